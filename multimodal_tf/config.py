@@ -3,6 +3,7 @@
 Names: an input's name is the key of the model's `Input`, of its tower and of the served signature. TensorFlow Serving takes only
 letters, digits and underscores there, so a column of another spelling keeps its spelling in `column`.
 """
+
 import json
 import keyword
 import pathlib
@@ -16,7 +17,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PRESENT = "_present"  # an input `photo` has its presence flag in the model's input `photo_present`
 PROBABILITIES = "_probabilities"  # a served classification head `label` has its probabilities in `label_probabilities`
+PROBABILITY = "_probability"  # and `Client.predict` gives the likeliest class's own in the column `label_probability`
 SERVED = ("valid", "error", "present")  # what the served signature answers besides the heads
+ROW = "row"  # the column with a row's number in a table of predictions
+EMBEDDING = "_embedding"  # the tower of an input `photo` ends in a layer `photo_embedding`
+FUSED = "fused"  # and the fusion in a layer of this name; the endpoint `embed` answers inputs, FUSED and `error`
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -225,8 +230,8 @@ class Config(_Strict):
                     f"a name must be a letter followed by letters, digits or underscores and no Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"
                 )
-        keys = [*self.inputs, *(name + PRESENT for name in self.inputs)]
-        served = [*self.heads, *(name + PROBABILITIES for name in self.heads), *SERVED]
+        keys = [*self.inputs, *(name + suffix for name in self.inputs for suffix in (PRESENT, EMBEDDING)), FUSED, "error"]
+        served = [*self.heads, *(name + suffix for name in self.heads for suffix in (PROBABILITIES, PROBABILITY)), *SERVED, ROW]
         for taken, where in ((keys, "input"), (served, "head")):
             twice = sorted({key for key in taken if taken.count(key) > 1})
             if twice:

@@ -1,4 +1,5 @@
 """What the training split taught, and nothing else did: classes, vocabularies, means."""
+
 import pathlib
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ class Moments(pydantic.BaseModel):
     type: Literal["moments"] = "moments"
     mean: float
     std: float
+    rows: int | None = None  # training rows that have it; null: all
 
 
 class Classes(pydantic.BaseModel):
@@ -27,6 +29,7 @@ class Classes(pydantic.BaseModel):
     type: Literal["classes"] = "classes"
     names: list[str]
     counts: list[int]
+    rows: int | None = None  # training rows whose label is known; null: all
 
 
 class Schema(pydantic.BaseModel):

@@ -1,4 +1,5 @@
 """Shared by all tests: a quiet TensorFlow and one seed."""
+
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

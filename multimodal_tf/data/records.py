@@ -3,6 +3,7 @@
 An input is the bytes that the served graph reads (an image file, a WAV file, UTF-8 text, a category) or a float; a label is UTF-8 text
 or a float. What is missing is "" or NaN, here as everywhere.
 """
+
 import tensorflow as tf
 
 LABEL_SEPARATOR = "\x1f"  # joins a row's labels of a multi-label head; alone, it says «no label applies», which is not «unknown»

@@ -1,0 +1,5 @@
+"""Towers, fusion and heads, and `build_model`, the only place where they meet."""
+
+from multimodal_tf.models.build import build_model, compile_arguments, embeddings
+
+__all__ = ["build_model", "compile_arguments", "embeddings"]

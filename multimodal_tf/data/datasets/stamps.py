@@ -1,0 +1,135 @@
+"""Tux Paint's stamps: drawings and photos, each with a description and, often, a spoken name; the class is the top folder.
+
+Real, small (some 785 rows, 16 classes) and full of natural gaps: a description that nobody translated, a name that nobody spoke. The
+files are Debian's package `tuxpaint-stamps-default` (160 MB, GPL-2 and public domain), so nothing of them ships with this package.
+"""
+
+import pathlib
+import re
+
+import pandas
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, Split, TextInput
+from multimodal_tf.data.table import Table, read_table
+
+ROOT = "/usr/share/tuxpaint/stamps"
+
+_SOURCE = "en"  # the language of a description file's first line and of a spoken name without a language in its file name
+_TRANSLATION = re.compile(r"([a-z]+(?:_[A-Z]+)?(?:@[a-z]+)?)\.utf8=(.*)")
+_SPOKEN = re.compile(r"(.+)_desc(?:_([a-z]+(?:_[A-Z]+)?))?\.(?:ogg|wav)")
+_COLOUR = r"(?:black|blue|brown|gr[ae]y|green|pink|purple|red|white|yellow)"
+_VARIANT = re.compile(rf"[-_ ]*(?:\d+[a-z]?|[-_](?:[a-z]|{_COLOUR}|left|right|open|closed|filled|outlined?|photo))$")
+_TINTED = re.compile(rf"^{_COLOUR}[-_]")
+_ARTICLE = re.compile(r"^(?:an?|the|some|another) ")
+
+
+def stamps_table(root=ROOT, description: str = "en", speech: str = "fr") -> Table:
+    """The stamps that have an image of pixels and a description file; drawings in SVG are left out.
+
+    Args:
+        root: folder of the stamps.
+        description: language of the texts; some 70 are known, such as "en", "fr", "pt_BR", "ja".
+        speech: language of the spoken names; fr, ru, ro, ca, bg and es have most. It is the name that is read, not a sound effect.
+
+    Returns:
+        A table with one row per stamp, in the order of paths. Columns: `image` (PNG path), `description` (text; missing where that
+        language has none), `sound` (Ogg or WAV path; missing likewise), `label` (top folder), `stem` (path without its ending) and
+        `group` (near-duplicates share one: see `_groups`). Paths are relative to `root`.
+
+    Raises:
+        FileNotFoundError: there are no stamps under `root`.
+        ValueError: no stamp has that language.
+    """
+    root = pathlib.Path(root)
+    images = [path for path in sorted(root.rglob("*.png")) if path.with_suffix(".txt").is_file()]
+    if not images:
+        raise FileNotFoundError(
+            f"there are no Tux Paint stamps under {root}: run `apt install tuxpaint-stamps-default`, or give their `root`"
+        )
+    stems = [path.relative_to(root).with_suffix("").as_posix() for path in images]
+    labels = [stem.split("/")[0] for stem in stems]
+    texts = [_descriptions(path.with_suffix(".txt")) for path in images]
+    sounds = _spoken_names(root)
+    _check("description", description, {language for text in texts for language in text})
+    _check("speech", speech, {language for stem in stems for language in sounds.get(stem, {})})
+    frame = pandas.DataFrame(
+        {
+            "image": [f"{stem}.png" for stem in stems],
+            "description": [text.get(description) for text in texts],
+            "sound": [sounds.get(stem, {}).get(speech) for stem in stems],
+            "label": labels,
+            "stem": stems,
+            "group": _groups(stems, labels, [text[_SOURCE] for text in texts]),
+        }
+    )
+    return read_table(frame, root=root)
+
+
+def stamps_config() -> Config:
+    """The default model over the three inputs of `stamps_table`, near-duplicates on one side, classes in proportion.
+
+    Example:
+        >>> list(stamps_config().inputs)
+        ['image', 'description', 'sound']
+    """
+    return Config(
+        inputs={"image": ImageInput(), "description": TextInput(), "sound": AudioInput()},
+        heads={"label": ClassificationHead()},
+        split=Split(group="group", stratify="label"),
+    )
+
+
+def _descriptions(path):
+    first, *rest = path.read_text(encoding="utf-8").splitlines() or [""]
+    found = {_SOURCE: first.strip()}
+    for line in rest:
+        match = _TRANSLATION.fullmatch(line)
+        if match and match[2].strip():
+            found[match[1]] = match[2].strip()
+    return found
+
+
+def _spoken_names(root):
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(root.rglob("*_desc*")):
+        file = path.relative_to(root).as_posix()
+        match = _SPOKEN.fullmatch(file)
+        if match:
+            found.setdefault(match[1], {})[match[2] or _SOURCE] = file
+    return found
+
+
+def _check(argument, language, known):
+    if language not in known:
+        raise ValueError(f"{argument} must be a language that some stamp has ({', '.join(sorted(known))}), received {language!r}")
+
+
+def _groups(stems, labels, descriptions):
+    """Names of groups: stamps of one class meet when their file names differ in a variant's mark only, or their descriptions in a colour.
+
+    `note_025_a` and `note_100`, `red_apple` and `apple-2`, `a_filled` and `A_outline`, «A green apple.» and «A red apple!» are such pairs.
+    """
+    names = [f"{label}:{_plain_name(stem.rsplit('/', 1)[-1])}" for stem, label in zip(stems, labels)]
+    meanings = [f"{label}:{_plain_text(text)}" for text, label in zip(descriptions, labels)]
+    rows = len(stems)
+    name_nodes, meaning_nodes = pandas.factorize(pandas.Series(names))[0], pandas.factorize(pandas.Series(meanings))[0]
+    # a graph of names and meanings, in which every stamp is an edge: its connected parts are the groups
+    edges = coo_array(([1] * rows, (name_nodes, meaning_nodes + rows)), shape=(2 * rows, 2 * rows))
+    part = connected_components(edges, directed=False)[1][name_nodes]
+    first: dict[int, str] = {}
+    return [first.setdefault(number, stem) for number, stem in zip(part, stems)]
+
+
+def _plain_name(name):
+    name, before = name.lower(), None
+    while name != before:
+        before = name
+        name = _TINTED.sub("", _VARIANT.sub("", name)) or name
+    return name
+
+
+def _plain_text(text):
+    words = _ARTICLE.sub("", " ".join(re.findall(r"\w+", text.lower())))
+    return " ".join(re.sub(rf"\b{_COLOUR}\b", " ", words).split()) or words

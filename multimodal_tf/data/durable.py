@@ -1,0 +1,96 @@
+"""Files that are there whole or not at all, and a directory with one writer at a time."""
+import contextlib
+import errno
+import fcntl
+import filecmp
+import os
+import pathlib
+
+LOCK = ".lock"
+_SUFFIX = ".tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a temporary path beside `path`; what is written there takes the place of `path`, on the disk, when the block ends well.
+
+    A file that has these bytes already is left alone. Whatever ends the block otherwise, short of the process' death, nothing stays.
+
+    Example:
+        >>> import tempfile
+        >>> place = pathlib.Path(tempfile.mkdtemp(), "a.txt")
+        >>> with replacing(place) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> place.read_text(), [file.name for file in place.parent.iterdir()]
+        ('whole', ['a.txt'])
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{_SUFFIX}")
+    try:
+        yield temporary
+        _sync(temporary)
+        if not (path.is_file() and filecmp.cmp(temporary, path, shallow=False)):
+            os.replace(temporary, path)
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Writes UTF-8 text to `path` as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove_temporaries(directory):
+    """Removes what a killed process left of `replacing`."""
+    for path in pathlib.Path(directory).glob(f"*{_SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """Makes `directory` and holds its lock; the lock ends with the process, however that ends.
+
+    Raises:
+        OSError: it is a file, cannot be made or written, or another process holds the lock; one sentence.
+    """
+    directory = pathlib.Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"the output directory {directory} is a file")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = open(directory / LOCK, "w")  # noqa: SIM115  closed below, and by the system when the process dies
+    except OSError as error:
+        raise type(error)(f"the output directory {directory} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"another process is writing into {directory}: wait until it ends, or choose another directory") from None
+        yield
+
+
+@contextlib.contextmanager
+def full_disk_explained(directory):
+    """Turns the error of a full disk into one sentence that names the directory.
+
+    Raises:
+        OSError: the disk, the quota or the allowed file size is used up; its `errno` says which.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sentence = OSError(f"no space left for {directory} ({os.strerror(error.errno)}): make room and run it again, it will go on where it stopped")
+        sentence.errno = error.errno
+        raise sentence from error
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

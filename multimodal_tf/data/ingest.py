@@ -1,0 +1,235 @@
+"""A table -> checked records in shards, over several processes, resumable; and the list of rejected cells."""
+import collections
+import concurrent.futures
+import contextlib
+import csv
+import difflib
+import functools
+import hashlib
+import heapq
+import itertools
+import multiprocessing
+import os
+import pathlib
+import re
+import sys
+
+import rich.console
+import rich.progress
+
+from multimodal_tf.data import durable, manifest, shards
+from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.split import SPLITS, assign_splits
+
+REJECTED = "rejected.csv"
+CONFIG = "config.yaml"
+SCHEMA = "schema.json"
+_ROWS_PER_PROCESS = 500  # a worker needs seconds to start: for fewer rows it does not pay
+_ROWS_PER_CHUNK = 256
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
+
+
+def ingest(table, config, directory, processes=None, rows_per_shard=1000, progress=None):
+    """Writes a table's rows as checked records into `directory`, split into train, validation and test, and learns the schema.
+
+    A broken cell goes to `rejected.csv` (row, column, path, reason) and its row goes on without it. A row with a bad label, without any
+    label or without any input left is left out and listed; where no single cell is to blame, its column is "". Killed and started again,
+    it goes on, and ends with the same files, byte for byte; what is done is not done again while the cells, the files that they name
+    (by size and time of change) and the configuration stay the same. Memory does not grow with the number of rows.
+
+    Args:
+        table: from `data.table.read_table`.
+        config: `Config`.
+        directory: is made where it is not there. Holds afterwards `manifest.json`, `rejected.csv`, `config.yaml`, `schema.json`,
+            `train-00000.tfrecord` and so on, and in `parts` a small file a shard. Shards of another ingest there are replaced.
+        processes: None: one per CPU, fewer for a small table. 1: in this process. More start by importing the calling script, which
+            therefore needs `if __name__ == "__main__":`.
+        rows_per_shard: rows of the table, before some are left out.
+        progress: whether to show a progress bar; None: where standard error is a terminal.
+
+    Returns:
+        `Manifest` of what `directory` holds.
+
+    Raises:
+        ValueError: a column of the configuration is not in the table, or no row to train on is left.
+        OSError: `directory` cannot be used, another process writes there, the disk is full, or a worker process died.
+    """
+    _check_arguments(table, config, processes, rows_per_shard)
+    directory = pathlib.Path(directory)
+    with durable.full_disk_explained(directory), durable.locked(directory):
+        (directory / shards.PARTS).mkdir(exist_ok=True)
+        durable.remove_temporaries(directory)
+        durable.remove_temporaries(directory / shards.PARTS)
+        splits = assign_splits(table, config)
+        files = _write_shards(table, config, directory, splits, processes, rows_per_shard, progress)
+        _remove_others(directory, files)
+        return _conclude(table, config, directory, files, len(splits))
+
+
+def _check_arguments(table, config, processes, rows_per_shard):
+    if rows_per_shard < 1:
+        raise ValueError(f"rows_per_shard must be at least 1, received {rows_per_shard}")
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes must be at least 1 or None, received {processes}")
+    split = {f"split.{field}": getattr(config.split, field) for field in ("column", "group", "stratify")}
+    named = {name: config.column(name) for name in [*config.inputs, *config.heads]} | split
+    for name, column in named.items():
+        if column is not None and column not in table.columns:
+            close = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns))}"
+            raise ValueError(f"{table.name} has no column {column!r}, which {name} reads: {hint}")
+
+
+def _write_shards(table, config, directory, splits, processes, rows_per_shard, progress):
+    """Brings all shards up to date; returns their file names by split."""
+    if processes is None:
+        processes = max(1, min(os.cpu_count() or 1, len(splits) // _ROWS_PER_PROCESS))
+    files = collections.defaultdict(list)
+    with _progress_bar(progress, len(splits)) as advance:
+
+        def to_do():
+            for split, job in _jobs(table, config, splits, rows_per_shard):
+                files[split].append(job.file)
+                if shards.is_done(job, directory):
+                    advance(len(job.rows))
+                else:
+                    (directory / manifest.FILE).unlink(missing_ok=True)  # no manifest speaks of shards that change
+                    yield job
+
+        work = functools.partial(shards.write, config=config, root=table.root, directory=directory)
+        for rows in _results(work, to_do(), processes):
+            advance(rows)
+    return files
+
+
+def _jobs(table, config, splits, rows_per_shard):
+    """The table's rows, gathered by split into shards."""
+    columns = tuple(dict.fromkeys(config.column(name) for name in [*config.inputs, *config.heads]))
+    gathered: list[list] = [[] for _ in SPLITS]
+    counts = [itertools.count() for _ in SPLITS]
+
+    def job(code):
+        rows, gathered[code] = gathered[code], []
+        file = f"{SPLITS[code]}-{next(counts[code]):05d}.tfrecord"
+        return SPLITS[code], shards.Job(file, columns, rows, shards.fingerprint(columns, rows, config, table.root))
+
+    for row, values in enumerate(_rows(table, columns, len(splits))):
+        code = splits[row]
+        gathered[code].append((row, values))
+        if len(gathered[code]) == rows_per_shard:
+            yield job(code)
+    for code, rows in enumerate(gathered):
+        if rows:
+            yield job(code)
+
+
+def _rows(table, columns, expected):
+    rows = 0
+    for chunk in table.chunks(rows=_ROWS_PER_CHUNK, columns=list(columns)):
+        rows += len(chunk)
+        if rows > expected:
+            break
+        yield from zip(*(chunk[column].tolist() for column in columns))
+    if rows != expected:
+        raise ValueError(f"{table.name} changed while it was read: it had {expected} rows")
+
+
+def _results(work, jobs, processes):
+    """`work(job)` of every job, as they end, in this process or in several; few jobs are in memory at a time."""
+    if processes == 1:
+        yield from map(work, jobs)
+        return
+    pending: set = set()
+    with _pool(processes) as pool:
+        for job in jobs:
+            pending.add(pool.submit(work, job))
+            if len(pending) > processes:
+                ended, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+                yield from (future.result() for future in ended)
+        yield from (future.result() for future in concurrent.futures.as_completed(pending))
+
+
+@contextlib.contextmanager
+def _pool(processes):
+    context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3" if level is None else level  # for the workers, whose import of TensorFlow would talk
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, shards.start_worker)
+    try:
+        yield pool
+    except concurrent.futures.BrokenExecutor as error:
+        raise ChildProcessError(
+            "a worker process died, perhaps for want of memory, or because the script lacks `if __name__ == '__main__':`; finished shards "
+            "are kept: run it again, with fewer processes (1 starts none)"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if level is None:
+            os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+
+@contextlib.contextmanager
+def _progress_bar(progress, rows):
+    """Gives a function that is told how many rows more are done."""
+    shown = sys.stderr.isatty() if progress is None else progress
+    columns = (
+        rich.progress.TextColumn("ingest"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("rows, {task.fields[rate]:.0f}/s"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("ingest", total=rows, rate=0.0)
+
+        def advance(more):
+            bar.advance(task, more)
+            state = bar.tasks[0]
+            bar.update(task, rate=state.completed / max(state.elapsed or 0, 1e-3))
+
+        yield advance
+
+
+def _remove_others(directory, files):
+    """Removes shards that an earlier ingest left and this one has not."""
+    ours = {file for several in files.values() for file in several}
+    for path in directory.glob("*.tfrecord"):
+        if path.name not in ours and _SHARD.fullmatch(path.name):
+            (directory / manifest.FILE).unlink(missing_ok=True)
+            path.unlink()
+            shards.part_path(directory, path.name).unlink(missing_ok=True)
+
+
+def _conclude(table, config, directory, files, table_rows):
+    """Writes what stands beside the shards, the manifest last."""
+    durable.write_text(directory / CONFIG, config.to_yaml())
+    rejected = _write_rejected(directory, files)
+    listed = {split: [shards.load(directory, file).shard for file in files[split]] for split in SPLITS}
+    every = [shard for several in listed.values() for shard in several]
+    content = Manifest(
+        table=table.name,
+        config_hash=hashlib.sha256(shards.settings(config).encode()).hexdigest(),
+        splits=listed,
+        table_rows=table_rows,
+        kept=sum(shard.rows for shard in every),
+        rejected=rejected,
+        hash=hashlib.sha256("".join(f"{shard.file} {shard.sha256}\n" for shard in every).encode()).hexdigest(),
+    )
+    if not content.rows("train"):
+        raise ValueError(f"no row of {table.name} is left to train on: see {directory / REJECTED}")
+    durable.write_text(directory / manifest.FILE, content.model_dump_json(indent=1))
+    return Manifest.load(directory)
+
+
+def _write_rejected(directory, files):
+    """Writes the list of rejected cells, sorted by row, a part file at a time; returns how many there are."""
+    by_split = [(one for file in files[split] for one in shards.load(directory, file).rejected) for split in SPLITS]
+    with durable.replacing(directory / REJECTED) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(shards.Rejected.model_fields)
+        count = 0
+        for one in heapq.merge(*by_split, key=lambda one: one.row):
+            writer.writerow(one.model_dump().values())
+            count += 1
+    return count

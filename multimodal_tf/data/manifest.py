@@ -1,0 +1,69 @@
+"""What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json` beside them."""
+import pathlib
+
+import pydantic
+
+FILE = "manifest.json"
+VERSION = 1
+
+
+class Shard(pydantic.BaseModel):
+    """One TFRecord file of rows in table order."""
+
+    file: str  # relative to the manifest's directory
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(pydantic.BaseModel):
+    """The shards of a directory.
+
+    Example:
+        >>> shard = Shard(file="train-00000.tfrecord", rows=2, bytes=90, sha256="00")
+        >>> Manifest(table="pets.csv", config_hash="", splits={"train": [shard]}, table_rows=3, kept=2, rejected=1, hash="").rows("train")
+        2
+    """
+
+    version: int = VERSION
+    table: str  # its name, for messages
+    config_hash: str  # of all in the configuration that a record depends on
+    splits: dict[str, list[Shard]]
+    table_rows: int
+    kept: int  # rows in the shards
+    rejected: int  # cells in the list of rejected cells
+    hash: str  # of the shards' contents
+    _directory: pathlib.Path = pydantic.PrivateAttr(default=pathlib.Path("."))
+
+    def shards(self, split) -> list[pathlib.Path]:
+        """The paths of a split's shards in table order; none where the split is empty."""
+        return [self._directory / shard.file for shard in self.splits.get(split, [])]
+
+    def rows(self, split) -> int:
+        """The number of rows of a split; 0 where it is empty."""
+        return sum(shard.rows for shard in self.splits.get(split, []))
+
+    @classmethod
+    def load(cls, directory) -> "Manifest":
+        """Reads `manifest.json` in a directory.
+
+        Raises:
+            FileNotFoundError: there is none, so ingest has not ended there.
+            ValueError: it is not a manifest, or one of another version.
+        """
+        path = pathlib.Path(directory) / FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"{directory} has no {FILE}: ingest a table there first, to the end")
+        try:
+            manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (pydantic.ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a manifest: {' '.join(str(error).split())}") from error
+        if manifest.version != VERSION:
+            raise ValueError(f"{path} must have version {VERSION}, received {manifest.version}: ingest the table again")
+        manifest._directory = path.parent
+        return manifest
+
+    def save(self, directory):
+        """Writes `manifest.json` into a directory."""
+        self._directory = pathlib.Path(directory)
+        (self._directory / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")

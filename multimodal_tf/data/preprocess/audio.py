@@ -1,0 +1,223 @@
+"""Bytes of a WAV file -> samples, in core TensorFlow ops: the same function in training and in the served graph.
+
+`tf.audio.decode_wav` reads only 16-bit PCM with the shortest header, and only the left channel, so the chunks are walked here.
+"""
+import math
+import typing
+
+import tensorflow as tf
+
+from multimodal_tf.data.preprocess import binary
+
+_LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000  # Hz
+_CHUNKS = 1000  # at most so many chunks are walked to the samples
+_PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+_NAMES = {0x0002: "Microsoft ADPCM", 0x0006: "A-law", 0x0007: "mu-law", 0x0011: "IMA ADPCM", 0x0031: "GSM", 0x0055: "MP3"}
+_LOUDEST = 1e6  # a float sample beyond this (120 dB over full scale) is cut to it, so that the Fourier transform stays finite
+
+
+class _Header(typing.NamedTuple):
+    """int64 scalars."""
+
+    is_wave: tf.Tensor  # 1: RIFF/WAVE
+    format: tf.Tensor  # format tag; -1: no fmt chunk
+    channels: tf.Tensor
+    rate: tf.Tensor  # Hz
+    bits: tf.Tensor  # a sample
+    start: tf.Tensor  # position of the samples; 0: no data chunk
+    size: tf.Tensor  # bytes of samples that are really there
+
+
+def problem(data):
+    """Says from the header alone why a WAV file can't be used.
+
+    Args:
+        data: string scalar, the file's bytes.
+
+    Returns:
+        string scalar: "" or the reason. Never raises, whatever the bytes are.
+
+    Example:
+        >>> problem(b"OggS").numpy().decode()
+        'not a WAV file'
+    """
+    return _fault(data, _header(data))
+
+
+def decode(data, sample_rate, samples):
+    """Decodes the beginning of a WAV file to mono at one sample rate.
+
+    Reads PCM of 8, 16, 24 and 32 bits and floats of 32 and 64, also with WAVE_FORMAT_EXTENSIBLE, of streamed length, or truncated (what
+    is there is used). Channels are averaged; a sample that is NaN or infinite counts as 0. No more of the file is decoded than is needed.
+
+    Args:
+        data: string scalar, the file's bytes.
+        sample_rate: Python int, Hz, of the result.
+        samples: Python int. A longer sound is cut, a shorter one followed by silence.
+
+    Returns:
+        int16 `(samples,)`, full scale 32768; louder is clipped.
+
+    Raises:
+        tf.errors.InvalidArgumentError: `problem` has something to say; the message says it.
+    """
+    header = _header(data)
+    seconds = math.ceil(samples / sample_rate)
+    with tf.control_dependencies(_refusal(data, header)):
+        sound = tf.clip_by_value(_mono(data, header, (seconds + 1) * header.rate), -_LOUDEST, _LOUDEST)
+    sound = tf.cond(header.rate == sample_rate, lambda: sound, lambda: resample(sound, header.rate, sample_rate, seconds))
+    sound = tf.clip_by_value(tf.round(sound[:samples] * 32768.0), -32768.0, 32767.0)
+    sound = tf.pad(sound, [[0, samples - tf.shape(sound)[0]]])
+    return tf.ensure_shape(tf.cast(sound, tf.int16), [samples])
+
+
+def parse(data):
+    """Decodes a whole WAV file at its own rate.
+
+    Args:
+        data: string scalar, the file's bytes.
+
+    Returns:
+        `(samples, rate)`: float32 `(frames,)`, the mean of the channels, full scale 1.0, as libsndfile reads them; int64 scalar, Hz.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as `decode`.
+    """
+    header = _header(data)
+    with tf.control_dependencies(_refusal(data, header)):
+        return _mono(data, header, tf.int64.max), tf.identity(header.rate)
+
+
+def resample(sound, rate, sample_rate, seconds):
+    """Changes the sample rate by cutting or extending the spectrum.
+
+    The sound is brought to a whole number of seconds, in which both rates have a whole number of samples, so that no pitch is bent; it
+    takes one second more than is wanted and fades out in it, because the transform joins the end to the beginning.
+
+    Args:
+        sound: float32 `(n,)`, at `rate`.
+        rate: int64 scalar, Hz.
+        sample_rate: Python int, Hz.
+        seconds: Python int. At most so many of them are wanted.
+
+    Returns:
+        float32, `seconds` or as many as the sound has, begun ones counted, at `sample_rate`.
+    """
+    length = tf.size(sound, tf.int64)
+    whole = tf.minimum(tf.constant(seconds, tf.int64), (length + rate - 1) // rate)
+    sound = sound[: (whole + 1) * rate]
+    fade = tf.cast(tf.range(tf.size(sound, tf.int64)) - whole * rate, tf.float32) / tf.cast(rate, tf.float32)
+    sound = sound * (0.5 + 0.5 * tf.cos(math.pi * tf.clip_by_value(fade, 0.0, 1.0)))
+    before, after = ((whole + 1) * frequency for frequency in (rate, sample_rate))
+    spectrum = tf.signal.rfft(tf.pad(sound, [[0, before - tf.size(sound, tf.int64)]]))
+    kept = tf.minimum(before, after) // 2 + 1
+    spectrum = tf.pad(spectrum[:kept], [[0, after // 2 + 1 - kept]])
+    resampled = tf.signal.irfft(spectrum, fft_length=tf.cast(after, tf.int32)[tf.newaxis])
+    return resampled[: whole * sample_rate] * (tf.cast(sample_rate, tf.float32) / tf.cast(rate, tf.float32))
+
+
+def _refusal(data, header):
+    fault = _fault(data, header)
+    refusal = tf.debugging.Assert(fault == "", [fault])
+    return [] if refusal is None else [refusal]  # eagerly there is nothing to wait for
+
+
+def _header(data):
+    """Walks the chunks up to the samples."""
+    start = binary.octets(data, 0, 12)
+    is_wave = (binary.starts_with(start, b"RIFF") | binary.starts_with(start, b"RF64")) & binary.starts_with(start[8:], b"WAVE")
+
+    def step(position, form, found, _size):
+        chunk = binary.octets(data, position, 8)
+        size = binary.little(chunk[4:8])
+        form = tf.where(binary.starts_with(chunk, b"fmt ") & (form == 0), position + 8, form)
+        found = tf.where(binary.starts_with(chunk, b"data"), position + 8, found)
+        return position + 8 + size + size % 2, form, found, size
+
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    zero = tf.constant(0, tf.int64)
+    state = (tf.where(is_wave, tf.constant(12, tf.int64), length), zero, zero, zero)
+    _, form, found, size = tf.while_loop(
+        lambda position, _form, found, _size: (position < length) & (found == 0), step, state, maximum_iterations=_CHUNKS
+    )
+    fields = binary.octets(data, form, 26)
+    tag = binary.little(fields[0:2])
+    left = tf.maximum(length - found, 0)
+    # a writer that was cut off, or that writes to a pipe, leaves the length at 0, and the file's length short of the samples
+    streamed = (size == 0) & ((binary.little(start[4:8]) + 8 <= found) | (binary.little(start[4:8]) == 0xFFFFFFFF))
+    return _Header(
+        is_wave=tf.cast(is_wave, tf.int64),
+        format=tf.where(form == 0, -1, tf.where(tag == _EXTENSIBLE, binary.little(fields[24:26]), tag)),
+        channels=binary.little(fields[2:4]),
+        rate=binary.little(fields[4:8]),
+        bits=binary.little(fields[14:16]),
+        start=found,
+        size=tf.where(streamed, left, tf.minimum(size, left)),
+    )
+
+
+def _is_readable(header):
+    pcm = (header.format == _PCM) & (header.bits >= 1) & (header.bits <= 32)
+    return pcm | ((header.format == _FLOAT) & ((header.bits == 32) | (header.bits == 64)))
+
+
+def _frame_bytes(header):
+    return header.channels * ((header.bits + 7) // 8)
+
+
+def _fault(data, header):
+    """The first rule that is broken, in a sentence; "" where none is."""
+    number = tf.strings.as_string
+    name = tf.constant("")
+    for tag, spelling in _NAMES.items():
+        name = tf.where(header.format == tag, f" ({spelling})", name)
+    encoding = [number(header.format), name, " with ", number(header.bits), " bits a sample: only PCM (1) of 1 to 32 bits and IEEE float (3)"]
+    rules = (
+        (tf.strings.length(data) == 0, "an empty file: 0 bytes"),
+        (header.is_wave == 0, "not a WAV file"),
+        (header.format < 0, "a WAV without a fmt chunk before the samples"),
+        (~_is_readable(header), tf.strings.join(["a WAV in format ", *encoding, " of 32 or 64 bits are read"])),
+        (header.channels < 1, "a WAV of 0 channels"),
+        (
+            (header.rate < _LOWEST_RATE) | (header.rate > _HIGHEST_RATE),
+            tf.strings.join([f"a sample rate must lie between {_LOWEST_RATE} and {_HIGHEST_RATE} Hz, received ", number(header.rate)]),
+        ),
+        (header.start == 0, "a WAV without a data chunk"),
+        (header.size < _frame_bytes(header), "a WAV without samples"),
+    )
+    fault = tf.constant("")
+    for broken, reason in reversed(rules):
+        fault = tf.where(broken, reason, fault)
+    return fault
+
+
+def _mono(data, header, frames):
+    """The first `frames` (int64) samples or fewer, channels averaged; float32."""
+    frame_bytes = tf.maximum(_frame_bytes(header), 1)
+    count = tf.minimum(header.size // frame_bytes, frames)
+    stored = binary.piece(data, header.start, count * frame_bytes)
+    width = (header.bits + 7) // 8
+    kind = tf.where(header.format == _FLOAT, 4 + header.bits // 64, width - 1)
+    readers = (_unsigned, _integers(tf.int16), _three_bytes, _integers(tf.int32), _floats(tf.float32), _floats(tf.float64))
+    values = tf.switch_case(tf.cast(kind, tf.int32), [lambda reader=reader: reader(stored) for reader in readers])
+    values = tf.where(tf.math.is_finite(values), values, 0.0)
+    channels = tf.maximum(header.channels, 1)
+    return tf.reduce_sum(tf.reshape(values, tf.stack([-1, channels])) / tf.cast(channels, tf.float32), axis=1)
+
+
+def _unsigned(stored):
+    return (tf.cast(tf.io.decode_raw(stored, tf.uint8), tf.float32) - 128.0) / 128.0
+
+
+def _integers(dtype):
+    return lambda stored: tf.cast(tf.io.decode_raw(stored, dtype), tf.float32) / (float(dtype.max) + 1.0)
+
+
+def _three_bytes(stored):
+    octets = tf.cast(tf.reshape(tf.io.decode_raw(stored, tf.uint8), [-1, 3]), tf.int32)
+    value = octets[:, 0] + octets[:, 1] * 2**8 + octets[:, 2] * 2**16
+    return tf.cast(tf.where(value >= 2**23, value - 2**24, value), tf.float32) / 2.0**23
+
+
+def _floats(dtype):
+    return lambda stored: tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)

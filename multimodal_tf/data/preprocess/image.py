@@ -1,0 +1,187 @@
+"""Bytes of an image file -> pixels, in core TensorFlow ops: the same function in training and in the served graph."""
+import tensorflow as tf
+
+from multimodal_tf.data.preprocess import binary, image_header
+
+_WHITE = 255
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and OpenCV's grey
+_RUNS = 10_000  # at most so many steps through the blocks of a GIF's pixels
+_BLOCKS = 4096  # blocks looked at in one such step
+
+
+def problem(data, max_pixels):
+    """Says from the header alone why an image file can't be used.
+
+    Args:
+        data: string scalar, the file's bytes.
+        max_pixels: int. The most pixels, width x height, that may be decoded.
+
+    Returns:
+        string scalar: "" or the reason. Never raises, whatever the bytes are; a file that passes may still turn out broken in `decode`.
+
+    Example:
+        >>> problem(b"<html>", 1000).numpy().decode()
+        'not a JPEG, PNG, GIF, BMP or WebP image'
+    """
+    header = image_header.read(data)
+    most = tf.constant(2**31, tf.int64)  # keeps the product of two lying sizes within int64
+    pixels = tf.minimum(header.width, most) * tf.minimum(header.height, most)
+    sizes = [tf.strings.as_string(header.width), " x ", tf.strings.as_string(header.height)]
+    too_many = tf.strings.join([*sizes, " pixels, more than the limit of ", tf.strings.as_string(max_pixels), " in all"])
+    reason = tf.where(pixels > tf.cast(max_pixels, tf.int64), too_many, "")
+    return tf.where(header.fault == "", reason, header.fault)
+
+
+def decode(data, height, width, channels):
+    """Decodes an image file and fits it to one size.
+
+    Reads JPEG (also CMYK and progressive), PNG (also 16 bits, palette), GIF (the first frame), BMP (uncompressed) and WebP (the first
+    frame). What is transparent shows white. A JPEG's EXIF orientation is applied. Resizing is bilinear with anti-aliasing, without regard
+    to proportions; a JPEG much larger than that is decoded at a half, a quarter or an eighth, never below twice the wanted size.
+
+    Args:
+        data: string scalar, the file's bytes. Ask `problem` first: this function does not limit the number of pixels.
+        height: Python int, pixels.
+        width: Python int, pixels.
+        channels: Python int. 3 for red, green, blue; 1 for grey.
+
+    Returns:
+        uint8 `(height, width, channels)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are not such an image, or a truncated or broken one.
+    """
+    header = image_header.read(data)
+    sound = tf.debugging.Assert(header.fault == "", [header.fault])
+    with tf.control_dependencies([sound] if sound is not None else []):
+        data = tf.identity(data)
+    lying = header.orientation >= 5  # rows and columns are to be exchanged
+    rows, columns = tf.where(lying, width, height), tf.where(lying, height, width)
+    readers = [
+        lambda: tf.zeros([1, 1, 3], tf.uint8),  # refused above
+        lambda: _jpeg(data, header, rows, columns),
+        lambda: _on_white(tf.io.decode_png(data, channels=4)),
+        lambda: _gif(data),
+        lambda: _bmp(data),
+        lambda: _webp(data),
+    ]
+    pixels = tf.switch_case(tf.cast(header.kind, tf.int32), readers)
+    pixels = tf.image.resize(tf.ensure_shape(pixels, [None, None, 3]), tf.stack([rows, columns]), antialias=True)
+    if channels == 1:
+        pixels = tf.reduce_sum(pixels * tf.constant(_LUMA), axis=-1, keepdims=True)
+    pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
+    return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
+
+
+def _turn(pixels, orientation):
+    """Applies an EXIF orientation: first rows and columns are exchanged, then left and right, top and bottom."""
+
+    def one_of(*numbers):
+        return tf.reduce_any(orientation == tf.constant(numbers, tf.int64))
+
+    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+    pixels = tf.cond(one_of(2, 3, 6, 7), lambda: tf.reverse(pixels, [1]), lambda: pixels)
+    return tf.cond(one_of(3, 4, 7, 8), lambda: tf.reverse(pixels, [0]), lambda: pixels)
+
+
+def _on_white(pixels):
+    """uint8 `(h, w, 4)` -> `(h, w, 3)`: what shows in front of white."""
+
+    def blend():
+        # 255 - (255 - colour) * alpha / 255, rounded; 16 bits are enough, and a quarter of the memory of floats
+        hidden = tf.cast(_WHITE - pixels[..., :3], tf.uint16) * tf.cast(pixels[..., 3:], tf.uint16)
+        return _WHITE - tf.cast((hidden + 127) // 255, tf.uint8)
+
+    return tf.cond(tf.reduce_all(pixels[..., 3] == _WHITE), lambda: pixels[..., :3], blend)
+
+
+def _jpeg(data, header, rows, columns):
+    """Decodes at the smallest of 1, 1/2, 1/4, 1/8 that leaves twice the wanted size."""
+    spare = tf.minimum(header.height // tf.cast(2 * rows, tf.int64), header.width // tf.cast(2 * columns, tf.int64))
+    choice = tf.reduce_sum(tf.cast(spare >= tf.constant([2, 4, 8], tf.int64), tf.int32))
+    return tf.switch_case(choice, [lambda ratio=ratio: tf.io.decode_jpeg(data, channels=3, ratio=ratio) for ratio in (1, 2, 4, 8)])
+
+
+def _webp(data):
+    pixels = tf.ensure_shape(tf.io.decode_image(data, expand_animations=False), [None, None, None])
+    return tf.cond(tf.shape(pixels)[2] == 4, lambda: _on_white(pixels), lambda: pixels)
+
+
+def _gif(data):
+    """The first frame, on white.
+
+    The frame is made into a GIF of its own first. TensorFlow decodes every frame in memory to show one, refuses a frame that does not
+    fill the screen, looks up colours that the palette does not have, and shows the colour that stands for transparent.
+    """
+    frame = image_header.gif_frame(data)
+    pixels = tf.io.decode_gif(_single_frame(data, frame))[0]
+    canvas_width, canvas_height = image_header.gif_canvas(frame)
+    margins = [
+        [frame.top, canvas_height - frame.top - frame.height],
+        [frame.left, canvas_width - frame.left - frame.width],
+        [tf.constant(0, tf.int64)] * 2,
+    ]
+    return tf.pad(pixels, tf.stack([tf.stack(margin) for margin in margins]), constant_values=_WHITE)
+
+
+def _single_frame(data, frame):
+    """A GIF of that frame alone, with a palette of 256 colours of its own in which the transparent one is white."""
+    colours = tf.strings.join([binary.piece(data, frame.palette, 3 * frame.colours), b"\0" * 768])
+    place = tf.cast(tf.maximum(frame.transparent, 0) * 3, tf.int32)
+    white = tf.strings.join([tf.strings.substr(colours, 0, place), b"\xff\xff\xff", tf.strings.substr(colours, place + 3, 768)])
+    palette = tf.strings.substr(tf.where(frame.transparent >= 0, white, colours), 0, 768)
+    size = binary.piece(data, frame.position + 5, 4)
+    flags = tf.where(frame.interlaced == 1, b"\xc7", b"\x87")  # own palette of 2^8 colours; interlaced or not
+    compressed = binary.piece(data, frame.pixels, _gif_end(data, frame.pixels) - frame.pixels)
+    return tf.strings.join([b"GIF89a", size, b"\0\0\0,\0\0\0\0", size, flags, palette, compressed, b";"])
+
+
+def _gif_end(data, start):
+    """The position after the last block of pixels, of which the byte at `start` is the code size.
+
+    Every block begins with its length, and almost all have the same, so that a step goes over a whole run of equal ones.
+    """
+    octets = tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([1], tf.uint8)], 0)
+    last = tf.size(octets, tf.int64) - 1
+
+    def step(position, _):
+        position = tf.minimum(position, last)
+        length = octets[position]
+        stride = tf.cast(length, tf.int64) + 1
+        different = octets[position : position + stride * _BLOCKS : stride] != length
+        run = tf.where(tf.reduce_any(different), tf.argmax(tf.cast(different, tf.int8)), tf.size(different, tf.int64))
+        return position + tf.where(length == 0, 1, run * stride), length == 0
+
+    state = (start + 1, tf.constant(False))
+    end, _ = tf.while_loop(lambda _position, ended: ~ended, step, state, maximum_iterations=_RUNS)
+    return end
+
+
+def _bmp(data):
+    """Uncompressed BMP; TensorFlow's own decoder takes palette indices for grey levels and refuses padding after the pixels."""
+    layout = image_header.bmp_layout(data)
+    row_bytes = (layout.width * layout.bits + 31) // 32 * 4
+    height = tf.abs(layout.height)
+    stored = tf.io.decode_raw(binary.piece(data, layout.offset, row_bytes * height), tf.uint8)
+    rows = tf.reshape(stored, tf.stack([height, row_bytes]))
+    deep = tf.cast(layout.bits // 8, tf.int32)
+    rows = tf.cond(deep >= 3, lambda: _bmp_colours(rows, layout), lambda: _bmp_indexed(data, rows, layout))
+    return tf.cond(layout.height > 0, lambda: tf.reverse(rows, [0]), lambda: rows)
+
+
+def _bmp_colours(rows, layout):
+    deep = layout.bits // 8
+    pixels = tf.reshape(rows[:, : layout.width * deep], tf.stack([-1, layout.width, deep]))
+    colours = tf.reverse(pixels[..., :3], [-1])
+    return tf.cond(layout.alpha == 1, lambda: _on_white(tf.concat([colours, pixels[..., 3:]], -1)), lambda: colours)
+
+
+def _bmp_indexed(data, rows, layout):
+    shifts = tf.cast(tf.range(8 - layout.bits, -1, -layout.bits), tf.uint8)  # the leftmost pixel is in the highest bits
+    mask = tf.cast(2**layout.bits - 1, tf.uint8)
+    indices = tf.bitwise.bitwise_and(tf.bitwise.right_shift(rows[..., tf.newaxis], shifts), mask)
+    indices = tf.reshape(indices, tf.stack([tf.shape(rows, tf.int64)[0], -1]))[:, : layout.width]
+    stored = tf.strings.join([binary.piece(data, layout.palette, layout.entry * 2**layout.bits), b"\0" * 1024])
+    stored = tf.io.decode_raw(tf.strings.substr(stored, 0, tf.cast(256 * layout.entry, tf.int32)), tf.uint8)
+    palette = tf.reverse(tf.reshape(stored, tf.stack([256, layout.entry]))[:, :3], [-1])
+    return tf.gather(palette, tf.cast(indices, tf.int32))

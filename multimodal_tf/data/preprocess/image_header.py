@@ -1,0 +1,254 @@
+"""What the header of an image file says, before any pixel is decoded: format, size, orientation.
+
+A size that the header hides from us could make a decoder allocate gigabytes, so each walk below accepts only what the decoder behind it
+reads in the same way, and gives no size for the rest.
+"""
+import typing
+
+import tensorflow as tf
+
+from multimodal_tf.data.preprocess import binary
+
+_UNREADABLE = (  # by kind: what is said where the header gives no size
+    "not a JPEG, PNG, GIF, BMP or WebP image",
+    "a JPEG whose header gives no width and height",
+    "a PNG whose header gives no width and height",
+    "a GIF without a picture, or without colours",
+    "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+    "a WebP whose header gives no width and height",
+)
+_SEGMENTS = 4096  # at most so many steps through a JPEG's segments, or a GIF's blocks, up to the picture
+_TAGS = 512  # at most so many entries of an EXIF directory are looked at
+_ORIENTATION = 0x0112  # the EXIF tag
+_SHORT = 3  # the EXIF type of that tag's value
+
+
+class Header(typing.NamedTuple):
+    """int64 scalars but for `fault`, which is a string scalar: "" or why the file can't be read."""
+
+    kind: tf.Tensor  # 1 JPEG, 2 PNG, 3 GIF, 4 BMP, 5 WebP, 0 none of them
+    width: tf.Tensor  # pixels, before the orientation is applied; 0: not found
+    height: tf.Tensor
+    orientation: tf.Tensor  # 1 to 8, as in EXIF; 1 where nothing is said
+    fault: tf.Tensor
+
+
+class GifFrame(typing.NamedTuple):
+    """The first picture of a GIF; int64 scalars."""
+
+    position: tf.Tensor  # of the image descriptor; 0: there is none
+    left: tf.Tensor
+    top: tf.Tensor
+    width: tf.Tensor
+    height: tf.Tensor
+    screen_width: tf.Tensor
+    screen_height: tf.Tensor
+    transparent: tf.Tensor  # index of the colour that is transparent, or -1
+    palette: tf.Tensor  # position of the colours that the picture uses
+    colours: tf.Tensor  # how many; 0: the file has none
+    interlaced: tf.Tensor  # 0 or 1
+    pixels: tf.Tensor  # position of the compressed pixels
+
+
+class BmpLayout(typing.NamedTuple):
+    """How a BMP stores its pixels; int64 scalars, `supported` bool."""
+
+    width: tf.Tensor
+    height: tf.Tensor  # negative: the first row is the top one
+    bits: tf.Tensor  # a pixel
+    offset: tf.Tensor  # position of the pixels
+    palette: tf.Tensor  # position of the palette
+    entry: tf.Tensor  # bytes of a palette's entry
+    alpha: tf.Tensor  # 1: the fourth byte of a pixel is its alpha
+    supported: tf.Tensor
+
+
+def read(data):
+    """Reads the header of an image file; never raises, whatever the bytes are.
+
+    Args:
+        data: string scalar, the file.
+
+    Returns:
+        `Header`.
+    """
+    kind = _kind(data)
+    nothing = tf.constant(0, tf.int64)
+    readers = [lambda: (nothing, nothing, ""), *(lambda reader=reader: reader(data) for reader in (_jpeg, _png, _gif, _bmp, _webp))]
+    width, height, exif = tf.switch_case(kind, [lambda reader=reader: _tensors(*reader()) for reader in readers])
+    return Header(tf.cast(kind, tf.int64), width, height, orientation(exif), _fault(data, kind, width, height))
+
+
+def _tensors(width, height, exif):
+    return tf.ensure_shape(width, []), tf.ensure_shape(height, []), tf.ensure_shape(tf.convert_to_tensor(exif, tf.string), [])
+
+
+def _kind(data):
+    start = binary.octets(data, 0, 12)
+    is_webp = binary.starts_with(start, b"RIFF") & binary.starts_with(start[8:], b"WEBP")
+    magics = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+    found = [tf.constant(False), *(binary.starts_with(start, magic) for magic in magics), is_webp]
+    return tf.argmax(tf.cast(tf.stack(found), tf.int32), output_type=tf.int32)  # the first of equals: 0 where nothing was found
+
+
+def _fault(data, kind, width, height):
+    fault = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
+    return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", fault)
+
+
+def _jpeg(data):
+    """Walks the segments up to the one that gives the size, as libjpeg does, but refuses bytes between segments."""
+
+    def step(position, _width, _height, exif):
+        start = binary.octets(data, position, 10)
+        marker, length = start[1], binary.big(start[2:4])
+        fill = marker == 0xFF
+        bare = (marker == 0x01) | ((marker >= 0xD0) & (marker <= 0xD7))
+        ends = (marker == 0x00) | ((marker >= 0xD8) & (marker <= 0xDA)) | (~fill & ~bare & (length < 2))
+        frame = (marker >= 0xC0) & (marker <= 0xCF) & (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
+        is_exif = (marker == 0xE1) & binary.starts_with(start[4:], b"Exif\0\0") & (tf.strings.length(exif) == 0)
+        exif = tf.cond(is_exif, lambda: binary.piece(data, position + 10, tf.maximum(length - 8, 0)), lambda: exif)
+        size = binary.octets(data, position + 5, 4)
+        height, width = tf.where(frame, binary.big(size[:2]), 0), tf.where(frame, binary.big(size[2:]), 0)
+        following = position + tf.where(fill, tf.constant(1, tf.int64), tf.where(bare, tf.constant(2, tf.int64), length + 2))
+        return tf.where(frame | ends | (start[0] != 0xFF), -1, following), width, height, exif
+
+    zero = tf.constant(0, tf.int64)
+    state = (tf.constant(2, tf.int64), zero, zero, tf.constant(""))
+    _, width, height, exif = tf.while_loop(lambda position, *_: position >= 0, step, state, maximum_iterations=_SEGMENTS)
+    return width, height, exif
+
+
+def orientation(exif):
+    """The orientation in a block of EXIF.
+
+    Args:
+        exif: string scalar, from the byte order mark on; anything at all is allowed.
+
+    Returns:
+        int64 scalar, 1 to 8; 1 where the block says nothing, or nonsense.
+    """
+    start = binary.octets(exif, 0, 8)
+    is_little, is_big = binary.starts_with(start, b"II*\0"), binary.starts_with(start, b"MM\0*")
+
+    def number(values):
+        return tf.where(is_little, binary.little(values), binary.big(values))
+
+    directory = number(start[4:8])
+    count = number(binary.octets(exif, directory, 2))
+    entries = tf.reshape(binary.octets(exif, directory + 2, 12 * _TAGS), [_TAGS, 12])
+    wanted = (number(entries[:, 0:2]) == _ORIENTATION) & (number(entries[:, 2:4]) == _SHORT) & (tf.range(_TAGS, dtype=tf.int64) < count)
+    first = tf.argmax(tf.cast(wanted, tf.int32))
+    value = tf.where(tf.reduce_any(wanted) & (is_little | is_big), number(entries[:, 8:10])[first], 1)
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def _png(data):
+    start = binary.octets(data, 8, 16)
+    fits = binary.starts_with(start, b"\0\0\0\x0dIHDR")
+    return tf.where(fits, binary.big(start[8:12]), 0), tf.where(fits, binary.big(start[12:16]), 0), ""
+
+
+def _gif(data):
+    frame = gif_frame(data)
+    readable = (frame.position > 0) & (frame.colours > 0) & (frame.width > 0) & (frame.height > 0)
+    width, height = gif_canvas(frame)
+    return tf.where(readable, width, 0), tf.where(readable, height, 0), ""
+
+
+def gif_canvas(frame):
+    """`(width, height)` of what the first picture is drawn on: the screen, or more where the picture reaches beyond it."""
+    return tf.maximum(frame.screen_width, frame.left + frame.width), tf.maximum(frame.screen_height, frame.top + frame.height)
+
+
+def gif_frame(data):
+    """Finds the first picture of a GIF, past its extensions; `GifFrame`."""
+    screen = binary.octets(data, 6, 7)
+    screen_colours = _gif_colours(screen[4])
+    start = 13 + 3 * screen_colours
+    position, transparent = _gif_blocks(data, start)
+    descriptor = binary.octets(data, position, 10)
+    own = _gif_colours(descriptor[9])
+    return GifFrame(
+        position=position,
+        left=binary.little(descriptor[1:3]),
+        top=binary.little(descriptor[3:5]),
+        width=binary.little(descriptor[5:7]),
+        height=binary.little(descriptor[7:9]),
+        screen_width=binary.little(screen[0:2]),
+        screen_height=binary.little(screen[2:4]),
+        transparent=transparent,
+        palette=tf.where(own > 0, position + 10, 13),
+        colours=tf.where(own > 0, own, screen_colours),
+        interlaced=(descriptor[9] // 64) % 2,
+        pixels=position + 10 + 3 * own,
+    )
+
+
+def _gif_colours(flags):
+    """Number of colours in the table that these flags announce; 0 where they announce none."""
+    return tf.where(flags >= 128, tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
+
+
+def _gif_blocks(data, start):
+    """From `start`, over extensions: `(position of the first image descriptor or 0, transparent colour or -1)`."""
+    image, extension, control = 0x2C, 0x21, 0xF9
+
+    def step(position, inside, _found, transparent):
+        block = binary.octets(data, position, 7)
+        opens = ~inside & (block[0] == extension)
+        found = ~inside & (block[0] == image)
+        is_control = opens & (block[1] == control) & (block[2] >= 4)
+        transparent = tf.where(is_control, tf.where(block[3] % 2 == 1, block[6], -1), transparent)
+        following = position + tf.where(inside, 1 + block[0], 2)
+        following = tf.where(inside | opens, following, -1)  # anything else is no GIF
+        return tf.where(found, position, following), opens | (inside & (block[0] > 0)), found, transparent
+
+    state = (start, tf.constant(False), tf.constant(False), tf.constant(-1, tf.int64))
+    position, _, found, transparent = tf.while_loop(
+        lambda position, _inside, found, _transparent: (position >= 0) & ~found, step, state, maximum_iterations=_SEGMENTS
+    )
+    return tf.where(found, position, 0), transparent
+
+
+def _bmp(data):
+    layout = bmp_layout(data)
+    return tf.where(layout.supported, layout.width, 0), tf.where(layout.supported, tf.abs(layout.height), 0), ""
+
+
+def bmp_layout(data):
+    """Reads a BMP's header, of the old kind with 12 bytes or of the later ones with 40 and more; `BmpLayout`."""
+    start = binary.octets(data, 0, 70)
+    size = binary.little(start[14:18])
+    old = size == 12
+    bits = tf.where(old, binary.little(start[24:26]), binary.little(start[28:30]))
+    compression = tf.where(old, 0, binary.little(start[30:34]))
+    masks = [binary.little(start[54 + 4 * place : 58 + 4 * place]) for place in range(4)]
+    plain_masks = (masks[0] == 0xFF0000) & (masks[1] == 0xFF00) & (masks[2] == 0xFF)
+    has_palette = (bits == 1) | (bits == 4) | (bits == 8)
+    uncompressed = (compression == 0) & (has_palette | (bits == 24) | (bits == 32))
+    masked = (compression == 3) & (bits == 32) & plain_masks
+    return BmpLayout(
+        width=tf.where(old, binary.little(start[18:20]), binary.signed(binary.little(start[18:22]), 32)),
+        height=tf.where(old, binary.little(start[20:22]), binary.signed(binary.little(start[22:26]), 32)),
+        bits=bits,
+        offset=binary.little(start[10:14]),
+        palette=14 + size,
+        entry=tf.where(old, tf.constant(3, tf.int64), 4),
+        alpha=tf.cast(masked & (size >= 56) & (masks[3] == 0xFF000000), tf.int64),
+        supported=(old | (size >= 40)) & (uncompressed | masked),
+    )
+
+
+def _webp(data):
+    """The size in the first chunk; libwebp refuses a file whose later chunks differ from it."""
+    start = binary.octets(data, 12, 18)
+    lossy = binary.starts_with(start, b"VP8 ") & binary.starts_with(start[11:], b"\x9d\x01\x2a")
+    lossless = binary.starts_with(start, b"VP8L") & (start[8] == 0x2F)
+    extended = binary.starts_with(start, b"VP8X")
+    packed = binary.little(start[9:13])
+    widths = (binary.little(start[14:16]) % 2**14, packed % 2**14 + 1, binary.little(start[12:15]) + 1)
+    heights = (binary.little(start[16:18]) % 2**14, packed // 2**14 % 2**14 + 1, binary.little(start[15:18]) + 1)
+    zero = tf.constant(0, tf.int64)
+    width, height = (tf.where(lossy, a, tf.where(lossless, b, tf.where(extended, c, zero))) for a, b, c in (widths, heights))
+    return width, height, ""

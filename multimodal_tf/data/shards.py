@@ -1,0 +1,239 @@
+"""One shard: some rows of the table -> a file of records, beside it a part file that says what it was made from and what was rejected."""
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import pathlib
+import sys
+import threading
+
+import numpy as np
+import pydantic
+import tensorflow as tf
+
+from multimodal_tf.data import cells, durable, preprocess, records
+from multimodal_tf.data.manifest import Shard
+
+PARTS = "parts"  # the directory of part files
+_FORMAT = 1  # goes up when the same cell would give other bytes, so that older shards are made again
+_FRAME = 16  # bytes that TFRecord adds to a record: its length and two checksums
+_LONGEST_SHOWN = 1000  # characters of a path in the list of rejected cells
+_SETTINGS = ("column", "type", "max_pixels", "sample_rate", "seconds", "separator")  # what a cell's bytes, or their refusal, depend on
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Rows that make one shard."""
+
+    file: str
+    columns: tuple[str, ...]
+    rows: list[tuple[int, tuple]]  # the row's number and its cells, in the order of `columns`
+    fingerprint: str
+
+
+class Rejected(pydantic.BaseModel):
+    """A broken cell, or, with `column` "", a row that is left out."""
+
+    row: int
+    column: str
+    path: str
+    reason: str
+
+
+class Part(pydantic.BaseModel):
+    """What became of a job."""
+
+    fingerprint: str
+    shard: Shard
+    rejected: list[Rejected]
+
+
+def settings(config):
+    """JSON of all in the configuration that a record depends on."""
+    parts = {room: {name: _of(part, config.column(name)) for name, part in getattr(config, room).items()} for room in ("inputs", "heads")}
+    return json.dumps([_FORMAT, parts], sort_keys=True)
+
+
+def fingerprint(columns, rows, config, root):
+    """A hash of all that a shard depends on: the cells, size and time of change of the files that they name, and `settings`."""
+    digest = hashlib.sha256(settings(config).encode())
+    media = {config.column(name) for name, part in config.inputs.items() if part.type in ("image", "audio")}
+    for row, values in rows:
+        digest.update(b"%d" % row)
+        for column, value in zip(columns, values):
+            token = _token(value) + (_file_token(value, root) if column in media else b"")
+            digest.update(b"%d:" % len(token) + token)
+    return digest.hexdigest()
+
+
+def part_path(directory, file):
+    """Where the part file of a shard is."""
+    return pathlib.Path(directory, PARTS, pathlib.Path(file).with_suffix(".json"))
+
+
+def load(directory, file):
+    """The `Part` of a shard; None where there is none that can be read."""
+    try:
+        return Part.model_validate_json(part_path(directory, file).read_bytes())
+    except (OSError, pydantic.ValidationError):
+        return None
+
+
+def is_done(job, directory):
+    """Whether a job's shard stands already: made from the same, and of the size that was written."""
+    part = load(directory, job.file)
+    path = pathlib.Path(directory, job.file)
+    return part is not None and part.fingerprint == job.fingerprint and path.is_file() and path.stat().st_size == part.shard.bytes
+
+
+def write(job, config, root, directory):
+    """Writes the shard, then its part file.
+
+    Raises:
+        OSError: the disk is full, or such.
+    """
+    rejected: list[Rejected] = []
+    path = pathlib.Path(directory, job.file)
+    with durable.replacing(path) as temporary:
+        rows, size = _write_records(temporary, _records(job, config, root, rejected))
+        digest = _sha256(temporary)
+    part = Part(
+        fingerprint=job.fingerprint, shard=Shard(file=job.file, rows=rows, bytes=size, sha256=digest), rejected=rejected
+    )
+    durable.write_text(part_path(directory, job.file), part.model_dump_json())
+    return len(job.rows)
+
+
+def start_worker():
+    """Prepares a worker process: one thread, no GPU, silent, and gone when its parent is gone, even by `kill -9`."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    with contextlib.suppress(RuntimeError, ValueError):  # a GPU already in use by this process cannot be: it is new
+        tf.config.set_visible_devices([], "GPU")
+    threading.Thread(target=_die_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    with open(os.devnull, "w") as nowhere:  # libmpg123 writes its opinion of every MP3 there, into the progress bar
+        os.dup2(nowhere.fileno(), sys.__stderr__.fileno())
+
+
+def _die_with(parent):
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _of(part, column):
+    values = {**part.model_dump(include=set(_SETTINGS)), "column": column}
+    return dict(sorted(values.items()))
+
+
+def _token(value):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return b"b" + value
+    if isinstance(value, str):
+        return b"s" + value.encode("utf-8", "surrogatepass")
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return f"a{value.dtype.str}{value.shape}".encode() + value.tobytes()
+    if isinstance(value, dict):
+        return b"d" + b"".join(map(_sized, [item for pair in value.items() for item in pair]))
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return b"l" + b"".join(map(_sized, value))
+    if isinstance(value, (set, frozenset)):
+        return b"t" + b"".join(sorted(map(_sized, value)))
+    return f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
+
+
+def _sized(value):
+    token = _token(value)
+    return b"%d:" % len(token) + token
+
+
+def _file_token(value, root):
+    path = cells.file_of(value, root)
+    try:
+        status = path.stat() if path is not None else None
+    except (OSError, ValueError):
+        status = None
+    return b"" if status is None else b"|%d|%d" % (status.st_size, status.st_mtime_ns)
+
+
+def _write_records(path, serialized):
+    """Writes records to a TFRecord file; returns how many, and the file's size."""
+    rows, size = 0, 0
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in serialized:
+                writer.write(record)
+                rows, size = rows + 1, size + len(record) + _FRAME
+    except tf.errors.OpError as error:
+        if isinstance(error, tf.errors.ResourceExhaustedError) or "No space left" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
+    if path.stat().st_size != size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return rows, size
+
+
+def _records(job, config, root, rejected):
+    for row, values in job.rows:
+        record = _record(row, dict(zip(job.columns, values)), config, root, rejected)
+        if record is not None:
+            yield record
+
+
+def _record(row, values, config, root, rejected):
+    """One row's record; None where the row is left out. What is wrong with it is appended to `rejected`."""
+    before = len(rejected)
+    labels = _read(row, config.heads, values, config, rejected, cells.read_label)
+    bad_label = len(rejected) > before
+    inputs = _read(row, config.inputs, values, config, rejected, lambda value, part: _checked(value, part, root))
+    if bad_label:
+        return None
+    if not labels or not inputs:
+        rejected.append(Rejected(row=row, column="", path="", reason="no input is left" if labels else "no label"))
+        return None
+    return records.encode(row, inputs, labels)
+
+
+def _read(row, parts, values, config, rejected, read):
+    good = {}
+    for name, part in parts.items():
+        column = config.column(name)
+        try:
+            cell = read(values[column], part)
+        except cells.CellError as error:
+            rejected.append(Rejected(row=row, column=column, path=_shown(values[column], part), reason=_clean(error)))
+            continue
+        if cell is not None:
+            good[name] = cell
+    return good
+
+
+def _checked(value, part, root):
+    """The cell, if the served graph reads it; an image that only Pillow reads goes through Pillow."""
+    cell = cells.read_cell(value, part, root)
+    if not isinstance(cell, bytes):
+        return cell
+    problem = preprocess.problem(part, cell)
+    if problem and part.type == "image":
+        cell = cells.convert_image(cell, part)
+        problem = preprocess.problem(part, cell)
+    if problem:
+        raise cells.CellError(problem)
+    return cell
+
+
+def _shown(value, part):
+    path = cells.file_of(value, "") if part.type in ("image", "audio") else None
+    return "" if path is None else _clean(path)[:_LONGEST_SHOWN]
+
+
+def _clean(text):
+    return str(text).encode("utf-8", "replace").decode()
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,140 @@
+"""Any sound file or array -> a plain mono WAV, the one kind of sound that records and the served graph know."""
+
+import math
+import re
+import struct
+
+import av
+import numpy as np
+import soundfile
+
+MAGIC = re.compile(rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftyp|FORM....AIF[FC]|caff|\.snd|\x1aE\xdf\xa3", re.DOTALL)
+_AV_FORMATS = {  # what PyAV is asked for, and nothing else: FFmpeg's playlists open other files and addresses
+    "mp4": re.compile(rb"....ftyp", re.DOTALL),
+    "matroska": re.compile(rb"\x1aE\xdf\xa3"),
+    "aac": re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"),
+}
+_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+_BLOCK = 2**16  # frames decoded at a time, so that many channels are never all in memory
+
+
+class CellError(ValueError):
+    """A broken cell; the message is the reason, without row or column."""
+
+
+def to_wav(file, seconds):
+    """Decodes a sound file to a mono WAV at its own rate.
+
+    Args:
+        file: binary file at its start, seekable.
+        seconds: what the model listens to; two more are kept and the rest is left out, which changes nothing for the model.
+
+    Returns:
+        bytes: WAV of the mean of all channels; 16-bit if the source is lossy or loses nothing by it, otherwise 32-bit float. A WAV that
+        libsndfile refuses comes back as it is: the served graph reads some more of them.
+
+    Raises:
+        CellError: no sound, broken, or without samples.
+    """
+    head = file.read(16)
+    file.seek(0)
+    try:
+        samples, rate, lossy = _soundfile(file, seconds)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        file.seek(0)
+        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+            return file.read()
+        name = next((name for name, magic in _AV_FORMATS.items() if magic.match(head)), None)
+        if name is None:
+            raise CellError(_reason(error, head)) from None
+        samples, rate = _pyav(file, name, seconds)
+        lossy = True
+    if not len(samples):
+        raise CellError("a sound without samples")
+    return wav(samples, rate, lossy)
+
+
+def from_array(array, rate):
+    """A WAV of `(samples,)` 16-bit integers or floats -1..1, sampled at `rate` Hz.
+
+    Raises:
+        CellError: another shape or range.
+    """
+    if array.ndim != 1:
+        raise CellError(f"a sound array must be (samples,), mono, received {array.shape}")
+    if array.dtype.kind == "f":
+        if not (array.min() >= -1 and array.max() <= 1):  # NaN fails too
+            raise CellError(f"a sound array of floats must lie in -1..1, received {array.min()}..{array.max()}")
+        return wav(array.astype(np.float32), rate, lossy=False)
+    if array.min() < -32768 or array.max() > 32767:
+        raise CellError(f"a sound array of integers must lie in -32768..32767, received {array.min()}..{array.max()}")
+    return wav(array.astype(np.float32) / np.float32(32768), rate, lossy=False)
+
+
+def wav(samples, rate, lossy):
+    """A WAV file, byte for byte the same for the same samples (libsndfile writes the date into float WAVs).
+
+    Args:
+        samples: float32 `(samples,)`, full scale -1..1.
+        rate: int, Hz.
+        lossy: whether rounding to 16 bits is allowed; without, 32-bit float is written where rounding would change a sample.
+    """
+    scaled = samples * np.float32(32768)
+    whole = np.clip(np.nan_to_num(np.rint(scaled)), -32768, 32767)
+    if lossy or np.array_equal(whole, scaled):
+        return _header(1, 2, rate, len(samples)) + whole.astype("<i2").tobytes()
+    return _header(3, 4, rate, len(samples)) + samples.astype("<f4").tobytes()
+
+
+def _header(code, width, rate, count):
+    size = count * width
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, code, 1, rate, rate * width & 0xFFFFFFFF, width, 8 * width)
+    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+
+
+def _soundfile(file, seconds):
+    with soundfile.SoundFile(file) as sound:
+        blocks, left = [], _kept(seconds, sound.samplerate)
+        while left and len(block := sound.read(min(left, _BLOCK), dtype="float32", always_2d=True)):
+            blocks.append(_mono(block))
+            left -= len(block)
+        return _joined(blocks), sound.samplerate, sound.subtype in _LOSSY
+
+
+def _pyav(file, name, seconds):
+    try:
+        with av.open(file, format=name) as container:
+            if not container.streams.audio:
+                raise CellError("a file without sound")
+            rate = container.streams.audio[0].rate
+            resampler = av.AudioResampler(format="fltp", rate=rate)  # one sample format; a change of rate on the way is levelled
+            blocks, left = [], _kept(seconds, rate)
+            for frame in container.decode(audio=0):
+                for even in resampler.resample(frame):
+                    block = _mono(even.to_ndarray().T)[: max(left, 0)]
+                    blocks.append(block)
+                    left -= len(block)
+                if left <= 0:
+                    break
+            return _joined(blocks), rate
+    except av.FFmpegError as error:
+        raise CellError(f"a broken sound: {error.strerror}") from None
+
+
+def _mono(block):
+    return block.mean(axis=1, dtype=np.float32)
+
+
+def _joined(blocks):
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _kept(seconds, rate):
+    return (math.ceil(seconds) + 2) * rate
+
+
+def _reason(error, head):
+    if not MAGIC.match(head):
+        return f"not a sound: it begins with {head[:12]!r}"
+    text = getattr(error, "error_string", str(error))
+    return f"a broken sound: {' '.join(text.split()).removesuffix('.')}"

@@ -1,0 +1,151 @@
+"""Which row is for training, which for validation, which for the test: given by a column, or drawn from the seed."""
+
+import warnings
+
+import numpy
+from sklearn.model_selection import StratifiedGroupKFold
+
+SPLITS = ("train", "validation", "test")  # a row's split is the place in this tuple
+
+_WORDS = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+_RARE = 3  # a class of fewer rows cannot stand on all three sides
+_MOST_FOLDS = 50  # grouped fractions are whole numbers of folds
+
+
+def assign_splits(table, config) -> numpy.ndarray:
+    """The split of every row, the same for the same table and configuration, however the table is chunked.
+
+    By `config.split`:
+
+    - `column`: what that column says: train or training; validation, valid, val or dev; test or testing; in any case.
+    - neither: random, `round(fraction * rows)` rows for validation and test, at least one of each while training keeps one.
+    - `stratify`: the same numbers of rows, and every class has its proportion on each side, to within about a row. Classes of one or two
+      rows go to training as long as it has room. Missing is a class of its own.
+    - `group`: no group on two sides. A row without a group is a group of its own. Groups are dealt into folds, as even in rows and (with
+      `stratify`) in classes as greedy dealing gets them, and sides are made of folds: fractions are near, but a group is never cut for
+      them, and a rare class goes where its group goes.
+
+    Where rows or groups are too few for every side, training comes first, then the side with the larger fraction.
+
+    Args:
+        table: `Table`.
+        config: `Config`.
+
+    Returns:
+        int8 `(rows,)`: place in `SPLITS`.
+
+    Raises:
+        ValueError: a column is not there; a cell of `column` is none of these words (the sentence names the row); no row for training.
+
+    Source: stratifying is systematic sampling with a random start in each class: Cochran 1977, Sampling Techniques, chapter 8.
+    """
+    split = config.split
+    if split.column is not None:
+        return _given(table, split.column)
+    generator = numpy.random.default_rng(config.seed)
+    strata = _codes(table, split.stratify, missing_alone=False)
+    if split.group is None:
+        return _drawn(strata, split.validation, split.test, generator)
+    return _grouped(_codes(table, split.group, missing_alone=True), strata, split.validation, split.test, generator)
+
+
+def _given(table, column):
+    parts = []
+    for chunk in table.chunks(columns=[column]):
+        parts.append(numpy.empty(len(chunk), numpy.int8))
+        for place, (row, cell) in enumerate(chunk[column].items()):
+            side = _WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
+            if side is None:
+                raise ValueError(f"{table.name}, row {row}: column {column!r} must say {', '.join(SPLITS)}, received {cell!r:.80}")
+            parts[-1][place] = side
+    sides = numpy.concatenate(parts)
+    if not numpy.any(sides == 0):
+        raise ValueError(f"{table.name}: no row of column {column!r} says train, so there is nothing to train on")
+    return sides
+
+
+def _codes(table, column, missing_alone):
+    """A small integer for every distinct value of a column, in the order of their coming; all 0 without a column.
+
+    int64 `(rows,)`. Missing cells share one code, or have one each.
+    """
+    codes: dict = {}
+    parts = []
+    alone = 0
+    for chunk in table.chunks(columns=[] if column is None else [column]):
+        part = numpy.zeros(len(chunk), numpy.int64)
+        for place, cell in enumerate([] if column is None else chunk[column]):
+            if cell is None and missing_alone:
+                alone += 1
+                part[place] = -alone
+            else:
+                part[place] = codes.setdefault(_key(cell), len(codes))
+        parts.append(part)
+    return numpy.concatenate(parts)
+
+
+def _key(cell):
+    if isinstance(cell, str):
+        return cell.strip()
+    return cell if cell.__hash__ is not None else repr(cell)  # a list of labels
+
+
+def _sizes(count, validation, test):
+    """How many of `count` rows or folds each side gets, in the order of `SPLITS`."""
+    sizes = [count, 0, 0]
+    for side, fraction in sorted(((1, validation), (2, test)), key=lambda side_fraction: -side_fraction[1]):
+        if fraction > 0:
+            sizes[side] = min(max(1, round(fraction * count)), sizes[0] - 1)
+            sizes[0] -= sizes[side]
+    return sizes
+
+
+def _drawn(strata, validation, test, generator):
+    """Lays the rows of each class out evenly from 0 to 1, in random order from a random start, and cuts that line into the sides.
+
+    scikit-learn's StratifiedShuffleSplit refuses classes of one row and sides of fewer rows than classes.
+    """
+    _, strata, counts = numpy.unique(strata, return_inverse=True, return_counts=True)
+    order = generator.permutation(len(strata))
+    order = order[numpy.argsort(strata[order], kind="stable")]  # by class, random within
+    sizes = counts[strata[order]]
+    rank = numpy.arange(len(order)) - (numpy.cumsum(counts) - counts)[strata[order]]
+    place = (rank + generator.random(len(counts))[strata[order]]) / sizes
+    if len(counts) > 1:
+        place[sizes < _RARE] = 1  # behind all others: training
+    order = order[numpy.lexsort((generator.random(len(order)), place))]
+    _, valid, tested = _sizes(len(strata), validation, test)
+    sides = numpy.zeros(len(strata), numpy.int8)
+    sides[order[:tested]] = 2
+    sides[order[tested : tested + valid]] = 1
+    return sides
+
+
+def _grouped(groups, strata, validation, test, generator):
+    folds = _fold_count(len(numpy.unique(groups)), validation, test)
+    if folds == 1:
+        return numpy.zeros(len(groups), numpy.int8)
+    common = numpy.bincount(strata)[strata] >= folds
+    strata = numpy.where(common, strata, strata.max() + 1)  # scikit-learn wants a fold's worth of some class: pool the rare ones
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator.integers(2**31)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than a fold
+        parts = [rows for _, rows in splitter.split(strata, strata, groups)]
+    shares = numpy.array(_sizes(folds, validation, test)) / folds
+    sides = numpy.zeros(len(groups), numpy.int8)
+    wanting = shares * len(groups)
+    for part in sorted(parts, key=len, reverse=True):  # a fold goes where most rows are still wanting: the largest to training
+        side = int(numpy.argmax(wanting))
+        sides[part] = side
+        wanting[side] -= len(part)
+    return sides
+
+
+def _fold_count(groups, validation, test):
+    """The number of folds, at most one a group, that comes nearest to the fractions."""
+
+    def error(folds):
+        _, valid, tested = _sizes(folds, validation, test)
+        return round(abs(valid / folds - validation) + abs(tested / folds - test), 6)
+
+    return min(range(min(2, groups), min(groups, _MOST_FOLDS) + 1), key=lambda folds: (error(folds), folds))

@@ -1,0 +1,123 @@
+"""A trained model as one SavedModel that TensorFlow Serving runs on raw bytes and strings."""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import uuid
+
+import keras
+import tensorflow as tf
+
+from multimodal_tf.config import EMBEDDING, FUSED
+from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.serving import endpoints, warmup
+
+EXTRA = "assets.extra"  # TensorFlow Serving leaves this folder of a SavedModel to others
+_VERSION = re.compile(r"[0-9]{1,18}")  # what the server's file watcher reads as a version: an int64
+
+
+def export_model(model, config, schema, path):
+    """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests, whole or not at all.
+
+    Signatures: `serving_default` and `predict` take string (image, audio, text, category) or float32 (number) `(batch,)` by input name,
+    missing "" or NaN, and answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input
+    name and `fused`, and `error`; `core` takes the model's tensors and answers its outputs by head. The batch may be empty. A cell that
+    cannot be read is its row's `error` and counts as absent; other rows do not change.
+
+    Args:
+        model: functional `keras.Model` as `models.build_model` makes it, trained.
+        config: `Config` that it was built from.
+        schema: `Schema` that it was built from.
+        path: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
+
+    Returns:
+        `pathlib.Path` of the folder.
+
+    Raises:
+        ValueError: VERSION is not a whole number, `path` has content, or the model does not fit the configuration and schema. Nothing
+            has been written then.
+    """
+    path = pathlib.Path(path)
+    _check_path(path)
+    _check_outputs(model, config, schema)
+    preprocessor = Preprocessor(config, schema)
+    _check_inputs(model, preprocessor)
+    archive = _archive(model, _embedder(model, config), preprocessor, config, schema)
+    logs = warmup.requests(config, schema, path.absolute().parent.name, ("serving_default", "predict", "embed"))
+    with _new_folder(path) as folder:
+        archive.write_out(str(folder), verbose=False)
+        (folder / EXTRA).mkdir()
+        config.save(folder / EXTRA / "config.yaml")
+        schema.save(folder / EXTRA / "schema.json")
+        warmup.write(logs, folder)
+    return path
+
+
+def _archive(model, embedder, preprocessor, config, schema):
+    """The endpoints, traced. The model is not tracked: its variables are found in the endpoints, and would be written twice."""
+    archive = keras.export.ExportArchive()
+    archive.track(preprocessor)  # lookup tables are not found in the endpoints
+    raw = [preprocessor.raw_spec]
+    archive.add_endpoint("predict", endpoints.predict(model, preprocessor, config, schema), raw)
+    archive.add_endpoint("embed", endpoints.embed(embedder, preprocessor, config), raw)
+    tensors = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
+    archive.add_endpoint("core", endpoints.core(model), [tensors])
+    return archive
+
+
+@contextlib.contextmanager
+def _new_folder(path):
+    """A sibling of `path` to write in, which takes its name at the end of the block; an error removes it."""
+    folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")  # no version number: the server does not see it
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        folder.rename(path)  # fails where somebody has filled `path` meanwhile
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_path(path):
+    if not _VERSION.fullmatch(path.name):
+        raise ValueError(f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is there already, and a version is never overwritten: choose another number")
+
+
+def _check_outputs(model, config, schema):
+    if not all(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
+        raise ValueError(f"the model must be a functional keras.Model with a dict of inputs and a dict of outputs, received {model!r}")
+    if model.output.keys() != config.heads.keys():
+        raise ValueError(f"the model's outputs are {sorted(model.output)}, but the configuration's heads are {sorted(config.heads)}")
+    for name, head in config.heads.items():
+        kind = "moments" if head.type == "regression" else "classes"
+        if name not in schema.heads or schema.heads[name].type != kind:
+            raise ValueError(f"the schema has no {kind} for the head {name!r}")
+        width = 1 if head.type == "regression" else len(schema.heads[name].names)
+        if model.output[name].shape != (None, width):
+            raise ValueError(f"the model's output {name!r} must be of shape {(None, width)}, received {model.output[name].shape}")
+
+
+def _check_inputs(model, preprocessor):
+    """Compares the model's inputs with what the preprocessing gives, by name, shape and dtype."""
+    traced = tf.function(lambda raw: preprocessor.model_inputs(preprocessor.features(raw)[0]), autograph=False)
+    given = traced.get_concrete_function(preprocessor.raw_spec).structured_outputs
+    if model.input.keys() != given.keys():
+        raise ValueError(f"the model's inputs are {sorted(model.input)}, but the configuration gives {sorted(given)}")
+    for name, spec in given.items():
+        wanted = model.input[name]
+        if wanted.dtype != spec.dtype.name or not spec.shape.is_compatible_with(wanted.shape):
+            raise ValueError(
+                f"the model's input {name!r} is {wanted.dtype} {wanted.shape}, but the configuration gives {spec.dtype.name} {spec.shape}"
+            )
+
+
+def _embedder(model, config):
+    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and `fused`."""
+    layers = {name: name + EMBEDDING for name in config.inputs} | {FUSED: FUSED}
+    names = {layer.name for layer in model.layers}
+    missing = [layer for layer in layers.values() if layer not in names]
+    if missing:
+        raise ValueError(f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives")
+    return keras.Model(model.input, {name: model.get_layer(layer).output for name, layer in layers.items()})

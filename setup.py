@@ -1,0 +1,44 @@
+"""Packaging: what `pip install` needs to know. Exact versions, as tested, stand in constraints.txt."""
+
+import pathlib
+
+import setuptools
+
+TEST = ["hypothesis", "mypy", "nbclient", "ipykernel", "pandas-stubs", "pydot", "pytest", "ruff", "scipy", "types-PyYAML"]
+
+setuptools.setup(
+    name="multimodal_tf",
+    version="0.1.0",
+    description="From a table of images, texts and sounds to a served Keras model",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    packages=setuptools.find_packages(include=["multimodal_tf", "multimodal_tf.*"]),
+    package_data={"multimodal_tf": ["*.pyi", "py.typed"], "multimodal_tf.data.datasets": ["*.parquet"]},
+    python_requires=">=3.11,<3.14",  # Keras 3.15 needs 3.11
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "av>=14",
+        "lazy_loader>=0.4",
+        "matplotlib>=3.9",
+        "numpy>=2",
+        "pandas>=2.2",
+        "pillow>=11",
+        "pyarrow>=18",
+        "pydantic>=2.10",
+        "pyyaml>=6",
+        "rich>=13",
+        "scikit-learn>=1.6",
+        "soundfile>=0.13",
+        "tensorboard>=2.20",
+        "tensorflow-serving-api>=2.19,<2.22",
+        "typer>=0.15",
+    ],
+    extras_require={
+        "test": TEST,
+        "notebook": ["ipykernel", "pydot"],
+        "tfhub": ["tensorflow-hub", "setuptools<81"],
+        "beam": ["apache-beam"],
+    },
+    entry_points={"console_scripts": ["multimodal-tf=multimodal_tf.cli:main"]},
+)

@@ -1,0 +1,110 @@
+"""What the serving tests share: a small model with every kind of input and head, its rows, and its SavedModel."""
+
+import functools
+import io
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import soundfile
+from PIL import Image
+
+from multimodal_tf.config import (
+    AudioInput,
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+    TextInput,
+)
+from multimodal_tf.models.build import build_model
+from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+from multimodal_tf.serving.export import export_model
+
+CONFIG = Config(
+    inputs={
+        "photo": ImageInput(height=16, width=12, column="Photo (front)", tower={"filters": [4], "dim": 5}),
+        "title": TextInput(max_tokens=6, tower={"embedding_dim": 4, "units": 6}),
+        "sound": AudioInput(sample_rate=4000, seconds=0.5, tower={"filters": [4], "dim": 5, "mel_bins": 8}),
+        "price": NumberInput(tower={"dim": 3}),
+        "colour": CategoryInput(tower={"dim": 3}),
+    },
+    heads={"label": ClassificationHead(), "tags": MultiLabelHead(separator=" | "), "age": RegressionHead()},
+    fusion={"hidden": [8]},
+)
+SCHEMA = Schema(
+    rows=9,
+    inputs={
+        "title": Vocabulary(words=["a", "red", "bird", "的"]),
+        "price": Moments(mean=3.0, std=2.0),
+        "colour": Vocabulary(words=["red", "dark blue"]),
+    },
+    heads={
+        "label": Classes(names=["bird", "猫", "dog"], counts=[3, 3, 3]),
+        "tags": Classes(names=["old", "new", "odd"], counts=[1, 2, 3]),
+        "age": Moments(mean=40.0, std=10.0),
+    },
+)
+
+
+def build(config=CONFIG, schema=SCHEMA):
+    """A model of random weights, every variable moved off its initial value."""
+    keras.utils.set_random_seed(1)
+    model = build_model(config, schema)
+    generator = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign_add(generator.normal(0, 0.3, variable.shape))
+    return model
+
+
+@functools.cache
+def exported():
+    """`(model, path)`: the model and its SavedModel, made once in a process and removed at its end."""
+    folder = tempfile.TemporaryDirectory()
+    model = build()
+    path = export_model(model, CONFIG, SCHEMA, pathlib.Path(folder.name) / "small" / "1")
+    _kept.append(folder)
+    return model, path
+
+
+_kept: list[tempfile.TemporaryDirectory] = []
+
+
+def image_bytes(seed=0, size=(40, 30), kind="PNG"):
+    """A random picture in the file format `kind`."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def sound_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
+    """Noise in the file format `kind`."""
+    samples = np.random.default_rng(seed).normal(0, 0.2, round(seconds * rate))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=kind)
+    return buffer.getvalue()
+
+
+def raw_rows(count):
+    """`count` rows as the signature takes them: a dict of NumPy arrays; some cells are missing, none is broken."""
+    kept = np.random.default_rng(5).random((count, 5)) < 0.8
+    kept[:, 1] |= ~kept.any(axis=1)
+    rows = [
+        (
+            image_bytes(i) if kept[i, 0] else b"",
+            f"A red bird {i} 的".encode() if kept[i, 1] else b"",
+            sound_bytes(i) if kept[i, 2] else b"",
+            float(i) if kept[i, 3] else float("nan"),
+            ("red", "dark blue", "unheard")[i % 3].encode() if kept[i, 4] else b"",
+        )
+        for i in range(count)
+    ]
+    columns = zip(*rows) if rows else [[]] * 5
+    return {
+        name: np.array(list(cells), np.float32 if name == "price" else object) for name, cells in zip(CONFIG.inputs, columns)
+    }

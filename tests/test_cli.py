@@ -1,0 +1,136 @@
+"""The command line end to end on a small table, and its errors: one sentence, exit code 1, no traceback."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from multimodal_tf import cli
+from multimodal_tf.config import Config
+
+
+def run(monkeypatch_argv, *words):
+    """Runs the command line in this process; returns its exit code."""
+    monkeypatch_argv.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A table of 60 rows: bright pictures are «day», dark ones «night»; some gaps, and one file that is no picture."""
+    folder = tmp_path_factory.mktemp("cli")
+    random = np.random.default_rng(0)
+    rows = []
+    for row in range(60):
+        day = row % 2 == 0
+        pixels = random.integers(128, 255, (12, 16, 3)) if day else random.integers(0, 127, (12, 16, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{row}.png")
+        rows.append({"photo": f"{row}.png", "word": ["sun", "sky"][row % 3 == 0] if day else "moon", "label": "day" if day else "night"})
+    rows[5]["photo"], rows[6]["word"] = "", ""
+    (folder / "7.png").write_text("<html>not found</html>")
+    pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(folder):
+    """Everything that the commands make, in their order."""
+    with pytest.MonkeyPatch.context() as patch:
+        table, config, records, trained = folder / "table.csv", folder / "config.yaml", folder / "records", folder / "run"
+        assert run(patch, "describe", table, "--out", config, "--type", "word=text") == 0
+        settings = Config.load(config)
+        settings.inputs["photo"].tower.filters = [4]
+        settings.inputs["word"].tower.dim = 4
+        settings.training.learning_rate = 0.02
+        settings.save(config)
+        assert run(patch, "ingest", table, "--config", config, "--out", records, "--processes", "1") == 0
+        assert run(patch, "train", records, "--out", trained, "--epochs", "12") == 0
+        assert run(patch, "evaluate", trained, records, "--out", folder / "figures.json") == 0
+        assert run(patch, "export", trained, folder / "saved" / "1") == 0
+        assert run(patch, "predict", folder / "saved" / "1", table, "--out", folder / "predictions.csv") == 0
+    return folder
+
+
+def test_describe_writes_a_configuration(made):
+    config = Config.load(made / "config.yaml")
+    assert {name: part.type for name, part in config.inputs.items()} == {"photo": "image", "word": "text"}
+    assert {name: part.type for name, part in config.heads.items()} == {"label": "classification"}
+
+
+def test_ingest_lists_the_bad_cell(made):
+    rejected = pd.read_csv(made / "records" / "rejected.csv")
+    assert rejected[["row", "column", "path"]].values.tolist() == [[7, "photo", "7.png"]]
+
+
+def test_train_records_what_it_did(made):
+    assert json.loads((made / "run" / "run.json").read_text())["config"]["training"]["epochs"] == 12
+
+
+def test_predictions_are_right_and_the_broken_cell_is_said(made):
+    predictions = pd.read_csv(made / "predictions.csv", keep_default_na=False)
+    truth = pd.read_csv(made / "table.csv")
+    assert len(predictions) == 60
+    assert (predictions["label"] == truth["label"]).mean() > 0.9
+    assert "photo" in predictions["error"][7]
+    assert not predictions["valid"][7]
+    assert predictions["valid"].sum() == 59
+
+
+def test_a_table_without_labels_can_be_predicted_to_parquet(made, monkeypatch):
+    (made / "new.jsonl").write_text('{"photo": "0.png", "word": "sun"}\n{"word": "moon"}\n')
+    assert run(monkeypatch, "predict", made / "saved" / "1", made / "new.jsonl", "--out", made / "new.parquet") == 0
+    assert pd.read_parquet(made / "new.parquet")["label"].tolist() == ["day", "night"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["describe", "{folder}/none.csv"], ["none.csv"]),
+        (["describe", "{folder}/table.csv", "--type", "photo"], ["COLUMN=TYPE", "'photo'"]),
+        (["describe", "{folder}/table.csv", "--label", "kind"], ["kind"]),
+        (["ingest", "{folder}/table.csv", "--config", "{folder}/none.yaml", "--out", "{folder}/x"], ["none.yaml"]),
+        (["ingest", "{folder}/table.csv", "--config", "{folder}/table.csv", "--out", "{folder}/x"], ["table.csv", "configuration"]),
+        (["train", "{folder}", "--out", "{folder}/x"], ["config"]),
+        (["evaluate", "{folder}/run", "{folder}/records", "--split", "exam"], ["exam"]),
+        (["evaluate", "{folder}/none", "{folder}/records"], ["none"]),
+        (["export", "{folder}/run", "{folder}/saved/1"], ["saved/1"]),
+        (["export", "{folder}/run", "{folder}/saved/first"], ["first"]),
+        (["predict", "{folder}/records", "{folder}/table.csv", "--out", "{folder}/p.csv"], ["records"]),
+        (["predict", "{folder}/saved/1", "{folder}/table.csv", "--out", "{folder}/p.xlsx"], ["p.xlsx"]),
+    ],
+    ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else None,
+)
+def test_an_error_is_one_sentence(made, monkeypatch, capsys, words, said):
+    assert run(monkeypatch, *(word.format(folder=made) for word in words)) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert [word for word in said if word not in message.replace("\n", "")] == []
+    assert "Traceback" not in message
+
+
+def test_wrong_usage_is_exit_code_2(monkeypatch, capsys):
+    assert run(monkeypatch, "ingest") == 2
+    assert "Missing" in capsys.readouterr().err
+
+
+def test_help_does_not_load_tensorflow():
+    code = """
+import sys
+from multimodal_tf import cli
+sys.argv = ["multimodal-tf", "train", "--help"]
+try:
+    cli.main()
+finally:
+    print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("False")
+    assert "--epochs" in done.stdout
