@@ -105,6 +105,4 @@ def raw_rows(count):
         for i in range(count)
     ]
     columns = zip(*rows) if rows else [[]] * 5
-    return {
-        name: np.array(list(cells), np.float32 if name == "price" else object) for name, cells in zip(CONFIG.inputs, columns)
-    }
+    return {name: np.array(list(cells), np.float32 if name == "price" else object) for name, cells in zip(CONFIG.inputs, columns)}

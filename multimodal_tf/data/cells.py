@@ -5,6 +5,7 @@ Used alike by ingest and by the serving client, so that both hand the same bytes
 
 import base64
 import binascii
+import decimal
 import errno
 import io
 import math
@@ -50,7 +51,7 @@ def read_cell(value, part, root="."):
 
     Returns:
         bytes, or a float for a number; None where the cell is missing. An image's own bytes where the graph reads the format (JPEG, PNG,
-        GIF, 24-bit BMP, WebP), otherwise a PNG. A sound is a mono WAV at its own rate, cut to what the model can use: 16-bit if its
+        GIF, uncompressed BMP, WebP), otherwise a PNG. A sound is a mono WAV at its own rate, cut to what the model can use: 16-bit if its
         source is lossy or nothing is lost by it, otherwise 32-bit float.
 
     Raises:
@@ -111,7 +112,7 @@ def is_missing(value):
         return not len(value)
     if isinstance(value, dict):
         return all(map(is_missing, value.values()))
-    return value is None or value is pd.NaT or value is pd.NA or (isinstance(value, numbers.Real) and math.isnan(value))
+    return value is None or value is pd.NaT or value is pd.NA or (isinstance(value, (float, np.floating)) and math.isnan(value))
 
 
 def file_of(value, root="."):
@@ -138,7 +139,8 @@ def convert_image(data, part):
     except UnidentifiedImageError:
         raise CellError(f"not an image: it begins with {bytes(data[:12])!r}") from None
     except Image.DecompressionBombError:
-        raise CellError("more pixels than Pillow decodes") from None
+        bound = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own, which it checks before it tells the size
+        raise CellError(f"more pixels than max_pixels = {min(bound, part.max_pixels)}") from None
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError) as error:
         if isinstance(error, CellError):
             raise
@@ -169,7 +171,7 @@ def _number(value):
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     try:
-        number = float(value if isinstance(value, (numbers.Number, np.bool_)) else _text(value))
+        number = float(value if isinstance(value, (numbers.Real, decimal.Decimal, np.bool_)) else _text(value))
     except (ValueError, TypeError, OverflowError):
         raise CellError(f"not a number: {value!r:.60}") from None
     if isinstance(value, str) and "_" in value:  # Python reads 1_000, nobody else does
@@ -301,10 +303,11 @@ def _read(file):
 
 
 def _graph_reads(data):
-    """Whether TensorFlow decodes this format rightly: of BMP only 24 bits a pixel, as it shows palettes as grey and unused alpha as alpha."""
+    """Whether the served graph decodes this format: JPEG, PNG, GIF, WebP, and the usual kinds of BMP."""
     if data[:2] == b"BM":
-        return data[14:18] == b"\x28\0\0\0" and data[28:30] == b"\x18\0" and data[30:34] == bytes(4)
-    return data[:3] == b"\xff\xd8\xff" or data[:4] == b"\x89PNG" or data[:4] == b"GIF8" or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+        bits, compression = data[28:30], data[30:34]
+        return int.from_bytes(bits, "little") in (1, 4, 8, 24, 32) and compression == bytes(4)
+    return data[:3] == b"\xff\xd8\xff" or data[:4] in (b"\x89PNG", b"GIF8") or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def _check_pixels(width, height, part):

@@ -1,4 +1,5 @@
 """Files that are there whole or not at all, and a directory with one writer at a time."""
+
 import contextlib
 import errno
 import fcntl
@@ -83,7 +84,9 @@ def full_disk_explained(directory):
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        sentence = OSError(f"no space left for {directory} ({os.strerror(error.errno)}): make room and run it again, it will go on where it stopped")
+        sentence = OSError(
+            f"no space left for {directory} ({os.strerror(error.errno)}): make room and run it again, it will go on where it stopped"
+        )
         sentence.errno = error.errno
         raise sentence from error
 

@@ -1,4 +1,5 @@
 """A table -> checked records in shards, over several processes, resumable; and the list of rejected cells."""
+
 import collections
 import concurrent.futures
 import contextlib
@@ -17,7 +18,7 @@ import sys
 import rich.console
 import rich.progress
 
-from multimodal_tf.data import durable, manifest, shards
+from multimodal_tf.data import durable, manifest, shards, worker
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.split import SPLITS, assign_splits
@@ -25,6 +26,7 @@ from multimodal_tf.data.split import SPLITS, assign_splits
 REJECTED = "rejected.csv"
 CONFIG = "config.yaml"
 SCHEMA = "schema.json"
+_LEARNT_FROM = "schema.txt"  # among the parts: a hash of what the schema was learnt from
 _ROWS_PER_PROCESS = 500  # a worker needs seconds to start: for fewer rows it does not pay
 _ROWS_PER_CHUNK = 256
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
@@ -94,7 +96,7 @@ def _write_shards(table, config, directory, splits, processes, rows_per_shard, p
                 if shards.is_done(job, directory):
                     advance(len(job.rows))
                 else:
-                    (directory / manifest.FILE).unlink(missing_ok=True)  # no manifest speaks of shards that change
+                    _outdate(directory)
                     yield job
 
         work = functools.partial(shards.write, config=config, root=table.root, directory=directory)
@@ -153,9 +155,7 @@ def _results(work, jobs, processes):
 @contextlib.contextmanager
 def _pool(processes):
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
-    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3" if level is None else level  # for the workers, whose import of TensorFlow would talk
-    pool = concurrent.futures.ProcessPoolExecutor(processes, context, shards.start_worker)
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, worker.start)
     try:
         yield pool
     except concurrent.futures.BrokenExecutor as error:
@@ -165,8 +165,6 @@ def _pool(processes):
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-        if level is None:
-            os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 
 @contextlib.contextmanager
@@ -191,18 +189,24 @@ def _progress_bar(progress, rows):
         yield advance
 
 
+def _outdate(directory):
+    """Removes what speaks of the shards as a whole before one of them changes, so that nobody takes half an ingest for a whole one."""
+    for name in (manifest.FILE, SCHEMA):
+        (directory / name).unlink(missing_ok=True)
+
+
 def _remove_others(directory, files):
     """Removes shards that an earlier ingest left and this one has not."""
     ours = {file for several in files.values() for file in several}
     for path in directory.glob("*.tfrecord"):
         if path.name not in ours and _SHARD.fullmatch(path.name):
-            (directory / manifest.FILE).unlink(missing_ok=True)
+            _outdate(directory)
             path.unlink()
             shards.part_path(directory, path.name).unlink(missing_ok=True)
 
 
 def _conclude(table, config, directory, files, table_rows):
-    """Writes what stands beside the shards, the manifest last."""
+    """Writes what stands beside the shards."""
     durable.write_text(directory / CONFIG, config.to_yaml())
     rejected = _write_rejected(directory, files)
     listed = {split: [shards.load(directory, file).shard for file in files[split]] for split in SPLITS}
@@ -219,7 +223,18 @@ def _conclude(table, config, directory, files, table_rows):
     if not content.rows("train"):
         raise ValueError(f"no row of {table.name} is left to train on: see {directory / REJECTED}")
     durable.write_text(directory / manifest.FILE, content.model_dump_json(indent=1))
+    _learn(directory, config, content.hash)
     return Manifest.load(directory)
+
+
+def _learn(directory, config, content_hash):
+    """Writes the schema, unless the one that is there was learnt from the same."""
+    sizes = {name: part.vocabulary_size for name, part in config.inputs.items() if part.type == "text"}
+    source = hashlib.sha256(f"{content_hash} {shards.settings(config)} {sizes}".encode()).hexdigest()
+    mark = directory / shards.PARTS / _LEARNT_FROM
+    if not ((directory / SCHEMA).is_file() and mark.is_file() and mark.read_text() == source):
+        durable.write_text(directory / SCHEMA, learn_schema(directory, config).model_dump_json(indent=1))
+        durable.write_text(mark, source)
 
 
 def _write_rejected(directory, files):

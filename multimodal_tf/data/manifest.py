@@ -1,4 +1,5 @@
 """What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json` beside them."""
+
 import pathlib
 
 import pydantic

@@ -54,3 +54,18 @@ def parse(config, serialized):
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
     labels = {name: parsed[f"labels/{name}"] for name in config.heads}
     return parsed["row"], inputs, labels
+
+
+def read(shards, rows):
+    """Yields the undecoded rows of shard files in order, as string tensors `(rows,)`, the last one shorter.
+
+    Raises:
+        ValueError: a shard is damaged.
+        FileNotFoundError: there is no such shard.
+    """
+    try:
+        yield from tf.data.TFRecordDataset([str(path) for path in shards]).batch(rows).prefetch(1)
+    except tf.errors.DataLossError as error:
+        raise ValueError(f"the shards {[path.name for path in shards]} must be whole, but one is damaged: ingest the table again") from error
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(f"a shard is missing ({error.message}): ingest the table again") from error

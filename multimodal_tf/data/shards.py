@@ -1,15 +1,11 @@
 """One shard: some rows of the table -> a file of records, beside it a part file that says what it was made from and what was rejected."""
-import contextlib
+
 import dataclasses
 import errno
 import hashlib
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import pathlib
-import sys
-import threading
 
 import numpy as np
 import pydantic
@@ -101,27 +97,9 @@ def write(job, config, root, directory):
     with durable.replacing(path) as temporary:
         rows, size = _write_records(temporary, _records(job, config, root, rejected))
         digest = _sha256(temporary)
-    part = Part(
-        fingerprint=job.fingerprint, shard=Shard(file=job.file, rows=rows, bytes=size, sha256=digest), rejected=rejected
-    )
+    part = Part(fingerprint=job.fingerprint, shard=Shard(file=job.file, rows=rows, bytes=size, sha256=digest), rejected=rejected)
     durable.write_text(part_path(directory, job.file), part.model_dump_json())
     return len(job.rows)
-
-
-def start_worker():
-    """Prepares a worker process: one thread, no GPU, silent, and gone when its parent is gone, even by `kill -9`."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    with contextlib.suppress(RuntimeError, ValueError):  # a GPU already in use by this process cannot be: it is new
-        tf.config.set_visible_devices([], "GPU")
-    threading.Thread(target=_die_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-    with open(os.devnull, "w") as nowhere:  # libmpg123 writes its opinion of every MP3 there, into the progress bar
-        os.dup2(nowhere.fileno(), sys.__stderr__.fileno())
-
-
-def _die_with(parent):
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _of(part, column):
@@ -235,5 +213,8 @@ def _clean(text):
 
 
 def _sha256(path):
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

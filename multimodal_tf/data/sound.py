@@ -7,6 +7,9 @@ import struct
 import av
 import numpy as np
 import soundfile
+import tensorflow as tf
+
+from multimodal_tf.data.preprocess import audio
 
 MAGIC = re.compile(rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftyp|FORM....AIF[FC]|caff|\.snd|\x1aE\xdf\xa3", re.DOTALL)
 _AV_FORMATS = {  # what PyAV is asked for, and nothing else: FFmpeg's playlists open other files and addresses
@@ -14,6 +17,7 @@ _AV_FORMATS = {  # what PyAV is asked for, and nothing else: FFmpeg's playlists 
     "matroska": re.compile(rb"\x1aE\xdf\xa3"),
     "aac": re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"),
 }
+_WAVE = re.compile(rb"(RIFF|RF64)....WAVE", re.DOTALL)
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 _BLOCK = 2**16  # frames decoded at a time, so that many channels are never all in memory
 
@@ -30,25 +34,17 @@ def to_wav(file, seconds):
         seconds: what the model listens to; two more are kept and the rest is left out, which changes nothing for the model.
 
     Returns:
-        bytes: WAV of the mean of all channels; 16-bit if the source is lossy or loses nothing by it, otherwise 32-bit float. A WAV that
-        libsndfile refuses comes back as it is: the served graph reads some more of them.
+        bytes: WAV of the mean of all channels; 16-bit if the source is lossy or loses nothing by it, otherwise 32-bit float.
 
     Raises:
         CellError: no sound, broken, or without samples.
     """
     head = file.read(16)
-    file.seek(0)
-    try:
-        samples, rate, lossy = _soundfile(file, seconds)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    if _WAVE.match(head):
+        samples, rate, lossy = _wave(file, seconds)
+    else:
         file.seek(0)
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            return file.read()
-        name = next((name for name, magic in _AV_FORMATS.items() if magic.match(head)), None)
-        if name is None:
-            raise CellError(_reason(error, head)) from None
-        samples, rate = _pyav(file, name, seconds)
-        lossy = True
+        samples, rate, lossy = _compressed(file, head, seconds)
     if not len(samples):
         raise CellError("a sound without samples")
     return wav(samples, rate, lossy)
@@ -92,6 +88,56 @@ def _header(code, width, rate, count):
     return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
 
 
+def _wave(file, seconds):
+    """Reads a WAV as the served graph does, so that both have the same samples; libsndfile knows a few encodings more (mu-law, ADPCM)."""
+    try:
+        samples, rate = _parse(_beginning(file, seconds))
+        return samples.numpy(), int(rate), False
+    except tf.errors.InvalidArgumentError as error:
+        file.seek(0)
+        try:
+            return _soundfile(file, seconds)
+        except (soundfile.LibsndfileError, RuntimeError):
+            raise CellError(error.message.partition("assertion failed: [")[2].partition("]")[0].strip("'b\"") or "a broken WAV") from None
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _parse(data):
+    return audio.parse(data)
+
+
+def _beginning(file, seconds):
+    """A WAV file up to the last sample that is kept, so that a long one is never all in memory; all of it where it makes no sense."""
+    file.seek(12)
+    second = 0  # bytes
+    while len(head := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        if name == b"data":
+            end = file.tell() + _kept(seconds, second)
+            file.seek(0)
+            return file.read(end)
+        after = file.tell() + size + size % 2
+        form = file.read(16)
+        if name == b"fmt " and len(form) == 16 and not second:
+            _, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form)
+            second = rate * channels * ((bits + 7) // 8)
+        file.seek(after)
+    file.seek(0)
+    return file.read()
+
+
+def _compressed(file, head, seconds):
+    """Reads what is no WAV: with libsndfile, or where that cannot and the kind is known, with PyAV."""
+    try:
+        return _soundfile(file, seconds)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        name = next((name for name, magic in _AV_FORMATS.items() if magic.match(head)), None)
+        if name is None:
+            raise CellError(_reason(error, head)) from None
+        file.seek(0)
+        return _pyav(file, name, seconds)
+
+
 def _soundfile(file, seconds):
     with soundfile.SoundFile(file) as sound:
         blocks, left = [], _kept(seconds, sound.samplerate)
@@ -116,7 +162,7 @@ def _pyav(file, name, seconds):
                     left -= len(block)
                 if left <= 0:
                     break
-            return _joined(blocks), rate
+            return _joined(blocks), rate, True
     except av.FFmpegError as error:
         raise CellError(f"a broken sound: {error.strerror}") from None
 

@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 SPLITS = ("train", "validation", "test")  # a row's split is the place in this tuple
 
-_WORDS = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+SPLIT_WORDS = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 _RARE = 3  # a class of fewer rows cannot stand on all three sides
 _MOST_FOLDS = 50  # grouped fractions are whole numbers of folds
 
@@ -54,7 +54,7 @@ def _given(table, column):
     for chunk in table.chunks(columns=[column]):
         parts.append(numpy.empty(len(chunk), numpy.int8))
         for place, (row, cell) in enumerate(chunk[column].items()):
-            side = _WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
+            side = SPLIT_WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
             if side is None:
                 raise ValueError(f"{table.name}, row {row}: column {column!r} must say {', '.join(SPLITS)}, received {cell!r:.80}")
             parts[-1][place] = side

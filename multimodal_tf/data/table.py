@@ -221,7 +221,8 @@ def _csv_records(path, delimiter) -> Iterator[list[str]]:
                 yield record
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: {error}") from error
+        reason = "a carriage return outside quotes" if "new-line" in str(error) else error  # the csv module tells how to open the file
+        raise ValueError(f"{path}, line {line}: {reason}") from error
 
 
 def _json_records(path, columns):

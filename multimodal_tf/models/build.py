@@ -15,7 +15,8 @@ from multimodal_tf.config import (
     TextInput,
 )
 from multimodal_tf.models import heads
-from multimodal_tf.models.fusion import FUSED, ZeroWhereAbsent, concatenation
+from multimodal_tf.models.fusion import FUSED, concatenation
+from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.models.towers import audio, image, tabular, text
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
@@ -57,8 +58,8 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         >>> config = Config(inputs={"colour": CategoryInput()}, heads={"label": ClassificationHead()})
         >>> classes = Classes(names=["no", "yes"], counts=[1, 1])
         >>> schema = Schema(rows=2, inputs={"colour": Vocabulary(words=["red"])}, heads={"label": classes})
-        >>> build_model(config, schema).output_shape
-        {'label': (None, 2)}
+        >>> build_model(config, schema).output["label"].shape
+        (None, 2)
     """
     _check_names(config)
     _check_schema(config, schema)
@@ -127,21 +128,21 @@ def _input(part, name):
 
 def _vector(config, schema, x, present, name):
     """One input's vector; where the model knows presence, the value is hidden from the tower and the vector is zero if absent."""
-    part = config.inputs[name]
+    part, learnt = config.inputs[name], schema.inputs.get(name)
     if present is None:
-        return _tower(part, schema.inputs.get(name), x, name, name + EMBEDDING)
+        return _tower(part, learnt, x, None, name, name + EMBEDDING)
     # float32 under mixed precision too: the layers behind say themselves what they can do without
     x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present)
-    vector = _tower(part, schema.inputs.get(name), x, name, f"{name}_vector")
+    vector = _tower(part, learnt, x, present, name, f"{name}_vector")
     return ZeroWhereAbsent(name=name + EMBEDDING)(vector, present)
 
 
-def _tower(part, learnt, x, name, last):
+def _tower(part, learnt, x, present, name, last):
     match part:
         case ImageInput():
-            return image.cnn(part, x, name, last)
+            return image.cnn(part, x, present, name, last)
         case AudioInput():
-            return audio.spectrogram_cnn(part, x, name, last)
+            return audio.spectrogram_cnn(part, x, present, name, last)
         case TextInput():
             return text.lstm(part, x, name, last, len(learnt.words))
         case CategoryInput():

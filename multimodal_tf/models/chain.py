@@ -8,7 +8,7 @@ def chain(x, steps, name, last):
 
     Args:
         x: Keras tensor.
-        steps: dict of step to a function of `name` that makes the layer; not empty.
+        steps: dict of step to a function of `name` that makes the layer (or another function of one tensor); not empty.
         name: str. A step's layer is called `{name}_{step}`...
         last: str. ...but the last one is called this.
 

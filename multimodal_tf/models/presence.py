@@ -50,7 +50,8 @@ class PresentBatchNormalization(layers.BatchNormalization):
         mean, variance = ops.where(anyone, mean, self.moving_mean), ops.where(anyone, variance, self.moving_variance)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
-        x = ops.batch_normalization(x, mean, variance, axis=-1, offset=self.beta, scale=self.gamma, epsilon=self.epsilon)
+        beta, gamma = ops.cast(self.beta, "float32"), ops.cast(self.gamma, "float32")
+        x = ops.batch_normalization(x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
         return ops.cast(x, self.compute_dtype)
 
     def _average(self, x, share):

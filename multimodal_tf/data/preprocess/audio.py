@@ -2,6 +2,7 @@
 
 `tf.audio.decode_wav` reads only 16-bit PCM with the shortest header, and only the left channel, so the chunks are walked here.
 """
+
 import math
 import typing
 
@@ -13,7 +14,7 @@ _LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000  # Hz
 _CHUNKS = 1000  # at most so many chunks are walked to the samples
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _NAMES = {0x0002: "Microsoft ADPCM", 0x0006: "A-law", 0x0007: "mu-law", 0x0011: "IMA ADPCM", 0x0031: "GSM", 0x0055: "MP3"}
-_LOUDEST = 1e6  # a float sample beyond this (120 dB over full scale) is cut to it, so that the Fourier transform stays finite
+_LOUDEST = 1e6  # a float beyond this (120 dB over full scale) is cut to it, so that means and Fourier transforms stay finite
 
 
 class _Header(typing.NamedTuple):
@@ -28,6 +29,7 @@ class _Header(typing.NamedTuple):
     size: tf.Tensor  # bytes of samples that are really there
 
 
+@tf.autograph.experimental.do_not_convert
 def problem(data):
     """Says from the header alone why a WAV file can't be used.
 
@@ -44,6 +46,7 @@ def problem(data):
     return _fault(data, _header(data))
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(data, sample_rate, samples):
     """Decodes the beginning of a WAV file to mono at one sample rate.
 
@@ -64,13 +67,14 @@ def decode(data, sample_rate, samples):
     header = _header(data)
     seconds = math.ceil(samples / sample_rate)
     with tf.control_dependencies(_refusal(data, header)):
-        sound = tf.clip_by_value(_mono(data, header, (seconds + 1) * header.rate), -_LOUDEST, _LOUDEST)
+        sound = _mono(data, header, (seconds + 1) * header.rate)
     sound = tf.cond(header.rate == sample_rate, lambda: sound, lambda: resample(sound, header.rate, sample_rate, seconds))
     sound = tf.clip_by_value(tf.round(sound[:samples] * 32768.0), -32768.0, 32767.0)
     sound = tf.pad(sound, [[0, samples - tf.shape(sound)[0]]])
     return tf.ensure_shape(tf.cast(sound, tf.int16), [samples])
 
 
+@tf.autograph.experimental.do_not_convert
 def parse(data):
     """Decodes a whole WAV file at its own rate.
 
@@ -105,11 +109,12 @@ def resample(sound, rate, sample_rate, seconds):
     """
     length = tf.size(sound, tf.int64)
     whole = tf.minimum(tf.constant(seconds, tf.int64), (length + rate - 1) // rate)
-    sound = sound[: (whole + 1) * rate]
-    fade = tf.cast(tf.range(tf.size(sound, tf.int64)) - whole * rate, tf.float32) / tf.cast(rate, tf.float32)
-    sound = sound * (0.5 + 0.5 * tf.cos(math.pi * tf.clip_by_value(fade, 0.0, 1.0)))
     before, after = ((whole + 1) * frequency for frequency in (rate, sample_rate))
-    spectrum = tf.signal.rfft(tf.pad(sound, [[0, before - tf.size(sound, tf.int64)]]))
+    wanted, further = sound[: whole * rate], sound[whole * rate : before]
+    places = tf.range(tf.size(further, tf.int64))
+    fade = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(places, tf.float32) / tf.cast(rate, tf.float32))
+    silence = tf.zeros([before - tf.minimum(length, before)])
+    spectrum = tf.signal.rfft(tf.concat([wanted, further * fade, silence], 0))
     kept = tf.minimum(before, after) // 2 + 1
     spectrum = tf.pad(spectrum[:kept], [[0, after // 2 + 1 - kept]])
     resampled = tf.signal.irfft(spectrum, fft_length=tf.cast(after, tf.int32)[tf.newaxis])
@@ -130,16 +135,18 @@ def _header(data):
     def step(position, form, found, _size):
         chunk = binary.octets(data, position, 8)
         size = binary.little(chunk[4:8])
-        form = tf.where(binary.starts_with(chunk, b"fmt ") & (form == 0), position + 8, form)
-        found = tf.where(binary.starts_with(chunk, b"data"), position + 8, found)
+        form = binary.choose(binary.starts_with(chunk, b"fmt ") & (form == 0), position + 8, form)
+        found = binary.choose(binary.starts_with(chunk, b"data"), position + 8, found)
         return position + 8 + size + size % 2, form, found, size
 
-    length = tf.cast(tf.strings.length(data), tf.int64)
+    length = binary.size(data)
     zero = tf.constant(0, tf.int64)
-    state = (tf.where(is_wave, tf.constant(12, tf.int64), length), zero, zero, zero)
+    state = (binary.choose(is_wave, 12, length), zero, zero, zero)
     _, form, found, size = tf.while_loop(
         lambda position, _form, found, _size: (position < length) & (found == 0), step, state, maximum_iterations=_CHUNKS
     )
+    is_long = binary.starts_with(start, b"RF64") & (size == 0xFFFFFFFF)
+    size = binary.choose(is_long, binary.little(binary.octets(data, 28, 7)), size)  # RF64 keeps it in its first chunk
     fields = binary.octets(data, form, 26)
     tag = binary.little(fields[0:2])
     left = tf.maximum(length - found, 0)
@@ -147,12 +154,12 @@ def _header(data):
     streamed = (size == 0) & ((binary.little(start[4:8]) + 8 <= found) | (binary.little(start[4:8]) == 0xFFFFFFFF))
     return _Header(
         is_wave=tf.cast(is_wave, tf.int64),
-        format=tf.where(form == 0, -1, tf.where(tag == _EXTENSIBLE, binary.little(fields[24:26]), tag)),
+        format=binary.choose(form == 0, -1, binary.choose(tag == _EXTENSIBLE, binary.little(fields[24:26]), tag)),
         channels=binary.little(fields[2:4]),
         rate=binary.little(fields[4:8]),
         bits=binary.little(fields[14:16]),
         start=found,
-        size=tf.where(streamed, left, tf.minimum(size, left)),
+        size=binary.choose(streamed, left, tf.minimum(size, left)),
     )
 
 
@@ -167,28 +174,42 @@ def _frame_bytes(header):
 
 def _fault(data, header):
     """The first rule that is broken, in a sentence; "" where none is."""
-    number = tf.strings.as_string
+    broken = (
+        binary.size(data) == 0,
+        header.is_wave == 0,
+        header.format < 0,
+        ~_is_readable(header),
+        header.channels < 1,
+        (header.rate < _LOWEST_RATE) | (header.rate > _HIGHEST_RATE),
+        header.start == 0,
+        header.size < _frame_bytes(header),
+    )
+
+    def first_reason():
+        reasons = (
+            "an empty file: 0 bytes",
+            "not a WAV file",
+            "a WAV without a fmt chunk before the samples",
+            _unreadable(header),
+            "a WAV of 0 channels",
+            tf.strings.join(
+                [f"a sample rate from {_LOWEST_RATE} to {_HIGHEST_RATE} Hz is read, received ", tf.strings.as_string(header.rate)]
+            ),
+            "a WAV without a data chunk",
+            "a WAV without samples",
+        )
+        return tf.stack(reasons)[tf.argmax(tf.cast(tf.stack(broken), tf.int8))]
+
+    return tf.cond(tf.reduce_any(tf.stack(broken)), first_reason, lambda: tf.constant(""))
+
+
+def _unreadable(header):
     name = tf.constant("")
     for tag, spelling in _NAMES.items():
         name = tf.where(header.format == tag, f" ({spelling})", name)
-    encoding = [number(header.format), name, " with ", number(header.bits), " bits a sample: only PCM (1) of 1 to 32 bits and IEEE float (3)"]
-    rules = (
-        (tf.strings.length(data) == 0, "an empty file: 0 bytes"),
-        (header.is_wave == 0, "not a WAV file"),
-        (header.format < 0, "a WAV without a fmt chunk before the samples"),
-        (~_is_readable(header), tf.strings.join(["a WAV in format ", *encoding, " of 32 or 64 bits are read"])),
-        (header.channels < 1, "a WAV of 0 channels"),
-        (
-            (header.rate < _LOWEST_RATE) | (header.rate > _HIGHEST_RATE),
-            tf.strings.join([f"a sample rate must lie between {_LOWEST_RATE} and {_HIGHEST_RATE} Hz, received ", number(header.rate)]),
-        ),
-        (header.start == 0, "a WAV without a data chunk"),
-        (header.size < _frame_bytes(header), "a WAV without samples"),
-    )
-    fault = tf.constant("")
-    for broken, reason in reversed(rules):
-        fault = tf.where(broken, reason, fault)
-    return fault
+    tag, bits = tf.strings.as_string(header.format), tf.strings.as_string(header.bits)
+    rule = "PCM (1) of 1 to 32 bits and IEEE float (3) of 32 or 64 bits are read"
+    return tf.strings.join([rule, ", received format ", tag, name, " of ", bits, " bits"])
 
 
 def _mono(data, header, frames):
@@ -197,12 +218,10 @@ def _mono(data, header, frames):
     count = tf.minimum(header.size // frame_bytes, frames)
     stored = binary.piece(data, header.start, count * frame_bytes)
     width = (header.bits + 7) // 8
-    kind = tf.where(header.format == _FLOAT, 4 + header.bits // 64, width - 1)
+    kind = binary.choose(header.format == _FLOAT, 4 + header.bits // 64, width - 1)
     readers = (_unsigned, _integers(tf.int16), _three_bytes, _integers(tf.int32), _floats(tf.float32), _floats(tf.float64))
     values = tf.switch_case(tf.cast(kind, tf.int32), [lambda reader=reader: reader(stored) for reader in readers])
-    values = tf.where(tf.math.is_finite(values), values, 0.0)
-    channels = tf.maximum(header.channels, 1)
-    return tf.reduce_sum(tf.reshape(values, tf.stack([-1, channels])) / tf.cast(channels, tf.float32), axis=1)
+    return tf.reduce_mean(tf.reshape(values, tf.stack([-1, tf.maximum(header.channels, 1)])), axis=1)
 
 
 def _unsigned(stored):
@@ -220,4 +239,8 @@ def _three_bytes(stored):
 
 
 def _floats(dtype):
-    return lambda stored: tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)
+    def reader(stored):
+        values = tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)
+        return tf.where(tf.math.is_finite(values), tf.clip_by_value(values, -_LOUDEST, _LOUDEST), 0.0)
+
+    return reader

@@ -1,4 +1,5 @@
 """Integers at a place in a scalar string of bytes, in core TensorFlow ops: what the headers of images and sounds are read with."""
+
 import tensorflow as tf
 
 
@@ -17,17 +18,20 @@ def octets(data, position, count):
         >>> octets(b"AB", 1, 3).numpy().tolist()
         [66, 0, 0]
     """
-    present = piece(data, position, count)
-    padded = tf.strings.substr(tf.strings.join([present, b"\0" * count]), 0, count)
-    return tf.ensure_shape(tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int64), [count])
+    present = tf.strings.substr(data, tf.minimum(tf.cast(position, tf.int64), size(data)), tf.constant(count, tf.int64))
+    padded = tf.io.decode_raw(tf.strings.join([present, b"\0" * count]), tf.uint8)
+    return tf.ensure_shape(tf.cast(padded[:count], tf.int64), [count])
+
+
+def size(data):
+    """Number of bytes of a string scalar; int64 scalar."""
+    return tf.cast(tf.strings.length(data), tf.int64)
 
 
 def piece(data, position, count):
-    """The part of a string scalar from `position` on, at most `count` bytes (ints, >= 0): shorter or empty where the string has ended."""
-    length = tf.strings.length(data)
-    position = tf.cast(tf.minimum(tf.cast(position, tf.int64), tf.cast(length, tf.int64)), tf.int32)
-    count = tf.cast(tf.minimum(tf.cast(count, tf.int64), tf.cast(length - position, tf.int64)), tf.int32)
-    return tf.strings.substr(data, position, count)
+    """The part of a string scalar from `position` on, at most `count` bytes (int64, >= 0): shorter or empty where the string has ended."""
+    position = tf.minimum(tf.cast(position, tf.int64), size(data))
+    return tf.strings.substr(data, position, tf.minimum(tf.cast(count, tf.int64), size(data) - position))
 
 
 def little(values):
@@ -40,9 +44,14 @@ def big(values):
     return little(tf.reverse(values, [-1]))
 
 
+def choose(condition, yes, no):
+    """`tf.where` for int64, of which `yes` and `no` may be Python ints."""
+    return tf.where(condition, tf.cast(yes, tf.int64), tf.cast(no, tf.int64))
+
+
 def signed(value, bits):
     """The two's complement reading of an unsigned int64 of so many bits."""
-    return tf.where(value >= 2 ** (bits - 1), value - 2**bits, value)
+    return choose(value >= 2 ** (bits - 1), value - 2**bits, value)
 
 
 def starts_with(values, text):

@@ -1,4 +1,5 @@
 """Whether the served graph will read a cell, asked eagerly while a table is ingested."""
+
 import functools
 
 import tensorflow as tf

@@ -1,4 +1,5 @@
 """Bytes of an image file -> pixels, in core TensorFlow ops: the same function in training and in the served graph."""
+
 import tensorflow as tf
 
 from multimodal_tf.data.preprocess import binary, image_header
@@ -9,6 +10,7 @@ _RUNS = 10_000  # at most so many steps through the blocks of a GIF's pixels
 _BLOCKS = 4096  # blocks looked at in one such step
 
 
+@tf.autograph.experimental.do_not_convert
 def problem(data, max_pixels):
     """Says from the header alone why an image file can't be used.
 
@@ -32,6 +34,7 @@ def problem(data, max_pixels):
     return tf.where(header.fault == "", reason, header.fault)
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(data, height, width, channels):
     """Decodes an image file and fits it to one size.
 
@@ -60,17 +63,34 @@ def decode(data, height, width, channels):
     readers = [
         lambda: tf.zeros([1, 1, 3], tf.uint8),  # refused above
         lambda: _jpeg(data, header, rows, columns),
-        lambda: _on_white(tf.io.decode_png(data, channels=4)),
+        lambda: _png(data),
         lambda: _gif(data),
         lambda: _bmp(data),
         lambda: _webp(data),
     ]
     pixels = tf.switch_case(tf.cast(header.kind, tf.int32), readers)
-    pixels = tf.image.resize(tf.ensure_shape(pixels, [None, None, 3]), tf.stack([rows, columns]), antialias=True)
+    pixels = _resize(tf.ensure_shape(pixels, [None, None, 3]), rows, columns)
     if channels == 1:
         pixels = tf.reduce_sum(pixels * tf.constant(_LUMA), axis=-1, keepdims=True)
     pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
+
+
+def _resize(pixels, rows, columns):
+    """Bilinear, anti-aliased; float32 `(rows, columns, 3)`.
+
+    TensorFlow makes the rows first, at the full width: of a picture 1 pixel high and a million wide that would be gigabytes, so there the
+    columns are made first.
+    """
+
+    def direct(pixels, first, second):
+        return tf.image.resize(pixels, tf.stack([first, second]), antialias=True)
+
+    def columns_first():
+        return tf.transpose(direct(tf.transpose(pixels, [1, 0, 2]), columns, rows), [1, 0, 2])
+
+    flat = (tf.shape(pixels)[0] < rows) & (tf.shape(pixels)[1] > columns)
+    return tf.cond(flat, columns_first, lambda: direct(pixels, rows, columns))
 
 
 def _turn(pixels, orientation):
@@ -84,27 +104,40 @@ def _turn(pixels, orientation):
     return tf.cond(one_of(3, 4, 7, 8), lambda: tf.reverse(pixels, [0]), lambda: pixels)
 
 
-def _on_white(pixels):
-    """uint8 `(h, w, 4)` -> `(h, w, 3)`: what shows in front of white."""
+def _on_white(colours, alpha):
+    """uint8 `(h, w, 3)` and `(h, w, 1)` -> `(h, w, 3)`: what shows in front of white."""
 
     def blend():
-        # 255 - (255 - colour) * alpha / 255, rounded; 16 bits are enough, and a quarter of the memory of floats
-        hidden = tf.cast(_WHITE - pixels[..., :3], tf.uint16) * tf.cast(pixels[..., 3:], tf.uint16)
+        # 255 - (255 - colour) * alpha / 255, rounded; 16 bits are enough, and half the memory of floats
+        hidden = tf.cast(_WHITE - colours, tf.uint16) * tf.cast(alpha, tf.uint16)
         return _WHITE - tf.cast((hidden + 127) // 255, tf.uint8)
 
-    return tf.cond(tf.reduce_all(pixels[..., 3] == _WHITE), lambda: pixels[..., :3], blend)
+    return tf.cond(tf.reduce_all(alpha == _WHITE), lambda: colours, blend)
 
 
 def _jpeg(data, header, rows, columns):
     """Decodes at the smallest of 1, 1/2, 1/4, 1/8 that leaves twice the wanted size."""
     spare = tf.minimum(header.height // tf.cast(2 * rows, tf.int64), header.width // tf.cast(2 * columns, tf.int64))
     choice = tf.reduce_sum(tf.cast(spare >= tf.constant([2, 4, 8], tf.int64), tf.int32))
-    return tf.switch_case(choice, [lambda ratio=ratio: tf.io.decode_jpeg(data, channels=3, ratio=ratio) for ratio in (1, 2, 4, 8)])
+
+    def reader(ratio):
+        return lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    return tf.switch_case(choice, [reader(ratio) for ratio in (1, 2, 4, 8)])
+
+
+def _png(data):
+    pixels = tf.io.decode_png(data, channels=4)
+    depth, colour_type = tf.unstack(binary.octets(data, 24, 2))
+    # grey of 1, 2 or 4 bits without transparency: TensorFlow's opaque alpha is 1, 3 or 15 there
+    shallow = (colour_type == 0) & (depth < 8)
+    alpha = tf.cond(shallow, lambda: tf.cast(pixels[..., 3:] > 0, tf.uint8) * _WHITE, lambda: pixels[..., 3:])
+    return _on_white(pixels[..., :3], alpha)
 
 
 def _webp(data):
     pixels = tf.ensure_shape(tf.io.decode_image(data, expand_animations=False), [None, None, None])
-    return tf.cond(tf.shape(pixels)[2] == 4, lambda: _on_white(pixels), lambda: pixels)
+    return tf.cond(tf.shape(pixels)[2] == 4, lambda: _on_white(pixels[..., :3], pixels[..., 3:]), lambda: pixels)
 
 
 def _gif(data):
@@ -148,9 +181,9 @@ def _gif_end(data, start):
         position = tf.minimum(position, last)
         length = octets[position]
         stride = tf.cast(length, tf.int64) + 1
-        different = octets[position : position + stride * _BLOCKS : stride] != length
-        run = tf.where(tf.reduce_any(different), tf.argmax(tf.cast(different, tf.int8)), tf.size(different, tf.int64))
-        return position + tf.where(length == 0, 1, run * stride), length == 0
+        different = tf.ensure_shape(octets[position : position + stride * _BLOCKS : stride] != length, [None])
+        run = binary.choose(tf.reduce_any(different), tf.argmax(tf.cast(different, tf.int8)), tf.size(different))
+        return position + binary.choose(length == 0, 1, run * stride), length == 0
 
     state = (start + 1, tf.constant(False))
     end, _ = tf.while_loop(lambda _position, ended: ~ended, step, state, maximum_iterations=_RUNS)
@@ -173,7 +206,7 @@ def _bmp_colours(rows, layout):
     deep = layout.bits // 8
     pixels = tf.reshape(rows[:, : layout.width * deep], tf.stack([-1, layout.width, deep]))
     colours = tf.reverse(pixels[..., :3], [-1])
-    return tf.cond(layout.alpha == 1, lambda: _on_white(tf.concat([colours, pixels[..., 3:]], -1)), lambda: colours)
+    return tf.cond(layout.alpha == 1, lambda: _on_white(colours, pixels[..., 3:]), lambda: colours)
 
 
 def _bmp_indexed(data, rows, layout):

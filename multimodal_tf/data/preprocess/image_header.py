@@ -3,8 +3,10 @@
 A size that the header hides from us could make a decoder allocate gigabytes, so each walk below accepts only what the decoder behind it
 reads in the same way, and gives no size for the rest.
 """
+
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.data.preprocess import binary
@@ -21,6 +23,21 @@ _SEGMENTS = 4096  # at most so many steps through a JPEG's segments, or a GIF's 
 _TAGS = 512  # at most so many entries of an EXIF directory are looked at
 _ORIENTATION = 0x0112  # the EXIF tag
 _SHORT = 3  # the EXIF type of that tag's value
+
+
+_MAGIC = np.full([6, 12], -1, np.int64)  # by kind: the bytes that a file begins with; -1: any
+for _kind_number, _start in enumerate((b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")):
+    _MAGIC[_kind_number, : len(_start)] = list(_start)
+_MAGIC[5, 8:] = list(b"WEBP")
+_FIRST = np.zeros(256, np.int64)  # by first byte: the kind
+_FIRST[_MAGIC[1:, 0]] = range(1, 6)
+
+_STEPS = np.zeros([256, 3], np.int64)  # by a JPEG's marker: bytes to go on, how often its length to add, 1 if it gives the size
+_STEPS[0x01:] = (2, 1, 0)  # a segment
+_STEPS[[0x01, *range(0xD0, 0xD8)]] = (2, 0, 0)  # nothing follows these markers
+_STEPS[0xFF] = (1, 0, 0)  # filling
+_STEPS[0xD8:0xDB] = 0  # another start, the end, the pixels: no size came before
+_STEPS[[marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)], 2] = 1
 
 
 class Header(typing.NamedTuple):
@@ -72,23 +89,29 @@ def read(data):
     Returns:
         `Header`.
     """
+    data = tf.ensure_shape(data, [])
     kind = _kind(data)
-    nothing = tf.constant(0, tf.int64)
-    readers = [lambda: (nothing, nothing, ""), *(lambda reader=reader: reader(data) for reader in (_jpeg, _png, _gif, _bmp, _webp))]
-    width, height, exif = tf.switch_case(kind, [lambda reader=reader: _tensors(*reader()) for reader in readers])
-    return Header(tf.cast(kind, tf.int64), width, height, orientation(exif), _fault(data, kind, width, height))
+    readers = [lambda reader=reader: _typed(*reader(data)) for reader in (_nothing, _jpeg, _png, _gif, _bmp, _webp)]
+    width, height, exif = tf.switch_case(tf.cast(kind, tf.int32), readers)
+    turn = tf.cond(exif == "", lambda: tf.constant(1, tf.int64), lambda: orientation(exif))
+    return Header(kind, width, height, turn, _fault(data, kind, width, height))
 
 
-def _tensors(width, height, exif):
-    return tf.ensure_shape(width, []), tf.ensure_shape(height, []), tf.ensure_shape(tf.convert_to_tensor(exif, tf.string), [])
+def _typed(width, height, exif=""):
+    sizes = [tf.ensure_shape(tf.cast(size, tf.int64), []) for size in (width, height)]
+    return *sizes, tf.ensure_shape(tf.convert_to_tensor(exif), [])
+
+
+def _nothing(_data):
+    return 0, 0
 
 
 def _kind(data):
-    start = binary.octets(data, 0, 12)
-    is_webp = binary.starts_with(start, b"RIFF") & binary.starts_with(start[8:], b"WEBP")
-    magics = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
-    found = [tf.constant(False), *(binary.starts_with(start, magic) for magic in magics), is_webp]
-    return tf.argmax(tf.cast(tf.stack(found), tf.int32), output_type=tf.int32)  # the first of equals: 0 where nothing was found
+    """The kind that the first byte suggests, if all the others agree."""
+    start = binary.octets(data, 0, _MAGIC.shape[1])
+    kind = tf.gather(tf.constant(_FIRST), start[0])
+    expected = tf.gather(tf.constant(_MAGIC), kind)
+    return kind * tf.cast(tf.reduce_all((start == expected) | (expected < 0)), tf.int64)
 
 
 def _fault(data, kind, width, height):
@@ -97,26 +120,31 @@ def _fault(data, kind, width, height):
 
 
 def _jpeg(data):
-    """Walks the segments up to the one that gives the size, as libjpeg does, but refuses bytes between segments."""
+    """Walks the segments up to the one that gives the size, as libjpeg does, but gives up where bytes stand between segments."""
+    rules = tf.constant(_STEPS)
 
-    def step(position, _width, _height, exif):
+    def step(position, _going, exif):
         start = binary.octets(data, position, 10)
-        marker, length = start[1], binary.big(start[2:4])
-        fill = marker == 0xFF
-        bare = (marker == 0x01) | ((marker >= 0xD0) & (marker <= 0xD7))
-        ends = (marker == 0x00) | ((marker >= 0xD8) & (marker <= 0xDA)) | (~fill & ~bare & (length < 2))
-        frame = (marker >= 0xC0) & (marker <= 0xCF) & (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
-        is_exif = (marker == 0xE1) & binary.starts_with(start[4:], b"Exif\0\0") & (tf.strings.length(exif) == 0)
-        exif = tf.cond(is_exif, lambda: binary.piece(data, position + 10, tf.maximum(length - 8, 0)), lambda: exif)
-        size = binary.octets(data, position + 5, 4)
-        height, width = tf.where(frame, binary.big(size[:2]), 0), tf.where(frame, binary.big(size[2:]), 0)
-        following = position + tf.where(fill, tf.constant(1, tf.int64), tf.where(bare, tf.constant(2, tf.int64), length + 2))
-        return tf.where(frame | ends | (start[0] != 0xFF), -1, following), width, height, exif
+        length = 256 * start[2] + start[3]
+        fixed, by_length, is_frame = tf.unstack(tf.gather(rules, start[1]))
+        is_exif = (exif == 0) & binary.starts_with(start[1:2], b"\xe1") & binary.starts_with(start[4:], b"Exif\0\0")
+        # a length counts its own two bytes
+        broken = (start[0] != 0xFF) | (fixed + by_length * length < 1) | (by_length * length == by_length)
+        move = binary.choose(broken | (is_frame > 0), 0, fixed + by_length * length)
+        return position + move, move > 0, binary.choose(is_exif, position, exif)
 
-    zero = tf.constant(0, tf.int64)
-    state = (tf.constant(2, tf.int64), zero, zero, tf.constant(""))
-    _, width, height, exif = tf.while_loop(lambda position, *_: position >= 0, step, state, maximum_iterations=_SEGMENTS)
-    return width, height, exif
+    state = (tf.constant(2, tf.int64), tf.constant(True), tf.constant(0, tf.int64))
+    position, _, exif = tf.while_loop(lambda _position, going, _exif: going, step, state, maximum_iterations=_SEGMENTS)
+    frame = binary.octets(data, position, 9)
+    found = (frame[0] == 0xFF) & (tf.gather(rules, frame[1])[2] > 0)
+    size = binary.big(tf.reshape(frame[5:9], [2, 2])) * tf.cast(found, tf.int64)
+    return size[1], size[0], tf.cond(exif > 0, lambda: _segment(data, exif), lambda: "")
+
+
+def _segment(data, position):
+    """The EXIF in the segment there, from the byte order mark on."""
+    length = binary.big(binary.octets(data, position + 2, 2))
+    return binary.piece(data, position + 10, tf.maximum(length - 8, 0))
 
 
 def orientation(exif):
@@ -132,28 +160,28 @@ def orientation(exif):
     is_little, is_big = binary.starts_with(start, b"II*\0"), binary.starts_with(start, b"MM\0*")
 
     def number(values):
-        return tf.where(is_little, binary.little(values), binary.big(values))
+        return binary.choose(is_little, binary.little(values), binary.big(values))
 
     directory = number(start[4:8])
     count = number(binary.octets(exif, directory, 2))
     entries = tf.reshape(binary.octets(exif, directory + 2, 12 * _TAGS), [_TAGS, 12])
     wanted = (number(entries[:, 0:2]) == _ORIENTATION) & (number(entries[:, 2:4]) == _SHORT) & (tf.range(_TAGS, dtype=tf.int64) < count)
     first = tf.argmax(tf.cast(wanted, tf.int32))
-    value = tf.where(tf.reduce_any(wanted) & (is_little | is_big), number(entries[:, 8:10])[first], 1)
-    return tf.where((value >= 1) & (value <= 8), value, 1)
+    value = binary.choose(tf.reduce_any(wanted) & (is_little | is_big), number(entries[:, 8:10])[first], 1)
+    return binary.choose((value >= 1) & (value <= 8), value, 1)
 
 
 def _png(data):
     start = binary.octets(data, 8, 16)
     fits = binary.starts_with(start, b"\0\0\0\x0dIHDR")
-    return tf.where(fits, binary.big(start[8:12]), 0), tf.where(fits, binary.big(start[12:16]), 0), ""
+    return binary.choose(fits, binary.big(start[8:12]), 0), binary.choose(fits, binary.big(start[12:16]), 0)
 
 
 def _gif(data):
     frame = gif_frame(data)
     readable = (frame.position > 0) & (frame.colours > 0) & (frame.width > 0) & (frame.height > 0)
     width, height = gif_canvas(frame)
-    return tf.where(readable, width, 0), tf.where(readable, height, 0), ""
+    return binary.choose(readable, width, 0), binary.choose(readable, height, 0)
 
 
 def gif_canvas(frame):
@@ -178,8 +206,8 @@ def gif_frame(data):
         screen_width=binary.little(screen[0:2]),
         screen_height=binary.little(screen[2:4]),
         transparent=transparent,
-        palette=tf.where(own > 0, position + 10, 13),
-        colours=tf.where(own > 0, own, screen_colours),
+        palette=binary.choose(own > 0, position + 10, 13),
+        colours=binary.choose(own > 0, own, screen_colours),
         interlaced=(descriptor[9] // 64) % 2,
         pixels=position + 10 + 3 * own,
     )
@@ -187,7 +215,7 @@ def gif_frame(data):
 
 def _gif_colours(flags):
     """Number of colours in the table that these flags announce; 0 where they announce none."""
-    return tf.where(flags >= 128, tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
+    return binary.choose(flags >= 128, tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
 
 
 def _gif_blocks(data, start):
@@ -199,21 +227,21 @@ def _gif_blocks(data, start):
         opens = ~inside & (block[0] == extension)
         found = ~inside & (block[0] == image)
         is_control = opens & (block[1] == control) & (block[2] >= 4)
-        transparent = tf.where(is_control, tf.where(block[3] % 2 == 1, block[6], -1), transparent)
-        following = position + tf.where(inside, 1 + block[0], 2)
-        following = tf.where(inside | opens, following, -1)  # anything else is no GIF
-        return tf.where(found, position, following), opens | (inside & (block[0] > 0)), found, transparent
+        transparent = binary.choose(is_control, binary.choose(block[3] % 2 == 1, block[6], -1), transparent)
+        following = position + binary.choose(inside, 1 + block[0], 2)
+        following = binary.choose(inside | opens, following, -1)  # anything else is no GIF
+        return binary.choose(found, position, following), opens | (inside & (block[0] > 0)), found, transparent
 
     state = (start, tf.constant(False), tf.constant(False), tf.constant(-1, tf.int64))
     position, _, found, transparent = tf.while_loop(
         lambda position, _inside, found, _transparent: (position >= 0) & ~found, step, state, maximum_iterations=_SEGMENTS
     )
-    return tf.where(found, position, 0), transparent
+    return binary.choose(found, position, 0), transparent
 
 
 def _bmp(data):
     layout = bmp_layout(data)
-    return tf.where(layout.supported, layout.width, 0), tf.where(layout.supported, tf.abs(layout.height), 0), ""
+    return binary.choose(layout.supported, layout.width, 0), binary.choose(layout.supported, tf.abs(layout.height), 0)
 
 
 def bmp_layout(data):
@@ -221,20 +249,20 @@ def bmp_layout(data):
     start = binary.octets(data, 0, 70)
     size = binary.little(start[14:18])
     old = size == 12
-    bits = tf.where(old, binary.little(start[24:26]), binary.little(start[28:30]))
-    compression = tf.where(old, 0, binary.little(start[30:34]))
+    bits = binary.choose(old, binary.little(start[24:26]), binary.little(start[28:30]))
+    compression = binary.choose(old, 0, binary.little(start[30:34]))
     masks = [binary.little(start[54 + 4 * place : 58 + 4 * place]) for place in range(4)]
     plain_masks = (masks[0] == 0xFF0000) & (masks[1] == 0xFF00) & (masks[2] == 0xFF)
     has_palette = (bits == 1) | (bits == 4) | (bits == 8)
     uncompressed = (compression == 0) & (has_palette | (bits == 24) | (bits == 32))
     masked = (compression == 3) & (bits == 32) & plain_masks
     return BmpLayout(
-        width=tf.where(old, binary.little(start[18:20]), binary.signed(binary.little(start[18:22]), 32)),
-        height=tf.where(old, binary.little(start[20:22]), binary.signed(binary.little(start[22:26]), 32)),
+        width=binary.choose(old, binary.little(start[18:20]), binary.signed(binary.little(start[18:22]), 32)),
+        height=binary.choose(old, binary.little(start[20:22]), binary.signed(binary.little(start[22:26]), 32)),
         bits=bits,
         offset=binary.little(start[10:14]),
         palette=14 + size,
-        entry=tf.where(old, tf.constant(3, tf.int64), 4),
+        entry=binary.choose(old, 3, 4),
         alpha=tf.cast(masked & (size >= 56) & (masks[3] == 0xFF000000), tf.int64),
         supported=(old | (size >= 40)) & (uncompressed | masked),
     )
@@ -249,6 +277,5 @@ def _webp(data):
     packed = binary.little(start[9:13])
     widths = (binary.little(start[14:16]) % 2**14, packed % 2**14 + 1, binary.little(start[12:15]) + 1)
     heights = (binary.little(start[16:18]) % 2**14, packed // 2**14 % 2**14 + 1, binary.little(start[15:18]) + 1)
-    zero = tf.constant(0, tf.int64)
-    width, height = (tf.where(lossy, a, tf.where(lossless, b, tf.where(extended, c, zero))) for a, b, c in (widths, heights))
-    return width, height, ""
+    width, height = (binary.choose(lossy, a, binary.choose(lossless, b, binary.choose(extended, c, 0))) for a, b, c in (widths, heights))
+    return width, height

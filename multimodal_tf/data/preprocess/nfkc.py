@@ -6,6 +6,7 @@ made from Python's own: the graph carries them as constants (some 170 KB), whate
 
 Source: Unicode Standard Annex 15 and chapter 3.12 of the Unicode Standard (Hangul).
 """
+
 import functools
 import sys
 import unicodedata

@@ -3,6 +3,7 @@
 A broken cell never fails a batch. Images and sounds are decoded in a `tf.data` pipeline inside the graph, which drops an element that
 fails and goes on; what came through is put back at its row.
 """
+
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT

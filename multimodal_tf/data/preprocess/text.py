@@ -4,6 +4,7 @@ What a word is: a run of letters, their marks and digits, with apostrophes insid
 spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese...) with its marks is a word, and so is an emoji (a family or a flag is one) or another
 symbol such as a currency's. All else, punctuation above all, parts words and is dropped.
 """
+
 import tensorflow as tf
 
 from multimodal_tf.data.preprocess.nfkc import nfkc_lower
@@ -13,7 +14,7 @@ PADDING, UNKNOWN = 0, 1  # the numbers before the vocabulary's
 
 _ASCII = r"[\x00-\x7F]*"
 _BLANK = r"[\pZ\t-\r\x{1c}-\x{1f}\x{85}]*"  # what Python's str.isspace() calls white space
-_SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Javanese}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}"
+_SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Javanese}\p{Tai_Tham}"
 _UNSPACED = rf"([{_SCRIPTS}]\pM*)"
 _SKIN = r"[\x{1F3FB}-\x{1F3FF}]"
 _SYMBOL = rf"([\x{{1F1E6}}-\x{{1F1FF}}]{{2}}|[\p{{So}}\p{{Sc}}]\x{{FE0F}}?{_SKIN}?(?:\x{{200D}}\p{{So}}\x{{FE0F}}?{_SKIN}?)*)"

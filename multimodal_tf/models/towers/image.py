@@ -5,17 +5,18 @@ from functools import partial
 from keras import layers
 
 from multimodal_tf.models.chain import chain
+from multimodal_tf.models.presence import PresentBatchNormalization
 
 _POOLING = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D, "flatten": layers.Flatten}
 
 
-def cnn(part, x, name, last):
+def cnn(part, x, present, name, last):
     """The tower of an image.
 
     Args:
         part: `config.ImageInput`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        name, last: str. Names of the layers: `models.towers`.
+        present, name, last: as `models.towers` says.
 
     Returns:
         `(batch, dim)` in the compute dtype; `dim` is `part.tower.dim`, or what the pooling leaves where that is null.
@@ -23,28 +24,32 @@ def cnn(part, x, name, last):
     Raises:
         ValueError: the image is too small for so many blocks without padding.
     """
-    return chain(x, convolutions(part.tower, (part.height, part.width), name), name, last)
+    return chain(x, convolutions(part.tower, (part.height, part.width), present, name), name, last)
 
 
-def convolutions(tower, size, name):
+def convolutions(tower, size, present, name):
     """The steps for `chain` that lead from `(batch, height, width, channels)` to one vector; also behind a spectrogram.
 
     Args:
         tower: `config.ConvTower`, or another with its fields.
         size: `(height, width)` of what comes in.
+        present: as `models.towers` says.
         name: str. The input's, for the error.
     """
     _refuse_too_small(tower, size, name)
     steps = {}
     for number, filters in enumerate(tower.filters, start=1):
         convolution = partial(layers.Conv2D, filters, tower.kernel_size, padding=tower.padding)
-        if tower.batch_normalization:  # its offset replaces the convolution's
-            steps[f"conv_{number}"] = partial(convolution, use_bias=False)
-            steps[f"normalization_{number}"] = layers.BatchNormalization
-            steps[f"relu_{number}"] = layers.ReLU
-        else:
-            steps[f"conv_{number}"] = partial(convolution, activation="relu")
-        steps[f"pool_{number}"] = partial(layers.MaxPooling2D, padding=tower.padding)
+        pooling = partial(layers.MaxPooling2D, padding=tower.padding)
+        if not tower.batch_normalization:
+            steps |= {f"conv_{number}": partial(convolution, activation="relu"), f"pool_{number}": pooling}
+            continue
+        steps |= {
+            f"conv_{number}": partial(convolution, use_bias=False),  # the normalisation has an offset
+            f"pool_{number}": pooling,  # before the normalisation, which then has a quarter of the work: 207 against 390 ms a step
+            f"normalization_{number}": partial(_normalization, present),
+            f"relu_{number}": layers.ReLU,
+        }
     steps["pool"] = _POOLING[tower.pooling]
     return steps | projection(tower)
 
@@ -57,6 +62,13 @@ def projection(tower):
     if tower.dropout > 0:
         steps["dropout"] = partial(layers.Dropout, tower.dropout)
     return steps
+
+
+def _normalization(present, name):
+    if present is None:
+        return layers.BatchNormalization(name=name)
+    normalization = PresentBatchNormalization(name=name)
+    return lambda x: normalization(x, present)
 
 
 def _refuse_too_small(tower, size, name):

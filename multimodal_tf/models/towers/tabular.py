@@ -15,7 +15,7 @@ def number(part, x, name, last, moments):
     Args:
         part: `config.NumberInput`.
         x: float32 `(batch,)`, in the column's unit.
-        name, last: str. Names of the layers: `models.towers`.
+        name, last: as `models.towers` says.
         moments: `schema.Moments` of the training split.
 
     Returns:
@@ -33,7 +33,7 @@ def category(part, x, name, last, values):
     Args:
         part: `config.CategoryInput`.
         x: int32 `(batch,)`; 0 is an unknown value.
-        name, last: str. Names of the layers: `models.towers`.
+        name, last: as `models.towers` says.
         values: int. Number of values that the training split has.
 
     Returns:

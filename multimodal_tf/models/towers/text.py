@@ -16,7 +16,7 @@ def lstm(part, x, name, last, vocabulary):
     Args:
         part: `config.TextInput`.
         x: int32 `(batch, max_tokens)`; 0 is padding and is masked; a row of padding alone gives zeros from the LSTM.
-        name, last: str. Names of the layers: `models.towers`.
+        name, last: as `models.towers` says.
         vocabulary: int. Number of words that have a token of their own.
 
     Returns:

@@ -1,0 +1,25 @@
+"""How a worker process begins. Nothing here imports TensorFlow before the worker is silent, so that its start writes into no progress bar."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+
+_STDERR = 2  # the file descriptor, which C and C++ write to
+
+
+def start():
+    """Prepares a worker process: silent, on one thread, without GPU, and gone when its parent is gone, even by `kill -9`."""
+    threading.Thread(target=_die_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    with open(os.devnull, "w") as nowhere:  # libmpg123, too, tells its opinion of every MP3
+        os.dup2(nowhere.fileno(), _STDERR)
+    import tensorflow as tf  # here, not above: see the module's docstring
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.set_visible_devices([], "GPU")
+
+
+def _die_with(parent):
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,228 @@
+"""An exported model used from Python: cells as a table holds them in, a DataFrame of answers out."""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import uuid
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import rich.progress
+import tensorflow as tf
+
+from multimodal_tf.config import PROBABILITIES, PROBABILITY, ROW, Config
+from multimodal_tf.data.cells import CellError, read_cell
+from multimodal_tf.data.table import Table
+from multimodal_tf.schema import Schema
+from multimodal_tf.serving.export import EXTRA
+
+BATCH = 64  # rows that go through the graph at once
+_GROUP = 32  # batches that are written at once: a Parquet file of many small row groups is slow to read
+
+
+class Client:
+    """A SavedModel written by `export_model`, loaded.
+
+    Args:
+        path: the version's folder, `.../NAME/VERSION`.
+
+    Attributes:
+        config: `Config` of the model.
+        schema: `Schema` of the model; `schema.heads["label"].names` are the classes in the order of `label_probabilities`.
+
+    Raises:
+        FileNotFoundError: there is no SavedModel.
+        ValueError: it was not written by `export_model`.
+
+    Example:
+        >>> Client("saved_models/digits/1").predict([{"photo": "seven.png", "written": "seven"}])  # doctest: +SKIP
+    """
+
+    def __init__(self, path):
+        path = pathlib.Path(path)
+        if not (path / "saved_model.pb").is_file():
+            raise FileNotFoundError(f"{path} is no SavedModel: give the folder of a version, such as saved_models/NAME/1")
+        try:
+            self.config = Config.load(path / EXTRA / "config.yaml")
+            self.schema = Schema.load(path / EXTRA / "schema.json")
+        except FileNotFoundError as error:
+            raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
+        self._model = tf.saved_model.load(str(path))
+        self._predict = self._model.signatures["serving_default"]
+
+    def predict(self, rows, root="."):
+        """Answers rows, 64 at a time.
+
+        Args:
+            rows: DataFrame, or iterable of dicts, by the table's column or by the input's name; other keys are ignored. A cell is what
+                `data.cells.read_cell` reads: a path, bytes, a data URI, base64, an array, text, a number. A key that is not there is
+                a missing cell.
+            root: folder that relative paths start from.
+
+        Returns:
+            DataFrame with one row for each row in order (a DataFrame's index is kept). Classification: `label` str, `label_probability`
+            float32 of that class, `label_probabilities` float32 `(classes,)`. Multi-label: `tags` str, the labels of probability 0.5 or
+            more joined by the head's separator, and `tags_probabilities`. Regression: float32. And `valid` bool; `error` str, each broken
+            input and its reason; `present` str, names of the inputs that were used, joined by commas. An invalid row is answered from
+            the inputs that it has.
+
+        Raises:
+            ValueError: there are keys, and none of them is an input's.
+        """
+        if isinstance(rows, pd.DataFrame):
+            keys, index, records = list(rows.columns), rows.index, rows.to_dict("records")
+        else:
+            records = [dict(row) for row in rows]
+            keys, index = list(dict.fromkeys(key for row in records for key in map(str, row))), pd.RangeIndex(len(records))
+        sources = self.sources(keys) if keys else {}
+        batches = (records[start : start + BATCH] for start in range(0, max(len(records), 1), BATCH))
+        return pd.concat([self._answer(batch, sources, root) for batch in batches]).set_axis(index)
+
+    def sources(self, keys):
+        """Which of a table's `keys` each input reads: its column, or else its name. Inputs that find none are left out.
+
+        Raises:
+            ValueError: no input finds any.
+        """
+        found = {}
+        for name in self.config.inputs:
+            key = next((key for key in (self.config.column(name), name) if key in keys), None)
+            if key is not None:
+                found[name] = key
+        if not found:
+            wanted = ", ".join(repr(self.config.column(name)) for name in self.config.inputs)
+            raise ValueError(f"none of the model's inputs is there: it reads {wanted}, received {list(keys)}")
+        return found
+
+    def _answer(self, records, sources, root):
+        """One batch; it may be empty."""
+        raw: dict[str, tf.Tensor] = {}
+        faults: list[list[str]] = [[] for _ in records]
+        for name, part in self.config.inputs.items():
+            missing = float("nan") if part.type == "number" else b""
+            cells = [self._cell(record.get(sources.get(name)), name, root, fault) for record, fault in zip(records, faults)]
+            filled = [missing if cell is None else cell for cell in cells]
+            raw[name] = tf.constant(filled, tf.float32 if part.type == "number" else tf.string)
+        served = {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
+        columns: dict = {}
+        for name, head in self.config.heads.items():
+            columns |= _head_columns(name, head, served)
+        errors = ["; ".join([*fault, *filter(None, [said])]) for fault, said in zip(faults, _texts(served["error"]))]
+        present = [",".join(itertools.compress(self.config.inputs, flags)) for flags in served["present"]]
+        columns["valid"] = served["valid"] & [not fault for fault in faults] if records else served["valid"]
+        return pd.DataFrame(columns | {"error": pd.Series(errors, dtype="str"), "present": pd.Series(present, dtype="str")})
+
+    def _cell(self, value, name, root, fault):
+        """The cell for the graph; a broken one is None and adds to `fault`."""
+        try:
+            return read_cell(value, self.config.inputs[name], root)
+        except CellError as error:
+            fault.append(f"{name}: {error}")
+            return None
+
+
+def predict_table(client, table: Table, out_path, progress=False):
+    """Answers every row of a table and writes a file; memory does not grow with the rows.
+
+    Args:
+        client: `Client`.
+        table: `Table`. Columns that the model does not read are ignored.
+        out_path: `.csv` or `.parquet` file to write, whole or not at all; an older one is replaced. Its columns are `row` (the row's number
+            in the table, from 0) and those of `Client.predict`; in a CSV, probabilities are a JSON list.
+        progress: whether to show on stderr how many rows are done.
+
+    Returns:
+        list of str, what the user should know: columns that the table lacks, and how many rows are not valid.
+
+    Raises:
+        ValueError: `out_path` has another ending, or no column of the table is an input's.
+    """
+    out_path = pathlib.Path(out_path)
+    if out_path.suffix not in (".csv", ".parquet") or out_path.is_dir():
+        raise ValueError(f"predictions are written to a .csv or .parquet file, received {str(out_path)!r}")
+    sources = client.sources(table.columns)
+    lost = [name for name in client.config.inputs if name not in sources]
+    notes = [f"{table.name} has no column {client.config.column(name)!r}: the input {name!r} is missing in every row" for name in lost]
+    done = invalid = 0
+    with _replacing(out_path) as temporary, _writer(temporary, client.config) as write, _bar(progress) as show:
+        answers = (client.predict(chunk, table.root) for chunk in table.chunks(rows=BATCH, columns=list(sources.values())))
+        while group := list(itertools.islice(answers, _GROUP)):
+            frame = pd.concat(group).rename_axis(ROW).reset_index()
+            write(frame)
+            done, invalid = done + len(frame), invalid + int((~frame["valid"]).sum())
+            show(done)
+    return notes + ([f"{invalid} of {done} rows are not valid: the column `error` says why"] if invalid else [])
+
+
+def _texts(served):
+    return [value.decode(errors="replace") for value in served]
+
+
+def _head_columns(name, head, served):
+    if head.type == "regression":
+        return {name: served[name]}
+    probabilities = served[name + PROBABILITIES]
+    columns = {name: pd.Series(_texts(served[name]), dtype="str")}
+    if head.type == "classification":
+        columns[name + PROBABILITY] = probabilities.max(axis=1)
+    return columns | {name + PROBABILITIES: pd.Series(list(probabilities), dtype=object)}
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """A sibling of `path` to write, which takes its name at the end of the block; an error removes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writer(path, config):
+    """A function that appends a DataFrame to the file."""
+    if path.suffix == ".parquet":
+        schema = _parquet_schema(config)
+        with pa.parquet.ParquetWriter(path, schema) as writer:
+            yield lambda frame: writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield lambda frame: _in_text(frame).to_csv(file, index=False, header=file.tell() == 0)
+
+
+def _parquet_schema(config):
+    fields = [(ROW, pa.int64())]
+    for name, head in config.heads.items():
+        fields.append((name, pa.float32() if head.type == "regression" else pa.string()))
+        if head.type == "classification":
+            fields.append((name + PROBABILITY, pa.float32()))
+        if head.type != "regression":
+            fields.append((name + PROBABILITIES, pa.list_(pa.float32())))
+    return pa.schema([*fields, ("valid", pa.bool_()), ("error", pa.string()), ("present", pa.string())])
+
+
+def _in_text(frame):
+    """Arrays as JSON lists, each number with as many digits as a float32 needs."""
+    lists = {name: ["[" + ", ".join(map(str, row)) + "]" for row in frame[name]] for name in frame if _holds_arrays(frame[name])}
+    return frame.assign(**lists)
+
+
+def _holds_arrays(column):
+    return len(column) > 0 and isinstance(column.iloc[0], np.ndarray)
+
+
+@contextlib.contextmanager
+def _bar(wanted):
+    """A function that shows the number of rows done; their total is unknown until the table is read."""
+    if not wanted:
+        yield lambda done: None
+        return
+    columns = (rich.progress.SpinnerColumn(), rich.progress.TextColumn("{task.completed:,.0f} rows"), rich.progress.TimeElapsedColumn())
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
+        task = bar.add_task("rows", total=None)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,44 @@
+"""Training-serving skew: how far the SavedModel on raw bytes is from the model on the training pipeline."""
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import PROBABILITIES
+from multimodal_tf.data.pipeline import load_raw, load_split
+
+
+def skew(model, exported_path, directory, config, schema, split="test"):
+    """Compares `model.predict` on the training pipeline with `serving_default` on the raw records, over all rows of a split.
+
+    Args:
+        model: `keras.Model` that was exported.
+        exported_path: folder that `export_model` wrote.
+        directory: folder that `ingest` wrote.
+        config: `Config` of both.
+        schema: `Schema` of both.
+        split: "train", "validation" or "test".
+
+    Returns:
+        dict of head to float, the largest absolute difference of a probability, or of a number in its own unit.
+
+    Raises:
+        ValueError: the two saw different numbers of rows.
+    """
+    trained = model.predict(load_split(directory, split, config, schema), verbose=0)
+    served = _served(exported_path, load_raw(directory, split, config, config.training.batch_size), config)
+    differences = {}
+    for name, answers in served.items():
+        if len(answers) != len(trained[name]):
+            raise ValueError(
+                f"the training pipeline gives {len(trained[name])} rows of the split {split!r}, the records hold {len(answers)}"
+            )
+        differences[name] = float(np.abs(answers - trained[name].reshape(answers.shape)).max(initial=0))
+    return differences
+
+
+def _served(path, batches, config):
+    """The SavedModel's probabilities and numbers by head, all rows."""
+    loaded = tf.saved_model.load(str(path))
+    answers = [loaded.signatures["serving_default"](**raw) for _, raw, _ in batches]
+    keys = {name: name if head.type == "regression" else name + PROBABILITIES for name, head in config.heads.items()}
+    return {name: np.concatenate([answer[key].numpy() for answer in answers]) for name, key in keys.items()}

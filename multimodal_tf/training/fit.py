@@ -1,0 +1,169 @@
+"""`fit`: what everyone writes around `model.fit` by hand.
+
+Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop compiles `build_model`'s model and calls `model.fit` on
+`load_split`.
+"""
+
+import hashlib
+import json
+import math
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+
+from multimodal_tf.config import Config, Training
+from multimodal_tf.data import durable, shards
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.schema import Schema
+from multimodal_tf.training import run
+from multimodal_tf.training.run import Run, load_run
+
+__all__ = ["Run", "fit", "load_run", "make_optimizer"]
+
+
+def fit(
+    config: Config,
+    schema: Schema,
+    directory: str | pathlib.Path,
+    run_directory: str | pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: Literal["auto", 0, 1, 2] = "auto",
+) -> Run:
+    """Trains the model that the configuration describes on an ingested table.
+
+    The weights of the epoch with the lowest validation loss are kept. Without validation rows all epochs are run, the last weights are
+    kept, and a warning says so. Same configuration, data, versions and threads: same weights, bit for bit.
+
+    Args:
+        config: `Config`. Its inputs and heads may be some of those that were ingested.
+        schema: `Schema`, which `ingest` learnt.
+        directory: where `ingest` wrote the shards.
+        run_directory: gets `model.keras`, `config.yaml`, `schema.json`, `run.json`, `history.csv` and `logs/` (TensorBoard); while training
+            lasts, `checkpoint.keras` holds the best model so far. An earlier run's files there are replaced.
+        callbacks: further Keras callbacks.
+        verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
+
+    Returns:
+        `Run`.
+
+    Raises:
+        FileNotFoundError: ingest has not ended in `directory`.
+        OSError: `run_directory` is a file, cannot be written, or another process trains into it.
+        ValueError: `run_directory` holds something else, the table was ingested with other settings, configuration and schema are not of
+            one table, the training split has no rows, or the loss became NaN or infinite.
+    """
+    directory, run_directory = pathlib.Path(directory), pathlib.Path(run_directory)
+    manifest = Manifest.load(directory)
+    _check_ingested(config, directory, manifest)
+    run.check_place(run_directory)
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, schema)
+    with durable.locked(run_directory):
+        record = run.begin(run_directory, config, schema, directory, manifest)
+        train = load_split(directory, "train", config, schema, training=True)
+        validation = load_split(directory, "validation", config, schema) if manifest.rows("validation") else None
+        if validation is None:
+            record.note = "without validation rows training does not stop early, and the last weights are kept"
+            warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
+        model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
+        history = model.fit(
+            train,
+            validation_data=validation,
+            epochs=config.training.epochs,
+            callbacks=[*_callbacks(config.training, run_directory, validation is not None), *callbacks],
+            verbose=verbose,
+        ).history
+        record.epochs, record.best_epoch = len(history["loss"]), _best_epoch(history, config.training)
+        # In the loss of a single head Keras counts a smaller last batch like a whole one, so those are not right; all others are.
+        wrong = {f"{prefix}{name}_loss" for name in config.heads for prefix in ("", "val_")}
+        record.figures = {name: values[record.best_epoch - 1] for name, values in history.items() if name not in wrong}
+        trained = Run(model, config, schema, history, record, run_directory)
+        run.finish(trained)
+    return trained
+
+
+def make_optimizer(training: Training, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer and learning rate schedule of a configuration.
+
+    The learning rate rises in equal steps to `learning_rate` during `warmup_epochs`, then falls along a half cosine to 0 at the end of
+    the last epoch, or stays. Weight decay spares biases and the scales and shifts of normalisations, that is, all that is not a matrix.
+
+    Args:
+        training: `Training`.
+        model: a built model, whose variables the optimizer is for.
+        steps: int. Batches an epoch.
+
+    Returns:
+        A Keras optimizer for `model.compile`.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (decoupled weight decay), 2017, arXiv:1608.03983 (cosine).
+    """
+    rate = _schedule(training, steps)
+    if training.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
+    else:
+        optimizer = keras.optimizers.SGD(rate, momentum=training.momentum, weight_decay=training.weight_decay)
+    optimizer.exclude_from_weight_decay([variable for variable in model.trainable_variables if len(variable.shape) < 2])
+    return optimizer
+
+
+def _schedule(training, steps):
+    total = training.epochs * steps
+    warmup = min(round(training.warmup_epochs * steps), total)
+    return keras.optimizers.schedules.CosineDecay(
+        # The first step of a warm-up from 0 would teach nothing.
+        initial_learning_rate=training.learning_rate / max(warmup, 1),
+        warmup_target=training.learning_rate if warmup else None,
+        warmup_steps=warmup,
+        decay_steps=max(total - warmup, 1),
+        alpha=1.0 if training.schedule == "constant" else 0.0,  # the rate at the end, as a share of the highest
+    )
+
+
+def _callbacks(training, run_directory, validated):
+    callbacks = [
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.CSVLogger(str(run_directory / run.HISTORY)),
+        keras.callbacks.TensorBoard(str(run_directory / run.LOGS), write_graph=False),
+        keras.callbacks.ModelCheckpoint(str(run_directory / run.CHECKPOINT), monitor="val_loss", save_best_only=validated),
+    ]
+    if validated:
+        patience = training.epochs if training.patience is None else training.patience
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
+    return callbacks
+
+
+def _check_ingested(config, directory, manifest):
+    """The shards must hold what the configuration reads, prepared as it says."""
+    ingested = Config.load(directory / "config.yaml")
+    settings = shards.settings(ingested)
+    if hashlib.sha256(settings.encode()).hexdigest() != manifest.config_hash:
+        raise ValueError(f"{directory} was ingested by another version of multimodal_tf: ingest the table again")
+    theirs, ours = json.loads(settings)[-1], json.loads(shards.settings(config))[-1]
+    for room, parts in ours.items():
+        for name, part in parts.items():
+            if name not in theirs[room]:
+                raise ValueError(f"{room}.{name}: {directory} was ingested without it, with {sorted(theirs[room])}: ingest the table again")
+            if part != theirs[room][name]:
+                raise ValueError(
+                    f"{room}.{name}: {directory} was ingested with {theirs[room][name]}, received {part}: ingest the table again"
+                )
+    if config.split != ingested.split:
+        raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
+
+
+def _best_epoch(history, training):
+    """The epoch, from 1, whose weights the model has."""
+    losses = history.get("val_loss", history["loss"])
+    if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
+        raise ValueError(
+            f"the loss became NaN or infinite in epoch {len(losses)}: "
+            f"training.learning_rate must be lower, received {training.learning_rate}"
+        )
+    return int(np.nanargmin(losses)) + 1 if "val_loss" in history else len(losses)

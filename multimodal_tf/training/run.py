@@ -1,0 +1,180 @@
+"""A run: a directory that holds a trained model, and the record `run.json` of where it came from."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import zipfile
+from typing import Literal
+
+import keras
+import pandas as pd
+import pydantic
+import tensorflow as tf
+
+from multimodal_tf.config import Config
+from multimodal_tf.data import durable
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.schema import Schema
+
+MODEL, CONFIG, SCHEMA, RECORD, HISTORY, LOGS = "model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs"
+CHECKPOINT = "checkpoint.keras"  # the best model so far, while training lasts
+_PACKAGES = ("multimodal_tf", "tensorflow", "keras", "numpy")
+
+
+class Data(pydantic.BaseModel):
+    """What a run was trained on."""
+
+    directory: str
+    table: str
+    hash: str  # of the shards' contents
+    rows: dict[str, int]  # by split
+
+
+class Machine(pydantic.BaseModel):
+    """What decides, besides the seed, in which order numbers are added up; 0 or "" is TensorFlow's own choice."""
+
+    cores: int
+    intra_op_threads: int
+    inter_op_threads: int
+    onednn: str  # the environment's TF_ENABLE_ONEDNN_OPTS
+
+
+class Record(pydantic.BaseModel):
+    """What `run.json` says."""
+
+    status: Literal["running", "finished"] = "running"
+    started: datetime.datetime
+    ended: datetime.datetime | None = None
+    epochs: int = 0  # that were run
+    best_epoch: int = 0  # from 1: the one whose weights `model.keras` holds
+    figures: dict[str, float | None] = {}  # of that epoch, as Keras counted them; the training loss is a mean over a changing model
+    note: str = ""
+    seed: int
+    versions: dict[str, str]
+    machine: Machine
+    data: Data
+    config: Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and where it came from; `history` holds a list for each of Keras' figures, one number an epoch."""
+
+    model: keras.Model
+    config: Config
+    schema: Schema
+    history: dict[str, list[float]]
+    record: Record
+    directory: pathlib.Path
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """Keras' figures of the epoch whose weights the model has."""
+        return self.record.figures
+
+
+def check_place(directory: pathlib.Path):
+    """Refuses a directory that holds anything but a run.
+
+    Raises:
+        ValueError: it does.
+    """
+    if directory.is_dir() and not (directory / RECORD).exists():
+        foreign = next((path.name for path in sorted(directory.iterdir()) if path.name != durable.LOCK), None)
+        if foreign is not None:
+            raise ValueError(f"a run needs a new or empty directory, or one of an earlier run, received {directory} with {foreign!r} in it")
+
+
+def begin(directory: pathlib.Path, config: Config, schema: Schema, data_directory: pathlib.Path, manifest: Manifest) -> Record:
+    """Removes an earlier run's files from the directory, then writes configuration, schema and record there."""
+    for name in (MODEL, CHECKPOINT, HISTORY):
+        (directory / name).unlink(missing_ok=True)
+    shutil.rmtree(directory / LOGS, ignore_errors=True)
+    durable.remove_temporaries(directory)
+    record = Record(
+        started=_now(),
+        seed=config.seed,
+        versions={package: _version(package) for package in _PACKAGES},
+        machine=_machine(),
+        data=Data(
+            directory=str(data_directory.resolve()),
+            table=manifest.table,
+            hash=manifest.hash,
+            rows={split: manifest.rows(split) for split in manifest.splits},
+        ),
+        config=config,
+    )
+    _write(directory, record)
+    durable.write_text(directory / CONFIG, config.to_yaml())
+    durable.write_text(directory / SCHEMA, schema.model_dump_json(indent=1))
+    return record
+
+
+def finish(run: Run):
+    """Writes the model and then the record, each there whole or not at all, and removes the checkpoint."""
+    with durable.replacing(run.directory / MODEL) as temporary:
+        whole = temporary.with_suffix(".tmp.keras")  # Keras insists on the ending
+        run.model.save(whole)
+        whole.replace(temporary)
+    run.record.status, run.record.ended = "finished", _now()
+    _write(run.directory, run.record)
+    (run.directory / CHECKPOINT).unlink(missing_ok=True)
+
+
+def load_run(directory: str | pathlib.Path) -> Run:
+    """Reads what `fit` wrote.
+
+    Args:
+        directory: the `run_directory` of `fit`.
+
+    Returns:
+        `Run`, with the model compiled as it was.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: the run has not ended, or a file of it is damaged.
+    """
+    directory = pathlib.Path(directory)
+    if not (directory / RECORD).is_file():
+        raise FileNotFoundError(f"{directory} holds no run: it has no {RECORD}, which training writes")
+    try:
+        record = Record.model_validate_json((directory / RECORD).read_text(encoding="utf-8"))
+    except (pydantic.ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{directory / RECORD} is not the record of a run: {' '.join(str(error).split())}") from error
+    if record.status != "finished":
+        raise ValueError(
+            f"the training in {directory} has not ended (it began {record.started:%Y-%m-%d %H:%M} UTC): train again, to the end"
+        )
+    try:
+        model = keras.models.load_model(directory / MODEL)
+    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{directory / MODEL} is missing or damaged, train again: {' '.join(str(error).split())}") from error
+    history = {str(name): list(column) for name, column in pd.read_csv(directory / HISTORY).items() if name != "epoch"}
+    return Run(model, Config.load(directory / CONFIG), Schema.load(directory / SCHEMA), history, record, directory)
+
+
+def _write(directory, record):
+    durable.write_text(directory / RECORD, record.model_dump_json(indent=1))
+
+
+def _now():
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # the package is used from its source tree
+        return "not installed"
+
+
+def _machine():
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        intra_op_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+        inter_op_threads=tf.config.threading.get_inter_op_parallelism_threads(),
+        onednn=os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+    )

@@ -1,0 +1,233 @@
+"""What every tower, fusion and head keeps, whatever its kind.
+
+`CHECKS` are functions of a configuration. A new tower or fusion is one more line in the dict of configurations of its test file:
+
+    @pytest.mark.parametrize("check", contract.CHECKS)
+    @pytest.mark.parametrize("tower", TOWERS)
+    def test_contract(tower, check, tmp_path):
+        check(contract.with_input(TOWERS[tower]), tmp_path)
+"""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import PRESENT, ClassificationHead, Concatenation, Config, NumberInput
+from multimodal_tf.models import build_model, compile_arguments, embeddings
+from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+
+WORDS = ["red", "green", "blue"]
+
+
+def with_input(part):
+    """A small configuration around one input, `probe`, and a second one that is always there."""
+    return Config(inputs={"probe": part, "other": NumberInput()}, heads={"label": ClassificationHead()}, fusion=Concatenation(hidden=[8]))
+
+
+def schema_of(config, rows=10):
+    """A schema that fits the configuration."""
+    learnt = {"text": Vocabulary(words=WORDS), "category": Vocabulary(words=WORDS), "number": Moments(mean=5.0, std=2.0)}
+    inputs = {name: learnt[part.type] for name, part in config.inputs.items() if part.type in learnt}
+    classes = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
+    heads = {name: Moments(mean=100.0, std=10.0) if head.type == "regression" else classes for name, head in config.heads.items()}
+    return Schema(rows=rows, inputs=inputs, heads=heads)
+
+
+def rows_of(config, rows, seed=0):
+    """Random rows in which every input is there."""
+    random = np.random.default_rng(seed)
+    values = {name: _VALUES[part.type](part, rows, random) for name, part in config.inputs.items()}
+    return values | _flags(config, values, np.ones(rows, "float32"))
+
+
+def without(rows, name, absent, value=None):
+    """The same rows, `name` absent where `absent` is true, its values there `value`, or else what harms most."""
+    values = rows[name].copy()
+    harm = np.nan if values.dtype.kind == "f" else 10**9
+    values[absent] = harm if value is None else value
+    return rows | {name: values, name + PRESENT: np.where(absent, 0, rows[name + PRESENT]).astype("float32")}
+
+
+def targets_of(config, rows, seed=0):
+    random = np.random.default_rng(seed)
+    return {name: _TARGETS[head.type](rows, random) for name, head in config.heads.items()}
+
+
+def compiled(config, run_eagerly=True):
+    """A model ready to train; eagerly, since tracing so small a model takes longer than its steps."""
+    model = build_model(config, schema_of(config))
+    model.compile("adam", run_eagerly=run_eagerly, **compile_arguments(config, schema_of(config)))
+    return model
+
+
+def tower_weights(model, name):
+    return [weight for layer in model.layers if layer.name.startswith(f"{name}_") for weight in layer.trainable_weights]
+
+
+def gradients(model, config, rows, weights):
+    """Gradients of the training loss, as arrays; a weight that the loss does not touch has zeros."""
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(y=targets_of(config, len(next(iter(rows.values())))), y_pred=model(rows, training=True))
+    variables = [weight.value for weight in weights]
+    return [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, variables, unconnected_gradients="zero")]
+
+
+def same(first, second, **tolerance):
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], err_msg=name, **tolerance)
+
+
+def shape_and_dtype(config, tmp_path):
+    model = build_model(config, schema_of(config))
+    for batch in (1, 3):  # not 0: oneDNN's convolution answers the wrong shape; the served graph never asks
+        rows = rows_of(config, batch)
+        answers, vectors = model(rows), embeddings(model)(rows)
+        for name, answer in answers.items():
+            assert answer.shape == (batch, *model.output[name].shape[1:])
+            assert answer.dtype == "float32"
+            assert np.isfinite(answer).all()
+        assert set(vectors) == {*config.inputs, "fused"}
+        assert all(len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values())
+
+
+def a_row_does_not_depend_on_its_neighbours(config, tmp_path):
+    model = build_model(config, schema_of(config))
+    rows = rows_of(config, 4)
+    together = model(rows)
+    alone = model({name: value[2:3] for name, value in rows.items()})
+    same({name: answer[2:3] for name, answer in together.items()}, alone, rtol=1e-4, atol=1e-6)
+
+
+def config_round_trip(config, tmp_path):
+    model = build_model(config, schema_of(config))
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    rows = rows_of(config, 3)
+    same(model(rows), copy(rows))
+    assert copy.get_config() == model.get_config()
+
+
+def save_and_load(config, tmp_path):
+    model = build_model(config, schema_of(config))
+    model.save(tmp_path / "model.keras")
+    rows = rows_of(config, 3)
+    same(model(rows), keras.saving.load_model(tmp_path / "model.keras")(rows))
+
+
+def training_lowers_the_loss(config, tmp_path):
+    model, rows, targets = compiled(config), rows_of(config, 8), targets_of(config, 8)
+    first, second = (model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(2))
+    assert second < first  # the second is the mean of both steps
+
+
+def every_weight_learns(config, tmp_path):
+    model = compiled(config)
+    found = gradients(model, config, rows_of(config, 8), model.trainable_weights)
+    still = [weight.path for weight, gradient in zip(model.trainable_weights, found) if not gradient.any()]
+    assert still == []
+
+
+def mixed_precision(config, tmp_path):
+    rows, targets = rows_of(config, 8), targets_of(config, 8)
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = compiled(config)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        reference = build_model(config, schema_of(config))  # the seed gives it the same weights
+        for name, answer in model(rows).items():
+            assert answer.dtype == "float32"
+            scale = np.abs(reference(rows)[name]).max()
+            np.testing.assert_allclose(answer, reference(rows)[name], atol=0.05 * scale)
+        assert np.isfinite(model.train_on_batch(rows, targets, return_dict=True)["loss"])
+
+
+def absent_has_no_influence(config, tmp_path):
+    if not config.fusion.presence:
+        return
+    model, rows, absent = compiled(config), rows_of(config, 4), np.array([False, True, False, True])
+    for name in config.inputs:
+        harmed, zeroed = without(rows, name, absent), without(rows, name, absent, value=0)
+        same(model(harmed), model(zeroed))
+        assert all(np.isfinite(answer).all() for answer in model(harmed).values())
+        assert not np.any(embeddings(model)(harmed)[name][1::2])
+        weights = model.trainable_weights
+        for one, other in zip(gradients(model, config, harmed, weights), gradients(model, config, zeroed, weights)):
+            np.testing.assert_array_equal(one, other)
+        nowhere = gradients(model, config, without(rows, name, ~absent | absent), tower_weights(model, name))
+        assert not any(gradient.any() for gradient in nowhere)
+
+
+def absent_rows_do_not_touch_the_others(config, tmp_path):
+    """In training, where the rows of a batch may meet, a row's vectors and all statistics are as if the absent rows were not there."""
+    if not config.fusion.presence:
+        return
+    rows, absent = rows_of(config, 4), np.array([False, False, True, True])
+    few = {key: value[:2] for key, value in rows.items()}
+    for name in config.inputs:
+        rows = without(rows, name, absent)
+    among, alone = (build_model(config, schema_of(config)) for _ in range(2))
+    vectors, expected = embeddings(among)(rows, training=True), embeddings(alone)(few, training=True)
+    same({key: vector[:2] for key, vector in vectors.items()}, expected, rtol=1e-3, atol=1e-5)
+    for one, other in zip(among.non_trainable_weights, alone.non_trainable_weights):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=one.path)
+
+
+def all_absent_is_finite(config, tmp_path):
+    if not config.fusion.presence:
+        return
+    model, rows = compiled(config), rows_of(config, 3)
+    for name in config.inputs:
+        rows = without(rows, name, np.ones(3, bool))
+    assert all(np.isfinite(answer).all() for answer in model(rows).values())
+    model.train_on_batch(rows, targets_of(config, 3))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def in_a_strategy(config, tmp_path):
+    with _strategy().scope():
+        model = compiled(config, run_eagerly=False)
+    data = tf.data.Dataset.from_tensor_slices((rows_of(config, 6), targets_of(config, 6))).batch(3)
+    assert np.isfinite(model.fit(data, verbose=0).history["loss"][0])
+
+
+CHECKS = [
+    shape_and_dtype,
+    a_row_does_not_depend_on_its_neighbours,
+    config_round_trip,
+    save_and_load,
+    training_lowers_the_loss,
+    every_weight_learns,
+    mixed_precision,
+    absent_has_no_influence,
+    absent_rows_do_not_touch_the_others,
+    all_absent_is_finite,
+    in_a_strategy,
+]
+
+
+@functools.cache  # a second MirroredStrategy can poison a process
+def _strategy():
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def _flags(config, values, flag):
+    return {name + PRESENT: flag for name in values} if config.fusion.presence else {}
+
+
+_VALUES = {
+    "image": lambda part, rows, random: random.random((rows, part.height, part.width, part.channels), "float32"),
+    "audio": lambda part, rows, random: random.uniform(-1, 1, (rows, part.samples)).astype("float32"),
+    "text": lambda part, rows, random: random.integers(1, len(WORDS) + 2, (rows, part.max_tokens), "int32"),
+    "category": lambda part, rows, random: random.integers(0, len(WORDS) + 1, rows, "int32"),
+    "number": lambda part, rows, random: random.normal(5, 2, rows).astype("float32"),
+}
+_TARGETS = {
+    "classification": lambda rows, random: random.integers(0, 3, rows, "int32"),
+    "multi_label": lambda rows, random: random.integers(0, 2, (rows, 3)).astype("float32"),
+    "regression": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
+}

@@ -1,0 +1,361 @@
+"""Training: what is written, that it is right, that it repeats, and what is refused before the work begins."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import training_case as case
+
+from multimodal_tf.config import Config, Training
+from multimodal_tf.data import durable
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.training import run as runs
+from multimodal_tf.training.fit import fit, load_run, make_optimizer
+
+
+def changed(config=case.CONFIG, **fields):
+    """The configuration with other fields, given as a JSON-like dict for each part."""
+    return Config.model_validate(config.model_dump() | fields)
+
+
+def training(**fields):
+    return case.CONFIG.training.model_dump() | fields
+
+
+SMALL = Config(  # some of the inputs and heads that were ingested: quicker
+    inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
+    heads={"label": case.CONFIG.heads["label"]},
+    fusion={"hidden": [4]},
+    split=case.CONFIG.split,
+    training=Training(epochs=2, batch_size=16),
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("fit")
+
+
+@pytest.fixture(scope="module")
+def schema(place):
+    return case.ingested(place / "records")
+
+
+@pytest.fixture(scope="module")
+def trained(place, schema):
+    return fit(case.CONFIG, schema, place / "records", place / "run", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def without_validation(place):
+    """Records without validation rows."""
+    table = case.frame(validation=0)
+    return case.ingested(place / "two splits", table=table), place / "two splits"
+
+
+def digest(model):
+    return hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
+
+
+def validation_loss(model, config, schema, records):
+    """The total loss, worked out from the answers of all rows at once."""
+    inputs, targets, weights = next(iter(load_split(records, "validation", config, schema, batch_size=1000)))
+    answers = model.predict(inputs, verbose=0)
+    arguments, total = compile_arguments(config, schema), 0.0
+    for name, answer in answers.items():
+        per_row = arguments["loss"][name].call(targets[name], answer).numpy()
+        total += arguments["loss_weights"][name] * (per_row * weights[name].numpy()).mean()
+    return total
+
+
+# --- a run
+
+
+def test_directory_holds_what_was_promised(trained, place):
+    there = {path.name for path in (place / "run").iterdir()}
+    assert there == {"model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs", durable.LOCK}
+    assert list((place / "run" / "logs").rglob("events.*"))
+    with open(place / "run" / "history.csv", encoding="utf-8") as file:
+        assert [float(line["val_loss"]) for line in csv.DictReader(file)] == trained.history["val_loss"]
+
+
+def test_record_says_where_the_model_came_from(trained, place):
+    record = json.loads((place / "run" / "run.json").read_text(encoding="utf-8"))
+    manifest = json.loads((place / "records" / "manifest.json").read_text(encoding="utf-8"))
+    assert record["status"] == "finished"
+    assert record["seed"] == case.CONFIG.seed
+    assert Config.model_validate(record["config"]) == case.CONFIG
+    assert (record["data"]["hash"], record["data"]["rows"]["validation"]) == (manifest["hash"], 11)
+    assert record["versions"]["keras"] == keras.__version__
+    assert record["started"] <= record["ended"]
+    assert record["epochs"] == len(trained.history["loss"]) == 3
+    assert record["machine"]["cores"] >= 1
+    best = record["best_epoch"] - 1
+    assert record["figures"]["val_label_accuracy"] == trained.history["val_label_accuracy"][best]
+
+
+def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place):
+    """11 rows in batches of 8; the record leaves out the heads' own losses, in which Keras miscounts the last batch."""
+    assert min(trained.history["val_loss"]) == pytest.approx(
+        validation_loss(trained.model, case.CONFIG, schema, place / "records"), rel=1e-5
+    )
+    assert trained.figures["val_loss"] == min(trained.history["val_loss"])
+    assert not {"val_label_loss", "tags_loss"} & set(trained.figures)
+
+
+def test_loaded_run_is_the_run(trained, schema, place):
+    loaded = load_run(place / "run")
+    assert (loaded.config, loaded.schema, loaded.figures) == (trained.config, schema, trained.figures)
+    assert loaded.history == trained.history
+    assert digest(loaded.model) == digest(trained.model)
+    inputs = next(iter(load_split(place / "records", "test", case.CONFIG, schema)))[0]
+    for name, answer in trained.model.predict(inputs, verbose=0).items():
+        np.testing.assert_array_equal(loaded.model.predict(inputs, verbose=0)[name], answer)
+
+
+def test_plain_keras_does_the_same(trained, schema, place):
+    """`compile` and `fit` by hand on `load_split`, without anything of ours around: the same figures in every epoch."""
+    config = case.CONFIG
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, schema)
+    train = load_split(place / "records", "train", config, schema, training=True)
+    model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
+    validation = load_split(place / "records", "validation", config, schema)
+    history = model.fit(train, validation_data=validation, epochs=config.training.epochs, verbose=0).history
+    assert history == trained.history
+
+
+def test_another_process_ends_with_the_same_bits(trained, place):
+    """This process has run other tests before; the other one has not."""
+    script = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import training_case as case\n"
+        "from test_fit import digest, fit\n"
+        "from multimodal_tf.schema import Schema\n"
+        "records, run = sys.argv[1:]\n"
+        "print(digest(fit(case.CONFIG, Schema.load(run + '/../run/schema.json'), records, run, verbose=0).model))\n"
+    )
+    command = [sys.executable, "-c", script, str(place / "records"), str(place / "run 2")]
+    (place / "run 2").mkdir()
+    other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=case.ROOT)
+    assert other.stdout.strip() == digest(trained.model)
+
+
+def test_seed_decides_the_weights(schema, place):
+    first, second, third = (
+        digest(fit(changed(SMALL, seed=seed), schema, place / "records", place / "seeds", verbose=0).model) for seed in (1, 1, 2)
+    )
+    assert first == second != third
+
+
+# --- when it stops, what it keeps
+
+
+def test_stops_early_and_keeps_the_best_weights(schema, place):
+    """A learning rate that is far too high makes the validation loss worse at some epoch."""
+    config = changed(SMALL, training=training(epochs=30, patience=2, learning_rate=1.0, schedule="constant", warmup_epochs=0))
+    run = fit(config, schema, place / "records", place / "early", verbose=0)
+    losses = run.history["val_loss"]
+    assert run.record.epochs == len(losses) == run.record.best_epoch + 2 < 30
+    assert losses[run.record.best_epoch - 1] == min(losses) < losses[-1]
+    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(min(losses), rel=1e-5)
+    assert digest(load_run(place / "early").model) == digest(run.model)
+
+
+def test_without_patience_all_epochs_are_run_and_the_best_weights_kept(schema, place):
+    config = changed(SMALL, training=training(epochs=8, patience=None, learning_rate=1.0, schedule="constant", warmup_epochs=0))
+    run = fit(config, schema, place / "records", place / "patient", verbose=0)
+    assert run.record.epochs == 8
+    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(min(run.history["val_loss"]), rel=1e-5)
+
+
+def test_without_validation_rows_it_says_so(without_validation, place):
+    schema, records = without_validation
+    with pytest.warns(UserWarning, match="without validation rows training does not stop early, and the last weights are kept"):
+        run = fit(SMALL, schema, records, place / "blind", verbose=0)
+    assert (run.record.epochs, run.record.best_epoch) == (2, 2)
+    assert "without validation rows" in load_run(place / "blind").record.note
+    assert "val_loss" not in run.history
+
+
+def test_callbacks_of_the_caller_see_the_best_weights(schema, place):
+    seen = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(epoch)
+
+        def on_train_end(self, logs=None):
+            seen.append(digest(self.model))
+
+    run = fit(SMALL, schema, place / "records", place / "spied", callbacks=[Spy()], verbose=0)
+    assert seen == [0, 1, digest(run.model)]
+
+
+# --- optimizer
+
+
+def rates(**fields):
+    """The learning rate at the steps of a training of 4 epochs of 5 steps."""
+    setting = Training(**{"learning_rate": 0.8, "epochs": 4, **fields})
+    schedule = make_optimizer(setting, keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 5)._learning_rate
+    return [float(schedule(step)) for step in range(21)]
+
+
+def test_warm_up_then_cosine():
+    steps = rates(warmup_epochs=2)
+    assert steps[:10] == pytest.approx([0.08 + 0.072 * step for step in range(10)])
+    assert steps[10:] == pytest.approx([0.4 * (1 + np.cos(np.pi * step / 10)) for step in range(11)], abs=1e-6)
+
+
+def test_constant_after_warm_up():
+    assert rates(schedule="constant", warmup_epochs=1)[5:] == pytest.approx([0.8] * 16)
+
+
+def test_no_warm_up_begins_with_the_full_rate():
+    steps = rates(warmup_epochs=0)
+    assert (steps[0], steps[10], steps[20]) == (pytest.approx(0.8), pytest.approx(0.4), pytest.approx(0, abs=1e-6))
+
+
+def test_warm_up_longer_than_the_training_rises_to_its_end():
+    steps = rates(warmup_epochs=9)
+    assert (steps[:20], steps[20]) == (sorted(steps[:20]), pytest.approx(0.8))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_spares_what_is_no_matrix(name):
+    """With gradients of 0, a step takes weight_decay * learning rate off the kernel, and nothing off biases and scales."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, bias_initializer="ones"), keras.layers.BatchNormalization()])
+    before = {variable.path: variable.numpy() for variable in model.trainable_variables}
+    setting = Training(optimizer=name, learning_rate=0.5, weight_decay=0.1, warmup_epochs=0)
+    make_optimizer(setting, model, 10).apply(
+        [keras.ops.zeros(variable.shape) for variable in model.trainable_variables], model.trainable_variables
+    )
+    for variable in model.trainable_variables:
+        factor = 0.95 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable.numpy(), factor * before[variable.path], rtol=1e-6)
+
+
+def test_optimizers_are_keras_own():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert type(make_optimizer(Training(), model, 1)) is keras.optimizers.AdamW
+    sgd = make_optimizer(Training(optimizer="sgd", momentum=0.7), model, 1)
+    assert (type(sgd), sgd.momentum) == (keras.optimizers.SGD, 0.7)
+
+
+# --- the run's directory
+
+
+def test_an_earlier_run_is_replaced_and_what_lies_beside_it_stays(schema, place):
+    directory = place / "again"
+    fit(SMALL, schema, place / "records", directory, verbose=0)
+    (directory / "evaluation.json").write_text("{}", encoding="utf-8")
+    (directory / "model.keras").write_bytes(b"old")
+    fit(changed(SMALL, seed=5), schema, place / "records", directory, verbose=0)
+    assert load_run(directory).record.seed == 5
+    assert (directory / "evaluation.json").exists()
+    with open(directory / "history.csv", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(SMALL, schema, place / "records", place / "killed", callbacks=[Killed()], verbose=0)
+    assert keras.models.load_model(place / "killed" / runs.CHECKPOINT)
+    with pytest.raises(ValueError, match="has not ended"):
+        load_run(place / "killed")
+    fit(SMALL, schema, place / "records", place / "killed", verbose=0)
+    assert load_run(place / "killed").record.status == "finished"
+
+
+def test_diverging_training_is_one_clear_error(schema, place):
+    config = changed(SMALL, training=training(optimizer="sgd", learning_rate=1e30, warmup_epochs=0))
+    with pytest.raises(ValueError, match=r"the loss became NaN or infinite in epoch 1: .*lower, received 1e\+30"):
+        fit(config, schema, place / "records", place / "diverged", verbose=0)
+    assert not (place / "diverged" / "model.keras").exists()
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """What is refused is refused before the data are decoded."""
+
+    def too_late(*_, **__):
+        pytest.fail("the data were read before the mistake was found")
+
+    monkeypatch.setattr("multimodal_tf.training.fit.load_split", too_late)
+
+
+REFUSED = {
+    "an input that was not ingested": (
+        {"inputs": {"photo": {"type": "image"}}},
+        r"inputs\.photo: .* was ingested without it, with \['colour', 'price', 'title'\]: ingest the table again",
+    ),
+    "a head that was not ingested": ({"heads": {"kind": {"type": "regression"}}}, r"heads\.kind: .* was ingested without it"),
+    "an input ingested as another type": ({"inputs": {"price": {"type": "text"}}}, r"inputs\.price: .*'number'.*received .*'text'"),
+    "another column": ({"inputs": {"price": {"type": "number", "column": "colour"}}}, r"inputs\.price: .*received .*'colour'"),
+    "another split": ({"split": {"validation": 0.3}}, "split: .* was ingested with column='split'"),
+}
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_other_settings_than_ingest_had_are_refused(mistake, schema, place):
+    fields, message = REFUSED[mistake]
+    with pytest.raises(ValueError, match=message):
+        fit(changed(**fields), schema, place / "records", place / "never", verbose=0)
+    assert not (place / "never").exists()
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_schema_of_another_table_is_refused(schema, place):
+    other = schema.model_copy(update={"inputs": {}})
+    with pytest.raises(ValueError, match=r"inputs\.title: the schema must hold vocabulary for a text, received nothing"):
+        fit(case.CONFIG, other, place / "records", place / "never", verbose=0)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_records_of_another_version_are_refused(schema, place, monkeypatch):
+    monkeypatch.setattr("multimodal_tf.data.shards._FORMAT", -1)
+    with pytest.raises(ValueError, match="was ingested by another version of multimodal_tf: ingest the table again"):
+        fit(case.CONFIG, schema, place / "records", place / "never", verbose=0)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_places_where_no_run_can_be(schema, place):
+    with pytest.raises(FileNotFoundError, match="ingest a table there first"):
+        fit(case.CONFIG, schema, place / "nowhere", place / "never", verbose=0)
+    with pytest.raises(ValueError, match="needs a new or empty directory, or one of an earlier run, received .* with 'config.yaml' in it"):
+        fit(case.CONFIG, schema, place / "records", place / "records", verbose=0)
+    (place / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OSError, match="file is a file"):
+        fit(SMALL, schema, place / "records", place / "file", verbose=0)
+    with durable.locked(place / "busy"), pytest.raises(OSError, match="another process is writing into"):
+        fit(SMALL, schema, place / "records", place / "busy", verbose=0)
+
+
+# --- load_run
+
+
+def test_what_is_no_run_is_one_clear_error(trained, place, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no run: it has no run.json"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run\.json is not the record of a run"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_bytes((place / "run" / "run.json").read_bytes())
+    with pytest.raises(ValueError, match=r"model\.keras is missing or damaged"):
+        load_run(tmp_path)
+    whole = (place / "run" / "model.keras").read_bytes()
+    (tmp_path / "model.keras").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.keras is missing or damaged"):
+        load_run(tmp_path)

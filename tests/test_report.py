@@ -1,0 +1,186 @@
+"""Evaluation of a split: every row once, whatever the batches; what does not count is counted; JSON and tables."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+import rich.console
+import training_case as case
+from sklearn import metrics as sk
+
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.evaluation import metrics, report
+from multimodal_tf.evaluation.report import Evaluation, evaluate
+from multimodal_tf.models.build import build_model
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return tmp_path_factory.mktemp("report") / "records"
+
+
+@pytest.fixture(scope="module")
+def schema(records):
+    return case.ingested(records)
+
+
+@pytest.fixture(scope="module")
+def model(schema):
+    keras.utils.set_random_seed(3)
+    return build_model(case.CONFIG, schema)
+
+
+@pytest.fixture(scope="module")
+def evaluation(model, records, schema):
+    return evaluate(model.predict, records, case.CONFIG, schema, bootstrap=50)
+
+
+def at_once(records, schema, split="test"):
+    """All rows of the split in one batch of NumPy arrays: `(inputs, targets, weights)`."""
+    return next(load_split(records, split, case.CONFIG, schema, batch_size=1000).as_numpy_iterator())
+
+
+def text_of(evaluation, width=140):
+    console = rich.console.Console(file=io.StringIO(), width=width)
+    console.print(evaluation.render())
+    return console.file.getvalue()
+
+
+def test_figures_are_those_of_all_rows_at_once(evaluation, model, records, schema):
+    inputs, targets, weights = at_once(records, schema)
+    answers = model.predict(inputs, verbose=0)
+    known = {name: weight > 0 for name, weight in weights.items()}
+    label, tags, age = (evaluation.heads[name] for name in ("label", "tags", "age"))
+    chosen = answers["label"].argmax(axis=1)[known["label"]]
+    assert label.figures["accuracy"].value == sk.accuracy_score(targets["label"][known["label"]], chosen)
+    assert label.confusion == sk.confusion_matrix(targets["label"][known["label"]], chosen, labels=[0, 1, 2]).tolist()
+    assert tags.figures["exact_match"].value == sk.accuracy_score(targets["tags"][known["tags"]], answers["tags"][known["tags"]] >= 0.5)
+    errors = (answers["age"] - targets["age"])[known["age"]]
+    assert age.figures["rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
+    assert [head.n for head in (label, tags, age)] == [int(known[name].sum()) for name in ("label", "tags", "age")]
+
+
+@pytest.mark.parametrize("batch", [1, 6, 18, 19, 20])
+def test_batches_change_nothing(batch, evaluation, model, records, schema, monkeypatch):
+    """19 rows: ragged tails of 1 row and of none, and a batch that is larger than the split."""
+    monkeypatch.setattr(report, "BATCH", batch)
+    sizes = []
+
+    def predict(inputs):
+        sizes.append(len(inputs["price"]))
+        return model.predict_on_batch(inputs)
+
+    again = evaluate(predict, records, case.CONFIG, schema, bootstrap=50)
+    assert sum(sizes) == 19
+    for name, head in evaluation.heads.items():
+        assert again.heads[name].confusion == head.confusion
+        for figure_name, figure in head.figures.items():
+            assert again.heads[name].figures[figure_name].value == pytest.approx(figure.value, rel=1e-4)
+
+
+def test_rows_that_do_not_count_are_counted(evaluation):
+    table = case.frame()[lambda rows: rows.split == "test"]
+    missing = {name: int(table[name].isna().sum()) for name in ("label", "tags", "age")}
+    assert {name: head.missing for name, head in evaluation.heads.items()} == missing
+    assert evaluation.heads["label"].unseen == {"zebra": 1}
+    assert evaluation.heads["label"].n == 19 - missing["label"] - 1
+    assert evaluation.rows == 19
+
+
+def test_no_label_applies_is_not_missing(tmp_path):
+    """A multi-label row of an empty list says that none applies; an unseen label beside a seen one leaves the row in."""
+    table = case.frame(train=30, validation=3, test=4)
+    tags = [value.split(";") if isinstance(value, str) else None for value in table["tags"]]
+    table["tags"] = [*tags[:-4], [], ["x", "odd"], ["odd"], None]
+    schema = case.ingested(tmp_path / "records", table=table)
+    model = build_model(case.CONFIG, schema)
+    head = evaluate(model, tmp_path / "records", case.CONFIG, schema, bootstrap=0).heads["tags"]
+    assert (head.n, head.missing, head.unseen) == (2, 1, {"odd": 2})
+
+
+def test_a_perfect_function(records, schema):
+    """Any function of arrays will do: this one gives the labels back."""
+    _, targets, _ = at_once(records, schema)
+    start = 0
+
+    def predict(inputs):
+        nonlocal start
+        assert all(isinstance(array, np.ndarray) for array in inputs.values())
+        part = slice(start, start := start + len(inputs["price"]))
+        return {"label": np.eye(3)[targets["label"][part]], "tags": targets["tags"][part], "age": targets["age"][part]}
+
+    heads = evaluate(predict, records, case.CONFIG, schema, bootstrap=0).heads
+    assert [heads["label"].figures[name].value for name in ("accuracy", "auroc")] == [1, 1]
+    assert [heads["tags"].figures[name].value for name in ("exact_match", "auroc")] == [1, 1]
+    assert [heads["age"].figures[name].value for name in ("mae", "r2")] == [0, 1]
+
+
+def test_model_and_its_predict_are_the_same(evaluation, model, records, schema):
+    assert evaluate(model, records, case.CONFIG, schema, bootstrap=50) == evaluation
+
+
+def test_predict_of_a_model_prints_nothing(model, records, schema, capsys):
+    evaluate(model.predict, records, case.CONFIG, schema, bootstrap=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_row(tmp_path):
+    schema = case.ingested(tmp_path / "records", table=case.frame(train=30, validation=3, test=1))
+    evaluation = evaluate(build_model(case.CONFIG, schema), tmp_path / "records", case.CONFIG, schema)
+    assert evaluation.rows == 1
+    assert evaluation.heads["label"].n == 0  # its only class was never seen
+    assert {figure.reason for figure in evaluation.heads["label"].figures.values()} == {metrics.NO_ROWS}
+    assert evaluation.heads["tags"].n + evaluation.heads["tags"].missing == 1
+    assert metrics.NO_ROWS in text_of(evaluation)
+
+
+def test_json_and_back(evaluation, tmp_path):
+    evaluation.save(tmp_path / "evaluation.json")
+    assert Evaluation.load(tmp_path / "evaluation.json") == evaluation
+
+
+def test_file_that_is_no_evaluation(tmp_path):
+    (tmp_path / "broken.json").write_text('{"split": "test"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.json is not an evaluation: rows: Field required"):
+        Evaluation.load(tmp_path / "broken.json")
+
+
+def test_tables_show_figures_intervals_and_what_does_not_count(evaluation):
+    text, label = text_of(evaluation), evaluation.heads["label"]
+    accuracy = label.figures["accuracy"]
+    assert f"n = {label.n}" in text
+    assert f"{accuracy.value:.3f}" in text
+    assert f"{accuracy.low:.3f} .. {accuracy.high:.3f}" in text
+    assert "95% interval" in text
+    assert f"{label.missing} without label; 1 with a class that training never saw: zebra" in text
+
+
+def test_names_from_the_table_are_no_markup():
+    head = metrics.classification([0, 1], np.eye(2), ["[red]a[/red]", "[/]"], resamples=0)
+    head.unseen = {f"[bold]{i}": 1 for i in range(9)}
+    text = text_of(Evaluation(split="test", rows=2, resamples=0, seed=0, heads={"label": head}))
+    assert "[red]a[/red]" in text
+    assert "9 with a class that training never saw: [bold]0, [bold]1, [bold]2, [bold]3, [bold]4, ..." in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 3))}, r"received \['label', 'tags'\] without 'age'"),
+        (lambda rows: {"label": np.full((rows, 3), np.nan), "tags": np.ones((rows, 3)), "age": np.ones(rows)}, "head 'label': .*NaN"),
+        (lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 2)), "age": np.ones(rows)}, "head 'tags': .* the shape"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(answer, message, records, schema):
+    with pytest.raises(ValueError, match=message):
+        evaluate(lambda inputs: answer(len(inputs["price"])), records, case.CONFIG, schema)
+
+
+def test_other_mistakes_are_refused(model, records, schema, tmp_path):
+    with pytest.raises(ValueError, match="bootstrap must be 0 or more, received -1"):
+        evaluate(model, records, case.CONFIG, schema, bootstrap=-1)
+    with pytest.raises(FileNotFoundError, match="ingest a table there first"):
+        evaluate(model, tmp_path, case.CONFIG, schema)
+    with pytest.raises(ValueError, match="must have rows"):
+        evaluate(model, records, case.CONFIG, schema, split="night")

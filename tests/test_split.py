@@ -1,0 +1,235 @@
+"""Every row lands on one side, groups stay whole, proportions hold, and the seed decides the rest."""
+
+import collections
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multimodal_tf.config import ClassificationHead, Config, Split, TextInput
+from multimodal_tf.data.split import SPLITS, assign_splits
+from multimodal_tf.data.table import read_table
+
+
+def config_of(seed=0, **split):
+    return Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()}, split=Split(**split), seed=seed)
+
+
+def split_of(columns, seed=0, **split):
+    return assign_splits(read_table(pd.DataFrame(columns)), config_of(seed, **split))
+
+
+def counts_of(sides):
+    return [int(np.sum(sides == side)) for side in range(3)]
+
+
+def test_the_order_of_the_sides():
+    assert SPLITS == ("train", "validation", "test")
+
+
+# By a column
+
+
+def test_a_column_gives_the_split():
+    words = ["train", "Training", " TRAIN ", "val", "valid", "Validation", "dev", "test", "TEST"]
+    sides = split_of({"part": words}, column="part")
+    assert sides.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert sides.dtype == np.int8
+
+
+@pytest.mark.parametrize("cell", ["holdout", None, 1.0])
+def test_another_value_is_an_error_with_its_row(cell):
+    rows = pd.DataFrame({"part": ["train"] * 1500 + [cell]}, dtype=object)
+    with pytest.raises(ValueError, match=f"row 1500: column 'part' must say train, validation, test, received {cell!r}"):
+        assign_splits(read_table(rows), config_of(column="part"))
+
+
+def test_nothing_to_train_on():
+    with pytest.raises(ValueError, match="no row of column 'part' says train"):
+        split_of({"part": ["test", "val"]}, column="part")
+
+
+@pytest.mark.parametrize("field", ["column", "group", "stratify"])
+def test_a_column_that_is_not_there(field):
+    with pytest.raises(ValueError, match="no column 'famly': did you mean 'family'"):
+        split_of({"family": ["a"]}, **{field: "famly"})
+
+
+# Random
+
+
+def test_random_numbers_of_rows():
+    assert counts_of(split_of({"n": range(1000)})) == [700, 100, 200]
+    assert counts_of(split_of({"n": range(10)}, validation=0.15, test=0.15)) == [6, 2, 2]  # 1.5 rounds to 2
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1]), (4, [2, 1, 1]), (10, [7, 1, 2])])
+def test_few_rows(rows, expected):
+    assert counts_of(split_of({"n": range(rows)})) == expected
+
+
+@pytest.mark.parametrize("how", [{}, {"stratify": "y"}, {"group": "n"}, {"group": "n", "stratify": "y"}])
+def test_sides_of_no_size(how):
+    columns = {"n": range(50), "y": ["a", "b"] * 25}
+    assert counts_of(split_of(columns, validation=0, test=0, **how)) == [50, 0, 0]
+    assert counts_of(split_of(columns, validation=0, test=0.2, **how)) == [40, 0, 10]
+    assert counts_of(split_of(columns, validation=0.2, test=0, **how)) == [40, 10, 0]
+
+
+@pytest.mark.parametrize("how", [{}, {"stratify": "y"}, {"group": "g"}, {"group": "g", "stratify": "y"}])
+def test_the_seed_decides_and_chunks_do_not(how, monkeypatch):
+    table = read_table(pd.DataFrame({"y": list("aabbc") * 60, "g": [f"g{n // 3}" for n in range(300)]}))
+    first = assign_splits(table, config_of(seed=1, **how))
+    assert np.array_equal(first, assign_splits(table, config_of(seed=1, **how)))
+    assert not np.array_equal(first, assign_splits(table, config_of(seed=2, **how)))
+    chunks = type(table).chunks
+    monkeypatch.setattr(type(table), "chunks", lambda self, rows=1000, columns=None: chunks(self, 7, columns))
+    assert np.array_equal(first, assign_splits(table, config_of(seed=1, **how)))
+
+
+def test_rows_are_drawn_evenly_from_the_whole_table():
+    tests = sum((split_of({"y": ["a", "b"] * 10}, seed=seed, stratify="y") == 2).astype(int) for seed in range(200))
+    assert tests.sum() == 200 * 4
+    assert tests.min() > 15  # 40 expected for each row, standard deviation 5.7
+    assert tests.max() < 65
+
+
+# Stratified
+
+
+def test_stratified_by_hand():
+    labels = np.array(["a"] * 50 + ["b"] * 30 + ["c"] * 20)
+    sides = split_of({"y": labels}, stratify="y")
+    assert {y: counts_of(sides[labels == y]) for y in "abc"} == {"a": [35, 5, 10], "b": [21, 3, 6], "c": [14, 2, 4]}
+
+
+def test_tiny_classes_go_to_training():
+    labels = np.array(["a"] * 40 + ["b"] * 7 + ["one"] + ["two"] * 2)
+    for seed in range(20):
+        sides = split_of({"y": labels}, seed=seed, stratify="y")
+        assert counts_of(sides) == [35, 5, 10]
+        assert not sides[(labels == "one") | (labels == "two")].any()
+
+
+def test_more_classes_than_rows_on_a_side():
+    labels = np.repeat([f"class {n}" for n in range(16)], 4)  # 64 rows: validation has 6 of them for 16 classes
+    sides = split_of({"y": labels}, stratify="y")
+    assert counts_of(sides) == [45, 6, 13]
+    assert all((sides[labels == label] == 0).any() for label in set(labels))
+
+
+def test_a_column_that_never_repeats_is_drawn_at_random():
+    assert counts_of(split_of({"price": np.arange(100) / 7}, stratify="price")) == [70, 10, 20]
+
+
+def test_missing_and_listed_classes_are_classes():
+    cells = [None, ["x"], ["x", "y"], "z"] * 10
+    sides = split_of({"y": pd.Series(cells, dtype=object)}, stratify="y")
+    assert all(counts_of(sides[start::4]) == [7, 1, 2] for start in range(4))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from([*"abcdefgh", None]), min_size=1, max_size=120),
+    validation=st.sampled_from([0, 0.1, 0.25]),
+    test=st.sampled_from([0, 0.05, 0.2, 0.5]),
+    seed=st.integers(0, 9),
+    stratify=st.sampled_from([None, "y"]),
+)
+def test_fractions_are_within_a_row(labels, validation, test, seed, stratify):
+    sides = split_of({"y": pd.Series(labels, dtype=object)}, seed, validation=validation, test=test, stratify=stratify)
+    trained, valid, tested = counts_of(sides)
+    assert trained >= 1
+    assert trained + valid + tested == len(sides) == len(labels)
+    assert (abs(valid - validation * len(labels)) <= 1 and abs(tested - test * len(labels)) <= 1) or len(labels) < 4
+    counts = collections.Counter(labels)
+    rare = sum(count for count in counts.values() if count < 3) if len(counts) > 1 else 0
+    if stratify and not rare:
+        for label, count in counts.items():
+            mine = sides[[other == label for other in labels]]
+            assert abs(np.sum(mine == 2) - count * tested / len(labels)) <= 2
+            assert abs(np.sum(mine == 0) - count * trained / len(labels)) <= 2
+
+
+# Grouped
+
+
+def sides_by_group(sides, groups):
+    found = collections.defaultdict(set)
+    for side, group in zip(sides, groups):
+        found[group].add(int(side))
+    return found
+
+
+def test_grouped_by_hand():
+    groups = [f"g{n // 4}" for n in range(400)]
+    sides = split_of({"g": groups}, group="g")
+    assert counts_of(sides) == [280, 40, 80]
+    assert all(len(found) == 1 for found in sides_by_group(sides, groups).values())
+
+
+def test_grouped_and_stratified_by_hand():
+    groups = np.arange(600) // 3
+    labels = np.array(["a", "a", "a", "b"])[groups % 4]
+    sides = split_of({"g": groups, "y": labels}, group="g", stratify="y")
+    assert all(len(found) == 1 for found in sides_by_group(sides, groups).values())
+    assert counts_of(sides[labels == "a"]) == pytest.approx([315, 45, 90], abs=6)
+    assert counts_of(sides[labels == "b"]) == pytest.approx([105, 15, 30], abs=6)
+
+
+def test_rows_without_a_group_are_groups_of_their_own():
+    sides = split_of({"g": [None, "", " "] * 100}, group="g")
+    assert counts_of(sides) == [210, 30, 60]
+
+
+def test_spaces_do_not_make_another_group():
+    groups = ["x", " x", "x "] * 5 + ["y"] * 10
+    sides = split_of({"g": groups}, group="g", validation=0, test=0.4)
+    assert counts_of(sides) == [15, 0, 10]
+
+
+def test_one_huge_group_trains():
+    for seed in range(10):
+        sides = split_of({"g": ["huge"] * 80 + [f"g{n}" for n in range(20)]}, seed, group="g")
+        assert not sides[:80].any()
+        assert counts_of(sides)[1] > 0
+        assert counts_of(sides)[2] > 0
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(["x"] * 5, [5, 0, 0]), (["x", "y"] * 5, [5, 0, 5]), (["x", "y", "z"], [1, 1, 1])])
+def test_few_groups(groups, expected):
+    assert counts_of(split_of({"g": groups}, group="g")) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), st.sampled_from("abcd")), min_size=1, max_size=150),
+    validation=st.sampled_from([0, 0.1, 0.15]),
+    test=st.sampled_from([0, 0.2, 0.33]),
+    seed=st.integers(0, 9),
+    stratify=st.sampled_from([None, "y"]),
+)
+def test_no_group_on_two_sides(rows, validation, test, seed, stratify):
+    groups = [group for group, _ in rows]
+    columns = {"g": pd.Series(groups, dtype=object), "y": [label for _, label in rows]}
+    sides = split_of(columns, seed, group="g", stratify=stratify, validation=validation, test=test)
+    assert len(sides) == len(rows)
+    assert set(sides.tolist()) <= {0, 1, 2}
+    assert (sides == 0).any()
+    found = sides_by_group(sides, groups)
+    assert all(len(found[group]) == 1 for group in found if group is not None)
+    assert validation or not (sides == 1).any()
+    assert test or not (sides == 2).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 6), min_size=60, max_size=90), seed=st.integers(0, 9), stratify=st.booleans())
+def test_grouped_fractions_are_near(sizes, seed, stratify):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    columns = {"g": groups, "y": np.array(list("ab"))[groups % 2]}
+    trained, valid, tested = np.array(counts_of(split_of(columns, seed, group="g", stratify="y" if stratify else None))) / len(groups)
+    assert trained == pytest.approx(0.7, abs=0.06)
+    assert valid == pytest.approx(0.1, abs=0.06)
+    assert tested == pytest.approx(0.2, abs=0.06)

@@ -1,0 +1,64 @@
+"""What the tests of training and evaluation share: a small table of words and numbers with three labels, and its records."""
+
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from multimodal_tf.config import (
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    LSTMTower,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+    Split,
+    TextInput,
+    Training,
+)
+from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.data.table import read_table
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = Config(
+    inputs={
+        "title": TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=4, units=4)),
+        "price": NumberInput(),
+        "colour": CategoryInput(),
+    },
+    heads={"label": ClassificationHead(), "tags": MultiLabelHead(), "age": RegressionHead()},
+    fusion={"hidden": [8], "dropout": 0.1},
+    split=Split(column="split"),
+    training=Training(epochs=3, batch_size=8),
+    seed=7,
+)
+
+
+def frame(train=40, validation=11, test=19):
+    """Rows whose title says the class, with gaps in inputs and labels; the last test row has a class that training never sees."""
+    random = np.random.default_rng(0)
+    rows = train + validation + test
+    kind = random.integers(3, size=rows)
+    table = pd.DataFrame(
+        {
+            "split": ["train"] * train + ["validation"] * validation + ["test"] * test,
+            "title": [f"{['bird', 'cat', 'dog'][k]} {random.choice(['old', 'new'])}" for k in kind],
+            "price": random.normal(10, 3, rows),
+            "colour": random.choice(["red", "blue"], rows),
+            "label": [["b", "c", "d"][k] for k in kind],
+            "tags": [random.choice(["x;y", "x", "y", "z;x"]) for _ in kind],
+            "age": kind * 10 + random.normal(0, 1, rows),
+        }
+    )
+    for column, every in (("title", 5), ("price", 7), ("label", 6), ("tags", 9), ("age", 4)):
+        table.loc[table.index % every == every - 1, column] = None
+    table.loc[rows - 1, "label"] = "zebra"
+    return table
+
+
+def ingested(directory, config=CONFIG, table=None):
+    """The records of `table` in `directory`; returns the schema that they taught."""
+    ingest(read_table(frame() if table is None else table), config, directory, processes=1)
+    return learn_schema(directory, config)
