@@ -225,7 +225,7 @@ class Config(_Strict):
     @pydantic.model_validator(mode="after")
     def _names(self):
         for name in [*self.inputs, *self.heads]:
-            if not NAME.fullmatch(name) or keyword.iskeyword(name):
+            if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "self":  # Python's TensorFlow calls a signature by keywords
                 raise ValueError(
                     f"a name must be a letter followed by letters, digits or underscores and no Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"

@@ -23,7 +23,7 @@ class ScaledMeanSquaredError(keras.losses.Loss):
 
     Example:
         >>> loss = ScaledMeanSquaredError(variance=4.0)
-        >>> float(loss([[1.0], [3.0]], [[3.0], [3.0]]))  # (4 / 4 + 0 / 4) / 2
+        >>> float(loss(ops.array([[1.0], [3.0]]), ops.array([[3.0], [3.0]])))  # (4 / 4 + 0 / 4) / 2
         0.5
     """
 

@@ -147,13 +147,6 @@ def test_another_process_ends_with_the_same_bits(trained, place):
     assert other.stdout.strip() == digest(trained.model)
 
 
-def test_seed_decides_the_weights(schema, place):
-    first, second, third = (
-        digest(fit(changed(SMALL, seed=seed), schema, place / "records", place / "seeds", verbose=0).model) for seed in (1, 1, 2)
-    )
-    assert first == second != third
-
-
 # --- when it stops, what it keeps
 
 
@@ -184,18 +177,33 @@ def test_without_validation_rows_it_says_so(without_validation, place):
     assert "val_loss" not in run.history
 
 
-def test_callbacks_of_the_caller_see_the_best_weights(schema, place):
-    seen = []
+class Spy(keras.callbacks.Callback):
+    """Notes the epochs and, at the end, the weights."""
 
-    class Spy(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            seen.append(epoch)
+    def __init__(self):
+        super().__init__()
+        self.seen = []
 
-        def on_train_end(self, logs=None):
-            seen.append(digest(self.model))
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(epoch)
 
-    run = fit(SMALL, schema, place / "records", place / "spied", callbacks=[Spy()], verbose=0)
-    assert seen == [0, 1, digest(run.model)]
+    def on_train_end(self, logs=None):
+        self.seen.append(digest(self.model))
+
+
+def test_another_seed_and_a_second_run_in_the_same_place(schema, place):
+    """Callbacks of the caller see the best weights; the earlier run's files are replaced, what lies beside them stays."""
+    directory, spy = place / "again", Spy()
+    first = fit(SMALL, schema, place / "records", directory, callbacks=[spy], verbose=0)
+    assert spy.seen == [0, 1, digest(first.model)]
+    (directory / "evaluation.json").write_text("{}", encoding="utf-8")
+    (directory / "model.keras").write_bytes(b"old")
+    second = fit(changed(SMALL, seed=5), schema, place / "records", directory, verbose=0)
+    assert digest(load_run(directory).model) == digest(second.model) != digest(first.model)
+    assert load_run(directory).record.seed == 5
+    assert (directory / "evaluation.json").exists()
+    with open(directory / "history.csv", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 2
 
 
 # --- optimizer
@@ -252,18 +260,6 @@ def test_optimizers_are_keras_own():
 # --- the run's directory
 
 
-def test_an_earlier_run_is_replaced_and_what_lies_beside_it_stays(schema, place):
-    directory = place / "again"
-    fit(SMALL, schema, place / "records", directory, verbose=0)
-    (directory / "evaluation.json").write_text("{}", encoding="utf-8")
-    (directory / "model.keras").write_bytes(b"old")
-    fit(changed(SMALL, seed=5), schema, place / "records", directory, verbose=0)
-    assert load_run(directory).record.seed == 5
-    assert (directory / "evaluation.json").exists()
-    with open(directory / "history.csv", encoding="utf-8") as file:
-        assert len(list(csv.DictReader(file))) == 2
-
-
 def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
     class Killed(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -274,8 +270,7 @@ def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
     assert keras.models.load_model(place / "killed" / runs.CHECKPOINT)
     with pytest.raises(ValueError, match="has not ended"):
         load_run(place / "killed")
-    fit(SMALL, schema, place / "records", place / "killed", verbose=0)
-    assert load_run(place / "killed").record.status == "finished"
+    runs.check_place(place / "killed")  # does not refuse: the next training begins there anew
 
 
 def test_diverging_training_is_one_clear_error(schema, place):

@@ -45,10 +45,10 @@ KNOWN = {
 
 def frozen(config, schema, answers):
     """A compiled model that answers what it is asked to."""
-    inputs = {name: keras.Input((len(answer[0]),), name=f"{name}_in") for name, answer in answers.items()}
-    model = keras.Model(inputs, {name: keras.layers.Identity(name=name)(x) for name, x in inputs.items()})
+    inputs = {f"{name}_in": keras.Input((len(answer[0]),), name=f"{name}_in") for name, answer in answers.items()}
+    model = keras.Model(inputs, {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in answers})
     model.compile("sgd", **compile_arguments(config, schema))
-    return model, {name: np.array(answer, "float32") for name, answer in answers.items()}
+    return model, {f"{name}_in": np.array(answer, "float32") for name, answer in answers.items()}
 
 
 def evaluate(batch_size, answers=ANSWERS, schema=SCHEMA):

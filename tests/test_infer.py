@@ -371,6 +371,7 @@ def test_a_grey_column_with_one_colour_picture_has_colours():
         ("_x", "x"),
         ("x_", "x_"),
         ("class", "class_"),
+        ("self", "self_"),
         ("present", "present"),
         ("fused", "fused_2"),
     ],
@@ -389,7 +390,9 @@ def test_names_of_heads_leave_the_served_answers_alone():
     ]
 
 
-NAMES = st.text(max_size=8) | st.sampled_from(["a", "a_present", "a_probabilities", "a b", "class", *SERVED, "column_1", "a_2"])
+NAMES = st.text(max_size=8) | st.sampled_from(
+    ["a", "a_present", "a_probability", "a_embedding", "a b", "class", "self", "row", "fused", *SERVED, "column_1", "a_2"]
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -36,7 +36,7 @@ def encode(picture, kind, **options):
     return buffer.getvalue()
 
 
-def photo(height=61, width=47):
+def photo(height=HEIGHT, width=WIDTH):
     """A smooth picture with alpha, from 0 to 255 in every channel."""
     coarse = np.random.default_rng(3).integers(0, 256, (6, 5, 4), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -137,6 +137,8 @@ def at_most(megabytes):
 
 EXACT = {  # nothing is lost: the pixels are Pillow's
     "png rgba": encode(photo(), "PNG"),
+    "png rgba of another size": encode(photo(61, 47), "PNG"),
+    "gif of another size": encode(photo(61, 47).convert("RGB"), "GIF"),
     "png rgb": encode(photo().convert("RGB"), "PNG"),
     "png palette": encode(photo().convert("RGB").convert("P"), "PNG"),
     "png palette, transparent colour": encode(photo().convert("RGB").convert("P"), "PNG", transparency=15),
@@ -144,14 +146,13 @@ EXACT = {  # nothing is lost: the pixels are Pillow's
     "png grey and alpha": encode(photo().convert("LA"), "PNG"),
     "png 1 bit": encode(photo().convert("1"), "PNG"),
     "png 2 bits": png(5, 2, 2, 0, b"\0\x1b\x00\0\xe4\xc0"),
-    "png 4 bits, transparent grey": png(4, 1, 4, 0, b"\0\x05\xaf", chunk(b"tRNS", b"\0\5")),
     "png 16 bits": encode(photo().convert("L").convert("I;16"), "PNG"),
     "png 16 bits, colours": png(2, 1, 16, 2, b"\0" + struct.pack(">6H", 0xFF00, 0x8000, 0, 0, 0x1200, 0xFE00)),
     "gif": encode(photo().convert("RGB"), "GIF"),
     "gif grey": encode(photo().convert("L"), "GIF"),
     "gif transparent": encode(photo(), "GIF"),
     "gif interlaced": encode(photo(), "GIF", interlace=1),
-    "gif animated": encode(photo(), "GIF", save_all=True, append_images=[Image.new("RGB", (47, 61), "red")] * 3),
+    "gif animated": encode(photo(), "GIF", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT), "red")] * 3),
     "bmp": encode(photo().convert("RGB"), "BMP"),
     "bmp grey": encode(photo().convert("L"), "BMP"),
     "bmp palette": encode(photo().convert("RGB").convert("P"), "BMP"),
@@ -163,12 +164,12 @@ EXACT = {  # nothing is lost: the pixels are Pillow's
     "bmp with bytes after the pixels": encode(photo().convert("RGB"), "BMP") + b"\0\0",
     "webp lossless": encode(photo().convert("RGB"), "WEBP", lossless=True),
     "webp lossless alpha": encode(photo(), "WEBP", lossless=True),
-    "webp animated": encode(photo(), "WEBP", save_all=True, append_images=[Image.new("RGBA", (47, 61), "red")], lossless=True),
+    "webp animated": encode(photo(), "WEBP", save_all=True, append_images=[Image.new("RGBA", (WIDTH, HEIGHT), "red")], lossless=True),
     "one pixel": encode(Image.new("RGB", (1, 1), (9, 99, 199)), "PNG"),
     "one pixel gif": encode(Image.new("RGB", (1, 1), (9, 99, 199)), "GIF"),
 }
 LOSSY = {  # decoders may round differently
-    "jpeg": encode(photo().convert("RGB"), "JPEG", quality=90),
+    "jpeg": encode(photo(61, 47).convert("RGB"), "JPEG", quality=90),
     "jpeg progressive": encode(photo().convert("RGB"), "JPEG", progressive=True),
     "jpeg grey": encode(photo().convert("L"), "JPEG"),
     "jpeg cmyk": encode(photo().convert("CMYK"), "JPEG"),
@@ -185,10 +186,8 @@ FILES = EXACT | LOSSY
 def test_exact_formats_agree_with_pillow(name):
     data = EXACT[name]
     assert reason(data) == ""
-    height, width = on_white(data).size[::-1]
-    at_own_size = image.decode(tf.constant(data), height, width, 3).numpy().astype(int)
-    assert np.abs(at_own_size - by_pillow(data, height, width)).max() <= 1  # 1: compositing rounds
-    assert np.abs(decode(data).numpy().astype(int) - by_pillow(data)).max() <= 2  # Pillow rounds twice
+    most = 1 if on_white(data).size == (WIDTH, HEIGHT) else 2  # compositing rounds; resizing rounds, in Pillow twice
+    assert np.abs(decode(data).numpy().astype(int) - by_pillow(data)).max() <= most
 
 
 @pytest.mark.parametrize("name", LOSSY)
@@ -208,12 +207,12 @@ def test_real_stamps_agree_with_pillow():
     assert len(files) > 20
 
 
-@pytest.mark.parametrize("size", [(1600, 1200), (700, 900), (48, 40), (41, 3000), (3000, 41)])
+@pytest.mark.parametrize("size", [(1600, 1200), (699, 901), (195, 163), (48, 40), (41, 3000), (3000, 41)])
 def test_a_large_jpeg_is_decoded_small_and_looks_the_same(size):
     data = encode(photo(*size).convert("RGB"), "JPEG", quality=92)
     difference = np.abs(decode(data).numpy().astype(int) - by_pillow(data))
     assert difference.mean() < 1
-    assert difference.max() <= 6
+    assert difference.max() <= 12  # where a JPEG's last block is cut, its halving takes in what lies outside
 
 
 def test_grey_is_luma():
@@ -226,6 +225,11 @@ def test_grey_is_luma():
 
 def test_enlarging_from_one_pixel_gives_its_colour_everywhere():
     assert (decode(EXACT["one pixel"]).numpy() == [9, 99, 199]).all()
+
+
+def test_grey_of_4_bits_with_a_transparent_level():
+    data = png(4, 1, 4, 0, b"\0\x05\xaf", chunk(b"tRNS", b"\0\5"))  # Pillow compares the level with 8 bits, and shows 85
+    assert image.decode(tf.constant(data), 1, 4, 1).numpy().ravel().tolist() == [0, 255, 170, 255]
 
 
 def test_a_gif_frame_smaller_than_the_screen_lies_on_white():
@@ -324,22 +328,40 @@ REFUSED = {
     "jpeg of 0 rows": (b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\x10\x01\x01\x11\0", "a JPEG whose header gives no width and height"),
     "jpeg with bytes between": (LOSSY["jpeg"][:2] + b"\0" + LOSSY["jpeg"][2:], "not a JPEG, PNG, GIF, BMP or WebP image"),
     "jpeg with bytes later": (LOSSY["jpeg"][:20] + b"\0" + LOSSY["jpeg"][20:], "a JPEG whose header gives no width and height"),
-    "jpeg size": (b"\xff\xd8\xff\xc2\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0", "65535 x 65535 pixels, more than the limit of 1000000 in all"),
+    "jpeg size": (
+        b"\xff\xd8\xff\xc2\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0",
+        "65535 x 65535 pixels, more than the limit of 1000000 in all",
+    ),
     "jpeg segments without end": (b"\xff\xd8" + b"\xff\xe0\0\x02" * 9000, "a JPEG whose header gives no width and height"),
     "png without size": (b"\x89PNG\r\n\x1a\n" + chunk(b"tEXt", b"a" * 13), "a PNG whose header gives no width and height"),
     "png of 0 columns": (png(0, 9, 8, 0, b""), "a PNG whose header gives no width and height"),
     "png of 2^64 pixels": (png(2**32 - 1, 2**32 - 1, 8, 0, b""), "4294967295 x 4294967295 pixels, more than the limit of 1000000 in all"),
     "gif magic alone": (b"GIF89a", "a GIF without a picture, or without colours"),
-    "gif without colours": (b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0;", "a GIF without a picture, or without colours"),
+    "gif without colours": (
+        b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0;",
+        "a GIF without a picture, or without colours",
+    ),
     "gif screen": (gif((9000, 9000), (0, 0), (1, 1), [(0, 0, 0)] * 2, [0]), "9000 x 9000 pixels, more than the limit of 1000000 in all"),
     "gif frame": (gif((1, 1), (5, 5), (9000, 9000), [(0, 0, 0)] * 2, [0]), "9005 x 9005 pixels, more than the limit of 1000000 in all"),
     "gif blocks without end": (b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe\1a\0" * 9000, "a GIF without a picture, or without colours"),
-    "bmp size": (bmp(photo(2, 2), 32)[:18] + b"\xff\xff\xff\x7f\0\0\0\x80" + bytes(200), "2147483647 x 2147483648 pixels, more than the limit of 1000000 in all"),
+    "bmp size": (
+        bmp(photo(2, 2), 32)[:18] + b"\xff\xff\xff\x7f\0\0\0\x80" + bmp(photo(2, 2), 32)[26:],
+        "2147483647 x 2147483648 pixels, more than the limit of 1000000 in all",
+    ),
     "old bmp size": (old_bmp(65535, 65535, b""), "65535 x 65535 pixels, more than the limit of 1000000 in all"),
-    "bmp run length": (bmp(photo(2, 2), 8, 1), "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel"),
-    "bmp 16 bits": (bmp(photo(2, 2), 16), "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel"),
+    "bmp run length": (
+        bmp(photo(2, 2), 8, 1),
+        "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+    ),
+    "bmp 16 bits": (
+        bmp(photo(2, 2), 16),
+        "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+    ),
     "webp magic alone": (b"RIFF\0\0\0\0WEBP", "a WebP whose header gives no width and height"),
-    "webp size": (b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6, "16777216 x 16777216 pixels, more than the limit of 1000000 in all"),
+    "webp size": (
+        b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6,
+        "16777216 x 16777216 pixels, more than the limit of 1000000 in all",
+    ),
 }
 BROKEN = {  # the header is sound
     "truncated jpeg": LOSSY["jpeg"][: len(LOSSY["jpeg"]) // 2],
@@ -372,8 +394,8 @@ def test_a_broken_file_with_a_sound_header(name):
 
 def test_the_limit_itself_is_allowed():
     data = EXACT["png rgb"]
-    assert image.problem(tf.constant(data), 61 * 47).numpy() == b""
-    assert image.problem(tf.constant(data), 61 * 47 - 1).numpy() == b"47 x 61 pixels, more than the limit of 2866 in all"
+    assert image.problem(tf.constant(data), HEIGHT * WIDTH).numpy() == b""
+    assert image.problem(tf.constant(data), HEIGHT * WIDTH - 1).numpy() == b"20 x 24 pixels, more than the limit of 479 in all"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -414,16 +436,19 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     tf.saved_model.save(Module(), str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     files = [*FILES.values(), with_exif(LOSSY["jpeg"], exif(">", 6))]
-    mapped = tf.data.Dataset.from_tensor_slices(files).map(lambda data: (image.decode(data, HEIGHT, WIDTH, 3), image.problem(data, MAX_PIXELS)))
-    for data, (pixels, fault) in zip(files, mapped, strict=True):
-        eager = image.decode(tf.constant(data), HEIGHT, WIDTH, 3).numpy()
-        assert eager.dtype == np.uint8
-        assert (eager == pixels.numpy()).all()
-        assert (eager == loaded.decode(data).numpy()).all()
-        assert fault.numpy() == loaded.problem(data).numpy() == image.problem(tf.constant(data), MAX_PIXELS).numpy() == b""
+    mapped = tf.data.Dataset.from_tensor_slices(files).map(
+        lambda data: (image.decode(data, HEIGHT, WIDTH, 3), image.problem(data, MAX_PIXELS)), tf.data.AUTOTUNE
+    )
+    for number, (data, (pixels, fault)) in enumerate(zip(files, mapped, strict=True)):
+        assert (pixels.numpy() == loaded.decode(data).numpy()).all()
+        assert fault.numpy() == loaded.problem(data).numpy() == b""
+        if number % 4 == 0:  # eagerly every op is a call of its own, which is slow
+            eager = image.decode(tf.constant(data), HEIGHT, WIDTH, 3).numpy()
+            assert eager.dtype == np.uint8
+            assert (eager == pixels.numpy()).all()
+            assert image.problem(tf.constant(data), MAX_PIXELS).numpy() == b""
     for data, expected in REFUSED.values():
         assert loaded.problem(data).numpy().decode() == expected
-        assert image.problem(tf.constant(data), MAX_PIXELS).numpy().decode() == expected
 
 
 def test_broken_files_fall_out_of_a_data_set_and_leave_the_others():
@@ -459,7 +484,7 @@ def test_random_bytes_end_well(magic, data):
     ends_well(magic + data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damaged_files_end_well(data):
     damaged = bytearray(FILES[data.draw(st.sampled_from(sorted(set(FILES) - {"jpeg with a profile"})))])

@@ -207,7 +207,7 @@ def test_few_groups(groups, expected):
 @given(
     rows=st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), st.sampled_from("abcd")), min_size=1, max_size=150),
     validation=st.sampled_from([0, 0.1, 0.15]),
-    test=st.sampled_from([0, 0.2, 0.33]),
+    test=st.sampled_from([0, 0.2, 0.33, 0.8]),
     seed=st.integers(0, 9),
     stratify=st.sampled_from([None, "y"]),
 )
@@ -222,6 +222,18 @@ def test_no_group_on_two_sides(rows, validation, test, seed, stratify):
     assert all(len(found[group]) == 1 for group in found if group is not None)
     assert validation or not (sides == 1).any()
     assert test or not (sides == 2).any()
+
+
+def test_groups_of_one_row_fill_the_sides_up():
+    groups = [f"g{n // 7}" for n in range(70)] + [None] * 30  # folds of 7 rows alone could not make 10 and 20
+    for seed in range(5):
+        assert counts_of(split_of({"g": groups}, seed, group="g")) == [70, 10, 20]
+
+
+def test_no_group_left_to_train_on(monkeypatch):
+    monkeypatch.setattr("multimodal_tf.data.split._grouped", lambda *arguments: np.ones(2, np.int8))
+    with pytest.raises(ValueError, match="no group of column 'g' is left to train on: lower split.validation or split.test"):
+        split_of({"g": ["x", "y"]}, group="g")
 
 
 @settings(max_examples=40, deadline=None)

@@ -214,7 +214,7 @@ def test_a_torn_parquet_file_is_one_sentence(tmp_path):
 def test_bad_sources(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no table .*gone.csv"):
         read_table(tmp_path / "gone.csv")
-    with pytest.raises(ValueError, match="has no rows"):
+    with pytest.raises(ValueError, match="has no rows: a folder must hold one folder of files for each class"):
         read_table(tmp_path)
     with pytest.raises(ValueError, match="the DataFrame has no rows"):
         read_table(pd.DataFrame({"a": []}))

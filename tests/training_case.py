@@ -18,8 +18,8 @@ from multimodal_tf.config import (
     Training,
 )
 from multimodal_tf.data.ingest import ingest
-from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.table import read_table
+from multimodal_tf.schema import Schema
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = Config(
@@ -61,4 +61,4 @@ def frame(train=40, validation=11, test=19):
 def ingested(directory, config=CONFIG, table=None):
     """The records of `table` in `directory`; returns the schema that they taught."""
     ingest(read_table(frame() if table is None else table), config, directory, processes=1)
-    return learn_schema(directory, config)
+    return Schema.load(directory / "schema.json")

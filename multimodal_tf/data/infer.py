@@ -24,7 +24,7 @@ INPUTS = ("image", "audio", "text", "number", "category")
 HEADS = ("classification", "multi_label", "regression")
 OTHERS = ("label", "split", "group", "ignored")
 
-_RESERVED = {"fused", "error"}  # outputs of the served `embed` endpoint, beside the inputs' names
+_RESERVED = {configuration.FUSED, "error"}  # what the served `embed` endpoint answers besides the inputs' names
 _REASONS = 5  # rejected cells that are told one by one
 _ROWS = 200  # rows in memory at a time
 _SMALL = 32  # pixels
@@ -329,8 +329,8 @@ def _safe_names(columns):
         plain = re.sub(r"[^A-Za-z0-9]+", "_", "".join(sign for sign in plain if not unicodedata.combining(sign))).strip("_")
         plain = column if configuration.NAME.fullmatch(column) else plain or f"column_{number}"
         plain = plain if plain[0].isalpha() else f"column_{plain}"
-        plain = f"{plain}_" if keyword.iskeyword(plain) else plain
-        forbidden = taken | _RESERVED | (set(configuration.SERVED) if head else set())
+        plain = f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
+        forbidden = taken | _RESERVED | ({*configuration.SERVED, configuration.ROW} if head else set())
         tries = (plain if attempt == 1 else f"{plain}_{attempt}" for attempt in range(1, len(columns) + 10))
         name = next(name for name in tries if not forbidden & _keys(name))
         taken |= _keys(name)
@@ -339,8 +339,9 @@ def _safe_names(columns):
 
 
 def _keys(name):
-    """What a name is going to be a key of: inputs, presence flags, served probabilities, layers."""
-    return {name, name + configuration.PRESENT, name + configuration.PROBABILITIES, f"{name}_embedding"}
+    """What a name is going to be a key of: inputs, presence flags, layers, served and predicted probabilities."""
+    suffixes = (configuration.PRESENT, configuration.EMBEDDING, configuration.PROBABILITIES, configuration.PROBABILITY)
+    return {name, *(name + suffix for suffix in suffixes)}
 
 
 def _values(column):

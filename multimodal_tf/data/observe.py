@@ -24,8 +24,10 @@ PARTS = {
 
 _SECOND = AudioInput(seconds=1.0)  # what the graph would say of a sound shows in its first second
 _KEPT = 2**16  # characters of a text that are kept to be counted; preprocessing reads no more
+_LONGEST_LIST = 1000  # labels of one row that are kept
 _LONGEST_PATH = 4096  # characters
 _SHORTEST_SOUND = 400  # numbers in a row that are taken for a sound: 25 ms at 16 kHz, one window of the spectrogram
+_ARRAYS = (list, tuple, numpy.ndarray)
 _ENDINGS = {
     "image": re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|avif|ppm|pgm|ico|svg|heic)", re.IGNORECASE),
     "audio": re.compile(r"\.(wav|flac|ogg|oga|opus|mp3|m4a|aac|aiff?|wma|mka)", re.IGNORECASE),
@@ -106,10 +108,13 @@ def _is_number(cell):
 
 def _possible(cell):
     """What a cell that is no number could hold besides text."""
-    if not isinstance(cell, (list, tuple, numpy.ndarray)):
+    if not isinstance(cell, _ARRAYS):
         return ("image", "audio")
-    nested = bool(len(cell)) and isinstance(cell[0], (list, tuple, numpy.ndarray))
-    return ("image",) if nested else ("audio",) if len(cell) >= _SHORTEST_SOUND else ()
+    return ("image",) if _nested(cell) else ("audio",) if len(cell) >= _SHORTEST_SOUND else ()
+
+
+def _nested(cell):
+    return bool(len(cell)) and isinstance(cell[0], _ARRAYS)
 
 
 def _named(cell, root):
@@ -151,8 +156,8 @@ def _measure_sound(seen, wav):
 
 
 def _plain(row, cell):
-    if isinstance(cell, (list, tuple, numpy.ndarray)):
-        return Seen(row, "list", list(cell))
+    if isinstance(cell, _ARRAYS):
+        return Seen(row, "list", None if _nested(cell) else list(cell[:_LONGEST_LIST]))
     try:
         data = read_cell(cell, PARTS["text"])
     except CellError as error:

@@ -16,6 +16,7 @@ from multimodal_tf.schema import Schema
 
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")
 _CHUNK = 64  # rows decoded at a time while the cache fills
+_NUMBER = 200  # bytes that a row number takes while it is shuffled
 _BUFFER = 64 << 20  # bytes of undecoded rows that are shuffled at a time where the split does not fit in memory
 
 
@@ -39,12 +40,15 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
         `Targets` gives. A row whose label is missing or was not seen in training has weight 0 for that head.
 
     Raises:
-        FileNotFoundError: there is no manifest.
-        ValueError: the split has no rows, or `class_weight` names a class that the schema does not know.
+        FileNotFoundError: there is no manifest, or a shard is missing.
+        ValueError: the split has no rows, a shard is damaged, `class_weight` names a class that the schema does not know, or `batch_size`
+            is less than 1.
     """
     manifest = Manifest.load(directory)
     rows = _rows(manifest, split)
     batch_size = config.training.batch_size if batch_size is None else batch_size
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, received {batch_size}")
     preprocessor, features = _features(config.model_dump_json(), schema.model_dump_json())
     targets = Targets(config, schema, class_weights=training)
     seed = config.seed if training else None
@@ -53,13 +57,13 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
         tensors, labels = features(serialized)
         return tensors, *targets(labels)
 
+    def expand(tensors, target, weight):
+        return preprocessor.model_inputs(tensors), target, weight
+
     if sum(map(manifest.rows, manifest.splits)) * _row_bytes(config) <= _memory() / 4:
-        batches = _from_memory(_decode_all(manifest, split, compact), rows, batch_size, seed)
+        batches = _from_memory(_decode_all(manifest, split, compact), rows, batch_size, seed, expand)
     else:
-        batches = _from_shards(manifest, split, batch_size, seed).map(compact, tf.data.AUTOTUNE, deterministic=True)
-    batches = batches.map(
-        lambda tensors, target, weight: (preprocessor.model_inputs(tensors), target, weight), tf.data.AUTOTUNE, deterministic=True
-    )
+        batches = _from_shards(manifest, split, batch_size, seed).map(compact, tf.data.AUTOTUNE, deterministic=True).map(expand)
     return _known_length(batches, rows, batch_size)
 
 
@@ -88,7 +92,7 @@ def _features(config, schema):
 
 
 def _known_length(batches, rows, batch_size):
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size))).prefetch(tf.data.AUTOTUNE)
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size))).prefetch(2)
 
 
 def _rows(manifest, split):
@@ -118,21 +122,15 @@ def _decode_all(manifest, split, compact):
     return tf.nest.map_structure(tf.convert_to_tensor, arrays)
 
 
-def _from_memory(cache, rows, batch_size, seed):
-    """Batches gathered from tensors by row numbers: nothing is done per row, and shuffling moves numbers only."""
-    steps = tf.data.Dataset.range(-(-rows // batch_size))
-    if seed is None:
-        return steps.map(lambda step: tf.nest.map_structure(lambda part: part[step * batch_size : (step + 1) * batch_size], cache))
+def _from_memory(cache, rows, batch_size, seed, expand):
+    """Batches gathered from tensors by row numbers: only the numbers are shuffled, and nothing else is done row by row.
 
-    def epoch(epoch_seed):
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), [seed, epoch_seed])
-        return steps.map(lambda step: order[step * batch_size : (step + 1) * batch_size])
-
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)  # one for each pass over the dataset
-    numbers = seeds.flat_map(epoch)
-    return numbers.map(
-        lambda chosen: tf.nest.map_structure(lambda part: tf.gather(part, chosen), cache), tf.data.AUTOTUNE, deterministic=True
-    )
+    One thread does it: a batch takes about a millisecond, and more threads would take their time from the model's.
+    """
+    numbers = tf.data.Dataset.range(rows)
+    if seed is not None:
+        numbers = numbers.shuffle(rows, seed=seed, reshuffle_each_iteration=True)
+    return numbers.batch(batch_size).map(lambda chosen: expand(*tf.nest.map_structure(lambda part: tf.gather(part, chosen), cache)))
 
 
 def _from_shards(manifest, split, batch_size, seed):
@@ -154,7 +152,7 @@ def _row_bytes(config):
         "audio": lambda part: 2 * part.samples,
         "text": lambda part: 4 * part.max_tokens,
     }
-    return sum(size.get(part.type, lambda part: 4)(part) + 4 for part in config.inputs.values()) + 8 * len(config.heads)
+    return sum(size.get(part.type, lambda part: 4)(part) + 4 for part in config.inputs.values()) + 8 * len(config.heads) + _NUMBER
 
 
 def _memory():

@@ -63,9 +63,10 @@ def read(shards, rows):
         ValueError: a shard is damaged.
         FileNotFoundError: there is no such shard.
     """
+    names = [str(path) for path in shards]
     try:
-        yield from tf.data.TFRecordDataset([str(path) for path in shards]).batch(rows).prefetch(1)
+        yield from tf.data.TFRecordDataset(names).batch(rows).prefetch(1)
     except tf.errors.DataLossError as error:
-        raise ValueError(f"the shards {[path.name for path in shards]} must be whole, but one is damaged: ingest the table again") from error
+        raise ValueError(f"a shard must be whole, but one of {names} is damaged ({error.message}): ingest the table again") from error
     except tf.errors.NotFoundError as error:
         raise FileNotFoundError(f"a shard is missing ({error.message}): ingest the table again") from error

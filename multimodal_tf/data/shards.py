@@ -1,5 +1,6 @@
 """One shard: some rows of the table -> a file of records, beside it a part file that says what it was made from and what was rejected."""
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -192,12 +193,11 @@ def _read(row, parts, values, config, rejected, read):
 def _checked(value, part, root):
     """The cell, if the served graph reads it; an image that only Pillow reads goes through Pillow."""
     cell = cells.read_cell(value, part, root)
-    if not isinstance(cell, bytes):
-        return cell
-    problem = preprocess.problem(part, cell)
+    problem = preprocess.problem(part, cell) if isinstance(cell, bytes) else ""
     if problem and part.type == "image":
-        cell = cells.convert_image(cell, part)
-        problem = preprocess.problem(part, cell)
+        with contextlib.suppress(cells.CellError):  # then the first problem is the better reason
+            cell = cells.convert_image(cell, part)
+            problem = preprocess.problem(part, cell)
     if problem:
         raise cells.CellError(problem)
     return cell

@@ -21,11 +21,12 @@ def assign_splits(table, config) -> numpy.ndarray:
     - neither: random, `round(fraction * rows)` rows for validation and test, at least one of each while training keeps one.
     - `stratify`: the same numbers of rows, and every class has its proportion on each side, to within about a row. Classes of one or two
       rows go to training as long as it has room. Missing is a class of its own.
-    - `group`: no group on two sides. A row without a group is a group of its own. Groups are dealt into folds, as even in rows and (with
-      `stratify`) in classes as greedy dealing gets them, and sides are made of folds: fractions are near, but a group is never cut for
-      them, and a rare class goes where its group goes.
+    - `group`: no group on two sides. A row without a group is a group of its own. Groups of several rows are dealt into folds, as even in
+      rows and (with `stratify`) in classes as greedy dealing gets them, and sides are made of folds; groups of one row then fill the sides
+      up. Fractions are near, but a group is never cut for them, and a rare class goes where its group goes.
 
-    Where rows or groups are too few for every side, training comes first, then the side with the larger fraction.
+    Where rows or groups are too few for every side, training comes first, then the side with the larger fraction. Memory holds some numbers
+    a row, and the distinct values of `group` and `stratify`.
 
     Args:
         table: `Table`.
@@ -44,9 +45,13 @@ def assign_splits(table, config) -> numpy.ndarray:
         return _given(table, split.column)
     generator = numpy.random.default_rng(config.seed)
     strata = _codes(table, split.stratify, missing_alone=False)
+    rare = numpy.bincount(strata)[strata] < (_RARE if split.stratify is not None else 0)
     if split.group is None:
-        return _drawn(strata, split.validation, split.test, generator)
-    return _grouped(_codes(table, split.group, missing_alone=True), strata, split.validation, split.test, generator)
+        return _drawn(strata, rare, _sizes(len(strata), split.validation, split.test), generator)
+    sides = _grouped(_codes(table, split.group, missing_alone=True), strata, rare, split, generator)
+    if not numpy.any(sides == 0):
+        raise ValueError(f"{table.name}: no group of column {split.group!r} is left to train on: lower split.validation or split.test")
+    return sides
 
 
 def _given(table, column):
@@ -100,7 +105,7 @@ def _sizes(count, validation, test):
     return sizes
 
 
-def _drawn(strata, validation, test, generator):
+def _drawn(strata, rare, sizes, generator):
     """Lays the rows of each class out evenly from 0 to 1, in random order from a random start, and cuts that line into the sides.
 
     scikit-learn's StratifiedShuffleSplit refuses classes of one row and sides of fewer rows than classes.
@@ -108,32 +113,51 @@ def _drawn(strata, validation, test, generator):
     _, strata, counts = numpy.unique(strata, return_inverse=True, return_counts=True)
     order = generator.permutation(len(strata))
     order = order[numpy.argsort(strata[order], kind="stable")]  # by class, random within
-    sizes = counts[strata[order]]
     rank = numpy.arange(len(order)) - (numpy.cumsum(counts) - counts)[strata[order]]
-    place = (rank + generator.random(len(counts))[strata[order]]) / sizes
-    if len(counts) > 1:
-        place[sizes < _RARE] = 1  # behind all others: training
+    place = (rank + generator.random(len(counts))[strata[order]]) / counts[strata[order]]
+    place[rare[order]] = 1  # behind all others: training
     order = order[numpy.lexsort((generator.random(len(order)), place))]
-    _, valid, tested = _sizes(len(strata), validation, test)
+    _, valid, tested = sizes
     sides = numpy.zeros(len(strata), numpy.int8)
     sides[order[:tested]] = 2
     sides[order[tested : tested + valid]] = 1
     return sides
 
 
-def _grouped(groups, strata, validation, test, generator):
-    folds = _fold_count(len(numpy.unique(groups)), validation, test)
-    if folds == 1:
-        return numpy.zeros(len(groups), numpy.int8)
+def _grouped(groups, strata, rare, split, generator):
+    _, groups, counts = numpy.unique(groups, return_inverse=True, return_counts=True)
+    several = counts[groups] > 1
+    sides = numpy.zeros(len(groups), numpy.int8)
+    sides[several] = _dealt(groups[several], strata[several], split, generator)
+    single = ~several
+    taken = numpy.bincount(sides[several], minlength=3)
+    wanted = numpy.maximum(numpy.array(_sizes(len(groups), split.validation, split.test)) - taken, 0)
+    sides[single] = _drawn(strata[single], rare[single], _fitting(wanted.tolist(), int(single.sum())), generator)
+    return sides
+
+
+def _fitting(sizes, count):
+    """The sizes for validation and test, made smaller in proportion where there are only `count` rows."""
+    _, valid, tested = sizes
+    if valid + tested > count:
+        valid = round(count * valid / (valid + tested))
+        tested = count - valid
+    return count - valid - tested, valid, tested
+
+
+def _dealt(groups, strata, split, generator):
+    """Whole groups to sides, by way of folds."""
+    sides = numpy.zeros(len(groups), numpy.int8)
+    folds = _fold_count(len(numpy.unique(groups)), split.validation, split.test)
+    if folds < 2:
+        return sides
     common = numpy.bincount(strata)[strata] >= folds
     strata = numpy.where(common, strata, strata.max() + 1)  # scikit-learn wants a fold's worth of some class: pool the rare ones
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator.integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than a fold
         parts = [rows for _, rows in splitter.split(strata, strata, groups)]
-    shares = numpy.array(_sizes(folds, validation, test)) / folds
-    sides = numpy.zeros(len(groups), numpy.int8)
-    wanting = shares * len(groups)
+    wanting = numpy.array(_sizes(folds, split.validation, split.test)) / folds * len(groups)
     for part in sorted(parts, key=len, reverse=True):  # a fold goes where most rows are still wanting: the largest to training
         side = int(numpy.argmax(wanting))
         sides[part] = side
@@ -143,9 +167,11 @@ def _grouped(groups, strata, validation, test, generator):
 
 def _fold_count(groups, validation, test):
     """The number of folds, at most one a group, that comes nearest to the fractions."""
+    if groups < 2:
+        return 1
 
     def error(folds):
         _, valid, tested = _sizes(folds, validation, test)
         return round(abs(valid / folds - validation) + abs(tested / folds - test), 6)
 
-    return min(range(min(2, groups), min(groups, _MOST_FOLDS) + 1), key=lambda folds: (error(folds), folds))
+    return min(range(2, min(groups, _MOST_FOLDS) + 1), key=lambda folds: (error(folds), folds))

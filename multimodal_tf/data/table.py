@@ -120,7 +120,8 @@ def read_table(source, root=None) -> Table:
         raise ValueError(f"a table must be a path or a pandas DataFrame, received {type(source).__name__}")
     _check_columns(table)
     if next(table.chunks(rows=1), None) is None:
-        raise ValueError(f"{table.name} has no rows")
+        hint = ": a folder must hold one folder of files for each class" if pathlib.Path(table.name).is_dir() else ""
+        raise ValueError(f"{table.name} has no rows{hint}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""How a worker process begins. Nothing here imports TensorFlow before the worker is silent, so that its start writes into no progress bar."""
+"""How a worker process begins. TensorFlow is imported after the worker is silent, so that it writes into no progress bar."""
 
 import multiprocessing
 import multiprocessing.connection

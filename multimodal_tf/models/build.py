@@ -6,6 +6,8 @@ import random
 import keras
 
 from multimodal_tf.config import (
+    EMBEDDING,
+    FUSED,
     PRESENT,
     AudioInput,
     CategoryInput,
@@ -15,12 +17,10 @@ from multimodal_tf.config import (
     TextInput,
 )
 from multimodal_tf.models import heads
-from multimodal_tf.models.fusion import FUSED, concatenation
+from multimodal_tf.models.fusion import concatenation
 from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.models.towers import audio, image, tabular, text
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
-
-EMBEDDING = "_embedding"  # the vector of an input `photo` is the output of the layer `photo_embedding`
 
 _LEARNT = {
     "text": Vocabulary,
@@ -152,13 +152,11 @@ def _tower(part, learnt, x, present, name, last):
 
 
 def _check_names(config):
-    """Layers are found by name, so names that the configuration gives must not meet those that the model gives."""
-    taken = [*config.heads, FUSED]
-    for name in config.inputs:
-        taken += [name, name + PRESENT, name + EMBEDDING]
-    twice = next((name for name in taken if taken.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"inputs and heads: two layers would be called {twice!r}: choose another name and give the table's in `column`")
+    """A layer is found by its name, so a head may not be called like an input or what the model makes of one."""
+    taken = {FUSED, *(name + suffix for name in config.inputs for suffix in ("", PRESENT, EMBEDDING))}
+    for name in config.heads:
+        if name in taken:
+            raise ValueError(f"heads.{name}: the model has this name already for an input: choose another and give the table's in `column`")
 
 
 def _check_schema(config, schema):

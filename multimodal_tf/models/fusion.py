@@ -4,9 +4,8 @@ from functools import partial
 
 from keras import layers
 
+from multimodal_tf.config import FUSED
 from multimodal_tf.models.chain import chain
-
-FUSED = "fused"  # name of the layer whose output is the fused vector
 
 
 def concatenation(fusion, vectors, present):

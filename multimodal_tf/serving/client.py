@@ -52,6 +52,9 @@ class Client:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
         self._model = tf.saved_model.load(str(path))
         self._predict = self._model.signatures["serving_default"]
+        columns = {name: self.config.column(name) for name in self.config.inputs}
+        taken = set(columns.values())  # a name that is another input's column is that input's
+        self._keys = {name: (column,) if name in taken else (column, name) for name, column in columns.items()}
 
     def predict(self, rows, root="."):
         """Answers rows, 64 at a time.
@@ -73,13 +76,14 @@ class Client:
             ValueError: there are keys, and none of them is an input's.
         """
         if isinstance(rows, pd.DataFrame):
-            keys, index, records = list(rows.columns), rows.index, rows.to_dict("records")
+            keys, index, records = rows.columns, rows.index, rows.to_dict("records")
         else:
             records = [dict(row) for row in rows]
-            keys, index = list(dict.fromkeys(key for row in records for key in map(str, row))), pd.RangeIndex(len(records))
-        sources = self.sources(keys) if keys else {}
+            keys, index = pd.Index(dict.fromkeys(key for row in records for key in row)), pd.RangeIndex(len(records))
+        if len(keys):
+            self.sources(keys)
         batches = (records[start : start + BATCH] for start in range(0, max(len(records), 1), BATCH))
-        return pd.concat([self._answer(batch, sources, root) for batch in batches]).set_axis(index)
+        return pd.concat([self._answer(batch, root) for batch in batches]).set_axis(index)
 
     def sources(self, keys):
         """Which of a table's `keys` each input reads: its column, or else its name. Inputs that find none are left out.
@@ -87,23 +91,19 @@ class Client:
         Raises:
             ValueError: no input finds any.
         """
-        found = {}
-        for name in self.config.inputs:
-            key = next((key for key in (self.config.column(name), name) if key in keys), None)
-            if key is not None:
-                found[name] = key
+        found = {name: key for name, wanted in self._keys.items() for key in reversed(wanted) if key in keys}  # the first wins
         if not found:
             wanted = ", ".join(repr(self.config.column(name)) for name in self.config.inputs)
             raise ValueError(f"none of the model's inputs is there: it reads {wanted}, received {list(keys)}")
         return found
 
-    def _answer(self, records, sources, root):
+    def _answer(self, records, root):
         """One batch; it may be empty."""
         raw: dict[str, tf.Tensor] = {}
         faults: list[list[str]] = [[] for _ in records]
         for name, part in self.config.inputs.items():
             missing = float("nan") if part.type == "number" else b""
-            cells = [self._cell(record.get(sources.get(name)), name, root, fault) for record, fault in zip(records, faults)]
+            cells = [self._cell(record, name, root, fault) for record, fault in zip(records, faults)]
             filled = [missing if cell is None else cell for cell in cells]
             raw[name] = tf.constant(filled, tf.float32 if part.type == "number" else tf.string)
         served = {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
@@ -115,8 +115,9 @@ class Client:
         columns["valid"] = served["valid"] & [not fault for fault in faults] if records else served["valid"]
         return pd.DataFrame(columns | {"error": pd.Series(errors, dtype="str"), "present": pd.Series(present, dtype="str")})
 
-    def _cell(self, value, name, root, fault):
+    def _cell(self, record, name, root, fault):
         """The cell for the graph; a broken one is None and adds to `fault`."""
+        value = next((record[key] for key in self._keys[name] if key in record), None)
         try:
             return read_cell(value, self.config.inputs[name], root)
         except CellError as error:

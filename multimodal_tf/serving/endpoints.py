@@ -4,47 +4,58 @@ import functools
 
 import tensorflow as tf
 
-from multimodal_tf.config import FUSED, PRESENT, PROBABILITIES
+from multimodal_tf.config import PRESENT, PROBABILITIES
 
 NOTHING = "no input is present"
 
 
-def predict(model, preprocessor, config, schema):
+def preparation(preprocessor, config):
+    """The part that `predict` and `embed` share, as one `tf.function`, so that it is traced and written once.
+
+    Returns:
+        A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN) that returns `(inputs, status)`:
+        the model's inputs, and `valid` bool `(batch,)`, `error` string `(batch,)`, `present` bool `(batch, inputs)`.
+    """
+
+    def prepare(raw):
+        features, errors = preprocessor.features(raw)
+        return preprocessor.model_inputs(features), _status(features, errors, config)
+
+    return tf.function(prepare, input_signature=[preprocessor.raw_spec], autograph=False)
+
+
+def predict(model, prepare, config, schema):
     """The function behind `predict` and `serving_default`.
 
     Args:
-        model: functional `keras.Model`, dict in, dict out, in the shapes of `preprocessor.model_inputs`.
-        preprocessor: `Preprocessor` of the same configuration and schema.
+        model: functional `keras.Model`, dict in, dict out.
+        prepare: what `preparation` gives.
         config: `Config`.
         schema: `Schema`.
 
     Returns:
-        A function of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN) that returns a dict:
-        classification `{head}` string `(batch,)` and `{head}_probabilities` float32 `(batch, classes)`; multi-label `{head}` string
-        `(batch,)`, the labels of probability 0.5 or more joined by the head's separator, and `{head}_probabilities`; regression `{head}`
-        float32 `(batch,)`; and `valid` bool `(batch,)`, `error` string `(batch,)`, `present` bool `(batch, inputs)`. A row with an
+        A function of raw cells (see `preparation`) that returns a dict: classification `{head}` string `(batch,)` and
+        `{head}_probabilities` float32 `(batch, classes)`; multi-label `{head}` string `(batch,)`, the labels of probability 0.5 or more
+        joined by the head's separator, and `{head}_probabilities`; regression `{head}` float32 `(batch,)`; and the status. A row with an
         error is predicted from its other inputs and is not valid.
     """
 
     def function(raw):
-        features, errors = preprocessor.features(raw)
-        outputs = _call(model, preprocessor.model_inputs(features))
-        answer = _status(features, errors, config)
-        for name, head in config.heads.items():
-            answer.update(_head_answer(name, head, tf.cast(outputs[name], tf.float32), schema))
+        inputs, answer = prepare(raw)
+        for name, output in _call(model, inputs).items():
+            answer.update(_head_answer(name, config.heads[name], tf.cast(output, tf.float32), schema))
         return answer
 
     return function
 
 
-def embed(embedder, preprocessor, config):
-    """The function behind `embed`: as `predict`, but the answer is float32 `(batch, dim)` by input name and `fused`, and `error`."""
+def embed(embedder, prepare):
+    """The function behind `embed`: raw cells to float32 `(batch, dim)` by input name and `fused`, and the status' `error`."""
 
     def function(raw):
-        features, errors = preprocessor.features(raw)
-        vectors = _call(embedder, preprocessor.model_inputs(features))
-        answer = {name: tf.cast(vectors[name], tf.float32) for name in (*config.inputs, FUSED)}
-        return answer | {"error": _status(features, errors, config)["error"]}
+        inputs, status = prepare(raw)
+        vectors = {name: tf.cast(vector, tf.float32) for name, vector in _call(embedder, inputs).items()}
+        return vectors | {"error": status["error"]}
 
     return function
 

@@ -41,9 +41,17 @@ def export_model(model, config, schema, path):
     path = pathlib.Path(path)
     _check_path(path)
     _check_outputs(model, config, schema)
+    embedder = _embedder(model, config)
     preprocessor = Preprocessor(config, schema)
-    _check_inputs(model, preprocessor)
-    archive = _archive(model, _embedder(model, config), preprocessor, config, schema)
+    prepare = endpoints.preparation(preprocessor, config)
+    _check_inputs(model, prepare)
+    archive = keras.export.ExportArchive()  # it finds the model's variables in the endpoints; tracking the model would write them twice
+    archive.track(preprocessor)  # but lookup tables it does not find
+    raw = [preprocessor.raw_spec]
+    archive.add_endpoint("predict", endpoints.predict(model, prepare, config, schema), raw)  # the first is `serving_default` too
+    archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
+    tensors = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
+    archive.add_endpoint("core", endpoints.core(model), [tensors])
     logs = warmup.requests(config, schema, path.absolute().parent.name, ("serving_default", "predict", "embed"))
     with _new_folder(path) as folder:
         archive.write_out(str(folder), verbose=False)
@@ -52,18 +60,6 @@ def export_model(model, config, schema, path):
         schema.save(folder / EXTRA / "schema.json")
         warmup.write(logs, folder)
     return path
-
-
-def _archive(model, embedder, preprocessor, config, schema):
-    """The endpoints, traced. The model is not tracked: its variables are found in the endpoints, and would be written twice."""
-    archive = keras.export.ExportArchive()
-    archive.track(preprocessor)  # lookup tables are not found in the endpoints
-    raw = [preprocessor.raw_spec]
-    archive.add_endpoint("predict", endpoints.predict(model, preprocessor, config, schema), raw)
-    archive.add_endpoint("embed", endpoints.embed(embedder, preprocessor, config), raw)
-    tensors = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
-    archive.add_endpoint("core", endpoints.core(model), [tensors])
-    return archive
 
 
 @contextlib.contextmanager
@@ -99,10 +95,9 @@ def _check_outputs(model, config, schema):
             raise ValueError(f"the model's output {name!r} must be of shape {(None, width)}, received {model.output[name].shape}")
 
 
-def _check_inputs(model, preprocessor):
+def _check_inputs(model, prepare):
     """Compares the model's inputs with what the preprocessing gives, by name, shape and dtype."""
-    traced = tf.function(lambda raw: preprocessor.model_inputs(preprocessor.features(raw)[0]), autograph=False)
-    given = traced.get_concrete_function(preprocessor.raw_spec).structured_outputs
+    given, _ = prepare.get_concrete_function().structured_outputs
     if model.input.keys() != given.keys():
         raise ValueError(f"the model's inputs are {sorted(model.input)}, but the configuration gives {sorted(given)}")
     for name, spec in given.items():

@@ -66,26 +66,28 @@ def fit(
     model = build_model(config, schema)
     with durable.locked(run_directory):
         record = run.begin(run_directory, config, schema, directory, manifest)
-        train = load_split(directory, "train", config, schema, training=True)
-        validation = load_split(directory, "validation", config, schema) if manifest.rows("validation") else None
-        if validation is None:
+        validated = manifest.rows("validation") > 0
+        if not validated:
             record.note = "without validation rows training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
-        model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
-        history = model.fit(
-            train,
-            validation_data=validation,
-            epochs=config.training.epochs,
-            callbacks=[*_callbacks(config.training, run_directory, validation is not None), *callbacks],
-            verbose=verbose,
-        ).history
+        all_callbacks = [*_callbacks(config.training, run_directory, validated), *callbacks]
+        history = _train(model, config, schema, directory, validated, all_callbacks, verbose)
         record.epochs, record.best_epoch = len(history["loss"]), _best_epoch(history, config.training)
-        # In the loss of a single head Keras counts a smaller last batch like a whole one, so those are not right; all others are.
-        wrong = {f"{prefix}{name}_loss" for name in config.heads for prefix in ("", "val_")}
-        record.figures = {name: values[record.best_epoch - 1] for name, values in history.items() if name not in wrong}
+        record.figures = _figures_of(record.best_epoch, history, config.heads)
         trained = Run(model, config, schema, history, record, run_directory)
         run.finish(trained)
     return trained
+
+
+def _train(model, config, schema, directory, validated, callbacks, verbose):
+    """Compiles and fits the model; the history."""
+    train = load_split(directory, "train", config, schema, training=True)
+    validation = load_split(directory, "validation", config, schema) if validated else None
+    model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
+    # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
+    epochs = config.training.epochs
+    fitted = model.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=verbose)
+    return fitted.history
 
 
 def make_optimizer(training: Training, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
@@ -167,3 +169,9 @@ def _best_epoch(history, training):
             f"training.learning_rate must be lower, received {training.learning_rate}"
         )
     return int(np.nanargmin(losses)) + 1 if "val_loss" in history else len(losses)
+
+
+def _figures_of(epoch, history, heads):
+    """The figures of one epoch, without the losses of single heads: in those Keras counts a smaller last batch like a whole one."""
+    wrong = {f"{prefix}{name}_loss" for name in heads for prefix in ("", "val_")}
+    return {name: values[epoch - 1] for name, values in history.items() if name not in wrong}

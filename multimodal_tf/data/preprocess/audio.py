@@ -98,6 +98,9 @@ def resample(sound, rate, sample_rate, seconds):
     The sound is brought to a whole number of seconds, in which both rates have a whole number of samples, so that no pitch is bent; it
     takes one second more than is wanted and fades out in it, because the transform joins the end to the beginning.
 
+    Measured against soxr's VHQ: 48 dB and more on noise that fades out from 6.5 kHz on (48, 44.1, 22.05 and 8 to 16 kHz), 35 to 39 dB on
+    white noise, where all the difference is that soxr fades the last tenth below the Nyquist frequency and this cuts at it.
+
     Args:
         sound: float32 `(n,)`, at `rate`.
         rate: int64 scalar, Hz.

@@ -60,37 +60,46 @@ def decode(data, height, width, channels):
         data = tf.identity(data)
     lying = header.orientation >= 5  # rows and columns are to be exchanged
     rows, columns = tf.where(lying, width, height), tf.where(lying, height, width)
+    halvings = _halvings(header, rows, columns)
     readers = [
         lambda: tf.zeros([1, 1, 3], tf.uint8),  # refused above
-        lambda: _jpeg(data, header, rows, columns),
+        lambda: _jpeg(data, halvings),
         lambda: _png(data),
         lambda: _gif(data),
         lambda: _bmp(data),
         lambda: _webp(data),
     ]
     pixels = tf.switch_case(tf.cast(header.kind, tf.int32), readers)
-    pixels = _resize(tf.ensure_shape(pixels, [None, None, 3]), rows, columns)
+    shrunk = tf.stack([header.height, header.width]) / tf.bitwise.left_shift(tf.constant(1, tf.int64), halvings)
+    pixels = _resize(tf.ensure_shape(pixels, [None, None, 3]), rows, columns, tf.cast(shrunk, tf.float32))
     if channels == 1:
         pixels = tf.reduce_sum(pixels * tf.constant(_LUMA), axis=-1, keepdims=True)
     pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
 
 
-def _resize(pixels, rows, columns):
+def _resize(pixels, rows, columns, source):
     """Bilinear, anti-aliased; float32 `(rows, columns, 3)`.
 
-    TensorFlow makes the rows first, at the full width: of a picture 1 pixel high and a million wide that would be gigabytes, so there the
+    `source` is the picture's height and width in units of `pixels`: a JPEG of 15 rows decoded at an eighth has 2, but 1.875 of them are
+    picture, and without regard to that the result would be shifted.
+
+    TensorFlow makes the rows first, at the full width. Of a picture 1 pixel high and a million wide that would be gigabytes, so there the
     columns are made first.
     """
+    size = tf.stack([rows, columns])
+    scale = tf.cast(size, tf.float32) / source
 
-    def direct(pixels, first, second):
-        return tf.image.resize(pixels, tf.stack([first, second]), antialias=True)
+    def direct(pixels, size, scale):  # what tf.image.resize(antialias=True) does, which takes no scale
+        batch = pixels[tf.newaxis]
+        return tf.raw_ops.ScaleAndTranslate(images=batch, size=size, scale=scale, translation=tf.zeros([2]), kernel_type="triangle")[0]
 
     def columns_first():
-        return tf.transpose(direct(tf.transpose(pixels, [1, 0, 2]), columns, rows), [1, 0, 2])
+        turned = direct(tf.transpose(pixels, [1, 0, 2]), size[::-1], scale[::-1])
+        return tf.transpose(turned, [1, 0, 2])
 
     flat = (tf.shape(pixels)[0] < rows) & (tf.shape(pixels)[1] > columns)
-    return tf.cond(flat, columns_first, lambda: direct(pixels, rows, columns))
+    return tf.cond(flat, columns_first, lambda: direct(pixels, size, scale))
 
 
 def _turn(pixels, orientation):
@@ -115,15 +124,18 @@ def _on_white(colours, alpha):
     return tf.cond(tf.reduce_all(alpha == _WHITE), lambda: colours, blend)
 
 
-def _jpeg(data, header, rows, columns):
-    """Decodes at the smallest of 1, 1/2, 1/4, 1/8 that leaves twice the wanted size."""
+def _halvings(header, rows, columns):
+    """How often a JPEG can be halved while it is decoded, 0 to 3 times, with twice the wanted size left; int64. Other kinds: 0."""
     spare = tf.minimum(header.height // tf.cast(2 * rows, tf.int64), header.width // tf.cast(2 * columns, tf.int64))
-    choice = tf.reduce_sum(tf.cast(spare >= tf.constant([2, 4, 8], tf.int64), tf.int32))
+    possible = tf.reduce_sum(tf.cast(spare >= tf.constant([2, 4, 8], tf.int64), tf.int64))
+    return binary.choose(header.kind == 1, possible, 0)
 
+
+def _jpeg(data, halvings):
     def reader(ratio):
         return lambda: tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
-    return tf.switch_case(choice, [reader(ratio) for ratio in (1, 2, 4, 8)])
+    return tf.switch_case(tf.cast(halvings, tf.int32), [reader(ratio) for ratio in (1, 2, 4, 8)])
 
 
 def _png(data):

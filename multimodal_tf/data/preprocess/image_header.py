@@ -128,8 +128,7 @@ def _jpeg(data):
         length = 256 * start[2] + start[3]
         fixed, by_length, is_frame = tf.unstack(tf.gather(rules, start[1]))
         is_exif = (exif == 0) & binary.starts_with(start[1:2], b"\xe1") & binary.starts_with(start[4:], b"Exif\0\0")
-        # a length counts its own two bytes
-        broken = (start[0] != 0xFF) | (fixed + by_length * length < 1) | (by_length * length == by_length)
+        broken = (start[0] != 0xFF) | (fixed == 0) | ((by_length > 0) & (length < 2))  # a length counts its own two bytes
         move = binary.choose(broken | (is_frame > 0), 0, fixed + by_length * length)
         return position + move, move > 0, binary.choose(is_exif, position, exif)
 

@@ -2,7 +2,7 @@
 
 TensorFlow has no op for NFKC, and its `tf.strings.lower(encoding="utf-8")` will not do: it follows the locale of the process (under a
 Turkish one "I" becomes a dotless i, so a server could differ from training) and stops at a NUL. So both work on code points, with tables
-made from Python's own: the graph carries them as constants (some 170 KB), whatever Python later serves it.
+made from Python's own: the graph carries them as constants (some 140 KB), whatever Python later serves it.
 
 Source: Unicode Standard Annex 15 and chapter 3.12 of the Unicode Standard (Hangul).
 """
@@ -78,7 +78,7 @@ def _tables():
 
 def _find(keys, values):
     """Where each value stands in the sorted keys, and whether it is there at all."""
-    place = tf.minimum(tf.searchsorted(keys, values), len(keys) - 1)
+    place = tf.minimum(tf.searchsorted(keys, values), keys.shape[0] - 1)
     return place, tf.gather(keys, place) == values
 
 
@@ -88,7 +88,7 @@ def _expand(points, rows, table):
     lengths = tf.where(found, tf.gather(table.starts, place + 1) - first, 1)
     source = tf.repeat(tf.range(tf.size(points)), lengths)
     within = tf.range(tf.size(source)) - tf.gather(tf.cumsum(lengths, exclusive=True), source)
-    entry = tf.minimum(tf.gather(first, source) + within, len(table.values) - 1)
+    entry = tf.minimum(tf.gather(first, source) + within, table.values.shape[0] - 1)
     expanded = tf.where(tf.gather(found, source), tf.gather(table.values, entry), tf.gather(points, source))
     return expanded, tf.gather(rows, source)
 
@@ -164,7 +164,7 @@ def nfkc_lower(texts):
         >>> nfkc_lower(["ＡＢ①", "e\\u0301"]).numpy().tolist() == ["ab1".encode(), "\\u00e9".encode()]
         True
     """
-    tables = _tables()
+    tables = tf.nest.map_structure(tf.constant, _tables())  # once, or every use would carry a copy
     decoded = tf.strings.unicode_decode(texts, "UTF-8")
     points, rows = decoded.values, decoded.value_rowids()
     _, unsettled = _find(tables.unsettled, points)

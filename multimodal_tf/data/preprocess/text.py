@@ -81,9 +81,9 @@ def tokens(texts, table, max_tokens):
 
 
 def vocabulary(entries, first, unknown):
-    """A lookup table: the entries in their order are `first`, `first + 1`..., anything else is `unknown`."""
-    keys = tf.constant(entries, tf.string, shape=[len(entries)])
-    pairs = tf.lookup.KeyValueTensorInitializer(keys, tf.range(first, first + len(entries), dtype=tf.int64))
+    """A lookup table: the entries in their order are `first`, `first + 1`..., anything else is `unknown`; "" is no entry."""
+    numbers = [unknown, *range(first, first + len(entries))]  # TensorFlow refuses a table without entries
+    pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(["", *entries]), tf.constant(numbers, tf.int64))
     return tf.lookup.StaticHashTable(pairs, default_value=unknown)
 
 

@@ -37,7 +37,7 @@ def convolutions(tower, size, present, name):
         name: str. The input's, for the error.
     """
     _refuse_too_small(tower, size, name)
-    steps = {}
+    steps: dict = {}
     for number, filters in enumerate(tower.filters, start=1):
         convolution = partial(layers.Conv2D, filters, tower.kernel_size, padding=tower.padding)
         pooling = partial(layers.MaxPooling2D, padding=tower.padding)

@@ -1,0 +1,158 @@
+"""Ingest: rows a second with one and with two processes, and peak memory for 1 x and 20 x the rows, as Markdown tables.
+
+    python benchmarks/ingest.py [--rows 2000] [--factor 20] [--repeats 3]
+
+Rows have a 256 x 256 JPEG, a second of sound (WAV, FLAC or MP3), a text and a class. Every run is a process of its own, with a new
+output directory; runs with one and two processes take turns. Memory is that of the whole tree of processes, pages shared between them
+counted once (proportional set size), looked at 20 times a second.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pandas as pd
+import soundfile
+from PIL import Image
+
+from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, TextInput
+from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.table import read_table
+
+FILES = 120
+ROWS_PER_SHARD = 200
+CONFIG = Config(
+    inputs={"photo": ImageInput(), "clip": AudioInput(seconds=1.0), "title": TextInput()}, heads={"label": ClassificationHead()}
+)
+
+
+def make_files(root):
+    """Files that the rows of every table name in turn."""
+    generator = np.random.default_rng(0)
+    for number in range(FILES):
+        pixels = np.asarray(Image.effect_noise((16, 16), 120).convert("RGB").resize((256, 256)))
+        Image.fromarray(pixels).save(root / f"{number}.jpg", quality=90)
+        kind = ("WAV", "FLAC", "MP3")[number % 3]
+        file = io.BytesIO()
+        tone = np.sin(np.arange(44_100) * generator.uniform(0.01, 0.1)) * 0.3
+        soundfile.write(file, tone + generator.normal(0, 0.01, 44_100), 44_100, format=kind)
+        (root / f"{number}.{kind.lower()}").write_bytes(file.getvalue())
+
+
+def make_table(root, rows):
+    """A CSV of so many rows; returns its path."""
+    numbers = np.arange(rows) % FILES
+    frame = pd.DataFrame(
+        {
+            "photo": [f"{number}.jpg" for number in numbers],
+            "clip": [f"{number}.{('wav', 'flac', 'mp3')[number % 3]}" for number in numbers],
+            "title": [f"the picture of number {number}, once more" for number in numbers],
+            "label": [f"class {number % 5}" for number in numbers],
+        }
+    )
+    path = root / f"{rows}.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run_one(table, directory, processes):
+    """In a process of its own: one ingest; prints its seconds, in all and between the ends of the first and the last shard."""
+    start = time.perf_counter()
+    ingest(read_table(table), CONFIG, directory, processes=processes, rows_per_shard=ROWS_PER_SHARD, progress=False)
+    seconds = time.perf_counter() - start
+    ends = sorted(path.stat().st_mtime for path in (pathlib.Path(directory) / "parts").glob("*.json"))
+    print(json.dumps({"seconds": seconds, "steady": ends[-1] - ends[processes - 1], "first_shards": processes}))
+
+
+def tree(pid):
+    """The process and all below it."""
+    found = [pid]
+    for one in found:
+        try:
+            for task in pathlib.Path(f"/proc/{one}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def memory(pid):
+    """Proportional set size of a process in MB; 0 if it has just ended."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return int(text.partition("\nPss:")[2].split()[0]) / 1024
+
+
+def measure(table, processes):
+    """Runs one ingest; returns what it printed, and the peak memory of its processes in MB."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, __file__, "--one", str(table), directory, str(processes)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, sum(map(memory, tree(process.pid))))
+            time.sleep(0.05)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        rows = Manifest.load(directory).kept
+        return json.loads(process.stdout.read()) | {"peak": peak, "rows": rows}
+
+
+def main():
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--factor", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", nargs=3, metavar=("TABLE", "DIRECTORY", "PROCESSES"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        run_one(arguments.one[0], arguments.one[1], int(arguments.one[2]))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        root = pathlib.Path(place)
+        make_files(root)
+        small, large = make_table(root, arguments.rows), make_table(root, arguments.rows * arguments.factor)
+        runs = {1: [], 2: []}
+        for _ in range(arguments.repeats):
+            for processes, several in runs.items():
+                several.append(measure(small, processes))
+        print_speed(runs, arguments.rows)
+        print_memory([measure(small, 2), measure(large, 2)])
+
+
+def print_speed(runs, rows):
+    """The table of rows a second."""
+    print(f"\n{rows} rows, median of {len(runs[1])} runs (least to most)\n")
+    print("| processes | rows/s, whole run | rows/s once the workers have started | ratio to one process |\n|---|---|---|---|")
+    medians = {}
+    for processes, several in runs.items():
+        whole = [run["rows"] / run["seconds"] for run in several]
+        steady = [(run["rows"] - ROWS_PER_SHARD * run["first_shards"]) / run["steady"] for run in several]
+        medians[processes] = statistics.median(whole), statistics.median(steady)
+        ratio = [now / then for now, then in zip(medians[processes], medians[1])]
+        cells = [
+            f"{medians[processes][place]:.0f} ({min(figures):.0f} to {max(figures):.0f})" for place, figures in enumerate((whole, steady))
+        ]
+        print(f"| {processes} | {cells[0]} | {cells[1]} | {ratio[0]:.2f}, {ratio[1]:.2f} |")
+
+
+def print_memory(runs):
+    """The table of peak memory."""
+    print("\n| rows (two processes) | peak memory, MB | ratio |\n|---|---|---|")
+    for run in runs:
+        print(f"| {run['rows']} | {run['peak']:.0f} | {run['peak'] / runs[0]['peak']:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""The whole model: names, the classic graph, seeds, saving, and settings that contradict each other."""
+
+import doctest
+import io
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import contract
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from test_fusion import ALL
+
+from multimodal_tf import losses
+from multimodal_tf.config import (
+    ClassificationHead,
+    Concatenation,
+    Config,
+    ConvTower,
+    ImageInput,
+    LSTMTower,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+    TextInput,
+)
+from multimodal_tf.models import build, build_model, chain, embeddings, fusion, presence
+from multimodal_tf.models.towers import audio
+from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+
+HEADS = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
+WHOLE = Config(inputs=ALL, heads=HEADS, fusion=Concatenation(hidden=[8]), seed=7)
+
+
+def built(config):
+    return build_model(config, contract.schema_of(config))
+
+
+def test_inputs_and_outputs_bear_the_names_of_the_configuration():
+    model = built(WHOLE)
+    assert set(model.input) == {*ALL, *(f"{name}_present" for name in ALL)}
+    assert {name: x.dtype for name, x in model.input.items() if name in ("title", "colour")} == {"title": "int32", "colour": "int32"}
+    assert all(x.dtype == "float32" for name, x in model.input.items() if name not in ("title", "colour"))
+    assert set(model.output) == set(HEADS)
+    for name in ALL:
+        assert model.get_layer(f"{name}_embedding").output.shape[0] is None
+    inner = [layer.name for layer in model.layers if layer.weights]
+    assert all(name.startswith((*(f"{name}_" for name in ALL), "fused", *HEADS)) for name in inner)
+
+
+def test_without_presence_there_are_no_flags():
+    config = WHOLE.model_copy(update={"fusion": Concatenation(hidden=[8], presence=False)})
+    model = built(config)
+    assert set(model.input) == set(ALL)
+    assert not [layer for layer in model.layers if "ZeroWhereAbsent" in type(layer).__name__]
+    assert set(embeddings(model)(contract.rows_of(config, 2))) == {*ALL, "fused"}
+
+
+CLASSIC = Config(
+    inputs={
+        "photo": ImageInput(
+            height=224,
+            width=224,
+            tower=ConvTower(filters=[32], kernel_size=3, padding="valid", batch_normalization=False, pooling="flatten", dim=None),
+        ),
+        "title": TextInput(max_tokens=20, tower=LSTMTower(embedding_dim=64, units=128)),
+    },
+    heads={"label": ClassificationHead()},
+    fusion=Concatenation(presence=False, hidden=[256]),
+)
+
+
+def classic_by_hand(words, classes):
+    photo = keras.Input((224, 224, 3))
+    title = keras.Input((20,), dtype="int32")
+    x = layers.Conv2D(32, 3, activation="relu")(photo)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    y = layers.Embedding(words + 2, 64, mask_zero=True)(title)
+    y = layers.LSTM(128)(y)
+    z = layers.Concatenate()([x, y])
+    z = layers.Dense(256, activation="relu")(z)
+    return keras.Model([photo, title], layers.Dense(classes, activation="softmax")(z), name="multimodal")
+
+
+def described(model):
+    """The lines of `summary`, layers called by their number, and each layer's class and configuration without names."""
+    text = io.StringIO()
+    model.summary(line_length=200, print_fn=lambda line, line_break=True: text.write(line + "\n"))
+    numbers = {operation.name: f"#{number}" for number, operation in enumerate(model.operations)}
+    names = "|".join(sorted(map(re.escape, numbers), key=len, reverse=True))
+    lines = re.sub(rf"\b({names})\b", lambda match: numbers[match[0]], text.getvalue()).splitlines()
+    return [" ".join(line.split()) for line in lines], [(type(layer), _without_names(layer.get_config())) for layer in model.layers]
+
+
+def _without_names(config):
+    if isinstance(config, dict):
+        return {key: _without_names(value) for key, value in config.items() if key not in ("name", "seed")}
+    return config
+
+
+def test_the_classic_graph_is_that_written_by_hand(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # else Rich cuts the lines at 80
+    schema = contract.schema_of(CLASSIC)
+    ours = described(build_model(CLASSIC, schema))
+    reference = described(classic_by_hand(len(schema.inputs["title"].words), 3))
+    assert ours == reference
+    for shown in ("#0[0][0]", "100,966,656"):  # connections and parameters are among what was compared: 394,400 x 256 + 256
+        assert any(shown in line for line in ours[0])
+
+
+def test_the_classic_graph_has_its_vectors_by_name():
+    small = CLASSIC.model_copy(
+        update={"inputs": CLASSIC.inputs | {"photo": CLASSIC.inputs["photo"].model_copy(update={"height": 8, "width": 8})}}
+    )
+    vectors = embeddings(built(small))(contract.rows_of(small, 2))
+    assert {name: vector.shape for name, vector in vectors.items()} == {"photo": (2, 288), "title": (2, 128), "fused": (2, 256)}
+
+
+class TestSeed:
+    def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(self):
+        first = built(WHOLE).get_weights()
+        random.random(), np.random.random()
+        keras.utils.set_random_seed(123)
+        for one, other in zip(first, built(WHOLE).get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_another_seed_gives_others(self):
+        other = built(WHOLE.model_copy(update={"seed": 8}))
+        kernels = [weight.path for weight in other.trainable_weights if "kernel" in weight.path]
+        ours = {weight.path: weight.numpy() for weight in built(WHOLE).trainable_weights}
+        assert kernels
+        assert not [
+            weight.path for weight in other.trainable_weights if weight.path in kernels and np.array_equal(weight, ours[weight.path])
+        ]
+
+    def test_nobody_elses_random_numbers_are_touched(self):
+        random.seed(5)
+        expected = random.random()
+        random.seed(5)
+        built(WHOLE)
+        assert random.random() == expected
+
+    def test_two_towers_of_one_shape_do_not_start_alike(self):
+        config = Config(inputs={"first": NumberInput(), "second": NumberInput()}, heads={"cost": RegressionHead()})
+        model = built(config)
+        assert not np.array_equal(model.get_layer("first_vector").kernel, model.get_layer("second_vector").kernel)
+
+
+LOAD = """
+import sys, keras, numpy as np
+import multimodal_tf.models
+rows, answers = (dict(np.load(file)) for file in sys.argv[2:])
+model = keras.saving.load_model(sys.argv[1])
+for name, answer in model.predict(rows, verbose=0).items():
+    np.testing.assert_allclose(answer, answers[name], rtol=1e-6, atol=1e-6)
+print("equal", model.loss["cost"].variance, len(answers))
+"""
+
+
+def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
+    model, rows = contract.compiled(WHOLE, run_eagerly=False), contract.rows_of(WHOLE, 5)
+    rows = contract.without(rows, "photo", np.array([True, False, False, True, False]))
+    model.fit(rows, contract.targets_of(WHOLE, 5), verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "rows.npz", **rows)
+    np.savez(tmp_path / "answers.npz", **model.predict(rows, verbose=0))
+    files = [tmp_path / name for name in ("model.keras", "rows.npz", "answers.npz")]
+    done = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "equal 100.0 3", done.stderr
+
+
+def test_fit_evaluate_and_predict_go_by_name():
+    model = contract.compiled(WHOLE, run_eagerly=False)
+    rows, targets = contract.rows_of(WHOLE, 5), contract.targets_of(WHOLE, 5)
+    rows, targets = dict(reversed(rows.items())), dict(reversed(targets.items()))
+    weights = {name: np.array([1, 1, 1, 1, 0], "float32") for name in targets}
+    history = model.fit(rows, targets, sample_weight=weights, validation_data=(rows, targets, weights), batch_size=2, verbose=0).history
+    assert {"loss", "kind_loss", "kind_accuracy", "tags_accuracy", "cost_mae", "val_loss", "val_cost_mae"} <= set(history)
+    assert all(np.isfinite(values).all() for values in history.values())
+    found = model.evaluate(rows, targets, sample_weight=weights, batch_size=2, verbose=0, return_dict=True)
+    answers = model.predict(rows, batch_size=2, verbose=0)
+    assert found["cost_mae"] == pytest.approx(np.abs(answers["cost"] - targets["cost"])[:4].mean(), rel=1e-4)
+    assert found["kind_accuracy"] == pytest.approx((answers["kind"].argmax(1) == targets["kind"])[:4].mean())
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz' dot is not installed")
+def test_plot_model(tmp_path):
+    keras.utils.plot_model(built(WHOLE), tmp_path / "model.png", show_shapes=True, show_layer_names=True)
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+
+
+NUMBER = {"price": NumberInput()}
+SCHEMA = Schema(rows=2, inputs={"price": Moments(mean=0, std=1)}, heads={"kind": Classes(names=["a", "b"], counts=[1, 1])})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "heads", "schema", "message"),
+    [
+        (NUMBER, {"price": ClassificationHead()}, SCHEMA, r"heads\.price: the model has this name already for an input: choose another"),
+        (NUMBER, {"fused": ClassificationHead()}, SCHEMA, r"heads\.fused: the model has this name"),
+        (NUMBER, {"price_present": ClassificationHead()}, SCHEMA, r"heads\.price_present: the model has this name"),
+        (NUMBER, {"price_embedding": ClassificationHead()}, SCHEMA, r"heads\.price_embedding: the model has this name"),
+        ({"title": TextInput()}, HEADS, SCHEMA, r"inputs\.title: the schema must hold vocabulary for a text, received nothing"),
+        (NUMBER, {"cost": RegressionHead()}, SCHEMA, r"heads\.cost: the schema must hold moments for a regression, received nothing"),
+        (NUMBER, {"kind": RegressionHead()}, SCHEMA, r"heads\.kind: the schema must hold moments for a regression, received classes"),
+        (
+            NUMBER,
+            {"kind": ClassificationHead(column="Art")},
+            SCHEMA.model_copy(update={"heads": {"kind": Classes(names=["a"], counts=[2])}}),
+            r"heads\.kind: a classification needs 2 or more classes in the training split, column 'Art' has \['a'\]",
+        ),
+        (
+            NUMBER,
+            {"tags": MultiLabelHead()},
+            SCHEMA.model_copy(update={"heads": {"tags": Classes(names=[], counts=[])}}),
+            r"heads\.tags: a multi_label needs 1 or more classes in the training split, column 'tags' has \[\]",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused_in_one_sentence(inputs, heads, schema, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build_model(Config(inputs=inputs, heads=heads), schema)
+    assert "\n" not in str(error.value)
+
+
+def test_empty_vocabularies_still_make_a_model():
+    config = Config(inputs={"title": ALL["title"], "colour": ALL["colour"]}, heads={"kind": ClassificationHead()})
+    nothing = {name: Vocabulary(words=[]) for name in config.inputs}
+    model = build_model(config, contract.schema_of(config).model_copy(update={"inputs": nothing}))
+    rows = contract.rows_of(config, 2) | {"title": np.array([[1, 1, 0, 0], [0, 0, 0, 0]], "int32"), "colour": np.zeros(2, "int32")}
+    assert np.isfinite(model(rows)["kind"]).all()
+
+
+@pytest.mark.parametrize("module", [losses, build, chain, presence, fusion, audio], ids=lambda module: module.__name__)
+def test_docstring_examples(module):
+    failed, tried = doctest.testmod(module, extraglobs={"numpy": np})
+    assert failed == 0
+    assert tried > 0 or module is fusion

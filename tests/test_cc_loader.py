@@ -1,0 +1,75 @@
+"""An exported model under TensorFlow's C++ loader, the one that TensorFlow Serving uses, without Python."""
+
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import serving_case as case
+import tensorflow as tf
+
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """In place of the common one: a new seed makes TensorFlow forget its compiled functions, which takes seconds to mend."""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The path of `cc/predict.cc`, compiled against the headers and libraries of the installed wheel."""
+    path = tmp_path_factory.mktemp("cc") / "predict"
+    folder = tf.sysconfig.get_lib()
+    linked = [f"-L{folder}", "-Wl,--no-as-needed", *(f"-l:{name}" for name in LIBRARIES), f"-Wl,-rpath,{folder}"]
+    source = pathlib.Path(__file__).parent / "cc" / "predict.cc"
+    command = [COMPILER, "-O0", "-w", *tf.sysconfig.get_compile_flags(), str(source), "-o", str(path), *linked]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """`(raw, arguments)`: six rows as tensors and as the program's arguments; gaps and a broken picture among them."""
+    raw, folder = case.raw_rows(6), tmp_path_factory.mktemp("cells")
+    raw["photo"][2] = b"<html>"
+    raw["title"][3] = "Ein ROTER Vogel 的\0!".encode()
+    arguments = []
+    for name, cells in raw.items():
+        for row, cell in enumerate(cells):
+            missing = np.isnan(cell) if name == "price" else cell == b""
+            file = folder / f"{name}-{row}"
+            file.write_bytes(str(cell).encode() if name == "price" else cell)
+            arguments.append(f"{name}=" if missing else f"{name}={file}")
+    return raw, arguments
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "embed"])
+def test_the_same_answers_as_in_python(program, arguments, signature):
+    raw, command = arguments
+    path = case.exported()[1]
+    tensors = {name: tf.constant(cells, tf.float32 if name == "price" else tf.string) for name, cells in raw.items()}
+    python = {name: tensor.numpy() for name, tensor in tf.saved_model.load(str(path)).signatures[signature](**tensors).items()}
+    done = subprocess.run([program, path, signature, *command], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    lines = [line.split("\t") for line in done.stdout.decode().split("\n") if line]
+    assert len(lines) == 6 * len(python)
+    for name, row, *cells in lines:
+        expected = python[name][int(row)]
+        if isinstance(expected, bytes):
+            assert cells == [expected.decode()]
+        elif expected.dtype == np.float32:
+            np.testing.assert_allclose(np.array(cells, np.float32), np.atleast_1d(expected), rtol=1e-6, atol=1e-6, err_msg=name)
+        else:
+            assert cells == [str(int(flag)) for flag in np.atleast_1d(expected)]
+
+
+def test_what_is_no_model(program, tmp_path):
+    done = subprocess.run([program, tmp_path, "predict"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Could not find SavedModel" in done.stderr

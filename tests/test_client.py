@@ -1,0 +1,208 @@
+"""The Python client of an exported model, and a whole table answered into a file."""
+
+import base64
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import serving_case as case
+
+from multimodal_tf.data.table import read_table
+from multimodal_tf.serving import client as client_module
+from multimodal_tf.serving.client import Client, predict_table
+
+COLUMNS = ["label", "label_probability", "label_probabilities", "tags", "tags_probabilities", "age", "valid", "error", "present"]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """In place of the common one: a new seed makes TensorFlow forget its compiled functions, which takes seconds to mend."""
+
+
+@pytest.fixture(scope="module")
+def client():
+    return Client(case.exported()[1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with good and broken files."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "a.png").write_bytes(case.image_bytes(1))
+    (folder / "a.tiff").write_bytes(case.image_bytes(1, kind="TIFF"))
+    (folder / "a.wav").write_bytes(case.sound_bytes(1))
+    (folder / "a.flac").write_bytes(case.sound_bytes(1, kind="FLAC"))
+    (folder / "page.jpg").write_bytes(b"<html>404</html>")
+    return folder
+
+
+def rows_of_table(count):
+    """Rows by the table's columns, with gaps, a column that no input reads and a missing file in every seventh."""
+    raw = case.raw_rows(count)
+    table = pd.DataFrame(
+        {"Photo (front)": raw["photo"], "title": raw["title"], "price": raw["price"], "colour": raw["colour"], "id": range(count)}
+    )
+    table.loc[table.index % 7 == 3, "Photo (front)"] = "gone.png"
+    return table
+
+
+def same(left, right):
+    for name in ("label", "tags", "valid", "error", "present"):
+        assert list(left[name]) == list(right[name])
+    for name in ("label_probability", "age"):
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-4, atol=1e-5)
+    for name in ("label_probabilities", "tags_probabilities"):
+        np.testing.assert_allclose(np.stack(left[name]), np.stack(right[name]), rtol=1e-4, atol=1e-5)
+
+
+def test_cells_of_every_kind(client, folder):
+    data = (folder / "a.png").read_bytes()
+    given = client.predict(
+        [
+            {"Photo (front)": "a.png", "sound": "a.wav", "title": "Red bird", "price": "2.5", "colour": " red"},
+            {"photo": str(folder / "a.tiff"), "sound": "a.flac", "title": b"Red bird", "price": 2.5, "colour": "red"},
+            {
+                "photo": base64.b64encode(data).decode(),
+                "sound": (folder / "a.wav").read_bytes(),
+                "title": "red BIRD",
+                "price": 2.5,
+                "colour": "red",
+            },
+        ],
+        root=folder,
+    )
+    assert list(given.columns) == COLUMNS
+    assert given["valid"].all()
+    assert list(given["present"]) == ["photo,title,sound,price,colour"] * 3
+    for name in ("label_probabilities", "tags_probabilities"):  # one row in three spellings
+        np.testing.assert_allclose(np.stack(given[name]), [given[name][0]] * 3, atol=1e-6)
+    assert given["label"][0] == client.schema.heads["label"].names[given["label_probabilities"][0].argmax()]
+    assert given["label_probability"][0] == given["label_probabilities"][0].max()
+
+
+def test_broken_cells_are_said_by_row(client, folder):
+    given = client.predict(
+        [
+            {"photo": "gone.png", "title": "bird"},
+            {"photo": "a.png", "price": "dear", "title": b"\xff"},
+            {"photo": "page.jpg"},
+            {},
+            {"photo": None, "title": float("nan"), "price": "", "colour": "red"},
+        ],
+        root=folder,
+    )
+    assert list(given["valid"]) == [False, False, False, False, True]
+    assert list(given["present"]) == ["title", "photo", "", "", "colour"]
+    errors = list(given["error"])
+    assert errors[0] == "photo: no such file"
+    assert [part.split(": ")[0] for part in errors[1].split("; ")] == ["title", "price"]
+    assert errors[2].startswith("photo: ")
+    assert errors[2].endswith("; no input is present")
+    assert errors[3:] == ["no input is present", ""]
+    assert np.isfinite(np.stack(given["label_probabilities"])).all()
+
+
+def test_rows_do_not_depend_on_their_batch(client):
+    table = rows_of_table(client_module.BATCH + 6)
+    whole = client.predict(table)
+    assert len(whole) == len(table)
+    assert set(whole["valid"]) == {True, False}
+    tail = client.predict(table.iloc[-9:].to_dict("records"))
+    same(whole.iloc[-9:], tail)
+
+
+def test_a_data_frame_keeps_its_index(client):
+    table = rows_of_table(4).set_index(pd.Index([9, 3, 7, 1]))
+    assert list(client.predict(table).index) == [9, 3, 7, 1]
+
+
+@pytest.mark.parametrize("nothing", [[], pd.DataFrame({"title": []})], ids=["list", "frame"])
+def test_no_rows(client, nothing):
+    given = client.predict(nothing)
+    assert list(given.columns) == COLUMNS
+    assert len(given) == 0
+    assert given["valid"].dtype == bool
+    assert given["label"].dtype == client.predict([{"title": "a"}])["label"].dtype
+
+
+def test_only_unknown_keys_are_an_error(client):
+    with pytest.raises(ValueError, match=r"reads 'Photo \(front\)', 'title', .* received \['Title'\]"):
+        client.predict([{"Title": "red"}])
+
+
+def test_what_is_no_exported_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
+        Client(case.exported()[1].parent)
+    shutil.copy(case.exported()[1] / "saved_model.pb", tmp_path)
+    with pytest.raises(ValueError, match=r"was not written by export_model: .*config.yaml is missing"):
+        Client(tmp_path)
+
+
+# Whole tables
+
+
+def test_a_table_into_parquet(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(client_module, "_GROUP", 1)  # so that several row groups are written
+    table = rows_of_table(client_module.BATCH + 6)
+    notes = predict_table(client, read_table(table), tmp_path / "new" / "out.parquet", progress=True)
+    assert notes == [
+        "the DataFrame has no column 'sound': the input 'sound' is missing in every row",
+        "10 of 70 rows are not valid: the column `error` says why",
+    ]
+    written = pd.read_parquet(tmp_path / "new" / "out.parquet")
+    assert list(written.columns) == ["row", *COLUMNS]
+    assert list(written["row"]) == list(range(70))
+    same(written, client.predict(table))
+    assert os.listdir(tmp_path / "new") == ["out.parquet"]
+
+
+def test_a_table_into_csv(client, folder, tmp_path):
+    (folder / "table.csv").write_text("title,Photo (front),note\nred bird,a.png,x\n,page.jpg,y\n的,,z\n", encoding="utf-8")
+    (tmp_path / "out.csv").write_text("an older one")
+    notes = predict_table(client, read_table(folder / "table.csv"), tmp_path / "out.csv")
+    assert len(notes) == 4
+    assert notes[-1].startswith("1 of 3 rows are not valid")
+    written = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    given = client.predict([{"title": "red bird", "photo": "a.png"}, {"photo": "page.jpg"}, {"title": "的"}], root=folder)
+    for name in ("label_probabilities", "tags_probabilities"):
+        written[name] = written[name].map(json.loads)
+    assert list(written.columns) == ["row", *COLUMNS]
+    same(written, given)
+    assert os.listdir(tmp_path) == ["out.csv"]
+
+
+def test_memory_holds_one_batch(client, tmp_path, monkeypatch):
+    sizes = []
+    answer = client.predict
+    monkeypatch.setattr(client, "predict", lambda rows, root: sizes.append(len(rows)) or answer(rows, root))
+    predict_table(client, read_table(rows_of_table(2 * client_module.BATCH + 1)), tmp_path / "out.csv")
+    assert sizes == [client_module.BATCH, client_module.BATCH, 1]
+
+
+def test_a_failed_run_leaves_the_older_file(client, tmp_path, monkeypatch):
+    (tmp_path / "out.csv").write_text("an older one")
+
+    def broken(*_):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(client, "predict", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        predict_table(client, read_table(rows_of_table(3)), tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "an older one"
+    assert os.listdir(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "folder.csv"])
+def test_files_that_are_not_written(client, tmp_path, name):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match=f"a .csv or .parquet file, received .*{name}"):
+        predict_table(client, read_table(rows_of_table(1)), tmp_path / name)
+
+
+def test_a_table_of_other_columns(client, tmp_path):
+    with pytest.raises(ValueError, match="none of the model's inputs is there"):
+        predict_table(client, read_table(pd.DataFrame({"x": [1]})), tmp_path / "out.csv")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,66 @@
+"""The rules of guessing, on columns made by hand."""
+
+import pytest
+
+from multimodal_tf.data.guess import COUNTED, Column, guess_head, guess_input, label_column
+from multimodal_tf.data.observe import Seen
+
+
+def column(name, values, kind="text", rows=None, distinct=None):
+    seen = [Seen(row, kind, value) for row, value in enumerate(values)]
+    return Column(name, len(values) if rows is None else rows, 0, len(set(values)) if distinct is None else distinct, seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind", "expected"),
+    [
+        ("ID", [3, 1, 2], "number", "ignored"),
+        ("Unnamed: 0", [0, 1, 2], "number", "ignored"),
+        ("image id", ["a", "b"], "text", "ignored"),
+        ("id", [1, 1, 2], "number", "number"),  # it repeats, so it identifies no row
+        ("product_id", [1, 2], "number", "ignored"),
+        ("speaker", ["ann", "bob", "ann"], "text", "group"),
+        ("speaker", ["ann", "bob"], "text", "text"),
+        ("age_group", ["old", "young", "old"], "text", "group"),
+        ("patient-id", [1, 1], "number", "group"),
+        ("Split", ["train", "Dev", " test"], "text", "split"),
+        ("place", ["train", "dev", "test"], "text", "text"),
+        ("key", [f"{n:032x}" for n in range(20)], "text", "ignored"),
+        ("page", [f"https://a.b/{n}" for n in range(20)], "text", "ignored"),
+        ("word", [chr(97 + n) * 4 for n in range(20)], "text", "text"),
+    ],
+)
+def test_inputs(name, values, kind, expected):
+    assert guess_input(column(name, values, kind))[0] == expected
+
+
+def test_nine_tenths_make_numbers_and_half_make_images():
+    mixed = column("x", ["1"] * 9, "number")
+    mixed.seen += column("x", ["dear"]).seen
+    mixed.rows = 10
+    assert guess_input(mixed) == ("number", "90% numbers")
+    mixed.seen += column("x", ["dear"]).seen
+    assert guess_input(mixed)[0] != "number"
+    half = column("x", ["a.png"], "image")
+    half.seen += column("x", ["two owls"]).seen
+    assert guess_input(half) == ("image", "1 of 2 cells open as images")
+
+
+def test_distinct_values_beyond_counting():
+    assert guess_input(column("id", [5, 9], "number", rows=10**6, distinct=COUNTED))[0] == "ignored"
+    assert guess_input(column("title", ["an owl", "a tree"], rows=10**6, distinct=COUNTED))[0] == "text"
+    assert guess_head(column("label", ["owl", "tree"], rows=10**6, distinct=COUNTED))[1] == "10000 or more distinct values"
+
+
+@pytest.mark.parametrize(
+    ("distinct", "rows", "expected"),
+    [(20, 100, "classification"), (21, 100, "regression"), (100, 5000, "classification"), (1001, 10**6, "regression")],
+)
+def test_whole_numbers_as_labels(distinct, rows, expected):
+    assert guess_head(column("y", list(range(50)), "number", rows, distinct))[0] == expected
+
+
+def test_the_name_of_the_label():
+    assert label_column(["Target", "class", "Label "]) == "Label "
+    assert label_column(["label", "Label"]) == "label"
+    assert label_column(["title", "labelled"]) is None

@@ -1,0 +1,563 @@
+"""Ingest: what is kept, what is rejected and why, and that no kill, no full disk and no second run changes a byte."""
+
+import base64
+import csv
+import errno
+import fcntl
+import io
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import tensorflow as tf
+from PIL import Image
+
+from multimodal_tf.config import (
+    AudioInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+    Split,
+    TextInput,
+)
+from multimodal_tf.data import durable, ingest, preprocess, records, shards
+from multimodal_tf.data.cells import is_missing
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.table import read_table
+from multimodal_tf.schema import Schema
+
+ROWS_PER_SHARD = 5
+CONFIG = Config(
+    inputs={
+        "photo": ImageInput(height=8, width=8),
+        "clip": AudioInput(sample_rate=2000, seconds=0.5),
+        "title": TextInput(column="the title/題名"),
+        "price": NumberInput(),
+    },
+    heads={"label": ClassificationHead(column="present")},
+    split=Split(column="side"),
+)
+WAVE = (0.4 * np.sin(np.arange(4000) * 0.05)).astype(np.float32)
+
+
+def image_file(kind, size=(20, 10), mode="RGB", **options):
+    file = io.BytesIO()
+    Image.effect_noise(size, 90).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def sound_file(samples=WAVE, rate=4000, kind="WAV", subtype=None):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def with_rate(rate):
+    data = sound_file()
+    return data[:24] + struct.pack("<I", rate) + data[28:]
+
+
+def png_of_400_million_pixels():
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def animated_gif():
+    file = io.BytesIO()
+    frames = [Image.new("P", (6, 4), colour) for colour in (1, 2, 3)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def make_files(root):
+    """Files of every kind; returns the ones that are pictures and the ones that are sounds, with the reason if they are rejected."""
+    (root / "folder").mkdir()
+    pictures = {
+        "a.jpg": (image_file("JPEG"), None),
+        "cmyk.jpg": (image_file("JPEG", mode="CMYK"), None),
+        "pixel.png": (image_file("PNG", (1, 1)), None),
+        "moving.gif": (animated_gif(), None),
+        "scan.tif": (image_file("TIFF"), None),
+        "b.webp": (image_file("WEBP"), None),
+        "empty.jpg": (b"", "an empty file (0 bytes)"),
+        "page.jpg": (b"<!DOCTYPE html>", "not an image: it begins with b'<!DOCTYPE ht'"),
+        "cut.jpg": (image_file("JPEG", (200, 200))[:-2000], "truncated"),
+        "huge.png": (png_of_400_million_pixels(), "20000 x 20000 pixels"),
+        "folder": (None, "a directory, not a file"),
+        "gone.jpg": (None, "no such file"),
+    }
+    sounds = {
+        "a.wav": (sound_file(), None),
+        "b.flac": (sound_file(kind="FLAC"), None),
+        "c.ogg": (sound_file(kind="OGG"), None),
+        "d.mp3": (sound_file(rate=8000, kind="MP3"), None),
+        "silence.wav": (sound_file(0 * WAVE), None),
+        "one.wav": (sound_file(WAVE[1:2]), None),
+        "lying.wav": (sound_file()[:40] + b"\xff\xff\xff\x7f" + sound_file()[44:], None),
+        "long.wav": (sound_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
+        "fast.wav": (with_rate(768_000), None),
+        "slow.wav": (with_rate(1), "sample rate"),
+        "none.wav": (sound_file(WAVE[:0]), "a sound without samples"),
+        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE html>'"),
+    }
+    for name, (data, _) in (pictures | sounds).items():
+        if data is not None:
+            (root / name).write_bytes(data)
+    return {name: reason for name, (_, reason) in pictures.items()}, {name: reason for name, (_, reason) in sounds.items()}
+
+
+TEXTS = {
+    "plain words": None,
+    "a\0b": None,
+    "שלום עולם": None,
+    "🦉🦉": None,
+    "今天天氣很好": None,
+    "long " * 2_000_000: None,
+    b"caf\xe9": "not UTF-8: byte 0xe9 at 3",
+    "": None,
+}
+
+
+def make_table(root):
+    """A row a bad cell, so that each is alone in its row; returns the table and the expected (row, column, path, reason)."""
+    pictures, sounds = make_files(root)
+    rows, rejected = [], []
+
+    def add(column=None, path="", reason=None, **cells):
+        label = cells.pop("label", "aab"[len(rows) % 3])
+        side = ("train", "test", "train", "val")[len(rows) % 4]
+        if reason:
+            rejected.append((len(rows), column, path, reason))
+        rows.append({"photo": None, "clip": None, "the title/題名": "a word", "price": 1.5, "present": label, "side": side} | cells)
+
+    for name, reason in pictures.items():
+        add("photo", name, reason, photo=name)
+    for name, reason in sounds.items():
+        add("clip", name, reason, clip=name)
+    for text, reason in TEXTS.items():
+        add("the title/題名", "", reason, **{"the title/題名": text})
+    add("price", "", "not a number: 'cheap'", price="cheap")
+    add(photo=(root / "a.jpg").read_bytes(), clip="data:audio/wav;base64," + base64.b64encode(sound_file()).decode())
+    add("", "", "no label", label=None)
+    add("present", "", "neither text nor a number, but list", label=["a"])
+    add("", "", "no input is left", **{"the title/題名": " ", "price": None})
+    add("photo", "gone.jpg", "no such file", photo="gone.jpg", **{"the title/題名": None, "price": float("nan")})
+    rejected.append((len(rows) - 1, "", "", "no input is left"))
+    add(label="only in the test", side="test")
+    add(label="only in the test", side="test")
+    return pd.DataFrame(rows), rejected
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """A table of every good and bad cell, ingested once in one process."""
+    root = tmp_path_factory.mktemp("case")
+    frame, rejected = make_table(root)
+    frame.to_pickle(root / "table.pkl")
+    directory = root / "out"
+    manifest = ingest.ingest(read_table(frame, root), CONFIG, directory, processes=1, rows_per_shard=ROWS_PER_SHARD)
+    return root, frame, rejected, directory, manifest
+
+
+def rejected_in(directory):
+    with open(directory / "rejected.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(directory):
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def states(directory):
+    return {
+        str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def read_rows(manifest, config, split):
+    """Rows by number: (inputs, labels) without what is missing."""
+    rows = {}
+    for serialized in tf.data.TFRecordDataset(list(map(str, manifest.shards(split)))).batch(7):
+        numbers, inputs, labels = records.parse(config, serialized)
+        for place, number in enumerate(numbers.numpy()):
+            cells = [{name: tensor.numpy()[place] for name, tensor in room.items()} for room in (inputs, labels)]
+            rows[int(number)] = [{name: cell for name, cell in room.items() if cell not in (b"",) and cell == cell} for room in cells]
+    return rows
+
+
+class TestRows:
+    def test_rejected_cells_are_listed_in_the_order_of_rows(self, case):
+        _, _, expected, directory, manifest = case
+        actual = [(int(one["row"]), one["column"], one["path"], one["reason"]) for one in rejected_in(directory)]
+        assert [one[:3] for one in actual] == [one[:3] for one in expected]
+        for (_, _, _, reason), (_, _, path, wanted) in zip(actual, expected):
+            assert wanted in reason or (path == "cut.jpg" and "image" in reason), (path, reason)
+        assert manifest.rejected == len(expected)
+
+    def test_every_other_row_is_in_its_split_in_the_table_s_order(self, case):
+        _, frame, rejected, _, manifest = case
+        left_out = {row for row, column, _, _ in rejected if column in ("", "present")}
+        assert len(left_out) == 4
+        sides = frame["side"].replace("val", "validation")
+        for split in ("train", "validation", "test"):
+            expected = [row for row in range(len(frame)) if sides[row] == split and row not in left_out]
+            assert list(read_rows(manifest, CONFIG, split)) == expected
+            assert manifest.rows(split) == len(expected)
+        assert manifest.table_rows == len(frame)
+        assert manifest.kept == len(frame) - len(left_out)
+
+    def test_a_row_goes_on_without_its_bad_cell(self, case):
+        root, frame, rejected, _, manifest = case
+        rows = {number: row for split in ("train", "validation", "test") for number, row in read_rows(manifest, CONFIG, split).items()}
+        spoiled = {(row, column) for row, column, _, _ in rejected}
+        for number, (inputs, labels) in rows.items():
+            expected = {name for name in CONFIG.inputs if not is_missing(frame[CONFIG.column(name)][number])}
+            assert set(inputs) == {name for name in expected if (number, CONFIG.column(name)) not in spoiled}
+            assert labels["label"].decode() == frame["present"][number]
+        photo = frame.index[frame["photo"].map(str) == "a.jpg"][0]
+        assert rows[photo][0]["photo"] == (root / "a.jpg").read_bytes()
+        assert rows[photo][0]["price"] == 1.5
+
+    def test_the_graph_reads_every_cell_that_was_kept(self, case):
+        _, _, _, directory, manifest = case
+        preprocessor = preprocess.Preprocessor(CONFIG, Schema.load(directory / "schema.json"))
+        paths = [str(path) for split in manifest.splits for path in manifest.shards(split)]
+        _, inputs, _ = records.parse(CONFIG, next(iter(tf.data.TFRecordDataset(paths).batch(1000))))
+        features, errors = preprocessor.features(inputs)
+        assert errors.numpy().tolist() == [b""] * manifest.kept
+        assert features["clip_present"].numpy().sum() == 9 + 1
+
+    def test_a_sound_is_the_same_to_the_graph_before_and_after(self, case):
+        root, frame, _, _, manifest = case
+        rows = {number: row for split in ("train", "validation", "test") for number, row in read_rows(manifest, CONFIG, split).items()}
+        part, compared = CONFIG.inputs["clip"], 0
+        for number, (inputs, _) in rows.items():
+            name = frame["clip"][number]
+            if "clip" in inputs and str(name).endswith(".wav"):
+                before = preprocess.audio.decode((root / name).read_bytes(), part.sample_rate, part.samples)
+                np.testing.assert_array_equal(preprocess.audio.decode(inputs["clip"], part.sample_rate, part.samples), before)
+                compared += 1
+        assert compared == 6
+
+    def test_half_an_hour_becomes_a_small_record(self, case):
+        _, _, _, _, manifest = case
+        shard_bytes = sum(shard.bytes for several in manifest.splits.values() for shard in several)
+        assert shard_bytes < 12_000_000  # of which the long text is 10
+
+    def test_what_lies_in_the_directory(self, case):
+        _, _, _, directory, manifest = case
+        assert Config.load(directory / "config.yaml") == CONFIG
+        assert Schema.load(directory / "schema.json").heads["label"].names == ["a", "b"]
+        assert Manifest.load(directory) == manifest
+        shard = manifest.splits["train"][0]
+        assert shard.file == "train-00000.tfrecord"
+        assert shard.bytes == (directory / shard.file).stat().st_size
+        assert not list(directory.rglob("*.tmp"))
+
+    def test_shards_hold_rows_per_shard(self, case):
+        _, frame, _, _, manifest = case
+        assert len(manifest.splits["train"]) == -(-(frame["side"] == "train").sum() // ROWS_PER_SHARD)
+
+
+class TestAgain:
+    @pytest.fixture
+    def again(self, case, tmp_path):
+        """A copy of the ingested directory, to change, and a function that ingests into it once more."""
+        root, frame, _, directory, _ = case
+        shutil.copytree(directory, tmp_path / "out")
+
+        def run(config=CONFIG, rows=None):
+            return ingest.ingest(read_table(frame[:rows], root), config, tmp_path / "out", processes=1, rows_per_shard=ROWS_PER_SHARD)
+
+        return tmp_path / "out", run
+
+    def test_nothing_is_done_twice(self, again, case):
+        directory, run = again
+        before = states(directory)
+        assert run().model_dump() == case[4].model_dump()
+        changed = {name for name, state in states(directory).items() if before[name] != state}
+        assert changed <= {".lock"}
+
+    def test_other_training_leaves_the_records(self, again):
+        directory, run = again
+        before = states(directory)
+        run(CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update={"epochs": 3})}))
+        assert {name for name, state in states(directory).items() if before[name] != state} - {".lock"} == {"config.yaml"}
+
+    def test_a_changed_file_changes_its_shard_alone(self, again, case):
+        directory, run = again
+        picture = case[0] / "b.webp"
+        before, status = states(directory), picture.stat()
+        os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+        try:
+            manifest = run()
+        finally:
+            os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
+        changed = {name for name, state in states(directory).items() if before.get(name) != state}
+        assert {name for name in changed if name.startswith("parts/t")} == {"parts/test-00000.json"}
+        assert "test-00000.tfrecord" not in changed  # its bytes are what they were
+        assert manifest.model_dump() == case[4].model_dump()
+
+    def test_another_setting_of_a_column_makes_all_anew(self, tmp_path):
+        ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
+        commas = SMALL.model_copy(update={"heads": SMALL.heads | {"tags": MultiLabelHead(separator=",")}})
+        manifest = ingest.ingest(read_table(FRAME), commas, tmp_path, processes=1)
+        assert read_rows(manifest, commas, "train")[0][1]["tags"] == b"x;y"
+
+    def test_shards_of_a_larger_ingest_go(self, again):
+        directory, run = again
+        (directory / "mine.tfrecord").write_text("not ours")
+        manifest = run(rows=20)
+        there = {path.name for path in directory.glob("*.tfrecord")}
+        assert there == {path.name for split in manifest.splits for path in manifest.shards(split)} | {"mine.tfrecord"}
+        assert {path.stem for path in (directory / "parts").glob("*.json")} == {name.removesuffix(".tfrecord") for name in there} - {"mine"}
+
+    @pytest.mark.parametrize("name", ["train-00001.tfrecord", "parts/train-00001.json", "manifest.json", "schema.json", "rejected.csv"])
+    def test_a_lost_or_cut_file_is_made_again(self, again, case, name):
+        directory, run = again
+        (directory / name).write_bytes((directory / name).read_bytes()[:10])
+        (directory / "train-00002.tfrecord").unlink()
+        run()
+        assert contents(directory) == contents(case[3])
+
+
+KILLED = """
+import pathlib, sys, time
+import pandas as pd
+from multimodal_tf.config import Config
+from multimodal_tf.data import ingest, table
+
+def slow(rows, columns, read):  # gives the first rows, then waits to be killed
+    for count, cells in read(1, columns):
+        if len(columns) > 1 and (seen := slow.seen) > 25:
+            time.sleep(1000)
+        slow.seen += len(columns) > 1
+        yield count, cells
+
+if __name__ == "__main__":
+    root, out = map(pathlib.Path, sys.argv[1:])
+    whole = table.read_table(pd.read_pickle(root / "table.pkl"), root)
+    slow.seen = 0
+    part = table.Table(whole.name, whole.root, whole.columns, lambda rows, columns: slow(rows, columns, whole.read))
+    ingest.ingest(part, Config.load(root / "out" / "config.yaml"), out, processes=2, rows_per_shard=5)
+"""
+
+
+def wait_for(condition, seconds=400):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_killed_and_started_again_gives_the_same_bytes(case, tmp_path):
+    root, frame, _, reference, _ = case
+    script, out = tmp_path / "killed.py", tmp_path / "out"
+    script.write_text(KILLED)
+    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, script, root, out], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(list(out.glob("parts/*.json"))) >= 3 or process.poll() is not None)
+        workers = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert len(workers) >= 2
+    wait_for(lambda: not any(is_running(worker) for worker in workers), 30)
+    assert not (out / "manifest.json").exists()
+    finished = {name: state for name, state in states(out).items() if name.endswith(".tfrecord")}
+    (out / "train-00000.tfrecord.1.tmp").write_bytes(b"half")
+    ingest.ingest(read_table(frame, root), CONFIG, out, processes=1, rows_per_shard=ROWS_PER_SHARD)
+    assert contents(out) == contents(reference)
+    done_before = {path.stem for path in out.glob("parts/*.json")} & {name.removesuffix(".tfrecord") for name in finished}
+    assert len(done_before) >= 3
+    assert {name: state for name, state in states(out).items() if name in finished} == finished
+
+
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_dead_worker_is_one_sentence():
+    with pytest.raises(ChildProcessError, match="a worker process died"):
+        list(ingest._results(os._exit, iter([9]), 2))
+
+
+FRAME = pd.DataFrame({"title": ["a b", "c", None, "d"], "tags": ["x;y", ";", "x", None], "price": [1, 2, 3, None], "class": list("xyxx")})
+SMALL = Config(
+    inputs={"title": TextInput()}, heads={"tags": MultiLabelHead(), "price": RegressionHead()}, split=Split(validation=0, test=0)
+)
+
+
+class TestSmallTables:
+    def test_several_heads(self, tmp_path):
+        manifest = ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
+        rows = read_rows(manifest, SMALL, "train")
+        assert rows == {
+            0: [{"title": b"a b"}, {"tags": b"x\x1fy", "price": 1.0}],
+            1: [{"title": b"c"}, {"tags": b"\x1f", "price": 2.0}],
+        }
+        assert [(one["row"], one["column"], one["reason"]) for one in rejected_in(tmp_path)] == [
+            ("2", "", "no input is left"),
+            ("3", "", "no label"),
+        ]
+
+    def test_one_row(self, tmp_path):
+        config = SMALL.model_copy(update={"heads": {"price": RegressionHead()}, "split": Split()})
+        assert ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1).kept == 1
+
+    def test_nothing_left_to_train_on(self, tmp_path):
+        with pytest.raises(ValueError, match="no row of the DataFrame is left to train on: see .*rejected.csv"):
+            ingest.ingest(read_table(FRAME[2:]), SMALL, tmp_path, processes=1)
+        assert len(rejected_in(tmp_path)) == 2
+
+    def test_one_class(self, tmp_path):
+        config = SMALL.model_copy(update={"heads": {"class": ClassificationHead()}})
+        with pytest.raises(ValueError, match="must have two classes or more"):
+            ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1)
+
+    def test_progress_bar(self, tmp_path, capsys):
+        ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1, progress=True)
+        assert "4/4 rows" in capsys.readouterr().err
+
+    def test_rows_are_gathered_by_split(self, tmp_path):
+        frame = pd.concat([FRAME[:2]] * 10, ignore_index=True).assign(side=(["train"] * 4 + ["test"]) * 4)
+        config = SMALL.model_copy(update={"split": Split(column="side")})
+        manifest = ingest.ingest(read_table(frame), config, tmp_path, processes=1, rows_per_shard=6)
+        assert [shard.rows for shard in manifest.splits["train"]] == [6, 6, 4]
+        assert [shard.rows for shard in manifest.splits["test"]] == [4]
+        assert manifest.splits["validation"] == []
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(
+        "name", ["train-00001.tfrecord", "parts/train-00001.json", "rejected.csv", "config.yaml", "manifest.json", "schema.json"]
+    )
+    def test_is_one_sentence_and_the_next_run_goes_on(self, tmp_path, monkeypatch, name):
+        """What is written to /dev/full meets a full disk, whatever writes it."""
+
+        def run(directory):
+            return ingest.ingest(read_table(FRAME), SMALL, directory, processes=1, rows_per_shard=1)
+
+        reference = tmp_path / "reference"
+        run(reference)
+        out = tmp_path / "out"
+        (out / "parts").mkdir(parents=True)
+        (out / f"{name}.{os.getpid()}.tmp").symlink_to("/dev/full")
+        with monkeypatch.context() as patch:
+            patch.setattr(durable, "remove_temporaries", lambda directory: None)
+            with pytest.raises(OSError, match="^no space left for .*/out .*: make room and run it again, it will go on") as caught:
+                run(out)
+        assert caught.value.errno == errno.ENOSPC
+        assert not list(out.rglob("*.tmp"))
+        assert not (out / name).exists()
+        finished = {path: state for path, state in states(out).items() if path.startswith("train")}
+        run(out)
+        assert contents(out) == contents(reference)
+        assert {path: state for path, state in states(out).items() if path in finished} == finished
+
+
+class TestRefusals:
+    def run(self, directory, config=SMALL, **options):
+        return ingest.ingest(read_table(FRAME), config, directory, **options)
+
+    def test_a_column_that_is_not_there(self, tmp_path):
+        config = SMALL.model_copy(update={"inputs": {"text": TextInput(column="titel")}})
+        with pytest.raises(ValueError, match="the DataFrame has no column 'titel', which text reads: did you mean 'title'\\?"):
+            self.run(tmp_path / "out", config)
+        config = SMALL.model_copy(update={"split": Split(group="zzzz")})
+        with pytest.raises(ValueError, match="no column 'zzzz', which split.group reads: it has 'title', 'tags', 'price', 'class'"):
+            self.run(tmp_path / "out", config)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("options", [{"processes": 0}, {"rows_per_shard": 0}])
+    def test_numbers(self, tmp_path, options):
+        with pytest.raises(ValueError, match="must be at least 1.*, received 0"):
+            self.run(tmp_path, **options)
+
+    def test_the_directory_is_a_file(self, tmp_path):
+        (tmp_path / "out").touch()
+        for place in ("out", "out/deeper"):
+            with pytest.raises(NotADirectoryError, match="the output directory .*out"):
+                self.run(tmp_path / place)
+
+    def test_the_directory_cannot_be_written(self, tmp_path):
+        user = os.geteuid()
+        (tmp_path / "out").mkdir(mode=0o555)
+        if user == 0:  # root may write everything
+            for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+                folder.chmod(0o755)
+            os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError, match="the output directory .*out cannot be written: Permission denied"):
+                self.run(tmp_path / "out")
+        finally:
+            os.seteuid(user)
+
+    def test_two_at_a_time(self, tmp_path):
+        with open(tmp_path / durable.LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(BlockingIOError, match="another process is writing into"):
+                self.run(tmp_path)
+        self.run(tmp_path, processes=1)
+
+    def test_a_table_that_changes_meanwhile(self, tmp_path, monkeypatch):
+        for rows in (3, 5):
+            monkeypatch.setattr(ingest, "assign_splits", lambda table, config, rows=rows: np.zeros(rows, np.int8))
+            with pytest.raises(ValueError, match=f"changed while it was read: it had {rows} rows"):
+                self.run(tmp_path, processes=1)
+
+
+class TestFingerprint:
+    def of(self, value, config=SMALL, row=0):
+        return shards.fingerprint(("title",), [(row, (value,))], config, ".")
+
+    def test_is_the_same_for_the_same(self):
+        for make in (
+            lambda: "a",
+            lambda: b"a",
+            lambda: np.arange(3),
+            lambda: [1, [2]],
+            lambda: {"bytes": b"x"},
+            lambda: {"a", "b"},
+            lambda: None,
+        ):
+            assert self.of(make()) == self.of(make())
+
+    def test_differs_for_what_differs(self):
+        values = [
+            "a",
+            b"a",
+            "b",
+            ["a"],
+            ["a", ""],
+            ["a", None],
+            [["a"], []],
+            1,
+            1.5,
+            None,
+            np.arange(3),
+            np.arange(3.0),
+            np.arange(4),
+            {"bytes": b"a"},
+            "\ud800",
+        ]
+        assert len({self.of(value) for value in values}) == len(values)
+        assert self.of("a") != self.of("a", row=1)
+        assert self.of("a") != self.of("a", SMALL.model_copy(update={"heads": {"tags": MultiLabelHead(separator=",")}}))

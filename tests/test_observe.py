@@ -1,0 +1,85 @@
+"""One cell, opened: its kind, its measures, and why it cannot be read."""
+
+import decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from multimodal_tf.data.observe import LISTEN, Seen, look, recheck
+
+
+@pytest.fixture
+def files(tmp_path):
+    Image.new("L", (7, 5)).save(tmp_path / "a.png")
+    Image.new("RGB", (70, 50)).save(tmp_path / "b.tif")
+    soundfile.write(tmp_path / "a.wav", np.full(400, 0.5), 8_000)
+    soundfile.write(tmp_path / "long.ogg", np.zeros(int(8_000 * (LISTEN + 9))), 8_000, format="OGG")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photo.jpg").mkdir()
+    (tmp_path / "half.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    return tmp_path
+
+
+def test_an_image_and_a_sound_are_measured(files):
+    assert look(3, "a.png", files) == Seen(3, "image", "a.png", opened=True, size=(7, 5), grey=True)
+    assert look(3, "b.tif", files) == Seen(3, "image", "b.tif", opened=True, size=(70, 50))
+    assert look(3, "a.wav", files) == Seen(3, "audio", "a.wav", opened=True, seconds=0.05, rate=8_000)
+    assert look(0, "long.ogg", files).seconds == LISTEN
+    assert look(0, (files / "a.png").read_bytes(), files).value is None  # no file stays in memory
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [
+        (5, "number"),
+        ("-1e3", "number"),
+        (np.bool_(True), "number"),
+        (decimal.Decimal("1.5"), "number"),
+        ("1_000", "text"),
+        ("an owl", "text"),
+        ("photos", "text"),  # a folder is there, but the text does not call it a picture
+        ("a\0b", "text"),
+        ("x" * 100_000, "text"),
+        (["x", "y"], "list"),
+        ([], "list"),
+        ([1, 2, 3], "list"),
+        ([[1, 2], [3]], "list"),
+        ([[1, 2], [3, 4]], "image"),
+        (np.zeros((4, 4, 3)), "image"),
+        (np.zeros(400), "audio"),
+        (np.zeros(399), "list"),
+        (pd.Timestamp(2020, 1, 1), "other"),
+        ({"a": 1}, "other"),
+        (b"\xff\xfe\xfd", "other"),
+    ],
+)
+def test_kinds(cell, kind, files):
+    assert look(0, cell, files).kind == kind
+
+
+def test_a_broken_file_is_of_its_kind(files):
+    for cell in ("half.png", "photo.jpg", "gone.webp", "data:image/png;base64,AAAA"):
+        seen = look(0, cell, files)
+        assert (seen.kind, bool(seen.reason)) == ("image", True)
+    for cell in ("gone.mp3", "data:audio/wav;base64,AAAA"):
+        seen = look(0, cell, files)
+        assert (seen.kind, bool(seen.reason)) == ("audio", True)
+
+
+def test_a_given_kind_is_not_guessed(files):
+    assert look(0, "a.png", files, "plain") == Seen(0, "text", "a.png")
+    assert look(0, "an owl", files, "image").reason == "no such file"
+    assert look(0, "a.png", files, "audio").kind == "audio"
+    assert look(0, "a.png", files, "audio").reason
+
+
+def test_recheck(files):
+    assert recheck(Seen(0, "number", "5"), "text", files) == ""
+    assert recheck(Seen(0, "text", "five"), "number", files) == "not a number: 'five'"
+    assert recheck(Seen(0, "text", "an owl"), "image", files) == "no such file"
+    assert recheck(Seen(0, "image", "a.png", "broken"), "image", files) == "broken"
+    assert recheck(Seen(0, "image", "a.png"), "text", files) == ""  # a text that happens to name a picture
+    assert recheck(Seen(0, "image"), "number", files) == "image, not number"

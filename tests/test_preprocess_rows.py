@@ -1,0 +1,242 @@
+"""Batches of cells to tensors: shapes, gaps, and one broken cell among sound ones."""
+
+import functools
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from multimodal_tf.config import AudioInput, CategoryInput, ClassificationHead, Config, ImageInput, NumberInput, TextInput
+from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+
+CONFIG = Config(
+    inputs={
+        "photo": ImageInput(height=6, width=8),
+        "title": TextInput(max_tokens=3),
+        "sound": AudioInput(sample_rate=4000, seconds=0.1),
+        "price": NumberInput(),
+        "kind": CategoryInput(),
+    },
+    heads={"label": ClassificationHead()},
+)
+SCHEMA = Schema(
+    rows=4,
+    inputs={"title": Vocabulary(words=["cat", "猫"]), "price": Moments(mean=2.5, std=1.0), "kind": Vocabulary(words=["red", "blue"])},
+    heads={"label": Classes(names=["a", "b"], counts=[2, 2])},
+)
+
+
+def png(seed):
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def wav(seed):
+    stream = io.BytesIO()
+    soundfile.write(stream, np.random.default_rng(seed).uniform(-0.5, 0.5, 300), 4000, format="WAV")
+    return stream.getvalue()
+
+
+@functools.cache
+def preprocessor():
+    return Preprocessor(CONFIG, SCHEMA)
+
+
+@functools.cache
+def graph():
+    """Traced once for all tests: the function that a SavedModel holds."""
+    return tf.function(preprocessor().features, input_signature=[preprocessor().raw_spec], autograph=False)
+
+
+def raw(rows=4):
+    return {
+        "photo": tf.constant([png(row) for row in range(rows)], tf.string),
+        "title": tf.constant(["Cat!", "猫 dog cat cat", "new", "cat"][:rows] + ["cat"] * (rows - 4), tf.string),
+        "sound": tf.constant([wav(row) for row in range(rows)], tf.string),
+        "price": tf.range(rows, dtype=tf.float32),
+        "kind": tf.constant(["red", " blue ", "green", "red"][:rows] + ["red"] * (rows - 4), tf.string),
+    }
+
+
+def with_cell(cells, name, row, value):
+    return cells | {name: tf.tensor_scatter_nd_update(cells[name], [[row]], tf.constant([value], cells[name].dtype))}
+
+
+def arrays(features):
+    return {name: tensor.numpy() for name, tensor in features.items()}
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_raw_spec():
+    spec = preprocessor().raw_spec
+    assert {name: (part.dtype, part.name) for name, part in spec.items()} == {
+        "photo": (tf.string, "photo"),
+        "title": (tf.string, "title"),
+        "sound": (tf.string, "sound"),
+        "price": (tf.float32, "price"),
+        "kind": (tf.string, "kind"),
+    }
+    assert all(part.shape.as_list() == [None] for part in spec.values())
+
+
+def test_values():
+    features, errors = graph()(raw())
+    assert errors.numpy().tolist() == [b""] * 4
+    found = arrays(features)
+    for row in range(4):
+        pixels = np.asarray(Image.open(io.BytesIO(png(row))).resize((8, 6), Image.Resampling.BILINEAR), np.int32)
+        assert np.abs(pixels - found["photo"][row]).mean() < 3
+        samples = soundfile.read(io.BytesIO(wav(row)), dtype="int16")[0]
+        np.testing.assert_array_equal(found["sound"][row], np.pad(samples, (0, 100)))
+    assert found["title"].tolist() == [[2, 0, 0], [3, 1, 2], [1, 0, 0], [2, 0, 0]]
+    assert found["price"].tolist() == [0, 1, 2, 3]
+    assert found["kind"].tolist() == [1, 2, 0, 1]
+    assert {found[f"{name}_present"].tolist() == [1] * 4 for name in CONFIG.inputs} == {True}
+
+
+def test_shapes_and_types():
+    for rows in (0, 1, 3):
+        features, errors = graph()(raw(rows) if rows else {name: cells[:0] for name, cells in raw().items()})
+        assert {name: (tensor.dtype, tensor.shape.as_list()) for name, tensor in features.items() if name in CONFIG.inputs} == {
+            "photo": (tf.uint8, [rows, 6, 8, 3]),
+            "title": (tf.int32, [rows, 3]),
+            "sound": (tf.int16, [rows, 400]),
+            "price": (tf.float32, [rows]),
+            "kind": (tf.int32, [rows]),
+        }
+        assert all(features[f"{name}_present"].shape == (rows,) for name in CONFIG.inputs)
+        assert errors.shape == (rows,)
+
+
+def test_model_inputs():
+    features, _ = graph()(raw())
+    inputs = preprocessor().model_inputs(features)
+    assert list(inputs) == [key for name in CONFIG.inputs for key in (name, f"{name}_present")]
+    np.testing.assert_allclose(inputs["photo"], features["photo"].numpy() / 255, rtol=1e-6)
+    np.testing.assert_array_equal(inputs["sound"], features["sound"].numpy() / np.float32(32768))
+    assert {tensor.dtype for name, tensor in inputs.items() if name not in ("title", "kind")} == {tf.float32}
+    plain = CONFIG.model_copy(update={"fusion": {"presence": False}})
+    plain = Config.model_validate(plain.model_dump())
+    assert list(Preprocessor(plain, SCHEMA).model_inputs(features)) == list(CONFIG.inputs)
+
+
+def test_missing_is_absent_and_no_error():
+    for row, gap in enumerate(["", "", " \t\u3000", ""]):
+        cells = raw()
+        for name in CONFIG.inputs:
+            cells = with_cell(cells, name, row, float("nan") if name == "price" else gap if name in ("title", "kind") else "")
+        features, errors = graph()(cells)
+        assert errors.numpy().tolist() == [b""] * 4
+        found = arrays(features)
+        for name in CONFIG.inputs:
+            assert found[f"{name}_present"].tolist() == [float(other != row) for other in range(4)]
+            assert (found[name][row] == (2.5 if name == "price" else 0)).all()
+
+
+BROKEN = [
+    ("photo", b"junk", b"photo: not a JPEG"),
+    ("photo", png(0)[:150], b"photo: damaged image"),
+    ("sound", b"<html>", b"sound: not a WAV"),
+    ("title", b"caf\xe9", b"title: invalid UTF-8"),
+    ("kind", b"\xff", b"kind: invalid UTF-8"),
+    ("price", float("inf"), b"price: not a finite number"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), BROKEN, ids=[f"{name}-{reason.decode()}" for name, _, reason in BROKEN])
+def test_one_broken_cell_of_64_leaves_the_rest_untouched(name, value, reason):
+    good, _ = graph()(raw(64))
+    features, errors = graph()(with_cell(raw(64), name, 37, value))
+    expected = arrays(good)
+    expected[f"{name}_present"][37] = 0
+    expected[name][37] = 2.5 if name == "price" else 0
+    assert_same(arrays(features), expected)
+    assert errors.numpy()[37].startswith(reason)
+    assert set(np.delete(errors.numpy(), 37)) == {b""}
+
+
+def test_several_broken_cells_of_a_row_are_all_named():
+    cells = with_cell(with_cell(with_cell(raw(), "photo", 2, b"junk"), "price", 2, float("inf")), "title", 1, b"\xff")
+    _, errors = graph()(cells)
+    assert errors.numpy()[0] == errors.numpy()[3] == b""
+    assert errors.numpy()[1] == b"title: invalid UTF-8"
+    first, second = errors.numpy()[2].split(b"; ")
+    assert first.startswith(b"photo: not a")
+    assert second == b"price: not a finite number"
+
+
+def test_too_many_pixels_are_refused_from_the_header():
+    small = Config.model_validate(CONFIG.model_dump() | {"inputs": {"photo": ImageInput(height=6, width=8, max_pixels=62)}})
+    features, errors = Preprocessor(small, SCHEMA).features({"photo": tf.constant([png(0)])})
+    assert b"9 x 7 pixels" in errors.numpy()[0]
+    assert not features["photo_present"].numpy()[0]
+
+
+def test_punctuation_only_is_one_unknown_word():
+    features, errors = graph()(with_cell(raw(), "title", 0, b"?!"))
+    assert errors.numpy()[0] == b""
+    assert features["title_present"].numpy()[0] == 1
+    assert features["title"].numpy()[0].tolist() == [1, 0, 0]
+
+
+def test_the_same_eagerly_in_a_dataset_and_in_a_saved_model(tmp_path):
+    cells = with_cell(raw(), "photo", 1, b"junk")
+    expected, errors = graph()(cells)
+    for features, found in (preprocessor().features(cells), next(iter(tf.data.Dataset.from_tensors(cells).map(preprocessor().features)))):
+        assert_same(arrays(features), arrays(expected))
+        assert found.numpy().tolist() == errors.numpy().tolist()
+    module = tf.Module()
+    module.preprocessor = preprocessor()
+    module.features = graph()
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    features, found = loaded.features(cells)
+    assert_same(arrays(features), arrays(expected))
+    assert found.numpy().tolist() == errors.numpy().tolist()
+
+
+def test_a_schema_without_the_input_is_refused():
+    with pytest.raises(ValueError, match="input 'title'"):
+        Preprocessor(CONFIG, SCHEMA.model_copy(update={"inputs": {}}))
+
+
+_bytes = st.one_of(
+    st.binary(max_size=60),
+    st.tuples(st.sampled_from([png(1), wav(1)]), st.integers(0, 250), st.binary(min_size=1, max_size=8)).map(
+        lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + len(parts[2]) :]
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(_bytes, _bytes, _bytes, _bytes, st.floats(width=32)), min_size=1, max_size=4), st.integers(0, 4))
+def test_random_bytes_never_fail_and_never_touch_another_row(rows, place):
+    place = min(place, len(rows))
+    hostile = {name: [row[index] for row in rows] for index, name in enumerate(["photo", "title", "sound", "kind", "price"])}
+    sound = {name: cells[:1].numpy().tolist()[0] for name, cells in raw(1).items()}
+    cells = {
+        name: tf.constant(values[:place] + [sound[name]] + values[place:], tf.float32 if name == "price" else tf.string)
+        for name, values in hostile.items()
+    }
+    features, errors = graph()(cells)
+    alone, _ = graph()(raw(1))
+    assert_same({name: array[place : place + 1] for name, array in arrays(features).items()}, arrays(alone))
+    assert errors.numpy()[place] == b""
+    for name in CONFIG.inputs:
+        present = features[f"{name}_present"].numpy()
+        for row in range(len(rows) + 1):
+            broken = f"{name}: ".encode() in errors.numpy()[row]
+            assert not (broken and present[row])
+            assert present[row] or name == "price" or not features[name].numpy()[row].any()

@@ -1,0 +1,127 @@
+"""Text to words and tokens."""
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multimodal_tf.data.preprocess import text
+
+
+def split(*texts):
+    return [[word.decode() for word in row] for row in text.words(tf.constant([t.encode() for t in texts], tf.string)).to_list()]
+
+
+@pytest.mark.parametrize(
+    ("given_text", "words"),
+    [
+        ("It's 5 o'clock, 'NOW'!", ["it's", "5", "o'clock", "now"]),
+        ("don’t", ["don't"]),
+        ("well-known e.g. x_y", ["well", "known", "e", "g", "x", "y"]),
+        ("3.14", ["3", "14"]),
+        ("CAFÉ cafe\u0301", ["café", "café"]),
+        ("你好，世界", ["你", "好", "世", "界"]),
+        ("ﾆﾎﾝ コーヒー", ["ニ", "ホ", "ン", "コ", "ー", "ヒ", "ー"]),
+        ("กี่ไหน", ["กี่", "ไ", "ห", "น"]),  # a character goes with its marks
+        ("한국어 말", ["한국어", "말"]),
+        ("مرحبا، بالعالم", ["مرحبا", "بالعالم"]),
+        ("\u200fשלום\u200e עולם", ["שלום", "עולם"]),  # direction marks
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("hi🙂🙂", ["hi", "🙂", "🙂"]),
+        ("❤️❤", ["❤", "❤"]),
+        ("👍🏽🇫🇷🇩🇪", ["👍🏽", "🇫🇷", "🇩🇪"]),
+        ("👨\u200d👩\u200d👧 👨👩", ["👨👩👧", "👨", "👩"]),
+        ("$5 20°C", ["$", "5", "20", "°", "c"]),
+        ("a\0b\x07c\u0085d", ["a", "b", "c", "d"]),
+        ("soft\u00adhyphen", ["softhyphen"]),
+        ("a\u00a0b\u3000c\u2028d", ["a", "b", "c", "d"]),
+        ("", []),
+        (" \t ' '' ... ", []),
+    ],
+)
+def test_words(given_text, words):
+    assert split(given_text) == [words]
+
+
+def test_words_by_row_and_no_rows():
+    assert split("a b", "", "é") == [["a", "b"], [], ["é"]]
+    assert split() == []
+
+
+def test_normalize():
+    texts = ["A\tB\0", "Ｘ\n你好"]
+    assert [t.decode() for t in text.normalize(tf.constant([t.encode() for t in texts])).numpy()] == ["a b ", "x  你  好 "]
+
+
+def test_only_the_beginning_of_a_long_text_is_read_to_a_whole_character():
+    for unit in ("a", "é", "你", "🙂"):
+        normal = text.normalize(tf.constant([(unit * (10_000_000 // len(unit.encode()))).encode()])).numpy()[0].decode()
+        units = normal.replace(" ", "")
+        assert set(units) == {unit}
+        assert text.LIMIT - 8 <= len(units.encode()) <= text.LIMIT
+    exact = "é" * (text.LIMIT // 2)
+    assert text.normalize(tf.constant([exact.encode()])).numpy()[0].decode() == exact
+    assert text.normalize(tf.constant([b"\x80" * (text.LIMIT + 1)])).numpy()[0] == b""
+
+
+def test_tokens():
+    table = text.vocabulary(["the", "cat"], text.UNKNOWN + 1, text.UNKNOWN)
+    tokens = text.tokens(tf.constant(["The cat, the dog", "", "dog"]), table, 3)
+    assert tokens.dtype == tf.int32
+    assert tokens.numpy().tolist() == [[2, 3, 2], [0, 0, 0], [1, 0, 0]]
+    assert text.tokens(tf.constant([], tf.string), table, 3).shape == (0, 3)
+
+
+def test_an_empty_vocabulary():
+    assert text.tokens(tf.constant(["a"]), text.vocabulary([], 2, 1), 2).numpy().tolist() == [[1, 0]]
+
+
+def test_problem():
+    cells = ["né".encode(), b"n\xe9", b"", b"\xed\xa0\x80", b"a\0", "\ufeffa\ufffd\uffff".encode()]
+    reasons = [reason.decode() for reason in text.problem(tf.constant(cells)).numpy()]
+    assert reasons == ["", "invalid UTF-8", "", "invalid UTF-8", "", ""]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=12))
+def test_problem_agrees_with_python(data):
+    try:
+        data.decode()
+        invalid = False
+    except UnicodeDecodeError:
+        invalid = True
+    assert (text.problem(tf.constant([data])).numpy()[0] != b"") == invalid
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(max_size=4), st.text(alphabet=" \t\n\x0b\x1c\x1f\x85\xa0\u1680\u2003\u2028\u2029\u3000a\u200b\0", max_size=4)))
+def test_blank_agrees_with_python(cell):
+    assert bool(text.blank(tf.constant([cell.encode()])).numpy()[0]) == (not cell.strip())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(st.binary(max_size=30), st.text(max_size=30).map(str.encode)), max_size=5))
+def test_any_bytes_give_clean_words_row_by_row(cells):
+    together = text.words(tf.constant(cells, tf.string)).to_list()
+    assert together == [text.words(tf.constant([cell])).to_list()[0] for cell in cells]
+    for word in (word.decode() for row in together for word in row):
+        assert word
+        assert not any(character.isspace() or character in ".,!?\0" for character in word)
+        assert not word.startswith("'")
+
+
+def test_the_same_in_a_dataset_and_in_a_small_saved_model(tmp_path):
+    texts = tf.constant(["Ａ cafe\u0301!", "你好", "plain", "\0\x01", ""])
+    module = tf.Module()
+    module.table = text.vocabulary(["a", "café"], 2, 1)
+
+    def tokens(cells):
+        return text.tokens(cells, module.table, 4)
+
+    module.tokens = tf.function(tokens, input_signature=[tf.TensorSpec([None], tf.string)])
+    tf.saved_model.save(module, str(tmp_path))
+    eager = tokens(texts).numpy().tolist()
+    assert eager == [[2, 3, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert next(iter(tf.data.Dataset.from_tensors(texts).map(tokens))).numpy().tolist() == eager
+    assert tf.saved_model.load(str(tmp_path)).tokens(texts).numpy().tolist() == eager
+    assert (tmp_path / "saved_model.pb").stat().st_size < 300_000  # the tables of Unicode are some 140,000 of them
