@@ -1,4 +1,5 @@
 from .config import AudioInput as AudioInput
+from .config import BagTower as BagTower
 from .config import CategoryInput as CategoryInput
 from .config import ClassificationHead as ClassificationHead
 from .config import Concatenation as Concatenation

@@ -48,6 +48,15 @@ class ConvTower(_ConvBlocks):
     type: Literal["cnn"] = "cnn"
 
 
+class BagTower(_Strict):
+    """The mean of the words' embeddings, whatever their order: the text tower for small tables (`models.towers.text`)."""
+
+    type: Literal["bag"] = "bag"
+    embedding_dim: PositiveInt = 128
+    dim: PositiveInt | None = None
+    dropout: Fraction = 0.3
+
+
 class LSTMTower(_Strict):
     """Embedding and LSTM, padding masked (`models.towers.text`)."""
 
@@ -96,7 +105,7 @@ class TextInput(_Column):
     type: Literal["text"] = "text"
     max_tokens: PositiveInt = 32
     vocabulary_size: PositiveInt = 10_000
-    tower: LSTMTower = LSTMTower()
+    tower: Annotated[BagTower | LSTMTower, Field(discriminator="type")] = BagTower()
 
 
 class AudioInput(_Column):
@@ -230,12 +239,12 @@ class Config(_Strict):
                     f"a name must be a letter followed by letters, digits or underscores and no Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"
                 )
-        keys = [*self.inputs, *(name + suffix for name in self.inputs for suffix in (PRESENT, EMBEDDING)), FUSED, "error"]
+        own = [*self.inputs, *(name + suffix for name in self.inputs for suffix in (PRESENT, EMBEDDING)), FUSED]
         served = [*self.heads, *(name + suffix for name in self.heads for suffix in (PROBABILITIES, PROBABILITY)), *SERVED, ROW]
-        for taken, where in ((keys, "input"), (served, "head")):
+        for taken, where in (([*own, "error"], "input keys"), (served, "head keys"), ([*own, *self.heads], "layers")):
             twice = sorted({key for key in taken if taken.count(key) > 1})
             if twice:
-                raise ValueError(f"two {where} keys would be called {twice[0]!r}: choose another name and give the table's in `column`")
+                raise ValueError(f"two {where} would be called {twice[0]!r}: choose another name and give the table's in `column`")
         return self
 
     def column(self, name):

@@ -14,11 +14,16 @@ from multimodal_tf.config import (
     AudioInput,
     CategoryInput,
     ClassificationHead,
+    Concatenation,
     Config,
+    ConvTower,
+    DenseTower,
     ImageInput,
+    LSTMTower,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
+    SpectrogramTower,
     TextInput,
 )
 from multimodal_tf.models.build import build_model
@@ -27,14 +32,14 @@ from multimodal_tf.serving.export import export_model
 
 CONFIG = Config(
     inputs={
-        "photo": ImageInput(height=16, width=12, column="Photo (front)", tower={"filters": [4], "dim": 5}),
-        "title": TextInput(max_tokens=6, tower={"embedding_dim": 4, "units": 6}),
-        "sound": AudioInput(sample_rate=4000, seconds=0.5, tower={"filters": [4], "dim": 5, "mel_bins": 8}),
-        "price": NumberInput(tower={"dim": 3}),
-        "colour": CategoryInput(tower={"dim": 3}),
+        "photo": ImageInput(height=16, width=12, column="Photo (front)", tower=ConvTower(filters=[4], dim=5)),
+        "title": TextInput(max_tokens=6, tower=LSTMTower(embedding_dim=4, units=6)),
+        "sound": AudioInput(sample_rate=4000, seconds=0.5, tower=SpectrogramTower(filters=[4], dim=5, mel_bins=8)),
+        "price": NumberInput(tower=DenseTower(dim=3)),
+        "colour": CategoryInput(tower=DenseTower(dim=3)),
     },
     heads={"label": ClassificationHead(), "tags": MultiLabelHead(separator=" | "), "age": RegressionHead()},
-    fusion={"hidden": [8]},
+    fusion=Concatenation(hidden=[8]),
 )
 SCHEMA = Schema(
     rows=9,

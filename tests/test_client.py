@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import serving_case as case
 
+from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data.table import read_table
 from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving.client import Client, predict_table
@@ -117,6 +118,13 @@ def test_rows_do_not_depend_on_their_batch(client):
 def test_a_data_frame_keeps_its_index(client):
     table = rows_of_table(4).set_index(pd.Index([9, 3, 7, 1]))
     assert list(client.predict(table).index) == [9, 3, 7, 1]
+
+
+def test_a_name_that_is_another_inputs_column(client, monkeypatch):
+    crossed = Config(inputs={"a": TextInput(column="b"), "b": TextInput(column="c")}, heads={"label": ClassificationHead()})
+    monkeypatch.setattr(client, "_keys", client_module._keys(crossed))
+    assert client.sources(["b", "c"]) == {"a": "b", "b": "c"}
+    assert client.sources(["b"]) == {"a": "b"}  # and b does not read it too
 
 
 @pytest.mark.parametrize("nothing", [[], pd.DataFrame({"title": []})], ids=["list", "frame"])

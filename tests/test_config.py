@@ -65,6 +65,8 @@ def test_minimal_yaml_gets_defaults():
         ("inputs: {a b: {type: text}}\nheads: {y: {type: regression}}", ["'a b'", "column"]),
         ("inputs: {class: {type: text}}\nheads: {y: {type: regression}}", ["'class'", "keyword"]),
         ("inputs: {a: {type: text}, a_present: {type: text}}\nheads: {y: {type: regression}}", ["two input keys", "'a_present'"]),
+        ("inputs: {a: {type: text}}\nheads: {a: {type: regression}}", ["two layers", "'a'"]),
+        ("inputs: {a: {type: text}}\nheads: {fused: {type: regression}}", ["two layers", "'fused'"]),
         ("inputs: {a: {type: text}}\nheads: {valid: {type: regression}}", ["two head keys", "'valid'"]),
         (
             "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {column: c, group: g}",

@@ -253,20 +253,12 @@ FILES = [
 ]
 
 
-class Module(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="data")])
-    def decode(self, data):
-        return audio.decode(data, RATE, SAMPLES)
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="data")])
-    def problem(self, data):
-        return audio.problem(data)
-
-
 def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
-    tf.saved_model.save(Module(), str(tmp_path))
+    module = tf.Module()
+    module.decode, module.problem = decode, problem
+    tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    mapped = tf.data.Dataset.from_tensor_slices(FILES).map(lambda data: (audio.decode(data, RATE, SAMPLES), audio.problem(data)))
+    mapped = tf.data.Dataset.from_tensor_slices(FILES).map(lambda data: (decode(data), problem(data)))
     for data, (sound, fault) in zip(FILES, mapped, strict=True):
         eager = audio.decode(tf.constant(data), RATE, SAMPLES).numpy()
         assert eager.dtype == np.int16

@@ -1,6 +1,6 @@
 """Whether ingest and the served graph call the same cells broken."""
 
-from test_preprocess_rows import BROKEN, CONFIG, graph, raw, with_cell
+from test_preprocess_rows import BROKEN, CONFIG, preprocessor, raw, with_cell
 
 from multimodal_tf.data.preprocess import problem
 
@@ -17,7 +17,7 @@ def test_missing_is_no_problem():
 
 def test_the_reason_is_the_graphs():
     for name, value, _ in BROKEN:
-        _, errors = graph()(with_cell(raw(), name, 0, value))
+        _, errors = preprocessor().features(with_cell(raw(), name, 0, value))
         assert f"{name}: {problem(CONFIG.inputs[name], value)}".encode() == errors.numpy()[0]
 
 

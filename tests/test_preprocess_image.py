@@ -22,8 +22,9 @@ STAMPS = pathlib.Path("/usr/share/tuxpaint/stamps")
 ONE_FILE = [tf.TensorSpec([], tf.string)]
 
 decode = tf.function(lambda data: image.decode(data, HEIGHT, WIDTH, 3), input_signature=ONE_FILE)
-decode_grey = tf.function(lambda data: image.decode(data, HEIGHT, WIDTH, 1), input_signature=ONE_FILE)
 problem = tf.function(lambda data: image.problem(data, MAX_PIXELS), input_signature=ONE_FILE)
+header = tf.function(image_header.read, input_signature=ONE_FILE)
+orientation = tf.function(image_header.orientation, input_signature=ONE_FILE)
 
 
 def reason(data):
@@ -218,7 +219,7 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(size):
 def test_grey_is_luma():
     data = EXACT["png rgb"]
     expected = np.asarray(on_white(data).convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)).astype(int)
-    found = decode_grey(data).numpy()
+    found = image.decode(tf.constant(data), HEIGHT, WIDTH, 1).numpy()
     assert found.shape == (HEIGHT, WIDTH, 1)
     assert np.abs(found[..., 0] - expected).max() <= 2
 
@@ -268,7 +269,7 @@ def test_exif_is_found_after_other_segments_and_the_first_counts():
     jpeg = LOSSY["jpeg"]
     other = b"\xff\xe1" + struct.pack(">H", 2 + 31) + b"http://ns.adobe.com/xap/1.0/\0ab"
     data = with_exif(with_exif(jpeg, exif("<", 3)), exif("<", 6), before=other + b"\xff\xfe\0\x05abc")
-    assert int(image_header.read(tf.constant(data)).orientation) == 6
+    assert int(header(data).orientation) == 6
 
 
 BROKEN_EXIF = {
@@ -288,7 +289,7 @@ BROKEN_EXIF = {
 
 @pytest.mark.parametrize("name", BROKEN_EXIF)
 def test_exif_that_says_nothing_or_nonsense_turns_nothing(name):
-    assert int(image_header.orientation(tf.constant(BROKEN_EXIF[name]))) == 1
+    assert int(orientation(BROKEN_EXIF[name])) == 1
     data = with_exif(LOSSY["jpeg"], BROKEN_EXIF[name])
     assert (decode(data).numpy() == decode(LOSSY["jpeg"]).numpy()).all()
 
@@ -297,7 +298,7 @@ def test_exif_longer_than_its_segment_reads_nothing_from_the_pixels():
     block = exif("<", 6)
     cut = b"Exif\0\0" + block[:12]  # the segment ends here, the rest of the block follows outside
     data = LOSSY["jpeg"][:2] + b"\xff\xe1" + struct.pack(">H", len(cut) + 2) + cut + block[12:] + LOSSY["jpeg"][2:]
-    assert int(image_header.read(tf.constant(data)).orientation) == 1
+    assert int(header(data).orientation) == 1
 
 
 # --- what ends well
@@ -400,8 +401,8 @@ def test_the_limit_itself_is_allowed():
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_header_gives_the_size_that_pillow_gives(name):
-    header = image_header.read(tf.constant(FILES[name]))
-    assert (int(header.width), int(header.height)) == Image.open(io.BytesIO(FILES[name])).size
+    found = header(FILES[name])
+    assert (int(found.width), int(found.height)) == Image.open(io.BytesIO(FILES[name])).size
 
 
 def test_only_the_first_frame_of_a_gif_is_decoded():
@@ -422,23 +423,13 @@ def test_a_thin_picture_takes_little_memory(size):
 # --- the same everywhere
 
 
-class Module(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="data")])
-    def decode(self, data):
-        return image.decode(data, HEIGHT, WIDTH, 3)
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="data")])
-    def problem(self, data):
-        return image.problem(data, MAX_PIXELS)
-
-
 def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
-    tf.saved_model.save(Module(), str(tmp_path))
+    module = tf.Module()
+    module.decode, module.problem = decode, problem
+    tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     files = [*FILES.values(), with_exif(LOSSY["jpeg"], exif(">", 6))]
-    mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        lambda data: (image.decode(data, HEIGHT, WIDTH, 3), image.problem(data, MAX_PIXELS)), tf.data.AUTOTUNE
-    )
+    mapped = tf.data.Dataset.from_tensor_slices(files).map(lambda data: (decode(data), problem(data)), tf.data.AUTOTUNE)
     for number, (data, (pixels, fault)) in enumerate(zip(files, mapped, strict=True)):
         assert (pixels.numpy() == loaded.decode(data).numpy()).all()
         assert fault.numpy() == loaded.problem(data).numpy() == b""
@@ -454,7 +445,7 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
 def test_broken_files_fall_out_of_a_data_set_and_leave_the_others():
     sound, broken = EXACT["png rgb"], LOSSY["jpeg"][:200]
     files = tf.data.Dataset.from_tensor_slices([sound, broken, b"<html>", sound])
-    kept = list(files.map(lambda data: image.decode(data, HEIGHT, WIDTH, 3), tf.data.AUTOTUNE).ignore_errors())
+    kept = list(files.map(decode, tf.data.AUTOTUNE).ignore_errors())
     assert len(kept) == 2
     assert (kept[0].numpy() == decode(sound).numpy()).all()
 
@@ -499,6 +490,3 @@ def test_damaged_files_end_well(data):
 @given(st.binary(max_size=64), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]))
 def test_an_orientation_is_from_1_to_8_whatever_the_bytes(block, start):
     assert 1 <= int(orientation(start + block)) <= 8
-
-
-orientation = tf.function(image_header.orientation, input_signature=ONE_FILE)

@@ -49,12 +49,6 @@ def preprocessor():
     return Preprocessor(CONFIG, SCHEMA)
 
 
-@functools.cache
-def graph():
-    """Traced once for all tests: the function that a SavedModel holds."""
-    return tf.function(preprocessor().features, input_signature=[preprocessor().raw_spec], autograph=False)
-
-
 def raw(rows=4):
     return {
         "photo": tf.constant([png(row) for row in range(rows)], tf.string),
@@ -92,7 +86,7 @@ def test_raw_spec():
 
 
 def test_values():
-    features, errors = graph()(raw())
+    features, errors = preprocessor().features(raw())
     assert errors.numpy().tolist() == [b""] * 4
     found = arrays(features)
     for row in range(4):
@@ -108,7 +102,7 @@ def test_values():
 
 def test_shapes_and_types():
     for rows in (0, 1, 3):
-        features, errors = graph()(raw(rows) if rows else {name: cells[:0] for name, cells in raw().items()})
+        features, errors = preprocessor().features(raw(rows) if rows else {name: cells[:0] for name, cells in raw().items()})
         assert {name: (tensor.dtype, tensor.shape.as_list()) for name, tensor in features.items() if name in CONFIG.inputs} == {
             "photo": (tf.uint8, [rows, 6, 8, 3]),
             "title": (tf.int32, [rows, 3]),
@@ -121,14 +115,13 @@ def test_shapes_and_types():
 
 
 def test_model_inputs():
-    features, _ = graph()(raw())
+    features, _ = preprocessor().features(raw())
     inputs = preprocessor().model_inputs(features)
     assert list(inputs) == [key for name in CONFIG.inputs for key in (name, f"{name}_present")]
     np.testing.assert_allclose(inputs["photo"], features["photo"].numpy() / 255, rtol=1e-6)
     np.testing.assert_array_equal(inputs["sound"], features["sound"].numpy() / np.float32(32768))
     assert {tensor.dtype for name, tensor in inputs.items() if name not in ("title", "kind")} == {tf.float32}
-    plain = CONFIG.model_copy(update={"fusion": {"presence": False}})
-    plain = Config.model_validate(plain.model_dump())
+    plain = Config.model_validate(CONFIG.model_dump() | {"fusion": {"presence": False}})
     assert list(Preprocessor(plain, SCHEMA).model_inputs(features)) == list(CONFIG.inputs)
 
 
@@ -137,7 +130,7 @@ def test_missing_is_absent_and_no_error():
         cells = raw()
         for name in CONFIG.inputs:
             cells = with_cell(cells, name, row, float("nan") if name == "price" else gap if name in ("title", "kind") else "")
-        features, errors = graph()(cells)
+        features, errors = preprocessor().features(cells)
         assert errors.numpy().tolist() == [b""] * 4
         found = arrays(features)
         for name in CONFIG.inputs:
@@ -157,8 +150,8 @@ BROKEN = [
 
 @pytest.mark.parametrize(("name", "value", "reason"), BROKEN, ids=[f"{name}-{reason.decode()}" for name, _, reason in BROKEN])
 def test_one_broken_cell_of_64_leaves_the_rest_untouched(name, value, reason):
-    good, _ = graph()(raw(64))
-    features, errors = graph()(with_cell(raw(64), name, 37, value))
+    good, _ = preprocessor().features(raw(64))
+    features, errors = preprocessor().features(with_cell(raw(64), name, 37, value))
     expected = arrays(good)
     expected[f"{name}_present"][37] = 0
     expected[name][37] = 2.5 if name == "price" else 0
@@ -169,7 +162,7 @@ def test_one_broken_cell_of_64_leaves_the_rest_untouched(name, value, reason):
 
 def test_several_broken_cells_of_a_row_are_all_named():
     cells = with_cell(with_cell(with_cell(raw(), "photo", 2, b"junk"), "price", 2, float("inf")), "title", 1, b"\xff")
-    _, errors = graph()(cells)
+    _, errors = preprocessor().features(cells)
     assert errors.numpy()[0] == errors.numpy()[3] == b""
     assert errors.numpy()[1] == b"title: invalid UTF-8"
     first, second = errors.numpy()[2].split(b"; ")
@@ -185,26 +178,32 @@ def test_too_many_pixels_are_refused_from_the_header():
 
 
 def test_punctuation_only_is_one_unknown_word():
-    features, errors = graph()(with_cell(raw(), "title", 0, b"?!"))
+    features, errors = preprocessor().features(with_cell(raw(), "title", 0, b"?!"))
     assert errors.numpy()[0] == b""
     assert features["title_present"].numpy()[0] == 1
     assert features["title"].numpy()[0].tolist() == [1, 0, 0]
 
 
-def test_the_same_eagerly_in_a_dataset_and_in_a_saved_model(tmp_path):
+def test_the_same_in_a_dataset_in_a_function_and_in_a_saved_model(tmp_path):
     cells = with_cell(raw(), "photo", 1, b"junk")
-    expected, errors = graph()(cells)
-    for features, found in (preprocessor().features(cells), next(iter(tf.data.Dataset.from_tensors(cells).map(preprocessor().features)))):
+    expected, errors = preprocessor().features(cells)
+    module = tf.Module()
+    module.preprocessor = preprocessor()  # tracks the lookup tables
+    module.features = tf.function(preprocessor().features, input_signature=[preprocessor().raw_spec])
+    tf.saved_model.save(module, str(tmp_path))
+    for features, found in (
+        module.features(cells),
+        tf.data.Dataset.from_tensors(cells).map(preprocessor().features).get_single_element(),
+        tf.saved_model.load(str(tmp_path)).features(cells),
+    ):
         assert_same(arrays(features), arrays(expected))
         assert found.numpy().tolist() == errors.numpy().tolist()
-    module = tf.Module()
-    module.preprocessor = preprocessor()
-    module.features = graph()
-    tf.saved_model.save(module, str(tmp_path))
-    loaded = tf.saved_model.load(str(tmp_path))
-    features, found = loaded.features(cells)
-    assert_same(arrays(features), arrays(expected))
-    assert found.numpy().tolist() == errors.numpy().tolist()
+
+
+def test_numpy_and_lists_will_do():
+    cells = {name: values.numpy() for name, values in raw().items()}
+    features, _ = preprocessor().features(cells | {"price": [0, 1, 2, 3], "title": [b"cat"] * 4, "unused": 1})
+    assert features["price"].numpy().tolist() == [0, 1, 2, 3]
 
 
 def test_a_schema_without_the_input_is_refused():
@@ -230,8 +229,8 @@ def test_random_bytes_never_fail_and_never_touch_another_row(rows, place):
         name: tf.constant(values[:place] + [sound[name]] + values[place:], tf.float32 if name == "price" else tf.string)
         for name, values in hostile.items()
     }
-    features, errors = graph()(cells)
-    alone, _ = graph()(raw(1))
+    features, errors = preprocessor().features(cells)
+    alone, _ = preprocessor().features(raw(1))
     assert_same({name: array[place : place + 1] for name, array in arrays(features).items()}, arrays(alone))
     assert errors.numpy()[place] == b""
     for name in CONFIG.inputs:

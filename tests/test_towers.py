@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import (
     AudioInput,
+    BagTower,
     CategoryInput,
     ConvTower,
     DenseTower,
@@ -38,6 +39,8 @@ TOWERS = {
     "image": image(),
     "image, plain and flat": image(batch_normalization=False, padding="valid", pooling="flatten", dim=None),
     "text": text(),
+    "text, a bag": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0)),
+    "text, a bag projected": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=6, dropout=0)),
     "text, both ways and projected": text(bidirectional=True, dim=6),
     "audio": audio(),
     "audio, plain and flat": audio(batch_normalization=False, pooling="flatten", dim=None),
@@ -79,6 +82,15 @@ def test_a_text_without_a_word_is_finite_and_padding_does_not_count():
     words = np.array([[2, 3, 0, 0]], "int32")
     short, long = vector(text(), rows | {"probe": words}), vector(longer, rows | {"probe": np.pad(words, ((0, 0), (0, 2)))})
     np.testing.assert_allclose(short, long, rtol=1e-5)
+
+
+def test_a_bag_is_the_mean_of_its_words():
+    part = TOWERS["text, a bag"]
+    config = contract.with_input(part)
+    rows = contract.rows_of(config, 4) | {"probe": np.array([[2, 0, 0, 0], [3, 0, 0, 0], [3, 2, 0, 0], [0, 0, 0, 0]], "int32")}
+    first, second, both, none = vector(part, rows)
+    np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-5)
+    assert not none.any()
 
 
 def test_an_unknown_value_and_every_known_one_have_their_own_vector():

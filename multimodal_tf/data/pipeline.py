@@ -141,7 +141,7 @@ def _from_shards(manifest, split, batch_size, seed):
     shards = manifest.splits[split]
     mean = max(1, sum(shard.bytes for shard in shards) // manifest.rows(split))
     paths = paths.shuffle(len(shards), seed=seed, reshuffle_each_iteration=True)
-    serialized = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, block_length=16, deterministic=True)
+    serialized = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, block_length=16)
     return serialized.shuffle(max(batch_size, _BUFFER // mean), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
 
 

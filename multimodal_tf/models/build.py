@@ -10,6 +10,7 @@ from multimodal_tf.config import (
     FUSED,
     PRESENT,
     AudioInput,
+    BagTower,
     CategoryInput,
     Config,
     ImageInput,
@@ -50,7 +51,7 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         values. It answers a dict by head: `models.heads.output`. Layer `{name}_embedding` gives an input's vector, `fused` the fused one.
 
     Raises:
-        ValueError: settings contradict each other, two layers would have one name, or the schema does not belong to the configuration.
+        ValueError: settings contradict each other, or the schema does not belong to the configuration.
 
     Example:
         >>> from multimodal_tf.config import ClassificationHead, CategoryInput
@@ -61,7 +62,6 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         >>> build_model(config, schema).output["label"].shape
         (None, 2)
     """
-    _check_names(config)
     _check_schema(config, schema)
     with _seeded(config.seed):
         inputs = {name: _input(part, name) for name, part in config.inputs.items()}
@@ -144,19 +144,12 @@ def _tower(part, learnt, x, present, name, last):
         case AudioInput():
             return audio.spectrogram_cnn(part, x, present, name, last)
         case TextInput():
-            return text.lstm(part, x, name, last, len(learnt.words))
+            tower = text.bag if isinstance(part.tower, BagTower) else text.lstm
+            return tower(part, x, name, last, len(learnt.words))
         case CategoryInput():
             return tabular.category(part, x, name, last, len(learnt.words))
         case NumberInput():
             return tabular.number(part, x, name, last, learnt)
-
-
-def _check_names(config):
-    """A layer is found by its name, so a head may not be called like an input or what the model makes of one."""
-    taken = {FUSED, *(name + suffix for name in config.inputs for suffix in ("", PRESENT, EMBEDDING))}
-    for name in config.heads:
-        if name in taken:
-            raise ValueError(f"heads.{name}: the model has this name already for an input: choose another and give the table's in `column`")
 
 
 def _check_schema(config, schema):

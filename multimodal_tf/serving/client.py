@@ -52,9 +52,7 @@ class Client:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
         self._model = tf.saved_model.load(str(path))
         self._predict = self._model.signatures["serving_default"]
-        columns = {name: self.config.column(name) for name in self.config.inputs}
-        taken = set(columns.values())  # a name that is another input's column is that input's
-        self._keys = {name: (column,) if name in taken else (column, name) for name, column in columns.items()}
+        self._keys = _keys(self.config)
 
     def predict(self, rows, root="."):
         """Answers rows, 64 at a time.
@@ -75,12 +73,13 @@ class Client:
         Raises:
             ValueError: there are keys, and none of them is an input's.
         """
+        keys: list
         if isinstance(rows, pd.DataFrame):
-            keys, index, records = rows.columns, rows.index, rows.to_dict("records")
+            keys, index, records = list(rows.columns), rows.index, rows.to_dict("records")
         else:
             records = [dict(row) for row in rows]
-            keys, index = pd.Index(dict.fromkeys(key for row in records for key in row)), pd.RangeIndex(len(records))
-        if len(keys):
+            keys, index = list(dict.fromkeys(key for row in records for key in row)), pd.RangeIndex(len(records))
+        if keys:
             self.sources(keys)
         batches = (records[start : start + BATCH] for start in range(0, max(len(records), 1), BATCH))
         return pd.concat([self._answer(batch, root) for batch in batches]).set_axis(index)
@@ -156,6 +155,12 @@ def predict_table(client, table: Table, out_path, progress=False):
             done, invalid = done + len(frame), invalid + int((~frame["valid"]).sum())
             show(done)
     return notes + ([f"{invalid} of {done} rows are not valid: the column `error` says why"] if invalid else [])
+
+
+def _keys(config):
+    """Under which keys of a row each input looks: its column, then its name, unless that is the column of another input."""
+    columns = {name: config.column(name) for name in config.inputs}
+    return {name: (column,) if name in columns.values() else (column, name) for name, column in columns.items()}
 
 
 def _texts(served):

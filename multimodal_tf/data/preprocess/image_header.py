@@ -19,7 +19,8 @@ _UNREADABLE = (  # by kind: what is said where the header gives no size
     "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
     "a WebP whose header gives no width and height",
 )
-_SEGMENTS = 4096  # at most so many steps through a JPEG's segments, or a GIF's blocks, up to the picture
+_SEGMENTS = 1000  # at most so many steps through a JPEG's segments up to the one that gives the size
+_BLOCKS = 4096  # at most so many steps through a GIF's blocks up to the first picture
 _TAGS = 512  # at most so many entries of an EXIF directory are looked at
 _ORIENTATION = 0x0112  # the EXIF tag
 _SHORT = 3  # the EXIF type of that tag's value
@@ -233,7 +234,7 @@ def _gif_blocks(data, start):
 
     state = (start, tf.constant(False), tf.constant(False), tf.constant(-1, tf.int64))
     position, _, found, transparent = tf.while_loop(
-        lambda position, _inside, found, _transparent: (position >= 0) & ~found, step, state, maximum_iterations=_SEGMENTS
+        lambda position, _inside, found, _transparent: (position >= 0) & ~found, step, state, maximum_iterations=_BLOCKS
     )
     return binary.choose(found, position, 0), transparent
 

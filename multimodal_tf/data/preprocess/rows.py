@@ -42,6 +42,8 @@ class Preprocessor(tf.Module):
                 self._tables[name] = text.vocabulary(schema.inputs[name].words, 1, 0)
             elif part.type == "number":
                 self._means[name] = schema.inputs[name].mean
+        # Traced once, which takes seconds, however many graphs and eager calls use it.
+        self._graph = tf.function(self._features, input_signature=[self.raw_spec], autograph=False)
 
     @property
     def raw_spec(self):
@@ -62,13 +64,8 @@ class Preprocessor(tf.Module):
             is missing or broken is all zeros (a number: the training mean). `errors`, string `(batch,)`, is "" or "name: reason", joined
             by "; ", for the broken cells of a row; the row's other cells are as they would be without it.
         """
-        features, reasons = {}, []
-        for name, part in self._parts.items():
-            cells = tf.convert_to_tensor(raw[name])
-            features[name], present, reason = self._read(name, part, cells)
-            features[name + PRESENT] = tf.cast(present, tf.float32)
-            reasons.append(tf.where(reason == "", "", tf.strings.join([f"; {name}: ", reason])))
-        return features, tf.strings.regex_replace(tf.strings.join(reasons), "^; ", "", replace_global=False)
+        spec = self.raw_spec
+        return self._graph({name: tf.convert_to_tensor(raw[name], spec[name].dtype) for name in self._parts})
 
     def model_inputs(self, features):
         """The model's inputs from `features`: images float32 0..1, sounds float32 -1..1, the rest as it is; presence if fusion wants it."""
@@ -80,6 +77,14 @@ class Preprocessor(tf.Module):
             if self._presence:
                 inputs[name + PRESENT] = features[name + PRESENT]
         return inputs
+
+    def _features(self, raw):
+        features, reasons = {}, []
+        for name, part in self._parts.items():
+            features[name], present, reason = self._read(name, part, raw[name])
+            features[name + PRESENT] = tf.cast(present, tf.float32)
+            reasons.append(tf.where(reason == "", "", tf.strings.join([f"; {name}: ", reason])))
+        return features, tf.strings.regex_replace(tf.strings.join(reasons), "^; ", "", replace_global=False)
 
     def _read(self, name, part, cells):
         """`(tensor, present, reason)` of one input's cells."""

@@ -1,0 +1,93 @@
+"""What the training split teaches."""
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline_case import write
+
+from multimodal_tf.config import (
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+    TextInput,
+)
+from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.data.records import LABEL_SEPARATOR
+from multimodal_tf.schema import Classes, Moments, Vocabulary
+
+CONFIG = Config(
+    inputs={"title": TextInput(vocabulary_size=3), "photo": ImageInput(), "price": NumberInput(), "kind": CategoryInput()},
+    heads={"label": ClassificationHead(column="Klasse"), "tags": MultiLabelHead(), "age": RegressionHead()},
+)
+ROWS = [
+    ({"title": "The the cat".encode(), "photo": b"x", "price": 1.0, "kind": b"red"}, {"label": "b", "tags": "x\x1fy", "age": 5.0}),
+    ({"title": "cat, dog, 猫!".encode(), "price": 2.0}, {"label": "a", "tags": LABEL_SEPARATOR, "age": 5.0}),
+    ({"title": b"", "price": 6.0, "kind": b" red "}, {"label": "b", "tags": "x"}),
+    ({"kind": b"blue"}, {"tags": "", "age": 5.0}),
+]
+
+
+def test_everything(tmp_path):
+    schema = learn_schema(write(tmp_path, rows_per_shard=3, train=ROWS, test=[({"title": b"zzz"}, {"label": "q", "age": 9.0})]), CONFIG)
+    assert schema.rows == 4
+    assert schema.inputs == {
+        "title": Vocabulary(words=["cat", "the", "dog"]),  # ties in code point order
+        "price": Moments(mean=3.0, std=math.sqrt(14 / 3), rows=3),
+        "kind": Vocabulary(words=["red", "blue"]),
+    }
+    assert schema.heads == {
+        "label": Classes(names=["a", "b"], counts=[1, 2], rows=3),
+        "tags": Classes(names=["x", "y"], counts=[2, 1], rows=3),
+        "age": Moments(mean=5.0, std=1.0, rows=3),  # all equal
+    }
+
+
+def test_an_input_that_no_row_has(tmp_path):
+    schema = learn_schema(write(tmp_path, train=[({}, labels) for _, labels in ROWS]), CONFIG)
+    assert schema.inputs == {"title": Vocabulary(words=[]), "price": Moments(mean=0.0, std=1.0, rows=0), "kind": Vocabulary(words=[])}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": ""}, r"head 'label' \(column 'Klasse'\) must have a label in some row"),
+        ({"label": "b"}, "must have two classes or more in the training split, received only 'b'"),
+        ({"tags": ""}, "head 'tags'.* must have a label"),
+        ({"age": float("nan")}, "head 'age'.* must have a number"),
+    ],
+)
+def test_a_head_that_learns_nothing(tmp_path, change, message):
+    write(tmp_path, train=[(inputs, labels | change) for inputs, labels in ROWS])
+    with pytest.raises(ValueError, match=message):
+        learn_schema(tmp_path, CONFIG)
+
+
+def test_no_training_rows(tmp_path):
+    with pytest.raises(ValueError, match="training split of pets.csv must have rows"):
+        learn_schema(write(tmp_path, train=[], test=ROWS), CONFIG)
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
+        learn_schema(tmp_path, CONFIG)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=700))
+def test_moments_of_many_chunks(values):
+    config = Config(inputs={"price": NumberInput()}, heads={"age": RegressionHead()})
+    with tempfile.TemporaryDirectory() as directory:
+        schema = learn_schema(write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]), config)
+    exact = np.array(values, np.float64)
+    for moments in (schema.inputs["price"], schema.heads["age"]):
+        np.testing.assert_allclose(moments.mean, exact.mean(), rtol=1e-9, atol=1e-6)
+        np.testing.assert_allclose(moments.std, exact.std() or 1.0, rtol=1e-6, atol=1e-6)

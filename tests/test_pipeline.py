@@ -1,0 +1,154 @@
+"""Shards to batches: every row once, shuffled by the seed, the same from memory and from disk."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pipeline_case import write
+
+from multimodal_tf.config import ClassificationHead, Config, NumberInput, RegressionHead, TextInput, Training
+from multimodal_tf.data import pipeline
+from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.data.pipeline import load_raw, load_split
+from multimodal_tf.schema import Schema
+
+CONFIG = Config(
+    inputs={"title": TextInput(max_tokens=2), "price": NumberInput()},
+    heads={"label": ClassificationHead(class_weight={"odd": 3.0}), "age": RegressionHead()},
+    training=Training(batch_size=8),
+    seed=5,
+)
+
+
+def row(number):
+    inputs = {"title": b"w%d" % (number % 3)} | ({} if number % 4 == 3 else {"price": float(number)})
+    return inputs, {"label": "odd" if number % 2 else "even", "age": float(number)}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shards")
+    splits = {"train": 50, "validation": 1, "test": 9}
+    write(path, rows_per_shard=7, **{split: [row(number) for number in range(rows)] for split, rows in splits.items()})
+    learn_schema(path, CONFIG).save(path / "schema.json")
+    return path
+
+
+@pytest.fixture(params=["memory", "disk"])
+def place(request, monkeypatch):
+    if request.param == "disk":
+        monkeypatch.setattr(pipeline, "_memory", lambda: 0)
+    return request.param
+
+
+def load(directory, split="train", config=CONFIG, **arguments):
+    return load_split(directory, split, config, Schema.load(directory / "schema.json"), **arguments)
+
+
+def ages(batches):
+    return [int(age) for _, targets, _ in batches for age in targets["age"].numpy()[:, 0]]
+
+
+def test_a_batch(directory, place):
+    inputs, targets, weights = next(iter(load(directory)))
+    assert {name: (part.dtype, part.shape.as_list()) for name, part in inputs.items()} == {
+        "title": (tf.int32, [8, 2]),
+        "title_present": (tf.float32, [8]),
+        "price": (tf.float32, [8]),
+        "price_present": (tf.float32, [8]),
+    }
+    mean = np.mean([number for number in range(50) if number % 4 != 3])
+    np.testing.assert_allclose(inputs["price"], [0, 1, 2, mean, 4, 5, 6, mean], rtol=1e-6)
+    assert inputs["price_present"].numpy().tolist() == [1, 1, 1, 0] * 2
+    assert inputs["title"].numpy().tolist() == [[2 + number % 3, 0] for number in range(8)]
+    assert targets["label"].numpy().tolist() == [0, 1] * 4
+    assert weights["label"].numpy().tolist() == [1] * 8
+
+
+@pytest.mark.parametrize("batch_size", [1, 9, 8, 10, 4])
+def test_evaluation_sees_every_row_once_in_order(directory, place, batch_size):
+    batches = load(directory, "test", batch_size=batch_size)
+    assert int(batches.cardinality()) == -(-9 // batch_size) == len(list(batches))
+    assert ages(batches) == list(range(9))
+
+
+def test_a_split_of_one_row(directory, place):
+    assert ages(load(directory, "validation")) == [0]
+
+
+def test_training_is_shuffled_anew_in_each_epoch_and_complete(directory, place):
+    batches = load(directory, training=True)
+    assert int(batches.cardinality()) == 7
+    epochs = [ages(batches) for _ in range(3)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in [*epochs, range(50)]}) == 4
+    assert [len(targets["age"]) for _, targets, _ in batches] == [8] * 6 + [2]
+
+
+def test_inputs_targets_and_weights_stay_together(directory, place):
+    for inputs, targets, weights in load(directory, training=True):
+        age = targets["age"].numpy()[:, 0]
+        np.testing.assert_array_equal(inputs["price_present"], (age % 4 != 3).astype(float))
+        np.testing.assert_array_equal(inputs["title"].numpy()[:, 0], 2 + age % 3)
+        np.testing.assert_array_equal(targets["label"], age % 2)
+        np.testing.assert_array_equal(weights["label"], np.where(age % 2, 3, 1))
+
+
+def test_the_seed_says_the_order(directory, place):
+    first, again = ([ages(batches) for _ in range(2)] for batches in (load(directory, training=True), load(directory, training=True)))
+    assert first == again
+    other = CONFIG.model_copy(update={"seed": 6})
+    assert ages(load(directory, config=other, training=True)) != first[0]
+
+
+def test_the_order_is_the_same_in_another_process(directory):
+    code = (
+        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; import test_pipeline as t; keras.utils.set_random_seed(0); "
+        f"batches = t.load(Path({str(directory)!r}), training=True); print([t.ages(batches) for _ in range(2)])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    batches = load(directory, training=True)
+    assert answer == str([ages(batches) for _ in range(2)])
+
+
+def test_raw_rows(directory):
+    batches = load_raw(directory, "test", CONFIG, 4)
+    assert int(batches.cardinality()) == 3
+    rows = [int(number) for numbers, _, _ in batches for number in numbers]
+    assert rows == list(range(9))
+    _, inputs, labels = next(iter(batches))
+    assert inputs["title"].numpy().tolist() == [b"w0", b"w1", b"w2", b"w0"]
+    assert labels["label"].numpy().tolist() == [b"even", b"odd"] * 2
+
+
+def test_no_such_split(directory):
+    for act in (lambda: load(directory, "val"), lambda: load_raw(directory, "val", CONFIG, 4)):
+        with pytest.raises(ValueError, match=r"split 'val' of pets\.csv must have rows, received none; .*'test': 9"):
+            act()
+
+
+def test_a_batch_size_of_nothing(directory):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, received 0"):
+        load(directory, batch_size=0)
+
+
+def test_a_damaged_shard_and_a_missing_one(tmp_path):
+    write(tmp_path, train=[row(number) for number in range(20)])
+    schema = learn_schema(tmp_path, CONFIG)
+    shard = tmp_path / "train-00000.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(ValueError, match="is damaged"):
+        load_split(tmp_path, "train", CONFIG, schema)
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match="a shard is missing"):
+        load_split(tmp_path, "train", CONFIG, schema)
+
+
+def test_a_shard_with_other_rows_than_the_manifest_says(tmp_path):
+    write(tmp_path, train=[row(number) for number in range(20)])
+    schema, manifest = learn_schema(tmp_path, CONFIG), tmp_path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"rows": 20', '"rows": 21'))
+    with pytest.raises(ValueError, match="must hold 21 rows as the manifest says, received 20"):
+        load_split(tmp_path, "train", CONFIG, schema)

@@ -1,0 +1,80 @@
+"""Labels to targets and weights."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
+
+from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead, TextInput
+from multimodal_tf.data.targets import Targets
+from multimodal_tf.schema import Classes, Moments, Schema
+
+SCHEMA = Schema(
+    rows=10,
+    inputs={},
+    heads={
+        "label": Classes(names=["a", "b", "猫"], counts=[6, 3, 1]),
+        "tags": Classes(names=["x", "y"], counts=[5, 5]),
+        "age": Moments(mean=1.0, std=2.0),
+    },
+)
+LABELS = {
+    "label": tf.constant(["b", "", "zebra", "猫"]),
+    "tags": tf.constant(["y\x1fx", "\x1f", "", "z\x1fy"]),
+    "age": tf.constant([4.0, float("nan"), -1.0, float("inf")]),
+}
+
+
+def make(class_weight=None, class_weights=True):
+    heads = {"label": ClassificationHead(class_weight=class_weight), "tags": MultiLabelHead(), "age": RegressionHead()}
+    return Targets(Config(inputs={"title": TextInput()}, heads=heads), SCHEMA, class_weights)
+
+
+def test_targets_and_weights():
+    targets, weights = make()(LABELS)
+    assert {name: (part.dtype, part.shape.as_list()) for name, part in targets.items()} == {
+        "label": (tf.int32, [4]),
+        "tags": (tf.float32, [4, 2]),
+        "age": (tf.float32, [4, 1]),
+    }
+    assert targets["label"].numpy().tolist() == [1, 0, 0, 2]
+    assert weights["label"].numpy().tolist() == [1, 0, 0, 1]
+    assert targets["tags"].numpy().tolist() == [[1, 1], [0, 0], [0, 0], [0, 1]]
+    assert weights["tags"].numpy().tolist() == [1, 1, 0, 1]  # no label applies; not known; one of two is known
+    assert targets["age"].numpy().tolist() == [[4], [0], [-1], [0]]
+    assert weights["age"].numpy().tolist() == [1, 0, 1, 0]
+
+
+def test_labels_that_training_never_saw_say_nothing():
+    targets, weights = make()(LABELS | {"tags": tf.constant(["q", "q\x1fr"] * 2)})
+    assert not targets["tags"].numpy().any()
+    assert not weights["tags"].numpy().any()
+
+
+def test_balanced_as_scikit_learn():
+    rows = np.repeat(["a", "b", "猫"], [6, 3, 1])
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "猫"]), y=rows)
+    _, weights = make("balanced")(LABELS)
+    np.testing.assert_allclose(weights["label"], [expected[1], 0, 0, expected[2]], rtol=1e-6)
+
+
+def test_class_weights_by_name():
+    _, weights = make({"猫": 5.0})(LABELS)
+    assert weights["label"].numpy().tolist() == [1, 0, 0, 5]
+
+
+def test_class_weights_are_for_training_only():
+    for choice in ("balanced", {"zebra": 2.0}):
+        _, weights = make(choice, class_weights=False)(LABELS)
+        assert weights["label"].numpy().tolist() == [1, 0, 0, 1]
+
+
+def test_a_class_weight_for_no_class():
+    with pytest.raises(ValueError, match=r"heads\.label\.class_weight must name classes .* received 'zebra'"):
+        make({"zebra": 2.0})
+
+
+def test_no_rows():
+    targets, weights = make()({name: part[:0] for name, part in LABELS.items()})
+    assert [part.shape.as_list() for part in targets.values()] == [[0], [0, 2], [0, 1]]
+    assert [part.shape.as_list() for part in weights.values()] == [[0]] * 3
