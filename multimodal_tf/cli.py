@@ -65,7 +65,7 @@ def ingest(
     from multimodal_tf.data.table import read_table
 
     manifest = ingest_table(read_table(table, root=root), Config.load(config), records, processes=processes, progress=True)
-    out.print(f"{manifest.kept} of {manifest.rows} rows in {records}; {manifest.rejected} rejections in {records / 'rejected.csv'}")
+    out.print(f"{manifest.kept} of {manifest.table_rows} rows in {records}; {manifest.rejected} rejections in {records / 'rejected.csv'}")
 
 
 @app.command()
@@ -162,7 +162,7 @@ def demo(
     table, config = digits_table(), digits_config()
     out.rule("1 of 5: ingest")
     manifest = ingest_table(table, config, records, progress=True)
-    out.print(f"{manifest.kept} of {manifest.rows} rows, {manifest.rejected} rejections")
+    out.print(f"{manifest.kept} of {manifest.table_rows} rows, {manifest.rejected} rejections")
     out.rule("2 of 5: train")
     schema = Schema.load(records / "schema.json")
     trained = fit(config, schema, records, run, verbose=_verbose())
@@ -179,7 +179,7 @@ def demo(
     rows = next(table.chunks()).query("split == 'test'").sample(3, random_state=config.seed)
     served = Client(saved_model).predict(rows)
     served.insert(0, "true label", list(rows["label"]))
-    out.print(served.to_string(index=False), markup=False)
+    out.print(served.drop(columns="label_probabilities").to_string(index=False), markup=False)
     for what, where in (
         ("Records, rejected cells, schema", records),
         ("Model, configuration, run.json, curves", run),

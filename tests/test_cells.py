@@ -379,6 +379,7 @@ class TestBrokenImages:
         assert reason(tiff(20_000), ImageInput()) == "more pixels than max_pixels = 50000000"
         assert reason(tiff(20_000), ImageInput(max_pixels=10**9)) == "more pixels than max_pixels = 178956970"
 
+    @pytest.mark.filterwarnings("ignore")  # Pillow's opinions of broken TIFFs
     def test_random_bytes_after_a_good_start(self):
         whole, generator = image_bytes("RGB", "TIFF", size=(30, 30), compression="tiff_lzw"), np.random.default_rng(0)
         for _ in range(200):

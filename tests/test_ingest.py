@@ -111,7 +111,7 @@ def make_files(root):
         "fast.wav": (with_rate(768_000), None),
         "slow.wav": (with_rate(1), "sample rate"),
         "none.wav": (sound_file(WAVE[:0]), "a sound without samples"),
-        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE html>'"),
+        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE ht'"),
     }
     for name, (data, _) in (pictures | sounds).items():
         if data is not None:
@@ -288,14 +288,13 @@ class TestAgain:
         directory, run = again
         before = states(directory)
         assert run().model_dump() == case[4].model_dump()
-        changed = {name for name, state in states(directory).items() if before[name] != state}
-        assert changed <= {".lock"}
+        assert states(directory) == before
 
     def test_other_training_leaves_the_records(self, again):
         directory, run = again
         before = states(directory)
         run(CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update={"epochs": 3})}))
-        assert {name for name, state in states(directory).items() if before[name] != state} - {".lock"} == {"config.yaml"}
+        assert {name for name, state in states(directory).items() if before[name] != state} == {"config.yaml"}
 
     def test_a_changed_file_changes_its_shard_alone(self, again, case):
         directory, run = again

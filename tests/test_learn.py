@@ -29,7 +29,7 @@ CONFIG = Config(
     heads={"label": ClassificationHead(column="Klasse"), "tags": MultiLabelHead(), "age": RegressionHead()},
 )
 ROWS = [
-    ({"title": "The the cat".encode(), "photo": b"x", "price": 1.0, "kind": b"red"}, {"label": "b", "tags": "x\x1fy", "age": 5.0}),
+    ({"title": b"The the cat", "photo": b"x", "price": 1.0, "kind": b"red"}, {"label": "b", "tags": "x\x1fy", "age": 5.0}),
     ({"title": "cat, dog, 猫!".encode(), "price": 2.0}, {"label": "a", "tags": LABEL_SEPARATOR, "age": 5.0}),
     ({"title": b"", "price": 6.0, "kind": b" red "}, {"label": "b", "tags": "x"}),
     ({"kind": b"blue"}, {"tags": "", "age": 5.0}),

@@ -1,5 +1,6 @@
 """Shards to batches: every row once, shuffled by the seed, the same from memory and from disk."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
 
+ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = Config(
     inputs={"title": TextInput(max_tokens=2), "price": NumberInput()},
     heads={"label": ClassificationHead(class_weight={"odd": 3.0}), "age": RegressionHead()},
@@ -105,10 +107,11 @@ def test_the_seed_says_the_order(directory, place):
 
 def test_the_order_is_the_same_in_another_process(directory):
     code = (
-        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; import test_pipeline as t; keras.utils.set_random_seed(0); "
-        f"batches = t.load(Path({str(directory)!r}), training=True); print([t.ages(batches) for _ in range(2)])"
+        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; import test_pipeline as t; "
+        f"keras.utils.set_random_seed(0); batches = t.load(Path({str(directory)!r}), training=True); "
+        "print([t.ages(batches) for _ in range(2)])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
     batches = load(directory, training=True)
     assert answer == str([ages(batches) for _ in range(2)])
 

@@ -176,7 +176,7 @@ def _number(value):
         raise CellError(f"not a number: {value!r:.60}") from None
     if isinstance(value, str) and "_" in value:  # Python reads 1_000, nobody else does
         raise CellError(f"not a number: {value!r:.60}")
-    if abs(number) > np.finfo(np.float32).max:
+    if abs(number) > float(np.finfo(np.float32).max):
         raise CellError(f"not a finite 32-bit number: {value!r:.60}")
     return None if math.isnan(number) else number
 

@@ -3,12 +3,12 @@
 import contextlib
 import errno
 import fcntl
-import filecmp
 import os
 import pathlib
 
 LOCK = ".lock"
 _SUFFIX = ".tmp"
+_BLOCK = 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -30,7 +30,7 @@ def replacing(path):
     try:
         yield temporary
         _sync(temporary)
-        if not (path.is_file() and filecmp.cmp(temporary, path, shallow=False)):
+        if not _same(temporary, path):
             os.replace(temporary, path)
             _sync(path.parent)
     finally:
@@ -61,7 +61,7 @@ def locked(directory):
         raise NotADirectoryError(f"the output directory {directory} is a file")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = open(directory / LOCK, "w")  # noqa: SIM115  closed below, and by the system when the process dies
+        lock = open(directory / LOCK, "a")  # noqa: SIM115  closed below, and by the system when the process dies
     except OSError as error:
         raise type(error)(f"the output directory {directory} cannot be written: {error.strerror}") from error
     with lock:
@@ -89,6 +89,17 @@ def full_disk_explained(directory):
         )
         sentence.errno = error.errno
         raise sentence from error
+
+
+def _same(path, other):
+    """Whether both files hold the same bytes. (`filecmp` remembers answers by time and size, and clocks tick too slowly for that.)"""
+    if not other.is_file() or path.stat().st_size != other.stat().st_size:
+        return False
+    with open(path, "rb") as one, open(other, "rb") as two:
+        while (block := one.read(_BLOCK)) == two.read(_BLOCK):
+            if not block:
+                return True
+    return False
 
 
 def _sync(path):

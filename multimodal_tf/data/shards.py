@@ -193,7 +193,9 @@ def _read(row, parts, values, config, rejected, read):
 def _checked(value, part, root):
     """The cell, if the served graph reads it; an image that only Pillow reads goes through Pillow."""
     cell = cells.read_cell(value, part, root)
-    problem = preprocess.problem(part, cell) if isinstance(cell, bytes) else ""
+    if cell is None or part.type not in ("image", "audio"):  # text that `read_cell` gives is UTF-8, which is all that is asked of it
+        return cell
+    problem = preprocess.problem(part, cell)
     if problem and part.type == "image":
         with contextlib.suppress(cells.CellError):  # then the first problem is the better reason
             cell = cells.convert_image(cell, part)

@@ -55,11 +55,11 @@ def decode(data, height, width, channels):
         tf.errors.InvalidArgumentError: the bytes are not such an image, or a truncated or broken one.
     """
     header = image_header.read(data)
-    sound = tf.debugging.Assert(header.fault == "", [header.fault])
-    with tf.control_dependencies([sound] if sound is not None else []):
-        data = tf.identity(data)
-    lying = header.orientation >= 5  # rows and columns are to be exchanged
-    rows, columns = tf.where(lying, width, height), tf.where(lying, height, width)
+    refusal = tf.debugging.Assert(header.fault == "", [header.fault])
+    with tf.control_dependencies([] if refusal is None else [refusal]):  # eagerly there is nothing to wait for
+        kind = tf.identity(header.kind)  # all that follows waits for it
+    sideways = header.orientation >= 5  # rows and columns are to be exchanged
+    rows, columns = tf.where(sideways, width, height), tf.where(sideways, height, width)
     halvings = _halvings(header, rows, columns)
     readers = [
         lambda: tf.zeros([1, 1, 3], tf.uint8),  # refused above
@@ -69,7 +69,7 @@ def decode(data, height, width, channels):
         lambda: _bmp(data),
         lambda: _webp(data),
     ]
-    pixels = tf.switch_case(tf.cast(header.kind, tf.int32), readers)
+    pixels = tf.switch_case(tf.cast(kind, tf.int32), readers)
     shrunk = tf.stack([header.height, header.width]) / tf.bitwise.left_shift(tf.constant(1, tf.int64), halvings)
     pixels = _resize(tf.ensure_shape(pixels, [None, None, 3]), rows, columns, tf.cast(shrunk, tf.float32))
     if channels == 1:
