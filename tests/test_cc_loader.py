@@ -15,11 +15,6 @@ LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path")
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """In place of the common one: a new seed makes TensorFlow forget its compiled functions, which takes seconds to mend."""
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The path of `cc/predict.cc`, compiled against the headers and libraries of the installed wheel."""

@@ -18,11 +18,6 @@ from multimodal_tf.serving.client import Client, predict_table
 COLUMNS = ["label", "label_probability", "label_probabilities", "tags", "tags_probabilities", "age", "valid", "error", "present"]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """In place of the common one: a new seed makes TensorFlow forget its compiled functions, which takes seconds to mend."""
-
-
 @pytest.fixture(scope="module")
 def client():
     return Client(case.exported()[1])

@@ -22,11 +22,6 @@ HEADS = {"label", "label_probabilities", "tags", "tags_probabilities", "age"}
 NUMBERS = ("label_probabilities", "tags_probabilities", "age")
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """In place of the common one: a new seed makes TensorFlow forget its compiled functions, which takes seconds to mend."""
-
-
 @pytest.fixture(scope="module")
 def model():
     return case.exported()[0]

@@ -25,6 +25,11 @@ resample = tf.function(
 )
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    """Instead of the one for all tests: nothing is drawn here, and seeding makes TensorFlow compile every function anew, in each test."""
+
+
 def reason(data):
     return problem(data).numpy().decode()
 

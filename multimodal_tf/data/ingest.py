@@ -27,7 +27,7 @@ REJECTED = "rejected.csv"
 CONFIG = "config.yaml"
 SCHEMA = "schema.json"
 _LEARNT_FROM = "schema.txt"  # among the parts: a hash of what the schema was learnt from
-_ROWS_PER_PROCESS = 500  # a worker needs seconds to start: for fewer rows it does not pay
+_ROWS_PER_PROCESS = 2000  # a worker needs some ten seconds to start: for fewer rows it does not pay
 _ROWS_PER_CHUNK = 256
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
 
@@ -79,7 +79,7 @@ def _check_arguments(table, config, processes, rows_per_shard):
     for name, column in named.items():
         if column is not None and column not in table.columns:
             close = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns))}"
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns[:20]))}"
             raise ValueError(f"{table.name} has no column {column!r}, which {name} reads: {hint}")
 
 
