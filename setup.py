@@ -4,7 +4,7 @@ import pathlib
 
 import setuptools
 
-TEST = ["hypothesis", "mypy", "nbclient", "ipykernel", "pandas-stubs", "pydot", "pytest", "ruff", "scipy", "types-PyYAML"]
+TEST = ["hypothesis", "mypy", "nbclient", "ipykernel", "pandas-stubs", "pydot", "pytest", "ruff", "types-PyYAML"]
 
 setuptools.setup(
     name="multimodal_tf",
@@ -29,6 +29,7 @@ setuptools.setup(
         "pyyaml>=6",
         "rich>=13",
         "scikit-learn>=1.6",
+        "scipy>=1.13",
         "soundfile>=0.13",
         "tensorboard>=2.20",
         "tensorflow-serving-api>=2.19,<2.22",

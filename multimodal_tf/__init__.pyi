@@ -32,4 +32,4 @@ from .schema import Schema as Schema
 from .serving.client import Client as Client
 from .serving.export import export_model as export_model
 from .training.fit import fit as fit
-from .training.fit import load_run as load_run
+from .training.run import load_run as load_run

@@ -98,7 +98,7 @@ def evaluate(
 ):
     """Figures of a trained model on one split, with intervals."""
     from multimodal_tf.evaluation.report import evaluate as evaluate_model
-    from multimodal_tf.training.fit import load_run
+    from multimodal_tf.training.run import load_run
 
     trained = load_run(run)
     evaluation = evaluate_model(trained.model.predict, records, trained.config, trained.schema, split=split)
@@ -115,7 +115,7 @@ def export(
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
     from multimodal_tf.serving.export import export_model
-    from multimodal_tf.training.fit import load_run
+    from multimodal_tf.training.run import load_run
 
     trained = load_run(run)
     export_model(trained.model, trained.config, trained.schema, path)
@@ -210,7 +210,8 @@ def main():
     try:
         app()
     except (ValueError, OSError) as error:
-        err.print(f"error: {error}", markup=False, highlight=False)
+        bare = isinstance(error, OSError) and error.filename is not None  # as Python words it: «[Errno 2] No such file...»
+        err.print(f"error: {f'{error.filename}: {error.strerror}' if bare else error}", markup=False, highlight=False)
         sys.exit(1)
 
 

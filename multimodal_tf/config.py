@@ -54,7 +54,7 @@ class BagTower(_Strict):
     type: Literal["bag"] = "bag"
     embedding_dim: PositiveInt = 128
     dim: PositiveInt | None = None
-    dropout: Fraction = 0.3
+    dropout: Fraction = 0.5
 
 
 class LSTMTower(_Strict):
@@ -140,16 +140,25 @@ Input = Annotated[ImageInput | TextInput | AudioInput | NumberInput | CategoryIn
 
 
 class Concatenation(_Strict):
-    """The towers' vectors side by side, then Dense layers (`models.fusion`).
+    """The towers' vectors side by side, then Dense layers, if any (`models.fusion`). Without any, each head adds up what each input says,
+    which suits small tables. `dropout` acts on the vectors side by side and on every Dense layer.
 
     With `presence`, an absent input's vector is zero, with zero gradient, and the flags are concatenated too. Without, the model is the
-    plain graph of Keras tutorials: it has no presence inputs, and an absent input is all zeros.
+    plain graph of Keras tutorials: it has no presence inputs, and an absent input is all zeros. `modality_dropout` is the share of rows in
+    which training treats a present input as absent, so that no input learns to lean on the others.
     """
 
     type: Literal["concatenation"] = "concatenation"
     presence: bool = True
-    hidden: list[PositiveInt] = [256]
-    dropout: Fraction = 0.0
+    hidden: list[PositiveInt] = []
+    dropout: Fraction = 0.5
+    modality_dropout: Fraction = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self):
+        if self.modality_dropout and not self.presence:
+            raise ValueError(f"fusion.modality_dropout needs fusion.presence, received {self.modality_dropout} with presence false")
+        return self
 
 
 class _Head(_Column):
@@ -161,6 +170,7 @@ class ClassificationHead(_Head):
 
     type: Literal["classification"] = "classification"
     class_weight: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
+    label_smoothing: Fraction = 0.1  # share of the target that is spread evenly over all classes
 
 
 class MultiLabelHead(_Head):
@@ -205,14 +215,14 @@ class Training(_Strict):
     """How `training.fit` trains."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
     weight_decay: NonNegativeFloat = 1e-4
     momentum: Fraction = 0.9  # sgd only
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: NonNegativeFloat = 1.0
-    epochs: PositiveInt = 30
+    epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
-    patience: PositiveInt | None = 8  # epochs without a better validation loss before training stops; null: never
+    patience: PositiveInt | None = 15  # epochs without a better validation loss before training stops; null: never
 
 
 class Config(_Strict):

@@ -23,7 +23,9 @@ WORDS = ["red", "green", "blue"]
 
 def with_input(part):
     """A small configuration around one input, `probe`, and a second one that is always there."""
-    return Config(inputs={"probe": part, "other": NumberInput()}, heads={"label": ClassificationHead()}, fusion=Concatenation(hidden=[8]))
+    return Config(
+        inputs={"probe": part, "other": NumberInput()}, heads={"label": ClassificationHead()}, fusion=Concatenation(hidden=[8], dropout=0)
+    )
 
 
 def schema_of(config, rows=10):

@@ -72,6 +72,10 @@ def test_minimal_yaml_gets_defaults():
             "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {column: c, group: g}",
             ["split.column gives the split", "split.group"],
         ),
+        (
+            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nfusion: {presence: false, modality_dropout: 0.1}",
+            ["fusion.modality_dropout needs fusion.presence", "0.1"],
+        ),
         ("inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {test: 0.6, validation: 0.5}", ["leave rows", "0.5 + 0.6"]),
     ],
 )

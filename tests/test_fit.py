@@ -16,7 +16,8 @@ from multimodal_tf.data import durable
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.training import run as runs
-from multimodal_tf.training.fit import fit, load_run, make_optimizer
+from multimodal_tf.training.fit import fit, make_optimizer
+from multimodal_tf.training.run import load_run
 
 
 def changed(config=case.CONFIG, **fields):

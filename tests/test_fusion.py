@@ -12,10 +12,10 @@ SMALL = DenseTower(dim=4)
 ALL = {"photo": image(), "title": text(), "clip": audio(), "price": NumberInput(tower=SMALL), "colour": CategoryInput(tower=SMALL)}
 TWO = {"price": ALL["price"], "colour": ALL["colour"]}
 FUSIONS = {
-    "concatenation": Concatenation(hidden=[8]),
-    "concatenation, deep": Concatenation(hidden=[8, 6]),
-    "concatenation, nothing hidden": Concatenation(hidden=[]),
-    "concatenation, plain": Concatenation(hidden=[8], presence=False),
+    "concatenation": Concatenation(hidden=[8], dropout=0),
+    "concatenation, deep": Concatenation(hidden=[8, 6], dropout=0),
+    "concatenation, nothing hidden": Concatenation(hidden=[], dropout=0),
+    "concatenation, plain": Concatenation(hidden=[8], dropout=0, presence=False),
 }
 
 
@@ -37,7 +37,7 @@ def test_all_kinds_of_input_together(check, tmp_path):
 
 
 def test_concatenation_is_vectors_then_flags():
-    config = configuration(Concatenation(hidden=[]))
+    config = configuration(Concatenation(hidden=[], dropout=0))
     model = embeddings(build_model(config, contract.schema_of(config)))
     rows = contract.without(contract.rows_of(config, 3), "colour", np.array([False, True, False]))
     vectors = model(rows)
@@ -47,7 +47,7 @@ def test_concatenation_is_vectors_then_flags():
 
 
 def test_dense_layers_after_it_are_their_formula():
-    config = configuration(Concatenation(hidden=[8, 6]))
+    config = configuration(Concatenation(hidden=[8, 6], dropout=0))
     model = build_model(config, contract.schema_of(config))
     rows = contract.rows_of(config, 3)
     vectors = embeddings(model)(rows)
@@ -74,3 +74,22 @@ def test_one_input_alone(presence, hidden, tmp_path):
     assert {"price_embedding", "fused"} <= {layer.name for layer in model.layers}
     for check in (contract.shape_and_dtype, contract.save_and_load, contract.all_absent_is_finite):
         check(config, tmp_path)
+
+
+def test_modality_dropout_hides_an_input_in_training_only():
+    config = configuration(Concatenation(hidden=[], dropout=0, modality_dropout=0.25))
+    model = embeddings(build_model(config, contract.schema_of(config)))
+    rows = contract.without(contract.rows_of(config, 4000), "price", np.arange(4000) % 2 == 0)
+    colour, price = (slice(4, 8), 9), (slice(0, 4), 8)  # where the vector and the flag of each stand in the fused vector
+    assert model(rows)["fused"].numpy()[:, 9].all()
+    fused = model(rows, training=True)["fused"].numpy()
+    for vector, flag in (colour, price):
+        hidden = fused[:, flag] == 0
+        assert not fused[hidden][:, vector].any()
+    np.testing.assert_allclose(fused[:, 9].mean(), 0.75, atol=0.04)
+    np.testing.assert_allclose(fused[:, 8].mean(), 0.75 / 2, atol=0.04)
+
+
+@pytest.mark.parametrize("check", [contract.config_round_trip, contract.save_and_load, contract.mixed_precision, contract.in_a_strategy])
+def test_contract_with_modality_dropout(check, tmp_path):
+    check(configuration(Concatenation(modality_dropout=0.5)), tmp_path)

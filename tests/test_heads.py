@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from multimodal_tf.config import ClassificationHead, Config, DenseTower, MultiLabelHead, NumberInput, RegressionHead
+from multimodal_tf.config import ClassificationHead, Concatenation, Config, DenseTower, MultiLabelHead, NumberInput, RegressionHead
 from multimodal_tf.models import build_model, compile_arguments, heads
 from multimodal_tf.schema import Classes, Moments, Schema
 
@@ -13,11 +13,12 @@ from multimodal_tf.schema import Classes, Moments, Schema
 CONFIG = Config(
     inputs={"price": NumberInput(tower=DenseTower(dim=4))},
     heads={
-        "zone": ClassificationHead(),
+        "zone": ClassificationHead(label_smoothing=0),
         "cost": RegressionHead(weight=0.5),
         "tags": MultiLabelHead(),
-        "area": ClassificationHead(weight=2),
+        "area": ClassificationHead(label_smoothing=0, weight=2),
     },
+    fusion=Concatenation(dropout=0),
 )
 CLASSES = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
 LEARNT = {"zone": CLASSES, "cost": Moments(mean=100, std=10), "tags": Classes(names=["x", "y"], counts=[1, 1]), "area": CLASSES}
@@ -99,7 +100,7 @@ def test_the_share_of_labelled_training_rows_is_made_up_for():
 
 
 def test_no_labelled_training_row_at_all_is_no_division_by_zero():
-    assert heads.loss_weight(ClassificationHead(), CLASSES.model_copy(update={"rows": 0}), 10) == 1.0
+    assert heads.loss_weight(ClassificationHead(label_smoothing=0), CLASSES.model_copy(update={"rows": 0}), 10) == 1.0
 
 
 def test_answers():
@@ -119,7 +120,7 @@ def test_a_regression_answers_in_its_own_unit():
 
 def test_a_confidently_wrong_answer_keeps_its_gradient():
     """Cross-entropy goes by the logits, not by a probability that is clipped at 1e-7."""
-    config = Config(inputs=CONFIG.inputs, heads={"zone": ClassificationHead()})
+    config = Config(inputs=CONFIG.inputs, heads={"zone": ClassificationHead(label_smoothing=0)})
     model = build_model(config, SCHEMA)
     model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, SCHEMA))
     bias = model.get_layer("zone").bias

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from multimodal_tf.losses import ScaledMeanSquaredError
+from multimodal_tf.losses import ScaledMeanSquaredError, SmoothedCrossentropy
 
 TRUE, GIVEN = np.array([[1.0], [3.0], [5.0]], "float32"), np.array([[3.0], [3.0], [1.0]], "float32")
 
@@ -33,3 +33,36 @@ def test_round_trip():
 def test_a_variance_that_cannot_be_is_refused(variance):
     with pytest.raises(ValueError, match=f"^`variance` must be a positive finite number, received {variance}$"):
         ScaledMeanSquaredError(variance)
+
+
+CLASSES, PROBABILITIES = np.array([0, 2, 1]), np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], "float32")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+def test_smoothed_crossentropy_is_that_of_keras_for_one_hot_classes(smoothing):
+    reference = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing, reduction=None)(np.eye(3)[CLASSES], PROBABILITIES)
+    loss = SmoothedCrossentropy(smoothing)
+    np.testing.assert_allclose(loss.call(CLASSES, PROBABILITIES), reference, rtol=1e-5)
+    np.testing.assert_allclose(loss.call(CLASSES[:, np.newaxis], PROBABILITIES), reference, rtol=1e-5)
+
+
+def test_smoothed_crossentropy_by_hand():
+    by_hand = -(0.75 * np.log(0.7) + 0.25 * (np.log(0.7) + np.log(0.2) + np.log(0.1)) / 3)
+    np.testing.assert_allclose(SmoothedCrossentropy(0.25)(CLASSES[:1], PROBABILITIES[:1]), by_hand, rtol=1e-5)
+
+
+def test_without_smoothing_it_is_the_plain_crossentropy_and_weights_count():
+    weights = np.array([1.0, 0.0, 2.0])
+    plain = keras.losses.SparseCategoricalCrossentropy()(CLASSES, PROBABILITIES, sample_weight=weights)
+    np.testing.assert_allclose(SmoothedCrossentropy(0.0)(CLASSES, PROBABILITIES, sample_weight=weights), plain, rtol=1e-5)
+
+
+def test_smoothed_crossentropy_round_trip():
+    copy = keras.losses.deserialize(keras.losses.serialize(SmoothedCrossentropy(0.2)))
+    assert copy.label_smoothing == 0.2
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_a_smoothing_that_cannot_be_is_refused(smoothing):
+    with pytest.raises(ValueError, match="^`label_smoothing` must be"):
+        SmoothedCrossentropy(smoothing)

@@ -194,8 +194,10 @@ def _text(value):
     text = str(value)
     try:
         text.encode()
-    except UnicodeEncodeError:
-        raise CellError("not UTF-8: a lone surrogate") from None
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])  # `data.table` reads the byte E9, where it is not UTF-8, as U+DCE9
+        what = f"byte {code - 0xDC00:#04x}" if 0xDC80 <= code <= 0xDCFF else "a lone surrogate"
+        raise CellError(f"not UTF-8: {what}") from None
     return text
 
 

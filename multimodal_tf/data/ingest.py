@@ -213,7 +213,7 @@ def _conclude(table, config, directory, files, table_rows):
     every = [shard for several in listed.values() for shard in several]
     content = Manifest(
         table=table.name,
-        config_hash=hashlib.sha256(shards.settings(config).encode()).hexdigest(),
+        config_hash=shards.settings_hash(config),
         splits=listed,
         table_rows=table_rows,
         kept=sum(shard.rows for shard in every),

@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
+from multimodal_tf.config import Config
 from multimodal_tf.data import cells, durable, preprocess, records
 from multimodal_tf.data.manifest import Shard
 
@@ -53,6 +54,32 @@ def settings(config):
     """JSON of all in the configuration that a record depends on."""
     parts = {room: {name: _of(part, config.column(name)) for name, part in getattr(config, room).items()} for room in ("inputs", "heads")}
     return json.dumps([_FORMAT, parts], sort_keys=True)
+
+
+def settings_hash(config):
+    """A hash of `settings`, for the manifest."""
+    return hashlib.sha256(settings(config).encode()).hexdigest()
+
+
+def check_settings(config, directory, manifest) -> Config:
+    """Checks that the shards hold what a configuration reads, prepared as it says; returns the configuration that `ingest` was given.
+
+    Raises:
+        ValueError: they do not.
+    """
+    ingested = Config.load(directory / "config.yaml")
+    if settings_hash(ingested) != manifest.config_hash:
+        raise ValueError(f"{directory} was ingested by another version of multimodal_tf: ingest the table again")
+    theirs, ours = json.loads(settings(ingested))[-1], json.loads(settings(config))[-1]
+    for room, parts in ours.items():
+        for name, part in parts.items():
+            if name not in theirs[room]:
+                raise ValueError(f"{room}.{name}: {directory} was ingested without it, with {sorted(theirs[room])}: ingest the table again")
+            if part != theirs[room][name]:
+                raise ValueError(
+                    f"{room}.{name}: {directory} was ingested with {theirs[room][name]}, received {part}: ingest the table again"
+                )
+    return ingested
 
 
 def fingerprint(columns, rows, config, root):

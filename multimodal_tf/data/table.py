@@ -106,8 +106,8 @@ def read_table(source, root=None) -> Table:
 
     Raises:
         FileNotFoundError: there is nothing at `source`.
-        ValueError: unknown suffix; no rows, no header, a column twice, not UTF-8, a line with more or fewer cells than the header, a line
-            that is not JSON, or not Parquet. The sentence names the file and, where there are lines, the line.
+        ValueError: unknown suffix; no rows, no header, a column twice or not in UTF-8, a line with more or fewer cells than the header, a
+            line that is not JSON, or not Parquet. The sentence names the file and, where there are lines, the line.
     """
     if isinstance(source, pandas.DataFrame):
         columns, reader = [str(name) for name in source.columns], functools.partial(_frame_cells, source)
@@ -157,6 +157,8 @@ def _check_columns(table):
         raise ValueError(f"{table.name} has no columns")
     seen: set[str] = set()
     for name in table.columns:
+        if name != name.encode("utf-8", "replace").decode():
+            raise ValueError(f"{table.name} is not UTF-8: it has a column named {name!r}")
         if name in seen:
             raise ValueError(f"{table.name} has two columns named {name!r}: rename one")
         seen.add(name)
@@ -252,12 +254,12 @@ def _object(pairs):
 
 
 def _lines(path) -> Iterator[str]:
-    """Lines of a UTF-8 file, with their ends; a byte order mark is dropped. Decoded one by one, so that an error knows its line."""
+    """Lines of a UTF-8 file, with their ends; a byte order mark is dropped.
+
+    A byte that is not UTF-8 becomes a lone surrogate, which no text may hold: its cell is rejected (`cells.read_cell`), not the table.
+    """
     for number, line in enumerate(_raw_lines(path), start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8: byte {error.start + 1} of the line is {line[error.start]:#04x}") from error
+        yield line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
 
 
 def _raw_lines(path) -> Iterable[bytes]:

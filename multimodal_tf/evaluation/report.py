@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead
+from multimodal_tf.data import shards
+from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.records import LABEL_SEPARATOR
 from multimodal_tf.evaluation import metrics
@@ -99,10 +101,12 @@ def evaluate(
 
     Raises:
         FileNotFoundError: ingest has not ended in `directory`.
-        ValueError: `bootstrap` is negative, the split has no rows, or an answer lacks a head, has another shape or holds NaN.
+        ValueError: `bootstrap` is negative, the table was ingested with other settings, the split has no rows, or an answer lacks a head, has another shape or holds NaN.
     """
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
+    directory = pathlib.Path(directory)
+    shards.check_settings(config, directory, Manifest.load(directory))
     answers = _answers(_per_batch(predict), load_split(directory, split, config, schema, batch_size=BATCH), list(config.heads))
     labels = _labels(load_raw(directory, split, config, BATCH), list(config.heads))
     heads = {}

@@ -19,7 +19,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models import heads
 from multimodal_tf.models.fusion import concatenation
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ModalityDropout, ZeroWhereAbsent
 from multimodal_tf.models.towers import audio, image, tabular, text
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
@@ -66,8 +66,9 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
     with _seeded(config.seed):
         inputs = {name: _input(part, name) for name, part in config.inputs.items()}
         present = {name: keras.Input((), name=name + PRESENT, dtype="float32") for name in inputs} if config.fusion.presence else {}
-        vectors = {name: _vector(config, schema, x, present.get(name), name) for name, x in inputs.items()}
-        fused = concatenation(config.fusion, vectors, present)
+        counting = {name: _with_dropout(config.fusion, flag, name) for name, flag in present.items()}
+        vectors = {name: _vector(config, schema, x, counting.get(name), name) for name, x in inputs.items()}
+        fused = concatenation(config.fusion, vectors, counting)
         outputs = {name: heads.output(head, schema.heads[name], fused, name) for name, head in config.heads.items()}
         return keras.Model(inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, name="multimodal")
 
@@ -124,6 +125,12 @@ def _input(part, name):
             return keras.Input((), name=name, dtype="int32")
         case NumberInput():
             return keras.Input((), name=name, dtype="float32")
+
+
+def _with_dropout(fusion, present, name):
+    if fusion.modality_dropout == 0:
+        return present
+    return ModalityDropout(fusion.modality_dropout, name=f"{name}_modality_dropout", dtype="float32")(present)
 
 
 def _vector(config, schema, x, present, name):

@@ -19,13 +19,18 @@ def concatenation(fusion, vectors, present):
     Returns:
         `(batch, dim)`, finite also where every input is absent; the output of the layer `fused`.
     """
-    steps = {}
-    for number, units in enumerate(fusion.hidden, start=1):
-        steps[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
-        if fusion.dropout > 0:
-            steps[f"dropout_{number}"] = partial(layers.Dropout, fusion.dropout)
     sides = [*vectors.values(), *(layers.Reshape((1,), name=f"{name}_flag")(flag) for name, flag in present.items())]
+    steps = _steps(fusion)
     if len(sides) == 1:
         return chain(sides[0], steps or {"identity": layers.Identity}, FUSED, FUSED)
     joined = layers.Concatenate(name=f"{FUSED}_concatenation" if steps else FUSED)(sides)
     return chain(joined, steps, FUSED, FUSED) if steps else joined
+
+
+def _steps(fusion):
+    steps = {"dropout_0": partial(layers.Dropout, fusion.dropout)} if fusion.dropout > 0 else {}
+    for number, units in enumerate(fusion.hidden, start=1):
+        steps[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
+        if fusion.dropout > 0:
+            steps[f"dropout_{number}"] = partial(layers.Dropout, fusion.dropout)
+    return steps

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from multimodal_tf.config import ClassificationHead, MultiLabelHead
-from multimodal_tf.losses import ScaledMeanSquaredError
+from multimodal_tf.losses import ScaledMeanSquaredError, SmoothedCrossentropy
 
 # every head is float32 under mixed precision too: a loss needs more digits than a convolution
 
@@ -40,7 +40,7 @@ def output(head, learnt, x, name):
 def loss(head, learnt):
     """The loss of one head, a `keras.losses.Loss`; targets and answers as `data.pipeline` and `output` give them."""
     if isinstance(head, ClassificationHead):
-        return keras.losses.SparseCategoricalCrossentropy()
+        return SmoothedCrossentropy(head.label_smoothing)
     if isinstance(head, MultiLabelHead):
         return keras.losses.BinaryCrossentropy()
     return ScaledMeanSquaredError(learnt.std**2)

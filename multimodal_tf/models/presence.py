@@ -60,3 +60,37 @@ class PresentBatchNormalization(layers.BatchNormalization):
 
     def compute_output_shape(self, x_shape, present_shape):
         return super().compute_output_shape(x_shape)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class ModalityDropout(layers.Layer):
+    """In training, an input that is there counts as absent in a random share of the rows.
+
+    Unlike `Dropout` it leaves the other values as they are, since absence is a state that the model knows.
+
+    Args:
+        rate: float, 0 to 1 (exclusive). Share of the rows.
+        seed: int or None.
+
+    Call:
+        `present` is float `(batch,)`, 1 or 0. Returns the same, with more zeros in training.
+
+    Source: Neverova et al. 2015, arXiv:1501.00102 («ModDrop»).
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, present, training=False):
+        if not training:
+            return present
+        kept = keras.random.uniform(ops.shape(present), seed=self.seed_generator) >= self.rate
+        return present * ops.cast(kept, present.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}

@@ -2,9 +2,7 @@
 
 import contextlib
 import itertools
-import os
 import pathlib
-import uuid
 
 import numpy as np
 import pandas as pd
@@ -14,6 +12,7 @@ import rich.progress
 import tensorflow as tf
 
 from multimodal_tf.config import PROBABILITIES, PROBABILITY, ROW, Config
+from multimodal_tf.data import durable
 from multimodal_tf.data.cells import CellError, read_cell
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema
@@ -147,7 +146,8 @@ def predict_table(client, table: Table, out_path, progress=False):
     lost = [name for name in client.config.inputs if name not in sources]
     notes = [f"{table.name} has no column {client.config.column(name)!r}: the input {name!r} is missing in every row" for name in lost]
     done = invalid = 0
-    with _replacing(out_path) as temporary, _writer(temporary, client.config) as write, _bar(progress) as show:
+    out_path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.replacing(out_path) as temporary, _writer(temporary, out_path.suffix, client.config) as write, _bar(progress) as show:
         answers = (client.predict(chunk, table.root) for chunk in table.chunks(rows=BATCH, columns=list(sources.values())))
         while group := list(itertools.islice(answers, _GROUP)):
             frame = pd.concat(group).rename_axis(ROW).reset_index()
@@ -178,21 +178,9 @@ def _head_columns(name, head, served):
 
 
 @contextlib.contextmanager
-def _replacing(path):
-    """A sibling of `path` to write, which takes its name at the end of the block; an error removes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writer(path, config):
+def _writer(path, suffix, config):
     """A function that appends a DataFrame to the file."""
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         schema = _parquet_schema(config)
         with pa.parquet.ParquetWriter(path, schema) as writer:
             yield lambda frame: writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))

@@ -4,8 +4,6 @@ Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop com
 `load_split`.
 """
 
-import hashlib
-import json
 import math
 import pathlib
 import warnings
@@ -22,9 +20,7 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import run
-from multimodal_tf.training.run import Run, load_run
-
-__all__ = ["Run", "fit", "load_run", "make_optimizer"]
+from multimodal_tf.training.run import Run
 
 
 def fit(
@@ -60,7 +56,9 @@ def fit(
     """
     directory, run_directory = pathlib.Path(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
-    _check_ingested(config, directory, manifest)
+    ingested = shards.check_settings(config, directory, manifest)
+    if config.split != ingested.split:
+        raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
     run.check_place(run_directory)
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, schema)
@@ -139,25 +137,6 @@ def _callbacks(training, run_directory, validated):
         patience = training.epochs if training.patience is None else training.patience
         callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
     return callbacks
-
-
-def _check_ingested(config, directory, manifest):
-    """The shards must hold what the configuration reads, prepared as it says."""
-    ingested = Config.load(directory / "config.yaml")
-    settings = shards.settings(ingested)
-    if hashlib.sha256(settings.encode()).hexdigest() != manifest.config_hash:
-        raise ValueError(f"{directory} was ingested by another version of multimodal_tf: ingest the table again")
-    theirs, ours = json.loads(settings)[-1], json.loads(shards.settings(config))[-1]
-    for room, parts in ours.items():
-        for name, part in parts.items():
-            if name not in theirs[room]:
-                raise ValueError(f"{room}.{name}: {directory} was ingested without it, with {sorted(theirs[room])}: ingest the table again")
-            if part != theirs[room][name]:
-                raise ValueError(
-                    f"{room}.{name}: {directory} was ingested with {theirs[room][name]}, received {part}: ingest the table again"
-                )
-    if config.split != ingested.split:
-        raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
 
 
 def _best_epoch(history, training):

@@ -14,6 +14,7 @@ import pandas as pd
 import pydantic
 import tensorflow as tf
 
+import multimodal_tf.models.build  # noqa: F401  Keras must know our layers and losses to load a model that has them
 from multimodal_tf.config import Config
 from multimodal_tf.data import durable
 from multimodal_tf.data.manifest import Manifest

