@@ -29,7 +29,7 @@ import tensorflow as tf
 from keras import layers, ops
 from PIL import Image
 
-from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, Split, TextInput
+from multimodal_tf.config import AudioInput, ClassificationHead, Concatenation, Config, ImageInput, LSTMTower, Split, TextInput
 from multimodal_tf.data.ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
@@ -38,8 +38,9 @@ from multimodal_tf.schema import Schema
 
 BATCH, CLASSES, WORDS = 32, 10, 2000
 CONFIG = Config(
-    inputs={"photo": ImageInput(), "title": TextInput(max_tokens=32), "sound": AudioInput(seconds=1.0)},
+    inputs={"photo": ImageInput(), "title": TextInput(max_tokens=32, tower=LSTMTower()), "sound": AudioInput(seconds=1.0)},
     heads={"label": ClassificationHead()},
+    fusion=Concatenation(hidden=[256], dropout=0),
     split=Split(column="split"),
 )
 

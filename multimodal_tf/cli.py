@@ -210,9 +210,14 @@ def main():
     try:
         app()
     except (ValueError, OSError) as error:
-        bare = isinstance(error, OSError) and error.filename is not None  # as Python words it: «[Errno 2] No such file...»
-        err.print(f"error: {f'{error.filename}: {error.strerror}' if bare else error}", markup=False, highlight=False)
+        err.print(f"error: {_sentence(error)}", markup=False, highlight=False)
         sys.exit(1)
+
+
+def _sentence(error):
+    if isinstance(error, OSError) and error.filename is not None:  # as Python words it: «[Errno 2] No such file or directory: ...»
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":

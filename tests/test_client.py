@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -142,6 +143,15 @@ def test_what_is_no_exported_model(tmp_path):
     shutil.copy(case.exported()[1] / "saved_model.pb", tmp_path)
     with pytest.raises(ValueError, match=r"was not written by export_model: .*config.yaml is missing"):
         Client(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"zz"), pathlib.Path.unlink])
+@pytest.mark.parametrize("name", ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"])
+def test_a_damaged_model_is_one_sentence(tmp_path, name, damage):
+    shutil.copytree(case.exported()[1], tmp_path / "1")
+    damage(tmp_path / "1" / name)
+    with pytest.raises((ValueError, FileNotFoundError), match="^.*/1 is (damaged, export it again|no SavedModel): [^\n]*$"):
+        Client(tmp_path / "1")
 
 
 # Whole tables

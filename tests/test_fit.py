@@ -355,3 +355,6 @@ def test_what_is_no_run_is_one_clear_error(trained, place, tmp_path):
     (tmp_path / "model.keras").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"model\.keras is missing or damaged"):
         load_run(tmp_path)
+    (tmp_path / "model.keras").write_bytes(whole)
+    with pytest.raises(ValueError, match=r"history\.csv is missing or damaged"):
+        load_run(tmp_path)

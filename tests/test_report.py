@@ -9,6 +9,7 @@ import rich.console
 import training_case as case
 from sklearn import metrics as sk
 
+from multimodal_tf.config import ImageInput
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation import metrics, report
 from multimodal_tf.evaluation.report import Evaluation, evaluate
@@ -184,3 +185,6 @@ def test_other_mistakes_are_refused(model, records, schema, tmp_path):
         evaluate(model, tmp_path, case.CONFIG, schema)
     with pytest.raises(ValueError, match="must have rows"):
         evaluate(model, records, case.CONFIG, schema, split="night")
+    other = case.CONFIG.model_copy(update={"inputs": {"photo": ImageInput()}})
+    with pytest.raises(ValueError, match=r"inputs\.photo: .* was ingested without it"):
+        evaluate(model, records, other, schema)

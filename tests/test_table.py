@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from multimodal_tf.config import TextInput
+from multimodal_tf.data.cells import CellError, read_cell
 from multimodal_tf.data.table import read_table
 
 

@@ -101,7 +101,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: ingest has not ended in `directory`.
-        ValueError: `bootstrap` is negative, the table was ingested with other settings, the split has no rows, or an answer lacks a head, has another shape or holds NaN.
+        ValueError: `bootstrap` is negative, the table was ingested with other settings, the split has no rows, or an answer lacks a head,
+            has another shape or holds NaN.
     """
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")

@@ -34,7 +34,7 @@ class Client:
 
     Raises:
         FileNotFoundError: there is no SavedModel.
-        ValueError: it was not written by `export_model`.
+        ValueError: it was not written by `export_model`, or is damaged.
 
     Example:
         >>> Client("saved_models/digits/1").predict([{"photo": "seven.png", "written": "seven"}])  # doctest: +SKIP
@@ -49,7 +49,10 @@ class Client:
             self.schema = Schema.load(path / EXTRA / "schema.json")
         except FileNotFoundError as error:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
-        self._model = tf.saved_model.load(str(path))
+        try:
+            self._model = tf.saved_model.load(str(path))
+        except (OSError, IndexError, tf.errors.OpError) as error:  # IndexError: variables cut short
+            raise ValueError(f"{path} is damaged, export it again: {' '.join(str(error).split())}") from error
         self._predict = self._model.signatures["serving_default"]
         self._keys = _keys(self.config)
 

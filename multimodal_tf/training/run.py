@@ -153,7 +153,10 @@ def load_run(directory: str | pathlib.Path) -> Run:
         model = keras.models.load_model(directory / MODEL)
     except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
         raise ValueError(f"{directory / MODEL} is missing or damaged, train again: {' '.join(str(error).split())}") from error
-    history = {str(name): list(column) for name, column in pd.read_csv(directory / HISTORY).items() if name != "epoch"}
+    try:
+        history = {str(name): list(column) for name, column in pd.read_csv(directory / HISTORY).items() if name != "epoch"}
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{directory / HISTORY} is missing or damaged, train again: {' '.join(str(error).split())}") from error
     return Run(model, Config.load(directory / CONFIG), Schema.load(directory / SCHEMA), history, record, directory)
 
 
