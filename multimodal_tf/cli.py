@@ -5,6 +5,7 @@ The functions are imported inside the commands because TensorFlow takes seconds 
 
 import os
 import pathlib
+import shlex
 import shutil
 import sys
 from typing import Annotated
@@ -19,8 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
-err = Console(stderr=True)
+out = Console(soft_wrap=not sys.stdout.isatty())  # in a file or pipe, a path stays in one piece
+err = Console(stderr=True, soft_wrap=True)
 
 Table = Annotated[
     pathlib.Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, or a folder with one folder of files per class.")
@@ -48,7 +49,9 @@ def describe(
         out.print("Write the configuration with --out CONFIG.yaml.")
         return
     description.config().save(config)
-    out.print(f"Configuration: {config}. Next: multimodal-tf ingest {table} --config {config} --out RECORDS")
+    out.print(
+        f"Configuration: {config}. Next: multimodal-tf ingest {shlex.quote(str(table))} --config {shlex.quote(str(config))} --out RECORDS"
+    )
 
 
 @app.command()
@@ -156,6 +159,7 @@ def demo(
     from multimodal_tf.schema import Schema
     from multimodal_tf.serving.client import Client
     from multimodal_tf.serving.export import export_model
+    from multimodal_tf.serving.skew import skew
     from multimodal_tf.training.fit import fit
 
     records, run = directory / "records", directory / "run"
@@ -175,6 +179,8 @@ def demo(
         out.print(f"{saved_model} of an earlier demo is replaced.")
         shutil.rmtree(saved_model)
     export_model(trained.model, config, schema, saved_model)
+    difference = skew(trained.model, saved_model, records, config, schema)["label"]
+    out.print(f"Largest difference of a probability, model on the pipeline and SavedModel on raw bytes, all test rows: {difference:.1e}")
     out.rule("5 of 5: the exported model classifies three raw rows")
     rows = next(table.chunks()).query("split == 'test'").sample(3, random_state=config.seed)
     served = Client(saved_model).predict(rows)

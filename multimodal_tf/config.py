@@ -275,7 +275,7 @@ class Config(_Strict):
         """
         try:
             return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"the configuration is not YAML: {' '.join(str(error).split())}") from error
         except pydantic.ValidationError as error:
             raise ValueError("the configuration is wrong: " + "; ".join(map(_sentence, error.errors()))) from error

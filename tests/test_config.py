@@ -57,6 +57,7 @@ def test_minimal_yaml_gets_defaults():
     ("text", "words"),
     [
         ("a: [", ["not YAML", "line 1"]),
+        ("[" * 20_000, ["not YAML"]),
         ("3", ["received 3"]),
         ("inputs: {}\nheads: {y: {type: regression}}", ["inputs", "at least 1"]),
         ("inputs: {a: {type: smell}}\nheads: {y: {type: regression}}", ["inputs.a", "smell"]),

@@ -181,6 +181,7 @@ BAD_TABLES = {  # content of table.csv; the command at which it ends; the senten
     "only a label": ("label\na\nb\n", "describe", "has no column to predict from"),
     "one row": ("x,label\n1,a\n", "ingest", "must have two classes or more in the training split, received only 'a'"),
     "one class": (NONE + "1,a\n" * 9, "ingest", "must have two classes or more in the training split, received only 'a'"),
+    "enormous numbers": (NONE + "3e38,a\n-3e38,b\n" * 9, "ingest", "the input 'x' (column 'x') must have a variance below 3.4e38"),
     "no label in any row": (NONE + "1,\n" * 9, "ingest", "is left to train on: see"),
     "no input in any row": (NONE + ",a\n,b\n" * 5, "describe", "has no column to predict from"),
 }

@@ -171,11 +171,20 @@ def test_without_patience_all_epochs_are_run_and_the_best_weights_kept(schema, p
 
 def test_without_validation_rows_it_says_so(without_validation, place):
     schema, records = without_validation
-    with pytest.warns(UserWarning, match="without validation rows training does not stop early, and the last weights are kept"):
+    with pytest.warns(UserWarning, match="without validation rows of known labels training does not stop early, and the last weights"):
         run = fit(SMALL, schema, records, place / "blind", verbose=0)
     assert (run.record.epochs, run.record.best_epoch) == (2, 2)
     assert "without validation rows" in load_run(place / "blind").record.note
     assert "val_loss" not in run.history
+
+
+def test_validation_rows_of_unknown_labels_do_not_choose_the_epoch(place):
+    table = case.frame()
+    table.loc[table["split"] == "validation", ["label", "tags", "age"]] = ["zebra", "zebra", None]
+    schema = case.ingested(place / "unknown", table=table)
+    with pytest.warns(UserWarning, match="without validation rows of known labels"):
+        run = fit(SMALL, schema, place / "unknown", place / "unknown run", verbose=0)
+    assert (run.record.epochs, run.record.best_epoch) == (2, 2)
 
 
 class Spy(keras.callbacks.Callback):

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -442,6 +443,28 @@ class TestSmallTables:
         assert [shard.rows for shard in manifest.splits["train"]] == [6, 6, 4]
         assert [shard.rows for shard in manifest.splits["test"]] == [4]
         assert manifest.splits["validation"] == []
+
+    def test_a_shard_of_large_cells_is_full_before_its_rows(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(ingest, "_BYTES_PER_SHARD", 100)
+        frame = pd.DataFrame({"title": ["x" * size for size in (60, 30, 10, 200, 1, 1)], "price": 1.0, "tags": "x"})
+        manifest = ingest.ingest(read_table(frame), SMALL, tmp_path, processes=1)
+        assert [shard.rows for shard in manifest.splits["train"]] == [3, 1, 2]
+
+
+def test_memory_does_not_grow_with_rows(tmp_path):
+    def peak(rows):
+        table = tmp_path / f"{rows}.csv"
+        table.write_text("title,price\n" + (("word " * 200 + ",1\n") * rows))
+        config = SMALL.model_copy(update={"heads": {"price": RegressionHead()}, "split": Split()})
+        tracemalloc.start()
+        try:
+            ingest.ingest(read_table(table), config, tmp_path / str(rows), processes=1, rows_per_shard=200)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(200)  # what is imported and traced once does not count
+    assert peak(8_000) < 1.1 * peak(2_000)
 
 
 class TestFullDisk:

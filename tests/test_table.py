@@ -47,6 +47,10 @@ def test_bytes_that_are_not_utf8_spoil_their_cell_alone(tmp_path):
         assert rows == [["1", "\udce9"], ["\udcfc", "2"]]
         with pytest.raises(CellError, match="^not UTF-8: byte 0xe9$"):
             read_cell(rows[0][1], TextInput())
+    places, letters = np.array([0, 1, 2, 2], np.int32), b"a\xe9"
+    texts = pyarrow.Array.from_buffers(pyarrow.string(), 3, [None, pyarrow.py_buffer(places.tobytes()), pyarrow.py_buffer(letters)])
+    pyarrow.parquet.write_table(pyarrow.table({"a": texts}), tmp_path / "a.parquet")
+    assert rows_of(read_table(tmp_path / "a.parquet")) == [["a"], ["\udce9"], [None]]
 
 
 def test_a_quoted_cell_keeps_its_line_ends(tmp_path):
@@ -226,6 +230,9 @@ def test_bad_sources(tmp_path):
         read_table(tmp_path / "gone.csv")
     with pytest.raises(ValueError, match="has no rows: a folder must hold one folder of files for each class"):
         read_table(tmp_path)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match=r"pipe\.csv must be a folder or a regular file"):
+        read_table(tmp_path / "pipe.csv")
     with pytest.raises(ValueError, match="the DataFrame has no rows"):
         read_table(pd.DataFrame({"a": []}))
     with pytest.raises(ValueError, match="the DataFrame has no columns"):
@@ -236,12 +243,18 @@ def test_bad_sources(tmp_path):
         read_table([1])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_table_without_permission(tmp_path):
-    path = write(tmp_path, "a.csv", "a\n1\n")
-    path.chmod(0)
-    with pytest.raises(PermissionError, match=str(path)):
-        read_table(path)
+def test_a_table_without_permission(tmp_path, monkeypatch):
+    write(tmp_path, "a.csv", "a\n1\n").chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    user = os.geteuid()
+    if user == 0:  # root may read everything, so be somebody else for a moment
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match=r"a\.csv"):
+            read_table("a.csv")
+    finally:
+        os.seteuid(user)
 
 
 def test_duplicate_parquet_columns(tmp_path):

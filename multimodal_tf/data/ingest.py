@@ -15,6 +15,7 @@ import pathlib
 import re
 import sys
 
+import numpy as np
 import rich.console
 import rich.progress
 
@@ -29,6 +30,7 @@ SCHEMA = "schema.json"
 _LEARNT_FROM = "schema.txt"  # among the parts: a hash of what the schema was learnt from
 _ROWS_PER_PROCESS = 2000  # a worker needs some ten seconds to start: for fewer rows it does not pay
 _ROWS_PER_CHUNK = 256
+_BYTES_PER_SHARD = 64 << 20  # of a table's cells: where they hold whole files, a shard is full before it has `rows_per_shard`
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
 
 
@@ -47,7 +49,7 @@ def ingest(table, config, directory, processes=None, rows_per_shard=1000, progre
             `train-00000.tfrecord` and so on, and in `parts` a small file a shard. Shards of another ingest there are replaced.
         processes: None: one per CPU, fewer for a small table. 1: in this process. More start by importing the calling script, which
             therefore needs `if __name__ == "__main__":`.
-        rows_per_shard: rows of the table, before some are left out.
+        rows_per_shard: rows of the table, before some are left out; fewer where the cells hold whole files.
         progress: whether to show a progress bar; None: where standard error is a terminal.
 
     Returns:
@@ -109,21 +111,30 @@ def _jobs(table, config, splits, rows_per_shard):
     """The table's rows, gathered by split into shards."""
     columns = tuple(dict.fromkeys(config.column(name) for name in [*config.inputs, *config.heads]))
     gathered: list[list] = [[] for _ in SPLITS]
+    sizes = [0 for _ in SPLITS]
     counts = [itertools.count() for _ in SPLITS]
 
     def job(code):
-        rows, gathered[code] = gathered[code], []
+        rows, gathered[code], sizes[code] = gathered[code], [], 0
         file = f"{SPLITS[code]}-{next(counts[code]):05d}.tfrecord"
         return SPLITS[code], shards.Job(file, columns, rows, shards.fingerprint(columns, rows, config, table.root))
 
     for row, values in enumerate(_rows(table, columns, len(splits))):
         code = splits[row]
         gathered[code].append((row, values))
-        if len(gathered[code]) == rows_per_shard:
+        sizes[code] += sum(map(_size, values))
+        if len(gathered[code]) == rows_per_shard or sizes[code] >= _BYTES_PER_SHARD:
             yield job(code)
     for code, rows in enumerate(gathered):
         if rows:
             yield job(code)
+
+
+def _size(value):
+    """Bytes of memory, about, of a cell that holds a whole file."""
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return value.nbytes if isinstance(value, np.ndarray) else len(value) if isinstance(value, (bytes, str)) else 0
 
 
 def _rows(table, columns, expected):

@@ -106,7 +106,7 @@ def learn_schema(directory, config) -> Schema:
 
     Raises:
         FileNotFoundError: there is no manifest.
-        ValueError: the training split is empty, or teaches nothing about a head: no labelled row, or one class only.
+        ValueError: the training split is empty, a number varies too much, or a head learns nothing: no labelled row, or one class only.
     """
     manifest = Manifest.load(directory)
     rows = manifest.rows("train")
@@ -118,15 +118,23 @@ def learn_schema(directory, config) -> Schema:
         for name, cells in (inputs | labels).items():
             if learners[name] is not None:
                 learners[name].add(cells)
-    inputs = {name: _input(part, learners[name]) for name, part in config.inputs.items() if learners[name] is not None}
+    inputs = {name: _input(config, name, learners[name]) for name in config.inputs if learners[name] is not None}
     heads = {name: _head(config, name, learners[name]) for name in config.heads}
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
-def _input(part, learner):
+def _input(config, name, learner):
+    part = config.inputs[name]
     if part.type == "number":
-        return learner.moments()
+        return _moments(f"the input {name!r} (column {config.column(name)!r})", learner)
     return Vocabulary(words=learner.most_frequent(part.vocabulary_size if part.type == "text" else None))
+
+
+def _moments(where, learner):
+    moments = learner.moments()
+    if moments.std**2 > float(np.finfo(np.float32).max):  # the model works with the variance
+        raise ValueError(f"{where} must have a variance below 3.4e38, received a standard deviation of {moments.std:.3g}: change its unit")
+    return moments
 
 
 def _head(config, name, learner):
@@ -134,7 +142,7 @@ def _head(config, name, learner):
     if config.heads[name].type == "regression":
         if not learner.rows:
             raise ValueError(f"{where} must have a number in some row of the training split, received none")
-        return learner.moments()
+        return _moments(where, learner)
     classes = learner.classes()
     if not classes.names:
         raise ValueError(f"{where} must have a label in some row of the training split, received none")

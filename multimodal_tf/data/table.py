@@ -131,6 +131,8 @@ def _open(path):
         return [FILE, LABEL], functools.partial(_record_cells, functools.partial(_folder_records, path), [FILE, LABEL])
     if not path.exists():
         raise FileNotFoundError(f"there is no table {path}")
+    if not path.is_file():  # a pipe would wait for its writer for ever, and a table is read more than once
+        raise ValueError(f"{path} must be a folder or a regular file")
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path} must be a folder or end in one of {', '.join(SUFFIXES)}")
@@ -186,9 +188,17 @@ def _parquet_cells(path, rows, columns):
     try:
         # Without a cell at a time through pandas an integer column with gaps would come as floats: 7 as 7.0.
         for batch in _parquet(path).iter_batches(batch_size=rows, columns=columns):
-            yield batch.num_rows, {name: batch.column(name).to_pylist() for name in columns}
+            yield batch.num_rows, {name: _arrow_cells(batch.column(name)) for name in columns}
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a readable Parquet file: {_first_line(error)}") from error
+
+
+def _arrow_cells(column):
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:  # as in `_lines`
+        cells = column.cast(pyarrow.large_binary()).to_pylist()
+        return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
 
 
 def _parquet(path):

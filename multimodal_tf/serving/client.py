@@ -51,7 +51,7 @@ class Client:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
         try:
             self._model = tf.saved_model.load(str(path))
-        except (OSError, IndexError, tf.errors.OpError) as error:  # IndexError: variables cut short
+        except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:  # ValueError: 0 bytes, IndexError: cut short
             raise ValueError(f"{path} is damaged, export it again: {' '.join(str(error).split())}") from error
         self._predict = self._model.signatures["serving_default"]
         self._keys = _keys(self.config)

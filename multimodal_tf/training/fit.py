@@ -33,8 +33,9 @@ def fit(
 ) -> Run:
     """Trains the model that the configuration describes on an ingested table.
 
-    The weights of the epoch with the lowest validation loss are kept. Without validation rows all epochs are run, the last weights are
-    kept, and a warning says so. Same configuration, data, versions and threads: same weights, bit for bit.
+    The weights of the epoch with the lowest validation loss are kept. Without validation rows that have a label which training saw, all
+    epochs are run, the last weights are kept, and a warning says so. Same configuration, data, versions and threads: same weights, bit
+    for bit.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
@@ -64,12 +65,13 @@ def fit(
     model = build_model(config, schema)
     with durable.locked(run_directory):
         record = run.begin(run_directory, config, schema, directory, manifest)
-        validated = manifest.rows("validation") > 0
-        if not validated:
-            record.note = "without validation rows training does not stop early, and the last weights are kept"
+        validation = load_split(directory, "validation", config, schema) if manifest.rows("validation") else None
+        if validation is None or not _is_labelled(validation):
+            validation = None
+            record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
-        all_callbacks = [*_callbacks(config.training, run_directory, validated), *callbacks]
-        history = _train(model, config, schema, directory, validated, all_callbacks, verbose)
+        all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *callbacks]
+        history = _train(model, config, schema, directory, validation, all_callbacks, verbose)
         record.epochs, record.best_epoch = len(history["loss"]), _best_epoch(history, config.training)
         record.figures = _figures_of(record.best_epoch, history, config.heads)
         trained = Run(model, config, schema, history, record, run_directory)
@@ -77,10 +79,14 @@ def fit(
     return trained
 
 
-def _train(model, config, schema, directory, validated, callbacks, verbose):
+def _is_labelled(rows):
+    """Whether some row has a label that training saw: without one, the loss is 0 from the first epoch on."""
+    return any(np.any(weight > 0) for _, _, weights in rows.as_numpy_iterator() for weight in weights.values())
+
+
+def _train(model, config, schema, directory, validation, callbacks, verbose):
     """Compiles and fits the model; the history."""
     train = load_split(directory, "train", config, schema, training=True)
-    validation = load_split(directory, "validation", config, schema) if validated else None
     model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
     # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
     epochs = config.training.epochs
