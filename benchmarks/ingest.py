@@ -1,6 +1,6 @@
 """Ingest: rows a second with one and with two processes, and peak memory for 1 x and 20 x the rows, as Markdown tables.
 
-    python benchmarks/ingest.py [--rows 2000] [--factor 20] [--repeats 3]
+    python -m benchmarks.ingest [--rows 2000] [--factor 20] [--repeats 3]
 
 Rows have a 256 x 256 JPEG, a second of sound (WAV, FLAC or MP3), a text and a class. Every run is a process of its own, with a new
 output directory; runs with one and two processes take turns. Memory is that of the whole tree of processes, pages shared between them

@@ -1,6 +1,6 @@
 """Latency and rows a second of an exported model on raw bytes, and how much of it is decoding; prints a Markdown table.
 
-    python benchmarks/serving.py
+    python -m benchmarks.serving
 
 The model is the default one over three inputs, with random weights, which take as long as trained ones: a 500 x 400 JPEG, a title, a
 2-second WAV of 16 kHz. `predict` takes their bytes, `core` the tensors made from them, so decoding is what `predict` takes longer. The

@@ -1,6 +1,6 @@
 """Test accuracy on Tux Paint's stamps: the default configuration, trained from scratch, against scikit-learn on the same rows.
 
-    python benchmarks/stamps.py > stamps.md
+    python -m benchmarks.stamps > stamps.md
 
 For each seed: a new split (no group of near-duplicates on two sides, classes in proportion), scikit-learn's baselines, and our model
 with all three inputs and with each alone. scikit-learn learns from the training split and takes its regularisation from the
