@@ -8,7 +8,7 @@ demo: .venv/package
 	$(BIN)/multimodal-tf demo
 
 test: .venv/test lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 lint: .venv/test
 	$(BIN)/ruff check .

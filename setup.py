@@ -4,7 +4,8 @@ import pathlib
 
 import setuptools
 
-TEST = ["hypothesis", "mypy", "nbclient", "ipykernel", "pandas-stubs", "pydot", "pytest", "ruff", "types-PyYAML"]
+TEST = ["gensim", "hypothesis", "ipykernel", "mypy", "nbclient", "pandas-stubs", "pydot", "pytest", "pytest-xdist", "regex", "ruff"]
+TEST += ["types-PyYAML"]
 
 setuptools.setup(
     name="multimodal_tf",
@@ -18,6 +19,7 @@ setuptools.setup(
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
+        "keras-hub>=0.32,<0.33",
         "av>=14",
         "lazy_loader>=0.4",
         "matplotlib>=3.9",
@@ -30,9 +32,12 @@ setuptools.setup(
         "rich>=13",
         "scikit-learn>=1.6",
         "scipy>=1.13",
+        "sentencepiece>=0.2",
         "soundfile>=0.13",
         "tensorboard>=2.20",
         "tensorflow-serving-api>=2.19,<2.22",
+        "tensorflow-text>=2.21,<2.22",
+        "tokenizers>=0.21",
         "typer>=0.15",
     ],
     extras_require={
@@ -40,6 +45,7 @@ setuptools.setup(
         "notebook": ["ipykernel", "pydot"],
         "tfhub": ["tensorflow-hub", "setuptools<81"],
         "beam": ["apache-beam"],
+        "word2vec": ["gensim"],
     },
     entry_points={"console_scripts": ["multimodal-tf=multimodal_tf.cli:main"]},
 )

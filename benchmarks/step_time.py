@@ -54,7 +54,7 @@ class LogMel(layers.Layer):
         power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         bands = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 20.0, 8000)
         decibels = 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), 1e-6))
-        return decibels[..., None] / 30 + 1 / 3
+        return decibels[..., None] / 30 + 2
 
     def compute_output_shape(self, shape):
         return (shape[0], 100, 64, 1)

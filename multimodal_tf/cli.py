@@ -80,13 +80,13 @@ def train(
 ):
     """Train the model that the configuration describes."""
     from multimodal_tf.config import Config
-    from multimodal_tf.schema import Schema
+    from multimodal_tf.data.ingest import schema_for
     from multimodal_tf.training.fit import fit
 
     settings = Config.load(config or records / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs
-    fit(settings, Schema.load(records / "schema.json"), records, run, verbose=_verbose())
+    fit(settings, schema_for(records, settings), records, run, verbose=_verbose())
     out.print(
         f"Model: {run / 'model.keras'}. Figures and settings: {run / 'run.json'}. Learning curves: tensorboard --logdir {run / 'logs'}"
     )

@@ -1,21 +1,64 @@
 """What the training split taught, and nothing else did: classes, vocabularies, means."""
 
+import base64
 import pathlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import pydantic
 from pydantic import Field
 
 
+class Vectors(pydantic.BaseModel):
+    """One vector a word, in the vocabulary's order.
+
+    Example:
+        >>> Vectors.of(np.ones([2, 3])).array().shape
+        (2, 3)
+    """
+
+    dim: int
+    data: str  # float32, little-endian, row by row, in base64
+
+    @classmethod
+    def of(cls, array):
+        """From float `(words, dim)`."""
+        return cls(dim=array.shape[1], data=base64.b64encode(np.asarray(array, "<f4").tobytes()).decode())
+
+    def array(self):
+        """float32 `(words, dim)`."""
+        return np.frombuffer(base64.b64decode(self.data), "<f4").reshape(-1, self.dim)
+
+
 class Vocabulary(pydantic.BaseModel):
-    """The words of a text or the values of a category, most frequent first, ties in code point order."""
+    """The words or characters of a text, or the values of a category, most frequent first, ties in code point order."""
 
     type: Literal["vocabulary"] = "vocabulary"
     words: list[str]
+    tokenizer: Literal["words", "characters"] = "words"  # what an entry is
+    vectors: Vectors | None = None  # of a text's words, where the configuration asks for some
+
+
+class Subwords(pydantic.BaseModel):
+    """A tokenizer of subwords, whole: nothing else is needed to run it.
+
+    Ids are 0 to `size` - 1. `start` and `end` frame every text where the pretrained model wants it; null: none.
+    """
+
+    type: Literal["subwords"] = "subwords"
+    tokenizer: Literal["word_piece", "byte_pair", "sentence_piece", "preset"]
+    preset: str | None = None  # which one it was taken from
+    layer: dict[str, Any]  # KerasHub's tokenizer, as `keras.saving.serialize_keras_object` gives it
+    assets: dict[str, str]  # its files by name, in base64
+    size: int
+    padding: int = 0
+    unknown: int = 1  # stands for a text without any token
+    start: int | None = None
+    end: int | None = None
 
 
 class Moments(pydantic.BaseModel):
-    """Mean and standard deviation (population; 1 where all values are equal) of a number."""
+    """Mean and standard deviation (population; 1 where all values are equal) of a number, or of a date in days since 1970-01-01."""
 
     type: Literal["moments"] = "moments"
     mean: float
@@ -42,7 +85,7 @@ class Schema(pydantic.BaseModel):
     """
 
     rows: int  # rows of the training split
-    inputs: dict[str, Annotated[Vocabulary | Moments, Field(discriminator="type")]]
+    inputs: dict[str, Annotated[Vocabulary | Subwords | Moments, Field(discriminator="type")]]
     heads: dict[str, Annotated[Classes | Moments, Field(discriminator="type")]]
 
     @classmethod

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, ClassificationHead, Concatenation, Config, NumberInput
-from multimodal_tf.models import build_model, compile_arguments, embeddings
-from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
+from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Vectors, Vocabulary
 
 WORDS = ["red", "green", "blue"]
 
@@ -30,8 +30,9 @@ def with_input(part):
 
 def schema_of(config, rows=10):
     """A schema that fits the configuration."""
-    learnt = {"text": Vocabulary(words=WORDS), "category": Vocabulary(words=WORDS), "number": Moments(mean=5.0, std=2.0)}
+    learnt = {"category": Vocabulary(words=WORDS), "number": Moments(mean=5.0, std=2.0), "date": Moments(mean=19_000.25, std=400.0)}
     inputs = {name: learnt[part.type] for name, part in config.inputs.items() if part.type in learnt}
+    inputs |= {name: _text_learnt(part) for name, part in config.inputs.items() if _learns_text(part)}
     classes = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
     heads = {name: Moments(mean=100.0, std=10.0) if head.type == "regression" else classes for name, head in config.heads.items()}
     return Schema(rows=rows, inputs=inputs, heads=heads)
@@ -47,8 +48,9 @@ def rows_of(config, rows, seed=0):
 def without(rows, name, absent, value=None):
     """The same rows, `name` absent where `absent` is true, its values there `value`, or else what harms most."""
     values = rows[name].copy()
-    harm = np.nan if values.dtype.kind == "f" else 10**9
-    values[absent] = harm if value is None else value
+    harm = {"f": np.nan, "O": "blue"}.get(values.dtype.kind, 10**9)
+    nothing = "" if values.dtype.kind == "O" else value
+    values[absent] = harm if value is None else nothing
     return rows | {name: values, name + PRESENT: np.where(absent, 0, rows[name + PRESENT]).astype("float32")}
 
 
@@ -91,8 +93,25 @@ def shape_and_dtype(config, tmp_path):
             assert answer.shape == (batch, *model.output[name].shape[1:])
             assert answer.dtype == "float32"
             assert np.isfinite(answer).all()
-        assert set(vectors) == {*config.inputs, "fused"}
+        assert set(vectors) == {*config.vectors(), "fused"}
         assert all(len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values())
+
+
+def tokens_masks_and_vectors(config, tmp_path):
+    towers, vectors = build_towers(config, schema_of(config)), embeddings(build_model(config, schema_of(config)))
+    rows = rows_of(config, 3)
+    if config.fusion.presence:
+        for name in config.inputs:
+            rows = without(rows, name, np.array([False, True, False]))
+    for name, (tokens, mask, vector) in ((name, one.values()) for name, one in towers(rows).items()):
+        assert len(tokens.shape) == 3
+        assert tokens.shape[:2] == mask.shape
+        assert mask.dtype == "bool"
+        assert all(np.isfinite(part).all() for part in (tokens, vector))
+        assert mask.numpy()[[0, 2]].any(axis=1).all(), "a present row has a token"
+        if config.fusion.presence:
+            assert not any(part.numpy()[1].any() for part in (tokens, mask, vector))
+        np.testing.assert_array_equal(vector, vectors(rows)[name])
 
 
 def a_row_does_not_depend_on_its_neighbours(config, tmp_path):
@@ -109,7 +128,7 @@ def config_round_trip(config, tmp_path):
     copy.set_weights(model.get_weights())
     rows = rows_of(config, 3)
     same(model(rows), copy(rows))
-    assert copy.get_config() == model.get_config()
+    assert _without_shapes(copy.get_config()) == _without_shapes(model.get_config())
 
 
 def save_and_load(config, tmp_path):
@@ -156,7 +175,8 @@ def absent_has_no_influence(config, tmp_path):
         harmed, zeroed = without(rows, name, absent), without(rows, name, absent, value=0)
         same(model(harmed), model(zeroed))
         assert all(np.isfinite(answer).all() for answer in model(harmed).values())
-        assert not np.any(embeddings(model)(harmed)[name][1::2])
+        if name in config.vectors():  # a column of a tower over several has none of its own
+            assert not np.any(embeddings(model)(harmed)[name][1::2])
         weights = model.trainable_weights
         for one, other in zip(gradients(model, config, harmed, weights), gradients(model, config, zeroed, weights)):
             np.testing.assert_array_equal(one, other)
@@ -199,6 +219,7 @@ def in_a_strategy(config, tmp_path):
 
 CHECKS = [
     shape_and_dtype,
+    tokens_masks_and_vectors,
     a_row_does_not_depend_on_its_neighbours,
     config_round_trip,
     save_and_load,
@@ -212,6 +233,26 @@ CHECKS = [
 ]
 
 
+def _learns_text(part):
+    return part.type == "text" and part.tokenizer.type not in ("ngrams", "none")
+
+
+def _text_learnt(part):
+    """For subwords, what a model needs to know: the number of tokens and which is padding."""
+    kind = part.tokenizer.type
+    if kind not in ("words", "characters"):
+        return Subwords(tokenizer=kind, layer={}, assets={}, size=len(WORDS) + 2, padding=2)
+    rows = None if part.vectors is None else np.random.default_rng(0).normal(size=(len(WORDS), part.tower.embedding_dim))
+    return Vocabulary(words=WORDS, tokenizer=kind, vectors=None if rows is None else Vectors.of(rows))
+
+
+def _without_shapes(config):
+    """Without those that a layer was built for: KerasHub's decoder block, made from its configuration, writes them in another form."""
+    if isinstance(config, dict):
+        return {key: _without_shapes(value) for key, value in config.items() if key != "build_config"}
+    return [_without_shapes(value) for value in config] if isinstance(config, list) else config
+
+
 @functools.cache  # a second MirroredStrategy can poison a process
 def _strategy():
     return tf.distribute.MirroredStrategy(["CPU:0"])
@@ -221,12 +262,21 @@ def _flags(config, values, flag):
     return {name + PRESENT: flag for name in values} if config.fusion.presence else {}
 
 
+def _texts(part, rows, random):
+    if part.tokenizer.type == "none":
+        return np.array([" ".join(random.choice(WORDS, 3)) for _ in range(rows)], object)
+    return random.integers(1, len(WORDS) + 2, (rows, part.max_tokens), "int32")
+
+
 _VALUES = {
     "image": lambda part, rows, random: random.random((rows, part.height, part.width, part.channels), "float32"),
+    "video": lambda part, rows, random: random.random((rows, part.frames, part.height, part.width, part.channels), "float32"),
     "audio": lambda part, rows, random: random.uniform(-1, 1, (rows, part.samples)).astype("float32"),
-    "text": lambda part, rows, random: random.integers(1, len(WORDS) + 2, (rows, part.max_tokens), "int32"),
+    "text": lambda part, rows, random: _texts(part, rows, random),
     "category": lambda part, rows, random: random.integers(0, len(WORDS) + 1, rows, "int32"),
     "number": lambda part, rows, random: random.normal(5, 2, rows).astype("float32"),
+    "boolean": lambda part, rows, random: random.integers(0, 2, rows).astype("float32"),
+    "date": lambda part, rows, random: random.integers([18_000, 0], [20_000, 86_400], (rows, 2), "int32"),
 }
 _TARGETS = {
     "classification": lambda rows, random: random.integers(0, 3, rows, "int32"),

@@ -171,6 +171,18 @@ def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
     assert done.stdout.strip() == "equal 100.0 3", done.stderr
 
 
+def test_l2_adds_the_squares_of_the_towers_kernels_also_after_loading(tmp_path):
+    config = contract.with_input(TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3, bidirectional=True, dim=4, l2=0.1)))
+    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+    model.save(tmp_path / "model.keras")
+    kernels = [weight for weight in model.trainable_weights if weight.path.startswith("probe_") and weight.name == "kernel"]
+    expected = 0.1 * sum(float((kernel.numpy() ** 2).sum()) for kernel in kernels)
+    for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        one(rows)
+        assert len(one.losses) == len(kernels) == 3
+        np.testing.assert_allclose(sum(one.losses), expected, rtol=1e-5)
+
+
 def test_fit_evaluate_and_predict_go_by_name():
     model = contract.compiled(WHOLE, run_eagerly=False)
     rows, targets = contract.rows_of(WHOLE, 5), contract.targets_of(WHOLE, 5)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from multimodal_tf.config import (
     AudioInput,
+    BooleanInput,
     CategoryInput,
     ClassificationHead,
     ImageInput,
@@ -99,6 +100,20 @@ class TestPlainCells:
         cell = read_cell(value, NumberInput())
         assert type(cell) is float
         assert cell == number
+
+    @pytest.mark.parametrize("value", [True, np.bool_(True), 1, 1.0, np.float32(1), "True", " YES ", "t", "y", "1", "1.0", b"true"])
+    def test_what_is_true(self, value):
+        cell = read_cell(value, BooleanInput())
+        assert type(cell) is float
+        assert cell == 1.0
+
+    @pytest.mark.parametrize("value", [False, np.bool_(False), 0, 0.0, np.int64(0), "FALSE", "no", "F", "n", "0", "0.0", np.array([False])])
+    def test_what_is_false(self, value):
+        assert read_cell(value, BooleanInput()) == 0.0
+
+    @pytest.mark.parametrize("value", ["maybe", 2, -1, 0.5, "nan", "on", [True, False], 1j, b"\xff"])
+    def test_what_is_neither_true_nor_false(self, value):
+        assert reason(value, BooleanInput())
 
     def test_the_text_nan_is_a_missing_number(self):
         assert read_cell("NaN", NumberInput()) is None

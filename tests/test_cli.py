@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from multimodal_tf import cli
-from multimodal_tf.config import Config
+from multimodal_tf.config import CharacterTokenizer, Config
+from multimodal_tf.schema import Schema
 
 
 def run(monkeypatch_argv, *words):
@@ -91,6 +92,15 @@ def test_a_table_without_labels_can_be_predicted_to_parquet(made, monkeypatch):
     assert pd.read_parquet(made / "new.parquet")["label"].tolist() == ["day", "night"]
 
 
+def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
+    settings = Config.load(made / "config.yaml")
+    settings.inputs["word"].tokenizer = CharacterTokenizer()
+    settings.save(made / "characters.yaml")
+    words = ("--config", made / "characters.yaml", "--out", made / "characters", "--epochs", "1")
+    assert run(monkeypatch, "train", made / "records", *words) == 0
+    assert set("moonsun") <= set(Schema.load(made / "characters" / "schema.json").inputs["word"].words)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -99,7 +109,7 @@ def test_a_table_without_labels_can_be_predicted_to_parquet(made, monkeypatch):
         (["describe", "{folder}/table.csv", "--label", "kind"], ["kind"]),
         (["ingest", "{folder}/table.csv", "--config", "{folder}/none.yaml", "--out", "{folder}/x"], ["none.yaml"]),
         (["ingest", "{folder}/table.csv", "--config", "{folder}/table.csv", "--out", "{folder}/x"], ["table.csv", "configuration"]),
-        (["train", "{folder}", "--out", "{folder}/x"], ["schema.json: No such file"]),
+        (["train", "{folder}", "--out", "{folder}/x"], ["manifest.json", "ingest a table"]),
         (["evaluate", "{folder}/run", "{folder}/records", "--split", "exam"], ["exam"]),
         (["evaluate", "{folder}/none", "{folder}/records"], ["none"]),
         (["export", "{folder}/run", "{folder}/saved/1"], ["saved/1"]),

@@ -5,16 +5,23 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import serving_case as case
+import tensorflow as tf
 
-from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.config import ClassificationHead, Config, TextInput, WordPieceTokenizer
+from multimodal_tf.data.subwords import learn_subwords
 from multimodal_tf.data.table import read_table
+from multimodal_tf.models.build import build_model
+from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving.client import Client, predict_table
+from multimodal_tf.serving.export import export_model
 
 COLUMNS = ["label", "label_probability", "label_probabilities", "tags", "tags_probabilities", "age", "valid", "error", "present"]
 
@@ -219,3 +226,22 @@ def test_a_table_of_other_columns(client, tmp_path):
     with pytest.raises(ValueError, match="none of the model's inputs is there"):
         predict_table(client, read_table(pd.DataFrame({"x": [1]})), tmp_path / "out.csv")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tokenizer_of_tensorflow_text_in_a_new_process(tmp_path, monkeypatch):
+    tokenizer = WordPieceTokenizer()
+    texts = tf.constant(["a red bird", "a blue bird"])
+    learnt = learn_subwords("inputs.title.tokenizer", tokenizer, lambda prepare: [one.decode() for one in prepare(texts).numpy()])
+    config = Config(inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=4)}, heads={"label": ClassificationHead()})
+    schema = Schema(rows=2, inputs={"title": learnt}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})
+    path = export_model(build_model(config, schema), config, schema, tmp_path / "words" / "1")
+    said = Client(path).predict([{"title": "red"}, {"title": ""}])
+    code = f"""
+from multimodal_tf.serving.client import Client
+print(Client({str(path)!r}).predict([{{"title": "red"}}, {{"title": ""}}])["label_probability"].tolist())
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(answer) == said["label_probability"].tolist()
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+    with pytest.raises(ValueError, match="splits texts with TensorFlow Text, which is not installed: pip install tensorflow-text"):
+        Client(path)

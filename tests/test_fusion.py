@@ -9,7 +9,13 @@ from multimodal_tf.config import CategoryInput, ClassificationHead, Concatenatio
 from multimodal_tf.models import build_model, embeddings
 
 SMALL = DenseTower(dim=4)
-ALL = {"photo": image(), "title": text(), "clip": audio(), "price": NumberInput(tower=SMALL), "colour": CategoryInput(tower=SMALL)}
+ALL = {
+    "photo": image(),
+    "title": text(),
+    "clip": audio(),
+    "price": NumberInput(tower=SMALL),
+    "colour": CategoryInput(tower=SMALL, unknown=0),
+}
 TWO = {"price": ALL["price"], "colour": ALL["colour"]}
 FUSIONS = {
     "concatenation": Concatenation(hidden=[8], dropout=0),

@@ -27,6 +27,13 @@ def column(name, values, kind="text", rows=None, distinct=None):
         ("place", ["train", "dev", "test"], "text", "text"),
         ("key", [f"{n:032x}" for n in range(20)], "text", "ignored"),
         ("page", [f"https://a.b/{n}" for n in range(20)], "text", "ignored"),
+        ("day", ["2024-05-17", "2024-05-18"] * 5, "text", "date"),
+        ("visit_id", [f"2024-05-{n}" for n in range(10, 30)], "text", "date"),  # a date even if it never repeats
+        ("year", [2023, 2024], "number", "number"),
+        ("sold", ["Y", "n", "y"], "text", "boolean"),
+        ("sold", ["yes", "yes"], "text", "category"),
+        ("floors", [1, 0, 1], "number", "boolean"),
+        ("floors", [1, 0, 2], "number", "number"),
         ("word", [chr(97 + n) * 4 for n in range(20)], "text", "text"),
     ],
 )
@@ -44,6 +51,11 @@ def test_nine_tenths_make_numbers_and_half_make_images():
     half = column("x", ["a.png"], "image")
     half.seen += column("x", ["two owls"]).seen
     assert guess_input(half) == ("image", "1 of 2 cells open as images")
+
+
+def test_a_third_value_in_rows_that_were_not_looked_at_makes_no_boolean():
+    assert guess_input(column("sold", ["yes", "no"] * 5, rows=1000, distinct=3))[0] == "category"
+    assert guess_input(column("sold", ["0", "1"] * 5, "number", rows=1000, distinct=3))[0] == "number"
 
 
 def test_distinct_values_beyond_counting():

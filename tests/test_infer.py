@@ -1,6 +1,7 @@
 """What `describe` finds in tables whose contents the tests know, and the configuration that follows."""
 
 import base64
+import datetime
 import io
 import struct
 import zlib
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from multimodal_tf.config import SERVED, Config
+from multimodal_tf.config import SERVED, Config, MLPTower
 from multimodal_tf.data.infer import Description, _safe_names, describe
 from multimodal_tf.data.table import read_table
 
@@ -127,6 +128,42 @@ def test_the_configuration_that_follows(found):
     assert Config.from_yaml(config.to_yaml()) == config
 
 
+def test_a_small_table_gets_small_towers_and_is_told_why(found):
+    assert {name: part.tower.type for name, part in found.config().inputs.items()} == {
+        "photo": "cnn",
+        "clip": "spectrogram_cnn",
+        "title": "bag",
+        "price": "dense",
+        "colour": "dense",
+    }
+    assert column_of(found, "photo").tower == "plain CNN: a ResNet pays from 10,000 rows, here are 54"  # six are missing
+    assert column_of(found, "price").tower.endswith("pays from 4 columns and 3,000 rows, here are 2 and 60")
+    assert column_of(found, "label").tower == ""
+    assert found.config().tabular is None
+
+
+def test_a_larger_table_of_numbers_gets_one_tower_over_all():
+    numbers = {f"x{n}": list(range(3000)) for n in range(4)}
+    found = described({**numbers, "label": ["a", "b"] * 1500}, sample=20)
+    assert found.config().tabular == MLPTower()
+    assert {column.tower[:3] for column in found.columns} == {"MLP", ""}
+    assert Description.model_validate_json(found.model_dump_json()).config() == found.config()
+
+
+@pytest.mark.parametrize(
+    ("texts", "unspaced"),
+    [
+        (["你好，今天的天气很好", "我们去公园吧"], True),
+        (["สวัสดีครับ วันนี้อากาศดี"], True),
+        (["a small owl", "it's an old oak, isn't it?"], False),
+        (["owl"], False),
+        ([], False),
+    ],
+)
+def test_scripts_without_spaces(texts, unspaced):
+    assert described({"t": [*texts, None], "label": list("ab" * 2)[: len(texts) + 1]}, types={"t": "text"}).columns[0].unspaced == unspaced
+
+
 def test_a_sample_is_of_the_whole_table_and_seeded(shop, found):
     one, two, other = (describe(shop, sample=20, seed=seed) for seed in (0, 0, 1))
     assert one == two
@@ -140,7 +177,15 @@ def test_render_shows_all_of_it(found):
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(found.render())
     text = console.export_text()
-    for part in ("60 rows", "44 x 200", "0.50, 0.80, 1.09 s at 22050 Hz", "3, 6, 9 words", "row 2: no such file", "identifies the row"):
+    for part in (
+        "60 rows",
+        "44 x 200",
+        "0.50, 0.80, 1.09 s at 22050 Hz",
+        "3, 6, 9 words",
+        "row 2: no such file",
+        "identifies the row",
+        "plain CNN: a",
+    ):
         assert part in text
 
 
@@ -212,14 +257,23 @@ def test_the_majority_decides_and_the_rest_is_rejected(tmp_path):
     [
         ([1, 2.5, None, 4] * 5, "number"),
         (["1", " 2.5", "-3e2", "nan"] * 5, "number"),
-        ([True, False] * 10, "number"),
+        ([True, False] * 10, "boolean"),
+        (["Yes", "no "] * 10, "boolean"),
+        ([0, 1] * 10, "boolean"),
+        (["1.0", "0.0"] * 10, "boolean"),
+        (["yes", "no", "maybe", "no"] * 5, "category"),
+        ([0, 1, 2, 1] * 5, "number"),
+        (["2024-05-17", "2024-05-18 09:30", None, "2023-02-30"] * 5, "date"),
+        (["2024-05-17"] * 9 + ["soon"] + ["2024-06"] * 10, "date"),
+        (["2024", "2025"] * 10, "number"),
         (["007", "010"] * 10, "category"),
         (["red", "green"] * 10, "category"),
         (["a long sentence that comes twice", "another sentence of some words"] * 10, "text"),
         ([f"word{chr(97 + n)} text" for n in range(20)], "text"),
         (["你好", "谢谢你", "再见"] + [chr(0x4E00 + n) * 3 for n in range(17)], "text"),
         ([f"photos/{n}" for n in range(20)], "ignored"),
-        ([pd.Timestamp(2020, 1, 1 + n) for n in range(20)], "ignored"),
+        ([pd.Timestamp(2020, 1, 1 + n) for n in range(20)], "date"),
+        ([datetime.date(2020, 1, 1 + n) for n in range(20)], "date"),
         ([[0.5, 0.25, 1.0]] * 20, "ignored"),
         ([{"a": 1}] * 20, "ignored"),
         ([None] * 20, "ignored"),

@@ -523,7 +523,7 @@ class TestRefusals:
         user = os.geteuid()
         (tmp_path / "out").mkdir(mode=0o555)
         if user == 0:  # root may write everything
-            for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+            for folder in (tmp_path, *list(tmp_path.parents)[:3]):
                 folder.chmod(0o755)
             os.seteuid(65534)
         try:
@@ -583,3 +583,22 @@ class TestFingerprint:
         assert len({self.of(value) for value in values}) == len(values)
         assert self.of("a") != self.of("a", row=1)
         assert self.of("a") != self.of("a", SMALL.model_copy(update={"heads": {"tags": MultiLabelHead(separator=",")}}))
+
+
+def test_the_schema_of_another_tokenizer(tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("cat 1 2\n")
+    pd.DataFrame({"title": ["cat", "dog", "cat dog"] * 8, "label": ["a", "b"] * 12}).to_csv(tmp_path / "t.csv", index=False)
+    text = {"type": "text", "vectors": {"type": "file", "path": str(file)}, "tower": {"type": "bag", "embedding_dim": 2}}
+    config = Config(inputs={"title": text}, heads={"label": ClassificationHead()})
+    ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
+    first = Schema.load(tmp_path / "records" / "schema.json")
+    assert ingest.schema_for(tmp_path / "records", config) == first
+    other = Config(inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=config.heads)
+    assert ingest.schema_for(tmp_path / "records", other).inputs["title"].tokenizer == "characters"
+    assert Schema.load(tmp_path / "records" / "schema.json") == first
+    file.write_text("cat 30 40\n")
+    again = ingest.schema_for(tmp_path / "records", config)
+    assert again.inputs["title"].vectors.array()[again.inputs["title"].words.index("cat")].tolist() == [30, 40]
+    ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
+    assert Schema.load(tmp_path / "records" / "schema.json") == again

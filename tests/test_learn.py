@@ -11,21 +11,33 @@ from hypothesis import strategies as st
 from pipeline_case import write
 
 from multimodal_tf.config import (
+    BagTower,
+    BytePairTokenizer,
     CategoryInput,
+    CharacterTokenizer,
     ClassificationHead,
     Config,
     ImageInput,
     MultiLabelHead,
+    NgramTokenizer,
     NumberInput,
     RegressionHead,
+    SkipGram,
     TextInput,
+    VectorFile,
+    WordTokenizer,
 )
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.records import LABEL_SEPARATOR
 from multimodal_tf.schema import Classes, Moments, Vocabulary
 
 CONFIG = Config(
-    inputs={"title": TextInput(vocabulary_size=3), "photo": ImageInput(), "price": NumberInput(), "kind": CategoryInput()},
+    inputs={
+        "title": TextInput(tokenizer=WordTokenizer(vocabulary_size=3)),
+        "photo": ImageInput(),
+        "price": NumberInput(),
+        "kind": CategoryInput(),
+    },
     heads={"label": ClassificationHead(column="Klasse"), "tags": MultiLabelHead(), "age": RegressionHead()},
 )
 ROWS = [
@@ -91,3 +103,41 @@ def test_moments_of_many_chunks(values):
     for moments in (schema.inputs["price"], schema.heads["age"]):
         np.testing.assert_allclose(moments.mean, exact.mean(), rtol=1e-9, atol=1e-6)
         np.testing.assert_allclose(moments.std, exact.std() or 1.0, rtol=1e-6, atol=1e-6)
+
+
+TITLES = [("Cat and dog", "a"), ("กี่ cat", "b"), ("", "a"), ("dog", "b")]
+TEXT_ROWS = [({"title": cell.encode()}, {"label": label}) for cell, label in TITLES]
+
+
+def text_config(**fields):
+    return Config(inputs={"title": TextInput(**fields)}, heads={"label": ClassificationHead()})
+
+
+def test_characters_and_ngrams(tmp_path):
+    write(tmp_path, train=TEXT_ROWS)
+    characters = text_config(tokenizer=CharacterTokenizer(vocabulary_size=4))
+    assert learn_schema(tmp_path, characters).inputs == {"title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")}
+    assert learn_schema(tmp_path, text_config(tokenizer=NgramTokenizer())).inputs == {}
+
+
+def test_subwords(tmp_path):
+    learnt = learn_schema(write(tmp_path, train=TEXT_ROWS), text_config(tokenizer=BytePairTokenizer())).inputs["title"]
+    assert (learnt.type, learnt.tokenizer) == ("subwords", "byte_pair")
+    write(tmp_path, train=[({}, labels) for _, labels in TEXT_ROWS])
+    with pytest.raises(ValueError, match=r"inputs\.title\.tokenizer: byte_pair must have texts in the training split"):
+        learn_schema(tmp_path, text_config(tokenizer=BytePairTokenizer()))
+
+
+@pytest.mark.parametrize("tokenizer", [WordTokenizer(), CharacterTokenizer()])
+def test_word_vectors(tmp_path, tokenizer):
+    write(tmp_path, train=TEXT_ROWS)
+    tower = BagTower(embedding_dim=2)
+    learnt = learn_schema(tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1))).inputs["title"]
+    assert learnt.vectors.array().shape == (len(learnt.words), 2)
+    file = tmp_path / "vectors.txt"
+    file.write_text("cat 1 2\nc 3 4\n")
+    learnt = learn_schema(tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=VectorFile(path=str(file)))).inputs["title"]
+    found = dict(zip(learnt.words, learnt.vectors.array().tolist()))
+    assert found["cat" if tokenizer.type == "words" else "c"] == ([1, 2] if tokenizer.type == "words" else [3, 4])
+    with pytest.raises(ValueError, match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers, received 2"):
+        learn_schema(tmp_path, text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))))

@@ -1,5 +1,6 @@
 """One cell, opened: its kind, its measures, and why it cannot be read."""
 
+import datetime
 import decimal
 
 import numpy as np
@@ -51,7 +52,10 @@ def test_an_image_and_a_sound_are_measured(files):
         (np.zeros((4, 4, 3)), "image"),
         (np.zeros(400), "audio"),
         (np.zeros(399), "list"),
-        (pd.Timestamp(2020, 1, 1), "other"),
+        (pd.Timestamp(2020, 1, 1), "date"),
+        (datetime.date(2020, 1, 1), "date"),
+        (np.datetime64("20000-01-01"), "date"),
+        ("2020-01-01", "text"),
         ({"a": 1}, "other"),
         (b"\xff\xfe\xfd", "other"),
     ],
@@ -83,3 +87,8 @@ def test_recheck(files):
     assert recheck(Seen(0, "image", "a.png", "broken"), "image", files) == "broken"
     assert recheck(Seen(0, "image", "a.png"), "text", files) == ""  # a text that happens to name a picture
     assert recheck(Seen(0, "image"), "number", files) == "image, not number"
+    assert recheck(Seen(0, "number", np.bool_(True)), "boolean", files) == ""
+    assert recheck(Seen(0, "text", "perhaps"), "boolean", files) == "neither true nor false: 'perhaps'"
+    assert recheck(Seen(0, "text", "2023-02-30"), "date", files).startswith("not a date in ISO 8601: '2023-02-30'")
+    assert recheck(look(0, np.datetime64("20000-01-01"), files), "date", files).startswith("not a date")
+    assert recheck(look(0, datetime.date(2020, 1, 1), files), "text", files) == ""

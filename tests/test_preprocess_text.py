@@ -49,8 +49,10 @@ def test_words_by_row_and_no_rows():
 
 
 def test_normalize():
-    texts = ["A\tB\0", "Ｘ\n你好"]
-    assert [t.decode() for t in text.normalize(tf.constant([t.encode() for t in texts])).numpy()] == ["a b ", "x  你  好 "]
+    texts = tf.constant(["A\tB\0", "Ｘ\n你好", "", "\u200fné\u00ad \u3000 हिन्दी👨\u200d👧!"])
+    assert [t.decode() for t in text.normalize(texts)[:3].numpy()] == ["a b ", "x 你好", ""]
+    assert [t.decode() for t in text.plain(texts).numpy()] == ["a b", "x 你好", "", "né हिन्दी👨\u200d👧!"]
+    assert [t.decode() for t in text.spaced(texts).numpy()] == ["a b", "x 你 好", "", "né हिन्दी 👨👧 !"]
 
 
 def test_only_the_beginning_of_a_long_text_is_read_to_a_whole_character():
@@ -62,18 +64,6 @@ def test_only_the_beginning_of_a_long_text_is_read_to_a_whole_character():
     exact = "é" * (text.LIMIT // 2)
     assert text.normalize(tf.constant([exact.encode()])).numpy()[0].decode() == exact
     assert text.normalize(tf.constant([b"\x80" * (text.LIMIT + 1)])).numpy()[0] == b""
-
-
-def test_tokens():
-    table = text.vocabulary(["the", "cat"], text.UNKNOWN + 1, text.UNKNOWN)
-    tokens = text.tokens(tf.constant(["The cat, the dog", "", "dog"]), table, 3)
-    assert tokens.dtype == tf.int32
-    assert tokens.numpy().tolist() == [[2, 3, 2], [0, 0, 0], [1, 0, 0]]
-    assert text.tokens(tf.constant([], tf.string), table, 3).shape == (0, 3)
-
-
-def test_an_empty_vocabulary():
-    assert text.tokens(tf.constant(["a"]), text.vocabulary([], 2, 1), 2).numpy().tolist() == [[1, 0]]
 
 
 def test_problem():
@@ -113,15 +103,10 @@ def test_any_bytes_give_clean_words_row_by_row(cells):
 def test_the_same_in_a_dataset_and_in_a_small_saved_model(tmp_path):
     texts = tf.constant(["Ａ cafe\u0301!", "你好", "plain", "\0\x01", ""])
     module = tf.Module()
-    module.table = text.vocabulary(["a", "café"], 2, 1)
-
-    def tokens(cells):
-        return text.tokens(cells, module.table, 4)
-
-    module.tokens = tf.function(tokens, input_signature=[tf.TensorSpec([None], tf.string)])
+    module.words = tf.function(text.words, input_signature=[tf.TensorSpec([None], tf.string)])
     tf.saved_model.save(module, str(tmp_path))
-    eager = tokens(texts).numpy().tolist()
-    assert eager == [[2, 3, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert next(iter(tf.data.Dataset.from_tensors(texts).map(tokens))).numpy().tolist() == eager
-    assert tf.saved_model.load(str(tmp_path)).tokens(texts).numpy().tolist() == eager
+    eager = text.words(texts).to_list()
+    assert eager == [[b"a", "café".encode()], ["你".encode(), "好".encode()], [b"plain"], [], []]
+    assert next(iter(tf.data.Dataset.from_tensors(texts).map(text.words))).to_list() == eager
+    assert tf.saved_model.load(str(tmp_path)).words(texts).to_list() == eager
     assert (tmp_path / "saved_model.pb").stat().st_size < 300_000  # the tables of Unicode are some 140,000 of them

@@ -1,6 +1,7 @@
 """One cell of a table -> what the served graph reads: image bytes, WAV bytes, UTF-8 text, a float, or None where it is missing.
 
-Used alike by ingest and by the serving client, so that both hand the same bytes to the graph. Sounds are in `data.sound`.
+Used alike by ingest and by the serving client, so that both hand the same bytes to the graph. Sounds are in `data.sound`, videos in
+`data.video`.
 """
 
 import base64
@@ -20,10 +21,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from multimodal_tf.data import records, sound
+from multimodal_tf.data import dates, records, sound, video
 from multimodal_tf.data.sound import CellError
 
-__all__ = ["MAX_BYTES", "CellError", "convert_image", "file_of", "is_missing", "read_cell", "read_label"]
+__all__ = ["MAX_BYTES", "CellError", "convert_image", "file_of", "is_missing", "opened", "read_cell", "read_label"]
 
 MAX_BYTES = 2**30  # a larger file is refused: a record holds less than 2 GiB, and a cell is read into memory
 _LONGEST_PATH = 4096  # PATH_MAX of Linux: longer text is no path
@@ -31,6 +32,7 @@ _DATA_URI = re.compile(r"data:(?P<type>[^,]*?)(?P<base64>;base64)?,", re.IGNOREC
 _IMAGE_MAGIC = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM|RIFF....WEBP|II[*+]\0|MM\0[*+]|\0\0\0\x0cjP  |....ftypavi[fs]|P[1-7]\s", re.DOTALL
 )
+_TRUTH = dict.fromkeys(("true", "yes", "t", "y", "1", "1.0"), 1.0) | dict.fromkeys(("false", "no", "f", "n", "0", "0.0"), 0.0)
 _SHOWABLE = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B")  # Pillow's modes that go into a PNG as they are
 _UNSAFE = {"EPS", "WMF", "FITS"}  # Pillow would start Ghostscript for the first, and knows no size for the others
 
@@ -45,14 +47,19 @@ def read_cell(value, part, root="."):
         value: for an image or a sound: a path, a data URI, base64 (where no such file is), bytes of a file, an array, or
             `{"bytes": ..., "path": ...}` as Hugging Face's tables have it. Image arrays are `(height, width)` or `(height, width, 1|3|4)`,
             0..255 as integers or 0..1 as floats; sound arrays are `(samples,)`, 16-bit integers or floats -1..1, at the input's
-            own `sample_rate`. For text and a category: a string, bytes in UTF-8 or a number. For a number: a number or its text.
+            own `sample_rate`. For a video: such a file, a list of image cells, or an array `(frames, height, width, 1|3|4)`, of which
+            evenly spaced frames are taken (`data.video`). For text and a category: a string, bytes in UTF-8 or a number. For a number:
+            a number or its text. For a boolean: a bool, 1 or 0, or one of the words true, false, yes, no, t, f, y, n in any case. For a
+            date: ISO 8601 (`data.preprocess.date` says which forms), or a date of Python, pandas or NumPy.
         part: the input's configuration, such as `config.inputs["photo"]`.
         root: directory that relative paths start from.
 
     Returns:
-        bytes, or a float for a number; None where the cell is missing. An image's own bytes where the graph reads the format (JPEG, PNG,
-        GIF, uncompressed BMP, WebP), otherwise a PNG. A sound is a mono WAV at its own rate, cut to what the model can use: 16-bit if its
-        source is lossy or nothing is lost by it, otherwise 32-bit float.
+        bytes, a list of bytes for a video, or a float for a number or a boolean (1 or 0); None where the cell is missing. An image's own
+        bytes where the graph reads the format (JPEG, PNG, GIF, uncompressed BMP, WebP), otherwise a PNG. A sound is a mono WAV at its own
+        rate, cut to what the model can use: 16-bit if its source is lossy or nothing is lost by it, otherwise 32-bit float. A date is
+        ISO 8601 in UTC. A video is a list of images, at most `part.frames` of them and
+        at least one: JPEGs of a file's frames, PNGs of arrays, images as above; a GIF stays one, as the only element.
 
     Raises:
         CellError: the cell is broken; the message is the reason, without row or column.
@@ -68,8 +75,14 @@ def read_cell(value, part, root="."):
         return _image(value, part, root)
     if part.type == "audio":
         return _audio(value, part, root)
+    if part.type == "video":
+        return _video(value, part, root)
     if part.type == "number":
         return _number(value)
+    if part.type == "boolean":
+        return _boolean(value)
+    if part.type == "date":
+        return dates.to_iso(value if isinstance(value, dates.TYPES) else _text(value)).encode()
     text = _text(value)
     return text.strip().encode() if part.type == "category" else text.encode()
 
@@ -112,6 +125,8 @@ def is_missing(value):
         return not len(value)
     if isinstance(value, dict):
         return all(map(is_missing, value.values()))
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
     return value is None or value is pd.NaT or value is pd.NA or (isinstance(value, (float, np.floating)) and math.isnan(value))
 
 
@@ -151,7 +166,7 @@ def _image(value, part, root):
     array = _array(value)
     if array is not None:
         return _array_image(array, part)
-    with _open(value, root, _IMAGE_MAGIC) as file:
+    with opened(value, root, _IMAGE_MAGIC) as file:
         data = _read(file)
     return data if _graph_reads(data) else convert_image(data, part)
 
@@ -160,7 +175,7 @@ def _audio(value, part, root):
     array = _array(value)
     if array is not None:
         return sound.from_array(array, part.sample_rate)
-    with _open(value, root, sound.MAGIC) as file:
+    with opened(value, root, sound.MAGIC) as file:
         if not file.read(1):
             raise CellError("an empty file (0 bytes)")
         file.seek(0)
@@ -181,6 +196,15 @@ def _number(value):
     return None if math.isnan(number) else number
 
 
+def _boolean(value):
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    word = str(value).lower() if isinstance(value, (bool, np.bool_)) else _text(value).strip().lower()
+    if word not in _TRUTH:
+        raise CellError(f"neither true nor false: {value!r:.60}")
+    return _TRUTH[word]
+
+
 def _text(value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         try:
@@ -189,7 +213,7 @@ def _text(value):
             raise CellError(f"not UTF-8: byte {value[error.start]:#04x} at {error.start}") from None
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))  # pandas turns the integers of a column with gaps into floats: 3.0 means 3
-    if not isinstance(value, (str, numbers.Number, np.bool_, pd.Timestamp)):
+    if not isinstance(value, (str, numbers.Number, np.bool_, *dates.TYPES)):
         raise CellError(f"neither text nor a number, but {type(value).__name__}")
     text = str(value)
     try:
@@ -225,7 +249,38 @@ def _array(value):
     return array
 
 
+def _video(value, part, root):
+    """The frames of a file, or those that stand for a list of images; None for a list without any."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        with opened(value, root, video.MAGIC) as file:
+            if not (head := file.read(4)):
+                raise CellError("an empty file (0 bytes)")
+            file.seek(0)
+            return [_read(file)] if head == video.GIF else video.to_frames(file, part)
+    if isinstance(value, np.ndarray) and value.dtype != object and value.ndim != 4:
+        raise CellError(f"a video array must be (frames, height, width, 1, 3 or 4), received {value.shape}")
+    pictures = [(number, one) for number, one in enumerate(value, start=1) if not is_missing(one)]
+    chosen = range(len(pictures)) if len(pictures) <= part.frames else video.choose(len(pictures), part.frames)
+    return [_frame(*pictures[place], part, root) for place in chosen] or None
+
+
+def _frame(number, value, part, root):
+    try:
+        array = _array(value)
+        if array is None:
+            return _image(value, part, root)
+        if array.ndim != 3:
+            raise CellError(f"an array must be (height, width, 1, 3 or 4), received {array.shape}")
+        return _png(video.shrunk(_array_pixels(array, part), part))
+    except CellError as error:
+        raise CellError(f"frame {number}: {error}") from None
+
+
 def _array_image(array, part):
+    return _png(_array_pixels(array, part))
+
+
+def _array_pixels(array, part):
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise CellError(f"an image array must be (height, width) or (height, width, 1, 3 or 4), received {array.shape}")
     _check_pixels(array.shape[1], array.shape[0], part)
@@ -233,11 +288,11 @@ def _array_image(array, part):
     if not (array.min() >= 0 and array.max() <= top):  # NaN fails too
         raise CellError(f"an image array of {array.dtype} must lie in 0..{top}, received {array.min()}..{array.max()}")
     pixels = np.rint(array * np.float64(255)).astype(np.uint8) if top == 1 else array.astype(np.uint8)
-    return _png(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
 
 
-def _open(value, root, magic):
-    """A binary file over the cell's bytes, wherever they are."""
+def opened(value, root, magic):
+    """A binary file over a cell's bytes, wherever they are; `magic` is a pattern of how such a file begins, where they are in base64."""
     if isinstance(value, dict):
         value = value.get("path") if is_missing(value.get("bytes")) else value["bytes"]
     if isinstance(value, (bytes, bytearray, memoryview)):

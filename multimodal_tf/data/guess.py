@@ -6,6 +6,7 @@ import re
 
 import numpy
 
+from multimodal_tf.data.dates import looks_like_date
 from multimodal_tf.data.observe import Seen
 from multimodal_tf.data.split import SPLIT_WORDS
 
@@ -20,6 +21,7 @@ _GROUP_NAME = re.compile(
     r"(.*_)?group([ _-]?id)?|(cluster|family|patient|subject|speaker|user|session|customer|author)([ _-]?id)?", re.IGNORECASE
 )
 _CODE = re.compile(r"[+-]?0\d")  # 007 is a code, not seven
+_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"1", "0"}, {"1.0", "0.0"})  # words for true and false
 _SEPARATORS = (";", "|", ",")
 
 
@@ -56,7 +58,7 @@ def guess_input(column) -> tuple[str, str]:
     """The type of a column that is no label: an input's type, "split", "group" or "ignored"; and why, as a phrase."""
     if not column.seen:
         return "ignored", "no value in any row that was looked at"
-    for rule in (_split, _media, _unreadable, _row, _group, _number, _category):
+    for rule in (_split, _media, _unreadable, _date, _row, _group, _boolean, _number, _category):
         found = rule(column)
         if found is not None:
             return found
@@ -93,7 +95,7 @@ def _split(column):
 
 
 def _media(column):
-    for kind, noun in (("image", "images"), ("audio", "sounds")):
+    for kind, noun in (("image", "images"), ("video", "videos"), ("audio", "sounds")):
         if column.share(kind) >= 0.5:
             good = sum(seen.kind == kind and not seen.reason for seen in column.seen)
             return kind, f"{good} of {len(column.seen)} cells open as {noun}"
@@ -104,7 +106,7 @@ def _unreadable(column):
     if column.share("list") >= 0.5:
         return "ignored", "lists, which only a multi-label head reads"
     if column.share("other") >= 0.5:
-        return "ignored", "neither text, number, image nor sound"
+        return "ignored", "neither text, number, image, video nor sound"
     return None
 
 
@@ -126,6 +128,23 @@ def _row(column):
 def _group(column):
     if _GROUP_NAME.fullmatch(column.name.strip()) and column.repeats:
         return "group", "called as groups are, and repeats: no value may stand on two sides of the split"
+    return None
+
+
+def _date(column):
+    dates = sum(seen.kind == "date" or (seen.kind == "text" and looks_like_date(str(seen.value))) for seen in column.seen)
+    share = dates / len(column.seen)
+    if share >= 0.9:
+        return "date", "dates" if share == 1 else f"{share:.0%} dates"
+    return None
+
+
+def _boolean(column):
+    """Nothing but two words, in all rows: a third one would be lost, and a category keeps it."""
+    texts = column.texts()
+    words = {text.lower() for text in texts}
+    if words in _PAIRS and len(texts) == len(column.seen) and column.distinct <= len(set(texts)):
+        return "boolean", f"nothing but {' and '.join(sorted(words))}"
     return None
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import keyword
-import math
 import re
 import unicodedata
 from typing import Literal
@@ -15,19 +14,19 @@ from rich.text import Text
 
 from multimodal_tf import config as configuration
 from multimodal_tf.config import Config
-from multimodal_tf.data import observe
+from multimodal_tf.data import advise, observe
 from multimodal_tf.data.cells import CellError, read_label
 from multimodal_tf.data.guess import COUNTED, LABEL_NAMES, Column, guess_head, guess_input, label_column
 from multimodal_tf.data.preprocess import text as preprocess_text
 
-INPUTS = ("image", "audio", "text", "number", "category")
+INPUTS = ("image", "video", "audio", "text", "number", "category", "boolean", "date")
 HEADS = ("classification", "multi_label", "regression")
 OTHERS = ("label", "split", "group", "ignored")
 
-_RESERVED = {configuration.FUSED, "error"}  # what the served `embed` endpoint answers besides the inputs' names
+_RESERVED = {configuration.FUSED, configuration.TABULAR, "error"}  # what the served `embed` endpoint answers besides the inputs' names
 _REASONS = 5  # rejected cells that are told one by one
 _ROWS = 200  # rows in memory at a time
-_SMALL = 32  # pixels
+_UNSPACED = 3  # words, such as Chinese characters, from one space to the next
 
 
 class Spread(pydantic.BaseModel):
@@ -52,7 +51,20 @@ class ColumnDescription(pydantic.BaseModel):
     name: str  # safe in a configuration and in a served signature
     column: str
     type: Literal[
-        "image", "audio", "text", "number", "category", "classification", "multi_label", "regression", "split", "group", "ignored"
+        "image",
+        "video",
+        "audio",
+        "text",
+        "number",
+        "category",
+        "boolean",
+        "date",
+        "classification",
+        "multi_label",
+        "regression",
+        "split",
+        "group",
+        "ignored",
     ]
     why: str
     missing: int
@@ -60,42 +72,28 @@ class ColumnDescription(pydantic.BaseModel):
     width: Spread | None = None  # pixels
     height: Spread | None = None
     grey: bool = False  # whether no image has colours
-    seconds: Spread | None = None  # a sound counts for at most 30 seconds
+    seconds: Spread | None = None  # of a video or a sound, which counts for at most 30 seconds
     sample_rate: Spread | None = None  # Hz
+    frame_rate: Spread | None = None  # frames a second
     words: Spread | None = None
+    unspaced: bool = False  # whether the texts are written without spaces, as Chinese is
     separator: str | None = None  # of a multi-label head whose cells are texts
     rejected: int = 0
     rejections: list[Rejection] = []
+    input: configuration.Input | None = None  # of a column that is an input
+    tower: str = ""  # its tower, and why this one
 
     def part(self):
         """The configuration of this input or head; `column` is there only where it differs from the name."""
-        kinds = {
-            "image": self._image,
-            "audio": self._audio,
-            "text": self._text,
-            "number": configuration.NumberInput,
-            "category": configuration.CategoryInput,
+        heads = {
             "classification": configuration.ClassificationHead,
             "multi_label": self._multi_label,
             "regression": configuration.RegressionHead,
         }
-        part = kinds[self.type]()
+        part = heads[self.type]() if self.input is None else self.input.model_copy()
         if self.name != self.column:
             part.column = self.column
         return part
-
-    def _image(self):
-        small = self.width is not None and self.height is not None and max(self.width.median, self.height.median) <= _SMALL
-        size = _SMALL if small else 96
-        return configuration.ImageInput(height=size, width=size, channels=1 if self.grey else 3)
-
-    def _audio(self):
-        seconds = min(10.0, math.ceil(self.seconds.p95 * 2) / 2) if self.seconds else 2.0
-        rate = min(16_000, int(self.sample_rate.max)) if self.sample_rate else 16_000
-        return configuration.AudioInput(seconds=max(0.5, seconds), sample_rate=max(1000, rate))
-
-    def _text(self):
-        return configuration.TextInput(max_tokens=min(256, max(8, math.ceil(self.words.p95))) if self.words else 32)
 
     def _multi_label(self):
         head = configuration.MultiLabelHead()
@@ -111,6 +109,7 @@ class Description(pydantic.BaseModel):
     rows: int
     sampled: int
     columns: list[ColumnDescription]
+    tabular: configuration.TabularTower | None = None  # one tower over all numbers, categories, dates and booleans
 
     def config(self) -> Config:
         """The configuration that follows: every input and label, the split, and sizes from the data.
@@ -128,7 +127,7 @@ class Description(pydantic.BaseModel):
             raise ValueError(
                 f"{self.table} has no column to predict from: give one a type, as in types={{'photo': 'image'}}; it has {names}"
             )
-        return Config(inputs=inputs, heads=heads, split=self._split())
+        return Config(inputs=inputs, heads=heads, tabular=self.tabular, split=self._split())
 
     def _split(self):
         split, group, stratify = (
@@ -140,12 +139,12 @@ class Description(pydantic.BaseModel):
         """A table for the terminal: `rich.print(description.render())`."""
         looked = "all looked at" if self.sampled == self.rows else f"{self.sampled} of them looked at"
         view = RichTable(title=Text(f"{self.table}: {self.rows} rows, {looked}"), title_justify="left", show_lines=True)
-        for heading in ("column", "type", "missing", "distinct", "values", "rejected", "why"):
+        for heading in ("column", "type", "missing", "distinct", "values", "rejected", "why", "tower"):
             view.add_column(heading, overflow="fold", justify="right" if heading in ("missing", "distinct") else "left")
         for column in self.columns:
             title = column.column if column.name == column.column else f"{column.column}\n(as {column.name})"
             distinct = f"{column.distinct}{'+' if column.distinct >= COUNTED else ''}"
-            cells = (title, column.type, str(column.missing), distinct, _values(column), _rejected(column), column.why)
+            cells = (title, column.type, str(column.missing), distinct, _values(column), _rejected(column), column.why, column.tower)
             view.add_row(*(Text(_printable(cell)) for cell in cells))
         return view
 
@@ -153,14 +152,16 @@ class Description(pydantic.BaseModel):
 def describe(table, types=None, label=None, sample=500, seed=0) -> Description:
     """Looks at a table twice: at all cells to count them, at a sample of rows to open what their cells name.
 
-    A type is decided by the majority of the sampled cells that are not missing. A column of files is an image or audio input even if some
-    are broken; numbers may hold a tenth of other cells; a category is a short text that repeats. A column called as row numbers are, and
-    without repeats, is ignored; one called as groups are (group, family, patient, speaker...), and with repeats, becomes the split's group.
+    A type is decided by the majority of the sampled cells that are not missing. A column of files is an image, video or audio input even if
+    some are broken; moving GIFs are images unless the type is given; numbers and dates (ISO 8601) may hold a tenth of other cells; a
+    boolean holds nothing but two words such as yes and no, or 1 and 0; a category is a short text that repeats. A column called as row
+    numbers are, and without repeats, is ignored; one called as groups are (group, family, patient, speaker...), and with repeats, becomes
+    the split's group.
 
     Args:
         table: `Table`.
-        types: dict of column to type, where the guess is not wanted: image, audio, text, number, category; classification, multi_label,
-            regression, or label to have the head guessed; split, group, ignored.
+        types: dict of column to type, where the guess is not wanted: image, video, audio, text, number, category,
+            boolean, date; classification, multi_label, regression, or label to have the head guessed; split, group, ignored.
         label: name, or list of names, of the columns to predict; None: the one called label, class, target or alike, unless `types` says.
         sample: int > 0. Rows whose cells are opened, drawn from the whole table.
         seed: int. Of that draw.
@@ -187,7 +188,17 @@ def describe(table, types=None, label=None, sample=500, seed=0) -> Description:
     for column, name in zip(found, _safe_names([(column.column, column.type in HEADS) for column in found])):
         column.name = name
     rows = columns[0].rows
-    return Description(table=table.name, rows=rows, sampled=min(rows, sample), columns=found)
+    return Description(table=table.name, rows=rows, sampled=min(rows, sample), columns=found, tabular=_advise(found, rows))
+
+
+def _advise(columns, rows):
+    """Gives every input its configuration; the tower over several columns, if any."""
+    tabular, why = advise.tabular_of(sum(column.type in configuration.TABULAR_TYPES for column in columns), rows)
+    for column in columns:
+        if column.type in INPUTS:
+            column.input, column.tower = advise.input_of(column, rows - column.missing)
+            column.tower = column.tower or why
+    return tabular
 
 
 def _given(table, types, label):
@@ -245,7 +256,7 @@ def _look(table, columns, types, sample, seed):
             for column in columns:
                 cell, kind = chunk.at[row, column.name], types.get(column.name)
                 if cell is not None:
-                    how = kind if kind in (None, "image", "audio") else "plain"
+                    how = kind if kind in (None, "image", "video", "audio") else "plain"
                     column.seen.append(observe.look(int(row), cell, table.root, how))
 
 
@@ -258,7 +269,7 @@ def _describe_column(column, given, root):
     reasons = [(seen.row, _reason(seen, kind, separator, root)) for seen in column.seen]
     rejections = [Rejection(row=row, reason=reason) for row, reason in reasons if reason]
     good = [seen for seen, (_, reason) in zip(column.seen, reasons) if not reason]
-    measured = {"image": _images, "audio": _sounds, "text": _texts}.get(kind, lambda seen: {})(good)
+    measured = {"image": _images, "video": _videos, "audio": _sounds, "text": _texts}.get(kind, lambda seen: {})(good)
     return ColumnDescription(
         name=column.name,
         column=column.name,
@@ -303,6 +314,11 @@ def _images(seen):
     return {"width": _spread([width for width, _ in sizes]), "height": _spread([height for _, height in sizes]), "grey": grey}
 
 
+def _videos(seen):
+    known = [one for one in seen if one.seconds is not None]
+    return _images(seen) | {"seconds": _spread([one.seconds for one in known]), "frame_rate": _spread([one.rate for one in known])}
+
+
 def _sounds(seen):
     known = [one for one in seen if one.seconds is not None]
     return {"seconds": _spread([one.seconds for one in known]), "sample_rate": _spread([one.rate for one in known])}
@@ -310,7 +326,11 @@ def _sounds(seen):
 
 def _texts(seen):
     texts = [str(one.value) for one in seen if one.value is not None]
-    return {"words": _spread(preprocess_text.words(tf.constant(texts)).row_lengths().numpy().tolist()) if texts else None}
+    if not texts:
+        return {"words": None}
+    words = preprocess_text.words(tf.constant(texts)).row_lengths().numpy()
+    spaced = sum(len(text.split()) for text in texts)
+    return {"words": _spread(words.tolist()), "unspaced": bool(words.sum() > _UNSPACED * spaced)}
 
 
 def _spread(values):
@@ -340,14 +360,16 @@ def _safe_names(columns):
 
 def _keys(name):
     """What a name is going to be a key of: inputs, presence flags, layers, served and predicted probabilities."""
-    suffixes = (configuration.PRESENT, configuration.EMBEDDING, configuration.PROBABILITIES, configuration.PROBABILITY)
-    return {name, *(name + suffix for suffix in suffixes)}
+    inputs = (configuration.PRESENT, configuration.EMBEDDING, configuration.TOKENS)
+    heads = (configuration.PROBABILITIES, configuration.PROBABILITY)
+    return {name, *(name + suffix for suffix in (*inputs, *heads))}
 
 
 def _values(column):
     if column.width and column.height:
         pairs = [f"{column.width.model_dump()[at]:.0f} x {column.height.model_dump()[at]:.0f}" for at in ("min", "median", "max")]
-        return f"{', '.join(pairs)} pixels" + (", grey" if column.grey else "")
+        length = f", {_three(column.seconds, '.1f')} s" if column.seconds else ""
+        return f"{', '.join(pairs)} pixels{', grey' if column.grey else ''}{length}"
     if column.seconds and column.sample_rate:
         more = " or more" if column.seconds.max >= observe.LISTEN else ""
         rates = sorted({f"{column.sample_rate.min:.0f}", f"{column.sample_rate.max:.0f}"}, key=int)

@@ -23,6 +23,7 @@ from multimodal_tf.data import durable, manifest, shards, worker
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.split import SPLITS, assign_splits
+from multimodal_tf.schema import Schema
 
 REJECTED = "rejected.csv"
 CONFIG = "config.yaml"
@@ -134,6 +135,8 @@ def _size(value):
     """Bytes of memory, about, of a cell that holds a whole file."""
     if isinstance(value, dict):
         return sum(map(_size, value.values()))
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
+        return sum(map(_size, value))
     return value.nbytes if isinstance(value, np.ndarray) else len(value) if isinstance(value, (bytes, str)) else 0
 
 
@@ -238,14 +241,55 @@ def _conclude(table, config, directory, files, table_rows):
     return Manifest.load(directory)
 
 
+def schema_for(directory, config) -> Schema:
+    """What the training split teaches about a configuration: the schema that `ingest` left, or where that was learnt for other tokenizers,
+    vectors or columns, another, which is not kept.
+
+    Raises:
+        FileNotFoundError: there is no manifest or shard.
+        ValueError: as `learn_schema`; the shards do not hold what the configuration reads.
+    """
+    directory = pathlib.Path(directory)
+    content = Manifest.load(directory)
+    shards.check_settings(config, directory, content)
+    if _is_learnt(directory, _source(config, content.hash)):
+        return Schema.load(directory / SCHEMA)
+    return learn_schema(directory, config)
+
+
 def _learn(directory, config, content_hash):
     """Writes the schema, unless the one that is there was learnt from the same."""
-    sizes = {name: part.vocabulary_size for name, part in config.inputs.items() if part.type == "text"}
-    source = hashlib.sha256(f"{content_hash} {shards.settings(config)} {sizes}".encode()).hexdigest()
-    mark = directory / shards.PARTS / _LEARNT_FROM
-    if not ((directory / SCHEMA).is_file() and mark.is_file() and mark.read_text() == source):
+    source = _source(config, content_hash)
+    if not _is_learnt(directory, source):
         durable.write_text(directory / SCHEMA, learn_schema(directory, config).model_dump_json(indent=1))
-        durable.write_text(mark, source)
+        durable.write_text(directory / shards.PARTS / _LEARNT_FROM, source)
+
+
+def _is_learnt(directory, source):
+    mark = directory / shards.PARTS / _LEARNT_FROM
+    return (directory / SCHEMA).is_file() and mark.is_file() and mark.read_text() == source
+
+
+def _source(config, content_hash):
+    """A hash of all that a schema depends on."""
+    texts = [(name, *_text_source(config, part)) for name, part in config.inputs.items() if part.type == "text"]
+    return hashlib.sha256(f"{content_hash} {shards.settings(config)} {texts}".encode()).hexdigest()
+
+
+def _text_source(config, part):
+    """A tokenizer with its preset's files, and vectors with their file."""
+    yield part.tokenizer
+    yield _state(getattr(part.tokenizer, "preset", None))
+    if part.vectors is not None:
+        yield from (part.vectors, part.tower.embedding_dim, config.seed, _state(getattr(part.vectors, "path", None)))
+
+
+def _state(path):
+    """Names, sizes and times of change of a file or of a folder's files; nothing for what is neither, such as a handle."""
+    if path is None:
+        return []
+    files = sorted(pathlib.Path(path).rglob("*")) if pathlib.Path(path).is_dir() else [pathlib.Path(path)]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
 
 
 def _write_rejected(directory, files):

@@ -1,18 +1,22 @@
 """What the training split teaches, in one pass over its shards: vocabularies, classes, means."""
 
 import collections
+import functools
 import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.data import records
+from multimodal_tf.data import records, subwords, vectors
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.preprocess import text
+from multimodal_tf.data.preprocess import date, text
+from multimodal_tf.data.preprocess.characters import characters
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
 _ROWS = 256  # read at a time
+_SUBWORDS = ("word_piece", "byte_pair", "sentence_piece", "preset")
+_SPLITS = {"words": text.words, "characters": characters}  # tokenizers whose tokens are counted
 
 
 class _Words:
@@ -38,16 +42,17 @@ class _Words:
 
 
 class _Numbers:
-    """Mean and variance of numbers, in float64, chunk by chunk.
+    """Mean and variance of numbers, or of what `read` makes of cells, in float64, chunk by chunk.
 
     Source: Chan, Golub and LeVeque 1979, «Updating formulae and a pairwise algorithm for computing sample variances», equation 2.1.
     """
 
-    def __init__(self):
+    def __init__(self, read=tf.identity):
+        self._read = read
         self.rows, self.mean, self._squares = 0, 0.0, 0.0
 
     def add(self, cells):
-        values = cells.numpy().astype(np.float64)
+        values = self._read(cells).numpy().astype(np.float64)
         values = values[np.isfinite(values)]
         if not values.size:
             return
@@ -67,6 +72,11 @@ def _text_words(cells):
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _text_characters(cells):
+    return _distinct(characters(cells).values)
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
 def _values(cells):
     cells = tf.strings.strip(cells)
     return _distinct(tf.boolean_mask(cells, cells != ""))
@@ -78,6 +88,14 @@ def _labels(cells):
     return _distinct(tf.boolean_mask(labels, labels != ""))
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _days(cells):
+    """Days since 1970-01-01, with the time of day as a fraction: float64 `(batch,)`, NaN where there is no date."""
+    moments, valid = date.parse(cells)
+    days, seconds = tf.unstack(tf.cast(moments, tf.float64), axis=1)
+    return tf.where(valid, days + seconds / date.DAY, np.nan)
+
+
 def _distinct(words):
     found = tf.unique_with_counts(words)
     return found.y, found.count
@@ -87,8 +105,29 @@ def _learner(part) -> Any:
     """What listens to the cells of an input or a head; None where they teach nothing."""
     if part.type in ("number", "regression"):
         return _Numbers()
-    splits = {"text": _text_words, "category": _values, "classification": _values, "multi_label": _labels}
-    return _Words(splits[part.type]) if part.type in splits else None
+    if part.type == "date":
+        return _Numbers(_days)
+    splits = {"category": _values, "classification": _values, "multi_label": _labels, "words": _text_words, "characters": _text_characters}
+    kind = part.tokenizer.type if part.type == "text" else part.type
+    return _Words(splits[kind]) if kind in splits else None
+
+
+class _Texts:
+    """What a graph function makes of an input's training cells, read anew by each loop; nothing is left of those that are missing."""
+
+    def __init__(self, shards, config, name, prepare):
+        self._shards, self._name, self._prepare = shards, name, tf.function(prepare, input_signature=[tf.TensorSpec([None], tf.string)])
+        self._config = config.model_copy(update={"inputs": {name: config.inputs[name]}, "heads": {}})  # other cells are not parsed
+
+    def __iter__(self):
+        for serialized in records.read(self._shards, _ROWS):
+            _, inputs, _ = records.parse(self._config, serialized)
+            prepared = self._prepare(inputs[self._name])
+            for one in prepared.numpy() if isinstance(prepared, tf.Tensor) else prepared.to_list():
+                if isinstance(one, list):
+                    yield [word.decode() for word in one]
+                elif one:
+                    yield one.decode()
 
 
 def learn_schema(directory, config) -> Schema:
@@ -101,12 +140,14 @@ def learn_schema(directory, config) -> Schema:
         config: `Config`.
 
     Returns:
-        `Schema`: for a text the `vocabulary_size` most frequent words (`text.words`), for a category all its values, for a number its
-        moments (mean 0 and std 1 where no row has it), for a head its classes with their counts or its moments.
+        `Schema`: for a text its tokenizer, with vectors where the configuration asks for them, for a category all its values, for a number
+        its moments, for a date those of days since 1970-01-01 (mean 0 and std 1 where no row has it), for a head its classes with their
+        counts or its moments.
 
     Raises:
         FileNotFoundError: there is no manifest.
-        ValueError: the training split is empty, a number varies too much, or a head learns nothing: no labelled row, or one class only.
+        ValueError: the training split is empty, a number varies too much, a head learns nothing (no labelled row, or one class only), or
+            as `subwords.learn_subwords`, `vectors.skip_gram` and `vectors.read_vectors`.
     """
     manifest = Manifest.load(directory)
     rows = manifest.rows("train")
@@ -119,15 +160,40 @@ def learn_schema(directory, config) -> Schema:
             if learners[name] is not None:
                 learners[name].add(cells)
     inputs = {name: _input(config, name, learners[name]) for name in config.inputs if learners[name] is not None}
+    inputs |= _texts(config, inputs, manifest.shards("train"))
     heads = {name: _head(config, name, learners[name]) for name in config.heads}
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
 def _input(config, name, learner):
     part = config.inputs[name]
-    if part.type == "number":
+    if part.type in ("number", "date"):
         return _moments(f"the input {name!r} (column {config.column(name)!r})", learner)
-    return Vocabulary(words=learner.most_frequent(part.vocabulary_size if part.type == "text" else None))
+    if part.type == "category":
+        return Vocabulary(words=learner.most_frequent())
+    return Vocabulary(words=learner.most_frequent(part.tokenizer.vocabulary_size), tokenizer=part.tokenizer.type)
+
+
+def _texts(config, learnt, shards):
+    """What is learnt of texts in passes of its own: subwords, and the vectors of a vocabulary, which is `learnt` already."""
+    found = {}
+    for name, part in config.inputs.items():
+        if part.type != "text":
+            continue
+        texts = functools.partial(_Texts, shards, config, name)
+        if part.tokenizer.type in _SUBWORDS:
+            found[name] = subwords.learn_subwords(f"inputs.{name}.tokenizer", part.tokenizer, texts)
+        if part.vectors is not None:
+            found[name] = learnt[name].model_copy(update={"vectors": _vectors(config, name, learnt[name].words, texts)})
+    return found
+
+
+def _vectors(config, name, words, texts):
+    part, field = config.inputs[name], f"inputs.{name}.vectors"
+    if part.vectors.type == "file":
+        return vectors.read_vectors(field, part.vectors.path, words, part.tower.embedding_dim, config.seed)
+    split = texts(_SPLITS[part.tokenizer.type])
+    return vectors.skip_gram(field, part.vectors, words, split, part.tower.embedding_dim, config.seed)
 
 
 def _moments(where, learner):

@@ -1,6 +1,7 @@
 """Shards to batches of `(inputs, targets, sample_weight)`: plain `tf.data` for `model.fit`, `evaluate` and `predict`."""
 
 import functools
+import math
 import os
 import pathlib
 
@@ -60,7 +61,7 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
     def expand(tensors, target, weight):
         return preprocessor.model_inputs(tensors), target, weight
 
-    if sum(map(manifest.rows, manifest.splits)) * _row_bytes(config) <= _memory() / 4:
+    if sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= _memory() / 4:
         batches = _from_memory(_decode_all(manifest, split, compact), rows, batch_size, seed, expand)
     else:
         batches = _from_shards(manifest, split, batch_size, seed).map(compact, tf.data.AUTOTUNE, deterministic=True).map(expand)
@@ -145,14 +146,10 @@ def _from_shards(manifest, split, batch_size, seed):
     return serialized.shuffle(max(batch_size, _BUFFER // mean), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
 
 
-def _row_bytes(config):
-    """Bytes of one row in its compact form."""
-    size = {
-        "image": lambda part: part.height * part.width * part.channels,
-        "audio": lambda part: 2 * part.samples,
-        "text": lambda part: 4 * part.max_tokens,
-    }
-    return sum(size.get(part.type, lambda part: 4)(part) + 4 for part in config.inputs.values()) + 8 * len(config.heads) + _NUMBER
+def _row_bytes(compact):
+    """Bytes of one row in its compact form, from what a graph function says that it gives."""
+    outputs = tf.nest.flatten(compact.get_concrete_function().structured_outputs)
+    return sum(spec.dtype.size * math.prod(spec.shape[1:]) for spec in outputs) + _NUMBER
 
 
 def _memory():

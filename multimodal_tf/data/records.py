@@ -1,15 +1,16 @@
 """One row of a shard: a `tf.train.Example` with the row's number, its inputs and its labels, under the configuration's names.
 
-An input is the bytes that the served graph reads (an image file, a WAV file, UTF-8 text, a category) or a float; a label is UTF-8 text
-or a float. What is missing is "" or NaN, here as everywhere.
+An input is the bytes that the served graph reads (an image file, a WAV file, UTF-8 text, a category, a date), several of them (the frames
+of a video) or a float; a label is UTF-8 text or a float. What is missing is "" or NaN, here as everywhere.
 """
 
 import tensorflow as tf
 
 LABEL_SEPARATOR = "\x1f"  # joins a row's labels of a multi-label head; alone, it says «no label applies», which is not «unknown»
 
-_FLOATS = ("number", "regression")
+_FLOATS = ("number", "boolean", "regression")
 _BYTES = tf.io.FixedLenFeature([], tf.string, default_value="")
+_LIST = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True, default_value="")
 _FLOAT = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
 
 
@@ -18,7 +19,7 @@ def encode(row, inputs, labels):
 
     Args:
         row: int. The row's number in the table, from 0.
-        inputs: dict of name to bytes or float; a name that is not there is missing.
+        inputs: dict of name to bytes, list of bytes (video) or float; a name that is not there is missing.
         labels: dict of name to str (multi-label: joined by `LABEL_SEPARATOR`) or float; likewise.
 
     Returns:
@@ -30,8 +31,8 @@ def encode(row, inputs, labels):
             if isinstance(value, float):
                 feature[f"{room}/{name}"] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
             else:
-                value = value.encode() if isinstance(value, str) else value
-                feature[f"{room}/{name}"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                several = value if isinstance(value, list) else [value.encode() if isinstance(value, str) else value]
+                feature[f"{room}/{name}"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=several))
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)
 
@@ -44,12 +45,13 @@ def parse(config, serialized):
         serialized: string `(batch,)`, from `encode`.
 
     Returns:
-        `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name of string or float32 `(batch,)`, missing "" or NaN.
+        `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name of string or float32 `(batch,)`, missing "" or NaN; a video is
+        string `(batch, frames)`, with "" after the last frame of a row that has fewer than another.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for room, parts in (("inputs", config.inputs), ("labels", config.heads)):
         for name, part in parts.items():
-            spec[f"{room}/{name}"] = _FLOAT if part.type in _FLOATS else _BYTES
+            spec[f"{room}/{name}"] = _FLOAT if part.type in _FLOATS else _LIST if part.type == "video" else _BYTES
     parsed = tf.io.parse_example(serialized, spec)
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
     labels = {name: parsed[f"labels/{name}"] for name in config.heads}

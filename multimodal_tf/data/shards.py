@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import numbers
 import os
 import pathlib
 
@@ -21,6 +22,8 @@ _FORMAT = 1  # goes up when the same cell would give other bytes, so that older 
 _FRAME = 16  # bytes that TFRecord adds to a record: its length and two checksums
 _LONGEST_SHOWN = 1000  # characters of a path in the list of rejected cells
 _SETTINGS = ("column", "type", "max_pixels", "sample_rate", "seconds", "separator")  # what a cell's bytes, or their refusal, depend on
+_VIDEO = ("frames", "height", "width")  # and those of a video, besides
+_MEDIA = ("image", "audio", "video")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +88,7 @@ def check_settings(config, directory, manifest) -> Config:
 def fingerprint(columns, rows, config, root):
     """A hash of all that a shard depends on: the cells, size and time of change of the files that they name, and `settings`."""
     digest = hashlib.sha256(settings(config).encode())
-    media = {config.column(name) for name, part in config.inputs.items() if part.type in ("image", "audio")}
+    media = {config.column(name) for name, part in config.inputs.items() if part.type in _MEDIA}
     for row, values in rows:
         digest.update(b"%d" % row)
         for column, value in zip(columns, values):
@@ -131,7 +134,8 @@ def write(job, config, root, directory):
 
 
 def _of(part, column):
-    values = {**part.model_dump(include=set(_SETTINGS)), "column": column}
+    depends = {*_SETTINGS, *_VIDEO} if part.type == "video" else set(_SETTINGS)
+    values = {**part.model_dump(include=depends), "column": column}
     return dict(sorted(values.items()))
 
 
@@ -157,6 +161,8 @@ def _sized(value):
 
 
 def _file_token(value, root):
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return b"".join(_file_token(one, root) for one in value) if len(value) and not isinstance(value[0], numbers.Number) else b""
     path = cells.file_of(value, root)
     try:
         status = path.stat() if path is not None else None
@@ -220,7 +226,7 @@ def _read(row, parts, values, config, rejected, read):
 def _checked(value, part, root):
     """The cell, if the served graph reads it; an image that only Pillow reads goes through Pillow."""
     cell = cells.read_cell(value, part, root)
-    if cell is None or part.type not in ("image", "audio"):  # text that `read_cell` gives is UTF-8, which is all that is asked of it
+    if cell is None or part.type not in _MEDIA:  # text that `read_cell` gives is UTF-8, which is all that is asked of it
         return cell
     problem = preprocess.problem(part, cell)
     if problem and part.type == "image":
@@ -233,7 +239,7 @@ def _checked(value, part, root):
 
 
 def _shown(value, part):
-    path = cells.file_of(value, "") if part.type in ("image", "audio") else None
+    path = cells.file_of(value, "") if part.type in _MEDIA else None
     return "" if path is None else _clean(path)[:_LONGEST_SHOWN]
 
 

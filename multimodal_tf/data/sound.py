@@ -149,7 +149,7 @@ def _soundfile(file, seconds):
 
 def _pyav(file, name, seconds):
     try:
-        with av.open(file, format=name) as container:
+        with av.open(file, format=name, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise CellError("a file without sound")
             rate = container.streams.audio[0].rate

@@ -10,7 +10,7 @@ def chain(x, steps, name, last):
         x: Keras tensor.
         steps: dict of step to a function of `name` that makes the layer (or another function of one tensor); not empty.
         name: str. A step's layer is called `{name}_{step}`...
-        last: str. ...but the last one is called this.
+        last: str or None. ...but the last one is called this, if it is given.
 
     Returns:
         Keras tensor, the output of the last layer.
@@ -23,5 +23,5 @@ def chain(x, steps, name, last):
     """
     *_, final = steps
     for step, make in steps.items():
-        x = make(name=last if step == final else f"{name}_{step}")(x)
+        x = make(name=last if last is not None and step == final else f"{name}_{step}")(x)
     return x

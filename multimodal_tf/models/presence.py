@@ -1,6 +1,7 @@
 """Layers that know in which rows an input is there."""
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 
@@ -12,19 +13,61 @@ class ZeroWhereAbsent(layers.Layer):
     zeros does not count. It is a choice, not a product: 0 x NaN is NaN, in the gradient as well.
 
     Call:
-        `x` is `(batch, ...)` of any dtype, `present` float `(batch,)`, above 0.5 where the input is there. Returns `x`'s shape.
+        `x` is `(batch, ...)` of any dtype, `present` float `(batch,)`, above 0.5 where the input is there; or both have further axes in
+        common, such as a column of `x` each. Returns `x`'s shape.
 
     Example:
         >>> ZeroWhereAbsent()(ops.convert_to_tensor([[1.0], [float("nan")]]), ops.convert_to_tensor([1.0, 0.0])).numpy().tolist()
         [[1.0], [0.0]]
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True  # tokens keep Keras' own mask
+
     def call(self, x, present):
-        there = ops.reshape(present > 0.5, (-1,) + (1,) * (len(x.shape) - 1))
+        there = present > 0.5
+        if len(present.shape) == 1:  # row by row, on images in a fifth of the time that a choice with broadcasting takes
+            return tf.raw_ops.Select(condition=there, x=x, y=tf.zeros_like(x))
+        for _ in range(len(x.shape) - len(present.shape)):
+            there = ops.expand_dims(there, -1)
         return ops.where(there, x, ops.zeros_like(x))
 
     def compute_output_shape(self, x_shape, present_shape):
         return x_shape
+
+    def compute_output_spec(self, x, present):
+        return keras.KerasTensor(x.shape, "string") if x.dtype == "string" else super().compute_output_spec(x, present)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class TokensPresent(layers.Layer):
+    """A mask of tokens, false throughout where the input is absent.
+
+    Call:
+        `mask` is bool `(batch, length)`, `present` float `(batch,)`, above 0.5 where the input is there. Returns bool `(batch, length)`.
+    """
+
+    def call(self, mask, present):
+        return ops.logical_and(mask, ops.expand_dims(present > 0.5, 1))
+
+    def compute_output_spec(self, mask, present):
+        return keras.KerasTensor(mask.shape, "bool")
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class AnyPresent(layers.Layer):
+    """Whether any of several inputs is there.
+
+    Call:
+        `present` is a list of float `(batch,)`, 1 or 0. Returns the same, once.
+    """
+
+    def call(self, present):
+        return ops.max(ops.stack(present), axis=0)
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -60,6 +103,91 @@ class PresentBatchNormalization(layers.BatchNormalization):
 
     def compute_output_shape(self, x_shape, present_shape):
         return super().compute_output_shape(x_shape)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class OnPresentRows(layers.Layer):
+    """A network of a library, run on the rows where the input is there; zeros in the others.
+
+    So absent rows, whatever they hold, do not reach its batch statistics, and cost no time. A network that is not trainable runs as in
+    inference, in training too: its batch normalisation keeps its statistics, its dropout rests.
+
+    Args:
+        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) and one output tensor, all of known shape
+            but for the batch.
+
+    Call:
+        `x` is a tensor `(batch, ...)` or a dict of such, `present` float `(batch,)`, above 0.5 where the input is there. Returns
+        `(batch, ...)` in the network's own dtype.
+
+    Example:
+        >>> layer = OnPresentRows(layers.Rescaling(2.0))
+        >>> layer(ops.ones((2, 1)), ops.convert_to_tensor([1.0, 0.0])).numpy().tolist()
+        [[2.0], [0.0]]
+    """
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self._answer = None
+
+    def build(self, x_shape, present_shape):
+        if not self.network.built:
+            self.network.build(x_shape)
+
+    def call(self, x, present, training=None):
+        training = bool(training) and self.network.trainable
+        rows, answer = tf.where(present > 0.5), self.compute_output_spec(x, present)
+        # one row of zeros where nobody is there: a convolution fails on none, and a `tf.cond` costs 15 % of a step
+        nobody = tf.cast(tf.size(rows) == 0, tf.int32)
+        chosen = tf.nest.map_structure(lambda part: _with_zeros(tf.gather_nd(part, rows), nobody), x)
+        before = [tf.identity(weight.value) for weight in self._statistics(training)]
+        found = self.network(chosen, training=training)[: tf.size(rows)]
+        for weight, value in zip(self._statistics(training), before):
+            weight.assign(tf.where(nobody == 0, weight.value, value))
+        everywhere = tf.scatter_nd(rows, found, tf.cast([tf.shape(present)[0], *answer.shape[1:]], rows.dtype))
+        return tf.ensure_shape(everywhere, answer.shape)
+
+    def _statistics(self, training):
+        return self.network.non_trainable_weights if training else []
+
+    def compute_output_spec(self, x, present, training=None):
+        if self._answer is None:  # asked for once: it runs through the network's whole graph
+            self._answer = self.network.compute_output_spec(tf.nest.map_structure(_any_batch, x))
+        return self._answer
+
+    def get_config(self):
+        return super().get_config() | {"network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+
+
+def on_present_rows(network, x, present, name):
+    """Calls a library's network as a part of a tower.
+
+    Args:
+        network: as `OnPresentRows`; called `{name}_network`.
+        x: Keras tensor, or dict of such.
+        present: Keras tensor `(batch,)`; None where the model does not know presence: then the network stands in the graph itself.
+        name: str. The input's.
+
+    Returns:
+        Keras tensor, what the network answers; zeros where the input is absent.
+    """
+    if present is None:
+        return network(x) if network.trainable else network(x, training=False)
+    return OnPresentRows(network, name=f"{name}_network")(x, present)
+
+
+def _with_zeros(tensor, rows):
+    # not `tf.pad`: TensorFlow's remapper fuses that with a convolution and forgets the padding of rows
+    return tf.concat([tensor, tf.zeros([rows, *tensor.shape[1:]], tensor.dtype)], axis=0)
+
+
+def _any_batch(tensor):
+    return keras.KerasTensor([None, *tensor.shape[1:]], keras.backend.standardize_dtype(tensor.dtype))
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

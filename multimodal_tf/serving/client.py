@@ -15,7 +15,7 @@ from multimodal_tf.config import PROBABILITIES, PROBABILITY, ROW, Config
 from multimodal_tf.data import durable
 from multimodal_tf.data.cells import CellError, read_cell
 from multimodal_tf.data.table import Table
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.serving.export import EXTRA
 
 BATCH = 64  # rows that go through the graph at once
@@ -34,7 +34,7 @@ class Client:
 
     Raises:
         FileNotFoundError: there is no SavedModel.
-        ValueError: it was not written by `export_model`, or is damaged.
+        ValueError: it was not written by `export_model`, or is damaged, or needs TensorFlow Text, which is not installed.
 
     Example:
         >>> Client("saved_models/digits/1").predict([{"photo": "seven.png", "written": "seven"}])  # doctest: +SKIP
@@ -49,6 +49,8 @@ class Client:
             self.schema = Schema.load(path / EXTRA / "schema.json")
         except FileNotFoundError as error:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
+        if any(isinstance(learnt, Subwords) for learnt in self.schema.inputs.values()):
+            _load_text_operations(path)
         try:
             self._model = tf.saved_model.load(str(path))
         except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:  # ValueError: 0 bytes, IndexError: cut short
@@ -61,8 +63,8 @@ class Client:
 
         Args:
             rows: DataFrame, or iterable of dicts, by the table's column or by the input's name; other keys are ignored. A cell is what
-                `data.cells.read_cell` reads: a path, bytes, a data URI, base64, an array, text, a number. A key that is not there is
-                a missing cell.
+                `data.cells.read_cell` reads: a path, bytes, a data URI, base64, an array, a list of frames, text, a number. A key that is
+                not there is a missing cell.
             root: folder that relative paths start from.
 
         Returns:
@@ -103,10 +105,7 @@ class Client:
         raw: dict[str, tf.Tensor] = {}
         faults: list[list[str]] = [[] for _ in records]
         for name, part in self.config.inputs.items():
-            missing = float("nan") if part.type == "number" else b""
-            cells = [self._cell(record, name, root, fault) for record, fault in zip(records, faults)]
-            filled = [missing if cell is None else cell for cell in cells]
-            raw[name] = tf.constant(filled, tf.float32 if part.type == "number" else tf.string)
+            raw[name] = _tensor(part, [self._cell(record, name, root, fault) for record, fault in zip(records, faults)])
         served = {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
         columns: dict = {}
         for name, head in self.config.heads.items():
@@ -160,10 +159,29 @@ def predict_table(client, table: Table, out_path, progress=False):
     return notes + ([f"{invalid} of {done} rows are not valid: the column `error` says why"] if invalid else [])
 
 
+def _load_text_operations(path):
+    """Registers the operations of KerasHub's tokenizers, which TensorFlow Serving has built in and Python's TensorFlow has not."""
+    try:
+        import tensorflow_text  # noqa: F401  only the import registers them, and it takes its time
+    except ImportError as error:
+        raise ValueError(f"{path} splits texts with TensorFlow Text, which is not installed: pip install tensorflow-text") from error
+
+
 def _keys(config):
     """Under which keys of a row each input looks: its column, then its name, unless that is the column of another input."""
     columns = {name: config.column(name) for name in config.inputs}
     return {name: (column,) if name in columns.values() else (column, name) for name, column in columns.items()}
+
+
+def _tensor(part, cells):
+    """What `read_cell` gave for a batch as the graph takes it."""
+    if part.type in ("number", "boolean"):
+        return tf.constant([float("nan") if cell is None else cell for cell in cells], tf.float32)
+    if part.type != "video":
+        return tf.constant([b"" if cell is None else cell for cell in cells], tf.string)
+    longest = max((len(cell) for cell in cells if cell), default=0)
+    padded = [[*(cell or []), *[b""] * (longest - len(cell or []))] for cell in cells]
+    return tf.reshape(tf.constant(padded, tf.string), [len(cells), longest])
 
 
 def _texts(served):

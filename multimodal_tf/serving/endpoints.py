@@ -50,7 +50,7 @@ def predict(model, prepare, config, schema):
 
 
 def embed(embedder, prepare):
-    """The function behind `embed`: raw cells to float32 `(batch, dim)` by input name and `fused`, and the status' `error`."""
+    """The function behind `embed`: raw cells to float32 `(batch, dim)` by name (`Config.vectors`) and `fused`, and the status' `error`."""
 
     def function(raw):
         inputs, status = prepare(raw)

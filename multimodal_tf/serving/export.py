@@ -20,10 +20,11 @@ _VERSION = re.compile(r"[0-9]{1,18}")  # what the server's file watcher reads as
 def export_model(model, config, schema, path):
     """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests, whole or not at all.
 
-    Signatures: `serving_default` and `predict` take string (image, audio, text, category) or float32 (number) `(batch,)` by input name,
-    missing "" or NaN, and answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input
-    name and `fused`, and `error`; `core` takes the model's tensors and answers its outputs by head. The batch may be empty. A cell that
-    cannot be read is its row's `error` and counts as absent; other rows do not change.
+    Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or float32 (number, boolean) `(batch,)` by
+    input name, missing "" or NaN, and of a video string `(batch, any)`, the image files of its frames, shorter rows filled up with "", or
+    a GIF; they answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input name
+    (`tabular` in place of the columns that this tower reads) and `fused`, and `error`; `core` takes the model's tensors and answers its
+    outputs by head. The batch may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
 
     Args:
         model: functional `keras.Model` as `models.build_model` makes it, trained.
@@ -46,7 +47,9 @@ def export_model(model, config, schema, path):
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
     archive = keras.export.ExportArchive()  # it finds the model's variables in the endpoints; tracking the model would write them twice
-    archive.track(preprocessor)  # but lookup tables it does not find
+    archive.track(preprocessor)  # but lookup tables it does not find, nor those of a pretrained tower
+    for table in _tables(model):
+        archive.track(table)
     raw = [preprocessor.raw_spec]
     archive.add_endpoint("predict", endpoints.predict(model, prepare, config, schema), raw)  # the first is `serving_default` too
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
@@ -72,6 +75,14 @@ def _new_folder(path):
         folder.rename(path)  # fails where somebody has filled `path` meanwhile
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tables(model):
+    """The lookup tables of a model: those of a SavedModel as a tower, and of Keras' own layers."""
+    for layer in model._flatten_layers():
+        yield from getattr(layer, "tables", [])
+        if isinstance(getattr(layer, "lookup_table", None), tf.saved_model.experimental.TrackableResource):
+            yield layer.lookup_table
 
 
 def _check_path(path):
@@ -110,7 +121,7 @@ def _check_inputs(model, prepare):
 
 def _embedder(model, config):
     """The model up to its embeddings: the outputs of the layers `{name}_embedding` and `fused`."""
-    layers = {name: name + EMBEDDING for name in config.inputs} | {FUSED: FUSED}
+    layers = {name: name + EMBEDDING for name in config.vectors()} | {FUSED: FUSED}
     names = {layer.name for layer in model.layers}
     missing = [layer for layer in layers.values() if layer not in names]
     if missing:

@@ -1,9 +1,13 @@
 """The requests that TensorFlow Serving plays to itself when it loads a model, so that no client waits for the first one."""
 
+import datetime
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
+_FRAMES = 2  # of a made-up video
+_EPOCH = datetime.date(1970, 1, 1)  # from which the schema counts a date's days
 FILE = "assets.extra/tf_serving_warmup_requests"  # TensorFlow Serving looks for this name under the version's folder
 
 
@@ -12,7 +16,7 @@ def requests(config, schema, model_name, signatures):
 
     Args:
         config: `Config`.
-        schema: `Schema`. Its most frequent words and its means are the made-up texts, categories and numbers.
+        schema: `Schema`. Its most frequent words and its means are the made-up texts, categories, numbers and dates.
         model_name: str. The name that the server knows the model by.
         signatures: names of signatures that take raw cells.
 
@@ -37,15 +41,22 @@ def write(logs, folder):
 
 
 def _missing(part):
-    return tf.constant(float("nan")) if part.type == "number" else tf.constant("")
+    if part.type == "video":
+        return tf.constant([""] * _FRAMES)
+    return tf.constant(float("nan")) if part.type in ("number", "boolean") else tf.constant("")
 
 
 def _cell(name, part, schema):
-    if part.type == "image":
-        return tf.io.encode_jpeg(np.full((64, 64, 3), 128, np.uint8))
+    if part.type in ("image", "video"):
+        picture = tf.io.encode_jpeg(np.full((64, 64, 3), 128, np.uint8))
+        return tf.fill([_FRAMES], picture) if part.type == "video" else picture
     if part.type == "audio":
         return tf.audio.encode_wav(tf.zeros([part.sample_rate // 10, 1]), part.sample_rate)
     if part.type == "number":
         return tf.constant(schema.inputs[name].mean)
-    words = schema.inputs[name].words
+    if part.type == "boolean":
+        return tf.constant(1.0)
+    if part.type == "date":
+        return tf.constant((_EPOCH + datetime.timedelta(days=round(schema.inputs[name].mean))).isoformat())
+    words = getattr(schema.inputs.get(name), "words", [])  # subwords and n-grams have none
     return tf.constant((" ".join(words[:3]) if part.type == "text" else "".join(words[:1])) or "none")

@@ -1,11 +1,14 @@
 """Whether the served graph will read a cell, asked eagerly while a table is ingested."""
 
 import functools
+import math
 
 import tensorflow as tf
 
-from multimodal_tf.data.preprocess import audio, image, text
-from multimodal_tf.data.preprocess.rows import DAMAGED, NOT_FINITE
+from multimodal_tf.config import VideoInput
+from multimodal_tf.data.preprocess import audio, date, image, text
+from multimodal_tf.data.preprocess.readers import DAMAGED, NOT_A_BOOLEAN, NOT_FINITE
+from multimodal_tf.data.preprocess.video import VideoReader
 
 
 def problem(part, data) -> str:
@@ -13,7 +16,7 @@ def problem(part, data) -> str:
 
     Args:
         part: an input of the configuration (`ImageInput`, ...).
-        data: bytes, or for a number a float; missing ("" or NaN) is no problem.
+        data: bytes, for a video a list of bytes, for a number or a boolean a float; missing ("", [] or NaN) is no problem.
 
     Returns:
         "" or the reason.
@@ -25,14 +28,18 @@ def problem(part, data) -> str:
     """
     if part.type == "number":
         return NOT_FINITE if abs(data) == float("inf") else ""
+    if part.type == "boolean":
+        return "" if data in (0, 1) or math.isnan(data) else NOT_A_BOOLEAN
     if not data:
         return ""
+    if part.type == "video":
+        return _video(part.model_dump_json(exclude={"tower"}))(tf.constant([data])).numpy().decode()
     if part.type == "image":
         find = _image(part.height, part.width, part.channels, part.max_pixels)
     elif part.type == "audio":
         find = _audio(part.sample_rate, part.samples)
     else:
-        find = _text
+        find = _date if part.type == "date" else _text
     try:
         return find(tf.constant(data)).numpy().decode()
     except tf.errors.OpError:  # the graph, too, calls any failure of the decoder a damaged cell
@@ -60,9 +67,25 @@ def _audio(sample_rate, samples):
     return find
 
 
+@functools.cache
+def _video(part):
+    reader = VideoReader(VideoInput.model_validate_json(part), None)
+
+    @tf.function(input_signature=[reader.spec], autograph=False)
+    def find(cells):
+        return reader.read(cells)[2][0]
+
+    return find
+
+
 @tf.function(input_signature=_SCALAR)
 def _text(data):
     return text.problem(data)
+
+
+@tf.function(input_signature=_SCALAR)
+def _date(data):
+    return date.problem(data[tf.newaxis])[0]
 
 
 def _read(reason, decode):

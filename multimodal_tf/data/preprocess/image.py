@@ -71,11 +71,26 @@ def decode(data, height, width, channels):
     ]
     pixels = tf.switch_case(tf.cast(kind, tf.int32), readers)
     shrunk = tf.stack([header.height, header.width]) / tf.bitwise.left_shift(tf.constant(1, tf.int64), halvings)
-    pixels = _resize(tf.ensure_shape(pixels, [None, None, 3]), rows, columns, tf.cast(shrunk, tf.float32))
+    pixels = fit(tf.ensure_shape(pixels, [None, None, 3]), rows, columns, channels, tf.cast(shrunk, tf.float32))
+    return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
+
+
+def fit(pixels, rows, columns, channels, source):
+    """Resizes a picture; the last step of `decode`.
+
+    Args:
+        pixels: uint8 `(any, any, 3)`.
+        rows, columns: the wanted size.
+        channels: Python int, as `decode`.
+        source: float32 `(2,)`, the picture's height and width in units of `pixels`; see `_resize`.
+
+    Returns:
+        uint8 `(rows, columns, channels)`.
+    """
+    pixels = _resize(pixels, rows, columns, source)
     if channels == 1:
         pixels = tf.reduce_sum(pixels * tf.constant(_LUMA), axis=-1, keepdims=True)
-    pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
-    return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
 
 
 def _resize(pixels, rows, columns, source):
@@ -159,7 +174,8 @@ def _gif(data):
     fill the screen, looks up colours that the palette does not have, and shows the colour that stands for transparent.
     """
     frame = image_header.gif_frame(data)
-    pixels = tf.io.decode_gif(_single_frame(data, frame))[0]
+    end = gif_end(gif_octets(data), frame.pixels)
+    pixels = tf.io.decode_gif(single_frame(data, frame, end, _white_palette(data, frame)))[0]
     canvas_width, canvas_height = image_header.gif_canvas(frame)
     margins = [
         [frame.top, canvas_height - frame.top - frame.height],
@@ -169,24 +185,36 @@ def _gif(data):
     return tf.pad(pixels, tf.stack([tf.stack(margin) for margin in margins]), constant_values=_WHITE)
 
 
-def _single_frame(data, frame):
-    """A GIF of that frame alone, with a palette of 256 colours of its own in which the transparent one is white."""
-    colours = tf.strings.join([binary.piece(data, frame.palette, 3 * frame.colours), b"\0" * 768])
+def gif_palette(data, frame):
+    """The colours of a frame, 3 bytes each; black for those that the file does not have."""
+    return tf.strings.substr(tf.strings.join([binary.piece(data, frame.palette, 3 * frame.colours), b"\0" * 768]), 0, 768)
+
+
+def _white_palette(data, frame):
+    colours = gif_palette(data, frame)
     place = tf.cast(tf.maximum(frame.transparent, 0) * 3, tf.int32)
     white = tf.strings.join([tf.strings.substr(colours, 0, place), b"\xff\xff\xff", tf.strings.substr(colours, place + 3, 768)])
-    palette = tf.strings.substr(tf.where(frame.transparent >= 0, white, colours), 0, 768)
+    return tf.strings.substr(tf.where(frame.transparent >= 0, white, colours), 0, 768)
+
+
+def single_frame(data, frame, end, palette):
+    """A GIF of that frame alone, up to the byte `end`, with these 256 colours: string scalar."""
     size = binary.piece(data, frame.position + 5, 4)
     flags = tf.where(frame.interlaced == 1, b"\xc7", b"\x87")  # own palette of 2^8 colours; interlaced or not
-    compressed = binary.piece(data, frame.pixels, _gif_end(data, frame.pixels) - frame.pixels)
+    compressed = binary.piece(data, frame.pixels, end - frame.pixels)
     return tf.strings.join([b"GIF89a", size, b"\0\0\0,\0\0\0\0", size, flags, palette, compressed, b";"])
 
 
-def _gif_end(data, start):
-    """The position after the last block of pixels, of which the byte at `start` is the code size.
+def gif_octets(data):
+    """The bytes of a file, for `gif_end`: uint8, and one zero more."""
+    return tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([1], tf.uint8)], 0)
+
+
+def gif_end(octets, start):
+    """The position after the last block of pixels, of which the byte at `start` is the code size; beyond the file where it breaks off.
 
     Every block begins with its length, and almost all have the same, so that a step goes over a whole run of equal ones.
     """
-    octets = tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([1], tf.uint8)], 0)
     last = tf.size(octets, tf.int64) - 1
 
     def step(position, _):

@@ -52,7 +52,7 @@ class Header(typing.NamedTuple):
 
 
 class GifFrame(typing.NamedTuple):
-    """The first picture of a GIF; int64 scalars."""
+    """A picture of a GIF; int64 scalars."""
 
     position: tf.Tensor  # of the image descriptor; 0: there is none
     left: tf.Tensor
@@ -66,6 +66,8 @@ class GifFrame(typing.NamedTuple):
     colours: tf.Tensor  # how many; 0: the file has none
     interlaced: tf.Tensor  # 0 or 1
     pixels: tf.Tensor  # position of the compressed pixels
+    delay: tf.Tensor  # hundredths of a second for which it is shown
+    disposal: tf.Tensor  # what becomes of it then: 2 its place is cleared, 3 it shows what it showed before, else it stays
 
 
 class BmpLayout(typing.NamedTuple):
@@ -189,12 +191,11 @@ def gif_canvas(frame):
     return tf.maximum(frame.screen_width, frame.left + frame.width), tf.maximum(frame.screen_height, frame.top + frame.height)
 
 
-def gif_frame(data):
-    """Finds the first picture of a GIF, past its extensions; `GifFrame`."""
+def gif_frame(data, start=0):
+    """Finds the first picture of a GIF, or the next one from `start` on, past its extensions; `GifFrame`."""
     screen = binary.octets(data, 6, 7)
     screen_colours = _gif_colours(screen[4])
-    start = 13 + 3 * screen_colours
-    position, transparent = _gif_blocks(data, start)
+    position, control = _gif_blocks(data, tf.maximum(tf.cast(start, tf.int64), 13 + 3 * screen_colours))
     descriptor = binary.octets(data, position, 10)
     own = _gif_colours(descriptor[9])
     return GifFrame(
@@ -205,11 +206,13 @@ def gif_frame(data):
         height=binary.little(descriptor[7:9]),
         screen_width=binary.little(screen[0:2]),
         screen_height=binary.little(screen[2:4]),
-        transparent=transparent,
+        transparent=binary.choose(control[0] % 2 == 1, control[3], -1),
         palette=binary.choose(own > 0, position + 10, 13),
         colours=binary.choose(own > 0, own, screen_colours),
         interlaced=(descriptor[9] // 64) % 2,
         pixels=position + 10 + 3 * own,
+        delay=binary.little(control[1:3]),
+        disposal=control[0] // 4 % 8,
     )
 
 
@@ -219,24 +222,24 @@ def _gif_colours(flags):
 
 
 def _gif_blocks(data, start):
-    """From `start`, over extensions: `(position of the first image descriptor or 0, transparent colour or -1)`."""
+    """From `start`, over extensions: `(position of the first image descriptor or 0, the four bytes of the last control block)`."""
     image, extension, control = 0x2C, 0x21, 0xF9
 
-    def step(position, inside, _found, transparent):
+    def step(position, inside, _found, last):
         block = binary.octets(data, position, 7)
         opens = ~inside & (block[0] == extension)
         found = ~inside & (block[0] == image)
         is_control = opens & (block[1] == control) & (block[2] >= 4)
-        transparent = binary.choose(is_control, binary.choose(block[3] % 2 == 1, block[6], -1), transparent)
+        last = tf.where(is_control, block[3:], last)
         following = position + binary.choose(inside, 1 + block[0], 2)
         following = binary.choose(inside | opens, following, -1)  # anything else is no GIF
-        return binary.choose(found, position, following), opens | (inside & (block[0] > 0)), found, transparent
+        return binary.choose(found, position, following), opens | (inside & (block[0] > 0)), found, last
 
-    state = (start, tf.constant(False), tf.constant(False), tf.constant(-1, tf.int64))
-    position, _, found, transparent = tf.while_loop(
-        lambda position, _inside, found, _transparent: (position >= 0) & ~found, step, state, maximum_iterations=_BLOCKS
+    state = (start, tf.constant(False), tf.constant(False), tf.zeros([4], tf.int64))
+    position, _, found, control = tf.while_loop(
+        lambda position, _inside, found, _last: (position >= 0) & ~found, step, state, maximum_iterations=_BLOCKS
     )
-    return binary.choose(found, position, 0), transparent
+    return binary.choose(found, position, 0), control
 
 
 def _bmp(data):

@@ -1,4 +1,4 @@
-"""UTF-8 text to words and numbers of words.
+"""UTF-8 text in one spelling, and its words.
 
 What a word is: a run of letters, their marks and digits, with apostrophes inside ("don't"). A character of a script written without
 spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese...) with its marks is a word, and so is an emoji (a family or a flag is one) or another
@@ -19,11 +19,12 @@ _UNSPACED = rf"([{_SCRIPTS}]\pM*)"
 _SKIN = r"[\x{1F3FB}-\x{1F3FF}]"
 _SYMBOL = rf"([\x{{1F1E6}}-\x{{1F1FF}}]{{2}}|[\p{{So}}\p{{Sc}}]\x{{FE0F}}?{_SKIN}?(?:\x{{200D}}\p{{So}}\x{{FE0F}}?{_SKIN}?)*)"
 _INVISIBLE = r"[\p{Cf}\x{FE0E}\x{FE0F}]"  # direction marks, joiners, soft hyphens, and how to draw an emoji
+_UNSEEN = r"[\x{AD}\x{61C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
 _BETWEEN_WORDS = r"[^\pL\pM\pN\p{So}\p{Sc}\x{1F3FB}-\x{1F3FF}']+"
 
 
 def normalize(texts):
-    """One spelling of what reads the same: NFKC and lower case; control characters become spaces; unspaced scripts are spaced.
+    """One spelling of what reads the same: NFKC and lower case; control characters become spaces.
 
     Args:
         texts: string `(batch,)`, UTF-8. Only the first `LIMIT` bytes are read, to a whole character; invalid bytes become U+FFFD.
@@ -32,14 +33,28 @@ def normalize(texts):
         string `(batch,)`.
 
     Example:
-        >>> normalize(["Ｆｕｌｌ\\tWIDTH", "你好"]).numpy().tolist() == [b"full width", " 你  好 ".encode()]
-        True
+        >>> normalize(["Ｆｕｌｌ\\tWIDTH"]).numpy()
+        array([b'full width'], dtype=object)
     """
-    texts = _cut(tf.convert_to_tensor(texts))
+    texts = cut(tf.convert_to_tensor(texts))
     lower = tf.strings.lower(texts)  # of ASCII alone; the other rows are overwritten
     others = tf.where(~tf.strings.regex_full_match(texts, _ASCII))
-    normal = tf.cond(tf.size(others) > 0, lambda: tf.tensor_scatter_nd_update(lower, others, _not_ascii(texts, others)), lambda: lower)
+    normal = tf.cond(tf.size(others) > 0, lambda: _with_others(lower, texts, others), lambda: lower)
     return tf.strings.regex_replace(normal, r"\p{Cc}", " ")
+
+
+def plain(texts):
+    """What tokenizers of characters and subwords read: `normalize`, a single space for any white space and none at the ends, no invisible
+    characters but the joiners that hold an emoji or a syllable together; string `(batch,)`."""
+    texts = tf.strings.regex_replace(normalize(texts), r"[\pZ ]+", " ")
+    return tf.strings.strip(tf.strings.regex_replace(texts, _UNSEEN, ""))
+
+
+def spaced(texts):
+    """What a tokenizer of subwords within words reads: `plain` with spaces around each character of a script that is written without, and
+    around each symbol; string `(batch,)`."""
+    texts = _apart(normalize(texts))
+    return tf.strings.strip(tf.strings.regex_replace(tf.strings.regex_replace(texts, _INVISIBLE, ""), r"[\pZ ]+", " "))
 
 
 def words(texts):
@@ -55,29 +70,12 @@ def words(texts):
         >>> words(["It's 5 o'clock, 'NOW'!", "中文🙂"]).to_list() == [[b"it's", b"5", b"o'clock", b"now"], [c.encode() for c in "中文🙂"]]
         True
     """
-    texts = normalize(texts)
-    texts = tf.strings.regex_replace(texts, "[’‘]", "'")
-    texts = tf.strings.regex_replace(texts, _SYMBOL, r" \1 ")
+    texts = tf.strings.regex_replace(_apart(normalize(texts)), "[’‘]", "'")
     texts = tf.strings.regex_replace(texts, _INVISIBLE, "")
     texts = tf.strings.regex_replace(texts, _BETWEEN_WORDS, " ")
     texts = tf.strings.regex_replace(texts, r"(?:^|\s)'+", " ")
     texts = tf.strings.regex_replace(texts, r"'+(?:\s|$)", " ")
     return tf.strings.split(texts)
-
-
-def tokens(texts, table, max_tokens):
-    """The numbers of the first words of each text.
-
-    Args:
-        texts: string `(batch,)`, as for `normalize`.
-        table: lookup table from `vocabulary`.
-        max_tokens: int. Words beyond are left out.
-
-    Returns:
-        int32 `(batch, max_tokens)`: 0 padding (at the end), 1 a word that is not in the vocabulary, 2 and on the vocabulary in its order.
-    """
-    numbers = tf.ragged.map_flat_values(table.lookup, words(texts)[:, :max_tokens])
-    return tf.cast(numbers.to_tensor(PADDING, shape=[None, max_tokens]), tf.int32)
 
 
 def vocabulary(entries, first, unknown):
@@ -98,12 +96,17 @@ def blank(texts):
     return tf.strings.regex_full_match(texts, _BLANK)
 
 
-def _cut(texts):
+def cut(texts):
+    """The first `LIMIT` bytes of each text, to a whole character: string `(batch,)`."""
     head = tf.strings.substr(texts, 0, LIMIT)
     count = tf.maximum(tf.strings.length(head, "UTF8_CHAR") - 1, 0)  # the last may be half a character
     whole = tf.strings.substr(head, tf.zeros_like(count), count, "UTF8_CHAR")
     return tf.where(tf.strings.length(texts) > LIMIT, whole, texts)
 
 
-def _not_ascii(texts, rows):
-    return tf.strings.regex_replace(nfkc_lower(tf.gather_nd(texts, rows)), _UNSPACED, r" \1 ")
+def _apart(texts):
+    return tf.strings.regex_replace(tf.strings.regex_replace(texts, _UNSPACED, r" \1 "), _SYMBOL, r" \1 ")
+
+
+def _with_others(lower, texts, rows):
+    return tf.tensor_scatter_nd_update(lower, rows, nfkc_lower(tf.gather_nd(texts, rows)))

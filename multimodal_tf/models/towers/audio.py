@@ -1,116 +1,175 @@
-"""Sounds: a log-mel spectrogram, computed in the model, read like an image."""
+"""Sounds: networks over log-mel spectrograms, or over the samples themselves.
+
+A sound is followed by silence up to the input's length. Tokens that hold nothing else are masked: no pooling, GRU or attention sees them,
+so that a vector does not depend on how much silence there is. What remains is a border: beyond the end of the input every convolution sees
+zeros, and silence is zero in the first block alone. So the last tokens of a sound that fills its input differ a little from those of the
+same sound with silence behind it; not in the transformer, which has but one convolution.
+"""
 
 import math
 from functools import partial
 
-import keras
-import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.image import convolutions
-
-LOWEST = 20.0  # Hz, the lower edge of the mel bands
-FLOOR = 1e-6  # power, -60 dB: about where the hiss of 16-bit samples lies; silence is -60 dB too, and not minus infinity
-
-
-@keras.saving.register_keras_serializable("multimodal_tf")
-class LogMelSpectrogram(layers.Layer):
-    """Loudness in decibels by time and pitch.
-
-    Hann windows, one every `hop` samples, the last ones filled up with silence; power spectrum; triangular mel bands from 20 Hz to half
-    the sample rate; `10 log10`, at least -60 dB. `keras.layers.MelSpectrogram` 3.15 was tried first: its loudness depends on the loudest
-    row of the batch, it fails on a batch of 0 and on a clip shorter than half a window, and its static shape can be a frame too long.
-
-    Args:
-        sample_rate: int, Hz.
-        window, hop: int, samples.
-        fft_length: int, samples, at least `window`; `fft_length(...)` suggests one.
-        mel_bins: int.
-
-    Call:
-        `x` is float32 `(batch, samples)`, -1 to 1. Returns float32 `(batch, ceil(samples / hop), mel_bins)`, dB.
-
-    Example:
-        >>> spectrogram = LogMelSpectrogram(sample_rate=8000, window=200, hop=80, fft_length=256, mel_bins=4)
-        >>> spectrogram(ops.zeros((1, 100))).numpy().tolist()
-        [[[-60.0, -60.0, -60.0, -60.0], [-60.0, -60.0, -60.0, -60.0]]]
-
-    Source: the mel scale of the Hidden Markov Model Toolkit, as in `tf.signal.linear_to_mel_weight_matrix`.
-    """
-
-    def __init__(self, sample_rate, window, hop, fft_length, mel_bins, **kwargs):
-        super().__init__(**kwargs)
-        self.sample_rate, self.window, self.hop, self.fft_length, self.mel_bins = sample_rate, window, hop, fft_length, mel_bins
-
-    def call(self, x):
-        # tf.signal.stft would pad the windows to the FFT's length itself, but not those of a batch of 0, and then fail
-        hann = tf.pad(tf.signal.hann_window(self.window), [[0, self.fft_length - self.window]])
-        spectrum = tf.signal.rfft(tf.signal.frame(x, self.fft_length, self.hop, pad_end=True) * hann)
-        power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-        bands = tf.signal.linear_to_mel_weight_matrix(
-            self.mel_bins, self.fft_length // 2 + 1, self.sample_rate, LOWEST, self.sample_rate / 2
-        )
-        return 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), FLOOR))
-
-    def compute_output_shape(self, shape):
-        return (shape[0], math.ceil(shape[1] / self.hop), self.mel_bins)
-
-    def get_config(self):
-        names = ("sample_rate", "window", "hop", "fft_length", "mel_bins")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+from multimodal_tf.models.towers import transformer
+from multimodal_tf.models.towers.encoding import Encoding, pool, projection
+from multimodal_tf.models.towers.image import convolutions, normalization
+from multimodal_tf.models.towers.silence import SoundMask
+from multimodal_tf.models.towers.spectrogram import log_mel, spans
 
 
-def spectrogram_cnn(part, x, present, name, last):
-    """The tower of a sound.
+def spectrogram_cnn(part, learnt, x, present, name, last):
+    """Convolutions over a log-mel spectrogram; `part.tower` is `config.SpectrogramTower`.
 
     Args:
         part: `config.AudioInput`.
         x: float32 `(batch, samples)`, -1 to 1.
-        present, name, last: as `models.towers` says.
+        learnt, present, name, last: as `models.towers` says.
 
     Returns:
-        `(batch, dim)` in the compute dtype; `dim` is `part.tower.dim`, or what the pooling leaves where that is null.
+        `Encoding`: a token a place of the last feature map, moment by moment; the vector's dim is `part.tower.dim`, or what the pooling
+        leaves where that is null.
 
     Raises:
-        ValueError: window and hop do not fit the sample rate or each other, or the spectrogram is too small for so many blocks.
+        ValueError: as `spectrogram.log_mel`, or the spectrogram is too small for so many blocks without padding.
     """
-    window, hop = _window(part, name)
-    mel_bins, frames = part.tower.mel_bins, math.ceil(part.samples / hop)
-    # float32 under mixed precision too: bfloat16 has 8 bits, a sound 16
-    decibels = partial(
-        LogMelSpectrogram, part.sample_rate, window, hop, fft_length(part.sample_rate, window, mel_bins), mel_bins, dtype="float32"
-    )
-    steps = {
-        "spectrogram": decibels,
-        "scale": partial(layers.Rescaling, 1 / 30, offset=1 / 3, dtype="float32"),  # -60 .. 40 dB, where speech lies, to -1.7 .. 1.7
-        "channel": partial(layers.Reshape, (frames, mel_bins, 1)),
-    }
-    return chain(x, steps | convolutions(part.tower, (frames, mel_bins), present, name), name, last)
+    tower, picture = part.tower, log_mel(part, x, name)
+    places = chain(picture, convolutions(tower, picture.shape[1:3], present, name), name, None)
+    _, moments, bands, width = places.shape
+    mask = _mask(part, x, 2 ** len(tower.filters), moments, bands, name)
+    tokens = layers.Reshape((moments * bands, width), name=f"{name}_places")(places)
+    if tower.pooling == "flatten":
+        return Encoding(tokens, mask, chain(places, {"pool": layers.Flatten} | projection(tower), name, last))
+    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def fft_length(sample_rate, window, mel_bins):
-    """The power of two that holds the window and is so fine that the lowest mel band, the narrowest in Hz, spans two frequencies.
+def crnn(part, learnt, x, present, name, last):
+    """Convolutions over a log-mel spectrogram, which keep most of the time, then a GRU; `part.tower` is `config.CRNNTower`.
 
-    Example:
-        >>> fft_length(sample_rate=16000, window=400, mel_bins=64), fft_length(sample_rate=16000, window=400, mel_bins=128)
-        (512, 1024)
+    Args:
+        part, learnt, x, present, name, last: as `spectrogram_cnn`.
+
+    Returns:
+        `Encoding`: a token a step of the GRU; the vector's dim is `part.tower.dim`, or where that is null the GRU's width, twice if
+        bidirectional.
+
+    Raises:
+        ValueError: as `spectrogram_cnn`.
+
+    Source: Cakir et al. 2017, arXiv:1702.06286.
     """
-    lowest, highest = (1127 * math.log1p(frequency / 700) for frequency in (LOWEST, sample_rate / 2))
-    band = lowest + 2 * (highest - lowest) / (mel_bins + 1)  # upper edge of the first band, in mel
-    width = 700 * math.expm1(band / 1127) - LOWEST
-    return 2 ** math.ceil(math.log2(max(window, sample_rate / width)))
+    tower, picture = part.tower, log_mel(part, x, name)
+    windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
+    places = chain(picture, convolutions(tower, picture.shape[1:3], present, name, windows), name, None)
+    _, steps, bands, width = places.shape
+    mask = _mask(part, x, math.prod(time for time, _ in windows), steps, 1, name)
+    columns = layers.Reshape((steps, bands * width), name=f"{name}_columns")(places)
+    tokens = _gru(tower, f"{name}_gru")(columns, mask=mask)
+    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def _window(part, name):
-    """Window and hop in samples."""
+def spectrogram_transformer(part, learnt, x, present, name, last):
+    """Self-attention over patches of a log-mel spectrogram; `part.tower` is `config.SpectrogramTransformerTower`.
+
+    Args:
+        part, learnt, x, present, name, last: as `spectrogram_cnn`.
+
+    Returns:
+        `Encoding`: a token a patch, moment by moment; the vector's dim is `part.tower.dim`, or `part.tower.units` where that is null.
+
+    Raises:
+        ValueError: as `spectrogram.log_mel`, a patch is less than a frame or more than the spectrogram, or the heads do not divide the
+            units.
+
+    Source: Gong et al. 2021, arXiv:2104.01778, without overlap of patches.
+    """
+    tower, picture = part.tower, log_mel(part, x, name)
+    patch = _patch(part, picture.shape[1:3], name)
+    fill = [(0, -side % of) for side, of in zip(picture.shape[1:3], patch)]
+    steps: dict = {"fill": partial(layers.ZeroPadding2D, fill)} if any(map(any, fill)) else {}
+    steps["patches"] = partial(layers.Conv2D, tower.units, patch, strides=patch)
+    patches = chain(picture, steps, name, None)
+    _, moments, bands, width = patches.shape
+    mask = _mask(part, x, patch[0], moments, bands, name)
+    tokens = layers.Reshape((moments * bands, width), name=f"{name}_places")(patches)
+    tokens = transformer.encoder(tower, transformer.positions(tokens, name), mask, name)
+    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
+
+
+def waveform_cnn(part, learnt, x, present, name, last):
+    """Convolutions over the samples; `part.tower` is `config.WaveformTower`.
+
+    The first has a wide kernel and strides, as a spectrogram's windows do; every block ends by pooling `stride` steps.
+
+    Args:
+        part, learnt, x, present, name, last: as `spectrogram_cnn`.
+
+    Returns:
+        `Encoding`: a token a step of the last block, `stride ** (blocks + 1)` samples; the vector's dim is `part.tower.dim`, or the last
+        block's filters where that is null.
+
+    Raises:
+        ValueError: the input is shorter than a step of the last block, or the first kernel than its stride.
+
+    Source: Dai et al. 2017, arXiv:1610.00087, figure M5.
+    """
     tower = part.tower
-    window, hop = (round(part.sample_rate * ms / 1000) for ms in (tower.window_ms, tower.hop_ms))
-    if hop < 1 or window < 2:
+    kernel, stride = _first_kernel(part, name), tower.stride ** (len(tower.filters) + 1)
+    steps: dict = {"channel": partial(layers.Reshape, (part.samples, 1))}
+    if part.samples % stride:  # whole steps, so that what a step sees does not depend on the input's length
+        steps["fill"] = partial(layers.ZeroPadding1D, (0, -part.samples % stride))
+    for number, filters in enumerate(tower.filters, start=1):
+        size = {"kernel_size": kernel, "strides": tower.stride} if number == 1 else {"kernel_size": tower.kernel_size}
+        steps |= {
+            f"conv_{number}": partial(layers.Conv1D, filters, padding="same", use_bias=False, **size),
+            f"pool_{number}": partial(layers.MaxPooling1D, tower.stride),
+            f"normalization_{number}": partial(normalization, present),
+            f"relu_{number}": layers.ReLU,
+        }
+    tokens = chain(x, steps, name, None)
+    mask = SoundMask(stride, tokens.shape[1], name=f"{name}_mask", dtype="float32")(x)
+    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
+
+
+def _mask(part, x, frames, steps, places, name):
+    """The mask of `steps` x `places` tokens, a step for `frames` frames of the spectrogram."""
+    _, hop = spans(part, name)
+    return SoundMask(frames * hop, steps, places, name=f"{name}_mask", dtype="float32")(x)
+
+
+def _gru(tower, name):
+    if tower.bidirectional:
+        return layers.Bidirectional(layers.GRU(tower.units, return_sequences=True), name=name)
+    return layers.GRU(tower.units, return_sequences=True, name=name)
+
+
+def _patch(part, size, name):
+    """A patch in frames and bins."""
+    tower, (frames, bins) = part.tower, size
+    length = round(tower.patch_ms / tower.hop_ms)
+    if not 1 <= length <= frames:
         raise ValueError(
-            f"inputs.{name}.tower: at {part.sample_rate} Hz window_ms must span 2 samples or more and hop_ms 1, "
-            f"received {tower.window_ms} and {tower.hop_ms}"
+            f"inputs.{name}.tower.patch_ms: a patch must span from 1 frame to all {frames} (hop_ms {tower.hop_ms}), "
+            f"received {tower.patch_ms}, which is {length}"
         )
-    if hop > window:
-        raise ValueError(f"inputs.{name}.tower.hop_ms: must be at most window_ms ({tower.window_ms}), received {tower.hop_ms}")
-    return window, hop
+    if tower.patch_bins > bins:
+        raise ValueError(f"inputs.{name}.tower.patch_bins: must be at most mel_bins ({bins}), received {tower.patch_bins}")
+    return length, tower.patch_bins
+
+
+def _first_kernel(part, name):
+    """Its width in samples, where that and the input are long enough."""
+    tower = part.tower
+    kernel, step = round(part.sample_rate * tower.window_ms / 1000), tower.stride ** (len(tower.filters) + 1)
+    if kernel < tower.stride:
+        raise ValueError(
+            f"inputs.{name}.tower.window_ms: at {part.sample_rate} Hz must span {tower.stride} samples (stride) or more, "
+            f"received {tower.window_ms}, which is {kernel}"
+        )
+    if step > part.samples:
+        raise ValueError(
+            f"inputs.{name}.tower: a stride of {tower.stride} in {len(tower.filters)} blocks makes one step of {step} samples, more than "
+            f"the input's {part.samples}: choose a smaller stride or fewer filters"
+        )
+    return kernel

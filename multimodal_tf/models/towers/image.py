@@ -1,4 +1,4 @@
-"""Images: blocks of Conv2D, normalisation and max pooling, then one vector."""
+"""Images: blocks of Conv2D, normalisation and max pooling, then one vector; and the end of every tower over a feature map."""
 
 from functools import partial
 
@@ -6,77 +6,90 @@ from keras import layers
 
 from multimodal_tf.models.chain import chain
 from multimodal_tf.models.presence import PresentBatchNormalization
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
 
 _POOLING = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D, "flatten": layers.Flatten}
 
 
-def cnn(part, x, present, name, last):
-    """The tower of an image.
+def cnn(part, learnt, x, present, name, last):
+    """Plain convolutions; `part.tower` is `config.ConvTower`.
 
     Args:
         part: `config.ImageInput`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        present, name, last: as `models.towers` says.
+        learnt, present, name, last: as `models.towers` says.
 
     Returns:
-        `(batch, dim)` in the compute dtype; `dim` is `part.tower.dim`, or what the pooling leaves where that is null.
+        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is `part.tower.dim`, or what the pooling leaves.
 
     Raises:
         ValueError: the image is too small for so many blocks without padding.
     """
-    return chain(x, convolutions(part.tower, (part.height, part.width), present, name), name, last)
+    tower = part.tower
+    return encoding(tower, chain(x, convolutions(tower, (part.height, part.width), present, name), name, None), name, last)
 
 
-def convolutions(tower, size, present, name):
-    """The steps for `chain` that lead from `(batch, height, width, channels)` to one vector; also behind a spectrogram.
+def encoding(tower, x, name, last):
+    """A feature map to what a tower yields.
+
+    Args:
+        tower: a tower's configuration, with `pooling`, `dim` and `dropout`.
+        x: `(batch, height, width, channels)`.
+        name, last: as `models.towers` says.
+
+    Returns:
+        `Encoding`: a token a place, row by row; the vector is the places pooled, then projected.
+    """
+    vector = chain(x, {"pool": _POOLING[tower.pooling]} | projection(tower), name, last)
+    tokens = layers.Reshape((-1, x.shape[-1]), name=f"{name}_places")(x)
+    return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
+
+
+def convolutions(tower, size, present, name, windows=None):
+    """The steps for `chain` from `(batch, height, width, channels)` to a feature map; also for a spectrogram.
 
     Args:
         tower: `config.ConvTower`, or another with its fields.
         size: `(height, width)` of what comes in.
         present: as `models.towers` says.
         name: str. The input's, for the error.
+        windows: `(height, width)` of each block's pooling; None: 2 x 2.
     """
-    _refuse_too_small(tower, size, name)
+    windows = [(2, 2)] * len(tower.filters) if windows is None else windows
+    _refuse_too_small(tower, size, windows, name)
     steps: dict = {}
-    for number, filters in enumerate(tower.filters, start=1):
+    for number, (filters, window) in enumerate(zip(tower.filters, windows), start=1):
         convolution = partial(layers.Conv2D, filters, tower.kernel_size, padding=tower.padding)
-        pooling = partial(layers.MaxPooling2D, padding=tower.padding)
+        pooling = partial(layers.MaxPooling2D, window, padding=tower.padding)
         if not tower.batch_normalization:
             steps |= {f"conv_{number}": partial(convolution, activation="relu"), f"pool_{number}": pooling}
             continue
         steps |= {
             f"conv_{number}": partial(convolution, use_bias=False),  # the normalisation has an offset
             f"pool_{number}": pooling,  # before the normalisation, which then has a quarter of the work: 207 against 390 ms a step
-            f"normalization_{number}": partial(_normalization, present),
+            f"normalization_{number}": partial(normalization, present),
             f"relu_{number}": layers.ReLU,
         }
-    steps["pool"] = _POOLING[tower.pooling]
-    return steps | projection(tower)
-
-
-def projection(tower):
-    """The steps at the end of a tower: Dense where it has a `dim`, Dropout where it has one."""
-    steps = {}
-    if tower.dim is not None:
-        steps["dense"] = partial(layers.Dense, tower.dim, activation="relu")
-    if tower.dropout > 0:
-        steps["dropout"] = partial(layers.Dropout, tower.dropout)
     return steps
 
 
-def _normalization(present, name):
+def normalization(present, name):
+    """Batch normalisation over the rows where the input is there, as a step for `chain`.
+
+    Its moving averages follow fast (momentum 0.9 for Keras' 0.99): a small table has a dozen steps an epoch.
+    """
     if present is None:
-        return layers.BatchNormalization(name=name)
-    normalization = PresentBatchNormalization(name=name)
-    return lambda x: normalization(x, present)
+        return layers.BatchNormalization(momentum=0.9, name=name)
+    layer = PresentBatchNormalization(momentum=0.9, name=name)
+    return lambda x: layer(x, present)
 
 
-def _refuse_too_small(tower, size, name):
+def _refuse_too_small(tower, size, windows, name):
     if tower.padding == "same":  # sizes are halved and rounded up: never below 1
         return
     height, width = size
-    for number in range(1, len(tower.filters) + 1):
-        height, width = ((side - tower.kernel_size + 1) // 2 for side in (height, width))
+    for number, window in enumerate(windows, start=1):
+        height, width = ((side - tower.kernel_size + 1) // pooled for side, pooled in zip((height, width), window))
         if min(height, width) < 1:
             raise ValueError(
                 f"inputs.{name}.tower.filters: each block takes a {tower.kernel_size} x {tower.kernel_size} convolution off and halves the "

@@ -1,84 +1,216 @@
-"""Texts: embedded words, averaged or read in order."""
+"""Texts: embedded tokens, averaged, read in order, or seen by one another."""
 
 from functools import partial
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from multimodal_tf.config import NgramTokenizer
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.image import projection
+from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, pool, projection
+from multimodal_tf.models.towers.transformer import encoder, positions
 
-RESERVED = 2  # token 0 is padding, 1 an unknown word
+RESERVED = 2  # of words, characters and n-grams: token 0 is padding, 1 an unknown one
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskedMean(layers.Layer):
-    """The mean over the steps that the mask keeps; zeros where it keeps none.
+class NotPadding(layers.Layer):
+    """The mask of tokens: true up to the last that is not `padding`; what stands before it is no padding, even if it has that number.
 
-    `keras.layers.GlobalAveragePooling1D` divides by zero there, and its NaN reaches the embeddings' gradient.
+    GPT-2's tokenizer, for one, fills up with 0, which is its «!» too.
+
+    Args:
+        padding: int.
+        closed: bool. Each text ends with a token of this number, which is not padding.
 
     Call:
-        `x` is float `(batch, steps, dim)`, `mask` bool `(batch, steps)`, which an `Embedding` with `mask_zero` hands on. Returns
-        `(batch, dim)`.
+        `tokens` is int `(batch, length)`. Returns bool `(batch, length)`.
 
     Example:
-        >>> mask = ops.convert_to_tensor([[True, False], [False, False]])
-        >>> MaskedMean()(ops.ones((2, 2, 1)), mask=mask).numpy().tolist()
-        [[1.0], [0.0]]
+        >>> NotPadding()(ops.convert_to_tensor([[5, 0, 7, 0, 0]])).numpy().tolist()
+        [[True, True, True, False, False]]
     """
 
-    def call(self, x, mask=None):
-        if mask is None:
-            return ops.mean(x, axis=1)
-        mask = ops.cast(ops.expand_dims(mask, -1), x.dtype)
-        return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
+    def __init__(self, padding=0, closed=False, **kwargs):
+        super().__init__(**kwargs)
+        self.padding, self.closed = padding, closed
 
-    def compute_mask(self, x, mask=None):
-        return None
+    def call(self, tokens):
+        return not_padding(tokens, self.padding, self.closed)
 
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[2])
+    def compute_output_spec(self, tokens):
+        return keras.KerasTensor(tokens.shape, "bool")
+
+    def get_config(self):
+        return super().get_config() | {"padding": self.padding, "closed": self.closed}
 
 
-def bag(part, x, name, last, vocabulary):
-    """The tower of a text: the mean of its words' embeddings.
+def not_padding(tokens, padding, closed):
+    """What `NotPadding` answers, and its arguments."""
+    places = ops.arange(1, ops.shape(tokens)[1] + 1, dtype="int32")
+    last = ops.max(ops.where(ops.not_equal(tokens, padding), places, ops.zeros_like(places)), axis=1, keepdims=True)
+    return places <= (last + ops.cast(last > 0, "int32") if closed else last)
+
+
+def bag(part, learnt, x, present, name, last):
+    """The mean of the tokens' embeddings; `part.tower` is `config.BagTower`. Over n-grams it is fastText.
 
     Args:
         part: `config.TextInput`.
-        x: int32 `(batch, max_tokens)`; 0 is padding and does not count; a row of padding alone has a mean of zeros.
-        name, last: as `models.towers` says.
-        vocabulary: int. Number of words that have a token of their own.
+        learnt: what the schema holds for the tokenizer: `schema.Vocabulary`, `schema.Subwords`, or None for n-grams.
+        x: int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a mean of zeros.
+        present, name, last: as `models.towers` says.
 
     Returns:
-        `(batch, dim)` in the compute dtype; `dim` is `part.tower.dim`, or the embedding's width where that is null.
+        `Encoding`: a token a word (or character, n-gram, piece of a word); the vector's dim is `part.tower.dim`, or the embedding's width
+        where that is null.
 
-    Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text Classification».
+    Raises:
+        ValueError: the schema's word vectors are missing, or not as wide as the embedding.
+
+    Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text Classification»; n-grams: Joulin et al. 2017,
+    arXiv:1607.01759.
     """
-    return chain(x, {"words": _embedding(part, vocabulary), "mean": MaskedMean} | projection(part.tower), name, last)
+    mask = mask_of(part, learnt, name)(x)
+    tokens = _embedded(part, learnt, x, name)
+    vector = chain(tokens, {"mean": partial(_masked, mask, MaskedMean)} | projection(part.tower), name, last)
+    return Encoding(tokens, mask, vector)
 
 
-def lstm(part, x, name, last, vocabulary):
-    """The tower of a text: Embedding and LSTM.
+def lstm(part, learnt, x, present, name, last, states=True):
+    """Embedding and LSTM; `part.tower` is `config.LSTMTower`.
 
     Args:
-        part: `config.TextInput`.
-        x: int32 `(batch, max_tokens)`; 0 is padding and is masked; a row of padding alone gives zeros from the LSTM.
-        name, last: as `models.towers` says.
-        vocabulary: int. Number of words that have a token of their own.
+        part, learnt, x, present, name, last: as `bag`. A row of padding alone gives zeros from the LSTM.
+        states: bool. False: `tokens` and `mask` are None and the layer is Keras' plain `LSTM(units)`. The vector is the same.
 
     Returns:
-        `(batch, dim)` in the compute dtype; `dim` is `part.tower.dim`, or the LSTM's width (twice it, if bidirectional) where that is null.
+        `Encoding`: a token is the LSTM's state at a word; the vector's dim is `part.tower.dim`, or where that is null the LSTM's width.
+        If bidirectional, both are twice as wide, and the vector holds the last state forward and the last, at the first word, backward.
+
+    Raises:
+        ValueError: as `bag`.
+
+    Source: Hochreiter and Schmidhuber 1997, «Long Short-Term Memory».
+    """
+    return _recurrent(layers.LSTM, "lstm", part, learnt, x, name, last, states)
+
+
+def gru(part, learnt, x, present, name, last, states=True):
+    """Embedding and GRU; `part.tower` is `config.GRUTower`.
+
+    Args:
+        part, learnt, x, present, name, last, states: as `lstm`.
+
+    Returns:
+        `Encoding`, as of `lstm`.
+
+    Raises:
+        ValueError: as `bag`.
+
+    Source: Cho et al. 2014, arXiv:1406.1078.
+    """
+    return _recurrent(layers.GRU, "gru", part, learnt, x, name, last, states)
+
+
+def transformer(part, learnt, x, present, name, last):
+    """Embeddings of tokens and positions, then self-attention; `part.tower` is `config.TransformerTower`.
+
+    Args:
+        part, learnt, x, present, name, last: as `bag`. Tokens do not see padding; a row of padding alone is finite.
+
+    Returns:
+        `Encoding`: a token a word, `part.tower.units` wide; the vector is pooled from them.
+
+    Raises:
+        ValueError: as `bag`.
+
+    Source: Devlin et al. 2019, arXiv:1810.04805; causal: Radford et al. 2018, «Improving Language Understanding by Generative
+    Pre-Training».
     """
     tower = part.tower
-    reader = partial(layers.LSTM, tower.units)
+    mask = mask_of(part, learnt, name)(x)
+    tokens = positions(_embedded(part, learnt, x, name), name)
+    tokens = encoder(tower, tokens, mask, name, causal=tower.causal)
+    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
+
+
+def token_count(part, learnt):
+    """Number of different tokens, padding and unknown among them: the rows of an embedding.
+
+    Example:
+        >>> from multimodal_tf.config import TextInput
+        >>> from multimodal_tf.schema import Vocabulary
+        >>> token_count(TextInput(), Vocabulary(words=["red", "green"]))
+        4
+    """
+    if isinstance(part.tokenizer, NgramTokenizer):
+        return part.tokenizer.buckets + RESERVED
+    return len(learnt.words) + RESERVED if learnt.type == "vocabulary" else learnt.size
+
+
+def padding(part, learnt):
+    """The token that fills up a short text."""
+    return learnt.padding if getattr(learnt, "type", None) == "subwords" else 0
+
+
+def mask_of(part, learnt, name):
+    """The layer that says which of a text's tokens are there."""
+    filler = padding(part, learnt)
+    return NotPadding(filler, getattr(learnt, "end", None) == filler, name=f"{name}_mask")
+
+
+def _recurrent(cell, kind, part, learnt, x, name, last, states):
+    tower = part.tower
+    plain = padding(part, learnt) == 0 and part.tokenizer.type != "preset"  # Keras' own mask, which takes every 0 for padding, does
+    words = _embedded(part, learnt, x, name, mask_zero=plain)
+    mask = mask_of(part, learnt, name)(x) if states or not plain else None
+    read = partial(_reader, cell, tower, None if plain else mask, states)
+    if not states:
+        return Encoding(None, None, chain(words, {kind: read} | projection(tower), name, last))
+    tokens, *ends = read(name=f"{name}_{kind}")(words)
     if tower.bidirectional:
-        reader = partial(_bidirectional, tower.units)
-    return chain(x, {"words": _embedding(part, vocabulary), "lstm": reader} | projection(tower), name, last)
+        steps: dict = {"ends": layers.Concatenate}
+        ends = ends[:: len(ends) // 2]  # an LSTM has two states a direction, of which the first is its output
+    else:
+        steps, ends = {"end": layers.Identity}, ends[0]
+    return Encoding(tokens, mask, chain(ends, steps | projection(tower), name, last))
 
 
-def _embedding(part, vocabulary):
-    return partial(layers.Embedding, vocabulary + RESERVED, part.tower.embedding_dim, mask_zero=True)
+def _reader(cell, tower, mask, states, name):
+    options = {"return_sequences": states, "return_state": states}
+    if tower.bidirectional:
+        return _masked(mask, partial(layers.Bidirectional, cell(tower.units, **options)), name)
+    return _masked(mask, partial(cell, tower.units, **options), name)
 
 
-def _bidirectional(units, name):
-    return layers.Bidirectional(layers.LSTM(units), name=name)
+def _masked(mask, make, name):
+    """A layer as a function of one tensor, for `chain`; None: the tensor's own mask counts."""
+    layer = make(name=name)
+    return layer if mask is None else lambda x: layer(x, mask=mask)
+
+
+def _embedded(part, learnt, x, name, **options):
+    """Tokens to vectors: word vectors to begin with where there are any, else as Keras draws them."""
+    width = part.tower.embedding_dim
+    if part.vectors is None:
+        return layers.Embedding(token_count(part, learnt), width, name=f"{name}_words", **options)(x)
+    vectors = _vectors(learnt, name, width)
+    layer = layers.Embedding(token_count(part, learnt), width, trainable=part.vectors.trainable, name=f"{name}_words", **options)
+    tokens = layer(x)
+    # set, not given as an initializer, which would put all numbers into the layer's configuration
+    layer.embeddings.assign(np.concatenate([np.zeros((RESERVED, width), "float32"), vectors]))
+    return tokens
+
+
+def _vectors(learnt, name, width):
+    if learnt.vectors is None:
+        raise ValueError(
+            f"inputs.{name}.vectors: the schema must hold word vectors, received none: configuration and schema are not of one table"
+        )
+    if learnt.vectors.dim != width:
+        raise ValueError(
+            f"inputs.{name}.vectors: must be as wide as the tower's embeddings, {width}, received vectors of {learnt.vectors.dim} numbers"
+        )
+    return learnt.vectors.array()

@@ -7,139 +7,31 @@ letters, digits and underscores there, so a column of another spelling keeps its
 import json
 import keyword
 import pathlib
-import re
 from typing import Annotated, Literal
 
 import pydantic
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-PRESENT = "_present"  # an input `photo` has its presence flag in the model's input `photo_present`
-PROBABILITIES = "_probabilities"  # a served classification head `label` has its probabilities in `label_probabilities`
-PROBABILITY = "_probability"  # and `Client.predict` gives the likeliest class's own in the column `label_probability`
-SERVED = ("valid", "error", "present")  # what the served signature answers besides the heads
-ROW = "row"  # the column with a row's number in a table of predictions
-EMBEDDING = "_embedding"  # the tower of an input `photo` ends in a layer `photo_embedding`
-FUSED = "fused"  # and the fusion in a layer of this name; the endpoint `embed` answers inputs, FUSED and `error`
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class _Strict(pydantic.BaseModel):
-    """A part of the configuration: unknown fields are refused, and assignment is validated like construction."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
-
-
-class _ConvBlocks(_Strict):
-    filters: list[PositiveInt] = Field([32, 64, 128], min_length=1)
-    kernel_size: PositiveInt = 3
-    padding: Literal["same", "valid"] = "same"
-    batch_normalization: bool = True
-    pooling: Literal["average", "max", "flatten"] = "average"
-    dim: PositiveInt | None = 128  # width of the last Dense layer; null: none
-    dropout: Fraction = 0.0
+from multimodal_tf.config.inputs import TABULAR_TYPES, Column, Input
+from multimodal_tf.config.names import (
+    EMBEDDING,
+    FUSED,
+    NAME,
+    PRESENT,
+    PROBABILITIES,
+    PROBABILITY,
+    ROW,
+    SERVED,
+    TABULAR,
+    TOKENS,
+    Fraction,
+    Strict,
+)
+from multimodal_tf.config.towers import TabularTower
 
 
-class ConvTower(_ConvBlocks):
-    """Blocks of Conv2D, normalisation and max pooling, then one vector (`models.towers.image`)."""
-
-    type: Literal["cnn"] = "cnn"
-
-
-class BagTower(_Strict):
-    """The mean of the words' embeddings, whatever their order: the text tower for small tables (`models.towers.text`)."""
-
-    type: Literal["bag"] = "bag"
-    embedding_dim: PositiveInt = 128
-    dim: PositiveInt | None = None
-    dropout: Fraction = 0.5
-
-
-class LSTMTower(_Strict):
-    """Embedding and LSTM, padding masked (`models.towers.text`)."""
-
-    type: Literal["lstm"] = "lstm"
-    embedding_dim: PositiveInt = 128
-    units: PositiveInt = 128
-    bidirectional: bool = False
-    dim: PositiveInt | None = None
-    dropout: Fraction = 0.0
-
-
-class SpectrogramTower(_ConvBlocks):
-    """Log-mel spectrogram, computed in the model, then the blocks of `ConvTower` (`models.towers.audio`)."""
-
-    type: Literal["spectrogram_cnn"] = "spectrogram_cnn"
-    mel_bins: PositiveInt = 64
-    window_ms: PositiveFloat = 25.0
-    hop_ms: PositiveFloat = 10.0
-
-
-class DenseTower(_Strict):
-    """Dense layers over a number or over a category's embedding (`models.towers.tabular`)."""
-
-    type: Literal["dense"] = "dense"
-    dim: PositiveInt = 16
-
-
-class _Column(_Strict):
-    column: str | None = Field(None, description="the table's column, where it differs from the name")
-
-
-class ImageInput(_Column):
-    """Pixels, resized to `height` x `width`; a larger source than `max_pixels` is refused from its header."""
-
-    type: Literal["image"] = "image"
-    height: PositiveInt = 96
-    width: PositiveInt = 96
-    channels: Literal[1, 3] = 3
-    max_pixels: PositiveInt = 50_000_000
-    tower: ConvTower = ConvTower()
-
-
-class TextInput(_Column):
-    """Words, at most `max_tokens` a row, from the `vocabulary_size` most frequent of the training split."""
-
-    type: Literal["text"] = "text"
-    max_tokens: PositiveInt = 32
-    vocabulary_size: PositiveInt = 10_000
-    tower: Annotated[BagTower | LSTMTower, Field(discriminator="type")] = BagTower()
-
-
-class AudioInput(_Column):
-    """The first `seconds` of a sound, mono, at `sample_rate` Hz; a shorter one is followed by silence."""
-
-    type: Literal["audio"] = "audio"
-    sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
-    seconds: Annotated[float, Field(gt=0, le=600)] = 2.0
-    tower: SpectrogramTower = SpectrogramTower()
-
-    @property
-    def samples(self):
-        """Number of samples that the model reads."""
-        return max(1, round(self.sample_rate * self.seconds))
-
-
-class NumberInput(_Column):
-    """A number, normalised by the training split's mean and standard deviation."""
-
-    type: Literal["number"] = "number"
-    tower: DenseTower = DenseTower()
-
-
-class CategoryInput(_Column):
-    """One of the values seen in the training split, or unknown."""
-
-    type: Literal["category"] = "category"
-    tower: DenseTower = DenseTower()
-
-
-Input = Annotated[ImageInput | TextInput | AudioInput | NumberInput | CategoryInput, Field(discriminator="type")]
-
-
-class Concatenation(_Strict):
+class Concatenation(Strict):
     """The towers' vectors side by side, then Dense layers, if any (`models.fusion`). Without any, each head adds up what each input says,
     which suits small tables. `dropout` acts on the vectors side by side and on every Dense layer.
 
@@ -161,7 +53,7 @@ class Concatenation(_Strict):
         return self
 
 
-class _Head(_Column):
+class _Head(Column):
     weight: NonNegativeFloat = 1.0  # of this head's loss in the total
 
 
@@ -189,7 +81,7 @@ class RegressionHead(_Head):
 Head = Annotated[ClassificationHead | MultiLabelHead | RegressionHead, Field(discriminator="type")]
 
 
-class Split(_Strict):
+class Split(Strict):
     """How rows fall into train, validation and test.
 
     `column` names a column that says it (`train`, `validation` or `val`, `test`). Otherwise rows are drawn by the seed: no value of the
@@ -211,7 +103,7 @@ class Split(_Strict):
         return self
 
 
-class Training(_Strict):
+class Training(Strict):
     """How `training.fit` trains."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -222,13 +114,14 @@ class Training(_Strict):
     warmup_epochs: NonNegativeFloat = 1.0
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
-    patience: PositiveInt | None = 15  # epochs without a better validation loss before training stops; null: never
+    patience: PositiveInt | None = None  # epochs without a better validation loss before training stops; null: never
 
 
-class Config(_Strict):
+class Config(Strict):
     """The whole model: what comes in, how it meets, what is asked.
 
     Example:
+        >>> from multimodal_tf.config import TextInput
         >>> config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
         >>> Config.from_yaml(config.to_yaml()) == config
         True
@@ -236,6 +129,7 @@ class Config(_Strict):
 
     inputs: dict[str, Input] = Field(min_length=1)
     heads: dict[str, Head] = Field(min_length=1)
+    tabular: TabularTower | None = Field(None, description="one tower over all numbers, categories, dates and booleans; null: one each")
     fusion: Concatenation = Concatenation()
     split: Split = Split()
     training: Training = Training()
@@ -249,13 +143,31 @@ class Config(_Strict):
                     f"a name must be a letter followed by letters, digits or underscores and no Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"
                 )
-        own = [*self.inputs, *(name + suffix for name in self.inputs for suffix in (PRESENT, EMBEDDING)), FUSED]
+        towers = [*self.inputs, TABULAR] if self.tabular is not None else [*self.inputs]
+        own = [*towers, *(name + suffix for name in towers for suffix in (PRESENT, EMBEDDING, TOKENS)), FUSED]
         served = [*self.heads, *(name + suffix for name in self.heads for suffix in (PROBABILITIES, PROBABILITY)), *SERVED, ROW]
         for taken, where in (([*own, "error"], "input keys"), (served, "head keys"), ([*own, *self.heads], "layers")):
             twice = sorted({key for key in taken if taken.count(key) > 1})
             if twice:
                 raise ValueError(f"two {where} would be called {twice[0]!r}: choose another name and give the table's in `column`")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _tabular_has_columns(self):
+        if self.tabular is not None and not self.tabular_inputs():
+            raise ValueError(
+                f"tabular: a {self.tabular.type} needs an input of type {', '.join(TABULAR_TYPES)}, received {list(self.inputs)}"
+            )
+        return self
+
+    def tabular_inputs(self):
+        """Names of the inputs that the tower `tabular` reads; none where there is no such tower."""
+        return [name for name, part in self.inputs.items() if part.type in TABULAR_TYPES] if self.tabular is not None else []
+
+    def vectors(self):
+        """Names of the vectors that fusion reads: every input's, but `tabular` in place of those that this tower reads."""
+        together = self.tabular_inputs()
+        return [name for name in self.inputs if name not in together] + ([TABULAR] if together else [])
 
     def column(self, name):
         """The table's column that an input or head of this name reads."""

@@ -1,0 +1,188 @@
+"""Time of a training step of each tower against the same tower written by hand in plain Keras and KerasHub layers.
+
+    python -m benchmarks.tower_step_time [--towers cnn lstm] [--steps 20] [--rounds 9]
+
+A model has one input with its presence flag, the tower, and a softmax over ten classes. The twin is written by hand: the same layers, and
+the vector times the flag. It is checked to have as many weights and, with ours copied in, to give the same answers. Both train on one batch
+of 32 rows in memory and take turns; a ratio is the median of the ratios within a round, so that a busy moment of the machine falls on both
+alike. Beside it stands the time that the processor worked for this process.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from benchmarks import twins
+from benchmarks.step_time import Clock, check_same_architecture
+from multimodal_tf import config as towers
+from multimodal_tf.config import PRESENT, AudioInput, ClassificationHead, Concatenation, Config, ImageInput, Input, TextInput, VideoInput
+from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+
+BATCH, CLASSES, WORDS = 32, 10, 2000
+COLUMNS = {f"number_{place}": towers.NumberInput() for place in range(6)} | {
+    f"category_{place}": towers.CategoryInput(unknown=0) for place in range(2)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A model's inputs, and the twin of their tower: a function of the Keras inputs by name, to the vector and one flag `(batch,)`."""
+
+    inputs: dict[str, Input]
+    twin: Callable
+    tabular: towers.TabularTower | None = None
+
+
+def alone(part, twin, *arguments):
+    """The pair of a tower over one input."""
+
+    def vector(x):
+        flag = x["x" + PRESENT]
+        return layers.Multiply()([twin(part, x["x"], *arguments), layers.Reshape((1,))(flag)]), flag
+
+    return Pair({"x": part}, vector)
+
+
+def over_columns(tower, twin):
+    """The pair of a tower over `COLUMNS`."""
+
+    def vector(x):
+        kinds = [[name for name in COLUMNS if name.startswith(kind)] for kind in ("number", "category")]
+        flags = [[x[name + PRESENT] for name in names] for names in kinds]
+        flag = ops.max(twins.side([*flags[0], *flags[1]]), axis=1)
+        found = twin(tower, *([x[name] for name in names] for names in kinds), *flags)
+        return layers.Multiply()([found, layers.Reshape((1,))(flag)]), flag
+
+    return Pair(COLUMNS, vector, tower)
+
+
+def image(twin, **fields):
+    return alone(ImageInput(height=64, width=64, **fields), twin)
+
+
+def text(twin, **fields):
+    return alone(TextInput(**fields), twin, WORDS + 2)  # padding and unknown words besides
+
+
+def sound(twin, **fields):
+    return alone(AudioInput(seconds=1.0, **fields), twin)
+
+
+def video(twin, **fields):
+    return alone(VideoInput(height=48, width=48, **fields), twin)
+
+
+PAIRS = {
+    "cnn": image(twins.cnn),
+    "resnet": image(twins.resnet, tower=towers.ResNetTower(filters=16)),
+    "application": image(twins.mobilenet, tower=towers.ApplicationTower(name="MobileNetV3Small")),
+    "vit": image(twins.vit, tower=towers.ViTTower(patch_size=8)),
+    "bag": text(twins.bag),
+    "lstm": text(twins.lstm, tower=towers.LSTMTower()),
+    "gru": text(twins.gru, tower=towers.GRUTower()),
+    "lstm_both_ways": text(twins.both_ways, tower=towers.LSTMTower(bidirectional=True)),
+    "transformer": text(twins.transformer, tower=towers.TransformerTower()),
+    "spectrogram_cnn": sound(twins.spectrogram_cnn),
+    "crnn": sound(twins.crnn, tower=towers.CRNNTower()),
+    "spectrogram_transformer": sound(twins.spectrogram_transformer, tower=towers.SpectrogramTransformerTower()),
+    "waveform_cnn": sound(twins.waveform_cnn, tower=towers.WaveformTower()),
+    "conv3d": video(twins.conv3d, tower=towers.Conv3DTower()),
+    "frames": video(twins.frames),
+    "number": alone(towers.NumberInput(), twins.number),
+    "category": alone(towers.CategoryInput(unknown=0), twins.category),
+    "mlp": over_columns(towers.MLPTower(), twins.mlp),
+    "feature_transformer": over_columns(towers.FeatureTransformerTower(), twins.feature_transformer),
+}
+
+
+def main():
+    arguments = parse()
+    print(f"`python -m benchmarks.tower_step_time --steps {arguments.steps} --rounds {arguments.rounds}`\n")
+    print("| tower | weights | ours, ms a step: median, lowest .. highest | by hand | ours against it | processor time against it |")
+    print("|---|---|---|---|---|---|")
+    for name in arguments.towers:
+        keras.utils.set_random_seed(0)
+        print(line(name, PAIRS[name], arguments.steps, arguments.rounds), flush=True)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--towers", nargs="+", choices=PAIRS, default=[*PAIRS], metavar="TOWER", help=f"some of {', '.join(PAIRS)}")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser.parse_args()
+
+
+def line(name, pair, steps, rounds):
+    """A line of the table: both models, timed in turns."""
+    config = Config(inputs=pair.inputs, heads={"label": ClassificationHead()}, fusion=Concatenation(dropout=0), tabular=pair.tabular)
+    schema = schema_of(config)
+    ours = build_model(config, schema)
+    theirs, batch = by_hand(pair, ours), batch_of(config)
+    difference = check_same_architecture(ours, theirs, batch[0])
+    print(f"{name}: largest difference between the answers {difference:.1e}", file=sys.stderr, flush=True)
+    models = [trainer(model, compile_arguments(config, schema), batch, steps) for model in (ours, theirs)]
+    for _ in range(2):  # graphs are traced, memory is laid out
+        for train in models:
+            train()
+    times = np.array([[train() for train in models] for _ in range(rounds)])  # rounds, models, clocks
+    ratios = np.median(times[:, 0] / times[:, 1], axis=0)
+    walls = [f"{np.median(wall):.1f}, {wall.min():.1f} .. {wall.max():.1f}" for wall in times[:, :, 0].T]
+    return f"| {name} | {ours.count_params():,} | {walls[0]} | {walls[1]} | **{ratios[0]:.3f} x** | {ratios[1]:.3f} x |"
+
+
+def by_hand(pair, ours):
+    """The twin with the inputs of our model and a softmax."""
+    x = {name: keras.Input(tensor.shape[1:], name=name, dtype=tensor.dtype) for name, tensor in ours.input.items()}
+    vector, flag = pair.twin(x)
+    both = layers.Concatenate()([vector, layers.Reshape((1,))(flag)])
+    return keras.Model(x, {"label": layers.Dense(CLASSES, activation="softmax", name="label")(both)})
+
+
+def schema_of(config):
+    vocabulary = Vocabulary(words=[f"word{place}" for place in range(WORDS)])
+    values = Vocabulary(words=[f"value{place}" for place in range(twins.VALUES)])
+    moments = Moments(mean=twins.MOMENTS["mean"], std=twins.MOMENTS["variance"] ** 0.5)
+    learnt = {"text": vocabulary, "category": values, "number": moments}
+    classes = Classes(names=[f"class {place}" for place in range(CLASSES)], counts=[BATCH] * CLASSES)
+    inputs = {name: learnt[part.type] for name, part in config.inputs.items() if part.type in learnt}
+    return Schema(rows=BATCH * CLASSES, inputs=inputs, heads={"label": classes})
+
+
+def batch_of(config):
+    """`(inputs, targets, sample_weight)`: random rows in which every input is there."""
+    random = np.random.default_rng(0)
+    values = {
+        "image": lambda part: random.random((BATCH, part.height, part.width, part.channels), "float32"),
+        "video": lambda part: random.random((BATCH, part.frames, part.height, part.width, part.channels), "float32"),
+        "audio": lambda part: random.normal(0, 0.1, (BATCH, part.samples)).astype("float32"),
+        "text": lambda part: random.integers(1, WORDS + 2, (BATCH, part.max_tokens), "int32"),
+        "category": lambda part: random.integers(0, twins.VALUES + 1, BATCH, "int32"),
+        "number": lambda part: random.normal(5, 2, BATCH).astype("float32"),
+    }
+    inputs = {name: values[part.type](part) for name, part in config.inputs.items()}
+    flags = {name + PRESENT: np.ones(BATCH, "float32") for name in config.inputs}
+    return inputs | flags, {"label": random.integers(0, CLASSES, BATCH, "int32")}, {"label": np.ones(BATCH, "float32")}
+
+
+def trainer(model, arguments, batch, steps):
+    """A function that trains `steps` steps and returns milliseconds a step, on the wall and of the processor."""
+    model.compile("adam", **arguments)
+    data, clock = tf.data.Dataset.from_tensors(batch).cache().repeat(steps), Clock()
+
+    def train():
+        model.fit(data, epochs=1, shuffle=False, callbacks=[clock], verbose=0)
+        return clock.milliseconds
+
+    return train
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The towers as one writes them by hand in plain Keras and KerasHub layers, for `benchmarks.tower_step_time`.
+
+Each is a function of a tower's input configuration, for its sizes, and a Keras tensor; it returns the vector. Rows without the input get no
+treatment: what the tower does for them is part of the time that is compared.
+"""
+
+import keras
+import keras_hub
+from keras import layers, ops
+
+from benchmarks.step_time import LogMel
+
+VALUES, WIDTH = 100, 16  # of a category, and numbers in its embedding
+MOMENTS = {"mean": 5.0, "variance": 4.0}  # of a number
+
+
+# --- images
+
+
+def cnn(part, x):
+    return dense(part.tower, layers.GlobalAveragePooling2D()(convolutions(part.tower.filters, x)))
+
+
+def convolutions(filters, x, windows=None):
+    for units, window in zip(filters, windows or [2] * len(filters)):
+        x = layers.MaxPooling2D(window, padding="same")(layers.Conv2D(units, 3, padding="same", use_bias=False)(x))
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return x
+
+
+def dense(tower, x):
+    return x if tower.dim is None else layers.Dense(tower.dim, activation="relu")(x)
+
+
+def resnet(part, x):
+    filters = part.tower.filters
+    network = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[filters],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, filters, 2 * filters, 4 * filters, 8 * filters],  # the first must be 64, so it has no block
+        stackwise_num_blocks=[0, 2, 2, 2, 2],
+        stackwise_num_strides=[1, 1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=x.shape[1:],
+    )
+    return layers.GlobalAveragePooling2D()(network(x))
+
+
+def mobilenet(part, x):
+    network = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=x.shape[1:])
+    return layers.GlobalAveragePooling2D()(network(layers.Rescaling(255.0)(x)))
+
+
+def vit(part, x):
+    tower = part.tower
+    network = keras_hub.models.ViTBackbone(
+        image_shape=x.shape[1:],
+        patch_size=tower.patch_size,
+        num_layers=tower.depth,
+        num_heads=tower.heads,
+        hidden_dim=tower.units,
+        mlp_dim=tower.mlp_units,
+        dropout_rate=tower.block_dropout,
+    )
+    return network(x)[:, 0]
+
+
+# --- texts
+
+
+def embedding(part, x, vocabulary, **options):
+    return layers.Embedding(vocabulary, part.tower.embedding_dim, **options)(x)
+
+
+def bag(part, x, vocabulary):
+    words = embedding(part, x, vocabulary, mask_zero=True)
+    return layers.Dropout(part.tower.dropout)(layers.GlobalAveragePooling1D()(words))
+
+
+def lstm(part, x, vocabulary):
+    return layers.LSTM(part.tower.units)(embedding(part, x, vocabulary, mask_zero=True))
+
+
+def gru(part, x, vocabulary):
+    return layers.GRU(part.tower.units)(embedding(part, x, vocabulary, mask_zero=True))
+
+
+def both_ways(part, x, vocabulary):
+    return layers.Bidirectional(layers.LSTM(part.tower.units))(embedding(part, x, vocabulary, mask_zero=True))
+
+
+def transformer(part, x, vocabulary):
+    mask = ops.not_equal(x, 0)
+    words = layers.Embedding(vocabulary, part.tower.embedding_dim)(x)
+    return layers.GlobalAveragePooling1D()(attention(part.tower, placed(words), mask), mask=mask)
+
+
+def placed(tokens):
+    return layers.Add()([tokens, keras_hub.layers.PositionEmbedding(tokens.shape[1])(tokens)])
+
+
+def attention(tower, x, mask):
+    for _ in range(tower.depth):
+        block = keras_hub.layers.TransformerEncoder(
+            tower.mlp_units, tower.heads, dropout=tower.block_dropout, activation="gelu", normalize_first=True
+        )
+        x = block(x, padding_mask=mask)
+    return layers.LayerNormalization(epsilon=1e-5)(x)
+
+
+# --- sounds
+
+
+def spectrogram_cnn(part, x):
+    x = convolutions(part.tower.filters, LogMel()(x))
+    return dense(part.tower, layers.GlobalAveragePooling2D()(x))
+
+
+def crnn(part, x):
+    tower = part.tower
+    windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
+    steps = convolutions(tower.filters, LogMel()(x), windows)
+    mask = there(x, 160 * 2**tower.time_pools, steps.shape[1])
+    steps = layers.Reshape((steps.shape[1], -1))(steps)
+    tokens = layers.Bidirectional(layers.GRU(tower.units, return_sequences=True))(steps, mask=mask)
+    return dense(tower, layers.GlobalAveragePooling1D()(tokens, mask=mask))
+
+
+def there(x, stride, steps):
+    """Which steps begin before the last sample that is not zero."""
+    length = ops.max(ops.where(ops.not_equal(x, 0), ops.arange(1, x.shape[1] + 1), 0), axis=1, keepdims=True)
+    return ops.greater(length, ops.arange(steps) * stride)
+
+
+def spectrogram_transformer(part, x):
+    tower = part.tower
+    patch = (round(tower.patch_ms / tower.hop_ms), tower.patch_bins)
+    picture = LogMel()(x)
+    picture = layers.ZeroPadding2D(((0, -picture.shape[1] % patch[0]), (0, -picture.shape[2] % patch[1])))(picture)
+    patches = layers.Conv2D(tower.units, patch, strides=patch)(picture)
+    _, moments, bands, width = patches.shape
+    mask = ops.repeat(there(x, 160 * patch[0], moments), bands, axis=1)
+    tokens = attention(tower, placed(layers.Reshape((moments * bands, width))(patches)), mask)
+    return layers.GlobalAveragePooling1D()(tokens, mask=mask)
+
+
+def waveform_cnn(part, x):
+    tower = part.tower
+    whole = tower.stride ** (len(tower.filters) + 1)
+    x = layers.ZeroPadding1D((0, -x.shape[1] % whole))(layers.Reshape((-1, 1))(x))
+    for number, filters in enumerate(tower.filters):
+        first = {"kernel_size": round(part.sample_rate * tower.window_ms / 1000), "strides": tower.stride}
+        sizes = first if number == 0 else {"kernel_size": tower.kernel_size}
+        x = layers.MaxPooling1D(tower.stride)(layers.Conv1D(filters, padding="same", use_bias=False, **sizes)(x))
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return dense(tower, layers.GlobalAveragePooling1D()(x))
+
+
+# --- videos
+
+
+def conv3d(part, x):
+    for number, filters in enumerate(part.tower.filters):
+        x = layers.Conv3D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.MaxPooling3D((1 if number == 0 else 2, 2, 2), padding="same")(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return dense(part.tower, layers.GlobalAveragePooling3D()(x))
+
+
+def frames(part, x):
+    frame = keras.Input(x.shape[2:])
+    each = keras.Model(frame, cnn_of(part.tower.frame, frame))
+    return layers.LSTM(part.tower.over.units)(layers.TimeDistributed(each)(x))
+
+
+def cnn_of(tower, x):
+    return dense(tower, layers.GlobalAveragePooling2D()(convolutions(tower.filters, x)))
+
+
+# --- columns
+
+
+def number(part, x):
+    x = layers.Normalization(axis=None, **MOMENTS)(layers.Reshape((1,))(x))
+    return layers.Dense(part.tower.dim, activation="relu")(x)
+
+
+def category(part, x):
+    return layers.Dense(part.tower.dim, activation="relu")(layers.Embedding(VALUES + 1, part.tower.dim)(x))
+
+
+def mlp(tower, numbers, categories, numbers_present, categories_present):
+    """Numbers and categories are lists of Keras tensors `(batch,)`, and so are the flags of each."""
+    x = layers.Normalization(axis=-1, mean=[MOMENTS["mean"]] * len(numbers), variance=[MOMENTS["variance"]] * len(numbers))(side(numbers))
+    sides = [layers.Multiply()([x, side(numbers_present)])]
+    for values, flag in zip(categories, categories_present):
+        sides.append(layers.Multiply()([layers.Embedding(VALUES + 1, WIDTH)(values), layers.Reshape((1,))(flag)]))
+    x = layers.Concatenate()([*sides, side([*numbers_present, *categories_present])])
+    for units in tower.hidden:
+        x = layers.Dropout(tower.dropout)(layers.Dense(units, activation="relu")(x))
+    return x
+
+
+def side(columns):
+    return layers.Concatenate()([layers.Reshape((1,))(column) for column in columns])
+
+
+class ClassToken(layers.Layer):
+    """A learnt token before the others."""
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+
+    def call(self, tokens):
+        return ops.concatenate([ops.repeat(self.token, ops.shape(tokens)[0], axis=0), tokens], axis=1)
+
+
+def feature_transformer(tower, numbers, categories, numbers_present, categories_present):
+    """As `mlp`."""
+    count = len(numbers)
+    x = layers.Normalization(axis=-1, mean=[MOMENTS["mean"]] * count, variance=[MOMENTS["variance"]] * count)(side(numbers))
+    tokens = [layers.EinsumDense("bn,nu->bnu", (count, tower.units), bias_axes="nu")(x)]
+    tokens += [layers.Reshape((1, tower.units))(layers.Embedding(VALUES + 1, tower.units)(values)) for values in categories]
+    mask = ops.concatenate([ops.ones_like(side(numbers_present[:1])), side([*numbers_present, *categories_present])], axis=1) > 0.5
+    return attention(tower, ClassToken()(layers.Concatenate(axis=1)(tokens)), mask)[:, 0]

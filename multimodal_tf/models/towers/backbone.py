@@ -1,0 +1,126 @@
+"""KerasHub's presets: what one holds, and a backbone of which only what a tower needs becomes weights."""
+
+import pathlib
+
+import keras
+from keras import layers
+
+SEQUENCE = "sequence_output"  # what KerasHub calls a token each, beside what it pools from them
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class BackbonePart(layers.Layer):
+    """A KerasHub backbone from some of its inputs to one output, and nothing of it that this output does not need.
+
+    So a pooler or a decoder is no weight of this model. A layer of its own, because backbones of KerasHub 0.32 are made anew from their
+    own configuration, but not from that of their layers.
+
+    Args:
+        backbone: `keras_hub.models.Backbone`.
+        output: str or None. One of its outputs, where it has several by name; None: the last, which is the deepest of a pyramid.
+        prepare: `keras.Layer` or None. It makes of `x` a dict of some of the backbone's inputs, and perhaps others, whose names are its
+            attribute `makes`; the output depends on no others. None: the backbone has one input, which takes `x` as it is.
+        length: int or None. So many tokens are answered, the first ones; None: all.
+
+    Call:
+        `x` is what `prepare` takes. Returns the output.
+    """
+
+    def __init__(self, backbone, output=None, prepare=None, length=None, **kwargs):
+        super().__init__(**kwargs)
+        self.output_name, self.prepare, self.length = output, prepare, length
+        self._whole = lambda: backbone  # hidden from Keras, which would take all of its weights
+        answers = backbone.output
+        if isinstance(answers, dict):
+            answers = answers[max(answers) if output is None else output]
+        if prepare is None:
+            given = keras.tree.flatten(backbone.input)[0]
+        else:
+            given = {key: one for key, one in inputs(backbone).items() if key in prepare.makes}
+        self.network = keras.Model(given, answers if length is None else answers[:, :length], name=f"{backbone.name}_part")
+        if not self.trainable:  # told by a saved configuration; Keras does not pass it on
+            self.network.trainable = False
+        self.built = True
+
+    def call(self, x, training=None):
+        if self.prepare is not None:
+            prepared = self.prepare(x)
+            x = {key: prepared[key] for key in self.network.input}
+        return self.network(x, training=training)
+
+    def get_config(self):
+        prepare = None if self.prepare is None else keras.saving.serialize_keras_object(self.prepare)
+        own = {"backbone": keras.saving.serialize_keras_object(self._whole()), "output": self.output_name, "prepare": prepare}
+        return super().get_config() | own | {"length": self.length}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("backbone", "prepare")}
+        return cls(**parts, **config)
+
+
+def opened(tower, field, dtype=None):
+    """The backbone of a preset.
+
+    Args:
+        tower: `config.PresetTower`.
+        field: str. `preset`'s own, for errors.
+        dtype: str or None. What it computes in; None: as Keras' policy says.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: KerasHub cannot make a backbone of what is there.
+    """
+    # it takes a second, which only those who want it should pay
+    import keras_hub
+
+    if "://" not in tower.preset and tower.preset not in keras_hub.models.Backbone.presets and not pathlib.Path(tower.preset).exists():
+        raise FileNotFoundError(f"{field}: must be a folder, a handle or a name of KerasHub, nothing is at {tower.preset!r}")
+    try:
+        return keras_hub.models.Backbone.from_preset(tower.preset, load_weights=tower.weights, dtype=dtype)
+    except Exception as error:  # noqa: BLE001  KerasHub and its downloads raise whatever they like
+        raise ValueError(f"{field}: KerasHub makes no backbone of {tower.preset!r}: {_line(error)}") from error
+
+
+def converter(kind, tower, field, what):
+    """What a preset does with the values before its backbone.
+
+    Args:
+        kind: "ImageConverter" or "AudioConverter".
+        tower: `config.PresetTower`.
+        field: str. `preset`'s own, for errors.
+        what: str. What it says, for errors.
+
+    Returns:
+        KerasHub's layer, in float32.
+
+    Raises:
+        ValueError: the preset has none.
+    """
+    # as above
+    import keras_hub
+
+    try:
+        return getattr(keras_hub.layers, kind).from_preset(tower.preset, dtype="float32")
+    except Exception as error:  # noqa: BLE001  as above
+        raise ValueError(
+            f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {_line(error)}"
+        ) from error
+
+
+def inputs(backbone):
+    """A backbone's Keras inputs by name."""
+    return backbone.input if isinstance(backbone.input, dict) else {one.name: one for one in keras.tree.flatten(backbone.input)}
+
+
+def check_kind(backbone, fits, part, name):
+    """Raises ValueError if not `fits`: the backbone reads something else than the input gives."""
+    if not fits:
+        raise ValueError(
+            f"inputs.{name}.tower.preset: must be of a kind that reads {part.type}, received {part.tower.preset!r}, a "
+            f"{type(backbone).__name__} of the inputs {sorted(inputs(backbone))}"
+        )
+
+
+def _line(error):
+    return " ".join(str(error).split())[:300]

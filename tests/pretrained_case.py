@@ -1,0 +1,337 @@
+"""Tiny pretrained parts in the formats of the real ones, made once in a process: SavedModels, a Keras file, presets of KerasHub."""
+
+import functools
+import pathlib
+import tempfile
+
+import contract
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from multimodal_tf.config import ImageInput
+from multimodal_tf.models import build_model, embeddings
+
+_folder = tempfile.TemporaryDirectory()
+FOLDER = pathlib.Path(_folder.name)
+WORDS = ["a", "red", "bird", "sings", "!"]
+
+
+def image(tower, size=8, channels=1):
+    return ImageInput(height=size, width=size, channels=channels, tower=tower)
+
+
+def built(part):
+    config = contract.with_input(part)
+    return build_model(config, contract.schema_of(config))
+
+
+def rows_of(part, rows=3):
+    return contract.rows_of(contract.with_input(part), rows)
+
+
+def vector(part, rows):
+    return embeddings(built(part))(rows)["probe"].numpy()
+
+
+def refused(part, error=ValueError):
+    """The error of `build_model`, which must be one line."""
+    with pytest.raises(error) as caught:
+        built(part)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class ImageModule(tf.Module):
+    """Images `(batch, 8, 8, 1)` to `places` `(batch, 2, 2, 3)`, or `vector` `(batch, 3)`; plain TensorFlow, without Keras."""
+
+    def __init__(self):
+        super().__init__()
+        random = np.random.default_rng(0)
+        self.kernel = tf.Variable(random.normal(0, 0.3, (4, 4, 1, 3)).astype("float32"), name="kernel")
+        self.bias = tf.Variable(random.normal(0, 0.3, 3).astype("float32"), name="bias")
+        self.count = tf.Variable(3, trainable=False, name="count")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
+    def places(self, image):
+        return {"places": tf.nn.tanh(tf.nn.conv2d(image, self.kernel, 4, "VALID") * tf.cast(self.count, tf.float32) + self.bias)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
+    def vector(self, image):
+        return {"vector": tf.reduce_mean(self.places(image)["places"], [1, 2])}
+
+
+class SoundModule(tf.Module):
+    """One clip `(samples,)` to `scores` `(frames, 5)` and `embeddings` `(frames, 3)`, as YAMNet does it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = tf.Variable(np.random.default_rng(0).normal(0, 0.3, (100, 3)).astype("float32"), name="kernel")
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, "waveform")])
+    def __call__(self, waveform):
+        embeddings = tf.nn.tanh(tf.signal.frame(waveform, 100, 100) @ self.kernel)
+        return {"scores": tf.concat([embeddings, embeddings[:, :2]], 1), "embeddings": embeddings}
+
+
+@functools.cache
+def image_module():
+    module = ImageModule()
+    tf.saved_model.save(module, FOLDER / "image", signatures={"image": module.places})
+    return str(FOLDER / "image")
+
+
+@functools.cache
+def two_signatures():
+    module = ImageModule()
+    tf.saved_model.save(module, FOLDER / "two", signatures={"image": module.places, "pooled": module.vector})
+    return str(FOLDER / "two")
+
+
+@functools.cache
+def sound_module():
+    module = SoundModule()
+    tf.saved_model.save(module, FOLDER / "sound")
+    return str(FOLDER / "sound")
+
+
+class HashedWords(tf.Module):
+    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`; a word's vector is that of its hash's bucket."""
+
+    def __init__(self):
+        super().__init__()
+        self.vectors = tf.Variable(np.random.default_rng(0).normal(0, 1, (16, 3)).astype("float32"), name="vectors")
+
+    def numbers(self, words):
+        return tf.strings.to_hash_bucket_fast(words, 16)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "sentences")])
+    def __call__(self, sentences):
+        words = tf.strings.split(sentences)
+        numbers = tf.ragged.map_flat_values(self.numbers, words)
+        summed = tf.reduce_sum(tf.ragged.map_flat_values(lambda one: tf.gather(self.vectors, one), numbers), 1)
+        return {"default": summed / tf.maximum(tf.cast(words.row_lengths(), tf.float32), 1.0)[:, tf.newaxis]}
+
+
+class ListedWords(HashedWords):
+    """The same with a table of words, from a file among the SavedModel's assets; every other word is number 5."""
+
+    def __init__(self, file):
+        super().__init__()
+        lines = tf.lookup.TextFileInitializer(
+            str(file), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+        )
+        self.table = tf.lookup.StaticHashTable(lines, len(WORDS))
+
+    def numbers(self, words):
+        return self.table.lookup(words)
+
+
+@functools.cache
+def text_module(listed=False):
+    if listed:
+        (FOLDER / "words.txt").write_text("\n".join(WORDS))
+    tf.saved_model.save(ListedWords(FOLDER / "words.txt") if listed else HashedWords(), FOLDER / f"text-{listed}")
+    return str(FOLDER / f"text-{listed}")
+
+
+@functools.cache
+def keras_model():
+    """A convolution, normalisation and dropout over `(batch, 8, 8, 1)`, then two classes; the layer before those is `features`."""
+    image = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, use_bias=False, name="conv")(image)
+    x = layers.Dropout(0.5)(layers.BatchNormalization(name="norm")(x))
+    x = layers.Dense(3, activation="tanh", name="features")(x)
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    model.save(FOLDER / "model.keras")
+    return str(FOLDER / "model.keras")
+
+
+@functools.cache
+def keras_text_model():
+    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`, by Keras' own layers."""
+    text = keras.Input((), dtype="string")
+    x = layers.TextVectorization(output_sequence_length=4, vocabulary=WORDS, name="words")(text)
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(len(WORDS) + 2, 3)(x))
+    keras.Model(text, x).save(FOLDER / "text.keras")
+    return str(FOLDER / "text.keras")
+
+
+@functools.cache
+def text_preset():
+    import keras_hub
+
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=12, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8, dropout=0, max_sequence_length=8
+    )
+    backbone.save_to_preset(FOLDER / "bert")
+    return str(FOLDER / "bert")
+
+
+@functools.cache
+def whisper_preset():
+    """Whisper in the small: sounds of 2000 Hz, up to a second of them, 8 bands, a token each 20 ms."""
+    import keras_hub
+
+    folder = FOLDER / "whisper"
+    keras_hub.models.WhisperBackbone(
+        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8, num_mels=8, max_encoder_sequence_length=100
+    ).save_to_preset(folder)
+    converter = {"num_mels": 8, "num_fft_bins": 40, "stride": 20, "sampling_rate": 2000, "max_audio_length": 1}
+    keras_hub.layers.WhisperAudioConverter(**converter).save_to_preset(folder)
+    return str(folder)
+
+
+@functools.cache
+def moonshine_preset(converted=True):
+    """Moonshine with few channels; its strides, and so its shortest sound, are fixed."""
+    import keras_hub
+
+    folder = FOLDER / ("moonshine" if converted else "unconverted")
+    keras_hub.models.MoonshineBackbone(
+        vocabulary_size=9,
+        filter_dim=4,
+        encoder_num_layers=1,
+        decoder_num_layers=1,
+        hidden_dim=4,
+        intermediate_dim=4,
+        encoder_num_heads=1,
+        decoder_num_heads=1,
+    ).save_to_preset(folder)
+    if converted:
+        keras_hub.layers.MoonshineAudioConverter(sampling_rate=4000, do_normalize=True).save_to_preset(folder)
+    return str(folder)
+
+
+@functools.cache
+def image_preset(scaled=True):
+    """A DenseNet with batch normalisation, which wants pixels as 0..255 / 127.5 - 1."""
+    import keras_hub
+
+    folder = FOLDER / ("densenet" if scaled else "unscaled")
+    keras_hub.models.DenseNetBackbone(stackwise_num_repeats=[1, 1], growth_rate=4).save_to_preset(folder)
+    if scaled:
+        keras_hub.layers.DenseNetImageConverter(scale=1 / 127.5, offset=[-1.0, -1.0, -1.0]).save_to_preset(folder)
+    return str(folder)
+
+
+@functools.cache
+def patch_preset():
+    """A ViT, whose image size is fixed."""
+    import keras_hub
+
+    folder = FOLDER / "vit"
+    keras_hub.models.ViTBackbone((16, 16, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=8).save_to_preset(folder)
+    keras_hub.layers.ViTImageConverter(scale=1 / 255).save_to_preset(folder)
+    return str(folder)
+
+
+def _image_backbones():
+    import keras_hub
+
+    models, layers_of = keras_hub.models, keras_hub.layers
+    cells = {
+        "stackwise_num_filters": [64, 64],
+        "stackwise_num_blocks": [1, 1],
+        "stackwise_num_strides": [1, 2],
+        "image_shape": (None, None, 3),
+    }
+    return {
+        "ResNet": (
+            lambda: models.ResNetBackbone([64], [3], block_type="basic_block", **cells),
+            layers_of.ResNetImageConverter,
+        ),
+        "EfficientNet": (
+            lambda: models.EfficientNetBackbone(
+                stackwise_width_coefficients=[0.1, 0.1],
+                stackwise_depth_coefficients=[1.0, 1.0],
+                stackwise_kernel_sizes=[3, 3],
+                stackwise_num_repeats=[1, 1],
+                stackwise_input_filters=[8, 16],
+                stackwise_output_filters=[16, 16],
+                stackwise_expansion_ratios=[1, 4],
+                stackwise_squeeze_and_excite_ratios=[0.25, 0.25],
+                stackwise_strides=[1, 2],
+                stackwise_block_types=["v1", "v1"],
+            ),
+            layers_of.EfficientNetImageConverter,
+        ),
+        "MobileNet": (
+            lambda: models.MobileNetBackbone(
+                stackwise_expansion=[[8], [8, 8]],
+                stackwise_num_blocks=[1, 2],
+                stackwise_num_filters=[[4], [4, 4]],
+                stackwise_kernel_size=[[3], [3, 3]],
+                stackwise_num_strides=[[2], [1, 1]],
+                stackwise_se_ratio=[[None], [0.25, 0.25]],
+                stackwise_activation=[["relu"], ["hard_swish", "hard_swish"]],
+                stackwise_padding=[[1], [1, 1]],
+                output_num_filters=4,
+                depthwise_filters=4,
+                depthwise_stride=1,
+                depthwise_residual=False,
+                last_layer_filter=4,
+                input_num_filters=4,
+                input_activation="hard_swish",
+                output_activation="hard_swish",
+                image_shape=(16, 16, 3),
+            ),
+            layers_of.MobileNetImageConverter,
+        ),
+        "CSPNet": (
+            lambda: models.CSPNetBackbone(
+                stem_filters=4,
+                stem_kernel_size=3,
+                stem_strides=1,
+                stackwise_depth=[1, 1],
+                stackwise_strides=[1, 2],
+                stackwise_num_filters=[4, 8],
+                block_type="dark_block",
+                stage_type="dark",
+            ),
+            layers_of.CSPNetImageConverter,
+        ),
+    }
+
+
+@functools.cache
+def image_family(kind):
+    """Another kind of network in the small, which wants pixels scaled and shifted by channel."""
+    make, converter = _image_backbones()[kind]
+    folder = FOLDER / kind
+    make().save_to_preset(folder)
+    converter(scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]).save_to_preset(folder)
+    return str(folder)
+
+
+@functools.cache
+def text_family(kind):
+    """A text model in the small with its tokenizer, which knows `WORDS`."""
+    import keras_hub
+
+    models, folder = keras_hub.models, FOLDER / kind
+    size = {"num_layers": 1, "num_heads": 2, "hidden_dim": 4, "intermediate_dim": 8, "dropout": 0, "max_sequence_length": 12}
+    if kind == "DistilBert":
+        tokenizer = models.DistilBertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+    elif kind == "Roberta":
+        tokenizer = models.RobertaTokenizer(*_pairs(["<s>", "<pad>", "</s>", "<mask>"], []))
+    else:
+        tokenizer = models.GPT2Tokenizer(*_pairs([], ["<|endoftext|>"]))
+    tokenizer.save_to_preset(folder)
+    backbone = getattr(models, f"{kind}Backbone")
+    backbone(vocabulary_size=tokenizer.vocabulary_size(), **size).save_to_preset(folder)
+    return str(folder)
+
+
+def _pairs(before, behind):
+    """Vocabulary and merges of a byte pair encoding in which each of `WORDS` is a token, with and without a space before it."""
+    letters = sorted({letter for word in WORDS for letter in word})  # «!» is the first
+    merges = dict.fromkeys(pair for word in WORDS for form in (word, "Ġ" + word) for pair in _steps(form))
+    tokens = dict.fromkeys([*before, *letters, "Ġ", *(pair.replace(" ", "") for pair in merges), *behind])
+    return {token: number for number, token in enumerate(tokens)}, list(merges)
+
+
+def _steps(word):
+    return [f"{word[:end]} {word[end]}" for end in range(1, len(word))]

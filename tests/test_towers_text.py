@@ -1,0 +1,340 @@
+"""Towers of texts: order, padding, what a token sees, word vectors, and settings that cannot be."""
+
+import subprocess
+import sys
+import zipfile
+
+import contract
+import keras
+import numpy as np
+import pydantic
+import pytest
+from scipy.special import erf
+
+from multimodal_tf.config import (
+    BagTower,
+    BytePairTokenizer,
+    CharacterTokenizer,
+    Config,
+    GRUTower,
+    LSTMTower,
+    NgramTokenizer,
+    PresetTower,
+    TextInput,
+    TransformerTower,
+    VectorFile,
+    WordPieceTokenizer,
+    WordTokenizer,
+)
+from multimodal_tf.models import build_model, build_towers, embeddings
+from multimodal_tf.models.towers.text import padding, token_count
+from multimodal_tf.models.towers.transformer import encoder
+from multimodal_tf.schema import Subwords, Vectors, Vocabulary
+
+ATTENTION = {"units": 8, "depth": 2, "heads": 2, "mlp_units": 8, "block_dropout": 0}
+TOWERS = {
+    "bag": BagTower(embedding_dim=4, dropout=0),
+    "lstm": LSTMTower(embedding_dim=4, units=5),
+    "gru": GRUTower(embedding_dim=4, units=5),
+    "both ways": LSTMTower(embedding_dim=4, units=5, bidirectional=True),
+    "a GRU both ways": GRUTower(embedding_dim=4, units=5, bidirectional=True),
+    "transformer": TransformerTower(**ATTENTION),
+    "causal": TransformerTower(**ATTENTION, causal=True),
+}
+SUBWORDS = Subwords(tokenizer="byte_pair", layer={}, assets={}, size=5, padding=2)
+
+
+def text(tower, tokens=4, **fields):
+    return TextInput(max_tokens=tokens, tower=tower, **fields)
+
+
+def built(part, build=build_towers, learnt=None):
+    config = contract.with_input(part)
+    schema = contract.schema_of(config)
+    if learnt is not None:
+        schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": learnt}})
+    return build(config, schema)
+
+
+def encoded(model, words):
+    """Tokens, mask and vector of rows of words, as arrays."""
+    rows = {"probe": np.array(words, "int32"), "other": np.zeros(len(words), "float32")}
+    rows |= {f"{name}_present": np.ones(len(words), "float32") for name in list(rows)}
+    return {key: value.numpy() for key, value in model(rows)["probe"].items()}
+
+
+def shortened(model, part, tokens):
+    """The same weights, for shorter texts."""
+    short = built(part.model_copy(update={"max_tokens": tokens}))
+    short.set_weights([weight[: other.shape[0]] for weight, other in zip(model.get_weights(), short.get_weights(), strict=True)])
+    return short
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_padding_changes_nothing(tower):
+    part = text(TOWERS[tower])
+    long = built(part)
+    padded, exact = encoded(long, [[2, 3, 0, 0]]), encoded(shortened(long, part, 2), [[2, 3]])
+    assert padded["mask"].tolist() == [[True, True, False, False]]
+    np.testing.assert_allclose(padded["tokens"][:, :2], exact["tokens"], atol=1e-6)
+    np.testing.assert_allclose(padded["vector"], exact["vector"], atol=1e-6)
+    assert exact["vector"].any()
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_text_without_a_word_is_finite(tower):
+    none = encoded(built(text(TOWERS[tower])), [[0, 0, 0, 0], [2, 0, 0, 0]])
+    assert all(np.isfinite(part).all() for part in none.values())
+    assert not none["mask"][0].any()
+    assert TOWERS[tower].type == "transformer" or not none["vector"][0].any()
+
+
+@pytest.mark.parametrize(("tower", "same"), [("bag", True), ("lstm", False), ("gru", False), ("transformer", False), ("causal", False)])
+def test_who_reads_the_order(tower, same):
+    one, other = encoded(built(text(TOWERS[tower])), [[2, 3, 4, 0], [4, 2, 3, 0]])["vector"]
+    assert np.allclose(one, other, atol=1e-6) is same
+
+
+def test_a_bag_is_the_mean_of_its_words():
+    first, second, both, none = encoded(built(text(TOWERS["bag"])), [[2, 0, 0, 0], [3, 0, 0, 0], [3, 2, 0, 0], [0, 0, 0, 0]])["vector"]
+    np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-5)
+    assert not none.any()
+
+
+@pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
+def test_a_recurrent_token_is_the_state_after_its_word(kind):
+    model = built(text(kind(embedding_dim=4, units=5)))
+    whole = encoded(model, [[2, 3, 4, 0]])
+    for length in (1, 2, 3):
+        begun = encoded(model, [[2, 3, 4, 0][:length] + [0] * (4 - length)])
+        np.testing.assert_allclose(begun["vector"][0], whole["tokens"][0, length - 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
+def test_both_ways_is_one_layer_forward_and_one_over_the_words_reversed(kind):
+    """By hand: the two halves, each a plain layer on the words alone."""
+    part = text(kind(embedding_dim=4, units=5, bidirectional=True))
+    model = built(part)
+    both = encoded(model, [[2, 3, 4, 0]])
+    reader = next(layer for layer in model.layers if isinstance(layer, keras.layers.Bidirectional))
+    words = model.get_layer("probe_words")(np.array([[2, 3, 4]]))
+    plain = [type(reader.forward_layer)(5, return_sequences=True) for _ in range(2)]
+    for layer, source in zip(plain, (reader.forward_layer, reader.backward_layer)):
+        layer.build(words.shape)
+        layer.set_weights(source.get_weights())
+    forward, backward = plain[0](words).numpy(), plain[1](words[:, ::-1]).numpy()[:, ::-1]
+    np.testing.assert_allclose(both["tokens"][:, :3], np.concatenate([forward, backward], -1), atol=1e-6)
+    np.testing.assert_allclose(both["vector"], np.concatenate([forward[:, -1], backward[:, 0]], -1), atol=1e-6)
+
+
+def test_without_its_tokens_a_recurrent_tower_is_the_plain_layer_of_keras():
+    model = built(text(TOWERS["lstm"]), build_model)
+    (layer,) = (layer for layer in model.layers if isinstance(layer, keras.layers.LSTM))
+    assert layer.get_config() == keras.layers.LSTM(5, name=layer.name).get_config()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_causal_token_does_not_see_those_behind_it(causal):
+    model = built(text(TransformerTower(**ATTENTION, causal=causal)))
+    one, other = encoded(model, [[2, 3, 4, 4], [2, 3, 2, 0]])["tokens"]
+    assert np.array_equal(one[:2], other[:2]) is causal
+    assert not np.allclose(one[2], other[2])
+
+
+@pytest.mark.parametrize("pooling", ["average", "first", "last"])
+def test_the_vector_of_a_transformer_is_pooled_from_its_tokens(pooling):
+    found = encoded(built(text(TransformerTower(**ATTENTION, pooling=pooling))), [[2, 3, 4, 0]])
+    words = found["tokens"][0, :3]
+    expected = {"average": words.mean(0), "first": words[0], "last": words[2]}[pooling]
+    np.testing.assert_allclose(found["vector"][0], expected, atol=1e-6)
+
+
+def _normalised(x, gamma, beta):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * gamma + beta
+
+
+def _attention(x, mask, query, key, value, output):
+    (q, k, v) = (np.einsum("ld,dhk->lhk", x, kernel) + bias for kernel, bias in (query, key, value))
+    scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[-1]) + np.where(mask, 0, -1e9)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("hqk,khd,hdo->qo", weights, v, output[0]) + output[1]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_is_the_formula(causal):
+    random = np.random.default_rng(0)
+    x, mask = random.normal(size=(1, 5, 8)), np.array([[True, True, True, True, False]])
+    tokens, seen = keras.Input((5, 8)), keras.Input((5,), dtype="bool")
+    model = keras.Model([tokens, seen], encoder(TransformerTower(**ATTENTION | {"depth": 1}), tokens, seen, "probe", causal=causal))
+    weights = [random.normal(size=weight.shape) * 0.5 for weight in model.get_weights()]
+    model.set_weights(weights)
+    pairs = list(zip(weights[::2], weights[1::2], strict=True))  # kernel and bias, or scale and offset
+    names = [weight.path.split("/")[-2] for weight in model.weights[::2]]
+    part = dict(zip(names, pairs, strict=True))
+    see = mask[0] & (np.tri(5, dtype=bool) if causal else np.ones((5, 5), bool))
+    h = _normalised(x[0], *part["self_attention_layer_norm"])
+    h = x[0] + _attention(h, see, *(part[name] for name in ("query", "key", "value", "attention_output")))
+    inner = _normalised(h, *part["feedforward_layer_norm"]) @ part["feedforward_intermediate_dense"][0]
+    inner += part["feedforward_intermediate_dense"][1]
+    inner = inner * (1 + erf(inner / np.sqrt(2))) / 2  # GELU
+    h = h + inner @ part["feedforward_output_dense"][0] + part["feedforward_output_dense"][1]
+    np.testing.assert_allclose(model([x.astype("float32"), mask])[0], _normalised(h, *part["probe_block_norm"]), atol=1e-4)
+
+
+LOAD = """
+import sys, numpy as np
+import multimodal_tf.models.build, multimodal_tf.training.run, keras
+assert "keras_hub" not in sys.modules, "that it is not needed to build the others"
+rows = dict(np.load(sys.argv[2]))
+expected = rows.pop("answer")
+print(np.abs(keras.saving.load_model(sys.argv[1]).predict(rows, verbose=0)["label"] - expected).max() < 1e-6)
+"""
+
+
+def test_a_new_process_loads_transformers_without_being_told_about_keras_hub(tmp_path):
+    inputs = {"one": text(TOWERS["transformer"]), "other": text(TOWERS["causal"])}
+    config = contract.with_input(inputs["one"]).model_copy(update={"inputs": inputs})
+    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "rows.npz", answer=model.predict(rows, verbose=0)["label"], **rows)
+    files = [tmp_path / name for name in ("model.keras", "rows.npz")]
+    done = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_word_that_stands_in_absent_rows_only_has_a_gradient_of_exactly_zero(tower):
+    config = contract.with_input(text(TOWERS[tower]))
+    model, rows = contract.compiled(config), contract.rows_of(config, 2) | {"probe": np.array([[3, 3, 3, 0], [2, 4, 2, 4]], "int32")}
+    rows |= {"probe_present": np.array([1, 0], "float32")}
+    (found,) = contract.gradients(model, config, rows, [model.get_layer("probe_words").embeddings])
+    assert found.any(axis=1).tolist() == [False, False, False, True, False]
+
+
+class TestVectors:
+    rows = np.arange(12, dtype="float32").reshape(3, 4) / 7
+    learnt = Vocabulary(words=contract.WORDS, vectors=Vectors.of(rows))
+
+    @pytest.mark.parametrize("trainable", [True, False])
+    @pytest.mark.parametrize("tower", [TOWERS["bag"], TOWERS["lstm"], TransformerTower(**ATTENTION | {"units": 4})])
+    def test_each_word_begins_with_its_own(self, tower, trainable):
+        model = built(text(tower, vectors=VectorFile(path="v", trainable=trainable)), build_model, self.learnt)
+        layer = model.get_layer("probe_words")
+        np.testing.assert_array_equal(layer.embeddings, np.concatenate([np.zeros((2, 4)), self.rows]))  # padding and unknown: zeros
+        assert len(layer.trainable_weights) == trainable
+
+    def test_all_other_weights_are_what_the_seed_says(self):
+        one = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.learnt)
+        again = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.learnt)
+        without = built(text(TOWERS["lstm"]), build_model)
+        for weight, same, other in zip(one.weights, again.weights, without.weights, strict=True):
+            np.testing.assert_array_equal(weight, same)
+            assert "embeddings" in weight.path or np.array_equal(weight, other)
+
+    @pytest.mark.parametrize("trainable", [True, False])
+    def test_they_are_saved_once_as_weights_and_not_in_the_configuration(self, trainable, tmp_path):
+        words = [f"w{number}" for number in range(500)]
+        learnt = Vocabulary(words=words, vectors=Vectors.of(np.random.default_rng(0).normal(size=(500, 4))))
+        model = built(text(TOWERS["bag"], vectors=VectorFile(path="v", trainable=trainable)), build_model, learnt)
+        model.save(tmp_path / "model.keras")
+        with zipfile.ZipFile(tmp_path / "model.keras") as file:
+            assert len(file.read("config.json")) < 20_000
+        loaded = keras.saving.load_model(tmp_path / "model.keras").get_layer("probe_words")
+        np.testing.assert_array_equal(loaded.embeddings, model.get_layer("probe_words").embeddings)
+        assert loaded.trainable is trainable
+
+    def test_of_another_width_are_refused(self):
+        with pytest.raises(ValueError, match=r"^inputs\.probe\.vectors: must be as wide as the tower's embeddings, 8, received .* 4 num"):
+            built(text(BagTower(embedding_dim=8), vectors=VectorFile(path="v")), build_model, self.learnt)
+
+    def test_missing_are_refused(self):
+        with pytest.raises(ValueError, match=r"^inputs\.probe\.vectors: the schema must hold word vectors, received none"):
+            built(text(TOWERS["bag"], vectors=VectorFile(path="v")), build_model, Vocabulary(words=["a"]))
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"tokenizer": NgramTokenizer()}, "vectors need the tokenizer words or characters, received ngrams"),
+            ({"tower": PresetTower(preset="x"), "tokenizer": WordTokenizer()}, "vectors need a tower with embeddings .* received preset"),
+        ],
+    )
+    def test_where_they_have_no_place_they_are_refused(self, fields, message):
+        with pytest.raises(pydantic.ValidationError, match=message):
+            TextInput(vectors=VectorFile(path="v"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "learnt", "count", "filler"),
+    [
+        (WordTokenizer(), Vocabulary(words=["a"]), 3, 0),
+        (CharacterTokenizer(), Vocabulary(words=[], tokenizer="characters"), 2, 0),
+        (NgramTokenizer(buckets=10), None, 12, 0),
+        (BytePairTokenizer(), SUBWORDS, 5, 2),
+    ],
+)
+def test_the_number_of_tokens_and_which_one_is_padding(tokenizer, learnt, count, filler):
+    part = text(TOWERS["bag"], tokenizer=tokenizer)
+    assert (token_count(part, learnt), padding(part, learnt)) == (count, filler)
+    assert built(part, build_model, learnt).get_layer("probe_words").embeddings.shape == (count, 4)
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_padding_is_what_the_tokenizer_says(tower):
+    model = built(text(TOWERS[tower], tokenizer=BytePairTokenizer()), learnt=SUBWORDS)
+    found = encoded(model, [[0, 3, 2, 2]])
+    assert found["mask"].tolist() == [[True, True, False, False]]
+    model.get_layer("probe_words").embeddings.assign(model.get_layer("probe_words").embeddings + np.eye(5)[:, 2:3] * 9)
+    np.testing.assert_allclose(encoded(model, [[0, 3, 2, 2]])["vector"], found["vector"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "learnt", "message"),
+    [
+        (WordPieceTokenizer(), Vocabulary(words=["a"]), r"^inputs\.probe: the schema must hold subwords for a text, received vocabulary"),
+        (WordTokenizer(), SUBWORDS, r"^inputs\.probe: the schema must hold vocabulary for a text, received subwords"),
+        (WordPieceTokenizer(), SUBWORDS, r"^inputs\.probe\.tokenizer: must be 'byte_pair', which .*, received 'word_piece'$"),
+        (CharacterTokenizer(), Vocabulary(words=["a"]), r"^inputs\.probe\.tokenizer: must be 'words', which .*, received 'characters'$"),
+    ],
+)
+def test_a_schema_of_another_tokenizer_is_refused(tokenizer, learnt, message):
+    with pytest.raises(ValueError, match=message) as error:
+        built(text(TOWERS["bag"], tokenizer=tokenizer), build_model, learnt)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("heads: 3", r"inputs\.probe\.text\.tower\.transformer: heads must divide units \(128\), received 3$"),
+        ("causal: true, pooling: first", r"pooling must be 'last' or 'average' if causal, .* received 'first'$"),
+        ("depth: 0", r"inputs\.probe\.text\.tower\.transformer\.depth: .* received 0$"),
+    ],
+)
+def test_a_transformer_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Config.from_yaml(
+            f"{{inputs: {{probe: {{type: text, tower: {{type: transformer, {fields}}}}}}}, heads: {{label: {{type: classification}}}}}}"
+        )
+
+
+def test_heads_that_do_not_divide_the_width_of_tokens_are_refused():
+    with pytest.raises(ValueError, match=r"^inputs\.clip: the heads of a transformer must divide the width of a token, 6, received 4$"):
+        encoder(TransformerTower(), keras.Input((5, 6)), None, "clip")
+
+
+def test_a_causal_transformer_is_read_at_its_last_token_unless_told_otherwise():
+    tower = TransformerTower(causal=True)
+    assert tower.pooling == TransformerTower.model_validate(tower.model_dump()).pooling == "last"
+    tower.pooling = "average"
+    assert TransformerTower(causal=True, pooling="average") == tower
+    assert TransformerTower().pooling == "average"
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_vectors_by_hand_are_those_of_the_towers(tower):
+    """`embeddings` of the model and the towers alone agree where a text is short, too."""
+    config = contract.with_input(text(TOWERS[tower]))
+    rows = contract.rows_of(config, 2) | {"probe": np.array([[2, 3, 0, 0], [4, 0, 0, 0]], "int32")}
+    vectors = embeddings(build_model(config, contract.schema_of(config)))(rows)
+    np.testing.assert_array_equal(vectors["probe"], built(text(TOWERS[tower]))(rows)["probe"]["vector"])
