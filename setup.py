@@ -30,6 +30,7 @@ setuptools.setup(
         "pydantic>=2.10",
         "pyyaml>=6",
         "rich>=13",
+        "safetensors>=0.4",  # KerasHub reads Hugging Face's presets with it, and does not say so
         "scikit-learn>=1.6",
         "scipy>=1.13",
         "sentencepiece>=0.2",
@@ -43,7 +44,7 @@ setuptools.setup(
     extras_require={
         "test": TEST,
         "notebook": ["ipykernel", "pydot"],
-        "tfhub": ["tensorflow-hub", "setuptools<81"],
+        "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],  # it imports pkg_resources
         "beam": ["apache-beam"],
         "word2vec": ["gensim"],
     },

@@ -17,6 +17,7 @@ import tensorflow as tf
 from multimodal_tf.config import PRESENT, ClassificationHead, Concatenation, Config, NumberInput
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Vectors, Vocabulary
+from multimodal_tf.serving.endpoints import core
 
 WORDS = ["red", "green", "blue"]
 
@@ -138,6 +139,18 @@ def save_and_load(config, tmp_path):
     same(model(rows), keras.saving.load_model(tmp_path / "model.keras")(rows))
 
 
+def exported(config, tmp_path):
+    model, rows = build_model(config, schema_of(config)), rows_of(config, 3)
+    if config.fusion.presence:
+        rows = without(rows, next(iter(config.inputs)), np.array([False, True, False]))
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("core", core(model), [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}])
+    archive.write_out(str(tmp_path / "exported"), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
+    same(model(rows), loaded.signatures["core"](**tensors), rtol=1e-5, atol=1e-6)
+
+
 def training_lowers_the_loss(config, tmp_path):
     model, rows, targets = compiled(config), rows_of(config, 8), targets_of(config, 8)
     first, second = (model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(2))
@@ -223,6 +236,7 @@ CHECKS = [
     a_row_does_not_depend_on_its_neighbours,
     config_round_trip,
     save_and_load,
+    exported,
     training_lowers_the_loss,
     every_weight_learns,
     mixed_precision,

@@ -104,19 +104,25 @@ class HashedWords(tf.Module):
         super().__init__()
         self.vectors = tf.Variable(np.random.default_rng(0).normal(0, 1, (16, 3)).astype("float32"), name="vectors")
 
+    def words(self, sentences):
+        return tf.strings.split(sentences)
+
     def numbers(self, words):
         return tf.strings.to_hash_bucket_fast(words, 16)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "sentences")])
     def __call__(self, sentences):
-        words = tf.strings.split(sentences)
+        words = self.words(sentences)
         numbers = tf.ragged.map_flat_values(self.numbers, words)
         summed = tf.reduce_sum(tf.ragged.map_flat_values(lambda one: tf.gather(self.vectors, one), numbers), 1)
         return {"default": summed / tf.maximum(tf.cast(words.row_lengths(), tf.float32), 1.0)[:, tf.newaxis]}
 
 
 class ListedWords(HashedWords):
-    """The same with a table of words, from a file among the SavedModel's assets; every other word is number 5."""
+    """The same with a table of words, from a file among the SavedModel's assets; every other word is number 5.
+
+    It splits texts by an operation of TensorFlow Text.
+    """
 
     def __init__(self, file):
         super().__init__()
@@ -124,6 +130,11 @@ class ListedWords(HashedWords):
             str(file), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
         )
         self.table = tf.lookup.StaticHashTable(lines, len(WORDS))
+
+    def words(self, sentences):
+        import tensorflow_text
+
+        return tensorflow_text.WhitespaceTokenizer().tokenize(sentences)
 
     def numbers(self, words):
         return self.table.lookup(words)

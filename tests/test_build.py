@@ -15,6 +15,7 @@ from keras import layers
 from test_fusion import ALL
 
 from multimodal_tf.config import (
+    BagTower,
     ClassificationHead,
     Concatenation,
     Config,
@@ -26,7 +27,7 @@ from multimodal_tf.config import (
     RegressionHead,
     TextInput,
 )
-from multimodal_tf.models import build_model, embeddings
+from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
 HEADS = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
@@ -171,16 +172,33 @@ def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
     assert done.stdout.strip() == "equal 100.0 3", done.stderr
 
 
-def test_l2_adds_the_squares_of_the_towers_kernels_also_after_loading(tmp_path):
+def test_l2_adds_the_squares_of_the_towers_weights_also_after_loading(tmp_path):
     config = contract.with_input(TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3, bidirectional=True, dim=4, l2=0.1)))
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
     model.save(tmp_path / "model.keras")
-    kernels = [weight for weight in model.trainable_weights if weight.path.startswith("probe_") and weight.name == "kernel"]
+    kernels = [weight for weight in model.trainable_weights if weight.path.startswith("probe_") and weight.name in ("kernel", "embeddings")]
     expected = 0.1 * sum(float((kernel.numpy() ** 2).sum()) for kernel in kernels)
     for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
         one(rows)
-        assert len(one.losses) == len(kernels) == 3
+        assert len(one.losses) == len(kernels) == 4
         np.testing.assert_allclose(sum(one.losses), expected, rtol=1e-5)
+
+
+def test_a_layer_called_as_another_input():
+    words = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3))
+    config = Config(inputs={"title": words, "title_words": words}, heads={"label": ClassificationHead()})
+    with pytest.raises(ValueError, match=r"^inputs\.title_words: a layer of another input's tower is called so: choose another name"):
+        build_model(config, contract.schema_of(config))
+
+
+def test_the_towers_alone_have_the_same_weights_and_losses():
+    part = TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0, l2=0.1))
+    config = contract.with_input(part)
+    config.fusion.modality_dropout = 0.3
+    model, towers = build_model(config, contract.schema_of(config)), build_towers(config, contract.schema_of(config))
+    rows = contract.rows_of(config, 2)
+    np.testing.assert_array_equal(towers(rows)["probe"]["vector"], embeddings(model)(rows)["probe"])
+    assert len(towers.losses) == 1
 
 
 def test_fit_evaluate_and_predict_go_by_name():

@@ -1,5 +1,7 @@
 """An exported model under TensorFlow's C++ loader, the one that TensorFlow Serving uses, without Python."""
 
+import importlib.resources
+import os
 import pathlib
 import shutil
 import subprocess
@@ -8,6 +10,19 @@ import numpy as np
 import pytest
 import serving_case as case
 import tensorflow as tf
+
+from multimodal_tf.config import (
+    BytePairTokenizer,
+    ClassificationHead,
+    Config,
+    SentencePieceTokenizer,
+    TextInput,
+    WordPieceTokenizer,
+)
+from multimodal_tf.data.subwords import learn_subwords
+from multimodal_tf.models.build import build_model
+from multimodal_tf.schema import Classes, Schema
+from multimodal_tf.serving.export import export_model
 
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
@@ -61,6 +76,36 @@ def test_the_same_answers_as_in_python(program, arguments):
             np.testing.assert_allclose(np.array(cells, np.float32), np.atleast_1d(expected), rtol=1e-6, atol=1e-6, err_msg=name)
         else:
             assert cells == [str(int(flag)) for flag in np.atleast_1d(expected)]
+
+
+TEXTS = ["A red bird sings.", "你好世界", "مرحبا بالعالم", "ภาษาไทย", "Hi 🙂👍🏽", ""]
+OPERATIONS = {  # by tokenizer, what a program that has TensorFlow alone must load besides
+    WordPieceTokenizer: ["fast_wordpiece_tokenizer", "regex_split_ops"],
+    BytePairTokenizer: [],
+    SentencePieceTokenizer: ["sentencepiece_tokenizer"],
+}
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_subword_tokenizers(kind, program, tmp_path):
+    tokenizer = kind(vocabulary_size=400)
+    config = Config(inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=8)}, heads={"label": ClassificationHead()})
+    learnt = learn_subwords("title", tokenizer, lambda prepare: [one.decode() for one in prepare(tf.constant(TEXTS)).numpy()])
+    schema = Schema(rows=6, inputs={"title": learnt}, heads={"label": Classes(names=["a", "b"], counts=[3, 3])})
+    path = export_model(build_model(config, schema), config, schema, tmp_path / "small" / "1")
+    expected = tf.saved_model.load(str(path)).signatures["serving_default"](title=tf.constant(TEXTS))["label_probabilities"]
+    arguments = []
+    for row, text in enumerate(TEXTS):
+        (tmp_path / str(row)).write_text(text)
+        arguments.append(f"title={tmp_path / str(row) if text else ''}")
+    folder = importlib.resources.files("tensorflow_text") / "python" / "ops"
+    libraries = ":".join(str(folder / f"_{name}.so") for name in OPERATIONS[kind])
+    done = subprocess.run(
+        [program, path, "predict", *arguments], capture_output=True, text=True, env={**os.environ, "OP_LIBRARIES": libraries}
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("label_probabilities\t")]
+    np.testing.assert_allclose([list(map(float, values)) for _, _, *values in lines], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_no_model(program, tmp_path):

@@ -61,7 +61,23 @@ def test_minimal_yaml_gets_defaults():
         ("3", ["received 3"]),
         ("inputs: {}\nheads: {y: {type: regression}}", ["inputs", "at least 1"]),
         ("inputs: {a: {type: smell}}\nheads: {y: {type: regression}}", ["inputs.a", "smell"]),
-        ("inputs: {a: {type: text, max_tokens: -3}}\nheads: {y: {type: regression}}", ["inputs.a.text.max_tokens", "greater than 0", "-3"]),
+        ("inputs: {a: {type: text, max_tokens: -3}}\nheads: {y: {type: regression}}", ["inputs.a.max_tokens: ", "greater than 0", "-3"]),
+        (
+            "inputs: {a: {type: text, tower: {type: lstm, units: 0}}}\nheads: {y: {type: regression}}",
+            ["inputs.a.tower.units: ", "received 0"],
+        ),
+        (
+            "inputs: {a: {type: text, tokenizer: {type: words}, tower: {type: preset, preset: p}}}\nheads: {y: {type: regression}}",
+            ["inputs.a: ", "tokenizer must be {type: preset, preset: p}", "received words"],
+        ),
+        (
+            "inputs: {a: {type: text, tokenizer: {type: ngrams, shortest: 4, longest: 3}}}\nheads: {y: {type: regression}}",
+            ["inputs.a.tokenizer: ", "shortest must be at most longest (3), received 4"],
+        ),
+        (
+            "inputs: {a: {type: image, tower: {type: application, trainable: false}}}\nheads: {y: {type: regression}}",
+            ["inputs.a.tower: ", "trainable must be true where weights is null"],
+        ),
         ("inputs: {a: {type: text, colour: red}}\nheads: {y: {type: regression}}", ["colour", "Extra inputs"]),
         ("inputs: {a b: {type: text}}\nheads: {y: {type: regression}}", ["'a b'", "column"]),
         ("inputs: {class: {type: text}}\nheads: {y: {type: regression}}", ["'class'", "keyword"]),

@@ -173,28 +173,6 @@ def test_a_sample_is_of_the_whole_table_and_seeded(shop, found):
     assert types_of(one) == types_of(found)
 
 
-def test_render_shows_all_of_it(found):
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(found.render())
-    text = console.export_text()
-    for part in (
-        "60 rows",
-        "44 x 200",
-        "0.50, 0.80, 1.09 s at 22050 Hz",
-        "3, 6, 9 words",
-        "row 2: no such file",
-        "identifies the row",
-        "plain CNN: a",
-    ):
-        assert part in text
-
-
-def test_render_takes_marks_and_surrogates_as_they_are():
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(described({"[red]a[/b]": ["\ud800 x", "\ud800 y"], "label": ["u", "v"]}).render())
-    assert "[red]a[/b]" in console.export_text()
-
-
 def test_a_description_is_json(found):
     assert Description.model_validate_json(found.model_dump_json()) == found
 

@@ -1,5 +1,8 @@
 """Every kind of tower keeps the contract; what is peculiar to one kind is worked out by hand."""
 
+import subprocess
+import sys
+
 import contract
 import keras
 import numpy as np
@@ -29,6 +32,7 @@ from multimodal_tf.config import (
     KerasTower,
     LSTMTower,
     NgramTokenizer,
+    NoTokenizer,
     NumberInput,
     PresetTower,
     ResNetTower,
@@ -41,7 +45,6 @@ from multimodal_tf.config import (
     VideoInput,
     ViTTower,
     WaveformTower,
-    WordTokenizer,
 )
 from multimodal_tf.models import build_model, embeddings
 from multimodal_tf.models.presence import PresentBatchNormalization, ZeroWhereAbsent
@@ -132,8 +135,9 @@ TOWERS = {
     ),
     "image, a Keras file": pixels(KerasTower(path=pretrained_case.keras_model(), layer="norm", trainable=True), size=8),
     "image, a frozen preset": ImageInput(height=8, width=8, tower=PresetTower(preset=pretrained_case.image_preset(), dim=6)),
-    "text, a preset": TextInput(
-        max_tokens=4, tokenizer=WordTokenizer(), tower=PresetTower(preset=pretrained_case.text_preset(), trainable=True)
+    "text, a preset": TextInput(max_tokens=4, tower=PresetTower(preset=pretrained_case.text_preset(), trainable=True)),
+    "text, a SavedModel of strings": TextInput(
+        tokenizer=NoTokenizer(), tower=SavedModelTower(path=pretrained_case.text_module(), trainable=True, dim=6)
     ),
     "audio, a preset like Whisper": AudioInput(
         sample_rate=2000, seconds=0.2, tower=PresetTower(preset=pretrained_case.whisper_preset(), dim=6)
@@ -153,6 +157,31 @@ TOWERS = {
 @pytest.mark.parametrize("tower", TOWERS)
 def test_contract(tower, check, tmp_path):
     check(contract.with_input(TOWERS[tower]), tmp_path)
+
+
+LOAD = """
+import pathlib, sys
+import keras, numpy as np
+import multimodal_tf.models
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
+    rows, answers = (dict(np.load(path.with_suffix(kind), allow_pickle=False)) for kind in (".rows.npz", ".answers.npz"))
+    model = keras.saving.load_model(path)
+    for name, answer in model(rows).items():
+        np.testing.assert_allclose(answer, answers[name], rtol=1e-5, atol=1e-6, err_msg=path.name)
+    print(path.stem)
+"""
+
+
+def test_saved_towers_predict_the_same_in_a_new_process(tmp_path):
+    for name, part in TOWERS.items():
+        config = contract.with_input(part)
+        model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+        model.save(tmp_path / f"{name}.keras")
+        texts = {key: values.astype(str) for key, values in rows.items() if values.dtype == object}  # which NumPy would pickle
+        np.savez(tmp_path / f"{name}.rows.npz", **rows | texts)
+        np.savez(tmp_path / f"{name}.answers.npz", **model(rows))
+    done = subprocess.run([sys.executable, "-c", LOAD, tmp_path], capture_output=True, text=True, check=False)
+    assert set(done.stdout.splitlines()) == set(TOWERS), done.stderr
 
 
 def vector(part, rows):

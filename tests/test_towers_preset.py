@@ -10,20 +10,21 @@ import pytest
 import tensorflow as tf
 from pretrained_case import built, image, refused, rows_of, vector
 
-from multimodal_tf.config import AudioInput, PresetTower, TextInput
+from multimodal_tf.config import AudioInput, LSTMTower, PresetTokenizer, PresetTower, TextInput
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.data.subwords import learn_subwords
-from multimodal_tf.models import build_model, build_towers
-from multimodal_tf.schema import Vocabulary
+from multimodal_tf.models import build_model, build_towers, embeddings
+from multimodal_tf.models.towers.text import NotPadding
+from multimodal_tf.schema import Subwords
 
 
 class TestPreset:
     def test_a_text_is_what_the_backbone_makes_of_it(self):
         import keras_hub
 
-        part = TextInput(max_tokens=4, tokenizer={"type": "words"}, tower=PresetTower(preset=case.text_preset()))
-        rows = rows_of(part, 1) | {"probe": np.array([[3, 2, 4, 0]], "int32")}
-        given = {"token_ids": rows["probe"], "padding_mask": rows["probe"] > 0, "segment_ids": rows["probe"] * 0}
+        part = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset()))
+        rows = rows_of(part, 1) | {"probe": np.array([[3, 0, 4, 2]], "int32")}  # 2 is padding
+        given = {"token_ids": rows["probe"], "padding_mask": rows["probe"] != 2, "segment_ids": rows["probe"] * 0}
         reference = keras_hub.models.Backbone.from_preset(case.text_preset())(given)["sequence_output"].numpy()
         np.testing.assert_allclose(vector(part, rows), reference[:, :3].mean(1), rtol=1e-4, atol=1e-6)
 
@@ -44,7 +45,7 @@ class TestPreset:
         assert built(one).count_params() == built(other).count_params()
 
     def test_the_pooler_is_left_out(self):
-        part = TextInput(max_tokens=4, tokenizer={"type": "words"}, tower=PresetTower(preset=case.text_preset(), trainable=True))
+        part = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset(), trainable=True))
         assert not [weight for weight in built(part).weights if "pooled" in weight.path]
 
     @pytest.mark.parametrize(
@@ -90,8 +91,8 @@ class TestPreset:
     def test_a_tokenizer_with_more_ids_than_the_preset_knows(self):
         config = contract.with_input(text(case.text_preset()))
         schema = contract.schema_of(config)
-        schema.inputs["probe"] = Vocabulary(words=[f"w{number}" for number in range(11)])
-        with pytest.raises(ValueError, match=r"^inputs\.probe\.tokenizer: must have at most the 12 ids .* received words with 13$"):
+        schema.inputs["probe"] = Subwords(tokenizer="preset", layer={}, assets={}, size=13)
+        with pytest.raises(ValueError, match=r"^inputs\.probe\.tokenizer: must have at most the 12 ids .* received preset with 13$"):
             build_model(config, schema)
 
 
@@ -125,6 +126,22 @@ def test_a_text_goes_through_the_tokenizer_that_comes_with_the_preset(kind, prep
     np.testing.assert_allclose(found["tokens"], reference, rtol=1e-4, atol=1e-5)
     alone = [row[there].max(0) for row, there in zip(reference, np.asarray(theirs["padding_mask"], bool))]
     np.testing.assert_allclose(found["vector"], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("closed", "third"), [(False, False), (True, True)])
+def test_padding_is_what_stands_at_the_end_but_for_a_token_that_closes_the_text(closed, third):
+    mask = NotPadding(0, closed)(np.array([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0]]))
+    np.testing.assert_array_equal(mask, [[True, True, True, third, False], [False] * 5])
+
+
+def test_a_tower_drawn_anew_reads_a_token_with_the_number_of_padding():
+    part = TextInput(max_tokens=4, tokenizer=PresetTokenizer(preset="any"), tower=LSTMTower(embedding_dim=4, units=3))
+    config = contract.with_input(part)
+    schema = contract.schema_of(config)
+    schema.inputs["probe"] = Subwords(tokenizer="preset", layer={}, assets={}, size=9, padding=0, end=8)
+    rows = rows_of(part, 2) | {"probe": np.array([[3, 0, 8, 0], [3, 8, 0, 0]], "int32")}
+    exclaimed, plain = embeddings(build_model(config, schema))(rows)["probe"].numpy()
+    assert np.abs(exclaimed - plain).max() > 1e-3
 
 
 class TestSpeech:
@@ -195,4 +212,4 @@ def sound(preset, sample_rate, seconds=0.5, **tower):
 
 
 def text(preset, max_tokens=4):
-    return TextInput(max_tokens=max_tokens, tokenizer={"type": "words"}, tower=PresetTower(preset=preset))
+    return TextInput(max_tokens=max_tokens, tower=PresetTower(preset=preset))

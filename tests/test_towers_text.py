@@ -17,9 +17,9 @@ from multimodal_tf.config import (
     CharacterTokenizer,
     Config,
     GRUTower,
+    KerasTower,
     LSTMTower,
     NgramTokenizer,
-    PresetTower,
     TextInput,
     TransformerTower,
     VectorFile,
@@ -256,7 +256,7 @@ class TestVectors:
         ("fields", "message"),
         [
             ({"tokenizer": NgramTokenizer()}, "vectors need the tokenizer words or characters, received ngrams"),
-            ({"tower": PresetTower(preset="x"), "tokenizer": WordTokenizer()}, "vectors need a tower with embeddings .* received preset"),
+            ({"tower": KerasTower(path="x")}, "vectors need a tower with embeddings .* received keras"),
         ],
     )
     def test_where_they_have_no_place_they_are_refused(self, fields, message):
@@ -306,9 +306,9 @@ def test_a_schema_of_another_tokenizer_is_refused(tokenizer, learnt, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("heads: 3", r"inputs\.probe\.text\.tower\.transformer: heads must divide units \(128\), received 3$"),
+        ("heads: 3", r"inputs\.probe\.tower: heads must divide units \(128\), received 3$"),
         ("causal: true, pooling: first", r"pooling must be 'last' or 'average' if causal, .* received 'first'$"),
-        ("depth: 0", r"inputs\.probe\.text\.tower\.transformer\.depth: .* received 0$"),
+        ("depth: 0", r"inputs\.probe\.tower\.depth: .* received 0$"),
     ],
 )
 def test_a_transformer_that_cannot_be_is_refused(fields, message):

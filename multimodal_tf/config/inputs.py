@@ -70,6 +70,13 @@ class TextInput(Column):
         return fields if many is None or "max_tokens" in fields else fields | {"max_tokens": many}
 
     @pydantic.model_validator(mode="after")
+    def _tokenizer_of_the_preset(self):
+        preset = self.tower.preset if self.tower.type == "preset" and self.tower.weights else None
+        if preset is not None and getattr(self.tokenizer, "preset", None) != preset:
+            raise ValueError(f"the tokenizer must be {{type: preset, preset: {preset}}}, as the tower's is, received {self.tokenizer.type}")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _strings_for_saved_models(self):
         if self.tokenizer.type == "none" and self.tower.type not in ("saved_model", "keras"):
             raise ValueError(f"the tokenizer none needs a tower that takes strings, saved_model or keras, received {self.tower.type}")

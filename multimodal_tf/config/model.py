@@ -207,8 +207,19 @@ class Config(Strict):
         path.write_text(text, encoding="utf-8")
 
 
+_CHOICES = ("tabular", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
+
+
 def _sentence(fault):
-    field = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    field = ".".join(_path(fault["loc"])) or "configuration"
     if fault["type"] == "value_error":  # our own rules already say what was received
         return f"{field}: {fault['ctx']['error']}"
     return f"{field}: {fault['msg']}, received {fault['input']!r:.80}"
+
+
+def _path(places):
+    """A fault's field as one writes it: pydantic also names the kind that a field holds."""
+    for number, place in enumerate(places):
+        of_a_name = number == 2 and places[0] in ("inputs", "heads")
+        if not of_a_name and not (number and places[number - 1] in _CHOICES):
+            yield str(place)

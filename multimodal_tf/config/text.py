@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import pydantic
 from pydantic import Field, PositiveInt
 
 from multimodal_tf.config.names import Strict
@@ -31,6 +32,12 @@ class NgramTokenizer(Strict):
     buckets: PositiveInt = 16_384
     shortest: PositiveInt = 3
     longest: PositiveInt = 5
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self):
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest must be at most longest ({self.longest}), received {self.shortest}")
+        return self
 
 
 class WordPieceTokenizer(Strict):

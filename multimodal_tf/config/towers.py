@@ -17,7 +17,7 @@ class Tower(Strict):
 
 
 class _Plain(Tower):
-    """A tower of Keras' plain layers; `l2` times the sum of the squares of their kernels is added to the loss."""
+    """A tower of Keras' plain layers; `l2` times the sum of the squares of their kernels and embeddings is added to the loss."""
 
     l2: NonNegativeFloat = 0.0
 
@@ -58,6 +58,9 @@ class _Recurrent(_Plain):
     bidirectional: bool = False
 
 
+PixelRange = Literal["0..1", "-1..1", "0..255"]  # of the images that a network was trained with
+
+
 class _Pretrained(Tower):
     """Frozen, it runs as in inference; `pooling` is over its tokens."""
 
@@ -73,6 +76,7 @@ class SavedModelTower(_Pretrained):
 
     type: Literal["saved_model"] = "saved_model"
     path: str
+    pixels: PixelRange = "0..1"
     signature: str | None = None
     output: str | None = None
 
@@ -82,13 +86,14 @@ class KerasTower(_Pretrained):
 
     type: Literal["keras"] = "keras"
     path: str
+    pixels: PixelRange = "0..1"
     layer: str | None = None
 
 
 class PresetTower(_Pretrained):
     """A KerasHub backbone from a preset: a folder, or a handle such as `kaggle://...` or `hf://...` (`models.towers.preset`).
 
-    What the preset expects (tokenizer, pixel scale) comes with it. `weights` false: its architecture, drawn anew.
+    What the preset expects (tokenizer, pixel scale, a sound's features) comes with it. `weights` false: its architecture, drawn anew.
     """
 
     type: Literal["preset"] = "preset"
@@ -135,6 +140,12 @@ class ApplicationTower(Tower):
     weights: str | None = None
     trainable: bool = True
     pooling: Literal["average", "max"] = "average"
+
+    @pydantic.model_validator(mode="after")
+    def _something_teaches(self):
+        if self.weights is None and not self.trainable:
+            raise ValueError("trainable must be true where weights is null, since nothing else would teach them, received false")
+        return self
 
 
 class ViTTower(_Transformer):
@@ -248,7 +259,10 @@ class WaveformTower(_Plain):
 
 
 class DenseTower(Strict):
-    """A Dense layer over one number, date or boolean, or over a category's embedding (`models.towers.tabular`)."""
+    """A Dense layer over one number, date or boolean, or over a category's embedding (`models.towers.tabular`).
+
+    Where `Config.tabular` is one tower over all of them, what counts of this is an `mlp`'s embedding of a category, of width `dim`.
+    """
 
     type: Literal["dense"] = "dense"
     dim: PositiveInt = 16

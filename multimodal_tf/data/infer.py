@@ -9,8 +9,7 @@ from typing import Literal
 import numpy
 import pydantic
 import tensorflow as tf
-from rich.table import Table as RichTable
-from rich.text import Text
+from rich.console import Group
 
 from multimodal_tf import config as configuration
 from multimodal_tf.config import Config
@@ -18,6 +17,7 @@ from multimodal_tf.data import advise, observe
 from multimodal_tf.data.cells import CellError, read_label
 from multimodal_tf.data.guess import COUNTED, LABEL_NAMES, Column, guess_head, guess_input, label_column
 from multimodal_tf.data.preprocess import text as preprocess_text
+from multimodal_tf.data.show import show
 
 INPUTS = ("image", "video", "audio", "text", "number", "category", "boolean", "date")
 HEADS = ("classification", "multi_label", "regression")
@@ -135,18 +135,9 @@ class Description(pydantic.BaseModel):
         )
         return configuration.Split(column=split) if split is not None else configuration.Split(group=group, stratify=stratify)
 
-    def render(self) -> RichTable:
-        """A table for the terminal: `rich.print(description.render())`."""
-        looked = "all looked at" if self.sampled == self.rows else f"{self.sampled} of them looked at"
-        view = RichTable(title=Text(f"{self.table}: {self.rows} rows, {looked}"), title_justify="left", show_lines=True)
-        for heading in ("column", "type", "missing", "distinct", "values", "rejected", "why", "tower"):
-            view.add_column(heading, overflow="fold", justify="right" if heading in ("missing", "distinct") else "left")
-        for column in self.columns:
-            title = column.column if column.name == column.column else f"{column.column}\n(as {column.name})"
-            distinct = f"{column.distinct}{'+' if column.distinct >= COUNTED else ''}"
-            cells = (title, column.type, str(column.missing), distinct, _values(column), _rejected(column), column.why, column.tower)
-            view.add_row(*(Text(_printable(cell)) for cell in cells))
-        return view
+    def render(self) -> Group:
+        """For the terminal: `rich.print(description.render())`."""
+        return show(self)
 
 
 def describe(table, types=None, label=None, sample=500, seed=0) -> Description:
@@ -363,32 +354,3 @@ def _keys(name):
     inputs = (configuration.PRESENT, configuration.EMBEDDING, configuration.TOKENS)
     heads = (configuration.PROBABILITIES, configuration.PROBABILITY)
     return {name, *(name + suffix for suffix in (*inputs, *heads))}
-
-
-def _values(column):
-    if column.width and column.height:
-        pairs = [f"{column.width.model_dump()[at]:.0f} x {column.height.model_dump()[at]:.0f}" for at in ("min", "median", "max")]
-        length = f", {_three(column.seconds, '.1f')} s" if column.seconds else ""
-        return f"{', '.join(pairs)} pixels{', grey' if column.grey else ''}{length}"
-    if column.seconds and column.sample_rate:
-        more = " or more" if column.seconds.max >= observe.LISTEN else ""
-        rates = sorted({f"{column.sample_rate.min:.0f}", f"{column.sample_rate.max:.0f}"}, key=int)
-        return f"{_three(column.seconds, '.2f')}{more} s at {' to '.join(rates)} Hz"
-    return f"{_three(column.words, '.0f')} words" if column.words else ""
-
-
-def _three(spread, form):
-    return ", ".join(format(value, form) for value in (spread.min, spread.median, spread.max))
-
-
-def _rejected(column):
-    if not column.rejected:
-        return ""
-    lines = [f"row {rejection.row}: {rejection.reason}" for rejection in column.rejections]
-    more = [f"and {column.rejected - len(lines)} more"] if column.rejected > len(lines) else []
-    return "\n".join([str(column.rejected), *lines, *more])
-
-
-def _printable(text):
-    """Without lone surrogates, which no terminal takes."""
-    return text.encode("utf-8", "replace").decode()

@@ -49,7 +49,7 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         vectors = {name: encoding.vector for name, encoding in encodings.items()}
         fused = concatenation(config.fusion, vectors, {name: flags[name] for name in vectors if flags})
         outputs = {name: heads.output(head, schema.heads[name], fused, name) for name, head in config.heads.items()}
-        model = keras.Model(inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, name="multimodal")
+        model = _model(config, inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, "multimodal")
     encode.regularize(model, config)
     return model
 
@@ -73,9 +73,12 @@ def build_towers(config: Config, schema: Schema) -> keras.Model:
     check_schema(config, schema)
     with _seeded(config.seed):
         inputs, present = encode.inputs(config)
-        encodings = encode.encodings(config, schema, inputs, encode.flags(config, present), encode.TOWERS)
+        flags = encode.flags(config, {name: encode.with_dropout(config.fusion, flag, name) for name, flag in present.items()})
+        encodings = encode.encodings(config, schema, inputs, flags, encode.TOWERS)
         outputs = {name: encoding._asdict() for name, encoding in encodings.items()}
-        return keras.Model(inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, name="towers")
+        model = _model(config, inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, "towers")
+    encode.regularize(model, config)
+    return model
 
 
 def compile_arguments(config: Config, schema: Schema) -> dict:
@@ -105,6 +108,21 @@ def embeddings(model: keras.Model) -> keras.Model:
     names = {layer.name: layer.output for layer in model.layers}
     vectors = {name: names[name + EMBEDDING] for name in [*model.input, TABULAR] if name + EMBEDDING in names}
     return keras.Model(model.input, vectors | {FUSED: names[FUSED]}, name="embeddings")
+
+
+def _model(config, inputs, outputs, name):
+    """The model, unless a layer of one input's tower is called as another input or head is."""
+    try:
+        return keras.Model(inputs, outputs, name=name)
+    except ValueError as error:
+        for room in ("inputs", "heads"):
+            for own in getattr(config, room):
+                if f'"{own}" is used' in str(error):
+                    message = (
+                        f"{room}.{own}: a layer of another input's tower is called so: choose another name and give the table's in `column`"
+                    )
+                    raise ValueError(message) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -154,7 +154,7 @@ def _zeroed(encoding, present, name):
 
 
 def regularize(model, config):
-    """Gives the kernels of each tower its `l2`; also set on the layer, so that a saved model keeps it."""
+    """Gives the kernels and embeddings of each tower its `l2`; also set on the layer, so that a saved model keeps it."""
     towers = {name: part.tower for name, part in config.inputs.items()} | {TABULAR: config.tabular}
     towers |= {f"{name}_frame": tower.frame for name, tower in towers.items() if isinstance(tower, FramesTower)}
     for outer in model.layers:
@@ -162,5 +162,7 @@ def regularize(model, config):
         owner = max((name for name in towers if outer.name.startswith(f"{name}_")), key=len, default=None)
         l2 = getattr(towers.get(owner), "l2", 0.0)
         for layer in outer._flatten_layers() if l2 else ():
-            if hasattr(layer, "kernel") and layer.kernel_regularizer is None:  # an LSTM's is its cell's
-                layer.kernel_regularizer = layer.kernel.regularizer = keras.regularizers.L2(l2)
+            for weight in ("kernel", "embeddings"):
+                if hasattr(layer, weight) and getattr(layer, f"{weight}_regularizer", None) is None:  # an LSTM's is its cell's
+                    regularizer = getattr(layer, weight).regularizer = keras.regularizers.L2(l2)
+                    setattr(layer, f"{weight}_regularizer", regularizer)

@@ -164,7 +164,7 @@ class OnPresentRows(layers.Layer):
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
 
 
-def on_present_rows(network, x, present, name):
+def on_present_rows(network, x, present, name, dtype=None):
     """Calls a library's network as a part of a tower.
 
     Args:
@@ -172,13 +172,14 @@ def on_present_rows(network, x, present, name):
         x: Keras tensor, or dict of such.
         present: Keras tensor `(batch,)`; None where the model does not know presence: then the network stands in the graph itself.
         name: str. The input's.
+        dtype: of the rows that come out; None: Keras' policy.
 
     Returns:
         Keras tensor, what the network answers; zeros where the input is absent.
     """
     if present is None:
         return network(x) if network.trainable else network(x, training=False)
-    return OnPresentRows(network, name=f"{name}_network")(x, present)
+    return OnPresentRows(network, name=f"{name}_network", dtype=dtype)(x, present)
 
 
 def _with_zeros(tensor, rows):

@@ -49,7 +49,8 @@ class Client:
             self.schema = Schema.load(path / EXTRA / "schema.json")
         except FileNotFoundError as error:
             raise ValueError(f"{path} was not written by export_model: {error.filename} is missing") from error
-        if any(isinstance(learnt, Subwords) for learnt in self.schema.inputs.values()):
+        subwords = any(isinstance(learnt, Subwords) for learnt in self.schema.inputs.values())
+        if subwords or any(part.type == "text" and part.tokenizer.type == "none" for part in self.config.inputs.values()):
             _load_text_operations(path)
         try:
             self._model = tf.saved_model.load(str(path))
@@ -150,7 +151,7 @@ def predict_table(client, table: Table, out_path, progress=False):
     done = invalid = 0
     out_path.parent.mkdir(parents=True, exist_ok=True)
     with durable.replacing(out_path) as temporary, _writer(temporary, out_path.suffix, client.config) as write, _bar(progress) as show:
-        answers = (client.predict(chunk, table.root) for chunk in table.chunks(rows=BATCH, columns=list(sources.values())))
+        answers = (client.predict(chunk, table.root) for chunk in table.chunks(rows=BATCH, columns=list(dict.fromkeys(sources.values()))))
         while group := list(itertools.islice(answers, _GROUP)):
             frame = pd.concat(group).rename_axis(ROW).reset_index()
             write(frame)
@@ -160,7 +161,10 @@ def predict_table(client, table: Table, out_path, progress=False):
 
 
 def _load_text_operations(path):
-    """Registers the operations of KerasHub's tokenizers, which TensorFlow Serving has built in and Python's TensorFlow has not."""
+    """Registers the operations of KerasHub's tokenizers, and of pretrained parts that take strings.
+
+    TensorFlow Serving has them built in, Python's TensorFlow has not.
+    """
     try:
         import tensorflow_text  # noqa: F401  only the import registers them, and it takes its time
     except ImportError as error:

@@ -4,12 +4,16 @@
 //
 // A NAME that comes several times has several rows. A string input's row is the bytes of FILE, a float input's row the number written
 // there; NAME= alone is a missing cell. Prints a line for each output and row: NAME, ROW and the values, between tabs.
+// The environment variable OP_LIBRARIES names libraries of operations to load first, with colons between them.
+#include <dlfcn.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,7 +65,19 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+bool LoadOperations(const char* libraries) {
+  std::istringstream paths(libraries == nullptr ? "" : libraries);
+  for (std::string path; std::getline(paths, path, ':');) {
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+      std::fprintf(stderr, "%s\n", dlerror());
+      return false;
+    }
+  }
+  return true;
+}
+
 int main(int argc, char** argv) {
+  if (!LoadOperations(std::getenv("OP_LIBRARIES"))) return 1;
   tf::SavedModelBundle bundle;
   absl::Status status = tf::LoadSavedModel(tf::SessionOptions(), tf::RunOptions(), argv[1], {"serve"}, &bundle);
   if (!status.ok()) return Fail(status);

@@ -10,5 +10,15 @@ All are called alike, `tower(part, learnt, x, present, name, last)`, and return 
 - `name`: the input's; every layer's name begins with it and an underscore.
 - `last`: name of the last layer, whose output is the vector.
 
-`build` zeroes what comes out for absent rows. Layers that lead to tokens only are no part of a model that does not use them.
+`encode` augments what goes in, in training, and zeroes what comes out for absent rows. Layers that lead to tokens only are no part of a
+model that does not use them.
+
+Example:
+    >>> import keras
+    >>> from multimodal_tf.config import ImageInput
+    >>> from multimodal_tf.models.towers.image import cnn
+    >>> photo = keras.Input((96, 96, 3))
+    >>> tokens, mask, vector = cnn(ImageInput(), None, photo, None, "photo", "photo_vector")
+    >>> keras.Model(photo, vector).output_shape, tokens.shape
+    ((None, 128), (None, 36, 128))
 """

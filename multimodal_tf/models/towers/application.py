@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from multimodal_tf.models.presence import on_present_rows
 from multimodal_tf.models.towers.image import encoding
+from multimodal_tf.models.towers.pretrained import line
 
 _STDDEV = np.array([0.229, 0.224, 0.225], "float32")  # of ImageNet's pixels, 0 to 1
 
@@ -96,7 +97,7 @@ def _network(part, name):
         )
     except ValueError as error:  # each application has its own smallest size
         raise ValueError(
-            f"inputs.{name}.tower.name: {tower.name} does not take an image of {part.height} x {part.width} pixels: {_sentence(error)}"
+            f"inputs.{name}.tower.name: {tower.name} does not take an image of {part.height} x {part.width} pixels: {line(error)}"
         ) from error
     if tower.weights is not None:
         _load(network, tower, name)
@@ -111,7 +112,7 @@ def _load(network, tower, name):
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
             f"inputs.{name}.tower.weights: must hold the weights of {tower.name} without its classifier, in Keras' format, received "
-            f"{tower.weights!r}: {_sentence(error)}"
+            f"{tower.weights!r}: {line(error)}"
         ) from error
     for layer in network.layers:
         if isinstance(layer, layers.Normalization):
@@ -133,7 +134,3 @@ def _follow_fast(network):
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9
-
-
-def _sentence(error):
-    return " ".join(str(error).split())[:200]

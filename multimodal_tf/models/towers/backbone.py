@@ -5,6 +5,8 @@ import pathlib
 import keras
 from keras import layers
 
+from multimodal_tf.models.towers.pretrained import line
+
 SEQUENCE = "sequence_output"  # what KerasHub calls a token each, beside what it pools from them
 
 
@@ -79,7 +81,7 @@ def opened(tower, field, dtype=None):
     try:
         return keras_hub.models.Backbone.from_preset(tower.preset, load_weights=tower.weights, dtype=dtype)
     except Exception as error:  # noqa: BLE001  KerasHub and its downloads raise whatever they like
-        raise ValueError(f"{field}: KerasHub makes no backbone of {tower.preset!r}: {_line(error)}") from error
+        raise ValueError(f"{field}: KerasHub makes no backbone of {tower.preset!r}: {line(error)}") from error
 
 
 def converter(kind, tower, field, what):
@@ -103,9 +105,7 @@ def converter(kind, tower, field, what):
     try:
         return getattr(keras_hub.layers, kind).from_preset(tower.preset, dtype="float32")
     except Exception as error:  # noqa: BLE001  as above
-        raise ValueError(
-            f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {_line(error)}"
-        ) from error
+        raise ValueError(f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {line(error)}") from error
 
 
 def inputs(backbone):
@@ -120,7 +120,3 @@ def check_kind(backbone, fits, part, name):
             f"inputs.{name}.tower.preset: must be of a kind that reads {part.type}, received {part.tower.preset!r}, a "
             f"{type(backbone).__name__} of the inputs {sorted(inputs(backbone))}"
         )
-
-
-def _line(error):
-    return " ".join(str(error).split())[:300]

@@ -66,7 +66,7 @@ def convolutions(tower, size, present, name, windows=None):
             continue
         steps |= {
             f"conv_{number}": partial(convolution, use_bias=False),  # the normalisation has an offset
-            f"pool_{number}": pooling,  # before the normalisation, which then has a quarter of the work: 207 against 390 ms a step
+            f"pool_{number}": pooling,  # before the normalisation, which then has a quarter of the work
             f"normalization_{number}": partial(normalization, present),
             f"relu_{number}": layers.ReLU,
         }

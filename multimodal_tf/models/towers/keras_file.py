@@ -5,7 +5,7 @@ import zipfile
 
 import keras
 
-from multimodal_tf.models.towers.pretrained import encoding, fit, is_answer, listed, near, run
+from multimodal_tf.models.towers.pretrained import as_trained, encoding, fit, is_answer, line, listed, near, run
 
 
 def keras_file(part, learnt, x, present, name, last):
@@ -33,6 +33,7 @@ def keras_file(part, learnt, x, present, name, last):
     network = _up_to(_loaded(tower.path, field), tower.layer, f"{name}_keras", field)
     network.trainable = tower.trainable  # also of layers that were frozen in the file
     (own,) = network.inputs
+    x = as_trained(part, x, name)
     x = fit(x, tuple(own.shape[1:]), keras.backend.standardize_dtype(own.dtype), name, f"{field}.path", f"the model {tower.path!r}")
     answer = run(network, x, present, name, tower.trainable)
     if tower.trainable and not network.trainable_weights:
@@ -48,7 +49,7 @@ def _loaded(path, field):
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001  Keras raises whatever it likes on a file that is not as it should be
-        raise ValueError(f"{field}.path: Keras does not load {path!r} in its safe mode: {_line(error)}") from error
+        raise ValueError(f"{field}.path: Keras does not load {path!r} in its safe mode: {line(error)}") from error
     if len(getattr(model, "inputs", None) or []) != 1 or not hasattr(model, "layers"):
         found = [getattr(one, "name", one) for one in getattr(model, "inputs", None) or []]
         raise ValueError(f"{field}.path: must be a functional or sequential model of one input, {path!r} has the inputs {found}")
@@ -69,7 +70,3 @@ def _up_to(model, layer, name, field):
             f"{field}.layer: must have one floating-point output with one to three axes a row, received {layer!r} with {shapes}"
         )
     return keras.Model(model.inputs[0], outputs[0], name=name)
-
-
-def _line(error):
-    return " ".join(str(error).split())[:300]

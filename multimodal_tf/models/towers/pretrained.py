@@ -4,7 +4,7 @@ import difflib
 
 from keras import layers
 
-from multimodal_tf.models.presence import OnPresentRows
+from multimodal_tf.models.presence import on_present_rows
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, pool
 
 
@@ -24,9 +24,15 @@ def run(network, x, present, name, trainable):
     """
     if not trainable:
         network.trainable = False
-    if present is not None:
-        return OnPresentRows(network, name=f"{name}_network", dtype="float32")(x, present)
-    return network(x) if trainable else network(x, training=False)
+    return on_present_rows(network, x, present, name, dtype="float32")
+
+
+def as_trained(part, x, name):
+    """Pixels in the range that the network was trained with, `part.tower.pixels`; other inputs as they are."""
+    scale, offset = {"0..1": (1.0, 0.0), "-1..1": (2.0, -1.0), "0..255": (255.0, 0.0)}[part.tower.pixels]
+    if part.type != "image" or scale == 1:
+        return x
+    return layers.Rescaling(scale, offset=offset, dtype="float32", name=f"{name}_pixels")(x)
 
 
 def encoding(tower, answer, mask, name, last):
@@ -106,6 +112,11 @@ def listed(shape):
         'any, 3'
     """
     return ", ".join("any" if size is None else str(size) for size in shape)
+
+
+def line(error):
+    """An error's text in one line."""
+    return " ".join(str(error).split())[:300]
 
 
 def near(name, names):

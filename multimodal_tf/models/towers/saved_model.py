@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from multimodal_tf.models.towers import saved_model_files
-from multimodal_tf.models.towers.pretrained import encoding, is_answer, listed, reshaped, run, same_kind
+from multimodal_tf.models.towers.pretrained import as_trained, encoding, is_answer, line, listed, reshaped, run, same_kind
 
 _Table = tf.saved_model.experimental.TrackableResource  # of words, for one
 
@@ -114,6 +114,9 @@ class SavedModelLayer(layers.Layer):
 def saved_model(part, learnt, x, present, name, last):
     """A SavedModel from a folder, an archive or a handle; `part.tower` is `config.SavedModelTower`.
 
+    A SavedModel is a program: only one of somebody who is trusted belongs here (`saved_model_files`). Its tables come along as its
+    variables do.
+
     Args:
         part: `config.ImageInput`, `TextInput` or `AudioInput`.
         x: Keras tensor: float32 `(batch, height, width, channels)` 0 to 1, as TensorFlow 2's image modules expect; float32
@@ -135,6 +138,7 @@ def saved_model(part, learnt, x, present, name, last):
     files = saved_model_files.opened(tower.path, f"{field}.path")
     loaded = _loaded(files, field)
     choice = _chosen(loaded.signatures, tower, x, field)
+    x = as_trained(part, x, name)
     answer, gradients = _tried(loaded.signatures[choice.signature], choice, x, tower.trainable, field)
     variables = [
         [weight.name.split(":")[0].replace("/", "_"), list(weight.shape), weight.dtype.name, bool(weight.trainable) and flows]
@@ -150,7 +154,15 @@ def saved_model(part, learnt, x, present, name, last):
 def load(files):
     """Loads the SavedModel; its variables belong to the strategy in whose scope this is called."""
     with tf.init_scope():
-        return tf.saved_model.load(str(files.folder))
+        try:
+            return tf.saved_model.load(str(files.folder))
+        except (RuntimeError, OSError, tf.errors.NotFoundError) as error:
+            if "not registered" not in str(error):
+                raise
+            # only the import registers those of TensorFlow Text, which modules for texts use, and it takes its time
+            import tensorflow_text  # noqa: F401
+
+            return tf.saved_model.load(str(files.folder))
 
 
 def weights_of(function):
@@ -192,7 +204,7 @@ def _loaded(files, field):
     try:
         return load(files)
     except Exception as error:  # noqa: BLE001  TensorFlow raises whatever it likes on a file that is not as it should be
-        raise ValueError(f"{field}.path: TensorFlow cannot load the SavedModel: {_line(error)}") from error
+        raise ValueError(f"{field}.path: TensorFlow cannot load the SavedModel: {line(error)}") from error
 
 
 def _chosen(signatures, tower, x, field):
@@ -280,7 +292,7 @@ def _tried(function, choice, x, trainable, field):
     try:
         answer = strategy.experimental_local_results(strategy.run(attempt))[0]
     except (tf.errors.OpError, LookupError, ValueError, TypeError) as error:
-        raise ValueError(f"{field}.path: signature {choice.signature!r} fails on an input of zeros: {_line(error)}") from error
+        raise ValueError(f"{field}.path: signature {choice.signature!r} fails on an input of zeros: {line(error)}") from error
     shape = answer.shape.as_list() if choice.by_row and not choice.first else answer.shape.as_list()[1:]
     if not is_answer(shape) or not (choice.by_row or answer.shape[0] == rows):
         raise ValueError(
@@ -307,7 +319,3 @@ def _specs(specs):
         f"{name}: {spec.dtype.name} " + (f"({listed(spec.shape.as_list())})" if spec.shape.rank is not None else "of any shape")
         for name, spec in specs.items()
     )
-
-
-def _line(error):
-    return " ".join(str(error).split())[:300]

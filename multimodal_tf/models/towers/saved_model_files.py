@@ -1,21 +1,38 @@
-"""Where the files of a SavedModel come from: a folder, an archive or a handle; and a checked copy of them."""
+"""Where the files of a SavedModel come from: a folder, an archive or a handle; and a checked copy of them.
+
+A SavedModel is a program, and TensorFlow runs it in this process. Operations that plainly leave the network are refused, here and when a
+`.keras` file with a SavedModel in it is loaded, but that is no sandbox: a graph can still take all memory and time, and TensorFlow has
+hundreds of operations. Only SavedModels, and `.keras` files with one, of somebody who is trusted belong in a tower.
+"""
 
 import contextlib
 import hashlib
 import pathlib
+import re
 import shutil
 import tarfile
 import tempfile
+import urllib.parse
+import urllib.request
 import weakref
 import zlib
+
+from multimodal_tf.models.towers.pretrained import line
 
 LARGEST = 16 * 2**30  # bytes, of an archive's members together
 MOST = 10_000  # members of an archive
 GRAPH = "saved_model.pb"
 _PARTS = (GRAPH, "variables", "assets")
-# What a network has no reason to do: touch other files than its own, or call Python. (Checkpoints are read by SaveV2 and RestoreV2, and the
-# tables' files under `assets` by other operations yet.)
-_REFUSED = {"WriteFile", "ReadFile", "MatchingFiles", "Save", "SaveSlices", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
+# What a network has no reason to do: touch other files than its own (tables read theirs, in `assets`, by an operation that is not here),
+# call Python or another machine, or run a graph that is hidden in a string.
+_REFUSED = re.compile(
+    r"ReadFile|WriteFile|Save|SaveSlices|Restore|RestoreSlice|ImmutableConst|LoadAndRemapMatrix|GenerateVocabRemapping|.*Reader(V2)?"
+    r"|(Experimental)?(MatchingFiles|TextLine|FixedLengthRecord|TFRecord|LMDB|Sql|CSV|Cache|Save|Load|Snapshot|DataService)Dataset(V\d)?"
+    r"|MatchingFiles|(Experimental)?DatasetToTFRecord|DatasetFromGraph|DistributedSave|RegisterDataset(V2)?|.*PyFunc.*|Remote.*"
+    r"|CreateSummary.*Writer|Write.*Summary|Debug.*"
+)
+# These belong to what wrote and reads the variables, and nowhere else.
+_CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
 _held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # `Files` by digest, as long as some layer has them
 
 
@@ -45,7 +62,8 @@ def opened(path, field):
     """The files of a SavedModel.
 
     Args:
-        path: str. A folder; a `.tar.gz` or `.tgz` of one; or a handle with `://`, which TensorFlow Hub resolves.
+        path: str. A folder; a `.tar.gz` or `.tgz` of one; either as `file://...`; or another handle with `://`, which TensorFlow Hub
+            resolves: it downloads into its own cache, by its own rules, and unpacks there.
         field: str. For errors.
 
     Returns:
@@ -53,8 +71,9 @@ def opened(path, field):
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: it is no SavedModel, or not one that is taken: its graph reads or writes other files or calls Python; an archive is
-            damaged, has a member that would land outside of its folder, or is too large; `tensorflow-hub` is needed and not installed.
+        ValueError: it is no SavedModel, or not one that is taken: its graph reads or writes other files, or calls Python or another
+            machine; an archive is damaged, has a member that would land outside of its folder, or is too large; `tensorflow-hub` is
+            needed and not installed.
     """
     with _folder(path, field) as folder:
         return kept(_root(folder, path, field), field)
@@ -78,8 +97,10 @@ def kept(folder, field):
 @contextlib.contextmanager
 def _folder(path, field):
     """The folder that `path` names; one that had to be unpacked is removed at the end of the block."""
+    if path.startswith("file://"):  # TensorFlow Hub gives it back as it is
+        path = urllib.request.url2pathname(urllib.parse.urlsplit(path).path)
     if "://" in path:
-        yield pathlib.Path(_resolved(path, field))
+        yield _resolved(path, field)
     elif pathlib.Path(path).is_dir():
         yield pathlib.Path(path)
     elif not pathlib.Path(path).exists():
@@ -101,9 +122,12 @@ def _resolved(handle, field):
             f"{field}: the handle {handle!r} needs tensorflow-hub, which cannot be imported ({error}): pip install 'multimodal_tf[tfhub]'"
         ) from error
     try:
-        return tensorflow_hub.resolve(handle)
+        found = pathlib.Path(tensorflow_hub.resolve(handle))
     except Exception as error:  # noqa: BLE001  whatever a download may raise
-        raise ValueError(f"{field}: TensorFlow Hub does not resolve {handle!r}: {_line(error)}") from error
+        raise ValueError(f"{field}: TensorFlow Hub does not resolve {handle!r}: {line(error)}") from error
+    if not found.is_dir():  # what it does not know it gives back
+        raise ValueError(f"{field}: TensorFlow Hub does not know how to read {handle!r}")
+    return found
 
 
 def _unpack(path, folder, field):
@@ -116,7 +140,7 @@ def _unpack(path, folder, field):
                     raise ValueError(f"{field}: an archive may hold {LARGEST} bytes in {MOST} members, {path!r} holds more")
                 archive.extract(member, folder, filter="data")  # refuses absolute names, `..`, links that lead out, devices
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{field}: the archive {path!r} is damaged or not a safe one: {_line(error)}") from error
+        raise ValueError(f"{field}: the archive {path!r} is damaged or not a safe one: {line(error)}") from error
 
 
 def _root(folder, path, field):
@@ -142,8 +166,8 @@ def _checked(graph, field):
     try:
         model.ParseFromString(graph)
     except DecodeError as error:
-        raise ValueError(f"{field}: {GRAPH} is damaged: {_line(error)}") from error
-    found = sorted(set(_operations(model)) & _REFUSED)
+        raise ValueError(f"{field}: {GRAPH} is damaged: {line(error)}") from error
+    found = sorted(set(_harmful(model)))
     if found:
         raise ValueError(f"{field}: a SavedModel must not touch other files or call Python, its graph has the operations {found}")
     with_slots = [node for meta in model.meta_graphs for node in meta.object_graph_def.nodes if node.slot_variables]
@@ -152,11 +176,32 @@ def _checked(graph, field):
     return model.SerializeToString(deterministic=True) if with_slots else graph
 
 
-def _operations(model):
+def _harmful(model):
+    """The refused operations of a SavedModel: in its graph, and in the functions of its library, which is all that it can run."""
     for meta in model.meta_graphs:
-        yield from (node.op for node in meta.graph_def.node)
-        for function in meta.graph_def.library.function:
-            yield from (node.op for node in function.node_def)
+        functions = {function.signature.name: function.node_def for function in meta.graph_def.library.function}
+        for nodes in (meta.graph_def.node, *functions.values()):
+            yield from {node.op for node in nodes if _REFUSED.fullmatch(node.op) or _prints_to_file(node)}
+        for name in _reached(meta.object_graph_def.concrete_functions, functions):
+            yield from {node.op for node in functions[name] if node.op in _CHECKPOINT}
+
+
+def _prints_to_file(node):
+    return node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file://")
+
+
+def _reached(names, functions):
+    """Names of the functions that are called from those of `names`, themselves among them."""
+    found: set = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in found:
+            found.add(name)
+            for node in functions[name]:
+                waiting.append(node.op)
+                waiting += [called.name for value in node.attr.values() for called in (value.func, *value.list.func)]
+    return found
 
 
 def _digest(folder):
@@ -165,8 +210,3 @@ def _digest(folder):
         content = path.read_bytes()
         found.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
     return found.hexdigest()
-
-
-def _line(error):
-    """An error's text in one line."""
-    return " ".join(str(error).split())[:300]

@@ -20,8 +20,8 @@ class LogMelSpectrogram(layers.Layer):
     """Loudness in decibels by time and pitch.
 
     Hann windows, one every `hop` samples, the last ones filled up with silence; power spectrum; triangular mel bands from 20 Hz to half
-    the sample rate; `10 log10`, at least -60 dB. `keras.layers.MelSpectrogram` 3.15 was tried first: its loudness depends on the loudest
-    row of the batch, it fails on a batch of 0 and on a clip shorter than half a window, and its static shape can be a frame too long.
+    the sample rate; `10 log10`, at least -60 dB. In `keras.layers.MelSpectrogram` 3.15 the loudness depends on the loudest row of the
+    batch; it fails on a batch of 0 and on a clip shorter than half a window, and its static shape can be a frame too long.
 
     Args:
         sample_rate: int, Hz.

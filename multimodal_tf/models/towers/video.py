@@ -152,7 +152,9 @@ def _each(towers, part, x, present, name):
     try:
         vectors = towers[type(frame.tower)](frame, None, rows, there, inner, f"{inner}_vector").vector
     except (ValueError, OSError) as error:  # its message names a field of an image input
-        raise type(error)(str(error).replace(f"inputs.{inner}.tower", f"inputs.{name}.tower.frame")) from error
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        message = str(error).replace(f"inputs.{inner}.tower", f"inputs.{name}.tower.frame").replace(f"inputs.{inner}", f"inputs.{name}")
+        raise kind(message) from error
     return RowsToFrames(part.frames, name=f"{name}_together")(vectors)
 
 
