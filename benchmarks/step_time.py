@@ -26,9 +26,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 from PIL import Image
 
+from benchmarks import twins
 from multimodal_tf.config import AudioInput, ClassificationHead, Concatenation, Config, ImageInput, LSTMTower, Split, TextInput
 from multimodal_tf.data.ingest import ingest
 from multimodal_tf.data.pipeline import load_split
@@ -45,38 +46,16 @@ CONFIG = Config(
 )
 
 
-class LogMel(layers.Layer):
-    """What one writes by hand for sounds: decibels by time and pitch."""
-
-    def call(self, x):
-        window = tf.pad(tf.signal.hann_window(400), [[0, 112]])
-        spectrum = tf.signal.rfft(tf.signal.frame(x, 512, 160, pad_end=True) * window)
-        power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-        bands = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 20.0, 8000)
-        decibels = 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), 1e-6))
-        return decibels[..., None] / 30 + 2
-
-    def compute_output_shape(self, shape):
-        return (shape[0], 100, 64, 1)
-
-
 def by_hand(vocabulary):
     """The model of `CONFIG`, as a Keras tutorial would spell it."""
-
-    def convolutions(x):
-        for filters in (32, 64, 128):
-            x = layers.MaxPooling2D(padding="same")(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
-            x = layers.ReLU()(layers.BatchNormalization()(x))
-        return layers.Dense(128, activation="relu")(layers.GlobalAveragePooling2D()(x))
 
     photo, title = keras.Input((96, 96, 3), name="photo"), keras.Input((32,), dtype="int32", name="title")
     sound = keras.Input((16000,), name="sound")
     flags = [keras.Input((), name=f"{name}_present") for name in ("photo", "title", "sound")]
-    words = layers.LSTM(128)(layers.Embedding(vocabulary, 128, mask_zero=True)(title))
+    parts = CONFIG.inputs
+    towers = (twins.cnn(parts["photo"], photo), twins.lstm(parts["title"], title, vocabulary), twins.spectrogram_cnn(parts["sound"], sound))
     columns = [layers.Reshape((1,))(flag) for flag in flags]
-    vectors = [
-        layers.Multiply()([vector, flag]) for vector, flag in zip((convolutions(photo), words, convolutions(LogMel()(sound))), columns)
-    ]
+    vectors = [layers.Multiply()([vector, flag]) for vector, flag in zip(towers, columns)]
     x = layers.Dense(256, activation="relu")(layers.Concatenate()([*vectors, *columns]))
     label = layers.Dense(CLASSES, activation="softmax", name="label")(x)
     return keras.Model({tensor.name: tensor for tensor in (photo, title, sound, *flags)}, {"label": label})

@@ -1,8 +1,8 @@
 """Word vectors for a vocabulary: trained on a table's own texts, or read from a file."""
 
+import functools
 import gzip
 import pathlib
-import struct
 import tempfile
 
 import numpy as np
@@ -155,8 +155,8 @@ def _binary(stream, where, field, dim):
         data = stream.read(4 * dim)
         if len(data) < 4 * dim:
             raise ValueError(f"{where} must have {expected} vectors, as its first line says, received {number - 1}: it is cut short")
-        read = lambda d=data, n=number: _finite(np.array(struct.unpack(f"<{dim}f", d), np.float32), f"{where}, word {n}")  # noqa: E731
-        yield word.lstrip(b"\n").decode(errors="replace"), read
+        numbers = functools.partial(np.frombuffer, data, "<f4")
+        yield word.lstrip(b"\n").decode(errors="replace"), lambda read=numbers, n=number: _finite(read(), f"{where}, word {n}")
 
 
 def _header(line, where):

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from multimodal_tf.models.in_training import RandomInTraining
+
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ZeroWhereAbsent(layers.Layer):
@@ -192,7 +194,7 @@ def _any_batch(tensor):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ModalityDropout(layers.Layer):
+class ModalityDropout(RandomInTraining):
     """In training, an input that is there counts as absent in a random share of the rows.
 
     Unlike `Dropout` it leaves the other values as they are, since absence is a state that the model knows.
@@ -207,19 +209,13 @@ class ModalityDropout(layers.Layer):
     Source: Neverova et al. 2015, arXiv:1501.00102 («ModDrop»).
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
-        self.rate, self.seed = rate, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate = rate
 
-    def call(self, present, training=False):
-        if not training:
-            return present
+    def change(self, present):
         kept = keras.random.uniform(ops.shape(present), seed=self.seed_generator) >= self.rate
         return present * ops.cast(kept, present.dtype)
 
-    def compute_output_shape(self, shape):
-        return shape
-
     def get_config(self):
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+        return super().get_config() | {"rate": self.rate}

@@ -30,14 +30,21 @@ _CELLS = tf.TensorSpec([None], tf.string)
 _LOUDEST = 32768.0
 
 
-class ImageReader(tf.Module):
-    """A file's bytes to uint8 `(batch, height, width, channels)`, and that to float32 0..1."""
+class _Reader(tf.Module):
+    """Reads cells that are strings, and gives the model the compact tensor as it is."""
 
     spec = _CELLS
 
     def __init__(self, part, learnt):
         super().__init__()
         self._part = part
+
+    def model_input(self, tensor):
+        return tensor
+
+
+class ImageReader(_Reader):
+    """A file's bytes to uint8 `(batch, height, width, channels)`, and that to float32 0..1."""
 
     def read(self, cells):
         part = self._part
@@ -53,14 +60,8 @@ class ImageReader(tf.Module):
         return tf.cast(tensor, tf.float32) / 255
 
 
-class AudioReader(tf.Module):
+class AudioReader(_Reader):
     """A WAV file's bytes to int16 `(batch, samples)`, and that to float32 -1..1."""
-
-    spec = _CELLS
-
-    def __init__(self, part, learnt):
-        super().__init__()
-        self._part = part
 
     def read(self, cells):
         part = self._part
@@ -71,17 +72,14 @@ class AudioReader(tf.Module):
         return tf.cast(tensor, tf.float32) / _LOUDEST
 
 
-class TextReader(tf.Module):
+class TextReader(_Reader):
     """UTF-8 to int32 `(batch, max_tokens)`: the tokenizer's ids, framed by its start and end where it has them, then its padding.
 
     What is missing is padding alone, and what is there has at least one other id.
     """
 
-    spec = _CELLS
-
     def __init__(self, part, learnt):
-        super().__init__()
-        self._length = part.max_tokens
+        super().__init__(part, learnt)
         self._tokenize = TOKENIZERS[part.tokenizer.type](part.tokenizer, learnt)
         self._padding, self._unknown = getattr(learnt, "padding", text.PADDING), getattr(learnt, "unknown", text.UNKNOWN)
         ends = (getattr(learnt, "start", None), getattr(learnt, "end", None))
@@ -89,10 +87,10 @@ class TextReader(tf.Module):
 
     def read(self, cells):
         readable, present, reason = _readable(cells)
-        room = self._length - len(self._before) - len(self._after)
+        room = self._part.max_tokens - len(self._before) - len(self._after)
         ids = tf.cast(self._tokenize(readable, room)[:, :room], tf.int32)
         frame = [tf.tile(tf.constant([end], tf.int32), [tf.shape(cells)[0], 1]) for end in (self._before, self._after)]
-        tokens = tf.concat([frame[0], ids, frame[1]], 1).to_tensor(self._padding, shape=[None, self._length])
+        tokens = tf.concat([frame[0], ids, frame[1]], 1).to_tensor(self._padding, shape=[None, self._part.max_tokens])
         tokens = tf.where(present[:, tf.newaxis], tokens, self._padding)
         return self._never_empty(tokens, present), present, reason
 
@@ -102,92 +100,65 @@ class TextReader(tf.Module):
         first = tf.where(empty, self._unknown, tokens[:, 0])
         return tf.concat([first[:, tf.newaxis], tokens[:, 1:]], 1)
 
-    def model_input(self, tensor):
-        return tensor
 
-
-class StringReader(tf.Module):
+class StringReader(_Reader):
     """UTF-8 as it is, string `(batch,)`; "" where it is missing."""
-
-    spec = _CELLS
 
     def read(self, cells):
         readable, present, reason = _readable(cells)
         return text.cut(readable), present, reason
 
-    def model_input(self, tensor):
-        return tensor
-
 
 def _text_reader(part, learnt):
-    return StringReader() if part.tokenizer.type == "none" else TextReader(part, learnt)
+    return StringReader(part, learnt) if part.tokenizer.type == "none" else TextReader(part, learnt)
 
 
-class CategoryReader(tf.Module):
+class CategoryReader(_Reader):
     """UTF-8 to int32 `(batch,)`: 0 is a value that training did not see."""
 
-    spec = _CELLS
-
     def __init__(self, part, learnt):
-        super().__init__()
+        super().__init__(part, learnt)
         self._table = text.vocabulary(learnt.words, 1, 0)
 
     def read(self, cells):
         readable, present, reason = _readable(cells)
         return tf.cast(self._table.lookup(tf.strings.strip(readable)), tf.int32) * tf.cast(present, tf.int32), present, reason
 
-    def model_input(self, tensor):
-        return tensor
 
-
-class NumberReader(tf.Module):
+class NumberReader(_Reader):
     """float32 `(batch,)` as it is; NaN is missing."""
 
     spec = tf.TensorSpec([None], tf.float32)
 
     def __init__(self, part, learnt):
-        super().__init__()
+        super().__init__(part, learnt)
         self._mean = learnt.mean
 
     def read(self, cells):
         present = tf.math.is_finite(cells)
         return tf.where(present, cells, self._mean), present, tf.where(tf.math.is_inf(cells), NOT_FINITE, "")
 
-    def model_input(self, tensor):
-        return tensor
 
-
-class BooleanReader(tf.Module):
+class BooleanReader(_Reader):
     """float32 `(batch,)`, 1 or 0, as it is; NaN is missing."""
 
     spec = tf.TensorSpec([None], tf.float32)
-
-    def __init__(self, part, learnt):
-        super().__init__()
 
     def read(self, cells):
         present = (cells == 0) | (cells == 1)
         return tf.cast(cells == 1, tf.float32), present, tf.where(present | tf.math.is_nan(cells), "", NOT_A_BOOLEAN)
 
-    def model_input(self, tensor):
-        return tensor
 
-
-class DateReader(tf.Module):
+class DateReader(_Reader):
     """UTF-8 in ISO 8601 to int32 `(batch, 2)`: days since 1970-01-01 and seconds of the day, in UTC (`date.parse`)."""
 
-    spec = _CELLS
-
     def __init__(self, part, learnt):
-        super().__init__()
+        super().__init__(part, learnt)
         self._mean = [round(learnt.mean), 0]
 
     def read(self, cells):
         moments, valid = date.parse(cells)
         return tf.where(valid[:, tf.newaxis], moments, self._mean), valid, tf.where(valid | text.blank(cells), "", date.NOT_A_DATE)
-
-    def model_input(self, tensor):
-        return tensor
 
 
 READERS: dict = {

@@ -53,8 +53,7 @@ class Preprocessor(tf.Module):
             a text without any word is one unknown word), a category int32 `(batch,)` (0: not seen in training), a number float32
             `(batch,)`, a boolean float32 `(batch,)`, 0 or 1, a date int32 `(batch, 2)` (`date.parse`); and `{name}_present` float32
             `(batch,)`, 0 or 1. What is missing or broken is all zeros (a number or a date: the training mean). `errors`, string `(batch,)`,
-            is "" or "name: reason", joined
-            by "; ", for the broken cells of a row; the row's other cells are as they would be without it.
+            is "" or "name: reason", joined by "; ", for the broken cells of a row; its other cells are as they would be without it.
         """
         spec = self.raw_spec
         return self._graph({name: tf.convert_to_tensor(raw[name], spec[name].dtype) for name in self._readers})

@@ -5,28 +5,14 @@ draw anew for every row and step. Outside training they hand on what they get.
 """
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from multimodal_tf.models.in_training import RandomInTraining
 from multimodal_tf.models.towers.silence import SILENCE, sound_length
 
 
-class _Random(layers.Layer):
-    """A layer of one number and a seed that changes float `(batch, samples)` in training and keeps its shape."""
-
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def compute_output_shape(self, shape, *others):
-        return shape
-
-    def get_config(self):
-        return super().get_config() | {"seed": self.seed}
-
-
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TimeShift(_Random):
+class TimeShift(RandomInTraining):
     """The sound begins up to `samples` later or earlier; what leaves at one end is cut off, at the other there is silence.
 
     A row of which nothing would be left stays where it is.
@@ -43,9 +29,7 @@ class TimeShift(_Random):
         super().__init__(**kwargs)
         self.samples = samples
 
-    def call(self, x, training=False):
-        if not training:
-            return x
+    def change(self, x):
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
         shift = keras.random.randint((batch, 1), -self.samples, self.samples + 1, seed=self.seed_generator)
         source = ops.arange(length, dtype="int32") - shift
@@ -58,7 +42,7 @@ class TimeShift(_Random):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class RandomGain(_Random):
+class RandomGain(RandomInTraining):
     """The sound is up to `decibels` louder or softer, evenly in decibels. It may leave -1..1: nothing is clipped.
 
     Args:
@@ -73,9 +57,7 @@ class RandomGain(_Random):
         super().__init__(**kwargs)
         self.decibels = decibels
 
-    def call(self, x, training=False):
-        if not training:
-            return x
+    def change(self, x):
         gain = keras.random.uniform((ops.shape(x)[0], 1), -self.decibels, self.decibels, dtype=x.dtype, seed=self.seed_generator)
         return x * ops.power(10.0, gain / 20)
 
@@ -84,7 +66,7 @@ class RandomGain(_Random):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class WhiteNoise(_Random):
+class WhiteNoise(RandomInTraining):
     """White noise under the sound, up to its last sample; silence alone and absent rows stay silent.
 
     Args:
@@ -99,9 +81,7 @@ class WhiteNoise(_Random):
         super().__init__(**kwargs)
         self.decibels = decibels
 
-    def call(self, x, training=False):
-        if not training:
-            return x
+    def change(self, x):
         noise = keras.random.normal(ops.shape(x), stddev=10 ** (self.decibels / 20), dtype=x.dtype, seed=self.seed_generator)
         there = ops.arange(ops.shape(x)[1], dtype="int32") < ops.expand_dims(sound_length(x), 1)
         return x + ops.where(there, noise, ops.zeros_like(x))
@@ -111,7 +91,7 @@ class WhiteNoise(_Random):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SpecAugment(_Random):
+class SpecAugment(RandomInTraining):
     """Stretches of time and bands of a spectrogram fall silent.
 
     A mask's width is drawn from 0 to the widest, its place from all at which it lies within the sound; masks may overlap.
@@ -134,7 +114,7 @@ class SpecAugment(_Random):
         self.time_masks, self.time_width = time_masks, time_width
         self.frequency_masks, self.frequency_width = frequency_masks, frequency_width
 
-    def call(self, x, mask, training=False):
+    def call(self, x, mask, training=False):  # type: ignore[override]  # it alone needs the mask
         if not training:
             return x
         frames, bins = ops.shape(x)[1], ops.shape(x)[2]

@@ -99,12 +99,11 @@ def converter(kind, tower, field, what):
     Raises:
         ValueError: the preset has none.
     """
-    # as above
-    import keras_hub
+    import keras_hub  # here, as in `opened`
 
     try:
         return getattr(keras_hub.layers, kind).from_preset(tower.preset, dtype="float32")
-    except Exception as error:  # noqa: BLE001  as above
+    except Exception as error:  # noqa: BLE001  as in `opened`
         raise ValueError(f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {line(error)}") from error
 
 

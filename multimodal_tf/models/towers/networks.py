@@ -59,7 +59,7 @@ def vit(part, learnt, x, present, name, last):
 
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929; KerasHub's `ViTBackbone`.
     """
-    import keras_hub  # as above
+    import keras_hub  # here, as in `resnet`
 
     tower = part.tower
     _refuse_uneven(part, name)

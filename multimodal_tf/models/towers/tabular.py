@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from multimodal_tf.models.chain import chain
+from multimodal_tf.models.in_training import RandomInTraining
 from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.models.towers.dateparts import DateParts
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TokenAt, projection
@@ -35,7 +36,7 @@ class TableColumn(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SomeUnknown(layers.Layer):
+class SomeUnknown(RandomInTraining):
     """In training, a random share of a category's values counts as unknown, so that there is something to learn about an unknown one.
 
     Otherwise its embedding would stay as it was drawn, and an unseen value would say something at random.
@@ -50,22 +51,16 @@ class SomeUnknown(layers.Layer):
     Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text Classification», word dropout.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
-        self.rate, self.seed = rate, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate = rate
 
-    def call(self, x, training=False):
-        if not training:
-            return x
+    def change(self, x):
         kept = keras.random.uniform(ops.shape(x), seed=self.seed_generator) >= self.rate
         return ops.where(kept, x, ops.zeros_like(x))
 
-    def compute_output_shape(self, shape):
-        return shape
-
     def get_config(self):
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+        return super().get_config() | {"rate": self.rate}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

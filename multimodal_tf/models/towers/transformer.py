@@ -67,14 +67,14 @@ def encoder(tower, tokens, mask, name, prefix="block", causal=False):
 
 
 def _bidirectional(tower, mask, name):
-    import keras_hub  # as above
+    import keras_hub  # here, as in `positions`
 
     layer = keras_hub.layers.TransformerEncoder(**_block(tower), name=name)
     return lambda x: layer(x, padding_mask=mask)
 
 
 def _causal(tower, mask, name):
-    import keras_hub  # as above
+    import keras_hub  # here, as in `positions`
 
     layer = keras_hub.layers.TransformerDecoder(**_block(tower), name=name)
     return lambda x: layer(x, decoder_padding_mask=mask)
