@@ -6,11 +6,14 @@ treatment: what the tower does for them is part of the time that is compared.
 
 import keras
 import keras_hub
+import numpy as np
+import pandas
 import tensorflow as tf
 from keras import layers, ops
 
 VALUES, WIDTH = 100, 16  # of a category, and numbers in its embedding
-MOMENTS = {"mean": 5.0, "variance": 4.0}  # of a number
+MOMENTS = {"mean": 5.0, "variance": 4.0}  # of a number, and of dates in days since 1970-01-01
+DAYS = 10_000  # since 1970-01-01, of which the calendar knows
 
 
 # --- images
@@ -31,15 +34,15 @@ def dense(tower, x):
     return x if tower.dim is None else layers.Dense(tower.dim, activation="relu")(x)
 
 
-def resnet(part, x):
+def resnet(part, x, blocks, block_type):
     filters = part.tower.filters
     network = keras_hub.models.ResNetBackbone(
         input_conv_filters=[filters],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, filters, 2 * filters, 4 * filters, 8 * filters],  # the first must be 64, so it has no block
-        stackwise_num_blocks=[0, 2, 2, 2, 2],
+        stackwise_num_blocks=[0, *blocks],
         stackwise_num_strides=[1, 1, 2, 2, 2],
-        block_type="basic_block",
+        block_type=block_type,
         image_shape=x.shape[1:],
     )
     return layers.GlobalAveragePooling2D()(network(x))
@@ -94,17 +97,29 @@ def transformer(part, x, vocabulary):
     return layers.GlobalAveragePooling1D()(attention(part.tower, placed(words), mask), mask=mask)
 
 
+def causal(part, x, vocabulary):
+    mask = ops.not_equal(x, 0)
+    tokens = placed(layers.Embedding(vocabulary, part.tower.embedding_dim)(x))
+    for _ in range(part.tower.depth):
+        tokens = keras_hub.layers.TransformerDecoder(**block(part.tower))(tokens, decoder_padding_mask=mask)
+    last = ops.sum(ops.cast(mask, "int32"), axis=1) - 1
+    tokens = layers.LayerNormalization(epsilon=1e-5)(tokens)
+    return ops.take_along_axis(tokens, ops.reshape(last, (-1, 1, 1)), axis=1)[:, 0]
+
+
 def placed(tokens):
     return layers.Add()([tokens, keras_hub.layers.PositionEmbedding(tokens.shape[1])(tokens)])
 
 
 def attention(tower, x, mask):
     for _ in range(tower.depth):
-        block = keras_hub.layers.TransformerEncoder(
-            tower.mlp_units, tower.heads, dropout=tower.block_dropout, activation="gelu", normalize_first=True
-        )
-        x = block(x, padding_mask=mask)
+        x = keras_hub.layers.TransformerEncoder(**block(tower))(x, padding_mask=mask)
     return layers.LayerNormalization(epsilon=1e-5)(x)
+
+
+def block(tower):
+    sizes = {"intermediate_dim": tower.mlp_units, "num_heads": tower.heads, "dropout": tower.block_dropout}
+    return sizes | {"activation": "gelu", "normalize_first": True}
 
 
 # --- sounds
@@ -181,10 +196,21 @@ def conv3d(part, x):
     return dense(part.tower, layers.GlobalAveragePooling3D()(x))
 
 
-def frames(part, x):
+def frames_lstm(part, x):
+    return layers.LSTM(part.tower.over.units)(by_frame(part, x))
+
+
+def frames_average(part, x):
+    return layers.GlobalAveragePooling1D()(by_frame(part, x))
+
+
+def frames_transformer(part, x):
+    return layers.GlobalAveragePooling1D()(attention(part.tower.over, placed(by_frame(part, x)), None))
+
+
+def by_frame(part, x):
     frame = keras.Input(x.shape[2:])
-    each = keras.Model(frame, cnn_of(part.tower.frame, frame))
-    return layers.LSTM(part.tower.over.units)(layers.TimeDistributed(each)(x))
+    return layers.TimeDistributed(keras.Model(frame, cnn_of(part.tower.frame, frame)))(x)
 
 
 def cnn_of(tower, x):
@@ -197,6 +223,35 @@ def cnn_of(tower, x):
 def number(part, x):
     x = layers.Normalization(axis=None, **MOMENTS)(layers.Reshape((1,))(x))
     return layers.Dense(part.tower.dim, activation="relu")(x)
+
+
+def boolean(part, x):
+    x = layers.Normalization(axis=None, mean=0.5, variance=0.25)(layers.Reshape((1,))(x))
+    return layers.Dense(part.tower.dim, activation="relu")(x)
+
+
+class Calendar(layers.Layer):
+    """What one writes by hand for dates: pandas' calendar as a table, and points on circles."""
+
+    def __init__(self):
+        super().__init__()
+        days = pandas.date_range("1970-01-01", periods=DAYS)
+        places = [days.dayofweek, [7] * DAYS, days.day - 1, days.days_in_month, days.dayofyear - 1, 365 + days.is_leap_year]
+        self.table = tf.constant(list(zip(*places)), "float32")
+
+    def call(self, x):
+        day = ops.cast(x[:, 1], "float32") / 86_400
+        places = tf.gather(self.table, x[:, 0])
+        passed = (ops.cast(x[:, 0], "float32") - MOMENTS["mean"] + day) / MOMENTS["variance"] ** 0.5
+        turns = [day, *((places[:, part] + day) / places[:, part + 1] for part in (0, 2, 4))]
+        return ops.stack([passed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))], axis=1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 9)
+
+
+def date(part, x):
+    return layers.Dense(part.tower.dim, activation="relu")(Calendar()(x))
 
 
 def category(part, x):

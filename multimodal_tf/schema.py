@@ -55,6 +55,7 @@ class Subwords(pydantic.BaseModel):
     unknown: int = 1  # stands for a text without any token
     start: int | None = None
     end: int | None = None
+    reads: Literal["lower", "bare"] | None = None  # texts as `data.preprocess.text` has them; null: as they are, or as it was trained
 
 
 class Moments(pydantic.BaseModel):

@@ -1,6 +1,7 @@
 """Tiny pretrained parts in the formats of the real ones, made once in a process: SavedModels, a Keras file, presets of KerasHub."""
 
 import functools
+import io
 import pathlib
 import tempfile
 
@@ -326,14 +327,52 @@ def text_family(kind):
     size = {"num_layers": 1, "num_heads": 2, "hidden_dim": 4, "intermediate_dim": 8, "dropout": 0, "max_sequence_length": 12}
     if kind == "DistilBert":
         tokenizer = models.DistilBertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
-    elif kind == "Roberta":
-        tokenizer = models.RobertaTokenizer(*_pairs(["<s>", "<pad>", "</s>", "<mask>"], []))
+    elif kind in ("Roberta", "Bart"):
+        tokenizer = getattr(models, f"{kind}Tokenizer")(*_pairs(["<s>", "<pad>", "</s>", "<mask>"], []))
+    elif kind == "T5":
+        tokenizer = models.T5Tokenizer(_letters_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>"))
+        size.pop("max_sequence_length")  # it has none
     else:
         tokenizer = models.GPT2Tokenizer(*_pairs([], ["<|endoftext|>"]))
     tokenizer.save_to_preset(folder)
     backbone = getattr(models, f"{kind}Backbone")
     backbone(vocabulary_size=tokenizer.vocabulary_size(), **size).save_to_preset(folder)
     return str(folder)
+
+
+@functools.cache
+def pair_preset(kind):
+    """CLIP or SigLIP in the small: images of 16 x 16 pixels, texts of up to (SigLIP: exactly) 12 ids, with tokenizer and converter."""
+    import keras_hub
+
+    models, folder = keras_hub.models, FOLDER / kind
+    if kind == "CLIP":
+        tokenizer, more = models.CLIPTokenizer(*_closed_pairs()), {"projection_dim": 6}
+    else:
+        tokenizer, more = models.SigLIPTokenizer(_letters_model(pad_id=-1, eos_id=1, unk_id=0, bos_id=-1)), {}
+    size = {"hidden_dim": 4, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
+    vision = getattr(models, f"{kind}VisionEncoder")(patch_size=8, image_shape=(16, 16, 3), **size)
+    words = getattr(models, f"{kind}TextEncoder")(
+        vocabulary_size=tokenizer.vocabulary_size(), embedding_dim=4, max_sequence_length=12, **size
+    )
+    for part in (
+        tokenizer,
+        getattr(keras_hub.layers, f"{kind}ImageConverter")(scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]),
+        getattr(models, f"{kind}Backbone")(vision_encoder=vision, text_encoder=words, **more),
+    ):
+        part.save_to_preset(folder)
+    return str(folder)
+
+
+def _letters_model(**special):
+    """A SentencePiece model whose pieces are the letters of `WORDS`."""
+    import sentencepiece
+
+    written, quiet = io.BytesIO(), {"hard_vocab_limit": False, "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(WORDS), model_writer=written, model_type="char", vocab_size=99, **quiet, **special
+    )
+    return written.getvalue()
 
 
 def _pairs(before, behind):
@@ -344,5 +383,13 @@ def _pairs(before, behind):
     return {token: number for number, token in enumerate(tokens)}, list(merges)
 
 
-def _steps(word):
-    return [f"{word[:end]} {word[end]}" for end in range(1, len(word))]
+def _closed_pairs():
+    """The same as CLIP has it: a word's last letter is another than that inside a word."""
+    letters = sorted({letter for word in WORDS for letter in word})
+    merges = list(dict.fromkeys(pair for word in WORDS for pair in _steps([*word[:-1], word[-1] + "</w>"])))
+    tokens = [*letters, *(letter + "</w>" for letter in letters), *(pair.replace(" ", "") for pair in merges)]
+    return {token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}, merges
+
+
+def _steps(letters):
+    return [f"{''.join(letters[:end])} {letters[end]}" for end in range(1, len(letters))]

@@ -1,4 +1,4 @@
-"""NFKC and lower case: against Python's own on every character, on hard cases and on random text."""
+"""NFKC and NFC and lower case: against Python's own on every character, on hard cases and on random text."""
 
 import random
 import sys
@@ -9,20 +9,22 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal_tf.data.preprocess.nfkc import nfkc_lower
+from multimodal_tf.data.preprocess.nfkc import nfc_lower, nfkc_lower
 
 
-def reference(text):
-    return unicodedata.normalize("NFKC", text).lower().replace("ς", "σ")
+def reference(text, form="NFKC"):
+    return unicodedata.normalize(form, text).lower().replace("ς", "σ")
 
 
-def ours(texts):
-    return [text.decode() for text in nfkc_lower(tf.constant([text.encode() for text in texts], tf.string)).numpy()]
+def ours(texts, form="NFKC"):
+    lower = {"NFKC": nfkc_lower, "NFC": nfc_lower}[form]
+    return [text.decode() for text in lower(tf.constant([text.encode() for text in texts], tf.string)).numpy()]
 
 
-def test_every_character():
+@pytest.mark.parametrize("form", ["NFKC", "NFC"])
+def test_every_character(form):
     characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
-    assert ours(characters) == [reference(character) for character in characters]
+    assert ours(characters, form) == [reference(character, form) for character in characters]
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,12 @@ INDIC = [chr(point) for point in range(0x900, 0xE00)]
 HANGUL = [chr(point) for point in [*range(0x1100, 0x1200), *range(0xAC00, 0xAC80), 0xD7A3]]
 
 
-def test_random_mixes_of_what_composes():
+@pytest.mark.parametrize("form", ["NFKC", "NFC"])
+def test_random_mixes_of_what_composes(form):
     draw = random.Random(0)
     pools = [LETTERS + MARKS * 8, INDIC, HANGUL, LETTERS + MARKS + INDIC + HANGUL]
     texts = ["".join(draw.choices(pool, k=draw.randint(1, 12))) for pool in pools for _ in range(2000)]
-    assert ours(texts) == [reference(text) for text in texts]
+    assert ours(texts, form) == [reference(text, form) for text in texts]
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,5 +1,7 @@
 """Text to words and tokens."""
 
+import string
+
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -53,6 +55,12 @@ def test_normalize():
     assert [t.decode() for t in text.normalize(texts)[:3].numpy()] == ["a b ", "x 你好", ""]
     assert [t.decode() for t in text.plain(texts).numpy()] == ["a b", "x 你好", "", "né हिन्दी👨\u200d👧!"]
     assert [t.decode() for t in text.spaced(texts).numpy()] == ["a b", "x 你 好", "", "né हिन्दी 👨👧 !"]
+
+
+def test_what_a_preset_was_trained_to_read():
+    assert text.lower(["A É"]).numpy()[0].decode() == "a É"
+    assert text.bare([" It's [A]\t\n(b)! é… "]).numpy()[0].decode() == "its a b é…"
+    assert not text.bare([string.punctuation]).numpy()[0]
 
 
 def test_only_the_beginning_of_a_long_text_is_read_to_a_whole_character():

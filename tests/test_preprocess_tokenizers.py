@@ -172,6 +172,41 @@ def test_byte_pairs_by_hand():
         BytePairs(vocabulary, ["a c"], 1, False)
 
 
+def test_clips_byte_pairs_against_hugging_face():
+    reference, ours = _clips()
+    more = [
+        "  two  spaces ",
+        "it's we'll I'D don't",
+        "1234 ½ ६",
+        "a\u3000b\u00a0\u2003c",
+        "E\u0301te\u0301 ﬁn… Ｆull",
+        "!!?!? (a,b)",
+        "\x00\x1fa",
+        "",
+    ]
+    cells = [*TEXTS, *more, "bird" * 50]
+    assert ours(tf.constant(cells), 10_000).to_list() == [reference.encode(cell).ids for cell in cells]
+    assert ours(tf.constant([], tf.string), 9).to_list() == []
+
+
+def _clips():
+    """CLIP's tokenizer as KerasHub hands it to Hugging Face's library, learnt from TEXTS, and ours."""
+    import keras_hub
+
+    learner = tokenizers.Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    learner.train_from_iterator(
+        [one.lower() for one in TEXTS], trainers.BpeTrainer(vocab_size=700, initial_alphabet=letters, end_of_word_suffix="</w>")
+    )
+    model = json.loads(learner.to_str())["model"]
+    merges = [" ".join(pair) for pair in model["merges"]]
+    every = [*model["vocab"], *(letter + "</w>" for letter in sorted(letters)), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(every))}
+    layer = keras_hub.models.CLIPTokenizer(vocabulary, merges)
+    return layer._tokenizer, BytePairs(vocabulary, merges, 1, False, "</w>")
+
+
 def test_a_long_word_is_merged_in_pieces():
     ours = BytePairs({"[PAD]": 0, "[UNK]": 1, "a": 2, "aa": 3}, ["a a"], 1, False)
     assert ours(tf.constant(["a" * 65_536]), 40_000).row_lengths().numpy() == [32_768]

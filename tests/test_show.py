@@ -117,9 +117,9 @@ def test_without_tabular_columns_no_line_is_on_them():
 
 
 def test_marks_surrogates_and_line_breaks_are_no_more_than_text():
-    lines = lines_of(column("[red]a[/b]", why="\ud800 x\nand \x1b[31m y"), width=170)
+    lines = lines_of(column("[red]a[/b]", why="\ud800 x\nand\u2028\x1b[31m y"), width=170)
     assert lines[4].startswith("[red]a[/b]  ignored")
-    assert lines[6] == "[red]a[/b]: ? x and  [31m y"
+    assert lines[6] == "[red]a[/b]: ? x and [31m y"
 
 
 def test_in_a_pipe_a_name_stays_in_one_piece():

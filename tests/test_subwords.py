@@ -1,10 +1,12 @@
 """Tokenizers of subwords: trained, or taken from a preset."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pretrained_case
 import pytest
 import tensorflow as tf
 
@@ -131,6 +133,31 @@ def test_a_preset_of_roberta(tmp_path):
     learnt = learn(tokenizer)
     assert (learnt.padding, learnt.start, learnt.end) == (1, 0, 2)
     assert framed(learnt, tokenizer, ["a a", "", "aaaaaaaa"], 5) == [[0, 4, 6, 2, 1], [1] * 5, [0, 4, 4, 4, 2]]
+
+
+def test_what_stands_around_a_text_is_what_kerashubs_preprocessor_says(tmp_path):
+    import keras_hub
+
+    found = {kind: learn(PresetTokenizer(preset=make(kind))) for kind, make in FAMILIES.items()}
+    assert [(one.start, one.end, one.reads) for one in found.values()] == [
+        (None, 1, None),
+        (0, 2, None),
+        (29, 30, "lower"),
+        (None, 1, "bare"),
+    ]
+    folder = shutil.copytree(pretrained_case.pair_preset("SigLIP"), tmp_path / "own")
+    preprocessor = keras_hub.models.SigLIPPreprocessor.from_preset(str(folder), add_end_token=False, canonicalize_text=False)
+    preprocessor.save_to_preset(str(folder))
+    own = learn(PresetTokenizer(preset=str(folder)))
+    assert (own.start, own.end, own.reads) == (None, None, None)
+
+
+FAMILIES = {
+    "T5": pretrained_case.text_family,  # whose start token is its end token and stands before no text
+    "Bart": pretrained_case.text_family,
+    "CLIP": pretrained_case.pair_preset,
+    "SigLIP": pretrained_case.pair_preset,
+}
 
 
 def test_what_is_no_preset(tmp_path):

@@ -99,6 +99,7 @@ TOWERS = {
     "text, a bag": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0)),
     "text, a bag projected": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=6, dropout=0)),
     "text, both ways and projected": text(bidirectional=True, dim=6),
+    "text, two LSTMs both ways, averaged": text(depth=2, bidirectional=True, pooling="average"),
     "text, a transformer": TextInput(max_tokens=4, tower=TransformerTower(**SMALL)),
     "text, a causal transformer": TextInput(max_tokens=4, tower=TransformerTower(**SMALL, causal=True, dim=6)),
     "text, an LSTM over subwords": TextInput(
@@ -118,13 +119,13 @@ TOWERS = {
     "audio, plain and flat": audio(batch_normalization=False, pooling="flatten", dim=None),
     "audio, the largest": audio(padding="valid", pooling="max"),
     "audio, recurrent": recurrent(),
-    "audio, recurrent one way and projected": recurrent(bidirectional=False, time_pools=0, pooling="max", dim=6),
+    "audio, recurrent twice one way and projected": recurrent(bidirectional=False, depth=2, time_pools=0, pooling="last", dim=6),
     "audio, patches": patches(),
     "audio, waveform": waveform(),
     "video": video(Conv3DTower(filters=[4, 4], dim=6)),
     "video, plain": video(Conv3DTower(filters=[4], batch_normalization=False, padding="valid", pooling="max", dim=None)),
     "video, an LSTM": framed(FramesLSTM(units=5)),
-    "video, an LSTM both ways and projected": framed(FramesLSTM(units=5, bidirectional=True), dim=6),
+    "video, two LSTMs both ways, the largest, projected": framed(FramesLSTM(units=5, depth=2, bidirectional=True, pooling="max"), dim=6),
     "video, self-attention": framed(FramesTransformer(depth=1, heads=2, mlp_units=8, block_dropout=0)),
     "video, an average of vision transformers": video(FramesTower(frame=ViTTower(**SMALL, patch_size=4), over=FramesAverage())),
     "image, a SavedModel": ImageInput(
@@ -136,6 +137,9 @@ TOWERS = {
     "image, a Keras file": pixels(KerasTower(path=pretrained_case.keras_model(), layer="norm", trainable=True), size=8),
     "image, a frozen preset": ImageInput(height=8, width=8, tower=PresetTower(preset=pretrained_case.image_preset(), dim=6)),
     "text, a preset": TextInput(max_tokens=4, tower=PresetTower(preset=pretrained_case.text_preset(), trainable=True)),
+    "text, the encoder of a preset like T5": TextInput(
+        max_tokens=4, tower=PresetTower(preset=pretrained_case.text_family("T5"), trainable=True)
+    ),
     "text, a SavedModel of strings": TextInput(
         tokenizer=NoTokenizer(), tower=SavedModelTower(path=pretrained_case.text_module(), trainable=True, dim=6)
     ),

@@ -134,11 +134,13 @@ def encoded(part, x, present=1, model=None):
         lambda seconds: audio(seconds, filters=[4, 4], mel_bins=16, pooling="max", padding="valid"),
         recurrent,
         lambda seconds: recurrent(seconds, bidirectional=False, pooling="max"),
+        lambda seconds: recurrent(seconds, depth=2, pooling="last"),
         patches,
+        lambda seconds: patches(seconds, pooling="max"),
         waveform,
         lambda seconds: waveform(seconds, pooling="max"),
     ],
-    ids=["cnn", "cnn, the largest", "crnn", "crnn one way", "patches", "waveform", "waveform, the largest"],
+    ids=["cnn", "cnn's largest", "crnn", "crnn one way", "crnn's ends", "patches", "patches' largest", "waveform", "waveform's largest"],
 )
 def test_the_silence_behind_a_sound_does_not_matter(make, noise):
     short, long = alike(make)

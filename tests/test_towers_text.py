@@ -38,6 +38,8 @@ TOWERS = {
     "gru": GRUTower(embedding_dim=4, units=5),
     "both ways": LSTMTower(embedding_dim=4, units=5, bidirectional=True),
     "a GRU both ways": GRUTower(embedding_dim=4, units=5, bidirectional=True),
+    "two LSTMs": LSTMTower(embedding_dim=4, units=5, depth=2),
+    "two GRUs both ways, averaged": GRUTower(embedding_dim=4, units=5, depth=2, bidirectional=True, pooling="average"),
     "transformer": TransformerTower(**ATTENTION),
     "causal": TransformerTower(**ATTENTION, causal=True),
 }
@@ -56,10 +58,10 @@ def built(part, build=build_towers, learnt=None):
     return build(config, schema)
 
 
-def encoded(model, words):
+def encoded(model, words, present=1):
     """Tokens, mask and vector of rows of words, as arrays."""
     rows = {"probe": np.array(words, "int32"), "other": np.zeros(len(words), "float32")}
-    rows |= {f"{name}_present": np.ones(len(words), "float32") for name in list(rows)}
+    rows |= {"probe_present": np.full(len(words), present, "float32"), "other_present": np.ones(len(words), "float32")}
     return {key: value.numpy() for key, value in model(rows)["probe"].items()}
 
 
@@ -125,6 +127,30 @@ def test_both_ways_is_one_layer_forward_and_one_over_the_words_reversed(kind):
     forward, backward = plain[0](words).numpy(), plain[1](words[:, ::-1]).numpy()[:, ::-1]
     np.testing.assert_allclose(both["tokens"][:, :3], np.concatenate([forward, backward], -1), atol=1e-6)
     np.testing.assert_allclose(both["vector"], np.concatenate([forward[:, -1], backward[:, 0]], -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["last", "average", "max"])
+@pytest.mark.parametrize("both", [False, True], ids=["forward", "both ways"])
+@pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
+def test_layers_one_on_the_other_are_a_stack_of_keras(kind, both, pooling):
+    """By hand: that stack with the same weights, on each row's words alone, and NumPy over its states."""
+    model = built(text(kind(embedding_dim=4, units=5, depth=2, bidirectional=both, pooling=pooling)))
+    cell, name = (keras.layers.LSTM, "lstm") if kind is LSTMTower else (keras.layers.GRU, "gru")
+    plain = [cell(5, return_sequences=True) for _ in range(2)]
+    stack = keras.Sequential([keras.layers.Embedding(5, 4), *(map(keras.layers.Bidirectional, plain) if both else plain)])
+    stack.build((None, None))
+    ours = [model.get_layer(f"probe_{layer}") for layer in ("words", name, f"{name}_2")]
+    stack.set_weights([weight for layer in ours for weight in layer.get_weights()])
+    texts = [[2, 3, 4, 2], [3, 4], [2], [], [2, 3]]  # the last is absent
+    found = encoded(model, [words + [0] * (4 - len(words)) for words in texts], [1, 1, 1, 1, 0])
+    for row, words in enumerate(texts[:3]):
+        states = stack(np.array([words])).numpy()[0]
+        ends = np.concatenate([states[-1, :5], states[0, 5:]])
+        np.testing.assert_allclose(found["tokens"][row, : len(words)], states, atol=1e-6)
+        expected = {"last": ends, "average": states.mean(0), "max": states.max(0)}[pooling]
+        np.testing.assert_allclose(found["vector"][row], expected, atol=1e-6)
+    assert not found["vector"][3:].any()
+    assert not found["tokens"][4].any()
 
 
 def test_without_its_tokens_a_recurrent_tower_is_the_plain_layer_of_keras():

@@ -53,9 +53,14 @@ class _Transformer(Tower):
         return self
 
 
-class _Recurrent(_Plain):
+class _Recurrent(Strict):
+    """Recurrent layers of `units`, each over the one before; `pooling` "last" is the final state, or both ends' if bidirectional."""
+
+    type: str
     units: PositiveInt = 128
+    depth: PositiveInt = 1
     bidirectional: bool = False
+    pooling: Literal["last", "average", "max"] = "last"
 
 
 PixelRange = Literal["0..1", "-1..1", "0..255"]  # of the images that a network was trained with
@@ -93,7 +98,8 @@ class KerasTower(_Pretrained):
 class PresetTower(_Pretrained):
     """A KerasHub backbone from a preset: a folder, or a handle such as `kaggle://...` or `hf://...` (`models.towers.preset`).
 
-    What the preset expects (tokenizer, pixel scale, a sound's features) comes with it. `weights` false: its architecture, drawn anew.
+    Of one with several parts (T5, CLIP) the encoder of such an input; CLIP's own `pooling` is "first" of an image, "last" of a text. What
+    the preset expects (tokenizer, pixel scale, a sound's features) comes with it. `weights` false: its architecture, drawn anew.
     """
 
     type: Literal["preset"] = "preset"
@@ -167,15 +173,15 @@ class BagTower(_Plain):
     dropout: Fraction = 0.5
 
 
-class LSTMTower(_Recurrent):
-    """Embedding and LSTM, padding masked (`models.towers.text`)."""
+class LSTMTower(_Recurrent, _Plain):
+    """Embedding and LSTMs, padding masked (`models.towers.text`)."""
 
     type: Literal["lstm"] = "lstm"
     embedding_dim: PositiveInt = 128
 
 
-class GRUTower(_Recurrent):
-    """Embedding and GRU, padding masked (`models.towers.text`)."""
+class GRUTower(_Recurrent, _Plain):
+    """Embedding and GRUs, padding masked (`models.towers.text`)."""
 
     type: Literal["gru"] = "gru"
     embedding_dim: PositiveInt = 128
@@ -219,15 +225,14 @@ class SpectrogramTower(_ConvBlocks, _Spectrogram):
     type: Literal["spectrogram_cnn"] = "spectrogram_cnn"
 
 
-class CRNNTower(_ConvBlocks, _Spectrogram):
-    """Log-mel spectrogram, blocks that each halve the pitch, and the first `time_pools` the time too, then a GRU (Cakir et al. 2017)."""
+class CRNNTower(_Recurrent, _ConvBlocks, _Spectrogram):
+    """Log-mel spectrogram, blocks that each halve the pitch, and the first `time_pools` the time too, then GRUs (Cakir et al. 2017)."""
 
     type: Literal["crnn"] = "crnn"
     filters: list[PositiveInt] = Field([32, 64, 64, 64], min_length=1)
     time_pools: int = Field(2, ge=0)
-    units: PositiveInt = 128
     bidirectional: bool = True
-    pooling: Literal["average", "max"] = "average"  # type: ignore[assignment]
+    pooling: Literal["last", "average", "max"] = "average"  # type: ignore[assignment]
     dim: PositiveInt | None = None
 
 
@@ -237,7 +242,7 @@ class SpectrogramTransformerTower(_Spectrogram, _Transformer):
     type: Literal["spectrogram_transformer"] = "spectrogram_transformer"
     patch_ms: PositiveFloat = 160.0
     patch_bins: PositiveInt = 16
-    pooling: Literal["average"] = "average"
+    pooling: Literal["average", "max"] = "average"
 
 
 class WaveformTower(_Plain):
@@ -315,12 +320,10 @@ class FramesAverage(Strict):
     type: Literal["average"] = "average"
 
 
-class FramesLSTM(Strict):
-    """An LSTM over the frames (Donahue et al. 2015)."""
+class FramesLSTM(_Recurrent):
+    """LSTMs over the frames (Donahue et al. 2015)."""
 
     type: Literal["lstm"] = "lstm"
-    units: PositiveInt = 128
-    bidirectional: bool = False
 
 
 class FramesTransformer(Strict):

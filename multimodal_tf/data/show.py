@@ -13,7 +13,7 @@ from multimodal_tf.data import observe
 from multimodal_tf.data.guess import COUNTED
 
 _INDENT = "  "  # of rejected cells, and further of what does not fit the line
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # and the two separators at which lines are broken
 
 
 def show(description) -> Group:

@@ -140,7 +140,26 @@ def _from_preset(field, preset):
             f"{field}.preset: must be a KerasHub preset with a tokenizer, received {preset!r}: {' '.join(str(error).split())[:300]}"
         ) from error
     _drop_accents(layer, folder / "tokenizer_config.json")
-    return _whole(layer, "preset", preset)
+    return _whole(layer, "preset", preset, _preprocessor(preset, layer))
+
+
+def _preprocessor(preset, layer):
+    """KerasHub's own of a preset's texts, which knows what a model was trained to read; None where there is none, as for XLNet."""
+    from keras_hub import models
+
+    for kind in (
+        models.TextClassifierPreprocessor,
+        models.Seq2SeqLMPreprocessor,
+        models.CausalLMPreprocessor,  # also that of texts and images, where the preset may have no converter of images
+    ):
+        for more in ({}, {"image_converter": None}):
+            try:
+                made = kind.from_preset(preset, tokenizer=layer, **more)
+                made.build(None)
+            except Exception:  # noqa: BLE001  there is none of this kind, or it takes other things
+                continue
+            return made
+    return None
 
 
 def _drop_accents(layer, file):
@@ -151,13 +170,14 @@ def _drop_accents(layer, file):
         layer.strip_accents = bool(said.get("do_lower_case") if accents is None else accents)
 
 
-def _whole(layer, kind, preset=None):
-    """A KerasHub tokenizer as the schema holds it."""
+def _whole(layer, kind, preset=None, preprocessor=None):
+    """A KerasHub tokenizer as the schema holds it; without a preprocessor of KerasHub's, its own start and end frame a text."""
     with tempfile.TemporaryDirectory() as folder:
         layer.save_assets(folder)
         assets = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(pathlib.Path(folder).iterdir())}
     layer.sequence_length = None  # framing, cutting and padding are the reader's
     padding = getattr(layer, "pad_token_id", None) or 0
+    start, end = (_frame(layer, preprocessor, side) for side in ("start", "end"))
     return Subwords(
         tokenizer=kind,
         preset=preset,
@@ -166,9 +186,25 @@ def _whole(layer, kind, preset=None):
         size=layer.vocabulary_size(),
         padding=padding,
         unknown=_unknown(layer, padding),
-        start=getattr(layer, "start_token_id", None),
-        end=getattr(layer, "end_token_id", None),
+        start=start,
+        end=end,
+        reads=_reads(preprocessor),
     )
+
+
+def _frame(layer, preprocessor, side):
+    """The id at one side of a text, of an encoder's where there is one; None: none."""
+    packer = getattr(preprocessor, "encoder_packer", None) or getattr(preprocessor, "packer", None)
+    if packer is None:
+        return getattr(layer, f"{side}_token_id", None)
+    ids = getattr(packer, f"{side}_value") if getattr(preprocessor, f"add_{side}_token", True) else None
+    return ids[0] if ids else None
+
+
+def _reads(preprocessor):
+    if getattr(preprocessor, "canonicalize_text", False):  # SigLIP's
+        return "bare"
+    return "lower" if getattr(preprocessor, "to_lower", False) else None  # CLIP's
 
 
 def _without_name(serialized):

@@ -39,7 +39,7 @@ class ZeroWhereAbsent(layers.Layer):
         return x_shape
 
     def compute_output_spec(self, x, present):
-        return keras.KerasTensor(x.shape, "string") if x.dtype == "string" else super().compute_output_spec(x, present)
+        return keras.KerasTensor(x.shape, self.compute_dtype if "float" in x.dtype else x.dtype)  # Keras casts floats alone
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -115,8 +115,8 @@ class OnPresentRows(layers.Layer):
     inference, in training too: its batch normalisation keeps its statistics, its dropout rests.
 
     Args:
-        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) and one output tensor, all of known shape
-            but for the batch.
+        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) of known shape but for the batch, and one
+            output tensor.
 
     Call:
         `x` is a tensor `(batch, ...)` or a dict of such, `present` float `(batch,)`, above 0.5 where the input is there. Returns
@@ -147,7 +147,8 @@ class OnPresentRows(layers.Layer):
         found = self.network(chosen, training=training)[: tf.size(rows)]
         for weight, value in zip(self._statistics(training), before):
             weight.assign(tf.where(nobody == 0, weight.value, value))
-        everywhere = tf.scatter_nd(rows, found, tf.cast([tf.shape(present)[0], *answer.shape[1:]], rows.dtype))
+        shape = tf.concat([tf.shape(present), tf.shape(found)[1:]], 0)
+        everywhere = tf.scatter_nd(rows, found, tf.cast(shape, rows.dtype))
         return tf.ensure_shape(everywhere, answer.shape)
 
     def _statistics(self, training):

@@ -1,15 +1,18 @@
 """Byte pair encoding in core TensorFlow ops.
 
 KerasHub's `BytePairTokenizer` remembers every word that it meets in a table, which in a server grows without end, and takes a Devanagari
-six for a mark of its own. Its vocabulary and merges are used here, without it; the outcome is that of GPT-2's own tokenizer.
+six for a mark of its own. Its vocabulary and merges are used here, without it; the outcome is that of GPT-2's own tokenizer, or CLIP's.
 """
 
 import tensorflow as tf
+
+from multimodal_tf.data.preprocess.nfkc import nfc_lower
 
 _SPACE = r"\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
 _END = b"\xff"  # no byte of UTF-8, so no pattern can match it and no text hold it
 _BEFORE_A_WORD = rf"([{_SPACE}]+)([{_SPACE}][^{_SPACE}])"  # of several spaces the last belongs to the word
 _WORD = rf"('s|'t|'re|'ve|'m|'ll|'d| ?\pL+| ?\pN+| ?[^{_SPACE}\pL\pN]+|[{_SPACE}]+)"
+_CLOSED_WORD = r"('s|'t|'re|'ve|'m|'ll|'d|\pL+|\pN|" + rf"[^{_SPACE}\pL\pN]+)"
 _LONGEST = 256  # bytes of a word that are merged at once: the time grows with the square, and a text may be one word of 64 KiB
 _NEVER = 2**31 - 1
 
@@ -22,18 +25,21 @@ class BytePairs(tf.Module):
         merges: list of str, `"a b"`, the most urgent first.
         unknown: int. The id of a byte that is not in the vocabulary.
         prefix_space: bool. Whether the first word of a text is as those after a space.
+        end: str. What the last letter of a word has behind it, as in CLIP's vocabulary: then texts are read in NFC and lower case, and
+            spaces belong to no word. "": the letter is as any other.
 
     Raises:
         ValueError: a merge makes a token that is not in the vocabulary.
 
-    Source: Sennrich et al. 2016, arXiv:1508.07909, and Radford et al. 2019 (GPT-2), whose `encoder.py` has the letters and the words.
+    Source: Sennrich et al. 2016, arXiv:1508.07909, and Radford et al. 2019 (GPT-2), whose `encoder.py` has the letters and the
+    words; CLIP's: Radford et al. 2021, arXiv:2103.00020.
     """
 
-    def __init__(self, vocabulary, merges, unknown, prefix_space):
+    def __init__(self, vocabulary, merges, unknown, prefix_space, end=""):
         super().__init__()
-        self._unknown, self._prefix_space = unknown, prefix_space
+        self._unknown, self._prefix_space, self._closed = unknown, prefix_space, end != ""
         self._size = max(vocabulary.values(), default=0) + 1
-        self._bytes = tf.constant([vocabulary.get(letter, self._size) for letter in _letters()], tf.int32)
+        self._bytes, self._last = (tf.constant([vocabulary.get(letter + end, self._size) for letter in _letters()]) for end in ("", end))
         pairs = [merge.split(" ") for merge in merges if not merge.startswith("#version:")]
         lost = [pair for pair in pairs if len(pair) != 2 or not vocabulary.keys() >= {*pair, "".join(pair)}]
         if lost:
@@ -50,17 +56,19 @@ class BytePairs(tf.Module):
         """The ids of each text: ragged int32 `(batch, None)`; those beyond `count` may be left out."""
         if self._prefix_space:
             texts = tf.strings.regex_replace(texts, "^([^ ])", r" \1", replace_global=False)
-        words = _words(texts)[:, :count]  # a word has a token at least
+        words = (_closed_words if self._closed else _words)(texts)[:, :count]  # a word has a token at least
         distinct = tf.unique(words.values)
         pieces = _pieces(distinct.y)
-        tokens = self._merge(pieces.values)
+        tokens = self._merge(pieces.values, tf.strings.length(distinct.y))
         of_word = tf.RaggedTensor.from_row_splits(tokens.values, tf.gather(tokens.row_splits, pieces.row_splits))
         ids = words.with_values(tf.gather(of_word, distinct.idx)).merge_dims(1, 2)
         return tf.ragged.map_flat_values(lambda flat: tf.where(flat == self._size, self._unknown, flat), ids)
 
-    def _merge(self, pieces):
-        """Merges the bytes of each piece, one pair a step, until no rule is left: ragged int32."""
-        every = tf.gather(self._bytes, tf.cast(tf.io.decode_raw(tf.strings.reduce_join(pieces), tf.uint8), tf.int32))
+    def _merge(self, pieces, lengths):
+        """Merges the bytes of each piece, one pair a step, until no rule is left: ragged int32; `lengths`: of the words, in bytes."""
+        read = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(pieces), tf.uint8), tf.int32)
+        last = tf.cumsum(lengths)[:, tf.newaxis] - 1
+        every = tf.tensor_scatter_nd_update(tf.gather(self._bytes, read), last, tf.gather(self._last, tf.gather_nd(read, last)))
         ids = tf.RaggedTensor.from_row_lengths(every, tf.strings.length(pieces)).to_tensor(-1)
         ids = tf.concat([ids, tf.fill([tf.shape(ids)[0], 1], -1)], 1)  # a place to shift from
         shapes = (tf.TensorShape([None, None]), tf.TensorShape([]))
@@ -89,6 +97,12 @@ def _letters():
 def _words(texts):
     texts = tf.strings.regex_replace(texts, _BEFORE_A_WORD, b"\\1" + _END + b"\\2")
     words = tf.strings.split(tf.strings.regex_replace(texts, _WORD, b"\\1" + _END), _END)
+    return tf.ragged.boolean_mask(words, words != "")
+
+
+def _closed_words(texts):
+    texts = tf.strings.regex_replace(nfc_lower(texts), f"[{_SPACE}]+", _END)
+    words = tf.strings.split(tf.strings.regex_replace(texts, _CLOSED_WORD, b"\\1" + _END), _END)
     return tf.ragged.boolean_mask(words, words != "")
 
 

@@ -1,6 +1,6 @@
-"""Unicode's normal form NFKC and lower case in core TensorFlow ops, exactly as Python's `unicodedata` and `str.lower` have them.
+"""Unicode's normal forms NFKC and NFC and lower case in core TensorFlow ops, exactly as Python's `unicodedata` and `str.lower` have them.
 
-TensorFlow has no op for NFKC, and its `tf.strings.lower(encoding="utf-8")` will not do: it follows the locale of the process (under a
+TensorFlow has no op for them, and its `tf.strings.lower(encoding="utf-8")` will not do: it follows the locale of the process (under a
 Turkish one "I" becomes a dotless i, so a server could differ from training) and stops at a NUL. So both work on code points, with tables
 made from Python's own: the graph carries them as constants (some 140 KB), whatever Python later serves it.
 
@@ -36,7 +36,7 @@ class _Tables(NamedTuple):
     classes: np.ndarray
     pairs: np.ndarray  # first * _PLANE + second, and what the two compose to
     composites: np.ndarray
-    unsettled: np.ndarray  # code points without any of which a text is in NFKC already
+    unsettled: np.ndarray  # code points without any of which a text is in its normal form already
 
 
 def _expansion(mapping):
@@ -47,7 +47,8 @@ def _expansion(mapping):
 
 
 @functools.cache
-def _tables():
+def _tables(form):
+    apart = form.replace("C", "D")  # the form that decomposes
     decomposition, lower, marks, pairs, second = {}, {}, {}, {}, set()
     for point in range(sys.maxunicode + 1):
         character = chr(point)
@@ -56,14 +57,15 @@ def _tables():
         if kind := unicodedata.combining(character):
             marks[point] = kind
         if not _HANGUL <= point < _HANGUL + _SYLLABLES and (parts := unicodedata.decomposition(character)):
-            decomposition[point] = unicodedata.normalize("NFKD", character)
+            if (text := unicodedata.normalize(apart, character)) != character:
+                decomposition[point] = text
             if "<" not in parts and " " in parts and unicodedata.normalize("NFC", character) == character:
                 pair = [int(part, 16) for part in parts.split()]
                 pairs[pair[0] * _PLANE + pair[1]] = point
                 second.add(pair[1])
     second.update(range(_VOWEL, _VOWEL + _VOWELS), range(_TAIL + 1, _TAIL + _TAILS))
     # A character that only decomposes to compose again is settled, unless a mark follows, which is itself unsettled.
-    changed = {point for point in decomposition if unicodedata.normalize("NFKC", chr(point)) != chr(point)}
+    changed = {point for point in decomposition if unicodedata.normalize(form, chr(point)) != chr(point)}
     ordered = dict(sorted(pairs.items()))
     return _Tables(
         _expansion(decomposition),
@@ -164,7 +166,22 @@ def nfkc_lower(texts):
         >>> nfkc_lower(["ＡＢ①", "e\\u0301"]).numpy().tolist() == ["ab1".encode(), "\\u00e9".encode()]
         True
     """
-    tables = tf.nest.map_structure(tf.constant, _tables())  # once, or every use would carry a copy
+    return _lower(texts, "NFKC")
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def nfc_lower(texts):
+    """NFC, then lower case: as `nfkc_lower`, but characters that only look alike stay apart.
+
+    Example:
+        >>> nfc_lower(["Ａ①", "E\\u0301"]).numpy().tolist() == ["ａ①".encode(), "\\u00e9".encode()]
+        True
+    """
+    return _lower(texts, "NFC")
+
+
+def _lower(texts, form):
+    tables = tf.nest.map_structure(tf.constant, _tables(form))  # once, or every use would carry a copy
     decoded = tf.strings.unicode_decode(texts, "UTF-8")
     points, rows = decoded.values, decoded.value_rowids()
     _, unsettled = _find(tables.unsettled, points)

@@ -57,6 +57,17 @@ def spaced(texts):
     return tf.strings.strip(tf.strings.regex_replace(tf.strings.regex_replace(texts, _INVISIBLE, ""), r"[\pZ ]+", " "))
 
 
+def lower(texts):
+    """What some presets read: `cut`, ASCII in lower case; string `(batch,)`."""
+    return tf.strings.lower(cut(texts))
+
+
+def bare(texts):
+    """What SigLIP reads: `lower` without ASCII's punctuation, one space for any white space and none at the ends; string `(batch,)`."""
+    texts = tf.strings.regex_replace(lower(texts), r"[[:punct:]]", "")
+    return tf.strings.strip(tf.strings.regex_replace(texts, r"\s+", " "))
+
+
 def words(texts):
     """The words of each text, normalised.
 

@@ -45,12 +45,14 @@ class Ngrams(tf.Module):
 class Subwords(tf.Module):
     """A KerasHub tokenizer, trained here or taken from a preset.
 
-    A preset's reads the text as it is, for it was trained with its own normalisation. Special tokens that a text spells out are plain text.
+    A preset's reads the text as it is, or as its model was trained to have it, and normalises it itself. Special tokens that a text spells
+    out are plain text.
     """
 
     def __init__(self, settings, learnt):
         super().__init__()
-        self._prepare = {"word_piece": text.spaced, "preset": text.cut}.get(settings.type, text.plain)
+        as_trained = {"lower": text.lower, "bare": text.bare}.get(learnt.reads, text.cut)
+        self._prepare = {"word_piece": text.spaced, "preset": as_trained}.get(settings.type, text.plain)
         layer = restore(learnt)
         self._tokenize = _byte_pairs(layer, learnt) if _merges_bytes(layer) else _Graph(layer)
 
@@ -105,11 +107,18 @@ def restore(learnt):
 
 
 def _merges_bytes(layer):
-    """Whether a layer is KerasHub's byte pair encoding and not a kind of its own, such as CLIP's."""
+    """Whether a layer is KerasHub's byte pair encoding, or CLIP's, and not a kind of its own."""
     from keras_hub.tokenizers import BytePairTokenizer
 
-    return isinstance(layer, BytePairTokenizer) and type(layer)._tokenize_tf is BytePairTokenizer._tokenize_tf
+    plain = isinstance(layer, BytePairTokenizer) and type(layer)._tokenize_tf is BytePairTokenizer._tokenize_tf
+    return plain or _closes_words(layer)
+
+
+def _closes_words(layer):
+    from keras_hub.tokenizers import CLIPTokenizer
+
+    return isinstance(layer, CLIPTokenizer)
 
 
 def _byte_pairs(layer, learnt):
-    return BytePairs(layer.vocabulary, layer.merges, learnt.unknown, layer.add_prefix_space)
+    return BytePairs(layer.vocabulary, layer.merges, learnt.unknown, layer.add_prefix_space, "</w>" if _closes_words(layer) else "")

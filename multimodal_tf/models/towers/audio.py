@@ -15,6 +15,7 @@ from multimodal_tf.models.chain import chain
 from multimodal_tf.models.towers import transformer
 from multimodal_tf.models.towers.encoding import Encoding, pool, projection
 from multimodal_tf.models.towers.image import convolutions, normalization
+from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.silence import SoundMask
 from multimodal_tf.models.towers.spectrogram import log_mel, spans
 
@@ -45,14 +46,14 @@ def spectrogram_cnn(part, learnt, x, present, name, last):
 
 
 def crnn(part, learnt, x, present, name, last):
-    """Convolutions over a log-mel spectrogram, which keep most of the time, then a GRU; `part.tower` is `config.CRNNTower`.
+    """Convolutions over a log-mel spectrogram, which keep most of the time, then GRUs; `part.tower` is `config.CRNNTower`.
 
     Args:
         part, learnt, x, present, name, last: as `spectrogram_cnn`.
 
     Returns:
-        `Encoding`: a token a step of the GRU; the vector's dim is `part.tower.dim`, or where that is null the GRU's width, twice if
-        bidirectional.
+        `Encoding` of `recurrent.recurrent`: a token a step of the last GRU; the vector's dim is `part.tower.dim`, or where that is null
+        the token's.
 
     Raises:
         ValueError: as `spectrogram_cnn`.
@@ -65,8 +66,7 @@ def crnn(part, learnt, x, present, name, last):
     _, steps, bands, width = places.shape
     mask = _mask(part, x, math.prod(time for time, _ in windows), steps, 1, name)
     columns = layers.Reshape((steps, bands * width), name=f"{name}_columns")(places)
-    tokens = _gru(tower, f"{name}_gru")(columns, mask=mask)
-    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
+    return recurrent(layers.GRU, tower, tower, columns, mask, mask, name, last)
 
 
 def spectrogram_transformer(part, learnt, x, present, name, last):
@@ -136,12 +136,6 @@ def _mask(part, x, frames, steps, places, name):
     """The mask of `steps` x `places` tokens, a step for `frames` frames of the spectrogram."""
     _, hop = spans(part, name)
     return SoundMask(frames * hop, steps, places, name=f"{name}_mask", dtype="float32")(x)
-
-
-def _gru(tower, name):
-    if tower.bidirectional:
-        return layers.Bidirectional(layers.GRU(tower.units, return_sequences=True), name=name)
-    return layers.GRU(tower.units, return_sequences=True, name=name)
 
 
 def _patch(part, size, name):

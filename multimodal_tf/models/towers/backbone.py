@@ -5,9 +5,9 @@ import pathlib
 import keras
 from keras import layers
 
-from multimodal_tf.models.towers.pretrained import line
+from multimodal_tf.models.towers.pretrained import is_answer, line
 
-SEQUENCE = "sequence_output"  # what KerasHub calls a token each, beside what it pools from them
+_TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")  # a token each, beside what is made of them
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -18,8 +18,8 @@ class BackbonePart(layers.Layer):
     own configuration, but not from that of their layers.
 
     Args:
-        backbone: `keras_hub.models.Backbone`.
-        output: str or None. One of its outputs, where it has several by name; None: the last, which is the deepest of a pyramid.
+        backbone: `keras_hub.models.Backbone`, or a network in one.
+        output: str or None. Which of its outputs, where it has several by name.
         prepare: `keras.Layer` or None. It makes of `x` a dict of some of the backbone's inputs, and perhaps others, whose names are its
             attribute `makes`; the output depends on no others. None: the backbone has one input, which takes `x` as it is.
         length: int or None. So many tokens are answered, the first ones; None: all.
@@ -33,8 +33,8 @@ class BackbonePart(layers.Layer):
         self.output_name, self.prepare, self.length = output, prepare, length
         self._whole = lambda: backbone  # hidden from Keras, which would take all of its weights
         answers = backbone.output
-        if isinstance(answers, dict):
-            answers = answers[max(answers) if output is None else output]
+        if output is not None:
+            answers = answers[output]
         if prepare is None:
             given = keras.tree.flatten(backbone.input)[0]
         else:
@@ -44,6 +44,11 @@ class BackbonePart(layers.Layer):
             self.network.trainable = False
         self.built = True
 
+    @property
+    def backbone(self):
+        """All of it."""
+        return self._whole()
+
     def call(self, x, training=None):
         if self.prepare is not None:
             prepared = self.prepare(x)
@@ -52,7 +57,7 @@ class BackbonePart(layers.Layer):
 
     def get_config(self):
         prepare = None if self.prepare is None else keras.saving.serialize_keras_object(self.prepare)
-        own = {"backbone": keras.saving.serialize_keras_object(self._whole()), "output": self.output_name, "prepare": prepare}
+        own = {"backbone": keras.saving.serialize_keras_object(self.backbone), "output": self.output_name, "prepare": prepare}
         return super().get_config() | own | {"length": self.length}
 
     @classmethod
@@ -112,10 +117,48 @@ def inputs(backbone):
     return backbone.input if isinstance(backbone.input, dict) else {one.name: one for one in keras.tree.flatten(backbone.input)}
 
 
-def check_kind(backbone, fits, part, name):
-    """Raises ValueError if not `fits`: the backbone reads something else than the input gives."""
-    if not fits:
-        raise ValueError(
-            f"inputs.{name}.tower.preset: must be of a kind that reads {part.type}, received {part.tower.preset!r}, a "
-            f"{type(backbone).__name__} of the inputs {sorted(inputs(backbone))}"
-        )
+def reader(backbone, chosen, part, name):
+    """What of a backbone answers to one kind of input: all of it, or one of the networks that it holds, such as CLIP's two encoders.
+
+    Args:
+        backbone: `keras_hub.models.Backbone`.
+        chosen: function of a network's Keras inputs, dict by name, that returns those which the input gives; empty: it reads another kind.
+        part, name: the input's configuration and name, for the error.
+
+    Returns:
+        `(network, output)`: the first network with an answer that depends on these inputs alone, and the answer's name, None where it has
+        none. A token each goes before what is pooled from them, and of a pyramid the last, which is the deepest.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for network in (backbone, *(held for held in vars(backbone).values() if isinstance(held, keras.Model) and hasattr(held, "input"))):
+        given = chosen(inputs(network))
+        for output, answer in _answers(network) if given else ():
+            if is_answer(answer.shape[1:]) and _follows(answer, given):
+                return network, output
+    raise unread(backbone, part, name)
+
+
+def _answers(network):
+    """A network's outputs with their names, in the order in which they are to be taken."""
+    named = network.output if isinstance(network.output, dict) else {None: network.output}
+    last_first = [(name, answer) for name, answer in reversed(named.items()) if isinstance(answer, keras.KerasTensor)]
+    return sorted(last_first, key=lambda one: one[0] not in _TOKENS)
+
+
+def _follows(answer, given):
+    """Whether Keras can compute a tensor from these inputs alone."""
+    try:
+        keras.Model(given, answer)
+    except ValueError:
+        return False
+    return True
+
+
+def unread(backbone, part, name):
+    """The error of a backbone that reads something else than the input gives, or something besides."""
+    return ValueError(
+        f"inputs.{name}.tower.preset: must have a network that reads {part.type} alone, received {part.tower.preset!r}, a "
+        f"{type(backbone).__name__} of the inputs {sorted(inputs(backbone))}"
+    )

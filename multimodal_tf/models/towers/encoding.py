@@ -122,6 +122,9 @@ class TokenAt(layers.Layer):
         return super().get_config() | {"place": self.place}
 
 
+POOLING: dict = {"average": MaskedMean, "max": MaskedMax, "first": partial(TokenAt, "first"), "last": partial(TokenAt, "last")}
+
+
 def pool(tower, tokens, mask, name, last):
     """Tokens to a vector, as `tower.pooling`, `tower.dim` and `tower.dropout` say.
 
@@ -134,13 +137,13 @@ def pool(tower, tokens, mask, name, last):
     Returns:
         `(batch, dim)`.
     """
-    kinds: dict = {"average": MaskedMean, "max": MaskedMax, "first": partial(TokenAt, "first"), "last": partial(TokenAt, "last")}
+    return chain(tokens, {"pool": partial(masked, mask, POOLING[tower.pooling])} | projection(tower), name, last)
 
-    def masked(name):
-        layer = kinds[tower.pooling](name=name)
-        return lambda x: layer(x, mask=mask)
 
-    return chain(tokens, {"pool": masked} | projection(tower), name, last)
+def masked(mask, make, name):
+    """A layer as a function of one tensor, for `chain`; None: the tensor's own mask counts."""
+    layer = make(name=name)
+    return layer if mask is None else lambda x: layer(x, mask=mask)
 
 
 def projection(tower):

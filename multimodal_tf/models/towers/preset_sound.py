@@ -56,7 +56,8 @@ class SoundFeatures(layers.Layer):
 def sound(part, learnt, x, present, name, backbone):
     """The answer of a speech model's encoder, and which of its tokens hold sound; see `preset.preset`."""
     names = backbones.inputs(backbone).keys()
-    backbones.check_kind(backbone, _SPECTROGRAM in names or _SAMPLES in names, part, name)
+    if _SPECTROGRAM not in names and _SAMPLES not in names:
+        raise backbones.unread(backbone, part, name)
     converter = backbones.converter("AudioConverter", part.tower, f"inputs.{name}.tower.preset", "what it takes")
     if part.sample_rate != converter.sampling_rate:
         raise ValueError(

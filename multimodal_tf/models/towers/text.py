@@ -8,7 +8,8 @@ from keras import layers, ops
 
 from multimodal_tf.config import NgramTokenizer
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, pool, projection
+from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, masked, pool, projection
+from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 
 RESERVED = 2  # of words, characters and n-grams: token 0 is padding, 1 an unknown one
@@ -74,31 +75,32 @@ def bag(part, learnt, x, present, name, last):
     """
     mask = mask_of(part, learnt, name)(x)
     tokens = _embedded(part, learnt, x, name)
-    vector = chain(tokens, {"mean": partial(_masked, mask, MaskedMean)} | projection(part.tower), name, last)
+    vector = chain(tokens, {"mean": partial(masked, mask, MaskedMean)} | projection(part.tower), name, last)
     return Encoding(tokens, mask, vector)
 
 
 def lstm(part, learnt, x, present, name, last, states=True):
-    """Embedding and LSTM; `part.tower` is `config.LSTMTower`.
+    """Embedding and LSTMs, one on the other; `part.tower` is `config.LSTMTower`.
 
     Args:
         part, learnt, x, present, name, last: as `bag`. A row of padding alone gives zeros from the LSTM.
-        states: bool. False: `tokens` and `mask` are None and the layer is Keras' plain `LSTM(units)`. The vector is the same.
+        states: bool. False: where the vector is the last state, `tokens` and `mask` are None and the last layer is Keras' plain
+            `LSTM(units)`. The vector is the same.
 
     Returns:
-        `Encoding`: a token is the LSTM's state at a word; the vector's dim is `part.tower.dim`, or where that is null the LSTM's width.
-        If bidirectional, both are twice as wide, and the vector holds the last state forward and the last, at the first word, backward.
+        `Encoding` of `recurrent.recurrent`: a token is the last LSTM's state at a word; the vector's dim is `part.tower.dim`, or where that
+        is null the token's.
 
     Raises:
         ValueError: as `bag`.
 
     Source: Hochreiter and Schmidhuber 1997, «Long Short-Term Memory».
     """
-    return _recurrent(layers.LSTM, "lstm", part, learnt, x, name, last, states)
+    return _recurrent(layers.LSTM, part, learnt, x, name, last, states)
 
 
 def gru(part, learnt, x, present, name, last, states=True):
-    """Embedding and GRU; `part.tower` is `config.GRUTower`.
+    """Embedding and GRUs, one on the other; `part.tower` is `config.GRUTower`.
 
     Args:
         part, learnt, x, present, name, last, states: as `lstm`.
@@ -111,7 +113,7 @@ def gru(part, learnt, x, present, name, last, states=True):
 
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
-    return _recurrent(layers.GRU, "gru", part, learnt, x, name, last, states)
+    return _recurrent(layers.GRU, part, learnt, x, name, last, states)
 
 
 def transformer(part, learnt, x, present, name, last):
@@ -161,34 +163,11 @@ def mask_of(part, learnt, name):
     return NotPadding(filler, getattr(learnt, "end", None) == filler, name=f"{name}_mask")
 
 
-def _recurrent(cell, kind, part, learnt, x, name, last, states):
-    tower = part.tower
-    plain = padding(part, learnt) == 0 and part.tokenizer.type != "preset"  # Keras' own mask, which takes every 0 for padding, does
-    words = _embedded(part, learnt, x, name, mask_zero=plain)
-    mask = mask_of(part, learnt, name)(x) if states or not plain else None
-    read = partial(_reader, cell, tower, None if plain else mask, states)
-    if not states:
-        return Encoding(None, None, chain(words, {kind: read} | projection(tower), name, last))
-    tokens, *ends = read(name=f"{name}_{kind}")(words)
-    if tower.bidirectional:
-        steps: dict = {"ends": layers.Concatenate}
-        ends = ends[:: len(ends) // 2]  # an LSTM has two states a direction, of which the first is its output
-    else:
-        steps, ends = {"end": layers.Identity}, ends[0]
-    return Encoding(tokens, mask, chain(ends, steps | projection(tower), name, last))
-
-
-def _reader(cell, tower, mask, states, name):
-    options = {"return_sequences": states, "return_state": states}
-    if tower.bidirectional:
-        return _masked(mask, partial(layers.Bidirectional, cell(tower.units, **options)), name)
-    return _masked(mask, partial(cell, tower.units, **options), name)
-
-
-def _masked(mask, make, name):
-    """A layer as a function of one tensor, for `chain`; None: the tensor's own mask counts."""
-    layer = make(name=name)
-    return layer if mask is None else lambda x: layer(x, mask=mask)
+def _recurrent(cell, part, learnt, x, name, last, states):
+    own = padding(part, learnt) == 0 and part.tokenizer.type != "preset"  # Keras' own mask, which takes every 0 for padding, does
+    words = _embedded(part, learnt, x, name, mask_zero=own)
+    mask = mask_of(part, learnt, name)(x)
+    return recurrent(cell, part.tower, part.tower, words, mask, None if own else mask, name, last, states)
 
 
 def _embedded(part, learnt, x, name, **options):

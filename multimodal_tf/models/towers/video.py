@@ -9,6 +9,7 @@ from multimodal_tf.config import ImageInput
 from multimodal_tf.models.chain import chain
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
 from multimodal_tf.models.towers.image import normalization
+from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 
 _POOLING = {"average": layers.GlobalAveragePooling3D, "max": layers.GlobalMaxPooling3D}
@@ -122,11 +123,12 @@ def frames(towers, part, learnt, x, present, name, last, states=True):
         part: `config.VideoInput`.
         x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
         learnt, present, name, last: as `models.towers` says.
-        states: bool. False: over an LSTM, `tokens` and `mask` are None and the layer is Keras' plain `LSTM(units)`.
+        states: bool. False: where the vector is an LSTM's last state, `tokens` and `mask` are None and the last layer is Keras' plain
+            `LSTM(units)`.
 
     Returns:
         `Encoding`: a token a frame, as the LSTM or the self-attention gives it (of an average: the image tower's vector); the vector is
-        the LSTM's last state or the mean over the frames, then projected.
+        what `part.tower.over.pooling` says of the LSTM's states (`recurrent.recurrent`), or the mean over the frames, then projected.
 
     Raises:
         ValueError: as the image tower, or the heads of the self-attention do not divide the image tower's width.
@@ -135,12 +137,13 @@ def frames(towers, part, learnt, x, present, name, last, states=True):
     """
     over = part.tower.over
     tokens = _each(towers, part, x, present, name)
+    mask = AllTokens(name=f"{name}_mask")(tokens)
     if over.type == "lstm":
-        return _lstm(part.tower, tokens, name, last, states)
+        return recurrent(layers.LSTM, part.tower, over, tokens, mask, None, name, last, states)
     if over.type == "transformer":
         tokens = _transformer(over, tokens, name)
     vector = chain(tokens, {"mean": layers.GlobalAveragePooling1D} | projection(part.tower), name, last)
-    return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
+    return Encoding(tokens, mask, vector)
 
 
 def _each(towers, part, x, present, name):
@@ -156,26 +159,6 @@ def _each(towers, part, x, present, name):
         message = str(error).replace(f"inputs.{inner}.tower", f"inputs.{name}.tower.frame").replace(f"inputs.{inner}", f"inputs.{name}")
         raise kind(message) from error
     return RowsToFrames(part.frames, name=f"{name}_together")(vectors)
-
-
-def _lstm(tower, x, name, last, states):
-    read = partial(_reader, tower.over, states)
-    if not states:
-        return Encoding(None, None, chain(x, {"lstm": read} | projection(tower), name, last))
-    tokens, *ends = read(name=f"{name}_lstm")(x)
-    if tower.over.bidirectional:
-        steps: dict = {"ends": layers.Concatenate}
-        ends = ends[::2]  # a direction has two states, of which the first is its output
-    else:
-        steps, ends = {"end": layers.Identity}, ends[0]
-    return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), chain(ends, steps | projection(tower), name, last))
-
-
-def _reader(over, states, name):
-    options = {"return_sequences": states, "return_state": states}
-    if over.bidirectional:
-        return layers.Bidirectional(layers.LSTM(over.units, **options), name=name)
-    return layers.LSTM(over.units, **options, name=name)
 
 
 def _transformer(over, x, name):
