@@ -220,13 +220,8 @@ def cnn_of(tower, x):
 # --- columns
 
 
-def number(part, x):
-    x = layers.Normalization(axis=None, **MOMENTS)(layers.Reshape((1,))(x))
-    return layers.Dense(part.tower.dim, activation="relu")(x)
-
-
-def boolean(part, x):
-    x = layers.Normalization(axis=None, mean=0.5, variance=0.25)(layers.Reshape((1,))(x))
+def number(part, x, mean, variance):
+    x = layers.Normalization(axis=None, mean=mean, variance=variance)(layers.Reshape((1,))(x))
     return layers.Dense(part.tower.dim, activation="relu")(x)
 
 

@@ -35,9 +35,6 @@ class ZeroWhereAbsent(layers.Layer):
             there = ops.expand_dims(there, -1)
         return ops.where(there, x, ops.zeros_like(x))
 
-    def compute_output_shape(self, x_shape, present_shape):
-        return x_shape
-
     def compute_output_spec(self, x, present):
         return keras.KerasTensor(x.shape, self.compute_dtype if "float" in x.dtype else x.dtype)  # Keras casts floats alone
 
