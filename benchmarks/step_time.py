@@ -30,7 +30,7 @@ from keras import layers
 from PIL import Image
 
 from benchmarks import twins
-from multimodal_tf.config import AudioInput, ClassificationHead, Concatenation, Config, ImageInput, LSTMTower, Split, TextInput
+from multimodal_tf.config import AudioInput, ClassificationHead, ConcatenationFusion, Config, ImageInput, LSTMTower, Split, TextInput
 from multimodal_tf.data.ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
@@ -41,7 +41,7 @@ BATCH, CLASSES, WORDS = 32, 10, 2000
 CONFIG = Config(
     inputs={"photo": ImageInput(), "title": TextInput(max_tokens=32, tower=LSTMTower()), "sound": AudioInput(seconds=1.0)},
     heads={"label": ClassificationHead()},
-    fusion=Concatenation(hidden=[256], dropout=0),
+    fusion=ConcatenationFusion(hidden=[256], dropout=0),
     split=Split(column="split"),
 )
 

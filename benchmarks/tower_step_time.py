@@ -21,7 +21,17 @@ from keras import layers, ops
 from benchmarks import twins
 from benchmarks.step_time import Clock, check_same_architecture
 from multimodal_tf import config as towers
-from multimodal_tf.config import PRESENT, AudioInput, ClassificationHead, Concatenation, Config, ImageInput, Input, TextInput, VideoInput
+from multimodal_tf.config import (
+    PRESENT,
+    AudioInput,
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    ImageInput,
+    Input,
+    TextInput,
+    VideoInput,
+)
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
@@ -130,7 +140,7 @@ def parse():
 
 def line(name, pair, steps, rounds):
     """A line of the table: both models, timed in turns."""
-    config = Config(inputs=pair.inputs, heads={"label": ClassificationHead()}, fusion=Concatenation(dropout=0), tabular=pair.tabular)
+    config = Config(inputs=pair.inputs, heads={"label": ClassificationHead()}, fusion=ConcatenationFusion(dropout=0), tabular=pair.tabular)
     schema = schema_of(config)
     ours = build_model(config, schema)
     theirs, batch = by_hand(pair, ours), batch_of(config)

@@ -7,7 +7,7 @@ from .config import BytePairTokenizer as BytePairTokenizer
 from .config import CategoryInput as CategoryInput
 from .config import CharacterTokenizer as CharacterTokenizer
 from .config import ClassificationHead as ClassificationHead
-from .config import Concatenation as Concatenation
+from .config import ConcatenationFusion as ConcatenationFusion
 from .config import Config as Config
 from .config import Conv3DTower as Conv3DTower
 from .config import ConvTower as ConvTower

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import PRESENT, ClassificationHead, Concatenation, Config, NumberInput
+from multimodal_tf.config import PRESENT, ClassificationHead, ConcatenationFusion, Config, NumberInput
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Vectors, Vocabulary
 from multimodal_tf.serving.endpoints import core
@@ -25,7 +25,9 @@ WORDS = ["red", "green", "blue"]
 def with_input(part):
     """A small configuration around one input, `probe`, and a second one that is always there."""
     return Config(
-        inputs={"probe": part, "other": NumberInput()}, heads={"label": ClassificationHead()}, fusion=Concatenation(hidden=[8], dropout=0)
+        inputs={"probe": part, "other": NumberInput()},
+        heads={"label": ClassificationHead()},
+        fusion=ConcatenationFusion(hidden=[8], dropout=0),
     )
 
 

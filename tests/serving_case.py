@@ -14,7 +14,7 @@ from multimodal_tf.config import (
     AudioInput,
     CategoryInput,
     ClassificationHead,
-    Concatenation,
+    ConcatenationFusion,
     Config,
     ConvTower,
     DenseTower,
@@ -39,7 +39,7 @@ CONFIG = Config(
         "colour": CategoryInput(tower=DenseTower(dim=3)),
     },
     heads={"label": ClassificationHead(), "tags": MultiLabelHead(separator=" | "), "age": RegressionHead()},
-    fusion=Concatenation(hidden=[8]),
+    fusion=ConcatenationFusion(hidden=[8]),
 )
 SCHEMA = Schema(
     rows=9,

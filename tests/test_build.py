@@ -17,7 +17,7 @@ from test_fusion import ALL
 from multimodal_tf.config import (
     BagTower,
     ClassificationHead,
-    Concatenation,
+    ConcatenationFusion,
     Config,
     ConvTower,
     ImageInput,
@@ -31,7 +31,7 @@ from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
 HEADS = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
-WHOLE = Config(inputs=ALL, heads=HEADS, fusion=Concatenation(hidden=[8], dropout=0), seed=7)
+WHOLE = Config(inputs=ALL, heads=HEADS, fusion=ConcatenationFusion(hidden=[8], dropout=0), seed=7)
 
 
 def built(config):
@@ -51,7 +51,7 @@ def test_inputs_and_outputs_bear_the_names_of_the_configuration():
 
 
 def test_without_presence_there_are_no_flags():
-    config = WHOLE.model_copy(update={"fusion": Concatenation(hidden=[8], dropout=0, presence=False)})
+    config = WHOLE.model_copy(update={"fusion": ConcatenationFusion(hidden=[8], dropout=0, presence=False)})
     model = built(config)
     assert set(model.input) == set(ALL)
     assert not [layer for layer in model.layers if "ZeroWhereAbsent" in type(layer).__name__]
@@ -68,7 +68,7 @@ CLASSIC = Config(
         "title": TextInput(max_tokens=20, tower=LSTMTower(embedding_dim=64, units=128)),
     },
     heads={"label": ClassificationHead()},
-    fusion=Concatenation(presence=False, hidden=[256], dropout=0),
+    fusion=ConcatenationFusion(presence=False, hidden=[256], dropout=0),
 )
 
 

@@ -11,7 +11,7 @@ import serving_case as case
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from multimodal_tf.config import ClassificationHead, Concatenation, Config, LSTMTower, NumberInput, TextInput
+from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, LSTMTower, NumberInput, TextInput
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
@@ -56,7 +56,7 @@ def text_only(names=("title",), presence=True):
     config = Config(
         inputs={name: TextInput(max_tokens=3, tower=LSTMTower(embedding_dim=2, units=2)) for name in names} | {"price": NumberInput()},
         heads={"label": ClassificationHead()},
-        fusion=Concatenation(hidden=[4], presence=presence),
+        fusion=ConcatenationFusion(hidden=[4], presence=presence),
     )
     learnt = {name: Vocabulary(words=["red", "blue"]) for name in names} | {"price": Moments(mean=5.0, std=2.0)}
     return config, Schema(rows=2, inputs=learnt, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_towers import audio, image, text
 
-from multimodal_tf.config import CategoryInput, ClassificationHead, Concatenation, Config, DenseTower, NumberInput
+from multimodal_tf.config import CategoryInput, ClassificationHead, ConcatenationFusion, Config, DenseTower, NumberInput
 from multimodal_tf.models import build_model, embeddings
 
 SMALL = DenseTower(dim=4)
@@ -18,10 +18,10 @@ ALL = {
 }
 TWO = {"price": ALL["price"], "colour": ALL["colour"]}
 FUSIONS = {
-    "concatenation": Concatenation(hidden=[8], dropout=0),
-    "concatenation, deep": Concatenation(hidden=[8, 6], dropout=0),
-    "concatenation, nothing hidden": Concatenation(hidden=[], dropout=0),
-    "concatenation, plain": Concatenation(hidden=[8], dropout=0, presence=False),
+    "concatenation": ConcatenationFusion(hidden=[8], dropout=0),
+    "concatenation, deep": ConcatenationFusion(hidden=[8, 6], dropout=0),
+    "concatenation, nothing hidden": ConcatenationFusion(hidden=[], dropout=0),
+    "concatenation, plain": ConcatenationFusion(hidden=[8], dropout=0, presence=False),
 }
 
 
@@ -43,7 +43,7 @@ def test_all_kinds_of_input_together(check, tmp_path):
 
 
 def test_concatenation_is_vectors_then_flags():
-    config = configuration(Concatenation(hidden=[], dropout=0))
+    config = configuration(ConcatenationFusion(hidden=[], dropout=0))
     model = embeddings(build_model(config, contract.schema_of(config)))
     rows = contract.without(contract.rows_of(config, 3), "colour", np.array([False, True, False]))
     vectors = model(rows)
@@ -53,7 +53,7 @@ def test_concatenation_is_vectors_then_flags():
 
 
 def test_dense_layers_after_it_are_their_formula():
-    config = configuration(Concatenation(hidden=[8, 6], dropout=0))
+    config = configuration(ConcatenationFusion(hidden=[8, 6], dropout=0))
     model = build_model(config, contract.schema_of(config))
     rows = contract.rows_of(config, 3)
     vectors = embeddings(model)(rows)
@@ -65,7 +65,7 @@ def test_dense_layers_after_it_are_their_formula():
 
 
 def test_dropout_is_in_training_only():
-    config = configuration(Concatenation(hidden=[64], dropout=0.5))
+    config = configuration(ConcatenationFusion(hidden=[64], dropout=0.5))
     model = build_model(config, contract.schema_of(config))
     rows = contract.rows_of(config, 2)
     contract.same(model(rows), model(rows))
@@ -75,7 +75,7 @@ def test_dropout_is_in_training_only():
 @pytest.mark.parametrize("presence", [True, False])
 @pytest.mark.parametrize("hidden", [[], [8]])
 def test_one_input_alone(presence, hidden, tmp_path):
-    config = configuration(Concatenation(presence=presence, hidden=hidden), {"price": ALL["price"]})
+    config = configuration(ConcatenationFusion(presence=presence, hidden=hidden), {"price": ALL["price"]})
     model = build_model(config, contract.schema_of(config))
     assert {"price_embedding", "fused"} <= {layer.name for layer in model.layers}
     for check in (contract.shape_and_dtype, contract.save_and_load, contract.all_absent_is_finite):
@@ -83,7 +83,7 @@ def test_one_input_alone(presence, hidden, tmp_path):
 
 
 def test_modality_dropout_hides_an_input_in_training_only():
-    config = configuration(Concatenation(hidden=[], dropout=0, modality_dropout=0.25))
+    config = configuration(ConcatenationFusion(hidden=[], dropout=0, modality_dropout=0.25))
     model = embeddings(build_model(config, contract.schema_of(config)))
     rows = contract.without(contract.rows_of(config, 4000), "price", np.arange(4000) % 2 == 0)
     colour, price = (slice(4, 8), 9), (slice(0, 4), 8)  # where the vector and the flag of each stand in the fused vector
@@ -98,4 +98,4 @@ def test_modality_dropout_hides_an_input_in_training_only():
 
 @pytest.mark.parametrize("check", [contract.config_round_trip, contract.save_and_load, contract.mixed_precision, contract.in_a_strategy])
 def test_contract_with_modality_dropout(check, tmp_path):
-    check(configuration(Concatenation(modality_dropout=0.5)), tmp_path)
+    check(configuration(ConcatenationFusion(modality_dropout=0.5)), tmp_path)

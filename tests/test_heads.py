@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from multimodal_tf.config import ClassificationHead, Concatenation, Config, DenseTower, MultiLabelHead, NumberInput, RegressionHead
+from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, DenseTower, MultiLabelHead, NumberInput, RegressionHead
 from multimodal_tf.models import build_model, compile_arguments, heads
 from multimodal_tf.schema import Classes, Moments, Schema
 
@@ -18,7 +18,7 @@ CONFIG = Config(
         "tags": MultiLabelHead(),
         "area": ClassificationHead(label_smoothing=0, weight=2),
     },
-    fusion=Concatenation(dropout=0),
+    fusion=ConcatenationFusion(dropout=0),
 )
 CLASSES = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
 LEARNT = {"zone": CLASSES, "cost": Moments(mean=100, std=10), "tags": Classes(names=["x", "y"], counts=[1, 1]), "area": CLASSES}

@@ -10,7 +10,7 @@ from multimodal_tf.config import (
     BooleanInput,
     CategoryInput,
     ClassificationHead,
-    Concatenation,
+    ConcatenationFusion,
     Config,
     DateInput,
     DenseTower,
@@ -37,7 +37,7 @@ def configuration(tower, columns=tuple(COLUMNS), **fusion):
         inputs={name: COLUMNS[name] for name in columns},
         heads={"label": ClassificationHead()},
         tabular=tower,
-        fusion=Concatenation(**{"hidden": [8], "dropout": 0} | fusion),
+        fusion=ConcatenationFusion(**{"hidden": [8], "dropout": 0} | fusion),
     )
 
 

@@ -13,7 +13,7 @@ import video_case as case
 
 from multimodal_tf.config import (
     ClassificationHead,
-    Concatenation,
+    ConcatenationFusion,
     Config,
     Conv3DTower,
     ConvTower,
@@ -40,7 +40,7 @@ PART = VideoInput(frames=4, height=12, width=16, tower=FramesTower(frame=ConvTow
 CONFIG = Config(
     inputs={"clip": PART, "price": NumberInput()},
     heads={"label": ClassificationHead()},
-    fusion=Concatenation(hidden=[8]),
+    fusion=ConcatenationFusion(hidden=[8]),
     split=Split(column="split"),
 )
 BROKEN = {  # row: (file, reason)

@@ -1,5 +1,7 @@
 """What a model is: one validated configuration, as Python objects or as the same thing in YAML or JSON."""
 
+from multimodal_tf.config.fusion import ConcatenationFusion
+from multimodal_tf.config.heads import ClassificationHead, Head, MultiLabelHead, RegressionHead
 from multimodal_tf.config.inputs import (
     TABULAR_TYPES,
     AudioAugmentation,
@@ -14,16 +16,7 @@ from multimodal_tf.config.inputs import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.config.model import (
-    ClassificationHead,
-    Concatenation,
-    Config,
-    Head,
-    MultiLabelHead,
-    RegressionHead,
-    Split,
-    Training,
-)
+from multimodal_tf.config.model import Config, Split, Training
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
@@ -86,7 +79,7 @@ __all__ = [
     "CategoryInput",
     "CharacterTokenizer",
     "ClassificationHead",
-    "Concatenation",
+    "ConcatenationFusion",
     "Config",
     "Conv3DTower",
     "ConvTower",

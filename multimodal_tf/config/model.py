@@ -13,7 +13,9 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from multimodal_tf.config.inputs import TABULAR_TYPES, Column, Input
+from multimodal_tf.config.fusion import ConcatenationFusion
+from multimodal_tf.config.heads import Head
+from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
@@ -29,56 +31,6 @@ from multimodal_tf.config.names import (
     Strict,
 )
 from multimodal_tf.config.towers import TabularTower
-
-
-class Concatenation(Strict):
-    """The towers' vectors side by side, then Dense layers, if any (`models.fusion`). Without any, each head adds up what each input says,
-    which suits small tables. `dropout` acts on the vectors side by side and on every Dense layer.
-
-    With `presence`, an absent input's vector is zero, with zero gradient, and the flags are concatenated too. Without, the model is the
-    plain graph of Keras tutorials: it has no presence inputs, and an absent input is all zeros. `modality_dropout` is the share of rows in
-    which training treats a present input as absent, so that no input learns to lean on the others.
-    """
-
-    type: Literal["concatenation"] = "concatenation"
-    presence: bool = True
-    hidden: list[PositiveInt] = []
-    dropout: Fraction = 0.5
-    modality_dropout: Fraction = 0.0
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self):
-        if self.modality_dropout and not self.presence:
-            raise ValueError(f"fusion.modality_dropout needs fusion.presence, received {self.modality_dropout} with presence false")
-        return self
-
-
-class _Head(Column):
-    weight: NonNegativeFloat = 1.0  # of this head's loss in the total
-
-
-class ClassificationHead(_Head):
-    """One class out of several: softmax and cross-entropy."""
-
-    type: Literal["classification"] = "classification"
-    class_weight: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
-    label_smoothing: Fraction = 0.1  # share of the target that is spread evenly over all classes
-
-
-class MultiLabelHead(_Head):
-    """Any number of labels a row: sigmoids and binary cross-entropy. A cell is a list, or labels joined by `separator`."""
-
-    type: Literal["multi_label"] = "multi_label"
-    separator: str = Field(";", min_length=1)
-
-
-class RegressionHead(_Head):
-    """A number, in its own unit; the squared error is divided by the training split's variance."""
-
-    type: Literal["regression"] = "regression"
-
-
-Head = Annotated[ClassificationHead | MultiLabelHead | RegressionHead, Field(discriminator="type")]
 
 
 class Split(Strict):
@@ -121,7 +73,7 @@ class Config(Strict):
     """The whole model: what comes in, how it meets, what is asked.
 
     Example:
-        >>> from multimodal_tf.config import TextInput
+        >>> from multimodal_tf.config import ClassificationHead, TextInput
         >>> config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
         >>> Config.from_yaml(config.to_yaml()) == config
         True
@@ -130,7 +82,7 @@ class Config(Strict):
     inputs: dict[str, Input] = Field(min_length=1)
     heads: dict[str, Head] = Field(min_length=1)
     tabular: TabularTower | None = Field(None, description="one tower over all numbers, categories, dates and booleans; null: one each")
-    fusion: Concatenation = Concatenation()
+    fusion: ConcatenationFusion = ConcatenationFusion()
     split: Split = Split()
     training: Training = Training()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -12,7 +12,7 @@ def concatenation(fusion, vectors, present):
     """The towers' vectors and the presence flags side by side, then Dense layers.
 
     Args:
-        fusion: `config.Concatenation`.
+        fusion: `config.ConcatenationFusion`.
         vectors: dict of name to `(batch, dim)`, zero where the input is absent.
         present: dict of name to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs.
 

@@ -12,7 +12,7 @@ from multimodal_tf.config import (
     AudioInput,
     BagTower,
     ClassificationHead,
-    Concatenation,
+    ConcatenationFusion,
     Config,
     ConvTower,
     ImageInput,
@@ -58,7 +58,7 @@ def digits_config() -> Config:
             "text": TextInput(max_tokens=12, tower=BagTower(embedding_dim=64)),
         },
         heads={"label": ClassificationHead()},
-        fusion=Concatenation(modality_dropout=0.3),
+        fusion=ConcatenationFusion(modality_dropout=0.3),
         split=Split(column="split"),
         training=Training(epochs=30),
     )
