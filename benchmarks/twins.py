@@ -287,3 +287,39 @@ def feature_transformer(tower, numbers, categories, numbers_present, categories_
     tokens += [layers.Reshape((1, tower.units))(layers.Embedding(VALUES + 1, tower.units)(values)) for values in categories]
     mask = ops.concatenate([ops.ones_like(side(numbers_present[:1])), side([*numbers_present, *categories_present])], axis=1) > 0.5
     return attention(tower, ClassToken()(layers.Concatenate(axis=1)(tokens)), mask)[:, 0]
+
+
+# --- pretrained
+
+
+def save_bert(folder, vocabulary):
+    """A BERT of two layers, drawn anew, with so many words, as a KerasHub preset; its folder."""
+    sizes = {"num_layers": 2, "num_heads": 4, "hidden_dim": 128, "intermediate_dim": 512}
+    keras_hub.models.BertBackbone(vocabulary_size=vocabulary, **sizes).save_to_preset(folder)
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [f"word{place}" for place in range(vocabulary - len(special))]
+    keras_hub.models.BertTokenizer([*special, *words]).save_to_preset(folder)
+    return folder
+
+
+def bert(part, x, vocabulary):
+    whole = keras_hub.models.Backbone.from_preset(part.tower.preset)
+    network = keras.Model(whole.input, whole.output["sequence_output"])  # without the Dense layer of `pooled_output`
+    network.trainable = part.tower.trainable
+    mask = ops.cast(ops.not_equal(x, 0), "int32")
+    given = {"token_ids": x, "segment_ids": ops.zeros_like(x), "padding_mask": mask}
+    answer = network(given) if part.tower.trainable else network(given, training=False)
+    return layers.GlobalAveragePooling1D()(answer, mask=mask)
+
+
+def save_keras_file(path):
+    """Convolutions over 64 x 64 pixels up to the layer `features`, with a classifier behind, as a `.keras` file; its path."""
+    x = keras.Input((64, 64, 3))
+    features = layers.GlobalAveragePooling2D(name="features")(convolutions([32, 64, 128], x))
+    keras.Model(x, layers.Dense(5, activation="softmax")(features)).save(path)
+    return path
+
+
+def keras_file(part, x):
+    whole = keras.models.load_model(part.tower.path)
+    return keras.Model(whole.input, whole.get_layer(part.tower.layer).output)(x)
