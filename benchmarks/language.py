@@ -51,7 +51,7 @@ def parse():
     parser.add_argument("--root", default="/usr/share/tuxpaint/stamps", help="folder of the stamps")
     parser.add_argument("--rows", type=int, help="so many clips, drawn at random; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/language"), help="where shards and runs go")
     return parser.parse_args()
 

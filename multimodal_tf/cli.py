@@ -117,11 +117,12 @@ def export(
     path: Annotated[pathlib.Path, typer.Argument(help="NAME/VERSION folder to make, such as saved_models/stamps/1.")],
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
+    from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.export import export_model
     from multimodal_tf.training.run import load_run
 
     trained = load_run(run)
-    export_model(trained.model, trained.config, trained.schema, path)
+    export_model(trained.model, trained.config, trained.schema, path, explanations(trained.model))
     out.print(
         f"SavedModel: {path}. Serve it: tensorflow_model_server --model_name={path.parent.name} --model_base_path={path.parent.resolve()}"
     )
@@ -156,6 +157,7 @@ def demo(
     from multimodal_tf.data.datasets.digits import digits_config, digits_table
     from multimodal_tf.data.ingest import ingest as ingest_table
     from multimodal_tf.evaluation.report import evaluate as evaluate_model
+    from multimodal_tf.models.build import explanations
     from multimodal_tf.schema import Schema
     from multimodal_tf.serving.client import Client
     from multimodal_tf.serving.export import export_model
@@ -178,7 +180,7 @@ def demo(
     if saved_model.exists():
         out.print(f"{saved_model} of an earlier demo is replaced.")
         shutil.rmtree(saved_model)
-    export_model(trained.model, config, schema, saved_model)
+    export_model(trained.model, config, schema, saved_model, explanations(trained.model))
     difference = skew(trained.model, saved_model, records, config, schema)["label"]
     out.print(f"Largest difference of a probability, model on the pipeline and SavedModel on raw bytes, all test rows: {difference:.1e}")
     out.rule("5 of 5: the exported model classifies three raw rows")

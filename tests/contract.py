@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import PRESENT, ClassificationHead, ConcatenationFusion, Config, NumberInput
+from multimodal_tf.config import PRESENT, ClassificationHead, ConcatenationFusion, Config, NumberInput, labelled
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Vectors, Vocabulary
 from multimodal_tf.serving.endpoints import core
@@ -37,7 +37,7 @@ def schema_of(config, rows=10):
     inputs = {name: learnt[part.type] for name, part in config.inputs.items() if part.type in learnt}
     inputs |= {name: _text_learnt(part) for name, part in config.inputs.items() if _learns_text(part)}
     classes = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
-    heads = {name: Moments(mean=100.0, std=10.0) if head.type == "regression" else classes for name, head in config.heads.items()}
+    heads = {name: Moments(mean=100.0, std=10.0) if head.label == "number" else classes for name, head in labelled(config.heads).items()}
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
@@ -96,7 +96,7 @@ def shape_and_dtype(config, tmp_path):
             assert answer.shape == (batch, *model.output[name].shape[1:])
             assert answer.dtype == "float32"
             assert np.isfinite(answer).all()
-        assert set(vectors) == {*config.vectors(), "fused"}
+        assert set(vectors) == {*config.vectors(), *(["fused"] if config.fusion.type != "decision" else [])}
         assert all(len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values())
 
 
@@ -127,7 +127,7 @@ def a_row_does_not_depend_on_its_neighbours(config, tmp_path):
 
 def config_round_trip(config, tmp_path):
     model = build_model(config, schema_of(config))
-    copy = keras.Model.from_config(model.get_config())
+    copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     rows = rows_of(config, 3)
     same(model(rows), copy(rows))
@@ -298,4 +298,8 @@ _TARGETS = {
     "classification": lambda rows, random: random.integers(0, 3, rows, "int32"),
     "multi_label": lambda rows, random: random.integers(0, 2, (rows, 3)).astype("float32"),
     "regression": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
+    "ordinal": lambda rows, random: random.integers(0, 3, rows, "int32"),
+    "quantile": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
+    "matching": lambda rows, random: np.ones((rows, 1), "float32"),
+    "embedding": lambda rows, random: np.ones((rows, 1), "float32"),
 }

@@ -5,7 +5,17 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead, TextInput
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    EmbeddingHead,
+    MatchingHead,
+    MultiLabelHead,
+    OrdinalHead,
+    QuantileHead,
+    RegressionHead,
+    TextInput,
+)
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.schema import Classes, Moments, Schema
 
@@ -72,6 +82,24 @@ def test_class_weights_are_for_training_only():
 def test_a_class_weight_for_no_class():
     with pytest.raises(ValueError, match=r"heads\.label\.class_weight must name classes .* received 'zebra'"):
         make({"zebra": 2.0})
+
+
+def test_heads_of_the_same_labels_have_the_same_targets():
+    heads = {"label": OrdinalHead(), "age": QuantileHead()}
+    same = make(None)(LABELS)
+    found = Targets(Config(inputs={"title": TextInput()}, heads=heads), SCHEMA, class_weights=True)(LABELS)
+    for mine, theirs in zip(found, same):
+        for name in heads:
+            np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_heads_without_labels():
+    """Every row's pair matches; an embedding learns nothing. Records give ones for both."""
+    heads = {"pair": MatchingHead(inputs=["title", "body"]), "vector": EmbeddingHead()}
+    ones = tf.ones([3])
+    targets, weights = Targets(Config(inputs={"title": TextInput(), "body": TextInput()}, heads=heads), SCHEMA)(dict.fromkeys(heads, ones))
+    assert {name: part.numpy().tolist() for name, part in targets.items()} == {"pair": [[1], [1], [1]], "vector": [[1], [1], [1]]}
+    assert {name: part.numpy().tolist() for name, part in weights.items()} == {"pair": [1, 1, 1], "vector": [0, 0, 0]}
 
 
 def test_no_rows():

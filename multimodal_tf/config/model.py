@@ -13,16 +13,15 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from multimodal_tf.config.fusion import ConcatenationFusion
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.adapt import Adaptation
+from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusion
+from multimodal_tf.config.heads import Head, answer_keys, check_inputs
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
     NAME,
     PRESENT,
-    PROBABILITIES,
-    PROBABILITY,
     ROW,
     SERVED,
     TABULAR,
@@ -30,6 +29,7 @@ from multimodal_tf.config.names import (
     Fraction,
     Strict,
 )
+from multimodal_tf.config.tasks import FixedWeights, Tasks, check_tasks
 from multimodal_tf.config.towers import TabularTower
 
 
@@ -82,9 +82,11 @@ class Config(Strict):
     inputs: dict[str, Input] = Field(min_length=1)
     heads: dict[str, Head] = Field(min_length=1)
     tabular: TabularTower | None = Field(None, description="one tower over all numbers, categories, dates and booleans; null: one each")
-    fusion: ConcatenationFusion = ConcatenationFusion()
+    fusion: Fusion = ConcatenationFusion()
+    tasks: Tasks = FixedWeights()
     split: Split = Split()
     training: Training = Training()
+    adaptation: Adaptation | None = Field(None, description="what `fit` trains of the model, and adds to it; null: all of it, nothing")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @pydantic.model_validator(mode="after")
@@ -97,11 +99,16 @@ class Config(Strict):
                 )
         towers = [*self.inputs, TABULAR] if self.tabular is not None else [*self.inputs]
         own = [*towers, *(name + suffix for name in towers for suffix in (PRESENT, EMBEDDING, TOKENS)), FUSED]
-        served = [*self.heads, *(name + suffix for name in self.heads for suffix in (PROBABILITIES, PROBABILITY)), *SERVED, ROW]
+        served = [*answer_keys(self.heads), *SERVED, ROW]
         for taken, where in (([*own, "error"], "input keys"), (served, "head keys"), ([*own, *self.heads], "layers")):
             twice = sorted({key for key in taken if taken.count(key) > 1})
             if twice:
                 raise ValueError(f"two {where} would be called {twice[0]!r}: choose another name and give the table's in `column`")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _fusion_answers_heads(self):
+        check_fusion(self.fusion, self.heads)
         return self
 
     @pydantic.model_validator(mode="after")
@@ -110,6 +117,12 @@ class Config(Strict):
             raise ValueError(
                 f"tabular: a {self.tabular.type} needs an input of type {', '.join(TABULAR_TYPES)}, received {list(self.inputs)}"
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _heads_fit(self):
+        check_inputs(self.heads, self.vectors())
+        check_tasks(self.tasks, self.heads, self.fusion)
         return self
 
     def tabular_inputs(self):
@@ -124,7 +137,8 @@ class Config(Strict):
     def column(self, name):
         """The table's column that an input or head of this name reads."""
         part = self.inputs[name] if name in self.inputs else self.heads[name]
-        return name if part.column is None else part.column
+        column = getattr(part, "column", None)  # matching and embedding heads read none
+        return name if column is None else column
 
     def to_yaml(self):
         """The configuration as YAML text."""
@@ -159,7 +173,7 @@ class Config(Strict):
         path.write_text(text, encoding="utf-8")
 
 
-_CHOICES = ("tabular", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
+_CHOICES = ("tabular", "tasks", "fusion", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
 
 
 def _sentence(fault):

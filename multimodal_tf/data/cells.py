@@ -91,8 +91,8 @@ def read_label(value, head):
     """Turns a cell into a label.
 
     Args:
-        value: classification: as a category. Multi-label: a list of labels, or labels joined by the head's separator; no label at all
-            (an empty list, a separator alone) says that none applies, which is not the same as missing. Regression: as a number.
+        value: a class: as a category. Multi-label: a list of labels, or labels joined by the head's separator; no label at all
+            (an empty list, a separator alone) says that none applies, which is not the same as missing. A number: as one.
         head: the head's configuration, such as `config.heads["label"]`.
 
     Returns:
@@ -108,9 +108,9 @@ def read_label(value, head):
     """
     if is_missing(value):
         return None
-    if head.type == "regression":
+    if head.label == "number":
         return _number(value)
-    if head.type == "classification":
+    if head.label == "class":
         return _label(value)
     several = value if isinstance(value, (list, tuple, set, frozenset, np.ndarray)) else _text(value).split(head.separator)
     labels = sorted({_label(one) for one in several if not is_missing(one)})

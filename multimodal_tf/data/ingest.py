@@ -19,6 +19,7 @@ import numpy as np
 import rich.console
 import rich.progress
 
+from multimodal_tf.config import labelled
 from multimodal_tf.data import durable, manifest, shards, worker
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.manifest import Manifest
@@ -78,7 +79,7 @@ def _check_arguments(table, config, processes, rows_per_shard):
     if processes is not None and processes < 1:
         raise ValueError(f"processes must be at least 1 or None, received {processes}")
     split = {f"split.{field}": getattr(config.split, field) for field in ("column", "group", "stratify")}
-    named = {name: config.column(name) for name in [*config.inputs, *config.heads]} | split
+    named = {name: config.column(name) for name in [*config.inputs, *labelled(config.heads)]} | split
     for name, column in named.items():
         if column is not None and column not in table.columns:
             close = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
@@ -110,7 +111,7 @@ def _write_shards(table, config, directory, splits, processes, rows_per_shard, p
 
 def _jobs(table, config, splits, rows_per_shard):
     """The table's rows, gathered by split into shards."""
-    columns = tuple(dict.fromkeys(config.column(name) for name in [*config.inputs, *config.heads]))
+    columns = tuple(dict.fromkeys(config.column(name) for name in [*config.inputs, *labelled(config.heads)]))
     gathered: list[list] = [[] for _ in SPLITS]
     sizes = [0 for _ in SPLITS]
     counts = [itertools.count() for _ in SPLITS]
@@ -272,8 +273,9 @@ def _is_learnt(directory, source):
 
 def _source(config, content_hash):
     """A hash of all that a schema depends on."""
-    texts = [(name, *_text_source(config, part)) for name, part in config.inputs.items() if part.type == "text"]
-    return hashlib.sha256(f"{content_hash} {shards.settings(config)} {texts}".encode()).hexdigest()
+    parts = [(name, *_text_source(config, part)) for name, part in config.inputs.items() if part.type == "text"]
+    parts += [(name, head.classes) for name, head in config.heads.items() if head.type == "ordinal"]
+    return hashlib.sha256(f"{content_hash} {shards.settings(config)} {parts}".encode()).hexdigest()
 
 
 def _text_source(config, part):

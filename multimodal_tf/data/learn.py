@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from multimodal_tf.config import labelled
 from multimodal_tf.data import records, subwords, vectors
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocess import date, text
@@ -103,12 +104,12 @@ def _distinct(words):
 
 def _learner(part) -> Any:
     """What listens to the cells of an input or a head; None where they teach nothing."""
-    if part.type in ("number", "regression"):
+    if part.type == "number" or getattr(part, "label", None) == "number":
         return _Numbers()
     if part.type == "date":
         return _Numbers(_days)
-    splits = {"category": _values, "classification": _values, "multi_label": _labels, "words": _text_words, "characters": _text_characters}
-    kind = part.tokenizer.type if part.type == "text" else part.type
+    splits = {"category": _values, "class": _values, "classes": _labels, "words": _text_words, "characters": _text_characters}
+    kind = part.tokenizer.type if part.type == "text" else getattr(part, "label", part.type)
     return _Words(splits[kind]) if kind in splits else None
 
 
@@ -146,22 +147,24 @@ def learn_schema(directory, config) -> Schema:
 
     Raises:
         FileNotFoundError: there is no manifest.
-        ValueError: the training split is empty, a number varies too much, a head learns nothing (no labelled row, or one class only), or
-            as `subwords.learn_subwords`, `vectors.skip_gram` and `vectors.read_vectors`.
+        ValueError: the training split is empty, a number varies too much, a head learns nothing (no labelled row, or one class only),
+            the order of an ordinal head's classes is not known, or as `subwords.learn_subwords`, `vectors.skip_gram` and
+            `vectors.read_vectors`.
     """
     manifest = Manifest.load(directory)
     rows = manifest.rows("train")
     if not rows:
         raise ValueError(f"the training split of {manifest.table} must have rows, received none of the table's {manifest.table_rows}")
-    learners = {name: _learner(part) for name, part in [*config.inputs.items(), *config.heads.items()]}
+    read = labelled(config.heads)
+    learners = {name: _learner(part) for name, part in [*config.inputs.items(), *read.items()]}
     for serialized in records.read(manifest.shards("train"), _ROWS):
         _, inputs, labels = records.parse(config, serialized)
         for name, cells in (inputs | labels).items():
-            if learners[name] is not None:
+            if learners.get(name) is not None:
                 learners[name].add(cells)
     inputs = {name: _input(config, name, learners[name]) for name in config.inputs if learners[name] is not None}
     inputs |= _texts(config, inputs, manifest.shards("train"))
-    heads = {name: _head(config, name, learners[name]) for name in config.heads}
+    heads = {name: _head(config, name, learners[name]) for name in read}
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
@@ -205,13 +208,28 @@ def _moments(where, learner):
 
 def _head(config, name, learner):
     where = f"the head {name!r} (column {config.column(name)!r})"
-    if config.heads[name].type == "regression":
+    head = config.heads[name]
+    if head.label == "number":
         if not learner.rows:
             raise ValueError(f"{where} must have a number in some row of the training split, received none")
         return _moments(where, learner)
     classes = learner.classes()
     if not classes.names:
         raise ValueError(f"{where} must have a label in some row of the training split, received none")
-    if len(classes.names) == 1 and config.heads[name].type == "classification":
+    if len(classes.names) == 1 and head.label == "class":
         raise ValueError(f"{where} must have two classes or more in the training split, received only {classes.names[0]!r}")
-    return classes
+    return _in_order(f"heads.{name}.classes", head.classes, classes) if head.type == "ordinal" else classes
+
+
+def _in_order(field, wanted, classes):
+    """The classes of an ordinal head, lowest first, also those that no training row bears."""
+    counts = dict(zip(classes.names, classes.counts))
+    if wanted is None:
+        try:
+            wanted = sorted(counts, key=float)
+        except ValueError:
+            raise ValueError(f"{field} must say the order of classes that are not all numbers, received {classes.names}") from None
+    unknown = [name for name in counts if name not in wanted]
+    if unknown:
+        raise ValueError(f"{field} must name every class of the training split, received {wanted} without {unknown[0]!r}")
+    return Classes(names=wanted, counts=[counts.get(name, 0) for name in wanted], rows=classes.rows)

@@ -6,9 +6,11 @@ of a video) or a float; a label is UTF-8 text or a float. What is missing is "" 
 
 import tensorflow as tf
 
+from multimodal_tf.config import labelled
+
 LABEL_SEPARATOR = "\x1f"  # joins a row's labels of a multi-label head; alone, it says «no label applies», which is not «unknown»
 
-_FLOATS = ("number", "boolean", "regression")
+_FLOATS = ("number", "boolean")
 _BYTES = tf.io.FixedLenFeature([], tf.string, default_value="")
 _LIST = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True, default_value="")
 _FLOAT = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
@@ -46,15 +48,17 @@ def parse(config, serialized):
 
     Returns:
         `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name of string or float32 `(batch,)`, missing "" or NaN; a video is
-        string `(batch, frames)`, with "" after the last frame of a row that has fewer than another.
+        string `(batch, frames)`, with "" after the last frame of a row that has fewer than another. A head without a column has ones.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
-    for room, parts in (("inputs", config.inputs), ("labels", config.heads)):
-        for name, part in parts.items():
-            spec[f"{room}/{name}"] = _FLOAT if part.type in _FLOATS else _LIST if part.type == "video" else _BYTES
+    for name, part in config.inputs.items():
+        spec[f"inputs/{name}"] = _FLOAT if part.type in _FLOATS else _LIST if part.type == "video" else _BYTES
+    for name, head in labelled(config.heads).items():
+        spec[f"labels/{name}"] = _FLOAT if head.label == "number" else _BYTES
     parsed = tf.io.parse_example(serialized, spec)
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
-    labels = {name: parsed[f"labels/{name}"] for name in config.heads}
+    ones = tf.ones_like(parsed["row"], tf.float32)
+    labels = {name: parsed.get(f"labels/{name}", ones) for name in config.heads}
     return parsed["row"], inputs, labels
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from multimodal_tf.config import Config
+from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import cells, durable, preprocess, records
 from multimodal_tf.data.manifest import Shard
 
@@ -55,8 +55,10 @@ class Part(pydantic.BaseModel):
 
 def settings(config):
     """JSON of all in the configuration that a record depends on."""
-    parts = {room: {name: _of(part, config.column(name)) for name, part in getattr(config, room).items()} for room in ("inputs", "heads")}
-    return json.dumps([_FORMAT, parts], sort_keys=True)
+    rooms = {"inputs": config.inputs, "heads": labelled(config.heads)}
+    parts = {room: {name: _of(part, config.column(name)) for name, part in read.items()} for room, read in rooms.items()}
+    kept = ["rows without labels"] if _needs_no_label(config) else []
+    return json.dumps([_FORMAT, *kept, parts], sort_keys=True)
 
 
 def settings_hash(config):
@@ -198,15 +200,22 @@ def _records(job, config, root, rejected):
 def _record(row, values, config, root, rejected):
     """One row's record; None where the row is left out. What is wrong with it is appended to `rejected`."""
     before = len(rejected)
-    labels = _read(row, config.heads, values, config, rejected, cells.read_label)
+    heads = labelled(config.heads)
+    labels = _read(row, heads, values, config, rejected, cells.read_label)
     bad_label = len(rejected) > before
     inputs = _read(row, config.inputs, values, config, rejected, lambda value, part: _checked(value, part, root))
     if bad_label:
         return None
-    if not labels or not inputs:
-        rejected.append(Rejected(row=row, column="", path="", reason="no input is left" if labels else "no label"))
+    learnable = bool(labels) or _needs_no_label(config)
+    if not learnable or not inputs:
+        rejected.append(Rejected(row=row, column="", path="", reason="no input is left" if learnable else "no label"))
         return None
     return records.encode(row, inputs, labels)
+
+
+def _needs_no_label(config):
+    """Whether a row without any label teaches something."""
+    return not labelled(config.heads) or any(head.type == "matching" for head in config.heads.values())
 
 
 def _read(row, parts, values, config, rejected, read):

@@ -23,12 +23,12 @@ class Targets:
 
     def __init__(self, config, schema, class_weights=False):
         self._heads = dict(config.heads)
-        self._classes = {name: schema.heads[name] for name, head in self._heads.items() if head.type != "regression"}
+        self._classes = {name: schema.heads[name] for name, head in self._heads.items() if head.label in ("class", "classes")}
         self._tables = {name: text.vocabulary(classes.names, 0, -1) for name, classes in self._classes.items()}
         self._weights = {
-            name: _class_weights(name, head.class_weight if class_weights else None, self._classes[name])
+            name: _class_weights(name, getattr(head, "class_weight", None) if class_weights else None, self._classes[name])
             for name, head in self._heads.items()
-            if head.type == "classification"
+            if head.label == "class"
         }
 
     def __call__(self, labels):
@@ -38,13 +38,14 @@ class Targets:
             labels: dict by head of string or float32 `(batch,)`, as `records.parse` gives.
 
         Returns:
-            `(targets, weights)`, dicts by head. Targets: classification int32 `(batch,)`; multi-label float32 `(batch, classes)`;
-            regression float32 `(batch, 1)` in the label's own unit. Weights: float32 `(batch,)`. A label that is missing, or that training
-            did not see, has target 0 and weight 0; of a multi-label row's labels only those count that training saw.
+            `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label float32 `(batch, classes)`; a number float32
+            `(batch, 1)` in the label's own unit. Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
+            target 0 and weight 0; of a multi-label row's labels only those count that training saw. A matching head has ones, as its loss
+            says; an embedding head, which has no loss, ones of weight 0.
         """
         targets, weights = {}, {}
         for name, head in self._heads.items():
-            make = {"classification": self._class, "multi_label": self._labels, "regression": self._number}[head.type]
+            make = {"class": self._class, "classes": self._labels, "number": self._number, None: self._nothing}[head.label]
             targets[name], weights[name] = make(name, labels[name])
         return targets, weights
 
@@ -64,6 +65,9 @@ class Targets:
     def _number(self, name, labels):
         known = tf.math.is_finite(labels)
         return tf.where(known, labels, 0.0)[:, tf.newaxis], tf.cast(known, tf.float32)
+
+    def _nothing(self, name, ones):
+        return ones[:, tf.newaxis], ones * float(self._heads[name].type == "matching")
 
 
 def _class_weights(name, choice, classes):

@@ -20,8 +20,11 @@ AUROC_WORK = 20_000  # resamples x classes: above 20 classes an AUROC's interval
 _AVERAGES = tuple(f"{name}_{average}" for name in ("precision", "recall", "f1") for average in ("macro", "micro", "weighted"))
 FIGURES = {
     "classification": ("accuracy", "balanced_accuracy", *_AVERAGES, "auroc", "log_loss"),
+    "ordinal": ("accuracy", "balanced_accuracy", *_AVERAGES, "auroc", "log_loss", "rank_mae"),
     "multi_label": ("exact_match", "accuracy", "balanced_accuracy", *_AVERAGES, "auroc", "log_loss"),
     "regression": ("mae", "rmse", "r2"),
+    "quantile": ("mae", "rmse", "r2", "pinball", "coverage", "width"),
+    "matching": ("accuracy", "auroc", "log_loss"),
 }
 
 NO_ROWS = "no row has a known label"
@@ -60,7 +63,7 @@ class HeadFigures(pydantic.BaseModel):
     `confusion[i]` is `[[true negatives, false positives], [false negatives, true positives]]` of label `i`.
     """
 
-    type: Literal["classification", "multi_label", "regression"]
+    type: Literal["classification", "ordinal", "multi_label", "regression", "quantile", "matching"]
     n: int
     missing: int = 0  # rows without a label, left out; filled by `report.evaluate`
     unseen: dict[str, int] = {}  # labels that training never saw, with their rows, left out; filled by `report.evaluate`
@@ -101,7 +104,7 @@ def classification(
         >>> round(head.figures["accuracy"].value, 3), head.confusion
         (0.667, [[1, 0], [1, 1]])
     """
-    truth, scores = _known_rows(labels, (), probabilities, (len(classes),), known)
+    truth, scores = known_rows(labels, (), probabilities, (len(classes),), known)
     truth = truth.astype(int)
     _check_indices(truth, len(classes))
     chosen, one_hot = scores.argmax(axis=1), truth[:, None] == np.arange(len(classes))
@@ -121,7 +124,7 @@ def classification(
     return HeadFigures(
         type="classification",
         n=len(truth),
-        figures=_figures("classification", values, samples, ONE_CLASS),
+        figures=as_figures("classification", values, samples, ONE_CLASS),
         classes=_by_class(classes, bootstrap.class_counts(truth, chosen, len(classes), np.arange(len(truth)))),
         confusion=_class_confusion(truth, chosen, len(classes)),
     )
@@ -157,7 +160,7 @@ def multi_label(
         >>> head.figures["accuracy"].value, head.figures["exact_match"].value, head.classes["red"].recall
         (0.75, 0.5, 0.5)
     """
-    truth, scores = _known_rows(labels, (len(classes),), probabilities, (len(classes),), known)
+    truth, scores = known_rows(labels, (len(classes),), probabilities, (len(classes),), known)
     truth, chosen = truth > 0, scores >= THRESHOLD
     losses = -np.log(_clipped(np.where(truth, scores, 1 - scores)))
     right = truth == chosen
@@ -178,7 +181,7 @@ def multi_label(
     return HeadFigures(
         type="multi_label",
         n=len(truth),
-        figures=_figures("multi_label", values, samples, ONE_SIDED),
+        figures=as_figures("multi_label", values, samples, ONE_SIDED),
         classes=_by_class(classes, counts),
         confusion=_label_confusion(truth, chosen),
     )
@@ -205,7 +208,7 @@ def regression(
         >>> head.figures["mae"].value, head.figures["r2"].value
         (0.5, 0.5)
     """
-    truth, said = _known_rows(_column(labels), (), _column(predictions), (), known)
+    truth, said = known_rows(column(labels), (), column(predictions), (), known)
     centred, errors = truth - truth.mean() if len(truth) else truth, said - truth  # centred: squares of large numbers would cancel
 
     def resampled(index):
@@ -218,10 +221,10 @@ def regression(
         values = {"mae": metrics.mean_absolute_error(truth, said), "rmse": metrics.root_mean_squared_error(truth, said)}
         values["r2"] = metrics.r2_score(truth, said) if np.ptp(truth) > 0 else np.nan
     samples = bootstrap.resample(resampled, len(truth), resamples, seed)
-    return HeadFigures(type="regression", n=len(truth), figures=_figures("regression", values, samples, NO_SPREAD))
+    return HeadFigures(type="regression", n=len(truth), figures=as_figures("regression", values, samples, NO_SPREAD))
 
 
-def _known_rows(labels, label_shape, predictions, shape, known):
+def known_rows(labels, label_shape, predictions, shape, known):
     """The rows that count, as arrays of float64, after checking that everything fits together."""
     labels, predictions = np.asarray(labels), np.asarray(predictions, dtype=float)
     known = np.ones(len(labels), dtype=bool) if known is None else np.asarray(known) > 0
@@ -243,7 +246,7 @@ def _check_indices(truth, size):
         raise ValueError(f"a label must be an index from 0 to {size - 1}, received {truth.min()} to {truth.max()}")
 
 
-def _column(values):
+def column(values):
     values = np.asarray(values, dtype=float)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
@@ -308,7 +311,20 @@ def _by_class(classes, counts):
     }
 
 
-def _figures(kind, values, samples, one_sided):
+def mean_figures(rows, resamples, seed):
+    """`Figure`s that are means of `rows`, arrays by name."""
+    size = len(next(iter(rows.values())))
+    if not size:
+        return {name: Figure(value=None, reason=NO_ROWS) for name in rows}
+    samples = bootstrap.resample(bootstrap.row_means(rows), size, resamples, seed)
+    found = {}
+    for name, of_rows in rows.items():
+        low, high, count = bootstrap.interval(samples[name]) if name in samples else (None, None, 0)
+        found[name] = Figure(value=float(of_rows.mean()), low=low, high=high, resamples=count)
+    return found
+
+
+def as_figures(kind, values, samples, one_sided):
     """`values` (NaN where undefined) and their resamples as `Figure`s; `one_sided` is the reason of what needs two kinds of labels."""
     figures = {}
     for name in FIGURES[kind]:

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead
+from multimodal_tf.config import ClassificationHead, Config, MatchingHead, MultiLabelHead, OrdinalHead, QuantileHead, labelled
 from multimodal_tf.data import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.records import LABEL_SEPARATOR
-from multimodal_tf.evaluation import metrics
+from multimodal_tf.evaluation import metrics, special_heads
 from multimodal_tf.evaluation.bootstrap import LEVEL
 from multimodal_tf.schema import Schema
 
@@ -87,7 +87,7 @@ def evaluate(
 
     Args:
         predict: a model, its `predict`, or any function that takes a batch of model inputs, a dict of NumPy arrays by name, and returns a
-            dict by head: probabilities `(batch, classes)`, or `(batch, 1)` for a regression.
+            dict by head: what `models.heads.answer` says.
         directory: where ingest wrote the shards.
         config: `Config`.
         schema: `Schema`.
@@ -97,7 +97,7 @@ def evaluate(
 
     Returns:
         `Evaluation`. A row without a label for a head, or with none but labels that training never saw, does not count in that head's
-        figures; its `missing` and `unseen` say how many these are.
+        figures; its `missing` and `unseen` say how many these are. An embedding head has no figures.
 
     Raises:
         FileNotFoundError: ingest has not ended in `directory`.
@@ -108,16 +108,19 @@ def evaluate(
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
     directory = pathlib.Path(directory)
     shards.check_settings(config, directory, Manifest.load(directory))
-    answers = _answers(_per_batch(predict), load_split(directory, split, config, schema, batch_size=BATCH), list(config.heads))
-    labels = _labels(load_raw(directory, split, config, BATCH), list(config.heads))
+    judged = {name: head for name, head in config.heads.items() if head.type != "embedding"}
+    answers = _answers(_per_batch(predict), load_split(directory, split, config, schema, batch_size=BATCH), list(judged))
+    labels = _labels(load_raw(directory, split, config, BATCH), list(labelled(judged)))
     heads = {}
-    for name, head in config.heads.items():
+    for name, head in judged.items():
         try:
-            heads[name] = _figures(head, schema.heads[name], answers[name], bootstrap, seed)
+            heads[name] = _figures(head, schema.heads.get(name), answers[name], bootstrap, seed)
         except ValueError as error:
             raise ValueError(f"head {name!r}: {error}") from error
-        heads[name].missing, heads[name].unseen = _left_out(head, schema.heads[name], labels[name])
-    return Evaluation(split=split, rows=len(next(iter(labels.values()))), resamples=bootstrap, seed=seed, heads=heads)
+        if name in labels:
+            heads[name].missing, heads[name].unseen = _left_out(head, schema.heads[name], labels[name])
+    rows = Manifest.load(directory).rows(split)
+    return Evaluation(split=split, rows=rows, resamples=bootstrap, seed=seed, heads=heads)
 
 
 def _per_batch(predict):
@@ -154,6 +157,12 @@ def _figures(head, learnt, answers, resamples, seed):
     match head:
         case ClassificationHead():
             return metrics.classification(targets, predictions, learnt.names, known, resamples, seed)
+        case OrdinalHead():
+            return special_heads.ordinal(targets, predictions, learnt.names, known, resamples, seed)
+        case QuantileHead():
+            return special_heads.quantile(targets, predictions, head.quantiles, known, resamples, seed)
+        case MatchingHead():
+            return special_heads.matching(predictions, resamples, seed)
         case MultiLabelHead():
             return metrics.multi_label(targets, predictions, learnt.names, known, resamples, seed)
         case _:
@@ -162,7 +171,7 @@ def _figures(head, learnt, answers, resamples, seed):
 
 def _left_out(head, learnt, labels):
     """How many rows have no label, and how many bear each label that training never saw."""
-    if isinstance(head, RegressionHead):
+    if head.label == "number":
         return int(np.isnan(labels).sum()), {}
     texts = [label.decode() for label in labels]
     if isinstance(head, MultiLabelHead):

@@ -5,10 +5,11 @@ import random
 
 import keras
 
-from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, TABULAR, Config
-from multimodal_tf.models import encode, heads
+from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, TABULAR, Config, DecisionFusion, EmbeddingHead, HybridFusion, MatchingHead
+from multimodal_tf.models import encode, heads, tasks
 from multimodal_tf.models.fitting import check_schema
-from multimodal_tf.models.fusion import concatenation
+from multimodal_tf.models.fusion import decision, fuse, readout, reads_tokens
+from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.schema import Schema
 
 
@@ -45,11 +46,11 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
     with _seeded(config.seed):
         inputs, present = encode.inputs(config)
         flags = encode.flags(config, {name: encode.with_dropout(config.fusion, flag, name) for name, flag in present.items()})
-        encodings = encode.encodings(config, schema, inputs, flags, encode.TOWERS | encode.PLAIN)
-        vectors = {name: encoding.vector for name, encoding in encodings.items()}
-        fused = concatenation(config.fusion, vectors, {name: flags[name] for name in vectors if flags})
-        outputs = {name: heads.output(head, schema.heads[name], fused, name) for name, head in config.heads.items()}
-        model = _model(config, inputs | {name + PRESENT: flag for name, flag in present.items()}, outputs, "multimodal")
+        towers = encode.TOWERS if reads_tokens(config.fusion) else encode.TOWERS | encode.PLAIN
+        encodings = encode.encodings(config, schema, inputs, flags, towers)
+        outputs = _answers(config, schema, encodings, flags)
+        everything = inputs | {name + PRESENT: flag for name, flag in present.items()}
+        model = _model(config, everything, outputs, "multimodal", tasks.model_of(config))
     encode.regularize(model, config)
     return model
 
@@ -90,12 +91,7 @@ def compile_arguments(config: Config, schema: Schema) -> dict:
     Example:
         >>> model.compile("adam", **compile_arguments(config, schema))  # doctest: +SKIP
     """
-    tasks = {name: (head, schema.heads[name]) for name, head in config.heads.items()}
-    return {
-        "loss": {name: heads.loss(*task) for name, task in tasks.items()},
-        "loss_weights": {name: heads.loss_weight(*task, schema.rows) for name, task in tasks.items()},
-        "weighted_metrics": {name: heads.metrics(*task) for name, task in tasks.items()},
-    }
+    return heads.compile_arguments(config.heads, schema)
 
 
 def embeddings(model: keras.Model) -> keras.Model:
@@ -103,17 +99,87 @@ def embeddings(model: keras.Model) -> keras.Model:
 
     Returns:
         A `keras.Model` that answers a dict: `{name}` -> `(batch, dim)` for every input (`tabular` for all that this tower reads), zero
-        where it is absent (if the model has presence inputs), and `fused`.
+        where it is absent (if the model has presence inputs), and `fused`; where heads read different inputs, also `fused_{head}`, by the
+        first head that reads these. A decision fusion has no fused vector.
     """
     names = {layer.name: layer.output for layer in model.layers}
     vectors = {name: names[name + EMBEDDING] for name in [*model.input, TABULAR] if name + EMBEDDING in names}
-    return keras.Model(model.input, vectors | {FUSED: names[FUSED]}, name="embeddings")
+    fused = [name for name in (FUSED, *(f"{FUSED}_{head}" for head in model.output)) if name in names]
+    return keras.Model(model.input, vectors | {name: names[name] for name in fused}, name="embeddings")
 
 
-def _model(config, inputs, outputs, name):
+def explanations(model: keras.Model) -> keras.Model | None:
+    """The same layers and inputs as `model`, a model of `build_model`, but what its fusion can tell of a row as outputs.
+
+    Returns:
+        None where it can tell nothing (concatenation, sum, mean, product, bilinear, low-rank tensor). Else a `keras.Model` that answers a
+        dict, in which an absent input has 0 (unless a learnt vector stands in for it); inputs are in the order of `Config.vectors()`:
+
+        - `weights` `(batch, inputs)`: of a weighted sum, the learnt weights; of attention, those of the row; of gates, each input's mean;
+          of self-attention and bottlenecks, the share of an input in what the learnt tokens of the last block attend to. All but gates add
+          up to 1;
+        - `attention_{input}` `(batch, tokens)`: of bottlenecks, how much those of the last block attend to each token, the mean over heads;
+        - `attention_{input}_from_{other}` `(batch, tokens of other)`: of cross-modal attention, how much the input's tokens attend to each
+          of the other's, the mean over heads;
+        - `{head}_from_{input}`: of a decision or hybrid fusion, what the input alone answers, as `models.heads.output`, also where it is
+          absent; `{head}_from_fused`: of a hybrid one, what the fused vector answers; `{head}_weights`: their learnt weights, that of the
+          fused vector last.
+
+        Where heads read different inputs, `weights` and `attention...` of a fusion over some only begin with `{head}_`.
+    """
+    found = readout.readouts(model)
+    return keras.Model(model.input, found, name="explanations") if found else None
+
+
+def _answers(config, schema, encodings, flags):
+    """Each head's answer; heads that read the same inputs share one fusion."""
+    names, met, answers = _fusions(config), {}, {}
+    vectors = {own: encoding.vector for own, encoding in encodings.items()}
+    for name, head in config.heads.items():
+        learnt = schema.heads.get(name)
+        if isinstance(head, MatchingHead):  # it compares two vectors, whatever the fusion
+            answers[name] = heads.answer(head, learnt, vectors, flags, None, None, name)
+            continue
+        read = _read(config, head)
+        present = {own: flags[own] for own in read if flags}
+        if read not in met:
+            met[read] = _meet(config.fusion, {own: encodings[own] for own in read}, present, names[read])
+        fused, anyone = met[read]
+        if isinstance(config.fusion, DecisionFusion | HybridFusion) and not isinstance(head, EmbeddingHead):
+            members = {own: vectors[own] for own in read} | ({} if fused is None else {FUSED: fused})
+            there = present | ({FUSED: anyone} if present and fused is not None else {})
+            answers[name] = decision.decide(config.fusion, head, learnt, members, there, anyone, name)
+        else:
+            answers[name] = heads.answer(head, learnt, vectors, flags, fused, anyone, name)
+    return answers
+
+
+def _fusions(config):
+    """What the fusions are called, by the inputs that they read: `fused` if that is all, or if there is only one fusion."""
+    first: dict = {}
+    for name, head in config.heads.items():
+        if not isinstance(head, MatchingHead):
+            first.setdefault(_read(config, head), name)
+    every = tuple(config.vectors())
+    return {read: FUSED if read == every or len(first) == 1 else f"{FUSED}_{name}" for read, name in first.items()}
+
+
+def _read(config, head):
+    """The vectors that a head reads, in the order of `Config.vectors()`."""
+    return tuple(own for own in config.vectors() if head.inputs is None or own in head.inputs)
+
+
+def _meet(fusion, encodings, present, name):
+    """`(fused, anyone)`: the fused vector, None of a decision fusion, and whether any of the inputs is there, None without presence."""
+    over = getattr(fusion, "over", fusion)
+    fused = None if isinstance(over, DecisionFusion) else fuse(over, encodings, present, name)
+    return fused, AnyPresent(name=f"{name}_any", dtype="float32")(list(present.values())) if present else None
+
+
+def _model(config, inputs, outputs, name, make=keras.Model):
     """The model, unless a layer of one input's tower is called as another input or head is."""
     try:
-        return keras.Model(inputs, outputs, name=name)
+        return make(inputs, outputs, name=name)
     except ValueError as error:
         for room in ("inputs", "heads"):
             for own in getattr(config, room):

@@ -9,9 +9,11 @@ _LEARNT: dict = {
     "date": Moments,
     "classification": Classes,
     "multi_label": Classes,
+    "ordinal": Classes,
     "regression": Moments,
+    "quantile": Moments,
 }  # what the schema holds for each type; for a text it depends on the tokenizer; nothing for others
-_FEWEST_CLASSES = {"classification": 2, "multi_label": 1}
+_FEWEST_CLASSES = {"classification": 2, "ordinal": 2, "multi_label": 1}
 
 
 def check_schema(config, schema):
@@ -30,6 +32,8 @@ def check_schema(config, schema):
                 f"heads.{name}: a {head.type} needs {least} or more classes in the training split, column {config.column(name)!r} "
                 f"has {learnt.names}"
             )
+        if head.type == "ordinal" and head.classes is not None and head.classes != learnt.names:
+            raise ValueError(f"heads.{name}.classes: must be those of the schema, {learnt.names}, received {head.classes}: ingest again")
 
 
 def _check_learnt(room, name, part, learnt):

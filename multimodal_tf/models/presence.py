@@ -55,6 +55,34 @@ class TokensPresent(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
+class StandIn(layers.Layer):
+    """A learnt vector in the place of what an absent input would have brought.
+
+    What it replaces may be NaN, and nothing flows back there.
+
+    Call:
+        `x` is `(batch, dim)`, `present` float `(batch,)`, above 0.5 where the input is there. Returns `x`'s shape.
+
+    Example:
+        >>> layer = StandIn()
+        >>> answer = layer(ops.convert_to_tensor([[1.0, 2.0], [float("nan"), 0.0]]), ops.convert_to_tensor([1.0, 0.0]))
+        >>> bool(ops.all(answer[1] == layer.vector))
+        True
+
+    Source: the mask token of He et al. 2022, arXiv:2111.06377, section 3, which stands there for a missing patch.
+    """
+
+    def build(self, x_shape, present_shape):
+        self.vector = self.add_weight(shape=(x_shape[-1],), initializer=keras.initializers.RandomNormal(stddev=0.1), name="vector")
+
+    def call(self, x, present):
+        return ops.where(ops.expand_dims(present > 0.5, 1), x, ops.cast(self.vector, x.dtype))
+
+    def compute_output_shape(self, x_shape, present_shape):
+        return x_shape
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
 class AnyPresent(layers.Layer):
     """Whether any of several inputs is there.
 
@@ -149,7 +177,8 @@ class OnPresentRows(layers.Layer):
         return tf.ensure_shape(everywhere, answer.shape)
 
     def _statistics(self, training):
-        return self.network.non_trainable_weights if training else []
+        """What a call in training may change: not weights that are only frozen, which may be many, and need no copy."""
+        return [weight for layer in self.network._flatten_layers() for weight in layer._non_trainable_variables] if training else []
 
     def compute_output_spec(self, x, present, training=None):
         if self._answer is None:  # asked for once: it runs through the network's whole graph

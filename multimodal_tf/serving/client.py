@@ -11,7 +11,7 @@ import pyarrow.parquet
 import rich.progress
 import tensorflow as tf
 
-from multimodal_tf.config import PROBABILITIES, PROBABILITY, ROW, Config
+from multimodal_tf.config import HIGH, LOW, PROBABILITIES, PROBABILITY, QUANTILES, ROW, Config
 from multimodal_tf.data import durable
 from multimodal_tf.data.cells import CellError, read_cell
 from multimodal_tf.data.table import Table
@@ -71,7 +71,10 @@ class Client:
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept). Classification: `label` str, `label_probability`
             float32 of that class, `label_probabilities` float32 `(classes,)`. Multi-label: `tags` str, the labels of probability 0.5 or
-            more joined by the head's separator, and `tags_probabilities`. Regression: float32. And `valid` bool; `error` str, each broken
+            more joined by the head's separator, and `tags_probabilities`. Ordinal: as classification. Regression: float32. Quantile:
+            `price` float32, the quantile nearest to the median, `price_low` and `price_high`, the bounds of the interval, and
+            `price_quantiles` float32 `(quantiles,)`. Matching: float32, the probability that the two belong together. Embedding: float32
+            `(dim,)`. And `valid` bool; `error` str, each broken
             input and its reason; `present` str, names of the inputs that were used, joined by commas. An invalid row is answered from
             the inputs that it has.
 
@@ -193,11 +196,18 @@ def _texts(served):
 
 
 def _head_columns(name, head, served):
-    if head.type == "regression":
-        return {name: served[name]}
+    match head.type:
+        case "regression" | "matching":
+            return {name: served[name]}
+        case "quantile":
+            quantiles = served[name + QUANTILES]
+            bounds = {name + LOW: quantiles[:, 0], name + HIGH: quantiles[:, -1]}
+            return {name: served[name]} | bounds | {name + QUANTILES: pd.Series(list(quantiles), dtype=object)}
+        case "embedding":
+            return {name: pd.Series(list(served[name]), dtype=object)}
     probabilities = served[name + PROBABILITIES]
     columns = {name: pd.Series(_texts(served[name]), dtype="str")}
-    if head.type == "classification":
+    if head.label == "class":
         columns[name + PROBABILITY] = probabilities.max(axis=1)
     return columns | {name + PROBABILITIES: pd.Series(list(probabilities), dtype=object)}
 
@@ -217,12 +227,22 @@ def _writer(path, suffix, config):
 def _parquet_schema(config):
     fields = [(ROW, pa.int64())]
     for name, head in config.heads.items():
-        fields.append((name, pa.float32() if head.type == "regression" else pa.string()))
-        if head.type == "classification":
-            fields.append((name + PROBABILITY, pa.float32()))
-        if head.type != "regression":
-            fields.append((name + PROBABILITIES, pa.list_(pa.float32())))
+        fields += _head_fields(name, head)
     return pa.schema([*fields, ("valid", pa.bool_()), ("error", pa.string()), ("present", pa.string())])
+
+
+def _head_fields(name, head):
+    """The columns of `_head_columns` for Parquet."""
+    number, numbers = pa.float32(), pa.list_(pa.float32())
+    match head.type:
+        case "regression" | "matching":
+            return [(name, number)]
+        case "quantile":
+            return [(name, number), (name + LOW, number), (name + HIGH, number), (name + QUANTILES, numbers)]
+        case "embedding":
+            return [(name, numbers)]
+    likeliest = [(name + PROBABILITY, number)] if head.label == "class" else []
+    return [(name, pa.string()), *likeliest, (name + PROBABILITIES, numbers)]
 
 
 def _in_text(frame):

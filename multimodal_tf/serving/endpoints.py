@@ -4,13 +4,13 @@ import functools
 
 import tensorflow as tf
 
-from multimodal_tf.config import PRESENT, PROBABILITIES
+from multimodal_tf.config import PRESENT, PROBABILITIES, QUANTILES
 
 NOTHING = "no input is present"
 
 
 def preparation(preprocessor, config):
-    """The part that `predict` and `embed` share, as one `tf.function`, so that it is traced and written once.
+    """The part that `predict`, `embed` and `explain` share, as one `tf.function`, so that it is traced and written once.
 
     Returns:
         A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN) that returns `(inputs, status)`:
@@ -36,8 +36,10 @@ def predict(model, prepare, config, schema):
     Returns:
         A function of raw cells (see `preparation`) that returns a dict: classification `{head}` string `(batch,)` and
         `{head}_probabilities` float32 `(batch, classes)`; multi-label `{head}` string `(batch,)`, the labels of probability 0.5 or more
-        joined by the head's separator, and `{head}_probabilities`; regression `{head}` float32 `(batch,)`; and the status. A row with an
-        error is predicted from its other inputs and is not valid.
+        joined by the head's separator, and `{head}_probabilities`; ordinal as classification; regression `{head}` float32 `(batch,)`;
+        quantile `{head}` float32 `(batch,)`, the one nearest to the median, and `{head}_quantiles` float32 `(batch, quantiles)`; matching
+        `{head}` float32 `(batch,)`, the probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; and the
+        status. A row with an error is predicted from its other inputs and is not valid.
     """
 
     def function(raw):
@@ -50,7 +52,10 @@ def predict(model, prepare, config, schema):
 
 
 def embed(embedder, prepare):
-    """The function behind `embed`: raw cells to float32 `(batch, dim)` by name (`Config.vectors`) and `fused`, and the status' `error`."""
+    """The function behind `embed` and `explain`: raw cells to what a model answers by name, as float32, and the status' `error`.
+
+    The embedder answers `(batch, dim)` by name (`Config.vectors`) and by fusion (`fused`), an explainer what `models.explanations` says.
+    """
 
     def function(raw):
         inputs, status = prepare(raw)
@@ -88,10 +93,17 @@ def _status(features, errors, config):
 
 
 def _head_answer(name, head, output, schema):
-    if head.type == "regression":
-        return {name: output[:, 0]}
+    match head.type:
+        case "regression":
+            return {name: output[:, 0]}
+        case "quantile":
+            return {name: output[:, head.middle], name + QUANTILES: output}
+        case "matching":
+            return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
+        case "embedding":
+            return {name: output}
     classes = tf.constant(schema.heads[name].names)
-    if head.type == "classification":
+    if head.label == "class":
         answer = tf.gather(classes, tf.argmax(output, axis=1))
     else:
         answer = _joined(classes, output >= 0.5, head.separator)

@@ -17,31 +17,34 @@ EXTRA = "assets.extra"  # TensorFlow Serving leaves this folder of a SavedModel 
 _VERSION = re.compile(r"[0-9]{1,18}")  # what the server's file watcher reads as a version: an int64
 
 
-def export_model(model, config, schema, path):
+def export_model(model, config, schema, path, explainer=None):
     """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests, whole or not at all.
 
     Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or float32 (number, boolean) `(batch,)` by
     input name, missing "" or NaN, and of a video string `(batch, any)`, the image files of its frames, shorter rows filled up with "", or
     a GIF; they answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input name
-    (`tabular` in place of the columns that this tower reads) and `fused`, and `error`; `core` takes the model's tensors and answers its
-    outputs by head. The batch may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
+    (`tabular` in place of the columns that this tower reads) and `fused` (or `fused_{head}`), and `error`; with an `explainer`, `explain`
+    takes the same and answers float32 what that model does, and `error`; `core` takes the model's tensors and answers its outputs by head.
+    The batch may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
 
     Args:
         model: functional `keras.Model` as `models.build_model` makes it, trained.
         config: `Config` that it was built from.
         schema: `Schema` that it was built from.
         path: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
+        explainer: `models.explanations(model)`: a functional `keras.Model` of the same layers and inputs; None: there is no `explain`.
 
     Returns:
         `pathlib.Path` of the folder.
 
     Raises:
-        ValueError: VERSION is not a whole number, `path` has content, or the model does not fit the configuration and schema. Nothing
-            has been written then.
+        ValueError: VERSION is not a whole number, `path` has content, the model does not fit the configuration and schema, or the
+            explainer not the model. Nothing has been written then.
     """
     path = pathlib.Path(path)
     _check_path(path)
     _check_outputs(model, config, schema)
+    _check_explainer(explainer, model)
     embedder = _embedder(model, config)
     preprocessor = Preprocessor(config, schema)
     prepare = endpoints.preparation(preprocessor, config)
@@ -53,9 +56,13 @@ def export_model(model, config, schema, path):
     raw = [preprocessor.raw_spec]
     archive.add_endpoint("predict", endpoints.predict(model, prepare, config, schema), raw)  # the first is `serving_default` too
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
+    signatures = ["serving_default", "predict", "embed"]
+    if explainer is not None:
+        archive.add_endpoint("explain", endpoints.embed(explainer, prepare), raw)
+        signatures.append("explain")
     tensors = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
     archive.add_endpoint("core", endpoints.core(model), [tensors])
-    logs = warmup.requests(config, schema, path.absolute().parent.name, ("serving_default", "predict", "embed"))
+    logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
         archive.write_out(str(folder), verbose=False)
         (folder / EXTRA).mkdir()
@@ -98,12 +105,26 @@ def _check_outputs(model, config, schema):
     if model.output.keys() != config.heads.keys():
         raise ValueError(f"the model's outputs are {sorted(model.output)}, but the configuration's heads are {sorted(config.heads)}")
     for name, head in config.heads.items():
-        kind = "moments" if head.type == "regression" else "classes"
-        if name not in schema.heads or schema.heads[name].type != kind:
+        kind = None if head.label is None else "moments" if head.label == "number" else "classes"
+        if kind is not None and (name not in schema.heads or schema.heads[name].type != kind):
             raise ValueError(f"the schema has no {kind} for the head {name!r}")
-        width = 1 if head.type == "regression" else len(schema.heads[name].names)
-        if model.output[name].shape != (None, width):
-            raise ValueError(f"the model's output {name!r} must be of shape {(None, width)}, received {model.output[name].shape}")
+        shape = _shape(head, schema.heads.get(name))
+        if shape is not None and model.output[name].shape != shape:
+            raise ValueError(f"the model's output {name!r} must be of shape {shape}, received {model.output[name].shape}")
+
+
+def _shape(head, learnt):
+    """The shape of a head's output; None for an embedding, which is as wide as the fusion."""
+    match head.type:
+        case "regression":
+            return (None, 1)
+        case "quantile":
+            return (None, len(head.quantiles))
+        case "matching":
+            return (None, 2, head.dim + 1)
+        case "embedding":
+            return None
+    return (None, len(learnt.names))
 
 
 def _check_inputs(model, prepare):
@@ -119,10 +140,20 @@ def _check_inputs(model, prepare):
             )
 
 
+def _check_explainer(explainer, model):
+    """Whether the explainer reads what the model reads, with the model's own layers, so that no weight is written twice."""
+    if explainer is None:
+        return
+    own = {id(weight) for weight in model.weights}
+    if explainer.input.keys() != model.input.keys() or any(id(weight) not in own for weight in explainer.weights):
+        raise ValueError(f"the explainer must be explanations(model) of the model itself, received {explainer.name!r} of another one")
+
+
 def _embedder(model, config):
-    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and `fused`."""
-    layers = {name: name + EMBEDDING for name in config.vectors()} | {FUSED: FUSED}
+    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the fusions, `fused` and `fused_{head}`."""
     names = {layer.name for layer in model.layers}
+    layers = {name: name + EMBEDDING for name in config.vectors()}
+    layers |= {name: name for name in (FUSED, *(f"{FUSED}_{head}" for head in config.heads)) if name in names}
     missing = [layer for layer in layers.values() if layer not in names]
     if missing:
         raise ValueError(f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives")

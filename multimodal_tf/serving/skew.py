@@ -3,8 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import PROBABILITIES
+from multimodal_tf.config import PROBABILITIES, QUANTILES
 from multimodal_tf.data.pipeline import load_raw, load_split
+
+_SUFFIXES = dict.fromkeys(("classification", "ordinal", "multi_label"), PROBABILITIES) | {"quantile": QUANTILES}
 
 
 def skew(model, exported_path, directory, config, schema, split="test"):
@@ -19,7 +21,7 @@ def skew(model, exported_path, directory, config, schema, split="test"):
         split: "train", "validation" or "test".
 
     Returns:
-        dict of head to float, the largest absolute difference of a probability, or of a number in its own unit.
+        dict of head to float, the largest absolute difference of a probability, of a number in its own unit, or of a part of an embedding.
 
     Raises:
         ValueError: the two saw different numbers of rows.
@@ -32,7 +34,8 @@ def skew(model, exported_path, directory, config, schema, split="test"):
             raise ValueError(
                 f"the training pipeline gives {len(trained[name])} rows of the split {split!r}, the records hold {len(answers)}"
             )
-        differences[name] = float(np.abs(answers - trained[name].reshape(answers.shape)).max(initial=0))
+        own = _chance(trained[name]) if config.heads[name].type == "matching" else trained[name]
+        differences[name] = float(np.abs(answers - own.reshape(answers.shape)).max(initial=0))
     return differences
 
 
@@ -40,5 +43,10 @@ def _served(path, batches, config):
     """The SavedModel's probabilities and numbers by head, all rows."""
     loaded = tf.saved_model.load(str(path))
     answers = [loaded.signatures["serving_default"](**raw) for _, raw, _ in batches]
-    keys = {name: name if head.type == "regression" else name + PROBABILITIES for name, head in config.heads.items()}
+    keys = {name: name + _SUFFIXES.get(head.type, "") for name, head in config.heads.items()}
     return {name: np.concatenate([answer[key].numpy() for answer in answers]) for name, key in keys.items()}
+
+
+def _chance(vectors):
+    """The probability that a matching head serves, from what its model answers."""
+    return 1 / (1 + np.exp(-(vectors[:, 0] * vectors[:, 1]).sum(axis=1)))

@@ -7,7 +7,7 @@ Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop com
 import math
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import keras
@@ -19,7 +19,7 @@ from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
-from multimodal_tf.training import run
+from multimodal_tf.training import adapt, run
 from multimodal_tf.training.run import Run
 
 
@@ -30,6 +30,7 @@ def fit(
     run_directory: str | pathlib.Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
+    model: keras.Model | None = None,
 ) -> Run:
     """Trains the model that the configuration describes on an ingested table.
 
@@ -45,6 +46,10 @@ def fit(
             lasts, `checkpoint.keras` holds the best model so far. An earlier run's files there are replaced.
         callbacks: further Keras callbacks.
         verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
+        model: to begin with, such as `adapt.replace_heads` makes it; None: one that the configuration's seed draws. It is changed in place.
+
+    With `config.adaptation`, that is done to the model first, and `adaptation.safetensors` holds what it taught, for
+    `adapt.load_adaptation`.
 
     Returns:
         `Run`.
@@ -53,7 +58,8 @@ def fit(
         FileNotFoundError: ingest has not ended in `directory`.
         OSError: `run_directory` is a file, cannot be written, or another process trains into it.
         ValueError: `run_directory` holds something else, the table was ingested with other settings, configuration and schema are not of
-            one table, the training split has no rows, or the loss became NaN or infinite.
+            one table, the training split has no rows, the loss became NaN or infinite, `model` has other inputs or outputs, or the
+            adaptation does not fit the model.
     """
     directory, run_directory = pathlib.Path(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
@@ -62,7 +68,8 @@ def fit(
         raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
     run.check_place(run_directory)
     keras.utils.set_random_seed(config.seed)
-    model = build_model(config, schema)
+    fresh = build_model(config, schema) if model is None else _checked(model, config, schema)
+    adapting = _adapted(fresh, config)
     with durable.locked(run_directory):
         record = run.begin(run_directory, config, schema, directory, manifest)
         validation = load_split(directory, "validation", config, schema) if manifest.rows("validation") else None
@@ -70,13 +77,30 @@ def fit(
             validation = None
             record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
-        all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *callbacks]
-        history = _train(model, config, schema, directory, validation, all_callbacks, verbose)
+        all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *adapting, *callbacks]
+        history = _train(fresh, config, schema, directory, validation, all_callbacks, verbose)
         record.epochs, record.best_epoch = len(history["loss"]), _best_epoch(history, config.training)
         record.figures = _figures_of(record.best_epoch, history, config.heads)
-        trained = Run(model, config, schema, history, record, run_directory)
+        trained = Run(fresh, config, schema, history, record, run_directory)
+        if config.adaptation is not None:
+            adapt.save_adaptation(fresh, run_directory / run.ADAPTATION)
         run.finish(trained)
     return trained
+
+
+def _checked(model, config, schema):
+    """A model to begin with, if it takes and answers what the configuration's own would."""
+    wanted = build_model(config, schema)
+    for place in ("input", "output"):
+        ours, theirs = (keras.tree.map_structure(lambda x: str(x.shape), getattr(one, place)) for one in (wanted, model))
+        if ours != theirs:
+            raise ValueError(f"model: its {place}s must be the configuration's, {ours}, received {theirs}")
+    return model
+
+
+def _adapted(model, config):
+    """Does the configuration's adaptation to the model; callbacks for it."""
+    return [] if config.adaptation is None else adapt.adapt(model, config.adaptation)
 
 
 def _is_labelled(rows):
@@ -87,14 +111,17 @@ def _is_labelled(rows):
 def _train(model, config, schema, directory, validation, callbacks, verbose):
     """Compiles and fits the model; the history."""
     train = load_split(directory, "train", config, schema, training=True)
-    model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
+    rates = {} if config.adaptation is None else config.adaptation.rates
+    model.compile(make_optimizer(config.training, model, len(train), rates), **compile_arguments(config, schema))
     # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
     epochs = config.training.epochs
     fitted = model.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=verbose)
     return fitted.history
 
 
-def make_optimizer(training: Training, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    training: Training, model: keras.Model, steps: int, rates: Mapping[str, float] | None = None
+) -> keras.optimizers.Optimizer:
     """The optimizer and learning rate schedule of a configuration.
 
     The learning rate rises in equal steps to `learning_rate` during `warmup_epochs`, then falls along a half cosine to 0 at the end of
@@ -104,17 +131,24 @@ def make_optimizer(training: Training, model: keras.Model, steps: int) -> keras.
         training: `Training`.
         model: a built model, whose variables the optimizer is for.
         steps: int. Batches an epoch.
+        rates: factors of the learning rate by pattern over paths of layers, as `adapt.learning_rate_factors`.
 
     Returns:
         A Keras optimizer for `model.compile`.
 
+    Raises:
+        ValueError: a pattern in `rates` matches no layer.
+
     Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (decoupled weight decay), 2017, arXiv:1608.03983 (cosine).
     """
     rate = _schedule(training, steps)
+    options: dict = {"weight_decay": training.weight_decay}
+    if rates:
+        options["factors"] = adapt.learning_rate_factors(model, rates)
     if training.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
+        optimizer = (adapt.AdamWByDepth if rates else keras.optimizers.AdamW)(rate, **options)
     else:
-        optimizer = keras.optimizers.SGD(rate, momentum=training.momentum, weight_decay=training.weight_decay)
+        optimizer = (adapt.SGDByDepth if rates else keras.optimizers.SGD)(rate, momentum=training.momentum, **options)
     optimizer.exclude_from_weight_decay([variable for variable in model.trainable_variables if len(variable.shape) < 2])
     return optimizer
 

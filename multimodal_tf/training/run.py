@@ -14,7 +14,8 @@ import pandas as pd
 import pydantic
 import tensorflow as tf
 
-import multimodal_tf.models.build  # noqa: F401  Keras must know our layers and losses to load a model that has them
+import multimodal_tf.models  # noqa: F401  Keras must know our layers, losses and optimizers to load a model that has them
+import multimodal_tf.training.rates  # noqa: F401
 from multimodal_tf.config import Config
 from multimodal_tf.data import durable
 from multimodal_tf.data.manifest import Manifest
@@ -22,6 +23,7 @@ from multimodal_tf.schema import Schema
 
 MODEL, CONFIG, SCHEMA, RECORD, HISTORY, LOGS = "model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs"
 CHECKPOINT = "checkpoint.keras"  # the best model so far, while training lasts
+ADAPTATION = "adaptation.safetensors"  # of a run with an adaptation: what it taught, without the base
 _PACKAGES = ("multimodal_tf", "tensorflow", "keras", "numpy")
 
 
@@ -91,7 +93,7 @@ def check_place(directory: pathlib.Path):
 
 def begin(directory: pathlib.Path, config: Config, schema: Schema, data_directory: pathlib.Path, manifest: Manifest) -> Record:
     """Removes an earlier run's files from the directory, then writes configuration, schema and record there."""
-    for name in (MODEL, CHECKPOINT, HISTORY):
+    for name in (MODEL, CHECKPOINT, HISTORY, ADAPTATION):
         (directory / name).unlink(missing_ok=True)
     shutil.rmtree(directory / LOGS, ignore_errors=True)
     durable.remove_temporaries(directory)

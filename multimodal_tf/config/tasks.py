@@ -1,0 +1,60 @@
+"""How much the loss of each head counts in the total."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from multimodal_tf.config.names import Strict
+
+
+class FixedWeights(Strict):
+    """As the heads' own `weight`s say."""
+
+    type: Literal["fixed"] = "fixed"
+
+
+class UncertaintyWeights(Strict):
+    """Learnt with the model: a head whose loss stays high counts less (Kendall et al. 2018). The heads' `weight`s are multiplied in."""
+
+    type: Literal["uncertainty"] = "uncertainty"
+
+
+class GradNormWeights(Strict):
+    """Adjusted in every step so that heads pull equally hard on the vector that they share, and harder those that learn more slowly
+    (Chen et al. 2018). The heads' `weight`s are where they start."""
+
+    type: Literal["gradnorm"] = "gradnorm"
+    alpha: NonNegativeFloat = 1.5  # how much harder the slow ones pull; 0: all equally
+    rate: PositiveFloat = 0.025  # how fast the weights move
+
+
+Tasks = Annotated[FixedWeights | UncertaintyWeights | GradNormWeights, Field(discriminator="type")]
+
+
+def check_tasks(tasks, heads, fusion):
+    """Whether learnt weights have something to weigh.
+
+    Raises:
+        ValueError: they have not.
+    """
+    learning = {name: head for name, head in heads.items() if head.type != "embedding"}
+    if tasks.type == "fixed":
+        return
+    if len(learning) < 2:
+        raise ValueError(f"tasks: {tasks.type} weighs two heads or more against each other, received {list(learning)}")
+    idle = next((name for name, head in learning.items() if head.weight == 0), None)
+    if idle is not None:
+        raise ValueError(f"tasks: {tasks.type} needs heads of a weight above 0, received 0 for heads.{idle}.weight")
+    if tasks.type == "gradnorm":
+        _check_shared(heads, fusion)
+
+
+def _check_shared(heads, fusion):
+    if fusion.type == "decision":
+        raise ValueError("tasks: gradnorm needs a vector that all heads share, which a decision fusion has not")
+    pair = next((name for name, head in heads.items() if head.type == "matching"), None)
+    if pair is not None:
+        raise ValueError(f"tasks: gradnorm needs heads on the fused vector, received the matching head {pair!r}")
+    read = {name: head.inputs for name, head in heads.items()}
+    if len({None if inputs is None else frozenset(inputs) for inputs in read.values()}) > 1:
+        raise ValueError(f"tasks: gradnorm needs heads that read the same inputs, received {read}")

@@ -1,0 +1,159 @@
+"""Models of several heads whose loss weights are learnt: functional Keras models with another training step.
+
+What they train on is their own weighing; `evaluate`, and so `val_loss`, counts the losses with the fixed weights that `compile` was given,
+as these are the same in every epoch.
+"""
+
+from functools import partial
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from multimodal_tf.config import FUSED, GradNormWeights, UncertaintyWeights
+
+_GAUSSIAN = ("regression",)  # heads whose loss is a squared error
+
+
+def model_of(config):
+    """What makes the model of a configuration from its inputs, outputs and name: `keras.Model`, or one that learns its loss weights."""
+    learning = {name: head for name, head in config.heads.items() if head.type != "embedding"}
+    match config.tasks:
+        case UncertaintyWeights():
+            gaussian = [name for name, head in learning.items() if head.type in _GAUSSIAN]
+            return partial(UncertaintyWeighted, weights={name: head.weight for name, head in learning.items()}, gaussian=gaussian)
+        case GradNormWeights():
+            return partial(GradNormWeighted, heads=list(learning), alpha=config.tasks.alpha, rate=config.tasks.rate)
+    return keras.Model
+
+
+class _LearntWeights(keras.Model):
+    """A functional model that multiplies each head's loss, after the fixed weight of `compile`, by a factor of its own in training."""
+
+    def _by_head(self, y, y_pred, sample_weight):
+        """By head, its loss times its fixed weight; each counts as its share of all replicas' rows, as everywhere in Keras."""
+        weights = self._compile_loss._user_loss_weights or {}  # Keras keeps them nowhere else
+        rows = sample_weight or {}
+        return {name: loss(y[name], y_pred[name], rows.get(name)) * weights.get(name, 1.0) for name, loss in self.loss.items()}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As in every `keras.Model`; Keras' own also keeps account of the heads' losses."""
+        fixed = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return fixed + self._correction(self._by_head(y, y_pred, sample_weight)) if training else fixed
+
+    def _correction(self, losses):
+        """What is to be added to the sum of the losses."""
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class UncertaintyWeighted(_LearntWeights):
+    """A model that learns, with its weights, how noisy each head's labels are, and counts the loss of noisy ones less.
+
+    With `s` the logarithm of a head's variance, a trainable weight `{name}_log_variance` that starts at 0, a loss becomes
+    `exp(-s) loss + s / 2`, a squared error `exp(-s) loss / 2 + s / 2`. At its best `s` a head pulls by its relative, not its absolute
+    improvement.
+
+    Args:
+        inputs, outputs, name: as in a functional `keras.Model`, `outputs` a dict by head.
+        weights: dict of head to float > 0, for the heads that have a loss: a factor of the whole.
+        gaussian: list of the heads whose loss is a squared error.
+
+    Source: Kendall, Gal and Cipolla 2018, arXiv:1705.07115, equations 7 and 10.
+    """
+
+    def __init__(self, inputs, outputs, name=None, *, weights, gaussian, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self.heads_weights, self.gaussian = dict(weights), list(gaussian)
+        self.log_variances = {
+            head: self.add_weight(shape=(), initializer="zeros", name=f"{head}_log_variance", dtype="float32") for head in sorted(weights)
+        }
+
+    def _correction(self, losses):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        total = 0.0
+        for head, loss in losses.items():
+            log_variance = ops.convert_to_tensor(self.log_variances[head])
+            factor = ops.exp(-log_variance) * (0.5 if head in self.gaussian else 1.0)
+            total += (factor - 1) * loss + self.heads_weights[head] * log_variance / 2 / replicas
+        return total
+
+    def get_config(self):
+        return super().get_config() | {"weights": dict(self.heads_weights), "gaussian": list(self.gaussian)}
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class GradNormWeighted(_LearntWeights):
+    """A model that adjusts the loss weights in every step, so that the heads' gradients on the vector that they share become equally long,
+    longer for heads whose loss has fallen less than the others'.
+
+    A head's weight `w` aims at `|w g| = mean |w g| * r^alpha`, with `g` the gradient of its loss on the shared vector and `r` what is left
+    of its first loss, over the mean of all heads. It takes a step of `rate` down the absolute difference, which is divided by the mean
+    length, so that no unit matters; then the weights are scaled to have mean 1. A head without a labelled row in a batch takes no step.
+
+    The paper takes the gradient on the last shared layer's weights. Here it is that on the shared vector, the output of the layer `fused`:
+    it costs the heads' backward pass only, and there is one also where fusion has no weights.
+
+    Args:
+        inputs, outputs, name: as in a functional `keras.Model`, `outputs` a dict by head; there is a layer `fused`.
+        heads: list of the heads that have a loss.
+        alpha: float, 0 or more.
+        rate: float > 0.
+
+    Source: Chen et al. 2018, arXiv:1711.02257, algorithm 1.
+    """
+
+    def __init__(self, inputs, outputs, name=None, *, heads, alpha, rate, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self.heads, self.alpha, self.rate = list(heads), float(alpha), float(rate)
+        shape, fixed = (len(self.heads),), {"trainable": False, "dtype": "float32", "aggregation": "only_first_replica"}
+        self.task_weights = self.add_weight(shape=shape, initializer="ones", name="task_weights", **fixed)
+        self.first_losses = self.add_weight(shape=shape, initializer="zeros", name="first_losses", **fixed)
+        shared = keras.Model(self.input, {"shared": self.get_layer(FUSED).output, "answers": self.output})
+        self._with_shared = lambda x: shared(x, training=True)  # in a function, as an attribute it would be saved a second time
+
+    def _correction(self, losses):
+        weights = ops.unstack(ops.convert_to_tensor(self.task_weights), num=len(self.heads))
+        return sum((weight - 1) * losses[head] for head, weight in zip(self.heads, weights))
+
+    def train_step(self, data):
+        """One step: of the weights, then of the model with these."""
+        x, y, rows = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            with tf.GradientTape(persistent=True) as of_heads:
+                found = self._with_shared(x)
+                losses = self._by_head(y, found["answers"], rows)
+            pulls = [of_heads.gradient(losses[head], found["shared"]) for head in self.heads]
+            self._balance([losses[head] for head in self.heads], [ops.sum(ops.square(ops.cast(pull, "float32"))) for pull in pulls])
+            loss = self.compute_loss(x, y, found["answers"], rows, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, self.trainable_weights), self.trainable_weights))
+        return self.compute_metrics(x, y, found["answers"], sample_weight=rows)
+
+    def _balance(self, losses, squares):
+        """One step of the weights, alike on all replicas, each of which brings its part of the losses and of the lengths' squares."""
+        found = tf.stop_gradient(ops.stack([ops.stack(losses), ops.stack(squares)]))
+        losses, squares = ops.unstack(tf.distribute.get_replica_context().all_reduce("SUM", found), num=2)
+        lengths = ops.sqrt(squares)
+        weights, first = ops.convert_to_tensor(self.task_weights), ops.convert_to_tensor(self.first_losses)
+        first = ops.where(first > 0, first, losses)
+        there = ops.cast(ops.logical_and(losses > 0, lengths > 0), "float32")
+        left = losses / ops.where(first > 0, first, 1.0)
+        slowness = left / ops.maximum(_mean(left, there), 1e-12)
+        pull = weights * lengths
+        mean = ops.maximum(_mean(pull, there), 1e-12)
+        step = self.rate * ops.sign(pull - mean * ops.power(slowness, self.alpha)) * lengths / mean
+        weights = ops.maximum(weights - there * step, 1e-3)
+        self.first_losses.assign(first)
+        self.task_weights.assign(weights * len(self.heads) / ops.sum(weights))
+
+    def get_config(self):
+        return super().get_config() | {"heads": list(self.heads), "alpha": self.alpha, "rate": self.rate}
+
+
+def _mean(values, there):
+    return ops.sum(values * there) / ops.maximum(ops.sum(there), 1.0)

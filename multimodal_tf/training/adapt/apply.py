@@ -1,0 +1,56 @@
+"""An adaptation of the configuration, done to a model."""
+
+import keras
+
+from multimodal_tf.config import Adaptation
+from multimodal_tf.models import paths
+from multimodal_tf.training.adapt.add import adapters, lora
+from multimodal_tf.training.adapt.freeze import GradualUnfreezing, biases_only, freeze, head_only, nothing, trained, unfreeze
+
+
+def adapt(model: keras.Model, adaptation: Adaptation) -> list[keras.callbacks.Callback]:
+    """Does to a model what a configuration says. Compile it afterwards.
+
+    Args:
+        model: a functional `keras.Model` of outputs by name; changed in place.
+        adaptation: `config.Adaptation`. Its `rates` are for the optimizer: `learning_rate_factors(model, adaptation.rates)`.
+
+    Returns:
+        Callbacks for `model.fit`: `GradualUnfreezing` where there are `stages`.
+
+    Raises:
+        ValueError: a pattern matches no layer or none that it can be for, a layer is named in `freeze` and in `also` or `stages`, or
+            nothing would be trained; the sentence names the field.
+
+    Example:
+        >>> from multimodal_tf.config import LoRA
+        >>> adapt(model, Adaptation(train="heads", lora=[LoRA(layers=["title_network/*/query_dense"], rank=4)]))  # doctest: +SKIP
+    """
+    _check(model, adaptation)
+    {"all": lambda model: None, "heads": head_only, "biases": biases_only, "nothing": nothing}[adaptation.train](model)
+    freeze(model, *adaptation.freeze)
+    unfreeze(model, *adaptation.also, *_staged(adaptation))
+    for one in adaptation.lora:
+        lora(model, *one.layers, rank=one.rank, alpha=one.alpha)
+    for bottleneck in adaptation.adapters:
+        adapters(model, *bottleneck.layers, units=bottleneck.units, activation=bottleneck.activation, shared=bottleneck.shared)
+    if not trained(model):
+        raise ValueError(f"adaptation: must leave something to train, received {adaptation.model_dump(exclude_defaults=True)}")
+    return [GradualUnfreezing(adaptation.stages, adaptation.stage_epochs)] if adaptation.stages else []
+
+
+def _staged(adaptation):
+    return [pattern for stage in adaptation.stages for pattern in stage]
+
+
+def _check(model, adaptation):
+    """Before anything is changed: whether all patterns match, and whether what is frozen is to be trained as well."""
+    for field in ("lora", "adapters"):
+        for number, one in enumerate(getattr(adaptation, field)):
+            paths.matched(model, one.layers, f"adaptation.{field}.{number}.layers")
+    paths.matched(model, adaptation.rates, "adaptation.rates")
+    frozen = paths.within(model, adaptation.freeze, "adaptation.freeze")
+    for field, patterns in (("also", adaptation.also), ("stages", _staged(adaptation))):
+        both = [path for path in paths.matched(model, patterns, f"adaptation.{field}") if path in frozen]
+        if both:
+            raise ValueError(f"adaptation.{field}: must not name a layer that adaptation.freeze freezes, received {both[0]!r} in both")

@@ -1,0 +1,419 @@
+"""What of a model is trained and how fast; adaptations of the configuration; a run on another table."""
+
+import re
+
+import adapt_case as case
+import contract
+import keras
+import numpy as np
+import pydantic
+import pytest
+import training_case
+from keras import layers
+
+from multimodal_tf.config import Adaptation, Adapters, BagTower, CharacterTokenizer, Config, LoRA, NumberInput, TextInput, Training
+from multimodal_tf.models import build_model, grafting, paths
+from multimodal_tf.schema import Classes, Schema
+from multimodal_tf.training import adapt
+from multimodal_tf.training import run as runs
+from multimodal_tf.training.fit import fit, make_optimizer
+from multimodal_tf.training.run import load_run
+
+X = {"photo": np.random.default_rng(0).normal(size=(8, 4)).astype("float32")}
+Y = {"label": np.zeros((8, 4), "float32")}
+
+
+class TestPaths:
+    def test_they_do_not_depend_on_what_else_the_process_made(self):
+        layers.Dense(1), layers.MultiHeadAttention(1, 1)
+        one = list(paths.weights(case.bert()))
+        layers.Dense(1), layers.MultiHeadAttention(1, 1)
+        assert one == list(paths.weights(case.bert()))
+        assert f"{case.QUERY}/kernel" in one
+
+    def test_each_weight_has_one(self):
+        model = case.bert()
+        found = paths.weights(model)
+        assert {id(weight) for weight in found.values()} == {id(weight) for weight in model.weights}
+
+    def test_names_that_keras_made_up_are_counted_in_the_model(self):
+        x = keras.Input((2,))
+        for _ in range(2):
+            layers.Dense(1)
+            y = layers.Dense(2)(layers.Dense(2)(x))
+            assert list(paths.layers(keras.Model(x, y))) == ["dense", "dense_1"]
+
+    def test_layers_in_lists_and_layers_that_are_shared(self):
+        x = keras.Input((2, 2))
+        model = keras.Model(x, layers.RNN([layers.LSTMCell(1), layers.LSTMCell(1)], name="one")(x))
+        assert [path for path in paths.layers(model) if "cells" in path] == ["one/cell/cells_0", "one/cell/cells_1"]
+
+
+class TestWhatIsTrained:
+    def test_freeze_and_unfreeze_by_pattern_reach_into_layers(self):
+        model = case.bert()
+        whole = set(case.trained(model))
+        adapt.freeze(model, "title_*")
+        assert {path for path in whole if path.startswith("title_")} == whole - set(case.trained(model))
+        adapt.unfreeze(model, "*/self_attention_layer")
+        added = [path for path in case.trained(model) if path.startswith("title_")]
+        assert len(added) == 8
+        assert all("/self_attention_layer/" in path for path in added)
+        assert len(model.trainable_weights) == len(case.trained(model))
+
+    def test_what_is_frozen_does_not_change_and_has_no_optimizer_state(self):
+        model = case.stack()
+        adapt.freeze(model, "photo_low", "photo_high")
+        before = case.values(model)
+        model.compile("adam", "mse")
+        model.fit(X, Y, verbose=0)
+        changed = {path for path, value in case.values(model).items() if (value != before[path]).any()}
+        assert changed == {"label/kernel", "label/bias"}
+        assert len(model.optimizer.variables) == 2 + 2 * 2
+
+    def test_a_frozen_normalisation_keeps_its_statistics(self):
+        x = photo = keras.Input((4,), name="photo")
+        for name in ("photo_norm", "label"):
+            x = layers.BatchNormalization(name=name)(x)
+        model = keras.Model({"photo": photo}, {"label": x})
+        adapt.freeze(model, "photo_norm")
+        model.compile("sgd", "mse", run_eagerly=True)
+        model.train_on_batch(X, Y)
+        assert not model.get_layer("photo_norm").moving_mean.numpy().any()
+        assert model.get_layer("label").moving_mean.numpy().any()
+
+    def test_statistics_in_a_network_that_is_trained_in_part_are_those_of_the_present_rows(self):
+        """`OnPresentRows` puts statistics back where nobody is there, and copies nothing that is only frozen."""
+        model = case.bert()
+        adapt.freeze(model, "*/token_embedding")
+        assert model.get_layer("title_network")._statistics(True) == []
+
+    def test_head_only(self):
+        model = case.bert(heads=("label", "label_2"))
+        adapt.head_only(model)
+        assert {path.split("/")[0] for path in case.trained(model)} == {"label", "label_2"}
+
+    def test_biases_only_are_the_biases_the_shifts_and_the_heads(self):
+        model = case.bert()
+        adapt.biases_only(model)
+        in_tower = [path for path in case.trained(model) if path.startswith("title_network")]
+        assert {path.split("/")[-1] for path in in_tower} == {"bias", "beta"}
+        assert len(in_tower) == 6 + 3  # four of attention, two of feed-forward; three normalisations
+        assert {"label/kernel", "label/bias"} <= set(case.trained(model))
+
+    def test_what_was_added_stays_trained_when_all_but_the_heads_is_frozen(self):
+        model = case.stack()
+        adapt.lora(model, "photo_low")
+        adapt.head_only(model)
+        assert case.trained(model) == ["photo_low/graft/a", "photo_low/graft/b", "label/kernel", "label/bias"]
+        adapt.unfreeze(model, "photo_low", "photo_high")
+        assert "photo_low/kernel" not in case.trained(model)
+        assert "photo_high/kernel" in case.trained(model)
+
+    @pytest.mark.parametrize("change", [adapt.freeze, adapt.unfreeze])
+    def test_a_pattern_that_matches_nothing_is_refused(self, change):
+        with pytest.raises(ValueError, match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; layers are .*photo_"):
+            change(case.stack(), "photo_midle")
+
+    def test_heads_need_names(self):
+        x = keras.Input((2,))
+        with pytest.raises(ValueError, match=r"^head_only: the model's outputs must have names, received KerasTensor$"):
+            adapt.head_only(keras.Model(x, layers.Dense(1)(x)))
+
+
+class TestReport:
+    def test_parameters_and_per_cent_per_tower(self):
+        model = case.bert(trainable=False)
+        adapt.lora(model, "*query_dense", rank=2)
+        found = adapt.report(model)
+        base = sum(weight.size for path, weight in case.values(model).items() if path.startswith("title") and "graft" not in path)
+        assert found.parts["title"] == adapt.Share(base + 2 * (4 + 4), 2 * (4 + 4))
+        assert found.parts["label"].percent == 100
+        assert found.whole.parameters == model.count_params()
+        assert found.whole.trainable == sum(np.prod(weight.shape) for weight in model.trainable_weights)
+        assert f"{found.whole.percent:.2f} %" in str(found).splitlines()[-1]
+
+    def test_of_nothing(self):
+        assert adapt.Share(0, 0).percent == 0
+
+
+class TestGradualUnfreezing:
+    def test_from_the_top_down_an_epoch_each(self):
+        model, changed = case.stack(), []
+        model.compile("sgd", "mse")
+        gradual = adapt.GradualUnfreezing([["photo_high"], ["photo_low"]])
+        model.fit(X, Y, epochs=4, verbose=0, callbacks=[gradual, Changes(changed)])
+        assert changed == [{"label"}, {"label", "photo_high"}, *[{"label", "photo_high", "photo_low"}] * 2]
+        assert len(case.trained(model)) == 6
+
+    def test_it_stops_as_it_began(self):
+        model, changed = case.stack(), []
+        model.compile("adam", "mse")
+        gradual = adapt.GradualUnfreezing([["photo_low"]], epochs=2)
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[gradual, Changes(changed)])
+        assert changed == [{"label", "photo_high"}] * 2
+        assert len(case.trained(model)) == 6
+
+    def test_what_is_frozen_when_compiled_cannot_be_let_loose(self):
+        model = case.stack()
+        adapt.freeze(model, "photo_low")
+        model.compile("sgd", "mse")
+        with pytest.raises(ValueError, match=r"^stages: must hold something that is trainable .*\['photo_low'\], which is frozen$"):
+            model.fit(X, Y, verbose=0, callbacks=[adapt.GradualUnfreezing([["photo_low"]])])
+
+    def test_no_stage(self):
+        with pytest.raises(ValueError, match=r"^GradualUnfreezing: needs a stage and an epoch or more each, received 0 and 1$"):
+            adapt.GradualUnfreezing([])
+
+
+class Changes(keras.callbacks.Callback):
+    """Which layers change in each epoch."""
+
+    def __init__(self, changed):
+        super().__init__()
+        self.changed = changed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = case.values(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        after = case.values(self.model).items()
+        self.changed.append({path.split("/")[0] for path, value in after if (value != self.before[path]).any()})
+
+
+class TestRates:
+    @pytest.mark.parametrize(
+        ("kind", "plain", "options"),
+        [
+            (adapt.SGDByDepth, keras.optimizers.SGD, {"momentum": 0.9}),
+            (adapt.AdamWByDepth, keras.optimizers.AdamW, {}),
+            (adapt.AdamWByDepth, keras.optimizers.AdamW, {"weight_decay": 0.1}),
+        ],
+    )
+    def test_a_weight_moves_by_its_factor_of_what_it_would(self, kind, plain, options):
+        models = [case.stack(), case.stack()]
+        factors = adapt.learning_rate_factors(models[0], {"photo_*": 0.5, "photo_low": 0.1})
+        assert factors == [0.1, 0.1, 0.5, 0.5, 1, 1]
+        start = models[0].get_weights()
+        for model, optimizer in zip(models, (kind(0.01, factors=factors, **options), plain(0.01, **options))):
+            model.compile(optimizer, "mse", run_eagerly=True)
+            model.train_on_batch(X, Y)
+        for factor, before, slow, full in zip(factors, start, *(model.get_weights() for model in models)):
+            np.testing.assert_allclose(slow - before, factor * (full - before), rtol=1e-3, atol=1e-7)
+
+    def test_what_is_excluded_from_decay_stays_so(self):
+        model = case.stack()
+        optimizer = make_optimizer(Training(learning_rate=0.1, weight_decay=0.5, warmup_epochs=0), model, 10, {"label": 0.1})
+        optimizer.build(model.trainable_weights)
+        before = model.get_weights()
+        optimizer.apply([np.zeros(weight.shape, "float32") for weight in model.trainable_weights], model.trainable_weights)
+        for factor, old, new in zip([1, 1, 1, 1, 0.1, 0.1], before, model.get_weights()):
+            np.testing.assert_allclose(new, old * (1 - 0.1 * factor * 0.5) if old.ndim > 1 else old, rtol=1e-5)
+
+    def test_a_compiled_model_is_saved_with_them(self, tmp_path):
+        model = case.stack()
+        model.compile(adapt.AdamWByDepth(factors=adapt.learning_rate_factors(model, {"label": 2})), "mse", run_eagerly=True)
+        model.train_on_batch(X, Y)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.optimizer.factors == [1, 1, 1, 1, 2, 2]
+        for one in (model, loaded):
+            one.train_on_batch(X, Y)
+        np.testing.assert_allclose(loaded(X)["label"], model(X)["label"], rtol=1e-5, atol=1e-6)
+
+    def test_other_weights_than_they_were_made_for_are_refused(self):
+        model = case.stack()
+        optimizer = adapt.SGDByDepth(factors=adapt.learning_rate_factors(model, {}))
+        adapt.freeze(model, "photo_low")
+        with pytest.raises(ValueError, match="^factors: must be one for each of the model's 4 trainable weights, received 6: "):
+            optimizer.build(model.trainable_weights)
+
+    @pytest.mark.parametrize(
+        ("rates", "message"),
+        [({"photo_*": 0}, r"^rates\.photo_\*: must be positive, received 0"), ({"x": 1}, "^rates: must match a layer")],
+    )
+    def test_bad_ones_are_refused(self, rates, message):
+        with pytest.raises(ValueError, match=message):
+            adapt.learning_rate_factors(case.stack(), rates)
+
+
+class TestAdaptation:
+    def test_yaml_round_trip(self):
+        one = case.config(adaptation=Adaptation(train="heads", lora=[LoRA(layers=["*query_dense"], rank=4)], rates={"label": 2}))
+        assert Config.from_yaml(one.to_yaml()) == one
+
+    def test_all_of_it(self):
+        model = case.bert()
+        callbacks = adapt.adapt(
+            model,
+            Adaptation(
+                train="heads",
+                also=["fused*"],
+                lora=[LoRA(layers=["*query_dense"], rank=2, alpha=4)],
+                adapters=[Adapters(layers=["*feedforward_output_dense"], units=2)],
+                stages=[["*/embeddings_layer_norm"]],
+                stage_epochs=3,
+            ),
+        )
+        assert [(one.stages, one.epochs) for one in callbacks] == [([("*/embeddings_layer_norm",)], 3)]
+        assert grafting.graft(paths.layers(model)[case.QUERY]).alpha == 4
+        assert sorted({path.split("/")[3] for path in case.trained(model) if path.startswith("title_network")}) == [
+            "embeddings_layer_norm",
+            "transformer_layer_0",
+        ]
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"freeze": ["a"], "also": ["a"]}, r"adaptation\.freeze: must not name what `also` or `stages` trains, received \['a'\]"),
+            ({"freeze": ["a"], "stages": [["a"]]}, r"adaptation\.freeze: must not name"),
+            ({"stages": [["a"], ["b", "a"]]}, r"adaptation\.stages: a pattern must stand in one stage, received \['a'\] in two"),
+            ({"train": "nothing"}, r"adaptation\.train: nothing trains, then also, lora, adapters or stages must"),
+            ({"rates": {"a": 0}}, "greater than 0"),
+            ({"lora": [{"layers": []}]}, "at least 1 item"),
+            ({"lora": [{"layers": ["a"], "rank": 0}]}, "greater than 0"),
+            ({"train": "head"}, "'heads'"),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(self, fields, message):
+        with pytest.raises(pydantic.ValidationError, match=message):
+            Adaptation.model_validate(fields)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"freeze": ["foto_*"]}, r"^adaptation\.freeze: must match a layer, received 'foto_\*'"),
+            ({"also": ["x"]}, r"^adaptation\.also: must match a layer, received 'x'"),
+            ({"stages": [["x"]]}, r"^adaptation\.stages: must match a layer"),
+            ({"rates": {"x": 1}}, r"^adaptation\.rates: must match a layer"),
+            ({"lora": [{"layers": ["x"]}]}, r"^adaptation\.lora\.0\.layers: must match a layer"),
+            ({"adapters": [{"layers": ["x"]}]}, r"^adaptation\.adapters\.0\.layers: must match a layer"),
+            (
+                {"freeze": ["photo_*"], "also": ["photo_low"]},
+                r"^adaptation\.also: must not name a layer that adaptation\.freeze freezes, .*photo_low",
+            ),
+            ({"freeze": ["*"]}, r"^adaptation: must leave something to train, received {'freeze': \['\*'\]}$"),
+        ],
+    )
+    def test_what_does_not_fit_the_model_is_refused_by_field(self, fields, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            adapt.adapt(case.stack(), Adaptation.model_validate(fields))
+        assert "\n" not in str(caught.value)
+
+
+SMALL = Config(
+    inputs={"title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=3)), "price": NumberInput()},
+    heads={"label": training_case.CONFIG.heads["label"]},
+    fusion={"hidden": [4]},
+    split=training_case.CONFIG.split,
+    training=Training(epochs=2, batch_size=16),
+)
+
+
+def other_table():
+    """The same columns with two other classes, and words that come in another order."""
+    table = training_case.frame()
+    table["label"] = table["label"].map({"b": "x", "c": "y", "d": "y"})
+    table["title"] = table["title"].str.replace("bird", "zebra")
+    return table
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("adapt")
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    return fit(SMALL, training_case.ingested(place / "records", SMALL), place / "records", place / "run", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def other(place):
+    return training_case.ingested(place / "other", SMALL, other_table())
+
+
+class TestAnotherTable:
+    def test_towers_and_their_words_stay_and_the_heads_are_new(self, trained, other):
+        model, schema = adapt.replace_heads(trained, SMALL, other)
+        assert schema.inputs == trained.schema.inputs != other.inputs
+        assert schema.heads["label"].names == ["x", "y"]
+        assert model.output["label"].shape == (None, 2)
+        old = case.values(trained.model)
+        for path, value in case.values(model).items():
+            if not path.startswith("label"):
+                np.testing.assert_array_equal(value, old[path], err_msg=path)
+
+    def test_heads_are_new_where_there_are_as_many_classes(self, trained):
+        same = trained.schema.heads["label"]
+        schema = Schema(rows=9, inputs=trained.schema.inputs, heads={"label": Classes(names=["p", "q", "r"], counts=same.counts)})
+        model, _ = adapt.replace_heads(trained, SMALL, schema)
+        assert (case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]).any()
+
+    def test_fit_goes_on_from_there_with_what_the_configuration_adapts(self, trained, other, place):
+        model, schema = adapt.replace_heads(trained, SMALL, other)
+        adaptation = Adaptation(train="heads", lora=[LoRA(layers=["title_words"], rank=2)], stages=[["price_*"]], rates={"label": 3})
+        config = SMALL.model_copy(update={"adaptation": adaptation})
+        run = fit(config, schema, place / "other", place / "second", verbose=0, model=model)
+        assert run.model is model
+        old, new = case.values(trained.model), case.values(model)
+        changed = {
+            path
+            for path, value in new.items()
+            if path not in old or (value.shape, value.tobytes()) != (old[path].shape, old[path].tobytes())
+        }
+        assert {path.split("/")[0] for path in changed} <= {"title_words", "price_vector", "price_embedding", "label"}
+        assert "title_words/embeddings" not in changed
+        assert run.record.config.adaptation == adaptation
+        loaded = load_run(place / "second")
+        assert case.trained(loaded.model) == case.trained(model)
+        fresh, _ = adapt.replace_heads(trained, SMALL, other)
+        adapt.load_adaptation(fresh, place / "second" / runs.ADAPTATION)
+        x = contract.rows_of(SMALL, 3)
+        for one in (loaded.model, fresh):
+            np.testing.assert_allclose(one(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
+
+    def test_lora_is_to_be_merged_first(self, trained, other):
+        copy = runs.Run(build_model(SMALL, trained.schema), SMALL, trained.schema, {}, trained.record, trained.directory)
+        adapt.lora(copy.model, "title_words")
+        with pytest.raises(ValueError, match=r"^run: must bear no LoRA .*: merge\(run\.model\) first$"):
+            adapt.replace_heads(copy, SMALL, other)
+        adapt.merge(copy.model)
+        adapt.replace_heads(copy, SMALL, other)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda: {"cost": NumberInput()}, r"^inputs: must have one of the run's, \['title', 'price'\], received \['cost'\]$"),
+            (
+                lambda: {"title": TextInput(tokenizer=CharacterTokenizer(), tower=SMALL.inputs["title"].tower)},
+                r"^inputs\.title\.tokenizer: must be .* as in the run",
+            ),
+            (lambda: {"title": NumberInput()}, r"^inputs\.title\.type: must be 'text' as in the run, received 'number'$"),
+            (lambda: {"title": widened()}, r"^title: must have the tower that it has in the run: title_\S+ is .* here, and there "),
+        ],
+    )
+    def test_what_the_towers_do_not_know_is_refused(self, trained, other, change, message):
+        config = Config(inputs=change(), heads=SMALL.heads, split=SMALL.split)
+        schema = Schema(rows=9, inputs=other.inputs | trained.schema.inputs, heads=other.heads)
+        with pytest.raises(ValueError, match=message) as caught:
+            adapt.replace_heads(trained, config, schema)
+        assert "\n" not in str(caught.value)
+
+
+def widened():
+    title = SMALL.inputs["title"]
+    return title.model_copy(update={"tower": title.tower.model_copy(update={"embedding_dim": 7})})
+
+
+class TestFit:
+    def test_a_pattern_is_refused_before_a_file_is_written(self, trained, place):
+        config = SMALL.model_copy(update={"adaptation": Adaptation(freeze=["foto_*"])})
+        with pytest.raises(ValueError, match=r"^adaptation\.freeze: must match a layer, received 'foto_\*'"):
+            fit(config, trained.schema, place / "records", place / "third", verbose=0)
+        assert not (place / "third").exists()
+
+    def test_a_model_of_another_configuration_is_refused(self, trained, place):
+        with pytest.raises(ValueError, match=re.escape("model: its inputs must be the configuration's")):
+            fit(SMALL, trained.schema, place / "records", place / "third", verbose=0, model=case.stack())
+        assert not (place / "third").exists()

@@ -1,0 +1,200 @@
+"""Decision and model level: each input's own predictions, combined as their formulas say, for every kind of head."""
+
+import contract
+import fusion_case as case
+import keras
+import numpy as np
+import pytest
+
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    DecisionFusion,
+    EmbeddingHead,
+    HybridFusion,
+    MatchingHead,
+    MultiLabelHead,
+    OrdinalHead,
+    QuantileHead,
+    RegressionHead,
+)
+from multimodal_tf.models import build_model, embeddings
+from multimodal_tf.models.fusion.decision import MaximumOfPredictions, ProductOfPredictions
+
+PROBABILITIES = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "size": OrdinalHead()}
+HEADS = PROBABILITIES | {"cost": RegressionHead(), "range": QuantileHead()}
+SHARES = np.array([0.4, 0.3, 0.3])  # of the classes in `contract.schema_of`
+
+
+def answered(fusion, heads):
+    """`(model, answers, members, flags)` on four rows with gaps; `members[head]` is `(rows, members, numbers)`."""
+    config = case.configuration(fusion, heads=heads)
+    model = case.moved(build_model(config, contract.schema_of(config)))
+    rows, flags = case.with_gaps(config)
+    names = [*config.inputs, *(["fused"] if fusion.type == "hybrid" else [])]
+    outputs = {head: [model.get_layer(f"{head}_from_{name}").output for name in names] for head in heads}
+    found = keras.Model(model.input, outputs)(rows)
+    members = {head: np.stack([np.asarray(answer) for answer in answers], axis=1) for head, answers in found.items()}
+    flags = flags.astype(float)
+    if fusion.type == "hybrid":
+        flags = np.concatenate([flags, flags.max(axis=1, keepdims=True)], axis=1)
+    return model, {head: answer.numpy() for head, answer in model(rows).items()}, members, flags
+
+
+def mean(p, flags):
+    return (p * flags[..., None]).sum(axis=1) / flags.sum(axis=1)[:, None]
+
+
+def product(p, flags):
+    return np.where(flags[..., None] > 0, p, 1).prod(axis=1)
+
+
+def maximum(p, flags):
+    return (p * flags[..., None]).max(axis=1)
+
+
+@pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
+def test_mean(fusion):
+    _, answers, members, flags = answered(fusion(dropout=0), HEADS)
+    for head, answer in answers.items():
+        np.testing.assert_allclose(answer[:3], mean(members[head][:3], flags[:3]), rtol=1e-4, err_msg=head)
+
+
+@pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
+def test_weights_are_a_softmax_over_the_members_that_are_there(fusion):
+    model, answers, members, flags = answered(fusion(dropout=0, combine="weights"), HEADS)
+    for head, answer in answers.items():
+        shares = np.exp(model.get_layer(f"{head}_scores").scores.numpy()) * flags[:3]
+        shares /= shares.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(answer[:3], (members[head][:3] * shares[..., None]).sum(axis=1), rtol=1e-4, err_msg=head)
+
+
+def test_product():
+    _, answers, members, flags = answered(DecisionFusion(dropout=0, combine="product"), PROBABILITIES)
+    for head in ("kind", "size"):
+        found = product(members[head][:3], flags[:3])
+        np.testing.assert_allclose(answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6)
+    yes, no = product(members["tags"][:3], flags[:3]), product(1 - members["tags"][:3], flags[:3])
+    np.testing.assert_allclose(answers["tags"][:3], yes / (yes + no), rtol=1e-3, atol=1e-6)
+
+
+def test_maximum():
+    _, answers, members, flags = answered(HybridFusion(dropout=0, combine="maximum"), PROBABILITIES)
+    for head in ("kind", "size"):
+        found = maximum(members[head][:3], flags[:3])
+        np.testing.assert_allclose(answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(answers["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4)
+
+
+def test_stacking_reads_the_answers_and_the_flags_numbers_in_standard_deviations():
+    model, answers, members, flags = answered(
+        DecisionFusion(dropout=0, combine="stacking"), {"kind": ClassificationHead(), "cost": RegressionHead()}
+    )
+    for head, scaled in (("kind", members["kind"]), ("cost", (members["cost"] - 100) / 10)):
+        x = np.concatenate([(scaled * flags[..., None]).reshape(4, -1), flags], axis=1)
+        kernel, bias = (weight.numpy() for weight in model.get_layer(head if head == "kind" else "cost_normalised").weights)
+        logits = x @ kernel + bias
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) if head == "kind" else logits * 10 + 100
+        np.testing.assert_allclose(answers[head][:3], expected[:3], rtol=1e-3, err_msg=head)
+
+
+@pytest.mark.parametrize("combine", ["mean", "weights", "product", "maximum", "stacking"])
+@pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
+def test_without_any_input_the_answer_is_the_prior(fusion, combine):
+    heads = PROBABILITIES if combine in ("product", "maximum") else HEADS
+    _, answers, _, _ = answered(fusion(dropout=0, combine=combine), heads)
+    np.testing.assert_allclose(answers["kind"][3], SHARES, rtol=1e-5)
+    np.testing.assert_allclose(answers["tags"][3], SHARES, rtol=1e-5)
+    np.testing.assert_allclose(answers["size"][3], SHARES, rtol=1e-5)
+    if "cost" in heads:
+        np.testing.assert_allclose(answers["cost"][3], [100.0], rtol=1e-5)
+        np.testing.assert_allclose(answers["range"][3], [83.55, 100.0, 116.45], rtol=1e-3)
+
+
+@pytest.mark.parametrize("combine", ["product", "maximum"])
+def test_contract_of_the_other_combinations(combine, tmp_path):
+    config = case.configuration(DecisionFusion(dropout=0, combine=combine), heads={"kind": ClassificationHead(), "tags": MultiLabelHead()})
+    for check in (contract.save_and_load, contract.every_weight_learns, contract.absent_has_no_influence, contract.all_absent_is_finite):
+        check(config, tmp_path)
+
+
+def test_quantiles_of_members_do_not_cross_when_combined():
+    for combine in ("mean", "weights", "stacking"):
+        _, answers, _, _ = answered(HybridFusion(dropout=0, combine=combine), {"range": QuantileHead()})
+        assert (np.diff(answers["range"], axis=1) >= 0).all()
+
+
+def test_a_hybrid_trains_every_head_at_once():
+    config = case.configuration(case.LEVELS["hybrid"], heads=HEADS)
+    model = contract.compiled(config)
+    members = [layer for layer in model.layers if "_from_" in layer.name and layer.trainable_weights]
+    assert {"kind_from_price", "kind_from_colour", "kind_from_fused"} <= {layer.name for layer in members}
+    weights = [weight for layer in members for weight in layer.trainable_weights]
+    found = contract.gradients(model, config, contract.rows_of(config, 8), weights)
+    assert [weight.path for weight, gradient in zip(weights, found) if not gradient.any()] == []
+
+
+def test_one_output_a_head_whatever_the_level():
+    for fusion in case.LEVELS.values():
+        config = case.configuration(fusion, heads=HEADS)
+        assert set(build_model(config, contract.schema_of(config)).output) == set(HEADS)
+
+
+def test_a_decision_has_no_fused_vector_and_a_hybrid_has():
+    decision, hybrid = (case.of(kind) for kind in ("decision, mean", "hybrid"))
+    assert "fused" not in embeddings(build_model(decision, contract.schema_of(decision))).output
+    assert "fused" in embeddings(build_model(hybrid, contract.schema_of(hybrid))).output
+
+
+def test_heads_that_predict_nothing_read_vectors():
+    heads = {"kind": ClassificationHead(), "alike": EmbeddingHead(), "pair": MatchingHead(inputs=["price", "colour"], dim=3)}
+    config = case.configuration(case.LEVELS["hybrid"], heads=heads)
+    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+    answers, vectors = model(rows), embeddings(model)(rows)
+    fused = vectors["fused"] / np.linalg.norm(vectors["fused"], axis=1, keepdims=True)
+    np.testing.assert_allclose(answers["alike"], fused, rtol=1e-4, atol=1e-6)
+    assert answers["pair"].shape == (3, 2, 4)
+    assert not [layer.name for layer in model.layers if layer.name.startswith(("alike_from", "pair_from"))]
+
+
+@pytest.mark.parametrize(
+    ("fusion", "head", "message"),
+    [
+        (
+            {"type": "decision", "combine": "product"},
+            {"type": "regression"},
+            "combine must be mean, weights or stacking, since heads.y is a regression and gives no probabilities, received 'product'",
+        ),
+        (
+            {"type": "hybrid", "combine": "maximum"},
+            {"type": "quantile"},
+            "since heads.y is a quantile and gives no probabilities, received",
+        ),
+        ({"type": "decision", "combine": "vote"}, {"type": "classification"}, "combine: Input should be 'mean', .* received 'vote'"),
+        (
+            {"type": "decision"},
+            {"type": "embedding"},
+            "heads.y: an embedding needs a fused vector, which fusion.type 'decision' does not give",
+        ),
+    ],
+)
+def test_what_a_head_cannot_be_combined_by_is_refused_in_one_sentence(fusion, head, message):
+    fields = {"inputs": {"a": {"type": "number"}}, "heads": {"y": head, "z": {"type": "classification"}}, "fusion": fusion}
+    with pytest.raises(ValueError, match=message) as error:
+        Config.from_yaml(str(fields))
+    assert "\n" not in str(error.value)
+
+
+def test_layers_leave_out_what_is_absent_whatever_it_holds():
+    p = np.array([[[0.5, 0.5], [0.2, 0.8], [np.nan, np.nan]]], "float32")
+    there = np.array([[1, 1, 0]], "float32")
+    np.testing.assert_allclose(ProductOfPredictions()(p, there), [[0.2, 0.8]], rtol=1e-5)
+    np.testing.assert_allclose(ProductOfPredictions(independent=True)(p, there), [[0.2, 0.8]], rtol=1e-5)
+    np.testing.assert_allclose(MaximumOfPredictions()(p, there), [[0.5 / 1.3, 0.8 / 1.3]], rtol=1e-5)
+    np.testing.assert_allclose(MaximumOfPredictions(independent=True)(p, there), [[0.5, 0.8]], rtol=1e-5)
+
+
+def test_certain_members_stay_finite():
+    p = np.array([[[1.0, 0.0], [0.0, 1.0]]], "float32")
+    for layer in (ProductOfPredictions(), ProductOfPredictions(independent=True)):
+        np.testing.assert_allclose(layer(p), [[0.5, 0.5]], rtol=1e-5)

@@ -1,0 +1,330 @@
+"""Focal, ordinal, quantile, matching and embedding heads: the contract, their formulas, what they learn, and the prior."""
+
+import contract
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from multimodal_tf.config import (
+    PRESENT,
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    DenseTower,
+    EmbeddingHead,
+    MatchingHead,
+    MultiLabelHead,
+    NumberInput,
+    OrdinalHead,
+    QuantileHead,
+    RegressionHead,
+)
+from multimodal_tf.evaluation import special_heads
+from multimodal_tf.losses import CumulativeLinkLoss
+from multimodal_tf.models import build_model, compile_arguments, heads
+from multimodal_tf.models.answers import OrderedClasses, RisingQuantiles
+from multimodal_tf.schema import Classes, Moments
+
+NUMBER = NumberInput(tower=DenseTower(dim=4))
+INPUTS = {"price": NUMBER, "weight": NUMBER}
+HEADS = {  # in an order that is not the alphabet's, which is Keras' own
+    "size": OrdinalHead(),
+    "label": ClassificationHead(loss="focal"),
+    "vector": EmbeddingHead(),
+    "cost": QuantileHead(),
+    "age": RegressionHead(),
+    "pair": MatchingHead(inputs=["weight", "price"], dim=3),
+    "tags": MultiLabelHead(),
+}
+CONFIG = Config(inputs=INPUTS, heads=HEADS, fusion=ConcatenationFusion(dropout=0, hidden=[6]))
+PLAIN = CONFIG.model_copy(update={"fusion": ConcatenationFusion(dropout=0, hidden=[6], presence=False)})
+CLASSES = Classes(names=["a", "b", "c"], counts=[5, 3, 2])
+MOMENTS = Moments(mean=100.0, std=10.0)
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract_of_all_heads_at_once(check, tmp_path):
+    check(CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("check", [contract.shape_and_dtype, contract.save_and_load, contract.training_lowers_the_loss])
+def test_contract_without_presence(check, tmp_path):
+    check(PLAIN, tmp_path)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_each_head_learns_alone(head):
+    if head != "vector":
+        config = CONFIG.model_copy(update={"heads": {head: HEADS[head]}})
+        contract.training_lowers_the_loss(config, None)
+
+
+# --- per-head metrics
+
+
+def answers_and_targets(rows=11):
+    random = np.random.default_rng(0)
+    config = CONFIG
+    answers = {
+        "size": random.dirichlet([1, 1, 1], rows),
+        "label": random.dirichlet([1, 1, 1], rows),
+        "vector": random.normal(size=(rows, 4)),
+        "cost": np.sort(random.normal(100, 10, (rows, 3)), axis=1),
+        "age": random.normal(100, 10, (rows, 1)),
+        "pair": random.normal(size=(rows, 2, 4)),
+        "tags": random.random((rows, 3)),
+    }
+    known = {name: (random.random(rows) < 0.6).astype("float32") for name in answers} | {"pair": np.ones(rows, "float32")}
+    known["vector"] = np.zeros(rows, "float32")
+    return {name: answer.astype("float32") for name, answer in answers.items()}, contract.targets_of(config, rows), known
+
+
+def metrics_by_hand(answers, targets, known):
+    def mean(values, name):
+        return (values * known[name]).sum() / known[name].sum()
+
+    cost = targets["cost"]
+    return {
+        "size_accuracy": mean(answers["size"].argmax(axis=1) == targets["size"], "size"),
+        "label_accuracy": mean(answers["label"].argmax(axis=1) == targets["label"], "label"),
+        "cost_mae": mean(np.abs(answers["cost"][:, 1] - cost[:, 0]), "cost"),
+        "cost_coverage": mean((answers["cost"][:, :1] <= cost)[:, 0] & (cost <= answers["cost"][:, 2:])[:, 0], "cost"),
+        "age_mae": mean(np.abs(answers["age"] - targets["age"])[:, 0], "age"),
+        "tags_accuracy": mean(((answers["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"),
+    }
+
+
+@pytest.mark.parametrize("batch_size", [11, 4, 1])
+def test_metrics_are_of_their_own_head_on_ragged_tails_too(batch_size):
+    """11 rows in batches of 4; keras#22625 and #21675 gave a dict's metrics to other heads."""
+    answers, targets, known = answers_and_targets()
+    inputs = {name: keras.Input(answer.shape[1:], name=f"{name}_in") for name, answer in answers.items()}
+    model = keras.Model({f"{name}_in": x for name, x in inputs.items()}, {n: keras.layers.Identity(name=n)(x) for n, x in inputs.items()})
+    model.compile("sgd", **compile_arguments(CONFIG, contract.schema_of(CONFIG)))
+    rows = {f"{name}_in": answer for name, answer in answers.items()}
+    found = model.evaluate(rows, targets, sample_weight=known, batch_size=batch_size, verbose=0, return_dict=True)
+    expected = metrics_by_hand(answers, targets, known)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert not any(name.startswith("vector") for name in found)
+
+
+def test_the_accuracy_of_matching_by_hand():
+    vectors = np.array([[[1, 0], [3, -1]], [[0, 2], [-1, -1]], [[0, 0], [0, 0]]], "float32")  # own 3, -2, -; mismatched -1, -2
+    metric = heads.metrics(HEADS["pair"], None)[0]
+    metric.update_state(np.ones((3, 1)), vectors, np.ones(3))
+    np.testing.assert_allclose(metric.result(), (1 + 0.5) / 2)
+    metric.update_state(np.ones((1, 1)), vectors[:1], np.ones(1))  # alone: its own pair only
+    np.testing.assert_allclose(metric.result(), (1 + 0.5 + 1) / 3)
+
+
+# --- ordinal
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=4, max_size=4), st.floats(-30, 30))
+def test_thresholds_rise_and_the_answer_is_the_formula(weights, score):
+    layer = OrderedClasses([0.4, 0.1, 0.3, 0.15, 0.05])
+    layer.build((None, 1))
+    layer.set_weights([np.array(weights[:1]), np.array(weights[1:])])
+    thresholds = weights[0] + np.cumsum([0, *np.logaddexp(0, weights[1:])])
+    above = np.concatenate([[1], 1 / (1 + np.exp(thresholds - score)), [0]])
+    answer = layer(np.array([[score]], "float32")).numpy()[0]
+    np.testing.assert_allclose(answer, above[:-1] - above[1:], atol=1e-6)
+    np.testing.assert_allclose(answer.sum(), 1, rtol=1e-5)
+    assert (answer >= 0).all()
+
+
+def test_an_ordinal_head_begins_with_the_shares():
+    np.testing.assert_allclose(OrderedClasses([0.5, 0.3, 0.2])(np.zeros((2, 1))), [[0.5, 0.3, 0.2]] * 2, rtol=1e-5)
+    np.testing.assert_allclose(OrderedClasses([0.3, 0.7])(np.zeros((1, 1))), [[0.3, 0.7]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("score", [-40.0, 40.0])
+def test_a_confidently_wrong_ordinal_answer_keeps_its_gradient(score):
+    layer, x = OrderedClasses([0.3, 0.4, 0.3]), keras.Variable([[score]])
+    with tf.GradientTape() as tape:
+        loss = ops.sum(CumulativeLinkLoss().call(np.array([0 if score > 0 else 2]), layer(x)))
+    assert np.abs(tape.gradient(loss, x.value)) > 0.9
+
+
+# --- quantile
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=3))
+def test_quantiles_never_cross(x):
+    answer = RisingQuantiles([0.1, 0.5, 0.6], 3.0, 2.0)(np.array([x], "float32")).numpy()[0]
+    assert answer[0] <= answer[1] <= answer[2]
+
+
+def test_intervals_cover():
+    """The spread grows with the input: a fitted interval holds its share of unseen rows, at both ends, and is wider where it must be."""
+    random = np.random.default_rng(0)
+    price = random.uniform(-2, 2, 6000)
+    cost = 50 + 10 * price + random.normal(size=6000) * np.exp(price)
+    inputs = {"price": NumberInput(tower=DenseTower(dim=16))}
+    fusion = ConcatenationFusion(hidden=[32], dropout=0)
+    config = Config(inputs=inputs, heads={"cost": QuantileHead(quantiles=[0.1, 0.5, 0.9])}, fusion=fusion)
+    schema = contract.schema_of(config)
+    schema.inputs["price"] = Moments(mean=0, std=1)
+    schema.heads["cost"] = Moments(mean=cost.mean(), std=cost.std())
+    model = build_model(config, schema)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 600)), **compile_arguments(config, schema))
+    rows = {"price": price.astype("float32"), "price" + PRESENT: np.ones(6000, "float32")}
+    train, test = ({name: value[part] for name, value in rows.items()} for part in (slice(3000), slice(3000, None)))
+    model.fit(train, {"cost": cost[:3000, None]}, batch_size=50, epochs=10, verbose=0)
+    said, truth, price = model.predict(test, verbose=0)["cost"], cost[3000:], price[3000:]
+    figures = special_heads.quantile(truth, said, [0.1, 0.5, 0.9], resamples=0).figures
+    assert figures["coverage"].value == pytest.approx(0.8, abs=0.04)
+    for part in (price < 0, price >= 0):
+        assert np.mean((truth >= said[:, 0]) & (truth <= said[:, 2]), where=part) == pytest.approx(0.8, abs=0.06)
+    width = said[:, 2] - said[:, 0]
+    assert width[price > 1].mean() > 3 * width[price < -1].mean()
+
+
+# --- matching
+
+
+def test_matching_tells_its_own_pair_from_anothers():
+    random = np.random.default_rng(0)
+    price = random.normal(5, 2, 1500)
+    rows = {"price": price, "weight": price + random.normal(0, 0.2, 1500)}
+    rows = {name: value.astype("float32") for name, value in rows.items()} | {n + PRESENT: np.ones(1500, "float32") for n in rows}
+    tower = NumberInput(tower=DenseTower(dim=24))
+    head = MatchingHead(inputs=["price", "weight"], dim=8)
+    config = Config(inputs={"price": tower, "weight": tower}, heads={"pair": head})
+    schema = contract.schema_of(config)
+    model = build_model(config, schema)
+    model.compile(keras.optimizers.Adam(0.02), **compile_arguments(config, schema))
+    train, test = ({name: value[part] for name, value in rows.items()} for part in (slice(1000), slice(1000, None)))
+    before = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
+    model.fit(train, {"pair": np.ones((1000, 1), "float32")}, batch_size=50, epochs=12, verbose=0)
+    after = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
+    assert after["auroc"].value > 0.85 > before["auroc"].value
+    assert after["log_loss"].value < np.log(2)
+
+
+# --- the prior
+
+
+EXPECTED = {
+    "size": [0.5, 0.3, 0.2],
+    "label": [0.5, 0.3, 0.2],
+    "cost": [100 - 16.44854, 100, 100 + 16.44854],
+    "age": [100],
+    "tags": [0.5, 0.3, 0.2],
+    "vector": [0] * 6,
+    "pair": [[0] * 4] * 2,
+}
+
+
+def with_learnt():
+    schema = contract.schema_of(CONFIG)
+    for name in ("size", "label", "tags"):
+        schema.heads[name] = CLASSES
+    return build_model(CONFIG, schema), schema
+
+
+def test_where_nothing_is_there_the_answer_is_the_prior():
+    model, _ = with_learnt()
+    for weight in model.trainable_weights:
+        weight.assign_add(np.random.default_rng(0).normal(size=weight.shape))
+    rows = contract.rows_of(CONFIG, 3)
+    some = model(contract.without(rows, "price", np.array([False, True, True])))
+    for name in INPUTS:
+        rows = contract.without(rows, name, np.array([False, True, False]))
+    answers = {name: answer.numpy() for name, answer in model(rows).items()}
+    for name, expected in EXPECTED.items():
+        np.testing.assert_allclose(answers[name][1], expected, rtol=1e-5, err_msg=name)
+        if name != "pair":  # which needs both
+            assert not np.allclose(some[name][1], expected), "one input is enough"
+        assert np.isfinite(answers[name]).all()
+
+
+def test_rows_without_inputs_teach_nothing():
+    model, schema = with_learnt()
+    model.compile("sgd", **compile_arguments(CONFIG, schema))
+    rows = contract.rows_of(CONFIG, 3)
+    for name in INPUTS:
+        rows = contract.without(rows, name, np.ones(3, bool))
+    found = contract.gradients(model, CONFIG, rows, model.trainable_weights)
+    assert not any(gradient.any() for gradient in found)
+
+
+def test_a_combined_answer_gets_its_prior():
+    learnt = {"size": CLASSES, "label": CLASSES, "tags": CLASSES, "cost": MOMENTS, "age": MOMENTS, "vector": None}
+    for name, one in learnt.items():
+        answer = keras.Input((len(EXPECTED[name]),), name="answer")
+        anyone = keras.Input((), name="anyone")
+        model = keras.Model([answer, anyone], heads.with_prior(HEADS[name], one, answer, anyone, name))
+        found = model([np.full((2, len(EXPECTED[name])), 7.0), np.array([1.0, 0.0])])
+        np.testing.assert_allclose(found, [[7.0] * len(EXPECTED[name]), EXPECTED[name]], rtol=1e-5)
+
+
+def test_a_class_without_rows_still_has_a_finite_prior():
+    answer = heads.prior(MultiLabelHead(), Classes(names=["x", "y"], counts=[0, 4], rows=4))
+    assert answer == [0.125, 0.875]
+    assert heads.prior(ClassificationHead(), Classes(names=["x", "y"], counts=[0, 4])) == pytest.approx([1 / 9, 8 / 9])
+
+
+def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_answer():
+    config = Config(inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)})
+    schema = contract.schema_of(config)
+    model = build_model(config, schema)
+    model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, schema))
+    bias = model.get_layer("label").bias
+    bias.assign([50.0, 0.0, 0.0])
+    model.train_on_batch(contract.rows_of(config, 2), {"label": np.array([1, 1], "int32")})
+    np.testing.assert_allclose(bias, [49.0, 1.0, 0.0], atol=1e-2)
+
+
+def test_a_head_reads_its_own_inputs_only():
+    config = Config(inputs=INPUTS, heads={"age": RegressionHead(inputs=["price"]), "label": ClassificationHead()})
+    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 2)
+    other = model(rows | {"weight": rows["weight"] + 1})
+    np.testing.assert_array_equal(model(rows)["age"], other["age"])
+    assert not np.allclose(model(rows)["label"], other["label"])
+    nothing = contract.without(rows, "price", np.ones(2, bool))
+    np.testing.assert_allclose(model(nothing)["age"], [[100.0]] * 2)
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ({"type": "classification", "inputs": ["colour"]}, r"heads\.h\.inputs: must name inputs that have a tower .* received 'colour'"),
+        ({"type": "classification", "inputs": ["price", "price"]}, r"heads\.h\.inputs: must name each input once"),
+        ({"type": "classification", "gamma": 2}, r"heads\.h: gamma needs the loss focal, received 2\.0 with the loss crossentropy"),
+        ({"type": "matching", "inputs": ["price"]}, r"heads\.h\.inputs: .* at least 2 items"),
+        ({"type": "matching", "inputs": ["price", "price"]}, r"heads\.h\.inputs: must name each input once"),
+        ({"type": "matching", "inputs": ["price", "weight"], "column": "x"}, r"heads\.h\.column: Extra inputs are not permitted"),
+        ({"type": "quantile", "quantiles": [0.5, 0.1]}, r"heads\.h\.quantiles: quantiles must rise, received \[0\.5, 0\.1\]"),
+        ({"type": "quantile", "quantiles": [0.5, 1.0]}, r"heads\.h\.quantiles\.1: .* less than 1"),
+        ({"type": "ordinal", "classes": ["a", "a"]}, r"heads\.h\.classes: classes must name each class once, received 'a' twice"),
+        ({"type": "classification", "inputs": []}, r"heads\.h\.inputs: .* at least 1 item"),
+    ],
+)
+def test_a_wrong_head_is_refused_by_name(head, message):
+    text = yaml.safe_dump({"inputs": {"price": {"type": "number"}, "weight": {"type": "number"}}, "heads": {"h": head}})
+    with pytest.raises(ValueError, match=f"^the configuration is wrong: .*{message}"):
+        Config.from_yaml(text)
+
+
+def test_served_keys_do_not_collide():
+    with pytest.raises(ValueError, match="two head keys would be called 'cost_low'"):
+        Config(inputs=INPUTS, heads={"cost": QuantileHead(), "cost_low": RegressionHead()})
+
+
+def test_an_order_that_the_schema_does_not_have():
+    config = Config(inputs=INPUTS, heads={"size": OrdinalHead(classes=["c", "b", "a"])})
+    with pytest.raises(
+        ValueError, match=r"^heads\.size\.classes: must be those of the schema, \['a', 'b', 'c'\], received \['c', 'b', 'a'\]"
+    ):
+        build_model(config, contract.schema_of(config))
