@@ -29,6 +29,7 @@ from multimodal_tf.config.heads import (
     QuantileHead,
     RegressionHead,
     labelled,
+    nearest_to_median,
 )
 from multimodal_tf.config.inputs import (
     TABULAR_TYPES,
@@ -194,4 +195,5 @@ __all__ = [
     "WordPieceTokenizer",
     "WordTokenizer",
     "labelled",
+    "nearest_to_median",
 ]

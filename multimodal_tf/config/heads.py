@@ -1,6 +1,6 @@
 """What is asked: one head a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
@@ -92,7 +92,12 @@ class QuantileHead(_Head):
     @property
     def middle(self):
         """Place of the quantile that is nearest to the median."""
-        return min(range(len(self.quantiles)), key=lambda place: abs(self.quantiles[place] - 0.5))
+        return nearest_to_median(self.quantiles)
+
+
+def nearest_to_median(quantiles: Sequence[float]) -> int:
+    """Place of the quantile that is nearest to the median, the first of two that are as near."""
+    return min(range(len(quantiles)), key=lambda place: abs(quantiles[place] - 0.5))
 
 
 class MatchingHead(Strict):

@@ -87,7 +87,7 @@ def evaluate(
 
     Args:
         predict: a model, its `predict`, or any function that takes a batch of model inputs, a dict of NumPy arrays by name, and returns a
-            dict by head: what `models.heads.answer` says.
+            dict by head: what `models.heads.output` and `matching` say.
         directory: where ingest wrote the shards.
         config: `Config`.
         schema: `Schema`.

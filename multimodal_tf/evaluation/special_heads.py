@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from multimodal_tf.config import nearest_to_median
 from multimodal_tf.evaluation import bootstrap
 from multimodal_tf.evaluation.metrics import (
     ONE_CLASS,
@@ -72,8 +73,7 @@ def quantile(
         (0.5, 2.5, 2.5)
     """
     truth, said = known_rows(column(labels), (), quantiles, (len(levels),), known)
-    middle = min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5))
-    head = regression(truth, said[:, middle], resamples=resamples, seed=seed)
+    head = regression(truth, said[:, nearest_to_median(levels)], resamples=resamples, seed=seed)
     above, chances = truth[:, None] - said, np.array(levels)
     rows = {
         "pinball": np.maximum(chances * above, (chances - 1) * above).mean(axis=1),

@@ -27,8 +27,8 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         A functional `keras.Model`. It takes a dict by name (image float32 `(batch, height, width, channels)` 0 to 1, audio float32
         `(batch, samples)` -1 to 1, text int32 `(batch, max_tokens)`, category int32 `(batch,)`, number and boolean float32
         `(batch,)`, date int32 `(batch, 2)`) and, with `config.fusion.presence`, float32 `(batch,)` flags `{name}_present`: where one is 0,
-        that input has no influence, whatever its values. It answers a dict by head: `models.heads.output`. Layer `{name}_embedding` gives
-        an input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the fused one.
+        that input has no influence, whatever its values. It answers a dict by head: `models.heads.output` or `matching`. Layer
+        `{name}_embedding` gives an input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the fused one.
 
     Raises:
         ValueError: settings contradict each other, or the schema does not belong to the configuration.
@@ -138,7 +138,7 @@ def _answers(config, schema, encodings, flags):
     for name, head in config.heads.items():
         learnt = schema.heads.get(name)
         if isinstance(head, MatchingHead):  # it compares two vectors, whatever the fusion
-            answers[name] = heads.answer(head, learnt, vectors, flags, None, None, name)
+            answers[name] = heads.matching(head, [vectors[own] for own in head.inputs], [flags[own] for own in head.inputs if flags], name)
             continue
         read = _read(config, head)
         present = {own: flags[own] for own in read if flags}
@@ -150,7 +150,7 @@ def _answers(config, schema, encodings, flags):
             there = present | ({FUSED: anyone} if present and fused is not None else {})
             answers[name] = decision.decide(config.fusion, head, learnt, members, there, anyone, name)
         else:
-            answers[name] = heads.answer(head, learnt, vectors, flags, fused, anyone, name)
+            answers[name] = heads.output(head, learnt, fused, name, anyone)
     return answers
 
 

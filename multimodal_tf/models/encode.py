@@ -30,6 +30,7 @@ from multimodal_tf.config import (
     ViTTower,
     WaveformTower,
 )
+from multimodal_tf.models import paths
 from multimodal_tf.models.presence import AnyPresent, ModalityDropout, TokensPresent, ZeroWhereAbsent
 from multimodal_tf.models.towers import (
     application,
@@ -158,9 +159,7 @@ def regularize(model, config):
     towers = {name: part.tower for name, part in config.inputs.items()} | {TABULAR: config.tabular}
     towers |= {f"{name}_frame": tower.frame for name, tower in towers.items() if isinstance(tower, FramesTower)}
     for outer in model.layers:
-        # the longest name: `photo_2_conv_1` is no layer of `photo`
-        owner = max((name for name in towers if outer.name.startswith(f"{name}_")), key=len, default=None)
-        l2 = getattr(towers.get(owner), "l2", 0.0)
+        l2 = getattr(towers.get(paths.beginning(outer.name, towers)), "l2", 0.0)
         for layer in outer._flatten_layers() if l2 else ():
             for weight in ("kernel", "embeddings"):
                 if hasattr(layer, weight) and getattr(layer, f"{weight}_regularizer", None) is None:  # an LSTM's is its cell's

@@ -34,20 +34,6 @@ GAMMA = 2.0  # of the focal loss where the configuration leaves it open: the pap
 # every head is float32 under mixed precision too: a loss needs more digits than a convolution
 
 
-def answer(head, learnt, vectors, present, fused, anyone, name):
-    """The answer of one head of a model, `matching` or `output`.
-
-    Args:
-        head, learnt, name, anyone: as `output`.
-        vectors: dict of name to `(batch, dim)`.
-        present: dict of name to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs.
-        fused: `(batch, dim)`, the fused vector of the inputs that this head reads; a matching head does not read it.
-    """
-    if isinstance(head, MatchingHead):
-        return matching(head, [vectors[one] for one in head.inputs], [present[one] for one in head.inputs if present], name)
-    return output(head, learnt, fused, name, anyone)
-
-
 def output(head, learnt, x, name, anyone=None):
     """The answer of one head.
 

@@ -91,8 +91,13 @@ def owner(model, path):
     """
     first = path.split("/")[0]
     names = [*_keys(model.input), TABULAR, FUSED, *_keys(model.output)]
-    # the longest name: `photo_2_conv_1` is no layer of `photo`
-    return max((name for name in names if first == name or first.startswith(f"{name}_")), key=len, default=first)
+    return first if first in names else beginning(first, names) or first
+
+
+def beginning(layer, names):
+    """The name that a layer's name begins with, such as `photo` of `photo_conv_1`; None where none is."""
+    # the longest: `photo_2_conv_1` is no layer of `photo`
+    return max((name for name in names if layer.startswith(f"{name}_")), key=len, default=None)
 
 
 def _keys(tensors):

@@ -36,7 +36,8 @@ def fit(
 
     The weights of the epoch with the lowest validation loss are kept. Without validation rows that have a label which training saw, all
     epochs are run, the last weights are kept, and a warning says so. Same configuration, data, versions and threads: same weights, bit
-    for bit.
+    for bit. With `config.adaptation`, that is done to the model first, and `adaptation.safetensors` holds what it taught, for
+    `adapt.load_adaptation`.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
@@ -47,9 +48,6 @@ def fit(
         callbacks: further Keras callbacks.
         verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
         model: to begin with, such as `adapt.replace_heads` makes it; None: one that the configuration's seed draws. It is changed in place.
-
-    With `config.adaptation`, that is done to the model first, and `adaptation.safetensors` holds what it taught, for
-    `adapt.load_adaptation`.
 
     Returns:
         `Run`.
@@ -72,9 +70,8 @@ def fit(
     adapting = _adapted(fresh, config)
     with durable.locked(run_directory):
         record = run.begin(run_directory, config, schema, directory, manifest)
-        validation = load_split(directory, "validation", config, schema) if manifest.rows("validation") else None
-        if validation is None or not _is_labelled(validation):
-            validation = None
+        validation = _validation(directory, config, schema, manifest)
+        if validation is None:
             record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
         all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *adapting, *callbacks]
@@ -103,9 +100,13 @@ def _adapted(model, config):
     return [] if config.adaptation is None else adapt.adapt(model, config.adaptation)
 
 
-def _is_labelled(rows):
-    """Whether some row has a label that training saw: without one, the loss is 0 from the first epoch on."""
-    return any(np.any(weight > 0) for _, _, weights in rows.as_numpy_iterator() for weight in weights.values())
+def _validation(directory, config, schema, manifest):
+    """The validation rows; None where no row has a label that training saw: the loss would be 0 from the first epoch on."""
+    if not manifest.rows("validation"):
+        return None
+    rows = load_split(directory, "validation", config, schema)
+    labelled = any(np.any(weight > 0) for _, _, weights in rows.as_numpy_iterator() for weight in weights.values())
+    return rows if labelled else None
 
 
 def _train(model, config, schema, directory, validation, callbacks, verbose):
