@@ -56,10 +56,11 @@ def parse():
     return parser.parse_args()
 
 
-def clips(root, count):
-    """A row a clip: `sound`, a path; the language, as `LABEL`; `group`, the stamp and its near-duplicates."""
-    names = [pandas.concat(stamps_table(root, speech=language).chunks()).assign(**{LABEL: language}) for language in LANGUAGES]
-    rows = pandas.concat(names, ignore_index=True).dropna(subset="sound")[["sound", LABEL, "group"]]
+def clips(root, count, language=LABEL):
+    """A row a clip: `sound`, a path; its language, in the column of that name; `group`, the stamp and its near-duplicates; and `LABEL`, the
+    stamp's class, unless that is the language's column."""
+    names = [pandas.concat(stamps_table(root, speech=name).chunks()).assign(**{language: name}) for name in LANGUAGES]
+    rows = pandas.concat(names, ignore_index=True).dropna(subset="sound")[[*dict.fromkeys(["sound", LABEL, language, "group"])]]
     return (rows.sample(count, random_state=0).sort_index() if count else rows).reset_index(drop=True)
 
 

@@ -33,6 +33,7 @@ from multimodal_tf.config import (
     Config,
     ConvTower,
     CRNNTower,
+    Fusion,
     GRUTower,
     ImageAugmentation,
     Input,
@@ -61,12 +62,13 @@ GENTLE = 1e-3  # learning rate of transformers
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of the table: the inputs of a model, and which of scikit-learn's it stands against."""
+    """A line of the table: the inputs of a model, and which other line it stands against; None: as the data set's configuration says."""
 
     name: str
     inputs: dict[str, Input]
     against: str
     learning_rate: float | None = None
+    fusion: Fusion | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,21 +220,24 @@ def peers(directory, config):
 def trained(entry, config, directory, with_export):
     """The `Result` of a training, from its file if it has been run with these settings on these records."""
     config = for_entry(config, entry)
-    slug = re.sub(r"[^a-z0-9]+", "-", entry.name.lower()).strip("-")
-    file, data = directory / f"{slug}.json", Manifest.load(directory / "data").hash
+    file, data = directory / f"{slug(entry.name)}.json", Manifest.load(directory / "data").hash
     if file.is_file():
         result = Result(**json.loads(file.read_text()))
         if (result.config, result.data) == (config.model_dump(mode="json"), data) and (result.exported or not with_export):
             return result
-    result = train(config, directory / "data", directory / slug, data, with_export)
+    result = train(config, directory / "data", directory / slug(entry.name), data, with_export)
     file.write_text(json.dumps(dataclasses.asdict(result)))
     print(f"{directory.parent.name}, seed {config.seed}, {entry.name}: {np.mean(result.hits):.3f}", file=sys.stderr, flush=True)
     return result
 
 
+def slug(name):
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def for_entry(config, entry):
-    """The data set's configuration with the entry's inputs; a single input is never dropped, as nothing would be left."""
-    fusion = config.fusion.model_dump() | ({"modality_dropout": 0.0} if len(entry.inputs) == 1 else {})
+    """The data set's configuration with what the entry changes; a single input is never dropped, as nothing would be left."""
+    fusion = (entry.fusion or config.fusion).model_dump() | ({"modality_dropout": 0.0} if len(entry.inputs) == 1 else {})
     training = config.training.model_dump() | ({"learning_rate": entry.learning_rate} if entry.learning_rate else {})
     inputs = {name: part.model_dump() for name, part in entry.inputs.items()}
     return Config.model_validate(config.model_dump() | {"inputs": inputs, "fusion": fusion, "training": training})
@@ -279,22 +284,30 @@ def exported_bytes(model, config, schema):
 # --- the table
 
 
-def markdown(hits, against, results):
+def markdown(hits, against, results, gain_over="scikit-learn's on the same input"):
     """Means over seeds, and intervals from drawing groups of near-duplicates, pooled over seeds."""
+    seeds, means = by_seed_and_drawn(hits)
+    heads = ["model", f"test accuracy, mean of {len(seeds)} seeds", "by seed", "95 % interval", f"minus {gain_over}"]
+    heads += ["95 % interval", "parameters", "processor ms a step", "exported, MB", "epochs"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name in sorted(seeds, key=lambda name: name not in against):
+        cells = [name if name in against else f"scikit-learn: {name}", *accuracy(name, seeds, means)]
+        cells += gain(name, against[name], seeds, means) + costs(results[name]) if name in against else [""] * 6
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_seed_and_drawn(hits):
+    """Accuracies by name, a row a seed; and of rows drawn anew, group by group, from all seeds, a row a draw."""
     names = [name for name in hits.columns if name not in ("seed", "group")]
     sums, sizes = hits.groupby("group")[names].sum().to_numpy(float), hits.groupby("group").size().to_numpy()
     draws = np.random.default_rng(0).integers(len(sizes), size=(RESAMPLES, len(sizes)))
     means = pandas.DataFrame([sums[draw].sum(axis=0) / sizes[draw].sum() for draw in draws], columns=names)
-    seeds = hits.groupby("seed")[names].mean()
-    heads = ["model", f"test accuracy, mean of {len(seeds)} seeds", "by seed", "95 % interval", "minus scikit-learn's on the same input"]
-    heads += ["95 % interval", "parameters", "processor ms a step", "exported, MB", "epochs"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name in sorted(names, key=lambda name: name not in against):
-        by_seed = " ".join(f"{value:.3f}" for value in seeds[name])
-        cells = [name if name in against else f"scikit-learn: {name}", f"{seeds[name].mean():.3f}", by_seed, interval(means[name])]
-        cells += gain(name, against[name], seeds, means) + costs(results[name]) if name in against else [""] * 6
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return hits.groupby("seed")[names].mean(), means
+
+
+def accuracy(name, seeds, means):
+    return [f"{seeds[name].mean():.3f}", " ".join(f"{value:.3f}" for value in seeds[name]), interval(means[name])]
 
 
 def gain(name, baseline, seeds, means):
