@@ -1,0 +1,181 @@
+"""Where a model errs: the classes it confuses, the worst rows, and the slices of a table in which it is right less often.
+
+All functions take the rows that have a label, and no others. Intervals of shares are Clopper and Pearson's, comparisons are Fisher's: both
+are exact however few the rows, where a bootstrap of a slice that is all right would have no width. Both take rows to be independent.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pydantic
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from multimodal_tf.evaluation.bootstrap import LEVEL
+from multimodal_tf.evaluation.metrics import Figure
+
+FEW_NUMBERS = 10  # a column with at most so many different numbers is sliced by value
+
+
+class Confusion(pydantic.BaseModel):
+    """`n` rows of class `truth` were taken for `said`: `share` of the rows of that class."""
+
+    truth: str
+    said: str
+    n: int
+    share: Figure
+
+
+class Slice(pydantic.BaseModel):
+    """The `n` rows whose `column` has `value`, a word or a range of numbers; None: an empty cell.
+
+    `accuracy` is theirs, `difference` theirs less that of all other rows. `p` is Fisher's, two-sided: the chance of hits as unevenly spread
+    where there is no difference. `adjusted_p` is Benjamini and Hochberg's: if slices with at most 0.05 are called different, 5 % of these
+    calls are false in the mean.
+    """
+
+    column: str
+    value: str | None
+    n: int
+    accuracy: Figure
+    difference: float
+    p: float
+    adjusted_p: float
+
+
+class Slices(pydantic.BaseModel):
+    """Slices, the surest difference first. `small` counts those of each column that have too few rows to be listed, `whole` names the
+    columns that have one value only."""
+
+    n: int
+    slices: list[Slice]
+    small: dict[str, int]
+    whole: list[str]
+
+
+def confusions(confusion: ArrayLike, classes: Sequence[str], top: int = 10) -> list[Confusion]:
+    """The most frequent confusions, of equally frequent ones that with the larger share first.
+
+    Args:
+        confusion: int `(classes, classes)`, rows by right and by chosen class, as in `metrics.HeadFigures`.
+        classes: the classes' names.
+        top: int, how many at most.
+
+    Raises:
+        ValueError: the shape is another, a count is negative, or `top` is below 1.
+
+    Example:
+        >>> [found] = confusions([[8, 2], [0, 5]], ["cat", "dog"])
+        >>> found.truth, found.said, found.n, found.share.value
+        ('cat', 'dog', 2, 0.2)
+
+    Source: Clopper and Pearson 1934, «The use of confidence or fiducial limits illustrated in the case of the binomial».
+    """
+    counts = np.asarray(confusion)
+    if counts.shape != (len(classes), len(classes)) or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise ValueError(f"confusion must hold counts of the shape {(len(classes),) * 2}, received {counts.dtype} of {counts.shape}")
+    _check_top(top)
+    totals = counts.sum(axis=1)
+    wrong = [(int(counts[i, j]), int(totals[i]), i, j) for i, j in np.argwhere(counts) if i != j]
+    wrong.sort(key=lambda of: (-of[0], of[1], of[2], of[3]))
+    return [Confusion(truth=classes[i], said=classes[j], n=n, share=_share(n, of)) for n, of, i, j in wrong[:top]]
+
+
+def worst_rows(losses: ArrayLike, top: int = 10) -> np.ndarray:
+    """The rows with the highest loss, the worst first, of equal ones the first.
+
+    Args:
+        losses: float `(rows,)`, as of `calibration.log_losses`.
+        top: int, how many at most.
+
+    Returns:
+        int `(top,)`, or fewer where there are fewer rows.
+
+    Raises:
+        ValueError: there is no row, the shape is another, a loss is NaN, or `top` is below 1.
+
+    Example:
+        >>> worst_rows([0.1, 2.0, 0.3, 2.0], top=3)
+        array([1, 3, 2])
+    """
+    array = np.asarray(losses, dtype=float)
+    if array.ndim != 1 or not len(array) or np.isnan(array).any():
+        raise ValueError(f"losses must be numbers of one or more rows, received {np.isnan(array).sum()} NaN in the shape {array.shape}")
+    _check_top(top)
+    return np.argsort(-array, kind="stable")[:top]
+
+
+def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, least: int = 10) -> Slices:
+    """The accuracy of each slice of each column, against that of all other rows, corrected for the number of slices of all columns.
+
+    Numbers and dates of more than 10 different values are cut at their quantiles into slices of about equally many rows; other columns are
+    sliced by value. An empty cell (None, NaN) is a value, too.
+
+    Args:
+        columns: of the table, by name, each `(rows,)`.
+        hits: bool `(rows,)`, whether the row is right.
+        bins: int, at least 2, slices of a column of numbers.
+        least: int, at least 1, the rows that a slice must have.
+
+    Raises:
+        ValueError: there are fewer than 2 rows, no column, a column of another length, or hits other than 0 and 1.
+
+    Example:
+        >>> found = slices({"light": ["day"] * 20 + ["night"] * 20}, [1] * 20 + [1, 0] * 10)
+        >>> [(of.value, of.n, of.accuracy.value, of.difference, round(of.adjusted_p, 4)) for of in found.slices]
+        [('night', 20, 0.5, -0.5, 0.0004), ('day', 20, 1.0, 0.5, 0.0004)]
+
+    Source: Fisher 1922, «On the interpretation of chi-squared from contingency tables»; Benjamini and Hochberg 1995, «Controlling the false
+    discovery rate».
+    """
+    right = np.asarray(hits, dtype=float)
+    if right.ndim != 1 or len(right) < 2 or not np.isin(right, (0, 1)).all():
+        raise ValueError(f"hits must be 0 or 1 in 2 or more rows, received {np.unique(right)[:5].tolist()} in the shape {right.shape}")
+    if not columns or bins < 2 or least < 1:
+        raise ValueError(f"slices need a column, 2 bins and 1 row at least, received {len(columns)}, {bins} and {least}")
+    found, small, whole = [], {}, []
+    for name, cells in columns.items():
+        place, values = _cut(name, cells, len(right), bins)
+        rows = np.bincount(place, minlength=len(values))
+        if len(values) < 2:
+            whole.append(name)
+            continue
+        small[name] = int((rows < least).sum())
+        counts = zip(values, rows, np.bincount(place, right, len(values)))
+        found += [_slice(name, value, int(n), int(hit), right) for value, n, hit in counts if n >= least]
+    if found:
+        for of, adjusted in zip(found, stats.false_discovery_control([of.p for of in found])):
+            of.adjusted_p = float(adjusted)
+    found.sort(key=lambda of: (of.adjusted_p, of.p, of.difference))
+    return Slices(n=len(right), slices=found, small=small, whole=whole)
+
+
+def _check_top(top):
+    if top < 1:
+        raise ValueError(f"top must be at least 1, received {top}")
+
+
+def _share(part, whole):
+    low, high = stats.binomtest(part, whole).proportion_ci(LEVEL, "exact")
+    return Figure(value=part / whole, low=float(low), high=float(high))
+
+
+def _cut(name, cells, rows, bins):
+    """The number of each row's slice, int `(rows,)`, and the slices' names."""
+    column = pd.Series(cells).reset_index(drop=True)
+    if len(column) != rows:
+        raise ValueError(f"column {name!r} must have a cell for each of the {rows} rows, received {len(column)}")
+    kind = column.dtype
+    measured = pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+    if measured and column.nunique() > FEW_NUMBERS:
+        column = pd.qcut(column, bins, duplicates="drop")
+    place, values = pd.factorize(column, use_na_sentinel=False)
+    return place, [None if pd.isna(value) else str(value) for value in values]
+
+
+def _slice(name, value, n, hit, right):
+    others, other_hits = len(right) - n, int(right.sum()) - hit
+    p = stats.fisher_exact([[hit, n - hit], [other_hits, others - other_hits]]).pvalue
+    difference = hit / n - other_hits / others
+    return Slice(column=name, value=value, n=n, accuracy=_share(hit, n), difference=difference, p=float(p), adjusted_p=float(p))

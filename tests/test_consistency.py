@@ -1,0 +1,182 @@
+"""Do the inputs of a row belong together: cosines by hand, exchanges that are mismatches, and the odd one out."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import distance
+from sklearn import metrics as sk
+
+from multimodal_tf.evaluation.consistency import agreement, exchanged, mismatches, odd_one_out, threshold
+
+NAMES = ["photo", "title", "sound"]
+
+
+def _aligned(random, rows, noise, inputs=3, dim=16):
+    """Embeddings of inputs that say the same, but for noise."""
+    return random.normal(size=(rows, 1, dim)) + noise * random.normal(size=(rows, inputs, dim))
+
+
+# --- agreement
+
+
+def test_agreement_is_the_mean_cosine_over_pairs():
+    embeddings = np.random.default_rng(0).normal(size=(20, 4, 5))
+    expected = [1 - distance.pdist(row, "cosine").mean() for row in embeddings]
+    assert agreement(embeddings) == pytest.approx(expected)
+
+
+def test_an_absent_input_has_no_part_in_it():
+    """Also where its embedding is not zero, or not a number."""
+    embeddings = np.random.default_rng(1).normal(size=(6, 3, 5))
+    expected = agreement(embeddings[:, :2])
+    embeddings[:, 2] = np.nan
+    assert agreement(embeddings, [[1, 1, 0]] * 6) == pytest.approx(expected)
+    embeddings[:, 2] = 0
+    assert agreement(embeddings) == pytest.approx(expected)
+
+
+def test_without_a_pair_there_is_no_agreement():
+    assert np.isnan(agreement(np.ones((2, 3, 4)), [[0, 0, 0], [0, 1, 0]])).all()
+
+
+# --- the odd one out
+
+
+def test_the_odd_one_is_the_one_without_which_the_others_agree_most():
+    random = np.random.default_rng(2)
+    embeddings = random.normal(size=(30, 4, 6))
+    without = np.stack([agreement(np.delete(embeddings, i, axis=1)) for i in range(4)], axis=1)
+    assert odd_one_out(embeddings).tolist() == without.argmax(axis=1).tolist()
+
+
+def test_of_two_inputs_none_is_odd_and_an_absent_one_never():
+    embeddings = np.array([[[1.0, 0], [0, 1], [1, 0], [-1, 0]]] * 3)
+    assert odd_one_out(embeddings, [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]).tolist() == [-1, 1, 3]
+
+
+def test_of_equally_odd_ones_it_is_the_first():
+    assert odd_one_out(np.ones((1, 3, 2))).tolist() == [0]
+
+
+# --- exchanges
+
+
+@settings(max_examples=80, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=8), seed=st.integers(0, 1000))
+def test_an_exchange_never_stays_in_its_group_and_each_row_gives_once(sizes, seed):
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    if 2 * max(sizes) > len(groups):
+        with pytest.raises(ValueError, match="groups of at most half"):
+            exchanged(len(groups), groups, seed)
+        return
+    source = exchanged(len(groups), groups, seed)
+    assert sorted(source) == list(range(len(groups)))
+    assert (groups[source] != groups).all()
+    assert (source == exchanged(len(groups), groups, seed)).all()
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 50])
+def test_without_groups_no_row_keeps_its_own(rows):
+    for seed in range(20):
+        source = exchanged(rows, seed=seed)
+        assert sorted(source) == list(range(rows))
+        assert (source != np.arange(rows)).all()
+
+
+def test_every_pair_of_rows_is_exchanged_about_equally_often():
+    counts = np.zeros((6, 6))
+    for seed in range(3000):
+        counts[np.arange(6), exchanged(6, seed=seed)] += 1
+    off = counts[~np.eye(6, dtype=bool)]
+    assert np.abs(off / 3000 - 1 / 5).max() < 5 * np.sqrt(0.16 / 3000)
+
+
+def test_classes_are_mixed_with_all_others():
+    groups = np.repeat(np.arange(5), 40)
+    met = {(a, b) for a, b in zip(groups, groups[exchanged(200, groups)])}
+    assert met == {(a, b) for a in range(5) for b in range(5) if a != b}
+
+
+def test_rows_without_a_group_can_be_exchanged_with_each_other():
+    source = exchanged(4, [None, None, None, None])
+    assert (source != np.arange(4)).all()
+
+
+# --- mismatches
+
+
+def test_inputs_that_say_the_same_are_told_from_mismatches():
+    random = np.random.default_rng(3)
+    limit = threshold(agreement(_aligned(random, 199, 0.4)), 0.05)
+    found = mismatches(_aligned(random, 300, 0.4), NAMES, below=limit, resamples=100)
+    assert list(found) == NAMES
+    for of in found.values():
+        assert (of.n, of.odd_rows) == (300, 300)
+        assert of.figures["auroc"].low > 0.95
+        assert of.figures["odd_one_out"].low > 0.9
+        assert of.figures["detected"].value > 0.9
+        assert of.figures["false_alarms"].low < 0.05 < of.figures["false_alarms"].high + 0.03
+
+
+def test_inputs_that_say_nothing_are_at_chance():
+    found = mismatches(np.random.default_rng(4).normal(size=(400, 3, 8)), NAMES, resamples=200)
+    for of in found.values():
+        assert of.figures["auroc"].low < 0.5 < of.figures["auroc"].high
+        assert of.figures["odd_one_out"].low < 0.6
+
+
+def test_the_auroc_is_scikit_learns_on_the_rows_exchanged():
+    random = np.random.default_rng(5)
+    embeddings, groups = _aligned(random, 60, 1.5, inputs=2), random.integers(6, size=60)
+    wrong = embeddings.copy()
+    wrong[:, 1] = embeddings[exchanged(60, groups, seed=7), 1]
+    expected = sk.roc_auc_score(np.repeat([1, 0], 60), np.concatenate([agreement(embeddings), agreement(wrong)]))
+    found = mismatches(embeddings, ["photo", "title"], groups=groups, resamples=0, seed=7)
+    assert found["title"].figures["auroc"].value == pytest.approx(expected)
+    assert found["title"].figures["odd_one_out"].value is None
+    assert found["title"].figures["odd_one_out"].reason == "no row has three inputs"
+
+
+def test_only_rows_that_have_the_input_and_another_take_part():
+    random = np.random.default_rng(6)
+    present = np.ones((40, 3), dtype=int)
+    present[:10, 2] = 0  # no sound
+    present[10:15, :2] = 0  # only sound
+    found = mismatches(_aligned(random, 40, 0.1), NAMES, present, resamples=0)
+    assert {name: (of.n, of.odd_rows) for name, of in found.items()} == {"photo": (35, 25), "title": (35, 25), "sound": (25, 25)}
+
+
+def test_another_score_can_be_judged():
+    random = np.random.default_rng(7)
+    found = mismatches(_aligned(random, 50, 0.1), NAMES, score=lambda vectors, there: vectors[:, 0, 0], resamples=0)
+    assert found["title"].figures["auroc"].value == 0.5  # which does not look at the title
+
+
+def test_a_threshold_is_a_low_quantile_of_right_rows():
+    assert threshold(np.arange(99), 0.05) == 4
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: agreement(np.ones((3, 1, 2))), "2 or more inputs"),
+        (lambda: agreement(np.ones((3, 2))), r"received \(3, 2\)"),
+        (lambda: agreement(np.ones((3, 2, 4)), np.ones((3, 4))), r"present must have the shape \(3, 2\)"),
+        (lambda: agreement(np.full((3, 2, 4), np.nan)), "finite numbers, received NaN or infinity in 3 of 3"),
+        (lambda: exchanged(1), "2 or more rows, received 1"),
+        (lambda: exchanged(3, ["a", "a", "b"]), "at most half of the 3 rows, received one of 2"),
+        (lambda: exchanged(3, ["a", "b"]), r"groups must have the shape \(3,\)"),
+        (lambda: mismatches(np.ones((3, 2, 4)), ["photo"]), "one for each of the 2 inputs"),
+        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], groups=["cat"] * 3), "at most half"),
+        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], present=np.eye(3, 2)), "needs two rows that have an input beside"),
+        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], score=lambda *_: np.full(3, np.nan)), "finite"),
+        (lambda: threshold([1.0, 2.0], 0.05), "needs 19 rows or more, received 2"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
