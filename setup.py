@@ -4,8 +4,8 @@ import pathlib
 
 import setuptools
 
-TEST = ["gensim", "hypothesis", "ipykernel", "mypy", "nbclient", "pandas-stubs", "pydot", "pytest", "pytest-xdist", "regex", "ruff"]
-TEST += ["types-PyYAML"]
+TEST = ["apache-beam>=2.77,<2.78", "gensim", "hypothesis", "ipykernel", "mypy", "nbclient", "pandas-stubs", "psutil", "pydot", "pyftpdlib"]
+TEST += ["pytest", "pytest-xdist", "regex", "ruff", "types-PyYAML"]
 
 setuptools.setup(
     name="multimodal_tf",
@@ -14,13 +14,19 @@ setuptools.setup(
     long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=setuptools.find_packages(include=["multimodal_tf", "multimodal_tf.*"]),
-    package_data={"multimodal_tf": ["*.pyi", "py.typed"], "multimodal_tf.data.datasets": ["*.parquet"]},
+    package_data={
+        "multimodal_tf": ["*.pyi", "py.typed"],
+        "multimodal_tf.data.datasets": ["*.parquet"],
+        "multimodal_tf.evaluation.page": ["*.css", "*.js"],
+    },
     python_requires=">=3.11,<3.14",  # Keras 3.15 needs 3.11
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
         "keras-hub>=0.32,<0.33",
+        "keras-tuner>=1.4.8,<1.5",
         "av>=14",
+        "fsspec>=2024.5",
         "lazy_loader>=0.4",
         "matplotlib>=3.9",
         "numpy>=2",
@@ -40,12 +46,13 @@ setuptools.setup(
         "tensorflow-text>=2.21,<2.22",
         "tokenizers>=0.21",
         "typer>=0.15",
+        "universal_pathlib>=0.3,<0.4",
     ],
     extras_require={
         "test": TEST,
         "notebook": ["ipykernel", "pydot"],
         "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],  # it imports pkg_resources
-        "beam": ["apache-beam"],
+        "beam": ["apache-beam>=2.77,<2.78"],
         "word2vec": ["gensim"],
     },
     entry_points={"console_scripts": ["multimodal-tf=multimodal_tf.cli:main"]},

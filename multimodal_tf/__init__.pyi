@@ -71,6 +71,7 @@ from .config import WaveformTower as WaveformTower
 from .config import WeightedSumFusion as WeightedSumFusion
 from .config import WordPieceTokenizer as WordPieceTokenizer
 from .config import WordTokenizer as WordTokenizer
+from .config.space import Space as Space
 from .data.datasets.digits import digits_config as digits_config
 from .data.datasets.digits import digits_table as digits_table
 from .data.datasets.stamps import stamps_config as stamps_config
@@ -91,3 +92,4 @@ from .serving.client import Client as Client
 from .serving.export import export_model as export_model
 from .training.fit import fit as fit
 from .training.run import load_run as load_run
+from .training.tune.search import tune as tune

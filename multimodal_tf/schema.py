@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
+import upath
 from pydantic import Field
 
 
@@ -97,7 +98,7 @@ class Schema(pydantic.BaseModel):
             ValueError: the file is not such a JSON.
         """
         try:
-            return cls.model_validate_json(pathlib.Path(path).read_text(encoding="utf-8"))
+            return cls.model_validate_json(upath.UPath(path).read_text(encoding="utf-8"))
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "document"

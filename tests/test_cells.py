@@ -273,7 +273,9 @@ class TestImageFormats:
 
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
     def test_tiff_becomes_png(self, mode):
-        data = image_bytes(mode, "TIFF")
+        # as such files are: Pillow 12 cannot read the uncompressed ones that it writes
+        options = {"compression": "jpeg"} if mode == "YCbCr" else {}
+        data = image_bytes(mode, "TIFF", **options)
         png = read_cell(data, IMAGE)
         assert png.startswith(b"\x89PNG")
         np.testing.assert_array_equal(pixels(png, "RGBA"), pixels(data, "RGBA"))

@@ -1,15 +1,12 @@
 """Ingest: what is kept, what is rejected and why, and that no kill, no full disk and no second run changes a byte."""
 
-import base64
 import csv
 import errno
 import fcntl
-import io
 import os
 import pathlib
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -18,148 +15,15 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import tensorflow as tf
-from PIL import Image
+from ingest_case import CONFIG, ROWS_PER_SHARD, contents, make_table
 
-from multimodal_tf.config import (
-    AudioInput,
-    ClassificationHead,
-    Config,
-    ImageInput,
-    MultiLabelHead,
-    NumberInput,
-    RegressionHead,
-    Split,
-    TextInput,
-)
+from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead, Split, TextInput
 from multimodal_tf.data import durable, ingest, preprocess, records, shards
 from multimodal_tf.data.cells import is_missing
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
-
-ROWS_PER_SHARD = 5
-CONFIG = Config(
-    inputs={
-        "photo": ImageInput(height=8, width=8),
-        "clip": AudioInput(sample_rate=2000, seconds=0.5),
-        "title": TextInput(column="the title/題名"),
-        "price": NumberInput(),
-    },
-    heads={"label": ClassificationHead(column="present")},
-    split=Split(column="side"),
-)
-WAVE = (0.4 * np.sin(np.arange(4000) * 0.05)).astype(np.float32)
-
-
-def image_file(kind, size=(20, 10), mode="RGB", **options):
-    file = io.BytesIO()
-    Image.effect_noise(size, 90).convert(mode).save(file, kind, **options)
-    return file.getvalue()
-
-
-def sound_file(samples=WAVE, rate=4000, kind="WAV", subtype=None):
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
-    return file.getvalue()
-
-
-def with_rate(rate):
-    data = sound_file()
-    return data[:24] + struct.pack("<I", rate) + data[28:]
-
-
-def png_of_400_million_pixels():
-    file = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(file, "PNG")
-    return file.getvalue()
-
-
-def animated_gif():
-    file = io.BytesIO()
-    frames = [Image.new("P", (6, 4), colour) for colour in (1, 2, 3)]
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
-    return file.getvalue()
-
-
-def make_files(root):
-    """Files of every kind; returns the ones that are pictures and the ones that are sounds, with the reason if they are rejected."""
-    (root / "folder").mkdir()
-    pictures = {
-        "a.jpg": (image_file("JPEG"), None),
-        "cmyk.jpg": (image_file("JPEG", mode="CMYK"), None),
-        "pixel.png": (image_file("PNG", (1, 1)), None),
-        "moving.gif": (animated_gif(), None),
-        "scan.tif": (image_file("TIFF"), None),
-        "b.webp": (image_file("WEBP"), None),
-        "empty.jpg": (b"", "an empty file (0 bytes)"),
-        "page.jpg": (b"<!DOCTYPE html>", "not an image: it begins with b'<!DOCTYPE ht'"),
-        "cut.jpg": (image_file("JPEG", (200, 200))[:-2000], "truncated"),
-        "huge.png": (png_of_400_million_pixels(), "20000 x 20000 pixels"),
-        "folder": (None, "a directory, not a file"),
-        "gone.jpg": (None, "no such file"),
-    }
-    sounds = {
-        "a.wav": (sound_file(), None),
-        "b.flac": (sound_file(kind="FLAC"), None),
-        "c.ogg": (sound_file(kind="OGG"), None),
-        "d.mp3": (sound_file(rate=8000, kind="MP3"), None),
-        "silence.wav": (sound_file(0 * WAVE), None),
-        "one.wav": (sound_file(WAVE[1:2]), None),
-        "lying.wav": (sound_file()[:40] + b"\xff\xff\xff\x7f" + sound_file()[44:], None),
-        "long.wav": (sound_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
-        "fast.wav": (with_rate(768_000), None),
-        "slow.wav": (with_rate(1), "sample rate"),
-        "none.wav": (sound_file(WAVE[:0]), "a sound without samples"),
-        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE ht'"),
-    }
-    for name, (data, _) in (pictures | sounds).items():
-        if data is not None:
-            (root / name).write_bytes(data)
-    return {name: reason for name, (_, reason) in pictures.items()}, {name: reason for name, (_, reason) in sounds.items()}
-
-
-TEXTS = {
-    "plain words": None,
-    "a\0b": None,
-    "שלום עולם": None,
-    "🦉🦉": None,
-    "今天天氣很好": None,
-    "long " * 2_000_000: None,
-    b"caf\xe9": "not UTF-8: byte 0xe9 at 3",
-    "": None,
-}
-
-
-def make_table(root):
-    """A row a bad cell, so that each is alone in its row; returns the table and the expected (row, column, path, reason)."""
-    pictures, sounds = make_files(root)
-    rows, rejected = [], []
-
-    def add(column=None, path="", reason=None, **cells):
-        label = cells.pop("label", "aab"[len(rows) % 3])
-        side = ("train", "test", "train", "val")[len(rows) % 4]
-        if reason:
-            rejected.append((len(rows), column, path, reason))
-        rows.append({"photo": None, "clip": None, "the title/題名": "a word", "price": 1.5, "present": label, "side": side} | cells)
-
-    for name, reason in pictures.items():
-        add("photo", name, reason, photo=name)
-    for name, reason in sounds.items():
-        add("clip", name, reason, clip=name)
-    for text, reason in TEXTS.items():
-        add("the title/題名", "", reason, **{"the title/題名": text})
-    add("price", "", "not a number: 'cheap'", price="cheap")
-    add(photo=(root / "a.jpg").read_bytes(), clip="data:audio/wav;base64," + base64.b64encode(sound_file()).decode())
-    add("", "", "no label", label=None)
-    add("present", "", "neither text nor a number, but list", label=["a"])
-    add("", "", "no input is left", **{"the title/題名": " ", "price": None})
-    add("photo", "gone.jpg", "no such file", photo="gone.jpg", **{"the title/題名": None, "price": float("nan")})
-    rejected.append((len(rows) - 1, "", "", "no input is left"))
-    add(label="only in the test", side="test")
-    add(label="only in the test", side="test")
-    return pd.DataFrame(rows), rejected
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +40,6 @@ def case(tmp_path_factory):
 def rejected_in(directory):
     with open(directory / "rejected.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def contents(directory):
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def states(directory):
@@ -481,7 +341,7 @@ class TestFullDisk:
         run(reference)
         out = tmp_path / "out"
         (out / "parts").mkdir(parents=True)
-        (out / f"{name}.{os.getpid()}.tmp").symlink_to("/dev/full")
+        durable.temporary(out / name).symlink_to("/dev/full")
         with monkeypatch.context() as patch:
             patch.setattr(durable, "remove_temporaries", lambda directory: None)
             with pytest.raises(OSError, match="^no space left for .*/out .*: make room and run it again, it will go on") as caught:
@@ -512,6 +372,16 @@ class TestRefusals:
     def test_numbers(self, tmp_path, options):
         with pytest.raises(ValueError, match="must be at least 1.*, received 0"):
             self.run(tmp_path, **options)
+
+    def test_beam_without_beam(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "apache_beam", None)
+        with pytest.raises(ValueError, match="needs Apache Beam, which is not installed .*: pip install 'multimodal_tf\\[beam\\]'"):
+            self.run(tmp_path / "out", beam=["--runner=DirectRunner"])
+        assert not (tmp_path / "out").exists()
+
+    def test_beam_with_processes(self, tmp_path):
+        with pytest.raises(ValueError, match="processes must be None where Beam has workers of its own, received 2"):
+            self.run(tmp_path / "out", processes=2, beam=[])
 
     def test_the_directory_is_a_file(self, tmp_path):
         (tmp_path / "out").touch()

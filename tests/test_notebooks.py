@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, with small settings in place of the cell tagged `parameters`."""
+"""The notebooks run from top to bottom, with small settings in place of the cell tagged `parameters`, and then hold what they say."""
 
 import pathlib
 import re
@@ -8,22 +8,54 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-SMALL = {"EPOCHS": "1", "ROWS": "160", "OUT": "pathlib.Path({folder!r})"}
+SMALL = {"EPOCHS": 1, "ROWS": 100}
+OWN = {  # settings of one notebook alone
+    "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
+    "03_fusion_and_fine_tuning": {"FUSIONS": {"hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
+}
+HOLDS = {  # what is true of a notebook's variables at its end
+    "01_quickstart": [
+        "manifest.kept == ROWS",
+        "np.isfinite(history.history['val_loss']).all()",
+        "evaluation.rows == manifest.rows('test') >= evaluation.heads[head].n > 0",
+        "served['valid'].all() and set(served[head]) <= set(names)",
+    ],
+    "02_towers": [
+        "list(encodings) == [*config.inputs] and all(encoding['mask'].numpy().any() for encoding in encodings.values())",
+        "np.isfinite(decibels).all() and decibels.std() > 0",
+        "patches.shape[1:3] == (4, 4)",
+        "[*pieces] == ['word_piece', 'byte_pair', 'sentence_piece'] and all(lines[0] for lines in pieces.values())",
+        "0 < trained < model.count_params() and learnt.inputs[words].preset == str(preset)",
+    ],
+    "03_fusion_and_fine_tuning": [
+        "weighing == ['hybrid'] and len(chosen) > 1",
+        "all(taken['hybrid', 'all inputs'][name] > 0 == taken['hybrid', f'without {name}'][name] for name in config.inputs)",
+        "np.allclose(served['weights'], told['hybrid']['weights'].numpy()[chosen], atol=1e-4)",
+        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], axis=0), said['together'], atol=1e-5)",
+        "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in evaluation.heads.values())",
+        "history.history['val_loss'] and max(apart.values()) < 1e-4",
+        "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
+        "{name for name, part in adapt.report(run.model).parts.items() if part.trainable} == {'kind'}",
+        "all(map(np.array_equal, *(one.model.get_layer('fused_sigmoids').get_weights() for one in (saved, run))))",
+    ],
+}
 
 
-def with_small_settings(notebook, folder):
+def prepared(path, folder):
+    """The notebook with small settings, and what holds as its last cell."""
+    notebook = nbformat.read(path, as_version=4)
     [cell] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    for name, value in SMALL.items():
-        value = value.format(folder=str(folder))
+    settings = SMALL | OWN.get(path.stem, {})
+    for name, value in {"OUT": f"pathlib.{folder!r}", **{name: repr(value) for name, value in settings.items()}}.items():
         cell.source, found = re.subn(rf"^{name} = .*$", lambda _, line=f"{name} = {value}": line, cell.source, flags=re.MULTILINE)
         assert found == 1, f"the parameters cell does not set {name}"
+    notebook.cells.append(nbformat.v4.new_code_cell("\n".join(f"assert {one}" for one in HOLDS.get(path.stem, []))))
     return notebook
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs(path, tmp_path):
-    notebook = with_small_settings(nbformat.read(path, as_version=4), tmp_path)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(prepared(path, tmp_path), timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -148,6 +148,12 @@ EXACT = {  # nothing is lost: the pixels are Pillow's
     "png rgb": encode(photo().convert("RGB"), "PNG"),
     "png palette": encode(photo().convert("RGB").convert("P"), "PNG"),
     "png palette, transparent colour": encode(photo().convert("RGB").convert("P"), "PNG", transparency=15),
+    **{f"png palette of {colours}": encode(photo().convert("RGB").quantize(colours), "PNG") for colours in (2, 4, 16)},
+    **{
+        f"png palette of {colours}, one transparent": encode(photo().convert("RGB").quantize(colours), "PNG", transparency=1)
+        for colours in (2, 16)
+    },
+    "png palette of 16, all of it half transparent": encode(photo().convert("RGB").quantize(16), "PNG", transparency=b"\x80" * 16),
     "png grey": encode(photo().convert("L"), "PNG"),
     "png grey and alpha": encode(photo().convert("LA"), "PNG"),
     "png 1 bit": encode(photo().convert("1"), "PNG"),

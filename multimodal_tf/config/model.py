@@ -10,6 +10,7 @@ import pathlib
 from typing import Annotated, Literal
 
 import pydantic
+import upath
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -67,6 +68,8 @@ class Training(Strict):
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
     patience: PositiveInt | None = None  # epochs without a better validation loss before training stops; null: never
+    checkpoint_seconds: PositiveFloat = 60.0  # between two checkpoints, or longer, so that they take a 50th of the time at most
+    checkpoint_steps: PositiveInt | None = None  # batches between two checkpoints; null: `checkpoint_seconds` counts
 
 
 class Config(Strict):
@@ -162,7 +165,7 @@ class Config(Strict):
     def load(cls, path):
         """Reads a `.yaml` or `.json` file; errors as `from_yaml`, with the file's name."""
         try:
-            return cls.from_yaml(pathlib.Path(path).read_text(encoding="utf-8"))
+            return cls.from_yaml(upath.UPath(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

@@ -5,6 +5,10 @@ import errno
 import fcntl
 import os
 import pathlib
+import socket
+import tempfile
+
+from multimodal_tf.data import places
 
 LOCK = ".lock"
 _SUFFIX = ".tmp"
@@ -17,6 +21,8 @@ def replacing(path):
     """Gives a temporary path beside `path`; what is written there takes the place of `path`, on the disk, when the block ends well.
 
     A file that has these bytes already is left alone. Whatever ends the block otherwise, short of the process' death, nothing stays.
+    For a `path` on another file system the temporary path is local, and what is written there is sent as a whole: object stores show
+    nothing of it before its end; others may show part of it if the process dies meanwhile.
 
     Example:
         >>> import tempfile
@@ -26,44 +32,58 @@ def replacing(path):
         >>> place.read_text(), [file.name for file in place.parent.iterdir()]
         ('whole', ['a.txt'])
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_SUFFIX}")
+    if not places.is_local(path):
+        with tempfile.TemporaryDirectory() as folder:
+            beside = pathlib.Path(folder, path.name)
+            yield beside
+            path.fs.put_file(str(beside), path.path)
+        return
+    beside = temporary(path)
     try:
-        yield temporary
-        _sync(temporary)
-        if not _same(temporary, path):
-            os.replace(temporary, path)
+        yield beside
+        _sync(beside)
+        if not _same(beside, path):
+            os.replace(beside, path)
             _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+
+
+def temporary(path):
+    """The temporary path of `replacing` beside a local path: another for each process of each host, as several may share the directory."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
 
 
 def write_text(path, text):
     """Writes UTF-8 text to `path` as `replacing` does."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def remove_temporaries(directory):
     """Removes what a killed process left of `replacing`."""
-    for path in pathlib.Path(directory).glob(f"*{_SUFFIX}"):
+    for path in places.place(directory).glob(f"*{_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def locked(directory):
-    """Makes `directory` and holds its lock; the lock ends with the process, however that ends.
+    """Makes `directory` and holds its lock; the lock ends with the process, however that ends. Only local directories have locks.
 
     Raises:
         OSError: it is a file, cannot be made or written, or another process holds the lock; one sentence.
     """
-    directory = pathlib.Path(directory)
+    directory = places.place(directory)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"the output directory {directory} is a file")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = open(directory / LOCK, "a")  # noqa: SIM115  closed below, and by the system when the process dies
+        places.make_directory(directory)
+        lock = open(directory / LOCK, "a") if places.is_local(directory) else None  # noqa: SIM115  closed below, or when the process dies
     except OSError as error:
-        raise type(error)(f"the output directory {directory} cannot be written: {error.strerror}") from error
+        raise type(error)(f"the output directory {directory} cannot be written: {error.strerror or error}") from error
+    if lock is None:
+        yield
+        return
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,7 +20,8 @@ import rich.console
 import rich.progress
 
 from multimodal_tf.config import labelled
-from multimodal_tf.data import durable, manifest, shards, worker
+from multimodal_tf.data import durable, manifest, places, records, shards, worker
+from multimodal_tf.data.beam import BeamPipeline
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.split import SPLITS, assign_splits
@@ -36,7 +37,7 @@ _BYTES_PER_SHARD = 64 << 20  # of a table's cells: where they hold whole files, 
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
 
 
-def ingest(table, config, directory, processes=None, rows_per_shard=1000, progress=None):
+def ingest(table, config, directory, processes=None, rows_per_shard=1000, progress=None, beam=None):
     """Writes a table's rows as checked records into `directory`, split into train, validation and test, and learns the schema.
 
     A broken cell goes to `rejected.csv` (row, column, path, reason) and its row goes on without it. A row with a bad label, without any
@@ -48,27 +49,35 @@ def ingest(table, config, directory, processes=None, rows_per_shard=1000, progre
         table: from `data.table.read_table`.
         config: `Config`.
         directory: is made where it is not there. Holds afterwards `manifest.json`, `rejected.csv`, `config.yaml`, `schema.json`,
-            `train-00000.tfrecord` and so on, and in `parts` a small file a shard. Shards of another ingest there are replaced.
+            `train-00000.tfrecord` and so on, and in `parts` small files of each. Shards of another ingest there are replaced. May be an
+            address on any file system that fsspec knows (`gs://bucket/records`); there are no locks there: let one ingest at a time write.
         processes: None: one per CPU, fewer for a small table. 1: in this process. More start by importing the calling script, which
             therefore needs `if __name__ == "__main__":`.
         rows_per_shard: rows of the table, before some are left out; fewer where the cells hold whole files.
         progress: whether to show a progress bar; None: where standard error is a terminal.
+        beam: options of an Apache Beam pipeline whose workers are to write the shards, instead of processes of this machine, such as
+            `["--runner=FlinkRunner", "--flink_master=host:8081"]`. They need this package, and see `directory` and the files that the table
+            names under the same paths. The table itself is read here.
 
     Returns:
         `Manifest` of what `directory` holds.
 
     Raises:
-        ValueError: a column of the configuration is not in the table, or no row to train on is left.
-        OSError: `directory` cannot be used, another process writes there, the disk is full, or a worker process died.
+        ValueError: a column of the configuration is not in the table, no row to train on is left, Apache Beam is not installed, or it does
+            not know the runner or an option.
+        OSError: `directory` cannot be used, another process writes there, the disk is full, a worker process died, or the pipeline failed.
     """
     _check_arguments(table, config, processes, rows_per_shard)
-    directory = pathlib.Path(directory)
+    directory = places.place(directory) if beam is None else places.place(directory).absolute()  # workers may stand elsewhere
+    pipeline = None if beam is None else _pipeline(beam, directory, processes)
     with durable.full_disk_explained(directory), durable.locked(directory):
-        (directory / shards.PARTS).mkdir(exist_ok=True)
+        places.make_directory(directory / shards.PARTS)
         durable.remove_temporaries(directory)
         durable.remove_temporaries(directory / shards.PARTS)
         splits = assign_splits(table, config)
-        files = _write_shards(table, config, directory, splits, processes, rows_per_shard, progress)
+        results = pipeline.results if pipeline else functools.partial(_results, processes=processes or _processes(len(splits)))
+        files = _write_shards(table, config, directory, splits, results, rows_per_shard, progress)
+        places.forget_listings(directory)
         _remove_others(directory, files)
         return _conclude(table, config, directory, files, len(splits))
 
@@ -87,10 +96,18 @@ def _check_arguments(table, config, processes, rows_per_shard):
             raise ValueError(f"{table.name} has no column {column!r}, which {name} reads: {hint}")
 
 
-def _write_shards(table, config, directory, splits, processes, rows_per_shard, progress):
+def _pipeline(options, directory, processes):
+    if processes is not None:
+        raise ValueError(f"processes must be None where Beam has workers of its own, received {processes}")
+    return BeamPipeline(options, directory)
+
+
+def _processes(rows):
+    return max(1, min(os.cpu_count() or 1, rows // _ROWS_PER_PROCESS))
+
+
+def _write_shards(table, config, directory, splits, results, rows_per_shard, progress):
     """Brings all shards up to date; returns their file names by split."""
-    if processes is None:
-        processes = max(1, min(os.cpu_count() or 1, len(splits) // _ROWS_PER_PROCESS))
     files = collections.defaultdict(list)
     with _progress_bar(progress, len(splits)) as advance:
 
@@ -104,7 +121,7 @@ def _write_shards(table, config, directory, splits, processes, rows_per_shard, p
                     yield job
 
         work = functools.partial(shards.write, config=config, root=table.root, directory=directory)
-        for rows in _results(work, to_do(), processes):
+        for rows in results(work, to_do()):
             advance(rows)
     return files
 
@@ -218,6 +235,7 @@ def _remove_others(directory, files):
             _outdate(directory)
             path.unlink()
             shards.part_path(directory, path.name).unlink(missing_ok=True)
+            records.lengths_path(path).unlink(missing_ok=True)
 
 
 def _conclude(table, config, directory, files, table_rows):
@@ -250,7 +268,7 @@ def schema_for(directory, config) -> Schema:
         FileNotFoundError: there is no manifest or shard.
         ValueError: as `learn_schema`; the shards do not hold what the configuration reads.
     """
-    directory = pathlib.Path(directory)
+    directory = places.place(directory)
     content = Manifest.load(directory)
     shards.check_settings(config, directory, content)
     if _is_learnt(directory, _source(config, content.hash)):

@@ -3,6 +3,9 @@
 import pathlib
 
 import pydantic
+import upath
+
+from multimodal_tf.data.places import place
 
 FILE = "manifest.json"
 VERSION = 1
@@ -34,9 +37,9 @@ class Manifest(pydantic.BaseModel):
     kept: int  # rows in the shards
     rejected: int  # cells in the list of rejected cells
     hash: str  # of the shards' contents
-    _directory: pathlib.Path = pydantic.PrivateAttr(default=pathlib.Path("."))
+    _directory: pathlib.Path | upath.UPath = pydantic.PrivateAttr(default=pathlib.Path("."))
 
-    def shards(self, split) -> list[pathlib.Path]:
+    def shards(self, split) -> list[pathlib.Path | upath.UPath]:
         """The paths of a split's shards in table order; none where the split is empty."""
         return [self._directory / shard.file for shard in self.splits.get(split, [])]
 
@@ -52,7 +55,7 @@ class Manifest(pydantic.BaseModel):
             FileNotFoundError: there is none, so ingest has not ended there.
             ValueError: it is not a manifest, or one of another version.
         """
-        path = pathlib.Path(directory) / FILE
+        path = place(directory) / FILE
         if not path.is_file():
             raise FileNotFoundError(f"{directory} has no {FILE}: ingest a table there first, to the end")
         try:
@@ -66,5 +69,5 @@ class Manifest(pydantic.BaseModel):
 
     def save(self, directory):
         """Writes `manifest.json` into a directory."""
-        self._directory = pathlib.Path(directory)
+        self._directory = place(directory)
         (self._directory / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
-from multimodal_tf.data import records
+from multimodal_tf.data import order, places, records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.data.targets import Targets
@@ -17,24 +17,28 @@ from multimodal_tf.schema import Schema
 
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")
 _CHUNK = 64  # rows decoded at a time while the cache fills
-_NUMBER = 200  # bytes that a row number takes while it is shuffled
-_BUFFER = 64 << 20  # bytes of undecoded rows that are shuffled at a time where the split does not fit in memory
 
 
-def load_split(directory, split, config, schema, training=False, batch_size=None) -> tf.data.Dataset:
+def load_split(directory, split, config, schema, training=False, batch_size=None, worker=(0, 1), start=0, epoch=None) -> tf.data.Dataset:
     """The rows of a split as batches for Keras.
 
     Rows are decoded once and kept in memory in their compact form (`Preprocessor.features`) where all splits together fit in a quarter of
-    the machine's memory; otherwise each epoch reads and decodes the shards anew, shuffled within a buffer. An epoch has every row exactly
-    once; its last batch is smaller where the rows do not divide.
+    the machine's memory; otherwise each epoch reads and decodes the shards anew, in training each row by itself, from its place. An epoch
+    has every row exactly once; its last batch is smaller where the rows do not divide. In training the order is a pure function of
+    `config.seed` and the epoch (`order.shuffled`), the same for rows from memory and from shards and for any number of workers.
 
     Args:
         directory: where ingest wrote its manifest and shards.
         split: "train", "validation" or "test".
         config: `Config`.
         schema: `Schema`.
-        training: shuffle, anew in each epoch, as `config.seed` says, and multiply in the heads' class weights. Else: the table's order.
-        batch_size: int; None: `config.training.batch_size`.
+        training: shuffle, anew in each epoch, and multiply in the heads' class weights. Else: the table's order.
+        batch_size: int, of all workers together; None: `config.training.batch_size`.
+        worker: `(w, n)`: this is the w-th, from 0, of n workers, and gets its share of each batch: those of all workers, one after another,
+            are the batch. Where a batch has fewer rows than there are workers, some get no row.
+        start: int. The batch at which each iteration begins.
+        epoch: int64 scalar `tf.Variable` whose value at the first batch of an iteration says which epoch's order that has; None: the first
+            iteration is epoch 0, the next epoch 1, and so on. (Keras draws a batch before the first epoch where there is a strategy.)
 
     Returns:
         `tf.data.Dataset` of known cardinality, of `(inputs, targets, sample_weight)`, dicts: `Preprocessor.model_inputs`, and by head what
@@ -42,14 +46,24 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
 
     Raises:
         FileNotFoundError: there is no manifest, or a shard is missing.
-        ValueError: the split has no rows, a shard is damaged, `class_weight` names a class that the schema does not know, or `batch_size`
-            is less than 1.
+        ValueError: the split has no rows, a shard is damaged, `class_weight` names a class that the schema does not know, or `batch_size`,
+            `worker` or `start` is out of range.
+        tf.errors.DataLossError: while batches are drawn, where rows are not kept in memory: a row is not what ingest wrote.
+    """
+    return open_split(directory, split, config, schema, training, batch_size, worker)(start, epoch)
+
+
+def open_split(directory, split, config, schema, training=False, batch_size=None, worker=(0, 1)):
+    """A function from `start` and `epoch` to what `load_split` gives; the rows are decoded, where they are kept, only once.
+
+    Example:
+        >>> batches = open_split("records", "train", config, schema, training=True)  # doctest: +SKIP
+        >>> first, rest = next(iter(batches())), batches(start=1)  # doctest: +SKIP
     """
     manifest = Manifest.load(directory)
     rows = _rows(manifest, split)
     batch_size = config.training.batch_size if batch_size is None else batch_size
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, received {batch_size}")
+    _check(batch_size, worker)
     preprocessor, features = _features(config.model_dump_json(), schema.model_dump_json())
     targets = Targets(config, schema, class_weights=training)
     seed = config.seed if training else None
@@ -58,14 +72,27 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
         tensors, labels = features(serialized)
         return tensors, *targets(labels)
 
-    def expand(tensors, target, weight):
+    kept = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= _memory() / 4
+    records.check(manifest, split, contents=kept)
+    if kept:
+        load, threads = _gather(_decode_all(manifest, split, compact)), None
+    else:
+        read = records.reader(manifest, split)
+        load, threads = lambda chosen: compact(read(chosen)), tf.data.AUTOTUNE
+
+    def batch(chosen):
+        tensors, target, weight = load(chosen)
         return preprocessor.model_inputs(tensors), target, weight
 
-    if sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= _memory() / 4:
-        batches = _from_memory(_decode_all(manifest, split, compact), rows, batch_size, seed, expand)
-    else:
-        batches = _from_shards(manifest, split, batch_size, seed).map(compact, tf.data.AUTOTUNE, deterministic=True).map(expand)
-    return _known_length(batches, rows, batch_size)
+    def batches(start=0, epoch=None):
+        steps = -(-rows // batch_size)
+        if not 0 <= start <= steps:
+            raise ValueError(f"start must be from 0 to the {steps} batches of {split!r}, received {start}")
+        numbers = order.batches(rows, batch_size, seed, worker, start, epoch)
+        dataset = numbers.map(batch) if threads is None else numbers.map(batch, threads, deterministic=True)
+        return dataset.prefetch(2)
+
+    return batches
 
 
 def load_raw(directory, split, config, batch_size) -> tf.data.Dataset:
@@ -74,7 +101,7 @@ def load_raw(directory, split, config, batch_size) -> tf.data.Dataset:
     rows = _rows(manifest, split)
     batches = tf.data.TFRecordDataset(_paths(manifest, split)).batch(batch_size)
     batches = batches.map(lambda serialized: records.parse(config, serialized), tf.data.AUTOTUNE, deterministic=True)
-    return _known_length(batches, rows, batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size))).prefetch(2)
 
 
 @functools.lru_cache(maxsize=2)
@@ -92,8 +119,12 @@ def _features(config, schema):
     return preprocessor, features
 
 
-def _known_length(batches, rows, batch_size):
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size))).prefetch(2)
+def _check(batch_size, worker):
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, received {batch_size}")
+    number, workers = worker
+    if not 0 <= number < workers:
+        raise ValueError(f"worker must be (w, n) with w from 0 to n - 1, received {worker}")
 
 
 def _rows(manifest, split):
@@ -105,7 +136,7 @@ def _rows(manifest, split):
 
 
 def _paths(manifest, split):
-    return [str(path) for path in manifest.shards(split)]
+    return [places.readable(path) for path in manifest.shards(split)]
 
 
 def _decode_all(manifest, split, compact):
@@ -123,33 +154,18 @@ def _decode_all(manifest, split, compact):
     return tf.nest.map_structure(tf.convert_to_tensor, arrays)
 
 
-def _from_memory(cache, rows, batch_size, seed, expand):
-    """Batches gathered from tensors by row numbers: only the numbers are shuffled, and nothing else is done row by row.
+def _gather(cache):
+    """A function from row numbers to those rows of tensors: nothing is done row by row.
 
     One thread does it: a batch takes about a millisecond, and more threads would take their time from the model's.
     """
-    numbers = tf.data.Dataset.range(rows)
-    if seed is not None:
-        numbers = numbers.shuffle(rows, seed=seed, reshuffle_each_iteration=True)
-    return numbers.batch(batch_size).map(lambda chosen: expand(*tf.nest.map_structure(lambda part: tf.gather(part, chosen), cache)))
-
-
-def _from_shards(manifest, split, batch_size, seed):
-    """Batches of undecoded rows, shuffled shard by shard and then within a buffer."""
-    paths = tf.data.Dataset.from_tensor_slices(_paths(manifest, split))
-    if seed is None:
-        return paths.flat_map(tf.data.TFRecordDataset).batch(batch_size)
-    shards = manifest.splits[split]
-    mean = max(1, sum(shard.bytes for shard in shards) // manifest.rows(split))
-    paths = paths.shuffle(len(shards), seed=seed, reshuffle_each_iteration=True)
-    serialized = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, block_length=16)
-    return serialized.shuffle(max(batch_size, _BUFFER // mean), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
+    return lambda chosen: tf.nest.map_structure(lambda part: tf.gather(part, chosen), cache)
 
 
 def _row_bytes(compact):
     """Bytes of one row in its compact form, from what a graph function says that it gives."""
     outputs = tf.nest.flatten(compact.get_concrete_function().structured_outputs)
-    return sum(spec.dtype.size * math.prod(spec.shape[1:]) for spec in outputs) + _NUMBER
+    return sum(spec.dtype.size * math.prod(spec.shape[1:]) for spec in outputs)
 
 
 def _memory():

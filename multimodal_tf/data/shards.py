@@ -7,7 +7,6 @@ import hashlib
 import json
 import numbers
 import os
-import pathlib
 
 import numpy as np
 import pydantic
@@ -16,10 +15,10 @@ import tensorflow as tf
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import cells, durable, preprocess, records
 from multimodal_tf.data.manifest import Shard
+from multimodal_tf.data.places import place
 
-PARTS = "parts"  # the directory of part files
+PARTS = records.PARTS
 _FORMAT = 1  # goes up when the same cell would give other bytes, so that older shards are made again
-_FRAME = 16  # bytes that TFRecord adds to a record: its length and two checksums
 _LONGEST_SHOWN = 1000  # characters of a path in the list of rejected cells
 _SETTINGS = ("column", "type", "max_pixels", "sample_rate", "seconds", "separator")  # what a cell's bytes, or their refusal, depend on
 _VIDEO = ("frames", "height", "width")  # and those of a video, besides
@@ -101,7 +100,7 @@ def fingerprint(columns, rows, config, root):
 
 def part_path(directory, file):
     """Where the part file of a shard is."""
-    return pathlib.Path(directory, PARTS, pathlib.Path(file).with_suffix(".json"))
+    return (place(directory) / PARTS / file).with_suffix(".json")
 
 
 def load(directory, file):
@@ -115,7 +114,7 @@ def load(directory, file):
 def is_done(job, directory):
     """Whether a job's shard stands already: made from the same, and of the size that was written."""
     part = load(directory, job.file)
-    path = pathlib.Path(directory, job.file)
+    path = place(directory) / job.file
     return part is not None and part.fingerprint == job.fingerprint and path.is_file() and path.stat().st_size == part.shard.bytes
 
 
@@ -126,11 +125,13 @@ def write(job, config, root, directory):
         OSError: the disk is full, or such.
     """
     rejected: list[Rejected] = []
-    path = pathlib.Path(directory, job.file)
+    path = place(directory) / job.file
     with durable.replacing(path) as temporary:
-        rows, size = _write_records(temporary, _records(job, config, root, rejected))
-        digest = _sha256(temporary)
-    part = Part(fingerprint=job.fingerprint, shard=Shard(file=job.file, rows=rows, bytes=size, sha256=digest), rejected=rejected)
+        lengths = _write_records(temporary, _records(job, config, root, rejected))
+        size, digest = temporary.stat().st_size, records.sha256(temporary)
+    with durable.replacing(records.lengths_path(path)) as temporary:
+        temporary.write_bytes(lengths.tobytes())
+    part = Part(fingerprint=job.fingerprint, shard=Shard(file=job.file, rows=len(lengths), bytes=size, sha256=digest), rejected=rejected)
     durable.write_text(part_path(directory, job.file), part.model_dump_json())
     return len(job.rows)
 
@@ -174,20 +175,20 @@ def _file_token(value, root):
 
 
 def _write_records(path, serialized):
-    """Writes records to a TFRecord file; returns how many, and the file's size."""
-    rows, size = 0, 0
+    """Writes records to a TFRecord file; returns their lengths."""
+    lengths = []
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in serialized:
                 writer.write(record)
-                rows, size = rows + 1, size + len(record) + _FRAME
+                lengths.append(len(record))
     except tf.errors.OpError as error:
         if isinstance(error, tf.errors.ResourceExhaustedError) or "No space left" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from error
-    if path.stat().st_size != size:
+    if path.stat().st_size != sum(lengths) + records.FRAME * len(lengths):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    return rows, size
+    return np.array(lengths, "<u4")
 
 
 def _records(job, config, root, rejected):
@@ -254,11 +255,3 @@ def _shown(value, part):
 
 def _clean(text):
     return str(text).encode("utf-8", "replace").decode()
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

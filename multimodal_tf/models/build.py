@@ -8,6 +8,7 @@ import keras
 from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, TABULAR, Config, DecisionFusion, EmbeddingHead, HybridFusion, MatchingHead
 from multimodal_tf.models import encode, heads, tasks
 from multimodal_tf.models.fitting import check_schema
+from multimodal_tf.models.functional import FunctionalModel
 from multimodal_tf.models.fusion import decision, fuse, readout, reads_tokens
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.schema import Schema
@@ -176,7 +177,7 @@ def _meet(fusion, encodings, present, name):
     return fused, AnyPresent(name=f"{name}_any", dtype="float32")(list(present.values())) if present else None
 
 
-def _model(config, inputs, outputs, name, make=keras.Model):
+def _model(config, inputs, outputs, name, make=FunctionalModel):
     """The model, unless a layer of one input's tower is called as another input or head is."""
     try:
         return make(inputs, outputs, name=name)

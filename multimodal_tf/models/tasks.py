@@ -11,12 +11,13 @@ import tensorflow as tf
 from keras import ops
 
 from multimodal_tf.config import FUSED, GradNormWeights, UncertaintyWeights
+from multimodal_tf.models.functional import FunctionalModel
 
 _GAUSSIAN = ("regression",)  # heads whose loss is a squared error
 
 
 def model_of(config):
-    """What makes the model of a configuration from its inputs, outputs and name: `keras.Model`, or one that learns its loss weights."""
+    """What makes the model of a configuration from its inputs, outputs and name: `FunctionalModel`, or one that learns its loss weights."""
     learning = {name: head for name, head in config.heads.items() if head.type != "embedding"}
     match config.tasks:
         case UncertaintyWeights():
@@ -24,15 +25,16 @@ def model_of(config):
             return partial(UncertaintyWeighted, weights={name: head.weight for name, head in learning.items()}, gaussian=gaussian)
         case GradNormWeights():
             return partial(GradNormWeighted, heads=list(learning), alpha=config.tasks.alpha, rate=config.tasks.rate)
-    return keras.Model
+    return FunctionalModel
 
 
-class _LearntWeights(keras.Model):
+class _LearntWeights(FunctionalModel):
     """A functional model that multiplies each head's loss, after the fixed weight of `compile`, by a factor of its own in training."""
 
     def _by_head(self, y, y_pred, sample_weight):
         """By head, its loss times its fixed weight; each counts as its share of all replicas' rows, as everywhere in Keras."""
-        weights = self._compile_loss._user_loss_weights or {}  # Keras keeps them nowhere else
+        with tf.init_scope():  # it reads the learning rate too
+            weights = self.get_compile_config()["loss_weights"] or {}
         rows = sample_weight or {}
         return {name: loss(y[name], y_pred[name], rows.get(name)) * weights.get(name, 1.0) for name, loss in self.loss.items()}
 
@@ -119,20 +121,23 @@ class GradNormWeighted(_LearntWeights):
     def train_step(self, data):
         """One step: of the weights, then of the model with these."""
         x, y, rows = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        share, shared = self._share_of_rows(x), []
+
+        def call(x, training):
+            found = self._with_shared(x)
+            shared.append(found["shared"])
+            return found["answers"]
+
+        with self._seeds_of_this_replica(), tf.GradientTape() as tape:
             with tf.GradientTape(persistent=True) as of_heads:
-                found = self._with_shared(x)
-                losses = self._by_head(y, found["answers"], rows)
-            pulls = [of_heads.gradient(losses[head], found["shared"]) for head in self.heads]
+                y, answers, rows = self._all_rows_where_compared(y, self._answer(x, training=True, call=call), rows)
+                losses = {name: loss * share for name, loss in self._by_head(y, answers, rows).items()}
+            pulls = [of_heads.gradient(losses[head], shared[0]) for head in self.heads]
             self._balance([losses[head] for head in self.heads], [ops.sum(ops.square(ops.cast(pull, "float32"))) for pull in pulls])
-            loss = self.compute_loss(x, y, found["answers"], rows, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, self.trainable_weights), self.trainable_weights))
-        return self.compute_metrics(x, y, found["answers"], sample_weight=rows)
+            loss = self._counted_loss(x, y, answers, rows, training=True)
+            scaled = self.optimizer.scale_loss(loss * share)
+        self._apply_gradients(tape, scaled)
+        return self.compute_metrics(x, y, answers, sample_weight=rows)
 
     def _balance(self, losses, squares):
         """One step of the weights, alike on all replicas, each of which brings its part of the losses and of the lengths' squares."""

@@ -4,7 +4,9 @@ Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop com
 `load_split`.
 """
 
+import hashlib
 import math
+import os
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,21 +14,26 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from multimodal_tf.config import Config, Training
-from multimodal_tf.data import durable, shards
+from multimodal_tf.data import durable, places, shards
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.data.pipeline import load_split, open_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import adapt, run
+from multimodal_tf.training.checkpoint import Checkpoints
+from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run import Run
+
+_WITHOUT_EFFECT = {"checkpoint_seconds", "checkpoint_steps"}  # on what is learnt
 
 
 def fit(
     config: Config,
     schema: Schema,
-    directory: str | pathlib.Path,
+    directory: str | os.PathLike,
     run_directory: str | pathlib.Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
@@ -39,13 +46,18 @@ def fit(
     for bit. With `config.adaptation`, that is done to the model first, and `adaptation.safetensors` holds what it taught, for
     `adapt.load_adaptation`.
 
+    Interrupted in any way and called again with the same arguments, it goes on from the last checkpoint, and ends with the weights,
+    history and figures of a training that was not interrupted, bit for bit. A finished run is trained anew.
+
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
         schema: `Schema`, which `ingest` learnt.
         directory: where `ingest` wrote the shards.
         run_directory: gets `model.keras`, `config.yaml`, `schema.json`, `run.json`, `history.csv` and `logs/` (TensorBoard); while training
-            lasts, `checkpoint.keras` holds the best model so far. An earlier run's files there are replaced.
-        callbacks: further Keras callbacks.
+            lasts, `checkpoint.keras` holds the best model so far, and `checkpoints/` what it would go on from. A finished run's files there
+            are replaced.
+        callbacks: further Keras callbacks. One that is to survive an interruption has `get_state()`, which returns dicts, lists, tuples,
+            strings, numbers, None and arrays, and `set_state(state)`; the state of Keras' own is kept.
         verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
         model: to begin with, such as `adapt.replace_heads` makes it; None: one that the configuration's seed draws. It is changed in place.
 
@@ -54,35 +66,77 @@ def fit(
 
     Raises:
         FileNotFoundError: ingest has not ended in `directory`.
-        OSError: `run_directory` is a file, cannot be written, or another process trains into it.
-        ValueError: `run_directory` holds something else, the table was ingested with other settings, configuration and schema are not of
-            one table, the training split has no rows, the loss became NaN or infinite, `model` has other inputs or outputs, or the
-            adaptation does not fit the model.
+        OSError: `run_directory` is a file, cannot be written, or another process trains into it; the disk is full.
+        ValueError: `run_directory` holds something else or an interrupted training of another configuration or other rows, a shard is not
+            what ingest wrote, the table was ingested with other settings, configuration and schema are not of one table, the training
+            split has no rows, the loss became NaN or infinite, `model` has other inputs or outputs, or the adaptation does not fit the
+            model.
     """
-    directory, run_directory = pathlib.Path(directory), pathlib.Path(run_directory)
+    records, run_directory = places.place(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
-    ingested = shards.check_settings(config, directory, manifest)
+    ingested = shards.check_settings(config, records, manifest)
     if config.split != ingested.split:
         raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
     run.check_place(run_directory)
     keras.utils.set_random_seed(config.seed)
     fresh = build_model(config, schema) if model is None else _checked(model, config, schema)
     adapting = _adapted(fresh, config)
+    given = [name for name, value in (("model", model), ("callbacks", callbacks)) if value]
+    identity = _identity(config, schema, manifest, given)
+    checkpoints = Checkpoints(run_directory / run.CHECKPOINTS)
     with durable.locked(run_directory):
-        record = run.begin(run_directory, config, schema, directory, manifest)
+        state = checkpoints.latest() if run.unfinished(run_directory) else None
+        if state is None:
+            record = run.begin(run_directory, config, schema, records, manifest, given)
+        else:
+            _check_identity(identity, state["identity"], run_directory)
+            record = run.go_on(run_directory, config)
         validation = _validation(directory, config, schema, manifest)
         if validation is None:
             record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
         all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *adapting, *callbacks]
-        history = _train(fresh, config, schema, directory, validation, all_callbacks, verbose)
-        record.epochs, record.best_epoch = len(history["loss"]), _best_epoch(history, config.training)
+        history = _train(fresh, config, schema, directory, validation, all_callbacks, verbose, checkpoints, identity, state)
+        record.epochs = len(history["loss"])
+        try:
+            record.best_epoch = _best_epoch(history, config.training)
+        except ValueError:
+            checkpoints.remove()  # with the same arguments it would end so again
+            raise
         record.figures = _figures_of(record.best_epoch, history, config.heads)
         trained = Run(fresh, config, schema, history, record, run_directory)
         if config.adaptation is not None:
             adapt.save_adaptation(fresh, run_directory / run.ADAPTATION)
         run.finish(trained)
     return trained
+
+
+def _identity(config, schema, manifest, given):
+    """What an interrupted training must have in common with the one that goes on."""
+    whole = config.model_dump(mode="json")
+    whole["training"] = {name: value for name, value in whole["training"].items() if name not in _WITHOUT_EFFECT}
+    learnt = hashlib.sha256(schema.model_dump_json().encode()).hexdigest()
+    return {"data": manifest.hash, "schema": learnt, "given": given, "configuration": whole}
+
+
+def _check_identity(ours, theirs, directory):
+    for part, value in ours.items():
+        if value != theirs[part]:
+            where = f"{part}.{_first_difference(value, theirs[part])}" if isinstance(value, dict) else part
+            raise ValueError(
+                f"{directory} holds an interrupted training with other {where}: give it the same again, or delete "
+                f"{directory / run.CHECKPOINTS} to start anew"
+            )
+
+
+def _first_difference(ours, theirs):
+    """The field in which two configurations differ, and their values there."""
+    for name in {**ours, **theirs}:
+        one, other = ours.get(name), theirs.get(name)
+        if one != other:
+            both = isinstance(one, dict) and isinstance(other, dict)
+            return f"{name}.{_first_difference(one, other)}" if both else f"{name} ({other!r}, received {one!r})"
+    return ""
 
 
 def _checked(model, config, schema):
@@ -109,14 +163,43 @@ def _validation(directory, config, schema, manifest):
     return rows if labelled else None
 
 
-def _train(model, config, schema, directory, validation, callbacks, verbose):
-    """Compiles and fits the model; the history."""
-    train = load_split(directory, "train", config, schema, training=True)
-    rates = {} if config.adaptation is None else config.adaptation.rates
-    model.compile(make_optimizer(config.training, model, len(train), rates), **compile_arguments(config, schema))
-    # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
-    epochs = config.training.epochs
-    fitted = model.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=verbose)
+def _train(model, config, schema, directory, validation, callbacks, verbose, checkpoints, identity, state):
+    """Compiles and fits the model, from a state on if there is one; the history."""
+    epoch = tf.Variable(0, dtype=tf.int64)
+    open_batches = open_split(directory, "train", config, schema, training=True)
+    train = open_batches(epoch=epoch)
+    settings, rates = config.training, {} if config.adaptation is None else config.adaptation.rates
+    model.compile(make_optimizer(settings, model, len(train), rates), **compile_arguments(config, schema))
+    resumable = Resumable(
+        callbacks,
+        model,
+        checkpoints,
+        batches=lambda step: open_batches(step, epoch),
+        epoch=epoch,
+        identity=identity,
+        seconds=settings.checkpoint_seconds,
+        steps_between=settings.checkpoint_steps,
+        state=state,
+        verbose=verbose,
+        epochs=settings.epochs,
+        steps=len(train),
+    )
+    begin = 0 if state is None else state["epoch"]
+    try:
+        # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
+        fitted = model.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=begin,
+            epochs=settings.epochs,
+            callbacks=resumable,
+            shuffle=False,
+            verbose=verbose,
+        )
+    except tf.errors.DataLossError as error:
+        raise ValueError(f"a shard of {directory} is damaged ({error.message}): ingest the table again") from error
+    finally:
+        checkpoints.close()
     return fitted.history
 
 

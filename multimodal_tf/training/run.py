@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import pathlib
 import shutil
+import subprocess
+import warnings
 import zipfile
 from typing import Literal
 
@@ -17,13 +19,15 @@ import tensorflow as tf
 import multimodal_tf.models  # noqa: F401  Keras must know our layers, losses and optimizers to load a model that has them
 import multimodal_tf.training.rates  # noqa: F401
 from multimodal_tf.config import Config
-from multimodal_tf.data import durable
+from multimodal_tf.data import durable, places
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.schema import Schema
 
 MODEL, CONFIG, SCHEMA, RECORD, HISTORY, LOGS = "model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs"
 CHECKPOINT = "checkpoint.keras"  # the best model so far, while training lasts
+CHECKPOINTS = "checkpoints"  # what an interrupted training goes on from
 ADAPTATION = "adaptation.safetensors"  # of a run with an adaptation: what it taught, without the base
+_GIT = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
 _PACKAGES = ("multimodal_tf", "tensorflow", "keras", "numpy")
 
 
@@ -55,9 +59,12 @@ class Record(pydantic.BaseModel):
     best_epoch: int = 0  # from 1: the one whose weights `model.keras` holds
     figures: dict[str, float | None] = {}  # of that epoch, as Keras counted them; the training loss is a mean over a changing model
     note: str = ""
+    resumed: int = 0  # how often the training was interrupted and went on
+    given: list[str] = []  # arguments of `fit` that the configuration does not hold: "model", "callbacks"
     seed: int
     versions: dict[str, str]
     machine: Machine
+    git: str = ""  # the commit of the directory that training was started in, and whether files differ from it; "": no repository
     data: Data
     config: Config
 
@@ -91,19 +98,22 @@ def check_place(directory: pathlib.Path):
             raise ValueError(f"a run needs a new or empty directory, or one of an earlier run, received {directory} with {foreign!r} in it")
 
 
-def begin(directory: pathlib.Path, config: Config, schema: Schema, data_directory: pathlib.Path, manifest: Manifest) -> Record:
+def begin(directory: pathlib.Path, config: Config, schema: Schema, data_directory, manifest: Manifest, given: list[str]) -> Record:
     """Removes an earlier run's files from the directory, then writes configuration, schema and record there."""
     for name in (MODEL, CHECKPOINT, HISTORY, ADAPTATION):
         (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / LOGS, ignore_errors=True)
+    for name in (LOGS, CHECKPOINTS):
+        shutil.rmtree(directory / name, ignore_errors=True)
     durable.remove_temporaries(directory)
     record = Record(
         started=_now(),
+        given=given,
         seed=config.seed,
         versions={package: _version(package) for package in _PACKAGES},
         machine=_machine(),
+        git=_git(),
         data=Data(
-            directory=str(data_directory.resolve()),
+            directory=str(data_directory.resolve() if places.is_local(data_directory) else data_directory),
             table=manifest.table,
             hash=manifest.hash,
             rows={split: manifest.rows(split) for split in manifest.splits},
@@ -116,8 +126,33 @@ def begin(directory: pathlib.Path, config: Config, schema: Schema, data_director
     return record
 
 
+def unfinished(directory: pathlib.Path) -> bool:
+    """Whether a training was begun in the directory, and not ended."""
+    return (directory / RECORD).is_file() and load_record(directory / RECORD).status == "running"
+
+
+def go_on(directory: pathlib.Path, config: Config) -> Record:
+    """The record of an interrupted training that goes on; warns where other versions or threads than at its begin may give other bits."""
+    record = load_record(directory / RECORD)
+    for difference in differences(record):
+        warnings.warn(
+            f"{directory}: the training goes on with {difference}: its figures may differ from an uninterrupted one", stacklevel=3
+        )
+    record.resumed, record.config = record.resumed + 1, config
+    durable.remove_temporaries(directory)
+    _write(directory, record)
+    return record
+
+
+def differences(record: Record) -> list[str]:
+    """What is not here as it was where a run began, and may change the bits of its figures; a phrase each."""
+    here = {package: _version(package) for package in record.versions} | _machine().model_dump()
+    there = record.versions | record.machine.model_dump()
+    return [f"{name} {here.get(name)!r} instead of {value!r}" for name, value in there.items() if here.get(name) != value]
+
+
 def finish(run: Run):
-    """Writes the model and then the record, each there whole or not at all, and removes the checkpoint."""
+    """Writes the model and then the record, each there whole or not at all, and removes the checkpoints."""
     with durable.replacing(run.directory / MODEL) as temporary:
         whole = temporary.with_suffix(".tmp.keras")  # Keras insists on the ending
         run.model.save(whole)
@@ -125,6 +160,23 @@ def finish(run: Run):
     run.record.status, run.record.ended = "finished", _now()
     _write(run.directory, run.record)
     (run.directory / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(run.directory / CHECKPOINTS, ignore_errors=True)
+
+
+def load_record(path: str | pathlib.Path) -> Record:
+    """Reads a `run.json`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not the record of a run.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no record of a run")
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except (pydantic.ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not the record of a run: {' '.join(str(error).split())}") from error
 
 
 def load_run(directory: str | pathlib.Path) -> Run:
@@ -143,10 +195,7 @@ def load_run(directory: str | pathlib.Path) -> Run:
     directory = pathlib.Path(directory)
     if not (directory / RECORD).is_file():
         raise FileNotFoundError(f"{directory} holds no run: it has no {RECORD}, which training writes")
-    try:
-        record = Record.model_validate_json((directory / RECORD).read_text(encoding="utf-8"))
-    except (pydantic.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{directory / RECORD} is not the record of a run: {' '.join(str(error).split())}") from error
+    record = load_record(directory / RECORD)
     if record.status != "finished":
         raise ValueError(
             f"the training in {directory} has not ended (it began {record.started:%Y-%m-%d %H:%M} UTC): train again, to the end"
@@ -184,3 +233,13 @@ def _machine():
         inter_op_threads=tf.config.threading.get_inter_op_parallelism_threads(),
         onednn=os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
     )
+
+
+def _git():
+    """The commit of the current directory's repository, and whether its files differ from that."""
+    try:
+        said = [subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip() for words in _GIT]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    commit, changes = said
+    return f"{commit} with changes" if changes else commit

@@ -156,8 +156,9 @@ def _jpeg(data, halvings):
 def _png(data):
     pixels = tf.io.decode_png(data, channels=4)
     depth, colour_type = tf.unstack(binary.octets(data, 24, 2))
-    # grey of 1, 2 or 4 bits without transparency: TensorFlow's opaque alpha is 1, 3 or 15 there
-    shallow = (colour_type == 0) & (depth < 8)
+    # of 1, 2 or 4 bits without transparency: TensorFlow's opaque alpha is 1, 3 or 15 there; in a palette with transparency it is 255
+    opaque = tf.cast(2 ** tf.minimum(tf.cast(depth, tf.int32), 8) - 1, tf.uint8)
+    shallow = (depth < 8) & ((colour_type == 0) | ((colour_type == 3) & tf.reduce_all(pixels[..., 3] == opaque)))
     alpha = tf.cond(shallow, lambda: tf.cast(pixels[..., 3:] > 0, tf.uint8) * _WHITE, lambda: pixels[..., 3:])
     return _on_white(pixels[..., :3], alpha)
 

@@ -1,0 +1,220 @@
+"""What it costs that a training can be killed at any moment, and whether it goes on exactly.
+
+- `kills`: a training on digits with image and sound, augmentation, dropout and early stopping, killed with signal 9 at N random moments,
+  each somewhere after the last kill's checkpoint; then whether weights, history and figures are those of a training that was left alone.
+- `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, in
+  turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
+- `checkpoints`: how long one stops the training, against the model's size, and how long the thread behind it writes.
+- `memory`: the most that a process takes while it draws an epoch from shards, for 1 x and 20 x the rows.
+
+`python -m benchmarks.resume kills --kills 50` and so on.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+from multimodal_tf.config import Config, Training
+from multimodal_tf.data import pipeline
+from multimodal_tf.data.datasets.digits import digits_config, digits_table
+from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.schema import Schema
+from multimodal_tf.training.checkpoint import Checkpoints
+from multimodal_tf.training.fit import fit, make_optimizer
+from multimodal_tf.training.resume import Resumable
+from multimodal_tf.training.run import load_run
+
+PLACE = pathlib.Path("runs/resume")
+RECORDS = PLACE / "records"
+
+
+def config(**training):
+    whole = digits_config().model_dump()
+    image = next(name for name, part in whole["inputs"].items() if part["type"] == "image")
+    sound = next(name for name, part in whole["inputs"].items() if part["type"] == "audio")
+    whole["inputs"][image]["augmentation"] = {"crop": 0.1, "rand_augment": 0.2, "erasing": 0.1}
+    whole["inputs"][sound]["augmentation"] = {"shift_ms": 10, "gain_db": 3, "time_masks": 1}
+    return Config.model_validate(whole | {"training": Training(**training).model_dump()})
+
+
+def records():
+    if not (RECORDS / "manifest.json").exists():
+        ingest(digits_table(), config(), RECORDS)
+    return Schema.load(RECORDS / "schema.json")
+
+
+def kills(count):
+    """Each child trains until it is killed; what it wrote says how far it was."""
+    records()
+    command = [sys.executable, "-m", "benchmarks.resume", "child"]
+    for name in ("whole", "killed"):
+        shutil.rmtree(PLACE / name, ignore_errors=True)
+    begin = time.monotonic()
+    subprocess.run([*command, str(PLACE / "whole")], check=True)
+    alone, moments, files = time.monotonic() - begin, random.Random(0), PLACE / "killed" / "checkpoints"
+    begin, dead, lost = time.monotonic(), 0, []
+    while dead < count:
+        before = set(files.glob("*.checkpoint"))
+        process = subprocess.Popen([*command, str(PLACE / "killed")])
+        while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 2))
+        if process.poll() is not None:
+            break  # it came to its end before
+        newest = max((path.stat().st_mtime for path in files.glob("*.checkpoint")), default=time.time())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        lost.append(time.time() - newest)
+        dead += 1
+    subprocess.run([*command, str(PLACE / "killed")], check=True)
+    one, other = load_run(PLACE / "whole"), load_run(PLACE / "killed")
+    same = {
+        "weights": all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), other.model.get_weights(), strict=True)),
+        "optimizer": all(np.array_equal(a, b) for a, b in zip(one.model.optimizer.variables, other.model.optimizer.variables, strict=True)),
+        "history": one.history == other.history,
+        "figures": one.figures == other.figures,
+    }
+    trained = float(np.median(lost)) if lost else 0.0
+    whole = (time.monotonic() - begin - alone) / max(dead, 1)
+    print(json.dumps({"kills": dead, "identical": same, "resumed": other.record.resumed}))
+    print(
+        f"a kill costs {whole:.1f} s: the training since the last checkpoint (median {trained:.2f} s), and a start of Python and TensorFlow"
+    )
+
+
+def child(directory):
+    # few epochs with several checkpoints each
+    fit(config(epochs=8, patience=4, checkpoint_steps=5), records(), RECORDS, directory, verbose=0)
+
+
+class Steps(keras.callbacks.Callback):
+    """Times of each epoch's steps, on the clock and of processors, without validation."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begin = np.array([time.perf_counter(), time.process_time()])
+
+    def on_test_begin(self, logs=None):
+        if self.begin is not None:
+            self.times.append(np.array([time.perf_counter(), time.process_time()]) - self.begin)
+            self.begin = None
+
+
+def overhead(rounds):
+    """Whole epochs, in turns, each side with an own model; the first epoch of each round, which traces, is left out."""
+    schema, ratios = records(), []
+    settings = config(epochs=4)
+    for number in range(rounds):
+        times = {}
+        for side in ("ours", "plain") if number % 2 else ("plain", "ours"):
+            steps = Steps()
+            if side == "ours":
+                shutil.rmtree(PLACE / "overhead", ignore_errors=True)
+                fit(settings, schema, RECORDS, PLACE / "overhead", callbacks=[steps], verbose=0)
+            else:
+                plain(settings, schema, steps)
+            times[side] = np.median(steps.times[1:], axis=0)
+        ratios.append(times["ours"] / times["plain"])
+        print(f"round {number + 1}: training.fit / model.fit: clock {ratios[-1][0]:.3f}, processors {ratios[-1][1]:.3f}", flush=True)
+    print("median: clock {:.3f}, processors {:.3f}".format(*np.median(ratios, axis=0)))
+
+
+def plain(settings, schema, steps):
+    keras.utils.set_random_seed(settings.seed)
+    model = build_model(settings, schema)
+    train = load_split(RECORDS, "train", settings, schema, training=True)
+    model.compile(make_optimizer(settings.training, model, len(train)), **compile_arguments(settings, schema))
+    validation = load_split(RECORDS, "validation", settings, schema)
+    model.fit(train, validation_data=validation, epochs=settings.training.epochs, callbacks=[steps], verbose=0)
+
+
+def checkpoints():
+    """A model of many weights: what a checkpoint copies, and what its thread writes."""
+    for units in (300, 1000, 3000):
+        model = keras.Sequential([keras.Input((units,)), *(keras.layers.Dense(units) for _ in range(4))])
+        model.compile("adamw", "mse")
+        model.train_on_batch(np.zeros((2, units)), np.zeros((2, units)))
+        with tempfile.TemporaryDirectory() as folder:
+            files = Checkpoints(pathlib.Path(folder))
+            resumable = Resumable([], model, files, None, 0, {}, seconds=1.0, verbose=0, epochs=1, steps=10)
+            resumable.on_train_begin()
+            pauses, writes = [], []
+            for step in range(1, 6):
+                resumable._save(step)
+                begin = time.monotonic()
+                files._settle()
+                pauses.append(resumable._pause)
+                writes.append(time.monotonic() - begin)
+            files.close()
+            size = max(path.stat().st_size for path in pathlib.Path(folder).iterdir())
+        pause = float(np.median(pauses))
+        print(
+            f"{model.count_params():,} parameters, {size / 1e6:.0f} MB: stops training for {1000 * pause:.1f} ms, then writes for "
+            f"{1000 * float(np.median(writes)):.0f} ms beside it; so not more often than every {50 * pause:.1f} s"
+        )
+
+
+def memory():
+    for times in (1, 20):
+        print(
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.resume", "draw", str(times)], check=True, capture_output=True, text=True
+            ).stdout
+        )
+
+
+def draw(times):
+    """An epoch from shards, of the digits once or many times over; prints the most memory that it took."""
+    records()
+    directory = PLACE / f"records x {times}"
+    if not (directory / "manifest.json").exists():
+        import pandas as pd
+
+        from multimodal_tf.data.table import read_table
+
+        frame = pd.concat([*digits_table().chunks()] * times, ignore_index=True)
+        ingest(read_table(frame), config(), directory, processes=1)
+    pipeline._memory = lambda: 0  # nothing is kept
+    schema = Schema.load(RECORDS / "schema.json")
+    batches = load_split(directory, "train", config(), schema, training=True)
+    drawn = sum(len(next(iter(targets.values()))) for _, targets, _ in batches)
+    print(f"{drawn} rows: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", end="")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kills", "overhead", "checkpoints", "memory", "child", "draw"])
+    parser.add_argument("argument", nargs="?")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    {
+        "kills": lambda: kills(given.kills),
+        "overhead": lambda: overhead(given.rounds),
+        "checkpoints": checkpoints,
+        "memory": memory,
+        "child": lambda: child(given.argument),
+        "draw": lambda: draw(int(given.argument)),
+    }[given.what]()
+
+
+if __name__ == "__main__":
+    main()

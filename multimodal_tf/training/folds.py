@@ -1,0 +1,169 @@
+"""Cross-validation: the training and validation rows of an ingested table, dealt into k folds that take turns as validation rows.
+
+Each turn is a directory of records like one of `ingest`'s, so whatever trains or evaluates on records does it on a turn. The rows are
+copied once, a shard a fold, which all turns share; the test rows are left out.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from multimodal_tf.config import Config, labelled
+from multimodal_tf.data import durable, manifest, places, records
+from multimodal_tf.data.manifest import Manifest, Shard
+from multimodal_tf.data.table import Table
+
+_CONFIG = "config.yaml"
+_ROWS = 256  # read at a time
+
+
+def make_folds(
+    directory: str | os.PathLike, out: str | pathlib.Path, folds: int = 5, table: Table | None = None, group: str | None = None
+) -> list[pathlib.Path]:
+    """Deals the training and validation rows of `ingest` into folds; the same ones for the same records, folds and seed.
+
+    No value of the column that `split.group` named, or `group`, stands in two folds; a row without one is a group of its own. The values of
+    the column that `split.stratify` named, or else the classes of the first head with classes, keep their proportions as well as greedy
+    dealing allows. What a training row teaches (vocabularies, means, classes) is learnt anew in each turn, from its training rows alone.
+
+    Args:
+        directory: where `ingest` wrote.
+        out: is made where it is not there; gets `turn-0` and so on, and `rows`. What stands there already is used again.
+        folds: int, at least 2.
+        table: what was ingested. Needed for groups, and for strata that are no head's column, since records do not hold them.
+        group: a column, where the split was given by a column; None: `split.group`.
+
+    Returns:
+        The turns' directories, each with `manifest.json` and `config.yaml`: in the i-th, fold i is `validation`, the others are `train`.
+
+    Raises:
+        FileNotFoundError: ingest has not ended in `directory`.
+        ValueError: there are more folds than rows or groups, the table is wanted and not given, is another one, or lacks the column; `out`
+            has folds of other rows.
+
+    Example:
+        >>> for turn in make_folds("records", "folds", folds=5):  # doctest: +SKIP
+        ...     fit(config, schema_for(turn, config), turn, turn / "run")
+
+    Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and model selection».
+    """
+    place, out = places.place(directory), pathlib.Path(out)
+    content, config = Manifest.load(place), Config.load(place / _CONFIG)
+    rows, labels = _rows_and_labels(content, config)
+    if not 2 <= folds <= len(rows):
+        raise ValueError(f"folds must be from 2 to the {len(rows)} rows that are for training and validation, received {folds}")
+    group = config.split.group if group is None else group
+    groups = None if group is None else _codes(table, group, rows, content, alone=True)
+    stratify = config.split.stratify
+    strata = _strata(labels) if stratify is None or stratify in labels else _codes(table, stratify, rows, content, alone=False)
+    if stratify in labels:
+        strata = pd.factorize(np.array(labels[stratify]))[0]
+    fold = _dealt(rows, strata, groups, folds, config.seed, group)
+    digest = hashlib.sha256(f"{content.hash} {fold.tolist()}".encode()).hexdigest()
+    turns = [out / f"turn-{number}" for number in range(folds)]
+    if not _made(out, digest):
+        _write(content, place, out, turns, fold, digest)
+    return turns
+
+
+def _rows_and_labels(content, config):
+    """The rows' numbers in the table, int64 `(rows,)`, in the order of the shards, and by column the labels of heads with a class."""
+    heads = {name: head for name, head in labelled(config.heads).items() if head.label == "class"}
+    few = config.model_copy(update={"inputs": {}})
+    numbers: list = []
+    labels: dict[str, list] = {config.column(name): [] for name in heads}
+    for serialized in _serialized(content):
+        rows, _, cells = records.parse(few, serialized)
+        numbers.append(rows.numpy())
+        for name in heads:
+            labels[config.column(name)].extend(cells[name].numpy())
+    return np.concatenate(numbers), labels
+
+
+def _serialized(content):
+    paths = [places.readable(path) for split in ("train", "validation") for path in content.shards(split)]
+    return records.read(paths, _ROWS)
+
+
+def _strata(labels):
+    """Codes of the first head's classes; a missing label is a class, too. None where no head has classes."""
+    return next((pd.factorize(np.array(cells))[0] for cells in labels.values()), None)
+
+
+def _codes(table, column, rows, content, alone):
+    """A number for each distinct value of a column of the table; a row without a value has, with `alone`, a number of its own."""
+    if table is None:
+        raise ValueError(f"folds need the column {column!r}, which records do not hold: give the table that was ingested, too")
+    if column not in table.columns:
+        raise ValueError(f"{table.name} has no column {column!r}, by which rows are dealt into folds")
+    cells = pd.concat([chunk[column] for chunk in table.chunks(columns=[column])], ignore_index=True)
+    if len(cells) != content.table_rows:
+        raise ValueError(f"the table must be what was ingested, of {content.table_rows} rows, received {table.name} of {len(cells)}")
+    words = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else repr(cell), na_action="ignore")
+    codes = pd.factorize(words)[0].astype(np.int64)
+    if alone:
+        codes = np.where(codes < 0, codes.max() + 1 + np.arange(len(codes)), codes)
+    return codes[rows]
+
+
+def _dealt(rows, strata, groups, folds, seed, group):
+    """The fold of each row, int64 `(rows,)`."""
+    if groups is not None and len(np.unique(groups)) < folds:
+        raise ValueError(f"folds must be at most the {len(np.unique(groups))} groups of column {group!r}, received {folds}")
+    strata = np.zeros(len(rows), np.int64) if strata is None else strata - strata.min()
+    rare = np.bincount(strata)[strata] < folds
+    strata = np.where(rare, strata.max() + 1, strata)  # scikit-learn wants a row of some class in each fold: pool the rare ones
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    fold = np.empty(len(rows), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than the folds are many
+        for number, (_, chosen) in enumerate(kind(folds, shuffle=True, random_state=seed).split(rows, strata, groups)):
+            fold[chosen] = number
+    return fold
+
+
+def _made(out, digest):
+    """Whether these folds stand there.
+
+    Raises:
+        ValueError: others do.
+    """
+    mark = out / "folds.txt"
+    if mark.is_file() and mark.read_text() != digest:
+        raise ValueError(f"{out} holds folds of other rows, or others of these: delete it, or choose another directory")
+    return mark.is_file()
+
+
+def _write(content, directory, out, turns, fold, digest):
+    """Copies the rows, writes the turns, and then the mark that they are whole."""
+    kept = out / "rows"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    paths = [kept / f"fold-{number}.tfrecord" for number in range(len(turns))]
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(tf.io.TFRecordWriter(str(path))) for path in paths]
+        row = 0
+        for serialized in _serialized(content):
+            for record in serialized.numpy():
+                writers[fold[row]].write(record)
+                row += 1
+    listed = [
+        Shard(file=f"../rows/{path.name}", rows=int((fold == number).sum()), bytes=path.stat().st_size, sha256=records.sha256(path))
+        for number, path in enumerate(paths)
+    ]
+    for number, turn in enumerate(turns):
+        turn.mkdir(exist_ok=True)
+        durable.write_text(turn / _CONFIG, (directory / _CONFIG).read_text(encoding="utf-8"))
+        splits = {"train": listed[:number] + listed[number + 1 :], "validation": [listed[number]], "test": []}
+        hashed = hashlib.sha256(f"{digest} {number}".encode()).hexdigest()
+        turned = content.model_copy(update={"splits": splits, "kept": len(fold), "hash": hashed})
+        durable.write_text(turn / manifest.FILE, turned.model_dump_json(indent=1))
+    durable.write_text(out / "folds.txt", digest)

@@ -1,0 +1,191 @@
+"""Strategies by name, what is refused before training, and two workers on this machine against one process."""
+
+import contextlib
+import json
+import pathlib
+import socket
+import sys
+import threading
+
+import distribute_case as case
+import keras
+import numpy as np
+import pytest
+import training_case
+
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.training import distribute
+from multimodal_tf.training.launch import launch
+
+ROUNDING = 1e-5  # as in test_functional
+
+
+def config(workers, index=0, kind="worker"):
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": kind, "index": index}})
+
+
+# --- refused in a sentence
+
+
+def test_without_a_cluster_the_launcher_is_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG on every worker, received none: `multimodal-tf launch"):
+        distribute.strategy_of("multi_worker")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"cluster": {"worker": ["a:1"]}}',
+        config(["a:1", "b:1"], 2),
+        config(["a:1"], kind="ps"),
+        config(["a", "b:1"]),
+        config(["a:1", "a:1"]),
+        config(["a:1", "b:70000"]),
+        config("a:1"),
+    ],
+)
+def test_a_wrong_cluster_is_told_as_it_was_received(text):
+    with pytest.raises(ValueError, match="TF_CONFIG must .* received") as told:
+        distribute.workers(text)
+    assert text in str(told.value)
+
+
+def test_a_chief_is_a_worker_too():
+    text = json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"type": "worker", "index": 0}})
+    assert distribute.workers(text) == ("b:1", ["a:1", "c:1"])
+
+
+def test_an_unknown_strategy_is_told():
+    with pytest.raises(ValueError, match="strategy must be none, mirrored, multi_worker or tpu, received 'horovod'"):
+        distribute.strategy_of("horovod")
+
+
+def test_without_a_tpu_it_is_told():
+    with pytest.raises(ValueError, match="strategy tpu needs a TPU"):
+        distribute.strategy_of("tpu")
+
+
+def test_keras_distribution_which_does_nothing_is_refused():
+    device = keras.distribution.list_devices()[0]
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=[device]))
+    try:
+        with pytest.raises(ValueError, match=r"keras\.distribution does nothing under TensorFlow"):
+            distribute.strategy_of.__wrapped__("none")
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+# --- workers meet
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        bound = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [f"127.0.0.1:{one.getsockname()[1]}" for one in bound]
+
+
+def test_a_port_in_use_is_told():
+    with socket.create_server(("", 0)) as taken:
+        own = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"this worker's port must be free, received {own}"):
+            distribute.meet(own, [])
+
+
+def test_a_worker_that_never_comes_is_named():
+    own, other = free_ports(2)
+    with pytest.raises(ValueError, match=f"all workers must come within 0.3 s, received nothing from {other}"):
+        distribute.meet(own, [other], seconds=0.3)
+
+
+def test_three_workers_meet_whoever_comes_first():
+    """After they have met, each listens on its port again, as TensorFlow does."""
+    addresses, met, all_met = free_ports(3), [], threading.Barrier(3, timeout=20)
+
+    def come(number):
+        distribute.meet(addresses[number], [one for one in addresses if one != addresses[number]], seconds=15)
+        with socket.create_server(("", int(addresses[number].rpartition(":")[2]))):
+            met.append(number)
+            all_met.wait()
+
+    threads = [threading.Timer(number / 3, come, [number]) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(met) == [0, 1, 2]
+
+
+# --- one device
+
+
+def test_without_a_strategy_all_is_as_it_was(tmp_path):
+    strategy = distribute.strategy_of("none")
+    assert distribute.is_chief(strategy)
+    distribute.check_batch(strategy, 7)
+    data = case.line(8)
+    assert distribute.distributed(strategy, {(0, 1): data}.get) is data
+    with strategy.scope(), distribute.written_by_chief(strategy, tmp_path / "model.keras") as place:
+        assert place == tmp_path / "model.keras"
+
+
+# --- two workers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What two workers, each in a process of its own, left behind."""
+    folder = tmp_path_factory.mktemp("workers")
+    training_case.ingested(folder / "records")
+    launch([sys.executable, str(pathlib.Path(case.__file__)), "worker", str(folder / "found")], 2, folder / "logs", restarts=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return [json.loads((folder / f"found-{number}.json").read_text()) for number in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return case.trained(contextlib.nullcontext(), case.batches())
+
+
+def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, alone):
+    expected = alone[1]
+    one, other = (dict(np.load(folder / f"found-{number}.npz")) for number in (0, 1))
+    assert one.keys() == other.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+        np.testing.assert_allclose(one[name], array, rtol=0, atol=ROUNDING * max(1.0, np.abs(array).max()), err_msg=name)
+
+
+def test_both_workers_have_the_figures_of_one_process(found, alone):
+    expected = alone[0]
+    assert found[0]["history"] == found[1]["history"]
+    assert found[0]["steps"] == expected["steps"]
+    for name, figures in expected["history"].items():
+        np.testing.assert_allclose(found[0]["history"][name], figures, rtol=ROUNDING, err_msg=name)
+    assert found[0]["evaluated"] == pytest.approx(expected["evaluated"], rel=ROUNDING)
+
+
+def test_only_the_chief_writes(folder, found):
+    assert [one["chief"] for one in found] == [True, False]
+    assert [path.name for path in folder.glob("*.keras*")] == ["model.keras"]
+
+
+def test_plain_keras_on_load_split_has_exact_figures(folder, found):
+    """The chief's file, evaluated on one device, has the figures that both workers had together."""
+    model = keras.models.load_model(folder / "model.keras")
+    schema = training_case.Schema.load(folder / "records" / "schema.json")
+    expected = model.evaluate(load_split(folder / "records", "test", training_case.CONFIG, schema), verbose=0, return_dict=True)
+    assert found[0]["records"] == found[1]["records"]
+    assert found[0]["records"] == pytest.approx(expected, rel=ROUNDING)
+
+
+@pytest.mark.parametrize("mend", ["_maybe_symbolic_build", "_make_function"])
+def test_fit_fails_on_workers_without_the_mend(found, mend):
+    assert all(one[mend] for one in found)

@@ -1,0 +1,169 @@
+"""The launcher: workers that end, die, hang or ignore SIGTERM; no process is left behind."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from multimodal_tf import cli
+from multimodal_tf.training.launch import commands_by_host, launch
+
+WORKER = """
+import json, os, pathlib, signal, sys, time
+folder, what = pathlib.Path(sys.argv[1]), sys.argv[2]
+number = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+(folder / f"pid-{number}-{os.getpid()}").touch()
+starts = len(list(folder.glob(f"pid-{number}-*")))
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as TensorFlow's workers in effect do
+print(f"worker {number}, start {starts}", flush=True)
+while len(list(folder.glob("pid-[01]-*"))) < 2 * starts:  # both are there before anything happens
+    time.sleep(0.02)
+exec(what)
+"""
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """A command of which each worker leaves its process number, and does what it is told."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "pids").mkdir()
+    return lambda what: [sys.executable, str(tmp_path / "worker.py"), str(tmp_path / "pids"), what]
+
+
+def started(tmp_path):
+    return [int(path.name.rpartition("-")[2]) for path in (tmp_path / "pids").iterdir()]
+
+
+def alive(pids):
+    """Those that run; a zombie, whose parent has not asked for its end yet, does not."""
+    running = []
+    for pid in pids:
+        stat = pathlib.Path(f"/proc/{pid}/stat")
+        try:
+            running += [pid] if stat.read_text().rpartition(")")[2].split()[0] not in "ZX" else []
+        except OSError:
+            continue
+    return running
+
+
+def test_each_worker_gets_its_place_and_its_log(tmp_path):
+    said = []
+    launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", say=said.append)
+    given = [json.loads((tmp_path / "logs" / f"worker-{number}.log").read_text()) for number in range(3)]
+    assert [one["task"] for one in given] == [{"type": "worker", "index": number} for number in range(3)]
+    assert given[0]["cluster"] == given[1]["cluster"] == given[2]["cluster"]
+    assert len(set(given[0]["cluster"]["worker"])) == 3
+    assert [json.loads(line) for line in said] == [given[0]]
+
+
+def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
+    said = []
+    command = worker("if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else time.sleep(600)")
+    begun = time.monotonic()
+    launch(command, 2, tmp_path / "logs", grace=0.5, say=said.append)
+    assert time.monotonic() - begun < 30
+    assert "worker 1 was ended by SIGKILL: all are started again (1 of 3)" in said
+    assert len(started(tmp_path)) == 4
+    assert alive(started(tmp_path)) == []
+    log = (tmp_path / "logs" / "worker-0.log").read_text()
+    assert log.split("\n") == ["worker 0, start 1", "--- started again (1)", "worker 0, start 2", ""]
+
+
+def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
+    with pytest.raises(ChildProcessError, match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see .*worker-1\.log"):
+        launch(worker("if number: print('no memory'); sys.exit(3)\ntime.sleep(600)"), 2, tmp_path, restarts=2, grace=0.2, say=str)
+    assert len(started(tmp_path)) == 6
+    assert alive(started(tmp_path)) == []
+
+
+def test_an_error_at_the_start_is_not_tried_again(tmp_path, worker):
+    with pytest.raises(ChildProcessError, match="worker 0 ended with exit code 1: «error: no such table»; see"):
+        launch(worker("print('error: no such table') if number == 0 else time.sleep(600); sys.exit(1)"), 2, tmp_path, grace=0.2, say=str)
+    assert len(started(tmp_path)) == 2
+
+
+def test_a_killed_worker_is_told_and_not_one_that_gave_up_for_it(tmp_path, worker):
+    command = worker("time.sleep(0.5)\nif number: os.kill(os.getpid(), 9)\ntime.sleep(0.5)\nsys.exit(1)")
+    with pytest.raises(ChildProcessError, match="worker 1 was ended by SIGKILL"):
+        launch(command, 2, tmp_path, restarts=0, grace=0.2, say=str)
+
+
+def test_what_a_worker_started_is_ended_too(tmp_path, worker):
+    child = "import subprocess; child = subprocess.Popen(['sleep', '600']); (folder / f'pid-c-{child.pid}').touch()"
+    with pytest.raises(ChildProcessError):
+        launch(worker(f"{child}\ntime.sleep(0.5)\nsys.exit(2)"), 2, tmp_path, grace=0.2, say=str)
+    assert len(started(tmp_path)) == 4
+    wait_until(lambda: not alive(started(tmp_path)))
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_the_launcher_ends_no_worker_is_left(tmp_path, worker, end):
+    code = "import sys; from multimodal_tf.training.launch import launch; launch(sys.argv[2:], 2, sys.argv[1], grace=0.3)"
+    launcher = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *worker("time.sleep(600)")], stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(started(tmp_path)) == 2)
+    assert len(alive(started(tmp_path))) == 2
+    os.kill(launcher.pid, end)
+    launcher.wait(timeout=20)
+    wait_until(lambda: not alive(started(tmp_path)))
+
+
+def wait_until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# --- several hosts, and the command line
+
+
+def test_each_host_gets_its_own_line_of_shell():
+    lines = commands_by_host([sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"], ["a:1", "b:2"])
+    printed = subprocess.run(["sh", "-c", lines["b:2"]], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+
+
+@pytest.mark.parametrize("hosts", ["a,b:1", "a:1,a:1", "a:0", ":1", "a:x"])
+def test_a_wrong_host_is_refused(hosts):
+    with pytest.raises(ValueError, match=f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, received {hosts}"):
+        commands_by_host(["true"], hosts.split(","))
+
+
+def run(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code, capsys.readouterr()
+    return 0, capsys.readouterr()
+
+
+def test_with_hosts_the_command_line_only_prints(monkeypatch, capsys):
+    code, printed = run(monkeypatch, capsys, "launch", "--hosts", "a:1,b:2", "--", "python", "train.py")
+    assert code == 0
+    assert printed.out.count("python train.py") == 2
+    assert printed.out.splitlines()[0] == "On a, with the same files:"
+
+
+def test_the_command_line_launches_any_program(monkeypatch, capsys, tmp_path, worker):
+    code, printed = run(monkeypatch, capsys, "launch", "--workers", 2, "--logs", tmp_path / "logs", "--", *worker(""))
+    assert code == 0
+    assert "worker 0, start 1" in printed.out
+    assert f"What they printed: {tmp_path / 'logs'}" in printed.out
+
+
+def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, tmp_path):
+    code, printed = run(monkeypatch, capsys, "launch", "--logs", tmp_path / "logs", "--", "no-such-program")
+    assert code == 1
+    assert printed.err.strip() == "error: no-such-program: No such file or directory"
+
+
+def test_a_command_of_ours_is_refused(monkeypatch, capsys):
+    code, printed = run(monkeypatch, capsys, "launch", "--", "train", "records", "--out", "run")
+    assert code == 1
+    assert "received 'train'" in printed.err

@@ -1,0 +1,173 @@
+"""Records on other file systems: in memory, and on a file server on this machine."""
+
+import pathlib
+import threading
+
+import fsspec
+import pandas as pd
+import pytest
+import upath
+from ingest_case import contents
+
+from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.data import durable, ingest, places, shards
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.data.table import read_table
+from multimodal_tf.schema import Schema
+
+FRAME = pd.DataFrame({"title": [f"word {row}" for row in range(24)] + [b"caf\xe9"], "label": ["x", "y"] * 12 + ["x"]})
+CONFIG = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
+
+
+def run(directory, frame=FRAME, config=CONFIG, **options):
+    return ingest.ingest(read_table(frame), config, directory, **{"processes": 1, "rows_per_shard": 5} | options)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """What ingest writes on this machine, without the lock."""
+    directory = tmp_path_factory.mktemp("local")
+    run(directory)
+    return {name: data for name, data in contents(directory).items() if name != durable.LOCK}
+
+
+@pytest.fixture
+def memory():
+    yield "memory://places/records"
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Address of a folder on an FTP server, which keeps its files in a temporary directory."""
+    servers = pytest.importorskip("pyftpdlib.servers")
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import FTPHandler
+
+    users = DummyAuthorizer()
+    users.add_user("user", "word", str(tmp_path), perm="elradfmw")
+    handler = type("Handler", (FTPHandler,), {"authorizer": users})
+    with servers.FTPServer(("127.0.0.1", 0), handler) as serving:
+        stop = threading.Event()
+        thread = threading.Thread(target=lambda: [serving.serve_forever(timeout=0.01, blocking=False) for _ in iter(stop.is_set, True)])
+        thread.start()
+        yield f"ftp://user:word@127.0.0.1:{serving.address[1]}/deep/records"
+        stop.set()
+        thread.join()
+
+
+class TestPlace:
+    def test_what_has_no_protocol_is_of_this_machine(self):
+        for given in ("records/a", "/records/a", pathlib.Path("records/a"), "a:b"):
+            assert places.place(given) == pathlib.Path(given)
+            assert places.is_local(places.place(given))
+
+    def test_what_has_one_is_a_upath(self):
+        place = places.place("memory://records")
+        assert isinstance(place, upath.UPath)
+        assert not places.is_local(place)
+        assert places.place(place) == place
+
+    def test_an_unknown_protocol(self):
+        with pytest.raises(ValueError, match="^nope://b/records must be on a file system that fsspec can read here: .*'nope'"):
+            places.place("nope://b/records")
+
+    def test_a_protocol_whose_package_is_missing(self, monkeypatch):
+        def missing(*arguments, **options):
+            raise ImportError("Install s3fs to access S3")
+
+        monkeypatch.setattr(upath.UPath, "fs", property(missing))
+        with pytest.raises(ValueError, match="^s3://b/records must be on a file system that fsspec can read here: Install s3fs"):
+            places.place("s3://b/records")
+
+    def test_a_server_that_is_not_there(self):
+        with pytest.raises(OSError, match="^ftp://127.0.0.1:1/records cannot be reached: Connection refused"):
+            places.place("ftp://127.0.0.1:1/records")
+
+
+class TestReadable:
+    def test_what_tensorflow_reads_keeps_its_name(self, tmp_path):
+        assert places.readable(tmp_path / "a") == str(tmp_path / "a")
+
+    def test_other_files_are_copied_and_again_when_they_change(self, memory):
+        file = places.place(memory) / "a"
+        file.write_bytes(b"first")
+        assert pathlib.Path(places.readable(file)).read_bytes() == b"first"
+        file.write_bytes(b"second")
+        assert pathlib.Path(places.readable(file)).read_bytes() == b"second"
+
+    def test_a_missing_file(self, memory):
+        with pytest.raises(FileNotFoundError):
+            places.readable(places.place(memory) / "none")
+
+
+class TestIngest:
+    @pytest.fixture(params=["memory", "server"])
+    def address(self, request):
+        return request.getfixturevalue(request.param)
+
+    def test_the_same_files_as_on_this_machine(self, address, local):
+        manifest = run(address)
+        assert contents(address) == local
+        assert Manifest.load(address) == manifest
+        assert manifest.shards("train")[0].read_bytes() == local["train-00000.tfrecord"]
+        assert Config.load(f"{address}/config.yaml") == CONFIG
+        assert Schema.load(f"{address}/schema.json").rows == manifest.rows("train")
+
+    def test_nothing_is_done_twice_and_what_is_lost_is_made_again(self, address, local, monkeypatch):
+        run(address)
+        (places.place(address) / "train-00001.tfrecord").unlink()
+        made, write = [], shards.write
+        monkeypatch.setattr(shards, "write", lambda job, **rest: made.append(job.file) or write(job, **rest))
+        run(address)
+        run(address)
+        assert made == ["train-00001.tfrecord"]
+        assert contents(address) == local
+
+    def test_shards_of_a_larger_ingest_go(self, address):
+        run(address)
+        manifest = run(address, FRAME[:10])
+        there = {name for name in contents(address) if name.endswith(".tfrecord")}
+        assert there == {shard.file for several in manifest.splits.values() for shard in several}
+
+    def test_the_schema_of_another_configuration(self, address):
+        run(address)
+        other = Config(inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=CONFIG.heads)
+        assert "w" in ingest.schema_for(address, other).inputs["title"].words
+
+    def test_the_pipeline_reads_the_same_rows(self, address, tmp_path):
+        batches = []
+        for directory in (address, tmp_path / "records"):
+            run(directory)
+            schema = Schema.load(f"{directory}/schema.json")
+            batches.append([batch[0]["title"].numpy() for batch in load_split(directory, "train", CONFIG, schema, training=True)])
+        assert all((one == other).all() for one, other in zip(*batches, strict=True))
+
+    def test_no_manifest(self, address):
+        with pytest.raises(FileNotFoundError, match="has no manifest.json: ingest a table there first"):
+            Manifest.load(address)
+
+
+def test_several_processes_write_to_a_server(server, local):
+    run(server, processes=2)
+    assert contents(server) == local
+
+
+def test_a_shard_whose_sending_fails_is_not_taken_for_whole(memory, local, monkeypatch):
+    files = fsspec.filesystem("memory")
+    whole = files.put_file
+
+    def cut(source, target):
+        if target.endswith("train-00001.tfrecord"):
+            files.pipe_file(target, b"half")
+            raise ConnectionResetError("the server hung up")
+        whole(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "put_file", cut)
+        with pytest.raises(ConnectionResetError):
+            run(memory)
+    assert "manifest.json" not in contents(memory)
+    run(memory)
+    assert contents(memory) == local

@@ -1,0 +1,101 @@
+"""A run again from its record: the same rows, settings and threads, and the same bits."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import training_case as case
+
+from multimodal_tf.config import Config, Training
+from multimodal_tf.training import run as runs
+from multimodal_tf.training.fit import fit
+from multimodal_tf.training.repeat import compare, prepare
+from multimodal_tf.training.run import load_record, load_run
+
+CONFIG = Config(
+    inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
+    heads={"label": case.CONFIG.heads["label"]},
+    fusion={"hidden": [4], "dropout": 0.2},
+    split=case.CONFIG.split,
+    training=Training(epochs=2, batch_size=16),
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("repeat")
+
+
+@pytest.fixture(scope="module")
+def schema(place):
+    return case.ingested(place / "records")
+
+
+@pytest.fixture(scope="module")
+def trained(place, schema):
+    return fit(CONFIG, schema, place / "records", place / "run", verbose=0)
+
+
+def test_the_command_line_repeats_a_run(trained, place):
+    """In another process, without being told where the rows are."""
+    command = [sys.executable, "-m", "multimodal_tf.cli", "train", "--repeat", place / "run" / "run.json", "--out", place / "again"]
+    said = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True, cwd=case.ROOT).stdout
+    assert f"figures are those of {place / 'run' / 'run.json'}, bit for bit" in said.replace("\n", "")
+    again = load_run(place / "again")
+    assert (again.history, again.config) == (trained.history, CONFIG)
+    assert all((one == other).all() for one, other in zip(again.model.get_weights(), trained.model.get_weights(), strict=True))
+
+
+def test_the_record_says_what_is_needed(trained, place):
+    record = load_record(place / "run" / "run.json")
+    assert prepare(place / "run" / "run.json") == (str(place / "records"), CONFIG)
+    assert (record.seed, record.given, record.resumed) == (3, [], 0)
+    assert runs.differences(record) == []
+
+
+def test_the_state_of_the_code_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert runs._git() == ""
+    who = ("-c", "user.name=x", "-c", "user.email=x@y.z")
+    pathlib.Path("code.py").write_text("1")
+    for words in (("init", "-q"), ("add", "code.py"), (*who, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", *words], check=True)
+    commit = runs._git()
+    assert len(commit) == 40
+    pathlib.Path("code.py").write_text("2")
+    assert runs._git() == f"{commit} with changes"
+
+
+def test_other_figures_are_said(trained, place, tmp_path):
+    record = json.loads((place / "run" / "run.json").read_text())
+    record["figures"]["val_loss"] += 1
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert compare(tmp_path / "run.json", trained).startswith(f"1 of {len(record['figures'])} figures differ from ")
+
+
+def changed(place, tmp_path, **fields):
+    record = json.loads((place / "run" / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | fields))
+    return tmp_path / "run.json"
+
+
+def test_what_cannot_be_repeated(trained, place, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no record of a run"):
+        prepare(tmp_path / "run.json")
+    with pytest.raises(ValueError, match="was given its model and callbacks in Python, so it must be repeated there"):
+        prepare(changed(place, tmp_path, given=["model", "callbacks"]))
+    data = json.loads((place / "run" / "run.json").read_text())["data"]
+    with pytest.raises(ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"):
+        prepare(changed(place, tmp_path, data=data | {"hash": "0000"}))
+    with pytest.raises(ValueError, match="the repetition needs another folder than the run's own"):
+        prepare(place / "run" / "run.json", run_directory=place / "run")
+
+
+def test_other_threads_are_said(trained, place, tmp_path):
+    machine = json.loads((place / "run" / "run.json").read_text())["machine"]
+    with pytest.warns(UserWarning, match=r"here is cores \d+ instead of 999: bits may differ"):
+        prepare(changed(place, tmp_path, machine=machine | {"cores": 999}))

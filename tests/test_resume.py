@@ -1,0 +1,352 @@
+"""A training that is killed at any moment goes on, and ends with the bits of one that was not; what is of another training is refused."""
+
+import errno
+import io
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import training_case as case
+
+from multimodal_tf.config import (
+    AudioAugmentation,
+    AudioInput,
+    ClassificationHead,
+    Config,
+    ImageAugmentation,
+    ImageInput,
+    NumberInput,
+    Split,
+    Training,
+)
+from multimodal_tf.data import durable
+from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.table import read_table
+from multimodal_tf.training import run as runs
+from multimodal_tf.training.checkpoint import Checkpoints
+from multimodal_tf.training.fit import fit
+from multimodal_tf.training.resume import Resumable
+from multimodal_tf.training.run import load_run
+
+CONFIG = Config(  # some of the inputs and heads that were ingested: quicker
+    inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
+    heads={name: case.CONFIG.heads[name] for name in ("label", "age")},
+    fusion={"hidden": [4], "dropout": 0.3},
+    split=case.CONFIG.split,
+    training=Training(epochs=4, batch_size=8, patience=2, learning_rate=0.03, checkpoint_steps=1),
+)
+STEPS = 5  # 40 rows in batches of 8
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends the training as a crash would, at the end of a step, counted from the training's begin, or of an epoch's begin; once."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.steps = at, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == self.at:
+            raise KeyboardInterrupt
+
+
+class Counter(keras.callbacks.Callback):
+    """A user's callback with a state."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches: list = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append(batch)
+
+    def get_state(self):
+        return {"batches": self.batches}
+
+    def set_state(self, state):
+        self.batches = state["batches"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("resume")
+
+
+@pytest.fixture(scope="module")
+def schema(place):
+    return case.ingested(place / "records")
+
+
+@pytest.fixture(scope="module")
+def whole(place, schema):
+    """A training that was not interrupted."""
+    return fit(CONFIG, schema, place / "records", place / "whole", callbacks=[Counter()], verbose=0)
+
+
+def interrupted(config, schema, records, directory, at, callbacks=()):
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, schema, records, directory, callbacks=[*callbacks, Stop(at)], verbose=0)
+
+
+def assert_same(one, other):
+    assert one.history == other.history
+    assert one.record.figures == other.record.figures
+    for ours, theirs in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(one.model.optimizer.variables, other.model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (one.directory / "history.csv").read_bytes() == (other.directory / "history.csv").read_bytes()
+
+
+# --- going on
+
+
+@pytest.mark.parametrize("at", [2, STEPS, STEPS + 1, 2 * STEPS + 3])
+def test_goes_on_bit_for_bit(at, whole, schema, place):
+    """In the first epoch, with the last step of one, after the first of another; dropout, shuffling, best weights."""
+    directory, counter = place / f"at {at}", Counter()
+    interrupted(CONFIG, schema, place / "records", directory, at, callbacks=[Counter()])
+    assert not (directory / "model.keras").exists()
+    resumed = fit(CONFIG, schema, place / "records", directory, callbacks=[counter, Stop(None)], verbose=0)
+    assert_same(resumed, whole)
+    assert load_run(directory).record.resumed == 1
+    assert counter.batches == [*range(STEPS)] * len(whole.history["loss"])
+    assert not (directory / "checkpoints").exists()
+
+
+def test_interrupted_again_and_again(whole, schema, place):
+    directory = place / "again"
+    for at in (2, 4, 3):  # a step is lost where the crash comes before its checkpoint
+        interrupted(CONFIG, schema, place / "records", directory, at)
+    resumed = fit(CONFIG, schema, place / "records", directory, callbacks=[Stop(None)], verbose=0)
+    assert_same(resumed, whole)
+    assert resumed.record.resumed == 3
+
+
+def train(config, schema, place, name, at=None, callbacks=()):
+    return fit(config, schema, place / "records", place / name, callbacks=[*callbacks, Stop(at)], verbose=0)
+
+
+MANY = {
+    "layers let loose in stages": {"adaptation": {"train": "heads", "stages": [["price_*"]], "rates": {"price_*": 0.5}}},
+    "inputs hidden in training, learnt weights of heads": {
+        "fusion": {"type": "gated", "dim": 4, "modality_dropout": 0.3},
+        "tasks": {"type": "gradnorm"},
+    },
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_what_has_a_state_has_it_again(what, schema, place):
+    config = Config.model_validate(CONFIG.model_dump() | MANY[what])
+    whole = train(config, schema, place, f"{what} whole")
+    interrupted(config, schema, place / "records", place / what, STEPS + 3)
+    assert_same(train(config, schema, place, what), whole)
+
+
+def test_a_rate_that_falls_on_a_plateau(schema, place, monkeypatch):
+    """Keras' callback counts epochs, and sets a variable of the optimizer."""
+    monkeypatch.setattr("multimodal_tf.training.fit._schedule", lambda training, steps: training.learning_rate)
+
+    def plateau():
+        return keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=10.0)
+
+    whole = train(CONFIG, schema, place, "plateau whole", callbacks=[plateau()])
+    interrupted(CONFIG, schema, place / "records", place / "plateau", 2 * STEPS + 1, callbacks=[plateau()])
+    assert_same(train(CONFIG, schema, place, "plateau", callbacks=[plateau()]), whole)
+    assert whole.history["learning_rate"][-1] < 0.03
+
+
+# --- files
+
+
+def checkpoints(directory):
+    return sorted((directory / runs.CHECKPOINTS).iterdir())
+
+
+@pytest.fixture
+def stopped(schema, place, tmp_path):
+    """A training that was interrupted after three checkpoints, of which two are kept."""
+    interrupted(CONFIG, schema, place / "records", tmp_path / "run", 4)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["000000000002.checkpoint", "000000000003.checkpoint"]
+    return tmp_path / "run"
+
+
+def test_of_a_torn_file_the_one_before_is_taken(stopped, whole, schema, place):
+    last = checkpoints(stopped)[-1]
+    last.write_bytes(last.read_bytes()[:-100])
+    assert Checkpoints(stopped / "checkpoints").latest()["step"] == 2
+    assert_same(fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole)
+
+
+def test_a_changed_byte_makes_a_file_torn(stopped):
+    for path in checkpoints(stopped):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    assert Checkpoints(stopped / "checkpoints").latest() is None
+
+
+def test_another_configuration_is_refused(stopped, schema, place):
+    other = Config.model_validate(CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"learning_rate": 0.5}})
+    message = (
+        r"holds an interrupted training with other configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
+    )
+    with pytest.raises(ValueError, match=message):
+        fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+    assert len(checkpoints(stopped)) == 2
+    shutil.rmtree(stopped / "checkpoints")
+    assert fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0).record.resumed == 0
+
+
+def test_other_rows_are_refused(stopped, schema, place, tmp_path):
+    table = case.frame()
+    table.loc[0, "price"] = 99.0
+    case.ingested(tmp_path / "records", table=table)
+    with pytest.raises(ValueError, match="holds an interrupted training with other data: give it the same again, or delete"):
+        fit(CONFIG, schema, tmp_path / "records", stopped, callbacks=[Stop(None)], verbose=0)
+
+
+def test_other_callbacks_are_refused(stopped, schema, place):
+    with pytest.raises(ValueError, match=r"callbacks: must be those of the training .*'Stop'.*, received .*'Counter'"):
+        fit(CONFIG, schema, place / "records", stopped, callbacks=[Counter()], verbose=0)
+
+
+def test_how_often_checkpoints_are_written_may_change(stopped, whole, schema, place):
+    config = Config.model_validate(CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"checkpoint_steps": None}})
+    assert_same(fit(config, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole)
+
+
+def test_other_threads_are_said(stopped, schema, place):
+    record = json.loads((stopped / "run.json").read_text())
+    record["machine"]["cores"] += 1
+    (stopped / "run.json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match=r"goes on with cores \d+ instead of \d+: its figures may differ"):
+        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(schema, place, tmp_path, monkeypatch):
+    directory, replacing = tmp_path / "run", durable.replacing
+
+    def full(path):
+        if path.suffix == ".checkpoint" and len(checkpoints(directory)) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replacing(path)
+
+    monkeypatch.setattr("multimodal_tf.data.durable.replacing", full)
+    with pytest.raises(OSError, match="no space left for .*checkpoints .*it will go on where it stopped"):
+        train(CONFIG, schema, place, directory)
+    monkeypatch.undo()
+    assert Checkpoints(directory / "checkpoints").latest()["step"] == 2
+
+
+def test_a_state_that_no_file_can_hold(tmp_path):
+    with pytest.raises(ValueError, match=r"a checkpoint holds dicts, lists, .*, received PurePosixPath"):
+        Checkpoints(tmp_path).save(1, {"where": pathlib.PurePosixPath("x")})
+
+
+def test_values_come_back_as_they_were(tmp_path):
+    state = {"a": [1, 2.5, None, True, "x"], 3: (float("inf"), {}), "array": np.arange(4, dtype=np.uint32), "number": np.float32(0.1)}
+    files = Checkpoints(tmp_path / "files")
+    files.save(1, state)
+    files.close()
+    again = files.latest()
+    np.testing.assert_array_equal(again.pop("array"), state.pop("array"), strict=True)
+    assert again == state
+    assert again["number"].dtype == np.float32
+
+
+def test_a_checkpoint_waits_as_long_as_it_takes(schema, place, tmp_path):
+    """One that stops training for a tenth of a second is followed by none for five seconds."""
+    resumable = Resumable([], keras.Sequential(), Checkpoints(tmp_path), None, None, {}, seconds=0.001, verbose=0, epochs=1, steps=1)
+    resumable._pause = 0.1
+    assert not resumable._is_due()
+    resumable._saved -= 4.9
+    assert not resumable._is_due()
+    resumable._saved -= 0.2
+    assert resumable._is_due()
+
+
+# --- kill -9
+
+
+SCRIPT = """
+import sys; sys.path.insert(0, "tests")
+import test_resume as t
+from multimodal_tf.schema import Schema
+records, run = sys.argv[1:]
+t.fit(t.MEDIA, Schema.load(records + "/schema.json"), records, run, verbose=0)
+"""
+MEDIA = Config(
+    inputs={
+        "photo": ImageInput(
+            height=8,
+            width=8,
+            tower={"type": "cnn", "filters": [4]},
+            augmentation=ImageAugmentation(flip="horizontal", crop=0.2, rand_augment=0.3, erasing=0.2),
+        ),
+        "sound": AudioInput(
+            sample_rate=8000,
+            seconds=0.25,
+            tower={"type": "spectrogram_cnn", "filters": [4]},
+            augmentation=AudioAugmentation(shift_ms=20, gain_db=6, noise_db=-40, time_masks=1, frequency_masks=1),
+        ),
+        "price": NumberInput(),
+    },
+    heads={"label": ClassificationHead()},
+    fusion={"hidden": [8], "dropout": 0.2},
+    split=Split(column="split"),
+    training=Training(epochs=6, batch_size=8, checkpoint_steps=2),
+)
+
+
+def media(rows=72):
+    """Small pictures and sounds, as arrays."""
+    generator = np.random.default_rng(0)
+    kind = generator.integers(2, size=rows)
+    return pd.DataFrame(
+        {
+            "split": ["train"] * (rows - 16) + ["validation"] * 16,
+            "photo": [generator.integers(0, 128, (9, 9, 3), np.uint8) + np.uint8(100 * one) for one in kind],
+            "sound": list(map(wav, kind, generator.normal(size=(rows, 2000)))),
+            "price": generator.normal(size=rows),
+            "label": [["day", "night"][one] for one in kind],
+        }
+    )
+
+
+def wav(kind, noise):
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * noise + 0.3 * np.sin(np.arange(2000) * (0.3 + 0.4 * kind)), 8000, format="WAV")
+    return file.getvalue()
+
+
+def test_killed_at_random_moments_in_another_process(tmp_path):
+    """Pictures and sounds with all of their augmentation: kills with signal 9 while it starts, trains, writes; then the same bits."""
+    ingest(read_table(media()), MEDIA, tmp_path / "records", processes=1)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "records")]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, cwd=case.ROOT, capture_output=True)
+    moments, files = random.Random(3), tmp_path / "killed" / runs.CHECKPOINTS
+    for _ in range(2):
+        before = set(files.glob("*.checkpoint"))
+        process = subprocess.Popen([*command, str(tmp_path / "killed")], cwd=case.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
+            time.sleep(0.01)  # until it has come further than the last time
+        time.sleep(moments.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, cwd=case.ROOT, capture_output=True)
+    assert_same(load_run(tmp_path / "killed"), load_run(tmp_path / "whole"))
+    assert load_run(tmp_path / "killed").record.resumed >= 1
