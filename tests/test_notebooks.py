@@ -31,7 +31,7 @@ HOLDS = {  # what is true of a notebook's variables at its end
         "weighing == ['hybrid'] and len(chosen) > 1",
         "all(taken['hybrid', 'all inputs'][name] > 0 == taken['hybrid', f'without {name}'][name] for name in config.inputs)",
         "np.allclose(served['weights'], told['hybrid']['weights'].numpy()[chosen], atol=1e-4)",
-        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], axis=0), said['together'], atol=1e-5)",
+        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], axis=0)[whole], said['together'][whole], atol=1e-5)",
         "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in evaluation.heads.values())",
         "history.history['val_loss'] and max(apart.values()) < 1e-4",
         "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
