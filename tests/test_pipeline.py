@@ -43,7 +43,7 @@ def directory(tmp_path_factory):
 @pytest.fixture(params=["memory", "disk"])
 def place(request, monkeypatch):
     if request.param == "disk":
-        monkeypatch.setattr(pipeline, "_memory", lambda: 0)
+        monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     return request.param
 
 
@@ -109,7 +109,7 @@ def test_the_seed_says_the_order(directory, place):
 
 def test_rows_from_memory_and_from_shards_come_in_the_same_order(directory, monkeypatch):
     kept = [ages(batches) for batches in [load(directory, training=True)] for _ in range(2)]
-    monkeypatch.setattr(pipeline, "_memory", lambda: 0)
+    monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     assert [ages(batches) for batches in [load(directory, training=True)] for _ in range(2)] == kept
 
 
@@ -187,14 +187,14 @@ def test_a_shard_whose_bytes_are_others(tmp_path, monkeypatch):
     shard.write_bytes(content)
     with pytest.raises(ValueError, match=r"train-00000\.tfrecord was changed: it must have the bytes that ingest wrote"):
         load_split(tmp_path, "train", CONFIG, schema)
-    monkeypatch.setattr(pipeline, "_memory", lambda: 0)
+    monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
         ages(load_split(tmp_path, "train", CONFIG, schema))
 
 
 def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
     """What ingest noted, or where that is missing or wrong, the records' own heads."""
-    monkeypatch.setattr(pipeline, "_memory", lambda: 0)
+    monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     write(tmp_path, rows_per_shard=7, train=[row(number) for number in range(20)])
     schema, noted = learn_schema(tmp_path, CONFIG), records.lengths_path(tmp_path / "train-00001.tfrecord")
     found = ages(load_split(tmp_path, "train", CONFIG, schema))

@@ -107,7 +107,7 @@ def search(records, tmp_path_factory):
     )
     space = over({"fusion": fusion, "training.learning_rate": Choice([0.01, 0.1, 1e30]), "training.optimizer": Choice(["sgd", "adamw"])})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.pipeline, "_memory", lambda: 500_000_000)
+        patch.setattr(model.pipeline, "available_memory", lambda: 500_000_000)
         return space, tune(space, records, tmp_path_factory.mktemp("search"), trials=14, tuner="random", progress=False)
 
 

@@ -23,8 +23,8 @@ def load_split(directory, split, config, schema, training=False, batch_size=None
     """The rows of a split as batches for Keras.
 
     Rows are decoded once and kept in memory in their compact form (`Preprocessor.features`) where all splits together fit in a quarter of
-    the machine's memory; otherwise each epoch reads and decodes the shards anew, in training each row by itself, from its place. An epoch
-    has every row exactly once; its last batch is smaller where the rows do not divide. In training the order is a pure function of
+    the machine's memory; otherwise each epoch reads and decodes the rows anew, each by itself, from its place. An epoch has every row
+    exactly once; its last batch is smaller where the rows do not divide. In training the order is a pure function of
     `config.seed` and the epoch (`order.shuffled`), the same for rows from memory and from shards and for any number of workers.
 
     Args:
@@ -72,7 +72,7 @@ def open_split(directory, split, config, schema, training=False, batch_size=None
         tensors, labels = features(serialized)
         return tensors, *targets(labels)
 
-    kept = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= _memory() / 4
+    kept = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= available_memory() / 4
     records.check(manifest, split, contents=kept)
     if kept:
         load, threads = _gather(_decode_all(manifest, split, compact)), None
@@ -168,7 +168,7 @@ def _row_bytes(compact):
     return sum(spec.dtype.size * math.prod(spec.shape[1:]) for spec in outputs)
 
 
-def _memory():
+def available_memory() -> int:
     """Bytes of memory that this process may use: the machine's, or its container's (Linux control groups) if that is less."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _CONTAINER.read_text().strip() if _CONTAINER.is_file() else ""

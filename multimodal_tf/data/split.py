@@ -3,7 +3,7 @@
 import warnings
 
 import numpy
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 SPLITS = ("train", "validation", "test")  # a row's split is the place in this tuple
 
@@ -44,11 +44,11 @@ def assign_splits(table, config) -> numpy.ndarray:
     if split.column is not None:
         return _given(table, split.column)
     generator = numpy.random.default_rng(config.seed)
-    strata = _codes(table, split.stratify, missing_alone=False)
+    strata = column_codes(table, split.stratify, missing_alone=False)
     rare = numpy.bincount(strata)[strata] < (_RARE if split.stratify is not None else 0)
     if split.group is None:
         return _drawn(strata, rare, _sizes(len(strata), split.validation, split.test), generator)
-    sides = _grouped(_codes(table, split.group, missing_alone=True), strata, rare, split, generator)
+    sides = _grouped(column_codes(table, split.group, missing_alone=True), strata, rare, split, generator)
     if not numpy.any(sides == 0):
         raise ValueError(f"{table.name}: no group of column {split.group!r} is left to train on: lower split.validation or split.test")
     return sides
@@ -69,7 +69,7 @@ def _given(table, column):
     return sides
 
 
-def _codes(table, column, missing_alone):
+def column_codes(table, column, missing_alone):
     """A small integer for every distinct value of a column, in the order of their coming; all 0 without a column.
 
     int64 `(rows,)`. Missing cells share one code, or have one each.
@@ -151,18 +151,30 @@ def _dealt(groups, strata, split, generator):
     folds = _fold_count(len(numpy.unique(groups)), split.validation, split.test)
     if folds < 2:
         return sides
-    common = numpy.bincount(strata)[strata] >= folds
-    strata = numpy.where(common, strata, strata.max() + 1)  # scikit-learn wants a fold's worth of some class: pool the rare ones
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator.integers(2**31)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than a fold
-        parts = [rows for _, rows in splitter.split(strata, strata, groups)]
+    parts = stratified_folds(strata, groups, folds, int(generator.integers(2**31)))
     wanting = numpy.array(_sizes(folds, split.validation, split.test)) / folds * len(groups)
     for part in sorted(parts, key=len, reverse=True):  # a fold goes where most rows are still wanting: the largest to training
         side = int(numpy.argmax(wanting))
         sides[part] = side
         wanting[side] -= len(part)
     return sides
+
+
+def stratified_folds(strata, groups, folds, seed):
+    """The rows of each fold, a list of int arrays: classes in proportion, as well as greedy dealing allows, and no group in two folds.
+
+    Args:
+        strata: int `(rows,)`, 0 or more: each row's class.
+        groups: int `(rows,)`, at least `folds` different ones; None: every row is a group of its own.
+        folds: int, at least 2.
+        seed: int.
+    """
+    common = numpy.bincount(strata)[strata] >= folds
+    strata = numpy.where(common, strata, strata.max() + 1)  # scikit-learn wants a fold's worth of some class: pool the rare ones
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than a fold
+        return [rows for _, rows in kind(folds, shuffle=True, random_state=seed).split(strata, strata, groups)]
 
 
 def _fold_count(groups, validation, test):

@@ -101,7 +101,7 @@ def workers(text: str | None) -> tuple[str, list[str]]:
     if not text:
         raise ValueError(
             "strategy multi_worker needs the environment variable TF_CONFIG on every worker, received none: "
-            "`multimodal-tf launch --workers N -- train ...` sets it"
+            "`multimodal-tf launch --workers N -- python train.py` sets it"
         )
     try:
         given = json.loads(text)

@@ -275,6 +275,6 @@ def _best_epoch(history, training):
 
 
 def _figures_of(epoch, history, heads):
-    """The figures of one epoch, without the losses of single heads: in those Keras counts a smaller last batch like a whole one."""
+    """The figures of one epoch, without the losses of single heads: models of Keras' own class, which may be given, count them by batch."""
     wrong = {f"{prefix}{name}_loss" for name in heads for prefix in ("", "val_")}
     return {name: values[epoch - 1] for name, values in history.items() if name not in wrong}

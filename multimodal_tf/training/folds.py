@@ -9,19 +9,18 @@ import hashlib
 import os
 import pathlib
 import shutil
-import warnings
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import durable, manifest, places, records
+from multimodal_tf.data.ingest import CONFIG
 from multimodal_tf.data.manifest import Manifest, Shard
+from multimodal_tf.data.split import column_codes, stratified_folds
 from multimodal_tf.data.table import Table
 
-_CONFIG = "config.yaml"
 _ROWS = 256  # read at a time
 
 
@@ -56,16 +55,14 @@ def make_folds(
     Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and model selection».
     """
     place, out = places.place(directory), pathlib.Path(out)
-    content, config = Manifest.load(place), Config.load(place / _CONFIG)
+    content, config = Manifest.load(place), Config.load(place / CONFIG)
     rows, labels = _rows_and_labels(content, config)
     if not 2 <= folds <= len(rows):
         raise ValueError(f"folds must be from 2 to the {len(rows)} rows that are for training and validation, received {folds}")
     group = config.split.group if group is None else group
     groups = None if group is None else _codes(table, group, rows, content, alone=True)
     stratify = config.split.stratify
-    strata = _strata(labels) if stratify is None or stratify in labels else _codes(table, stratify, rows, content, alone=False)
-    if stratify in labels:
-        strata = pd.factorize(np.array(labels[stratify]))[0]
+    strata = _strata(labels, stratify) if stratify in (None, *labels) else _codes(table, stratify, rows, content, alone=False)
     fold = _dealt(rows, strata, groups, folds, config.seed, group)
     digest = hashlib.sha256(f"{content.hash} {fold.tolist()}".encode()).hexdigest()
     turns = [out / f"turn-{number}" for number in range(folds)]
@@ -93,9 +90,10 @@ def _serialized(content):
     return records.read(paths, _ROWS)
 
 
-def _strata(labels):
-    """Codes of the first head's classes; a missing label is a class, too. None where no head has classes."""
-    return next((pd.factorize(np.array(cells))[0] for cells in labels.values()), None)
+def _strata(labels, column):
+    """Codes of the classes in a head's column, None: the first head's; a missing label is a class, too. None where no head has classes."""
+    cells = next(iter(labels.values()), None) if column is None else labels[column]
+    return None if cells is None else pd.factorize(np.array(cells))[0]
 
 
 def _codes(table, column, rows, content, alone):
@@ -104,13 +102,9 @@ def _codes(table, column, rows, content, alone):
         raise ValueError(f"folds need the column {column!r}, which records do not hold: give the table that was ingested, too")
     if column not in table.columns:
         raise ValueError(f"{table.name} has no column {column!r}, by which rows are dealt into folds")
-    cells = pd.concat([chunk[column] for chunk in table.chunks(columns=[column])], ignore_index=True)
-    if len(cells) != content.table_rows:
-        raise ValueError(f"the table must be what was ingested, of {content.table_rows} rows, received {table.name} of {len(cells)}")
-    words = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else repr(cell), na_action="ignore")
-    codes = pd.factorize(words)[0].astype(np.int64)
-    if alone:
-        codes = np.where(codes < 0, codes.max() + 1 + np.arange(len(codes)), codes)
+    codes = column_codes(table, column, missing_alone=alone)
+    if len(codes) != content.table_rows:
+        raise ValueError(f"the table must be what was ingested, of {content.table_rows} rows, received {table.name} of {len(codes)}")
     return codes[rows]
 
 
@@ -118,15 +112,10 @@ def _dealt(rows, strata, groups, folds, seed, group):
     """The fold of each row, int64 `(rows,)`."""
     if groups is not None and len(np.unique(groups)) < folds:
         raise ValueError(f"folds must be at most the {len(np.unique(groups))} groups of column {group!r}, received {folds}")
-    strata = np.zeros(len(rows), np.int64) if strata is None else strata - strata.min()
-    rare = np.bincount(strata)[strata] < folds
-    strata = np.where(rare, strata.max() + 1, strata)  # scikit-learn wants a row of some class in each fold: pool the rare ones
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    strata = np.zeros(len(rows), np.int64) if strata is None else strata
     fold = np.empty(len(rows), np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the pool may still be smaller than the folds are many
-        for number, (_, chosen) in enumerate(kind(folds, shuffle=True, random_state=seed).split(rows, strata, groups)):
-            fold[chosen] = number
+    for number, chosen in enumerate(stratified_folds(strata, groups, folds, seed)):
+        fold[chosen] = number
     return fold
 
 
@@ -161,7 +150,7 @@ def _write(content, directory, out, turns, fold, digest):
     ]
     for number, turn in enumerate(turns):
         turn.mkdir(exist_ok=True)
-        durable.write_text(turn / _CONFIG, (directory / _CONFIG).read_text(encoding="utf-8"))
+        durable.write_text(turn / CONFIG, (directory / CONFIG).read_text(encoding="utf-8"))
         splits = {"train": listed[:number] + listed[number + 1 :], "validation": [listed[number]], "test": []}
         hashed = hashlib.sha256(f"{digest} {number}".encode()).hexdigest()
         turned = content.model_copy(update={"splits": splits, "kept": len(fold), "hash": hashed})

@@ -80,8 +80,8 @@ def commands_by_host(command: Sequence[str], hosts: Sequence[str]) -> dict[str, 
         ValueError: a host has no port, or one is there twice.
 
     Example:
-        >>> commands_by_host(["multimodal-tf", "train", "records"], ["a:1234", "b:1234"])["b:1234"]
-        'TF_CONFIG=\\'{"cluster": {"worker": ["a:1234", "b:1234"]}, "task": {"type": "worker", "index": 1}}\\' multimodal-tf train records'
+        >>> commands_by_host(["python", "train.py"], ["a:1234", "b:1234"])["b:1234"]
+        'TF_CONFIG=\\'{"cluster": {"worker": ["a:1234", "b:1234"]}, "task": {"type": "worker", "index": 1}}\\' python train.py'
     """
     for host in hosts:
         name, colon, port = host.rpartition(":")

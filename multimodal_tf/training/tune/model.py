@@ -72,7 +72,7 @@ class SearchModel(keras_tuner.HyperModel):
         self._folds = [places.place(one) for one in folds]
         self._directory = None if directory is None else pathlib.Path(directory)
         self._schemas: dict[str, Schema] = {}
-        self._memory = pipeline._memory() if memory is None else memory
+        self._memory = pipeline.available_memory() if memory is None else memory
         manifest = Manifest.load(self._records)
         if not self._folds and not manifest.rows("validation"):
             raise ValueError(f"a search needs validation rows or folds, received {self._records} without rows for validation")
@@ -138,9 +138,8 @@ class SearchModel(keras_tuner.HyperModel):
                 raise _RefusedError(f"the model would take {shown(needed)} of memory to train, and {shown(self._memory)} are to be had")
             model = build_model(config, schema)
             steps = -(-Manifest.load(directory).rows("train") // config.training.batch_size)
-            model.compile(
-                make_optimizer(config.training, model, steps), **compile_arguments(config, schema)
-            )  # `fit` does it again, adapted
+            # for tuners of one's own: our `fit` compiles it anew, adapted
+            model.compile(make_optimizer(config.training, model, steps), **compile_arguments(config, schema))
         return model
 
     def fit(self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs):

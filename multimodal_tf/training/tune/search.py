@@ -94,7 +94,7 @@ def tune(
     """
     directory, trials = pathlib.Path(directory), _checked(space, trials, tuner, folds, workers)
     turns = tuple(directory / "folds" / f"turn-{number}" for number in range(folds or 0))
-    settings = Settings(space, records, directory, objective, tuner, trials, turns, pipeline._memory() // workers)
+    settings = Settings(space, records, directory, objective, tuner, trials, turns, pipeline.available_memory() // workers)
     model = settings.model()
     direction = model.objective(objective).direction
     if chief is not None:
