@@ -1,13 +1,17 @@
-"""Shared by all tests: a quiet TensorFlow without GPU, and one seed."""
+"""Shared by all tests: a quiet TensorFlow without GPU, one seed, and Ctrl-C that is heard."""
 
 import os
 import random
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell starts in the background: programs that tests start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
