@@ -167,9 +167,10 @@ def test_a_step_in_which_float16_overflows_on_any_replica_is_left_out(found):
     assert found["overflow"] == {"mended": True, "Keras": False}
 
 
-def test_batch_normalisation_is_synchronised_when_asked(found):
-    assert found["normalisation"]["synchronised"] < ROUNDING
-    assert found["normalisation"]["own"] > 1e-3
+@pytest.mark.parametrize("kind", ["Keras", "ours"])
+def test_batch_normalisation_is_synchronised_when_asked(kind, found):
+    assert found["normalisation"][f"{kind}, synchronised"] < ROUNDING
+    assert found["normalisation"][f"{kind}, own"] > 1e-3
 
 
 def test_what_cannot_work_is_refused_in_a_sentence(found):

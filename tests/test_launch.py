@@ -9,9 +9,11 @@ import sys
 import time
 
 import pytest
+import training_case
 
 from multimodal_tf import cli
 from multimodal_tf.training.launch import commands_by_host, launch
+from multimodal_tf.training.run import load_run
 
 WORKER = """
 import json, os, pathlib, signal, sys, time
@@ -163,7 +165,18 @@ def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, 
     assert printed.err.strip() == "error: no-such-program: No such file or directory"
 
 
-def test_a_command_of_ours_is_refused(monkeypatch, capsys):
-    code, printed = run(monkeypatch, capsys, "launch", "--", "train", "records", "--out", "run")
-    assert code == 1
-    assert "received 'train'" in printed.err
+def test_train_is_launched_as_it_is_typed(monkeypatch, capsys, tmp_path):
+    """Two workers, one run; what they wrote is what one process would have."""
+    schema = training_case.ingested(tmp_path / "records")
+    words = ["--workers", 2, "--logs", tmp_path / "logs", "--", "train", tmp_path / "records", "--epochs", 1, "--out", tmp_path / "run"]
+    code, printed = run(monkeypatch, capsys, "launch", *words)
+    assert code == 0, printed.err
+    assert f"Model: {tmp_path / 'run' / 'model.keras'}" in printed.out
+    trained = load_run(tmp_path / "run")
+    assert (trained.record.strategy, trained.record.replicas, trained.schema) == ("multi_worker", 2, schema)
+
+
+def test_what_other_hosts_are_to_run_to_train_names_the_strategy(monkeypatch, capsys):
+    code, printed = run(monkeypatch, capsys, "launch", "--hosts", "a:1,b:2", "--", "train", "records", "--out", "run")
+    assert code == 0
+    assert printed.out.count("multimodal-tf train records --out run --strategy multi_worker") == 2

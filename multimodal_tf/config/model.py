@@ -68,6 +68,7 @@ class Training(Strict):
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
     patience: PositiveInt | None = None  # epochs without a better validation loss before training stops; null: never
+    synchronized_batch_normalization: bool = False  # over the rows of all replicas, where a strategy spreads them
     checkpoint_seconds: PositiveFloat = 60.0  # between two checkpoints, or longer, so that they take a 50th of the time at most
     checkpoint_steps: PositiveInt | None = None  # batches between two checkpoints; null: `checkpoint_seconds` counts
 

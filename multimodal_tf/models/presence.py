@@ -113,10 +113,11 @@ class PresentBatchNormalization(layers.BatchNormalization):
             return super().call(x, training=False)
         x = ops.cast(x, "float32")  # as in Keras: float16 overflows in the squares
         present = ops.cast(present, "float32")
-        share = present / ops.maximum(ops.sum(present), 1.0)
+        rows = self._of_all(ops.sum(present))
+        share = present / ops.maximum(rows, 1.0)
         mean = self._average(x, share)
         variance = self._average(ops.square(x - mean), share)
-        anyone = ops.any(present > 0.5)
+        anyone = rows > 0.5
         mean, variance = ops.where(anyone, mean, self.moving_mean), ops.where(anyone, variance, self.moving_variance)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
@@ -126,7 +127,12 @@ class PresentBatchNormalization(layers.BatchNormalization):
 
     def _average(self, x, share):
         rows = ops.mean(x, axis=tuple(range(1, len(x.shape) - 1)))
-        return ops.sum(rows * ops.expand_dims(share, -1), axis=0)
+        return self._of_all(ops.sum(rows * ops.expand_dims(share, -1), axis=0))
+
+    def _of_all(self, number):
+        """The sum over replicas where that is asked for (`synchronized`), as in Keras' own layer."""
+        context = tf.distribute.get_replica_context() if self.synchronized else None
+        return number if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, number)
 
     def compute_output_shape(self, x_shape, present_shape):
         return super().compute_output_shape(x_shape)

@@ -5,7 +5,9 @@ What Keras does wrong under them is mended in `models.functional`.
 
 import contextlib
 import functools
+import hashlib
 import json
+import math
 import os
 import pathlib
 import socket
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Name = Literal["none", "mirrored", "multi_worker", "tpu"]
@@ -101,7 +104,7 @@ def workers(text: str | None) -> tuple[str, list[str]]:
     if not text:
         raise ValueError(
             "strategy multi_worker needs the environment variable TF_CONFIG on every worker, received none: "
-            "`multimodal-tf launch --workers N -- python train.py` sets it"
+            "`multimodal-tf launch --workers N -- train ...` sets it"
         )
     try:
         given = json.loads(text)
@@ -227,7 +230,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def written_by_chief(strategy: tf.distribute.Strategy, path: pathlib.Path) -> Iterator[pathlib.Path]:
     """The path to write to: on the chief `path`; on other workers one in a temporary folder, which is removed after the block.
 
-    All workers are to write alike, since reading a variable may need all of them.
+    All workers are to write alike, since reading a variable may need all of them. After the block the chief has written, for all of them.
 
     Example:
         >>> with written_by_chief(strategy_of("none"), pathlib.Path("model.keras")) as place:
@@ -236,9 +239,91 @@ def written_by_chief(strategy: tf.distribute.Strategy, path: pathlib.Path) -> It
     """
     if is_chief(strategy):
         yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield pathlib.Path(folder, path.name)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield pathlib.Path(folder, path.name)
+    gathered(strategy, [0.0])
+
+
+def gathered(strategy: tf.distribute.Strategy, numbers: Sequence[float]) -> np.ndarray:
+    """What all workers say; each waits here for the others.
+
+    Args:
+        strategy: of `strategy_of`, or any other.
+        numbers: sequence of `n` floats.
+
+    Returns:
+        float64 `(workers, n)`, or more rows where workers have several replicas.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return np.array([numbers], np.float64)
+    return _gather(strategy)(tf.constant(numbers, tf.float64)).numpy()
+
+
+@functools.cache
+def _gather(strategy):
+    def own(numbers):
+        return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
+
+    def gather(numbers):
+        return strategy.experimental_local_results(strategy.run(own, args=(numbers,)))[0]
+
+    return tf.function(gather, input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False)
+
+
+def check_alike(strategy: tf.distribute.Strategy, what: str, value: str):
+    """Refuses workers that were given different things.
+
+    Args:
+        strategy: of `strategy_of`, or any other.
+        what: what must be the same, for the sentence.
+        value: this worker's, as text.
+
+    Raises:
+        ValueError: on every worker, if one has another value.
+    """
+    digest = float(int.from_bytes(hashlib.sha256(value.encode()).digest()[:6]))
+    found = gathered(strategy, [digest])
+    if len(np.unique(found)) > 1:
+        raise ValueError(f"all workers must have {what}, received {len(np.unique(found))} different ones")
+
+
+class OwnValues:
+    """Variables of which each replica has its own value, such as what its metrics have counted. All workers are to use it alike.
+
+    Args:
+        strategy: of `strategy_of`, or any other.
+        variables: list of Keras variables, of numbers that float64 holds exactly.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]):
+        self._strategy, self._variables = strategy, variables
+        self._gather, self._assign = (tf.function(part, autograph=False) for part in (self._gathered, self._assigned))
+
+    def read(self) -> np.ndarray:
+        """float64 `(replicas, numbers)`: all values of each replica, one after another."""
+        return self._gather().numpy()
+
+    def write(self, values: np.ndarray):
+        """Gives each replica again what `read` has told."""
+        self._assign(tf.constant(values))
+
+    def _gathered(self):
+        def own():
+            parts = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in self._variables]
+            return tf.distribute.get_replica_context().all_gather(tf.concat(parts, axis=0)[None], axis=0)
+
+        return self._strategy.experimental_local_results(self._strategy.run(own))[0]
+
+    def _assigned(self, values):
+        sizes = [math.prod(variable.shape) for variable in self._variables]
+
+        def own():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for variable, part in zip(self._variables, tf.split(tf.gather(values, number), sizes)):
+                variable.assign(tf.cast(tf.reshape(part, variable.shape), variable.dtype))
+
+        self._strategy.run(own)
 
 
 def synchronize(model: keras.Model):

@@ -4,7 +4,9 @@ Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop com
 `load_split`.
 """
 
+import functools
 import hashlib
+import json
 import math
 import os
 import pathlib
@@ -22,7 +24,7 @@ from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split, open_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
-from multimodal_tf.training import adapt, run
+from multimodal_tf.training import adapt, distribute, run
 from multimodal_tf.training.checkpoint import Checkpoints
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run import Run
@@ -38,6 +40,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
     model: keras.Model | None = None,
+    strategy: distribute.Name = "none",
 ) -> Run:
     """Trains the model that the configuration describes on an ingested table.
 
@@ -48,6 +51,10 @@ def fit(
 
     Interrupted in any way and called again with the same arguments, it goes on from the last checkpoint, and ends with the weights,
     history and figures of a training that was not interrupted, bit for bit. A finished run is trained anew.
+
+    Under a strategy all replicas share each batch, and the outcome is that of one device within rounding, but for what is drawn at random
+    and for batch normalisation that is not synchronised (`training.synchronized_batch_normalization`). Several workers call this alike,
+    each in its process, with a `run_directory` that all of them see; the first one writes.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
@@ -60,6 +67,8 @@ def fit(
             strings, numbers, None and arrays, and `set_state(state)`; the state of Keras' own is kept.
         verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
         model: to begin with, such as `adapt.replace_heads` makes it; None: one that the configuration's seed draws. It is changed in place.
+            For a strategy it is to be made `with strategy_of(...).scope()`.
+        strategy: how the training is spread, as `distribute.strategy_of` says.
 
     Returns:
         `Run`.
@@ -69,34 +78,39 @@ def fit(
         OSError: `run_directory` is a file, cannot be written, or another process trains into it; the disk is full.
         ValueError: `run_directory` holds something else or an interrupted training of another configuration or other rows, a shard is not
             what ingest wrote, the table was ingested with other settings, configuration and schema are not of one table, the training
-            split has no rows, the loss became NaN or infinite, `model` has other inputs or outputs, or the adaptation does not fit the
-            model.
+            split has no rows, the loss became NaN or infinite, `model` has other inputs or outputs or is of another strategy, the
+            adaptation does not fit the model, the batches do not divide among the replicas, a worker was given other arguments, or what
+            `distribute.strategy_of` says.
     """
+    spread = distribute.strategy_of(strategy)
+    distribute.check_batch(spread, config.training.batch_size)
     records, run_directory = places.place(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
     ingested = shards.check_settings(config, records, manifest)
     if config.split != ingested.split:
         raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
     run.check_place(run_directory)
-    keras.utils.set_random_seed(config.seed)
-    fresh = build_model(config, schema) if model is None else _checked(model, config, schema)
-    adapting = _adapted(fresh, config)
     given = [name for name, value in (("model", model), ("callbacks", callbacks)) if value]
-    identity = _identity(config, schema, manifest, given)
-    checkpoints = Checkpoints(run_directory / run.CHECKPOINTS)
-    with durable.locked(run_directory):
-        state = checkpoints.latest() if run.unfinished(run_directory) else None
-        if state is None:
-            record = run.begin(run_directory, config, schema, records, manifest, given)
+    identity = _identity(config, schema, manifest, given, f"{strategy} of {spread.num_replicas_in_sync}")
+    with distribute.written_by_chief(spread, run_directory) as place, durable.locked(place):
+        begun, state = _interrupted(run_directory, identity)
+        seen = json.dumps([identity, None if state is None else (state["epoch"], state["step"])])
+        distribute.check_alike(spread, f"the same arguments of fit, and see what is in {run_directory}", seen)
+        trainee, adapting = _built(config, schema, model, spread)
+        if begun is None or state is None:
+            record = run.begin(place, config, schema, records, manifest, given, strategy, spread.num_replicas_in_sync)
         else:
-            _check_identity(identity, state["identity"], run_directory)
-            record = run.go_on(run_directory, config)
-        validation = _validation(directory, config, schema, manifest)
+            record = run.go_on(begun, place, config)
+        validation = _validation(directory, config, schema, manifest, spread)
         if validation is None:
             record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
             warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
-        all_callbacks = [*_callbacks(config.training, run_directory, validation is not None), *adapting, *callbacks]
-        history = _train(fresh, config, schema, directory, validation, all_callbacks, verbose, checkpoints, identity, state)
+        all_callbacks = [*_callbacks(config.training, place, validation is not None), *adapting, *callbacks]
+        checkpoints, batches = Checkpoints(place / run.CHECKPOINTS), _batches(directory, config, schema, spread)
+        steps = math.ceil(manifest.rows("train") / config.training.batch_size)
+        with spread.scope():
+            _compile(trainee, config, schema, steps)
+        history = _train(trainee, config.training, batches, steps, validation, all_callbacks, verbose, checkpoints, identity, state)
         record.epochs = len(history["loss"])
         try:
             record.best_epoch = _best_epoch(history, config.training)
@@ -104,25 +118,37 @@ def fit(
             checkpoints.remove()  # with the same arguments it would end so again
             raise
         record.figures = _figures_of(record.best_epoch, history, config.heads)
-        trained = Run(fresh, config, schema, history, record, run_directory)
+        trained = Run(trainee, config, schema, history, record, run_directory)
         if config.adaptation is not None:
-            adapt.save_adaptation(fresh, run_directory / run.ADAPTATION)
-        run.finish(trained)
+            adapt.save_adaptation(trainee, place / run.ADAPTATION)
+        run.finish(trained, place)
     return trained
 
 
-def _identity(config, schema, manifest, given):
+def _identity(config, schema, manifest, given, strategy):
     """What an interrupted training must have in common with the one that goes on."""
     whole = config.model_dump(mode="json")
     whole["training"] = {name: value for name, value in whole["training"].items() if name not in _WITHOUT_EFFECT}
     learnt = hashlib.sha256(schema.model_dump_json().encode()).hexdigest()
-    return {"data": manifest.hash, "schema": learnt, "given": given, "configuration": whole}
+    return {"data": manifest.hash, "schema": learnt, "given": given, "strategy": strategy, "configuration": whole}
+
+
+def _interrupted(directory, identity):
+    """Record and state of an interrupted training that is to go on; None for what is not there."""
+    if not run.unfinished(directory):
+        return None, None
+    state = Checkpoints(directory / run.CHECKPOINTS).latest()
+    if state is not None:
+        _check_identity(identity, state["identity"], directory)
+    return run.load_record(directory / run.RECORD), state
 
 
 def _check_identity(ours, theirs, directory):
     for part, value in ours.items():
         if value != theirs[part]:
             where = f"{part}.{_first_difference(value, theirs[part])}" if isinstance(value, dict) else part
+            if part == "strategy":
+                where = f"{part} ({theirs[part]!r}, received {value!r})"
             raise ValueError(
                 f"{directory} holds an interrupted training with other {where}: give it the same again, or delete "
                 f"{directory / run.CHECKPOINTS} to start anew"
@@ -139,42 +165,71 @@ def _first_difference(ours, theirs):
     return ""
 
 
-def _checked(model, config, schema):
-    """A model to begin with, if it takes and answers what the configuration's own would."""
-    wanted = build_model(config, schema)
+def _built(config, schema, model, spread):
+    """The model as it is to be compiled, and the callbacks of its adaptation."""
+    with spread.scope():
+        keras.utils.set_random_seed(config.seed)
+        fresh = build_model(config, schema)
+        if model is not None:
+            _check_model(model, fresh, spread)
+            fresh = model
+        adapting = [] if config.adaptation is None else adapt.adapt(fresh, config.adaptation)
+        if config.training.synchronized_batch_normalization:
+            distribute.synchronize(fresh)
+    return fresh, adapting
+
+
+def _check_model(model, fresh, spread):
+    """Refuses a model to begin with that does not take and answer what the configuration's own would, or is of another strategy."""
     for place in ("input", "output"):
-        ours, theirs = (keras.tree.map_structure(lambda x: str(x.shape), getattr(one, place)) for one in (wanted, model))
+        ours, theirs = (keras.tree.map_structure(lambda x: str(x.shape), getattr(one, place)) for one in (fresh, model))
         if ours != theirs:
             raise ValueError(f"model: its {place}s must be the configuration's, {ours}, received {theirs}")
-    return model
+    if model.distribute_strategy is not spread:
+        names = [type(one).__name__ for one in (spread, model.distribute_strategy)]
+        raise ValueError(
+            f"model: it must be made in the scope of the strategy that fit is given, {names[0]}, received one of {names[1]}: "
+            "make it `with strategy_of(...).scope()`"
+        )
 
 
-def _adapted(model, config):
-    """Does the configuration's adaptation to the model; callbacks for it."""
-    return [] if config.adaptation is None else adapt.adapt(model, config.adaptation)
-
-
-def _validation(directory, config, schema, manifest):
+def _validation(directory, config, schema, manifest, spread):
     """The validation rows; None where no row has a label that training saw: the loss would be 0 from the first epoch on."""
     if not manifest.rows("validation"):
         return None
     rows = load_split(directory, "validation", config, schema)
-    labelled = any(np.any(weight > 0) for _, _, weights in rows.as_numpy_iterator() for weight in weights.values())
-    return rows if labelled else None
+    if not any(np.any(weight > 0) for _, _, weights in rows.as_numpy_iterator() for weight in weights.values()):
+        return None
+
+    def share(worker):
+        return rows if worker == (0, 1) else load_split(directory, "validation", config, schema, worker=worker)
+
+    return distribute.distributed(spread, share)
 
 
-def _train(model, config, schema, directory, validation, callbacks, verbose, checkpoints, identity, state):
-    """Compiles and fits the model, from a state on if there is one; the history."""
+def _batches(directory, config, schema, spread):
+    """A function from a step and an epoch, as a variable, to the training batches from that step on."""
+
+    @functools.cache
+    def opened(worker):
+        return open_split(directory, "train", config, schema, training=True, worker=worker)
+
+    return lambda step, epoch: distribute.distributed(spread, lambda worker: opened(worker)(step, epoch))
+
+
+def _compile(model, config, schema, steps):
+    rates = {} if config.adaptation is None else config.adaptation.rates
+    model.compile(make_optimizer(config.training, model, steps, rates), **compile_arguments(config, schema))
+
+
+def _train(model, settings, batches, steps, validation, callbacks, verbose, checkpoints, identity, state):
+    """Fits the compiled model, from a state on if there is one; the history."""
     epoch = tf.Variable(0, dtype=tf.int64)
-    open_batches = open_split(directory, "train", config, schema, training=True)
-    train = open_batches(epoch=epoch)
-    settings, rates = config.training, {} if config.adaptation is None else config.adaptation.rates
-    model.compile(make_optimizer(settings, model, len(train), rates), **compile_arguments(config, schema))
     resumable = Resumable(
         callbacks,
         model,
         checkpoints,
-        batches=lambda step: open_batches(step, epoch),
+        batches=lambda step: batches(step, epoch),
         epoch=epoch,
         identity=identity,
         seconds=settings.checkpoint_seconds,
@@ -182,22 +237,21 @@ def _train(model, config, schema, directory, validation, callbacks, verbose, che
         state=state,
         verbose=verbose,
         epochs=settings.epochs,
-        steps=len(train),
+        steps=steps,
     )
-    begin = 0 if state is None else state["epoch"]
     try:
         # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
         fitted = model.fit(
-            train,
+            batches(0, epoch),
             validation_data=validation,
-            initial_epoch=begin,
+            initial_epoch=0 if state is None else state["epoch"],
             epochs=settings.epochs,
             callbacks=resumable,
             shuffle=False,
             verbose=verbose,
         )
     except tf.errors.DataLossError as error:
-        raise ValueError(f"a shard of {directory} is damaged ({error.message}): ingest the table again") from error
+        raise ValueError(f"a training shard is damaged ({error.message}): ingest the table again") from error
     finally:
         checkpoints.close()
     return fitted.history

@@ -5,7 +5,9 @@ import time
 import keras
 import numpy as np
 
+from multimodal_tf.training import distribute
 from multimodal_tf.training.checkpoint import Checkpoints
+from multimodal_tf.training.distribute import OwnValues
 
 _SHARE = 0.02  # of the time between two checkpoints, the most that they may stop the training
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {  # what changes of Keras' callbacks while they work
@@ -47,6 +49,8 @@ class Resumable(keras.callbacks.CallbackList):
         self._done = 0  # steps of this epoch that are passed over
         self._train_function = None
         self._saved, self._since, self._pause = time.monotonic(), 0, 0.0
+        self._asked = 0  # steps after which several workers ask each other how long the last checkpoint is ago
+        self._counts: OwnValues | None = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch.assign(epoch)
@@ -79,23 +83,39 @@ class Resumable(keras.callbacks.CallbackList):
     def _is_due(self):
         if self._steps is not None:
             return self._since >= self._steps
-        return time.monotonic() - self._saved >= max(self._seconds, self._pause / _SHARE)
+        if self._since < self._asked:
+            return False
+        said = distribute.gathered(self.model.distribute_strategy, [time.monotonic() - self._saved, self._pause])
+        waited, pause = said.max(axis=0)
+        wanted = max(self._seconds, pause / _SHARE)
+        if len(said) > 1 and waited < wanted:  # as workers wait for each other, they ask only when it may be time
+            self._asked = self._since + max(int(self._since * (wanted / waited - 1)), 1)
+        return waited >= wanted
 
     def _save(self, step):
         begin = time.monotonic()
         epoch = int(self._epoch)
-        state = {"identity": self._identity, "epoch": epoch, "step": step, "variables": _arrays(self.model)}
+        variables = {group: [np.array(variable) for variable in own] for group, own in _groups(self.model).items()}
+        state = {"identity": self._identity, "epoch": epoch, "step": step, "variables": variables, "counts": self._own_counts().read()}
         state["callbacks"] = [(type(callback).__name__, _state_of(callback)) for callback in self._stateful()]
-        self._checkpoints.save(epoch * self.params["steps"] + step, state)
-        self._saved, self._since = time.monotonic(), 0
+        if distribute.is_chief(self.model.distribute_strategy):
+            self._checkpoints.save(epoch * self.params["steps"] + step, state)
+        self._saved, self._since, self._asked = time.monotonic(), 0, 0
         self._pause = self._saved - begin
+
+    def _own_counts(self):
+        """What metrics have counted so far, on each replica."""
+        if self._counts is None:
+            self._counts = OwnValues(self.model.distribute_strategy, self.model.metrics_variables)
+        return self._counts
 
     def _go_on(self, state):
         """Restores a state in its epoch, when all callbacks have begun that."""
-        with self.model.distribute_strategy.scope():
-            # Keras makes optimizer and metrics with the first batch; it would be too late then
+        if self.model._distribute_strategy is None:
+            # Keras makes optimizer and metrics with the first batch, but for a strategy; it would be too late then
             self.model._symbolic_build(data_batch=next(iter(self._batches(0))))
         restore(self.model, state["variables"])
+        self._own_counts().write(state["counts"])
         ours, theirs = [type(callback).__name__ for callback in self._stateful()], [name for name, _ in state["callbacks"]]
         if ours != theirs:
             raise ValueError(f"callbacks: must be those of the training that was interrupted, {theirs}, received {ours}")
@@ -107,7 +127,7 @@ class Resumable(keras.callbacks.CallbackList):
 
 
 def restore(model, groups):
-    """Gives a model, its optimizer and its metrics the values of a checkpoint.
+    """Gives a model and its optimizer the values of a checkpoint.
 
     Raises:
         ValueError: they are not of this model.
@@ -124,12 +144,8 @@ def restore(model, groups):
 
 
 def _groups(model):
-    """All that changes in training: weights and random states, what the optimizer keeps, what metrics have counted so far."""
-    return {"model": model.variables, "optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
-
-
-def _arrays(model):
-    return {group: [np.array(variable) for variable in variables] for group, variables in _groups(model).items()}
+    """All that changes in training and is the same on all replicas: weights, random states, what the optimizer keeps."""
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
 def _passing_over(model, steps, train, rest):

@@ -22,6 +22,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.data import durable, places
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.schema import Schema
+from multimodal_tf.training import distribute
 
 MODEL, CONFIG, SCHEMA, RECORD, HISTORY, LOGS = "model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs"
 CHECKPOINT = "checkpoint.keras"  # the best model so far, while training lasts
@@ -60,6 +61,8 @@ class Record(pydantic.BaseModel):
     figures: dict[str, float | None] = {}  # of that epoch, as Keras counted them; the training loss is a mean over a changing model
     note: str = ""
     resumed: int = 0  # how often the training was interrupted and went on
+    strategy: distribute.Name = "none"  # as `fit` was given it
+    replicas: int = 1
     given: list[str] = []  # arguments of `fit` that the configuration does not hold: "model", "callbacks"
     seed: int
     versions: dict[str, str]
@@ -98,7 +101,16 @@ def check_place(directory: pathlib.Path):
             raise ValueError(f"a run needs a new or empty directory, or one of an earlier run, received {directory} with {foreign!r} in it")
 
 
-def begin(directory: pathlib.Path, config: Config, schema: Schema, data_directory, manifest: Manifest, given: list[str]) -> Record:
+def begin(
+    directory: pathlib.Path,
+    config: Config,
+    schema: Schema,
+    data_directory,
+    manifest: Manifest,
+    given: list[str],
+    strategy: distribute.Name,
+    replicas: int,
+) -> Record:
     """Removes an earlier run's files from the directory, then writes configuration, schema and record there."""
     for name in (MODEL, CHECKPOINT, HISTORY, ADAPTATION):
         (directory / name).unlink(missing_ok=True)
@@ -107,6 +119,8 @@ def begin(directory: pathlib.Path, config: Config, schema: Schema, data_director
     durable.remove_temporaries(directory)
     record = Record(
         started=_now(),
+        strategy=strategy,
+        replicas=replicas,
         given=given,
         seed=config.seed,
         versions={package: _version(package) for package in _PACKAGES},
@@ -131,9 +145,9 @@ def unfinished(directory: pathlib.Path) -> bool:
     return (directory / RECORD).is_file() and load_record(directory / RECORD).status == "running"
 
 
-def go_on(directory: pathlib.Path, config: Config) -> Record:
-    """The record of an interrupted training that goes on; warns where other versions or threads than at its begin may give other bits."""
-    record = load_record(directory / RECORD)
+def go_on(record: Record, directory: pathlib.Path, config: Config) -> Record:
+    """Writes the record of an interrupted training that goes on; warns where other versions or threads than at its begin may give other
+    bits."""
     for difference in differences(record):
         warnings.warn(
             f"{directory}: the training goes on with {difference}: its figures may differ from an uninterrupted one", stacklevel=3
@@ -151,16 +165,16 @@ def differences(record: Record) -> list[str]:
     return [f"{name} {here.get(name)!r} instead of {value!r}" for name, value in there.items() if here.get(name) != value]
 
 
-def finish(run: Run):
+def finish(run: Run, directory: pathlib.Path):
     """Writes the model and then the record, each there whole or not at all, and removes the checkpoints."""
-    with durable.replacing(run.directory / MODEL) as temporary:
+    with durable.replacing(directory / MODEL) as temporary:
         whole = temporary.with_suffix(".tmp.keras")  # Keras insists on the ending
         run.model.save(whole)
         whole.replace(temporary)
     run.record.status, run.record.ended = "finished", _now()
-    _write(run.directory, run.record)
-    (run.directory / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(run.directory / CHECKPOINTS, ignore_errors=True)
+    _write(directory, run.record)
+    (directory / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def load_record(path: str | pathlib.Path) -> Record:

@@ -1,0 +1,5 @@
+"""`python -m multimodal_tf.cli`."""
+
+from multimodal_tf.cli import main
+
+main()

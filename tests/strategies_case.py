@@ -1,0 +1,79 @@
+"""What `tests/test_strategies.py` runs in processes of its own: `fit` under a strategy, left alone, and killed and started again.
+
+    python tests/strategies_case.py STRATEGY FOLDER
+
+`FOLDER/records` holds the records of `training_case`; each training writes a run there.
+"""
+
+import os
+import pathlib
+import signal
+import sys
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import training_case  # noqa: E402
+
+from multimodal_tf.config import Config, Training  # noqa: E402
+from multimodal_tf.schema import Schema  # noqa: E402
+from multimodal_tf.training import distribute  # noqa: E402
+from multimodal_tf.training.fit import fit  # noqa: E402
+from multimodal_tf.training.run import unfinished  # noqa: E402
+
+INPUTS, HEADS = ("price", "colour"), ("label", "age")  # of those that were ingested: quicker
+_PLAIN: dict[str, Any] = training_case.CONFIG.model_dump() | {
+    "inputs": {name: training_case.CONFIG.inputs[name].model_dump() for name in INPUTS},
+    "heads": {name: training_case.CONFIG.heads[name].model_dump() for name in HEADS},
+}
+_TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
+# Nothing is drawn at random but first weights and the rows' order; heads with class weights, and rows without labels, they do have.
+ALIKE = Config.model_validate(
+    _PLAIN
+    | {
+        "inputs": _PLAIN["inputs"] | {"colour": {"type": "category", "unknown": 0}},
+        "heads": _PLAIN["heads"] | {"label": {"type": "classification", "class_weight": "balanced"}},
+        "fusion": {"hidden": [8], "dropout": 0},
+        "training": _TRAINING.model_dump() | {"optimizer": "sgd"},
+    }
+)
+DRAWN = Config.model_validate(_PLAIN | {"fusion": {"hidden": [8], "dropout": 0.3}, "training": _TRAINING.model_dump()})
+STEPS = 5  # 40 rows in batches of 8
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends the process with signal 9 after some steps, if there are that many."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(name, folder):
+    if name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = distribute.strategy_of(name)
+    schema = Schema.load(folder / "records" / "schema.json")
+
+    def train(config, run, kill=0):
+        fit(config, schema, folder / "records", folder / run, callbacks=[Kill(kill)], verbose=0, strategy=name)
+
+    first = not unfinished(folder / f"{name} killed")  # else a killed process of this program was started again
+    if first:
+        train(ALIKE, f"{name} alike")
+        train(DRAWN, f"{name} whole")
+    last_of_all = name != "multi_worker" or not distribute.is_chief(strategy)
+    train(DRAWN, f"{name} killed", STEPS + 3 if first and last_of_all else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))
