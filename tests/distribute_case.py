@@ -159,7 +159,7 @@ def replicas(out):
     one_figures, one = trained(none(), batches())
     two_figures, two = trained(strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3)
     figures = {"one device": one_figures, "two replicas": two_figures, "replicas": strategy.num_replicas_in_sync}
-    for check in (clipping, uneven_rows, masks, several_steps, epochs_begun, overflow, normalisation, refusals):
+    for check in (clipping, uneven_rows, masks, several_steps, epochs_begun, rows_answered, overflow, normalisation, refusals):
         figures[check.__name__] = check(strategy)
     out.with_suffix(".json").write_text(json.dumps(figures))
     np.savez(out.with_suffix(".npz"), **{f"one/{name}": x for name, x in one.items()}, **{f"two/{name}": x for name, x in two.items()})
@@ -222,6 +222,12 @@ def epochs_begun(strategy):
         moved(small(strategy.scope(), make), tf.data.Dataset.from_generator(rows, output_signature=spec))
         found[name] = len(begun)
     return found
+
+
+def rows_answered(strategy):
+    """How many answers five rows get, of one batch."""
+    makes = {"mended": FunctionalModel, "Keras": without("predict_on_batch")}
+    return {name: len(small(strategy.scope(), make).predict_on_batch(np.ones((5, 2), "float32"))) for name, make in makes.items()}
 
 
 def overflow(strategy):

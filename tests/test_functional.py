@@ -163,6 +163,10 @@ def test_an_epoch_begins_the_data_once(found):
     assert found["epochs_begun"] == {"mended": 1, "Keras": 2}
 
 
+def test_each_row_of_a_single_batch_is_answered_once(found):
+    assert found["rows_answered"] == {"mended": 5, "Keras": 10}
+
+
 def test_a_step_in_which_float16_overflows_on_any_replica_is_left_out(found):
     assert found["overflow"] == {"mended": True, "Keras": False}
 

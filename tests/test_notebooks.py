@@ -12,6 +12,7 @@ SMALL = {"EPOCHS": 1, "ROWS": 100}
 OWN = {  # settings of one notebook alone
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
     "03_fusion_and_fine_tuning": {"FUSIONS": {"hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
+    "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
 }
 HOLDS = {  # what is true of a notebook's variables at its end
     "01_quickstart": [
@@ -37,6 +38,12 @@ HOLDS = {  # what is true of a notebook's variables at its end
         "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
         "{name for name, part in adapt.report(run.model).parts.items() if part.trainable} == {'kind'}",
         "all(map(np.array_equal, *(one.model.get_layer('fused_sigmoids').get_weights() for one in (saved, run))))",
+    ],
+    "04_search_and_scale": [
+        "len(found.table) == TRIALS and found.score == found.table['objective'].max()",
+        "len(tuner.oracle.trials) == 2 and 'fusion' in tuner.get_best_hyperparameters()[0].values",
+        "[len(figures) for figures in accuracies.values()] == [FOLDS, FOLDS]",
+        "(trained.record.strategy, trained.record.replicas) == ('mirrored', 2)",
     ],
 }
 

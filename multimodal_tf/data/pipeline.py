@@ -64,7 +64,9 @@ def open_split(directory, split, config, schema, training=False, batch_size=None
     rows = _rows(manifest, split)
     batch_size = config.training.batch_size if batch_size is None else batch_size
     _check(batch_size, worker)
-    preprocessor, features = _features(config.model_dump_json(), schema.model_dump_json())
+    # another fusion, or other settings of training, read the same
+    read = Config(inputs=config.inputs, heads=config.heads, tabular=config.tabular, fusion={"presence": config.fusion.presence})
+    preprocessor, features = _features(read.model_dump_json(), schema.model_dump_json())
     targets = Targets(config, schema, class_weights=training)
     seed = config.seed if training else None
 
