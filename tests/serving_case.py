@@ -20,6 +20,7 @@ from multimodal_tf.config import (
     DenseTower,
     ImageInput,
     LSTMTower,
+    MatchingHead,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
@@ -29,6 +30,7 @@ from multimodal_tf.config import (
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.guard import Guard, Mahalanobis
 
 CONFIG = Config(
     inputs={
@@ -55,6 +57,13 @@ SCHEMA = Schema(
     },
 )
 
+MATCHING = CONFIG.model_copy(
+    update={
+        "heads": CONFIG.heads
+        | {"match": MatchingHead(inputs=["photo", "title"], dim=4), "heard": MatchingHead(inputs=["title", "sound"], dim=3)}
+    }
+)
+
 
 def build(config=CONFIG, schema=SCHEMA):
     """A model of random weights, every variable moved off its initial value."""
@@ -74,6 +83,20 @@ def exported():
     path = export_model(model, CONFIG, SCHEMA, pathlib.Path(folder.name) / "small" / "1")
     _kept.append(folder)
     return model, path
+
+
+@functools.cache
+def guarded():
+    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel with a guard and a temperature of 2 for `label`, and that guard."""
+    folder = tempfile.TemporaryDirectory()
+    model = build(MATCHING)
+    generator = np.random.default_rng(4)
+    score = Mahalanobis(generator.normal(0, 2, (8, 8)), generator.normal(0, 1, (3, 8)))
+    guard = Guard(score, limit=40.0, threshold=0.1)
+    path = pathlib.Path(folder.name) / "guarded" / "1"
+    export_model(model, MATCHING, SCHEMA, path, guard=guard, temperature={"label": 2.0})
+    _kept.append(folder)
+    return model, path, guard
 
 
 _kept: list[tempfile.TemporaryDirectory] = []

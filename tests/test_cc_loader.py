@@ -59,9 +59,10 @@ def arguments(tmp_path_factory):
     return raw, arguments
 
 
-def test_the_same_answers_as_in_python(program, arguments):
+@pytest.mark.parametrize("exported", [case.exported, case.guarded])
+def test_the_same_answers_as_in_python(exported, program, arguments):
     raw, command = arguments
-    path = case.exported()[1]
+    path = exported()[1]
     tensors = {name: tf.constant(cells, tf.float32 if name == "price" else tf.string) for name, cells in raw.items()}
     python = {name: tensor.numpy() for name, tensor in tf.saved_model.load(str(path)).signatures["serving_default"](**tensors).items()}
     done = subprocess.run([program, path, "serving_default", *command], capture_output=True)

@@ -33,6 +33,12 @@ def test_training_and_serving_agree_on_every_row(exported):
     assert 0 <= skew(*exported)["label"] <= 1e-5
 
 
+def test_a_temperature_is_no_difference(exported, tmp_path):
+    model, _, records, config, schema = exported
+    path = export_model(model, config, schema, tmp_path / "1", temperature={"label": 1.7})
+    assert skew(model, path, records, config, schema)["label"] <= 1e-5
+
+
 def test_a_difference_is_seen(exported):
     model, *others = exported
     changed = keras.models.clone_model(model)

@@ -12,14 +12,29 @@ from multimodal_tf.cli.app import Root, Run, Table, app, err, out
 def export(
     run: Run,
     path: Annotated[pathlib.Path, typer.Argument(help="NAME/VERSION folder to make, such as saved_models/stamps/1.")],
+    guard: Annotated[
+        bool, typer.Option("--guard", help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.")
+    ] = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Answer probabilities at a temperature fitted on RECORDS.")] = False,
+    records: Annotated[str | None, typer.Option(help="For both: what `ingest` wrote. (default: what the run was trained on)")] = None,
+    false_alarms: Annotated[float, typer.Option(help="Of a guard: the share of right rows that each of its limits may alarm at.")] = 0.05,
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
+    from multimodal_tf.evaluation.limits import fit_temperatures
     from multimodal_tf.models.build import explanations
-    from multimodal_tf.serving.export import export_model
+    from multimodal_tf.serving.export import check_path, export_model
     from multimodal_tf.training.run import load_run
 
+    check_path(path)
     trained = load_run(run)
-    export_model(trained.model, trained.config, trained.schema, path, explanations(trained.model))
+    model, directory = trained.model, records or trained.record.data.directory
+    chosen = _guard(trained, directory, false_alarms) if guard else None
+    temperature = {}
+    if calibrate:
+        fitted = fit_temperatures(model.predict_on_batch, directory, trained.config, trained.schema)
+        temperature = {name: each.value.value for name, each in fitted.items()}
+        out.print("Temperature: " + ", ".join(f"{name} {value:.3f}" for name, value in temperature.items()), highlight=False)
+    export_model(model, trained.config, trained.schema, path, explanations(model), chosen, temperature)
     out.print(
         f"SavedModel: {path}. Serve it: tensorflow_model_server --model_name={path.parent.name} --model_base_path={path.parent.resolve()}"
     )
@@ -39,3 +54,17 @@ def predict(
     for note in predict_table(Client(saved_model), read_table(table, root=root), predictions, progress=True):
         err.print(f"note: {note}", markup=False)
     out.print(f"Predictions: {predictions}")
+
+
+def _guard(trained, directory, false_alarms):
+    """The guard whose limits the records give."""
+    from multimodal_tf.evaluation.limits import fit_limits
+    from multimodal_tf.models.build import embeddings
+    from multimodal_tf.serving.guard import Guard, Mahalanobis
+
+    answer, embed = trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch
+    fitted = fit_limits(answer, embed, directory, trained.config, trained.schema, false_alarms)
+    score = Mahalanobis(fitted.score.whitening, fitted.score.centres, fitted.embedding)
+    consistency = "" if fitted.threshold is None else f", consistency from {fitted.threshold:.4g}"
+    out.print(f"Without review: anomaly up to {fitted.limit:.4g}{consistency}", highlight=False)
+    return Guard(score, fitted.limit, fitted.threshold)

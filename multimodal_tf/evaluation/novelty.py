@@ -17,6 +17,7 @@ from sklearn.preprocessing import normalize
 
 from multimodal_tf.evaluation import bootstrap
 from multimodal_tf.evaluation.calibration import check_sums
+from multimodal_tf.evaluation.groups import group_codes
 from multimodal_tf.evaluation.metrics import Figure
 
 ACCEPTED = 0.95  # the share of clean rows at which false positives are counted
@@ -171,7 +172,14 @@ def maximum_softmax(probabilities: ArrayLike) -> np.ndarray:
     return 1 - said.max(axis=1)
 
 
-def separation(clean: ArrayLike, other: ArrayLike, paired: bool = False, resamples: int = 1000, seed: int = 0) -> Separation:
+def separation(
+    clean: ArrayLike,
+    other: ArrayLike,
+    paired: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Separation:
     """AUROC and the false positives at 95 % true positives, where a clean row that passes is a true positive.
 
     Args:
@@ -180,9 +188,11 @@ def separation(clean: ArrayLike, other: ArrayLike, paired: bool = False, resampl
         paired: `other[i]` is made from the row of `clean[i]`: the intervals draw both together.
         resamples: int. For the intervals; 0: no intervals.
         seed: int. The same seed gives the same intervals.
+        groups: `(rows + other rows,)` of any type, of the clean rows and then of the others: the intervals draw groups as a whole, and
+            `paired` adds nothing. None: each row is its own.
 
     Raises:
-        ValueError: there is no row of one kind, a score is NaN, or `paired` scores are not equally many.
+        ValueError: there is no row of one kind, a score is NaN, `paired` scores are not equally many, or `groups` has another shape.
 
     Example:
         >>> found = separation([0.1, 0.2, 0.3, 0.4], [0.35, 0.9], resamples=0)
@@ -202,11 +212,13 @@ def separation(clean: ArrayLike, other: ArrayLike, paired: bool = False, resampl
         drawn, strange = scores[index], is_other[index]
         return area(index) | {"fpr_at_95_tpr": _passing(drawn[~strange], drawn[strange])}
 
-    def of_pairs(index):
-        return statistic(np.concatenate([index, index + n]))
+    codes = np.tile(np.arange(n), 2) if paired and groups is None else group_codes(groups, len(scores))
+
+    def of_groups(drawn):
+        return statistic(np.repeat(np.arange(len(scores)), np.bincount(drawn, minlength=codes.max() + 1)[codes]))
 
     values = statistic(np.arange(len(scores)))
-    samples = bootstrap.resample(of_pairs if paired else statistic, n if paired else len(scores), resamples, seed)
+    samples = bootstrap.resample(of_groups, int(codes.max()) + 1, resamples, seed)
     figures = {}
     for name, value in values.items():
         low, high, used = bootstrap.interval(samples[name]) if name in samples else (None, None, 0)

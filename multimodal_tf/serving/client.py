@@ -12,11 +12,13 @@ import rich.progress
 import tensorflow as tf
 
 from multimodal_tf.config import HIGH, LOW, PROBABILITIES, PROBABILITY, QUANTILES, ROW, Config
+from multimodal_tf.config.heads import answer_keys
 from multimodal_tf.data import durable
 from multimodal_tf.data.cells import CellError, read_cell
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.serving.export import EXTRA
+from multimodal_tf.serving.guard import ANOMALY, CONSISTENCY, REVIEW
 
 BATCH = 64  # rows that go through the graph at once
 _GROUP = 32  # batches that are written at once: a Parquet file of many small row groups is slow to read
@@ -31,6 +33,7 @@ class Client:
     Attributes:
         config: `Config` of the model.
         schema: `Schema` of the model; `schema.heads["label"].names` are the classes in the order of `label_probabilities`.
+        judged: tuple of str, what a guard answers: `anomaly`, `consistency`, `review`; empty where the model was exported without one.
 
     Raises:
         FileNotFoundError: there is no SavedModel.
@@ -58,6 +61,8 @@ class Client:
             raise ValueError(f"{path} is damaged, export it again: {' '.join(str(error).split())}") from error
         self._predict = self._model.signatures["serving_default"]
         self._keys = _keys(self.config)
+        heads = answer_keys(self.config.heads)
+        self.judged = tuple(key for key in (ANOMALY, CONSISTENCY, REVIEW) if key in self._predict.structured_outputs and key not in heads)
 
     def predict(self, rows, root="."):
         """Answers rows, 64 at a time.
@@ -74,9 +79,9 @@ class Client:
             more joined by the head's separator, and `tags_probabilities`. Ordinal: as classification. Regression: float32. Quantile:
             `price` float32, the quantile nearest to the median, `price_low` and `price_high`, the bounds of the interval, and
             `price_quantiles` float32 `(quantiles,)`. Matching: float32, the probability that the two belong together. Embedding: float32
-            `(dim,)`. And `valid` bool; `error` str, each broken
-            input and its reason; `present` str, names of the inputs that were used, joined by commas. An invalid row is answered from
-            the inputs that it has.
+            `(dim,)`. Where the model has a guard: `anomaly` and `consistency` float32 and `review` bool, whether a person should look, as
+            an invalid row always needs. And `valid` bool; `error` str, each broken input and its reason; `present` str, names of the
+            inputs that were used, joined by commas. An invalid row is answered from the inputs that it has.
 
         Raises:
             ValueError: there are keys, and none of them is an input's.
@@ -116,7 +121,9 @@ class Client:
             columns |= _head_columns(name, head, served)
         errors = ["; ".join([*fault, *filter(None, [said])]) for fault, said in zip(faults, _texts(served["error"]))]
         present = [",".join(itertools.compress(self.config.inputs, flags)) for flags in served["present"]]
-        columns["valid"] = served["valid"] & [not fault for fault in faults] if records else served["valid"]
+        faulty = np.array(list(map(bool, faults)), dtype=bool)
+        columns |= {key: served[key] | faulty if key == REVIEW else served[key] for key in self.judged}
+        columns["valid"] = served["valid"] & ~faulty
         return pd.DataFrame(columns | {"error": pd.Series(errors, dtype="str"), "present": pd.Series(present, dtype="str")})
 
     def _cell(self, record, name, root, fault):
@@ -153,7 +160,7 @@ def predict_table(client, table: Table, out_path, progress=False):
     notes = [f"{table.name} has no column {client.config.column(name)!r}: the input {name!r} is missing in every row" for name in lost]
     done = invalid = 0
     out_path.parent.mkdir(parents=True, exist_ok=True)
-    with durable.replacing(out_path) as temporary, _writer(temporary, out_path.suffix, client.config) as write, _bar(progress) as show:
+    with durable.replacing(out_path) as temporary, _writer(temporary, out_path.suffix, client) as write, _bar(progress) as show:
         answers = (client.predict(chunk, table.root) for chunk in table.chunks(rows=BATCH, columns=list(dict.fromkeys(sources.values()))))
         while group := list(itertools.islice(answers, _GROUP)):
             frame = pd.concat(group).rename_axis(ROW).reset_index()
@@ -213,10 +220,10 @@ def _head_columns(name, head, served):
 
 
 @contextlib.contextmanager
-def _writer(path, suffix, config):
+def _writer(path, suffix, client):
     """A function that appends a DataFrame to the file."""
     if suffix == ".parquet":
-        schema = _parquet_schema(config)
+        schema = _parquet_schema(client)
         with pa.parquet.ParquetWriter(path, schema) as writer:
             yield lambda frame: writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
     else:
@@ -224,10 +231,11 @@ def _writer(path, suffix, config):
             yield lambda frame: _in_text(frame).to_csv(file, index=False, header=file.tell() == 0)
 
 
-def _parquet_schema(config):
+def _parquet_schema(client):
     fields = [(ROW, pa.int64())]
-    for name, head in config.heads.items():
+    for name, head in client.config.heads.items():
         fields += _head_fields(name, head)
+    fields += [(key, pa.bool_() if key == REVIEW else pa.float32()) for key in client.judged]
     return pa.schema([*fields, ("valid", pa.bool_()), ("error", pa.string()), ("present", pa.string())])
 
 

@@ -2,11 +2,14 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, PROBABILITIES, QUANTILES
+from multimodal_tf.serving import temperature
 
 NOTHING = "no input is present"
+ANSWERS, VECTORS = "answers", "vectors"  # what a model gives in one pass where there is a guard
 
 
 def preparation(preprocessor, config):
@@ -24,31 +27,55 @@ def preparation(preprocessor, config):
     return tf.function(prepare, input_signature=[preprocessor.raw_spec], autograph=False)
 
 
-def predict(model, prepare, config, schema):
+def predict(model, prepare, config, schema, guard=None, temperatures=None):
     """The function behind `predict` and `serving_default`.
 
     Args:
-        model: functional `keras.Model`, dict in, dict out.
+        model: functional `keras.Model`, dict in, dict out; with a guard, what `with_vectors` makes of it.
         prepare: what `preparation` gives.
         config: `Config`.
         schema: `Schema`.
+        guard: `guard.Guard` or None.
+        temperatures: dict of head to float, or None: by what the logarithms of its probabilities are divided.
 
     Returns:
         A function of raw cells (see `preparation`) that returns a dict: classification `{head}` string `(batch,)` and
         `{head}_probabilities` float32 `(batch, classes)`; multi-label `{head}` string `(batch,)`, the labels of probability 0.5 or more
         joined by the head's separator, and `{head}_probabilities`; ordinal as classification; regression `{head}` float32 `(batch,)`;
         quantile `{head}` float32 `(batch,)`, the one nearest to the median, and `{head}_quantiles` float32 `(batch, quantiles)`; matching
-        `{head}` float32 `(batch,)`, the probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; and the
-        status. A row with an error is predicted from its other inputs and is not valid.
+        `{head}` float32 `(batch,)`, the probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; the status;
+        and with a guard what that judges. A row with an error is predicted from its other inputs and is not valid.
     """
 
     def function(raw):
-        inputs, answer = prepare(raw)
-        for name, output in _call(model, inputs).items():
-            answer.update(_head_answer(name, config.heads[name], tf.cast(output, tf.float32), schema))
+        inputs, status = prepare(raw)
+        said = _call(model, inputs)
+        outputs, vectors = (said[ANSWERS], said[VECTORS]) if guard is not None else (said, {})
+        outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
+        answer = dict(status)
+        if guard is not None:
+            answer |= guard.judge(outputs, vectors, status, config)
+        for name, value in (temperatures or {}).items():
+            outputs[name] = temperature.tempered(outputs[name], value, temperature.anyone(status["present"], config, name))
+        for name, output in outputs.items():
+            answer |= _head_answer(name, config.heads[name], output, schema)
         return answer
 
     return function
+
+
+def with_vectors(model, embedder, name):
+    """The model with one of its embeddings beside its answers, so that one pass gives both.
+
+    Args:
+        model, embedder: functional `keras.Model`s of the same layers and inputs.
+        name: which of the embedder's outputs; None: none of them.
+
+    Returns:
+        `keras.Model` that answers `{ANSWERS: dict by head, VECTORS: dict by name}`.
+    """
+    vectors = {} if name is None else {name: embedder.output[name]}
+    return keras.Model(model.input, {ANSWERS: model.output, VECTORS: vectors})
 
 
 def embed(embedder, prepare):
@@ -77,7 +104,7 @@ def _call(model, inputs):
     """
     rows = tf.shape(next(iter(inputs.values())))[0]
     filled = {name: _or_zeros(tensor, rows) for name, tensor in inputs.items()}
-    return {name: output[:rows] for name, output in model(filled, training=False).items()}
+    return tf.nest.map_structure(lambda output: output[:rows], model(filled, training=False))
 
 
 def _or_zeros(tensor, rows):

@@ -1,6 +1,7 @@
 """A trained model as one SavedModel that TensorFlow Serving runs on raw bytes and strings."""
 
 import contextlib
+import json
 import pathlib
 import re
 import shutil
@@ -12,12 +13,14 @@ import tensorflow as tf
 from multimodal_tf.config import EMBEDDING, FUSED
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.serving import endpoints, warmup
+from multimodal_tf.serving import temperature as temperatures
 
 EXTRA = "assets.extra"  # TensorFlow Serving leaves this folder of a SavedModel to others
+GUARD = "guard.json"  # in it: the limits of a guard, for people
 _VERSION = re.compile(r"[0-9]{1,18}")  # what the server's file watcher reads as a version: an int64
 
 
-def export_model(model, config, schema, path, explainer=None):
+def export_model(model, config, schema, path, explainer=None, guard=None, temperature=None):
     """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests, whole or not at all.
 
     Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or float32 (number, boolean) `(batch,)` by
@@ -25,7 +28,9 @@ def export_model(model, config, schema, path, explainer=None):
     a GIF; they answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input name
     (`tabular` in place of the columns that this tower reads) and `fused` (or `fused_{head}`), and `error`; with an `explainer`, `explain`
     takes the same and answers float32 what that model does, and `error`; `core` takes the model's tensors and answers its outputs by head.
-    The batch may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
+    With a `guard`, `predict` answers besides: `anomaly` float32, `consistency` float32 (where the guard has a threshold) and `review` bool
+    `(batch,)`, whether a person should look, as `Guard.judge` says; a row without any input is always for review. The batch may be empty.
+    A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
 
     Args:
         model: functional `keras.Model` as `models.build_model` makes it, trained.
@@ -33,19 +38,25 @@ def export_model(model, config, schema, path, explainer=None):
         schema: `Schema` that it was built from.
         path: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
         explainer: `models.explanations(model)`: a functional `keras.Model` of the same layers and inputs; None: there is no `explain`.
+        guard: `serving.guard.Guard`; None: nothing is judged.
+        temperature: dict of head to float above 0, such as `evaluation.calibration.Temperature.fit(...).value.value`: `predict` divides the
+            logarithms of that head's probabilities by it. None: they are the model's own, as they are in `core` and `explain` always.
 
     Returns:
         `pathlib.Path` of the folder.
 
     Raises:
         ValueError: VERSION is not a whole number, `path` has content, the model does not fit the configuration and schema, or the
-            explainer not the model. Nothing has been written then.
+            explainer, the guard or the temperature not the model. Nothing has been written then.
     """
     path = pathlib.Path(path)
-    _check_path(path)
+    check_path(path)
     _check_outputs(model, config, schema)
     _check_explainer(explainer, model)
     embedder = _embedder(model, config)
+    if guard is not None:
+        guard.check(config, {name: vector.shape[-1] for name, vector in embedder.output.items()})
+    temperatures.check(temperature or {}, config)
     preprocessor = Preprocessor(config, schema)
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
@@ -54,7 +65,9 @@ def export_model(model, config, schema, path, explainer=None):
     for table in _tables(model):
         archive.track(table)
     raw = [preprocessor.raw_spec]
-    archive.add_endpoint("predict", endpoints.predict(model, prepare, config, schema), raw)  # the first is `serving_default` too
+    answering = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
+    answer = endpoints.predict(answering, prepare, config, schema, guard, temperature)
+    archive.add_endpoint("predict", answer, raw)  # the first is `serving_default` too
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
     signatures = ["serving_default", "predict", "embed"]
     if explainer is not None:
@@ -68,8 +81,24 @@ def export_model(model, config, schema, path, explainer=None):
         (folder / EXTRA).mkdir()
         config.save(folder / EXTRA / "config.yaml")
         schema.save(folder / EXTRA / "schema.json")
+        for name, facts in ((GUARD, guard and guard.described()), (temperatures.FILE, temperature)):
+            if facts:
+                (folder / EXTRA / name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         warmup.write(logs, folder)
     return path
+
+
+def check_path(path):
+    """Refuses what cannot be the folder of a new version.
+
+    Raises:
+        ValueError: its name is not a whole number, or it is there and not empty.
+    """
+    path = pathlib.Path(path)
+    if not _VERSION.fullmatch(path.name):
+        raise ValueError(f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is there already, and a version is never overwritten: choose another number")
 
 
 @contextlib.contextmanager
@@ -90,13 +119,6 @@ def _tables(model):
         yield from getattr(layer, "tables", [])
         if isinstance(getattr(layer, "lookup_table", None), tf.saved_model.experimental.TrackableResource):
             yield layer.lookup_table
-
-
-def _check_path(path):
-    if not _VERSION.fullmatch(path.name):
-        raise ValueError(f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{path} is there already, and a version is never overwritten: choose another number")
 
 
 def _check_outputs(model, config, schema):

@@ -1,0 +1,81 @@
+"""What a guard and a temperature cost of an exported model's latency; prints a Markdown table.
+
+    python -m benchmarks.guard
+
+The model and the rows are those of `benchmarks.serving`, with a matching head. It is exported without a guard; with the Mahalanobis
+distance to 16 classes and a consistency; and with the nearest of 10,000 training rows in its place. In each round all are asked the same
+batch, in an order that is drawn anew. A figure is the median over rounds; a ratio is the median over rounds of that round's ratio to the
+model without a guard.
+"""
+
+import functools
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import serving
+from multimodal_tf.config import MatchingHead
+from multimodal_tf.models.build import build_model, embeddings
+from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.guard import Guard, Mahalanobis, NearestNeighbour
+
+BATCHES = (1, 8, 64)
+RUNS = {1: 300, 8: 100, 64: 30}
+BANK = 10_000
+
+CONFIG = serving.CONFIG.model_copy(update={"heads": serving.CONFIG.heads | {"match": MatchingHead(inputs=["photo", "title"])}})
+
+
+def guards(width):
+    """By name; the arrays are drawn, which take as long as fitted ones."""
+    generator = np.random.default_rng(0)
+    bank = generator.normal(size=(BANK, width))
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    distance = Mahalanobis(generator.normal(size=(width, width)), generator.normal(size=(16, width)))
+    return {
+        "none": {},
+        "Mahalanobis, consistency, temperature": {"guard": Guard(distance, 1.0, threshold=0.5), "temperature": {"label": 1.5}},
+        f"nearest of {BANK:,} rows, consistency": {"guard": Guard(NearestNeighbour(bank, 10), 1.0, threshold=0.5)},
+    }
+
+
+def rounds(functions, runs):
+    """Seconds, float `(runs, functions)`."""
+    generator = np.random.default_rng(0)
+    taken = np.zeros((runs, len(functions)))
+    for number in range(runs):
+        for place in generator.permutation(len(functions)):
+            start = time.perf_counter()
+            functions[place]()
+            taken[number, place] = time.perf_counter() - start
+    return taken
+
+
+def main():
+    learnt = serving.schema()
+    model = build_model(CONFIG, learnt)
+    width = embeddings(model).output["fused"].shape[-1]
+    served = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, options) in enumerate(guards(width).items()):
+            path = export_model(model, CONFIG, learnt, pathlib.Path(folder) / "bench" / str(number + 1), **options)
+            served[name] = tf.saved_model.load(str(path)).signatures["predict"]
+    print(f"The fused embedding has {width} numbers.\n")
+    print("| batch | guard | predict, ms | ratio | ratio, middle half of the rounds |")
+    print("|---:|---|---:|---:|---|")
+    for batch in BATCHES:
+        raw = serving.rows(batch)
+        functions = [functools.partial(signature, **raw) for signature in served.values()]
+        rounds(functions, 3)
+        taken = rounds(functions, RUNS[batch])
+        ratios = taken / taken[:, :1]
+        for place, name in enumerate(served):
+            low, middle, high = np.quantile(ratios[:, place], [0.25, 0.5, 0.75])
+            print(f"| {batch} | {name} | {1000 * np.median(taken[:, place]):.2f} | {middle:.3f} | {low:.3f} .. {high:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The rows that a report is about, as they stand in the shards, and what the model says of them: read and predicted once."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from multimodal_tf.config import PRESENT, Config
+from multimodal_tf.data.pipeline import load_raw, load_split
+from multimodal_tf.data.table import Table
+from multimodal_tf.evaluation.page import Section
+from multimodal_tf.evaluation.perception.subject import BATCH, Arrays, Subject
+from multimodal_tf.schema import Schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What a report knows of one split.
+
+    Args:
+        config, schema: the model's.
+        split: "train", "validation" or "test".
+        head: the head that is examined.
+        rows: int `(rows,)`, each row's number in the table.
+        raw: by input, undecoded cells as `pipeline.load_raw` yields them.
+        present: bool `(rows, inputs)`, in the order of `config.inputs`: whether there is something that can be read.
+        groups: int `(rows,)`, the groups of `config.split.group`; None without.
+        labels: int `(rows,)` class numbers for a head that chooses one class, -1 unknown; else what `Targets` gives, float.
+        known: bool `(rows,)`: the row has a label of this head that training saw.
+        answers: by head, the model's outputs as `models.heads.output` says.
+        embeddings: by input (`Config.vectors`) and by fusion (`fused`, `fused_{head}`), float32 `(rows, dim)`.
+        table: the table's columns for these rows; None where the table cannot be read.
+        answer, embed: functions of raw cells, the same that gave `answers` and `embeddings`.
+        train, validation: the other splits, for scores that are fitted and limits that are chosen; None where they have no rows.
+    """
+
+    config: Config
+    schema: Schema
+    split: str
+    head: str
+    rows: np.ndarray
+    raw: Arrays
+    present: np.ndarray
+    groups: np.ndarray | None
+    labels: np.ndarray
+    known: np.ndarray
+    answers: Arrays
+    embeddings: Arrays
+    table: pd.DataFrame | None
+    answer: Callable[[Arrays], Arrays]
+    embed: Callable[[Arrays], Arrays]
+    train: "Examined | None" = None
+    validation: "Examined | None" = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A section of the page, and sentences about it for the summary on top."""
+
+    section: Section
+    sentences: tuple[str, ...] = ()
+
+
+def examine(
+    subject: Subject,
+    directory: str | os.PathLike,
+    split: str,
+    head: str,
+    table: Table | None = None,
+    most: int | None = None,
+    seed: int = 0,
+) -> tuple[Examined, dict[str, tf.Tensor]]:
+    """Reads and predicts the rows of a split.
+
+    Args:
+        subject: `Subject`.
+        directory: where ingest wrote the shards.
+        split: "train", "validation" or "test".
+        head: a head with a label.
+        table: what was ingested, for its other columns and the groups.
+        most: int. So many rows at most, drawn by `seed`; None: all.
+        seed: int.
+
+    Returns:
+        `(Examined, features)`, the second the rows in their decoded form.
+
+    Raises:
+        ValueError: the split has no rows, or an answer holds NaN.
+    """
+    config, schema = subject.config, subject.schema
+    rows, raw, labels, known = _read(directory, split, config, schema, head)
+    if most is not None and len(rows) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+        rows, labels, known = rows[chosen], labels[chosen], known[chosen]
+        raw = {name: cells[chosen] for name, cells in raw.items()}
+    features = subject.features(raw)
+    answers = subject.answer_features(features)
+    columns = None if table is None else columns_of(table, rows)
+    found = Examined(
+        config=config,
+        schema=schema,
+        split=split,
+        head=head,
+        rows=rows,
+        raw=raw,
+        present=np.stack([features[name + PRESENT].numpy() > 0.5 for name in config.inputs], axis=1),
+        groups=_groups(columns, config),
+        labels=labels,
+        known=known,
+        answers=answers,
+        embeddings=subject.embed(raw),
+        table=columns,
+        answer=subject.answer,
+        embed=subject.embed,
+    )
+    return found, features
+
+
+def _read(directory, split, config, schema, head):
+    """Numbers, raw cells, labels of one head, and whether these are known, of all rows of a split."""
+    parts = list(load_raw(directory, split, config, BATCH).as_numpy_iterator())
+    targets = list(load_split(directory, split, config, schema, batch_size=BATCH).map(lambda x, y, known: (y, known)).as_numpy_iterator())
+    raw = {name: _stacked([inputs[name] for _, inputs, _ in parts]) for name in config.inputs}
+    labels, known = (np.concatenate([part[place][head] for part in targets]) for place in (0, 1))
+    known = known > 0
+    if config.heads[head].label == "class":
+        labels = np.where(known, labels, -1).astype(int)
+    return np.concatenate([rows for rows, _, _ in parts]), raw, labels, known
+
+
+def _stacked(parts):
+    """Cells of several batches; a video's batches have as many frames as their longest."""
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    longest = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, [(0, 0), (0, longest - part.shape[1])], constant_values=b"") for part in parts])
+
+
+def columns_of(table: Table, rows: np.ndarray) -> pd.DataFrame:
+    """The table's own columns of some of its rows, in their order."""
+    wanted, parts, start = set(rows.tolist()), [], 0
+    for chunk in table.chunks():
+        numbers = np.arange(start, start + len(chunk))
+        start += len(chunk)
+        inside = np.array([number in wanted for number in numbers], bool)
+        parts.append(chunk[inside].assign(**{_ROW: numbers[inside]}))
+    return pd.concat(parts).set_index(_ROW).loc[rows].reset_index(drop=True)
+
+
+_ROW = "row of the table"
+
+
+def _groups(columns, config):
+    group = config.split.group
+    if columns is None or group is None or group not in columns:
+        return None
+    codes = pd.factorize(columns[group])[0]
+    return np.where(codes < 0, len(codes) + np.arange(len(codes)), codes)  # a row without one is a group of its own

@@ -1,0 +1,159 @@
+"""What each input gives: the model on every subset of its inputs, and Shapley values."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.evaluation import metrics
+from multimodal_tf.evaluation.page import Bars, Block, Column, Figure, Note, Section, Table
+from multimodal_tf.evaluation.perception.examined import Examined, Told
+from multimodal_tf.evaluation.perception.subject import Subject
+from multimodal_tf.evaluation.perception.value import unit_of, values
+from multimodal_tf.evaluation.shares import NO_GAIN, Shares, coalitions, shares
+
+TITLE = "What each input gives"
+CARRIES = 0.9  # the share of the Shapley sum from which an input is said to carry the model alone
+_READING = (
+    "The model ran with every subset of its inputs present. An input's Shapley value is what it adds, in the mean over all orders in which "
+    "the inputs could come; shares are parts of what all add to the answer that knows no input."
+)
+
+
+def shares_of(
+    subject: Subject,
+    examined: Examined,
+    features: Mapping[str, tf.Tensor],
+    resamples: int,
+    seed: int,
+    step: Callable[[], None] = lambda: None,
+) -> Shares:
+    """Runs the subsets, decoded once, and counts.
+
+    Args:
+        subject: `Subject`.
+        examined, features: what `examine` gave.
+        resamples, seed: as in `shares`.
+        step: called after each subset.
+    """
+    names = list(examined.config.inputs)
+    of, known = coalitions(names, seed=seed), examined.known
+    columns = []
+    for present in of.present:
+        without = tuple(name for name, there in zip(names, present) if not there)
+        answers = subject.answer_features(features, without) if without else examined.answers
+        columns.append(values(examined, answers)[known])
+        step()
+    one = {name: part[:1] for name, part in features.items()}  # without any input, all rows have the same answer
+    nothing = {name: np.repeat(answer, len(known), axis=0) for name, answer in subject.answer_features(one, tuple(names)).items()}
+    classes = _classes(examined)
+    return shares(
+        of,
+        np.stack(columns, axis=1),
+        values(examined, nothing)[known],
+        labels=examined.labels[known] if classes else None,
+        classes=classes,
+        groups=None if examined.groups is None else examined.groups[known],
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def shares_section(found: Shares, examined: Examined, alone: Mapping[str, Figure]) -> Told:
+    """The section about shares.
+
+    Args:
+        found: of `shares_of`.
+        examined: `Examined`.
+        alone: by input, the figure of a model that was trained with this input only.
+    """
+    unit = unit_of(examined.config, examined.head)
+    blocks: list[Block] = [
+        Bars("Share of each input", _page(found.share, found.n, "share of what all inputs add")),
+        Table("Inputs", *_inputs(found, unit, alone)),
+        Table("Subsets of inputs", *_subsets(found, unit)),
+    ]
+    if found.sampling_error:
+        worst = max(found.sampling_error.values())
+        blocks.append(
+            Note(f"There are too many inputs for all subsets: orders were drawn, which adds a standard error of up to {worst:.3f}.")
+        )
+    if found.classes:
+        blocks.append(Table("Share of each input by class", *_by_class(found, unit)))
+    return Told(Section(TITLE, _READING, blocks), _sentences(found, unit))
+
+
+def _classes(examined):
+    return list(examined.schema.heads[examined.head].names) if examined.config.heads[examined.head].label == "class" else ()
+
+
+def _page(figures: Mapping[str, metrics.Figure], n: int, unit: str) -> dict[str, Figure]:
+    return {name: page_figure(figure, n, unit) for name, figure in figures.items()}
+
+
+def page_figure(figure: metrics.Figure, n: int, unit: str) -> Figure:
+    """A figure of `metrics` as one of the page."""
+    return Figure(figure.value, n, unit, figure.low, figure.high, reason=figure.reason or "")
+
+
+def _inputs(found, unit, alone):
+    columns = [Column("input"), *(Column(name, "number") for name in ("Shapley value", "share", "drop when left out", "alone, same model"))]
+    by_subset = {tuple(subset.inputs): subset.figure for subset in found.subsets}
+    rows: list[list] = []
+    for name in found.shapley:
+        figures = (found.shapley[name], found.share[name], found.drop[name], by_subset[(name,)])
+        units = (unit, "share of what all inputs add", unit, unit)
+        rows.append([name, *(page_figure(figure, found.n, of) for figure, of in zip(figures, units))])
+    if alone:
+        columns.append(Column("alone, trained so", "number"))
+        rows = [[*row, alone.get(row[0])] for row in rows]
+    return columns, rows
+
+
+def _subsets(found, unit):
+    rows = [["none", page_figure(found.nothing, found.n, unit)]]
+    rows += [[" + ".join(subset.inputs), page_figure(subset.figure, found.n, unit)] for subset in found.subsets]
+    return [Column("inputs present"), Column(unit, "number")], rows
+
+
+def _by_class(found, unit):
+    names = list(found.shapley)
+    columns = [Column("class"), Column(f"{unit}, all inputs", "number"), *(Column(f"Shapley value of {name}", "number") for name in names)]
+    rows = []
+    for label, of in found.classes.items():
+        rows.append([label, page_figure(of.everything, of.n, unit), *(page_figure(of.shapley[name], of.n, unit) for name in names)])
+    return columns, rows
+
+
+def _sentences(found, unit):
+    known = {name: figure.value for name, figure in found.share.items() if figure.value is not None}
+    whole = page_figure(found.everything, found.n, unit)
+    if not known:
+        return (f"With all inputs the model reaches {whole}: {NO_GAIN}.",)
+    first, *rest = sorted(known, key=lambda name: -known[name])
+    share = f"{known[first]:.0%} of what the inputs add"
+    if known[first] > CARRIES and rest:
+        said = f"{first} carries the model almost alone: {share}; the model hardly uses {_and(rest)}."
+    else:
+        said = f"{first} gives most, {share}" + ("; " + ", ".join(f"{name} {known[name]:.0%}" for name in rest) if rest else "") + "."
+    sentences = [f"With all inputs the model reaches {whole}.", said]
+    harmful = [name for name in rest if (found.share[name].high or 0) < 0]
+    if harmful:
+        sentences.append(f"The model would do better without {_and(harmful)}.")
+    return (*sentences, *_worst_classes(found, unit))
+
+
+def _worst_classes(found, unit):
+    rated = {label: of.everything.value for label, of in found.classes.items() if of.everything.value is not None}
+    if len(rated) < 2:
+        return ()
+    worst = sorted(rated, key=lambda label: rated[label])[:3]
+    return (
+        f"The classes that suffer most, by {unit}: "
+        + ", ".join(f"{label} {rated[label]:.2f} (n = {found.classes[label].n})" for label in worst)
+        + ".",
+    )
+
+
+def _and(names):
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
