@@ -1,7 +1,7 @@
 """What it costs that a training can be killed at any moment, and whether it goes on exactly.
 
 - `kills`: a training on digits with image and sound, augmentation, dropout and early stopping, killed with signal 9 at N random moments,
-  each somewhere after the last kill's checkpoint; then whether weights, history and figures are those of a training that was left alone.
+  each somewhere after the last kill's checkpoint, and as many such trainings as it takes; then whether weights, history and figures are those of a training that was left alone.
 - `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, in
   turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
 - `checkpoints`: how long one stops the training, against the model's size, and how long the thread behind it writes.
@@ -40,6 +40,7 @@ from multimodal_tf.training.run import load_run
 
 PLACE = pathlib.Path("runs/resume")
 RECORDS = PLACE / "records"
+CHILD = [sys.executable, "-m", "benchmarks.resume", "child"]
 
 
 def config(**training):
@@ -58,47 +59,66 @@ def records():
 
 
 def kills(count):
-    """Each child trains until it is killed; what it wrote says how far it was."""
+    """Trainings that are killed and started again until they end; as many as it takes for so many kills."""
     records()
-    command = [sys.executable, "-m", "benchmarks.resume", "child"]
-    for name in ("whole", "killed"):
-        shutil.rmtree(PLACE / name, ignore_errors=True)
+    shutil.rmtree(PLACE / "whole", ignore_errors=True)
     begin = time.monotonic()
-    subprocess.run([*command, str(PLACE / "whole")], check=True)
-    alone, moments, files = time.monotonic() - begin, random.Random(0), PLACE / "killed" / "checkpoints"
-    begin, dead, lost = time.monotonic(), 0, []
-    while dead < count:
-        before = set(files.glob("*.checkpoint"))
-        process = subprocess.Popen([*command, str(PLACE / "killed")])
-        while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 2))
-        if process.poll() is not None:
-            break  # it came to its end before
-        newest = max((path.stat().st_mtime for path in files.glob("*.checkpoint")), default=time.time())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        lost.append(time.time() - newest)
-        dead += 1
-    subprocess.run([*command, str(PLACE / "killed")], check=True)
-    one, other = load_run(PLACE / "whole"), load_run(PLACE / "killed")
+    subprocess.run([*CHILD, str(PLACE / "whole")], check=True)
+    alone = time.monotonic() - begin
+    moments, lost, extra, resumed, differ = random.Random(0), [], [], [], []
+    while len(lost) < count:
+        begin, before = time.monotonic(), len(lost)
+        shutil.rmtree(PLACE / "killed", ignore_errors=True)
+        ended = False
+        while not ended and len(lost) < count:
+            ended = killed(moments, lost)
+        if not ended:
+            subprocess.run([*CHILD, str(PLACE / "killed")], check=True)
+        extra.append((time.monotonic() - begin - alone) / max(len(lost) - before, 1))
+        resumed.append(load_run(PLACE / "killed").record.resumed)
+        differ += differences(load_run(PLACE / "whole"), load_run(PLACE / "killed"))
+    print(
+        f"{len(lost)} kills in {len(resumed)} trainings, which went on {sum(resumed)} times; what differs at their end: {differ or 'nothing'}"
+    )
+    print(
+        f"a kill costs {np.median(extra):.1f} s: the training since the last checkpoint (median {np.median(lost):.2f} s), and a start of "
+        "Python and TensorFlow"
+    )
+
+
+def killed(moments, lost):
+    """One start, killed a random while after it has come further than the last one; whether it ended by itself before."""
+    files = PLACE / "killed" / "checkpoints"
+    before = set(files.glob("*.checkpoint"))
+    process = subprocess.Popen([*CHILD, str(PLACE / "killed")])
+    while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
+        time.sleep(0.01)
+    time.sleep(moments.uniform(0, 2))
+    if process.poll() is not None:
+        if process.returncode:
+            raise RuntimeError(f"the training failed with exit code {process.returncode}")
+        return True
+    newest = max((path.stat().st_mtime for path in files.glob("*.checkpoint")), default=time.time())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    lost.append(time.time() - newest)
+    return False
+
+
+def differences(one, other):
+    """What is not the same in two runs, bit for bit."""
     same = {
-        "weights": all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), other.model.get_weights(), strict=True)),
-        "optimizer": all(np.array_equal(a, b) for a, b in zip(one.model.optimizer.variables, other.model.optimizer.variables, strict=True)),
+        "weights": all(map(np.array_equal, one.model.get_weights(), other.model.get_weights())),
+        "optimizer": all(map(np.array_equal, one.model.optimizer.variables, other.model.optimizer.variables)),
         "history": one.history == other.history,
         "figures": one.figures == other.figures,
     }
-    trained = float(np.median(lost)) if lost else 0.0
-    whole = (time.monotonic() - begin - alone) / max(dead, 1)
-    print(json.dumps({"kills": dead, "identical": same, "resumed": other.record.resumed}))
-    print(
-        f"a kill costs {whole:.1f} s: the training since the last checkpoint (median {trained:.2f} s), and a start of Python and TensorFlow"
-    )
+    return [name for name, alike in same.items() if not alike]
 
 
 def child(directory):
     # few epochs with several checkpoints each
-    fit(config(epochs=8, patience=4, checkpoint_steps=5), records(), RECORDS, directory, verbose=0)
+    fit(config(epochs=12, patience=4, checkpoint_steps=5), records(), RECORDS, directory, verbose=0)
 
 
 class Steps(keras.callbacks.Callback):
@@ -191,7 +211,7 @@ def draw(times):
 
         frame = pd.concat([*digits_table().chunks()] * times, ignore_index=True)
         ingest(read_table(frame), config(), directory, processes=1)
-    pipeline._memory = lambda: 0  # nothing is kept
+    pipeline.available_memory = lambda: 0  # nothing is kept
     schema = Schema.load(RECORDS / "schema.json")
     batches = load_split(directory, "train", config(), schema, training=True)
     drawn = sum(len(next(iter(targets.values()))) for _, targets, _ in batches)
