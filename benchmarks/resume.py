@@ -1,7 +1,8 @@
 """What it costs that a training can be killed at any moment, and whether it goes on exactly.
 
 - `kills`: a training on digits with image and sound, augmentation, dropout and early stopping, killed with signal 9 at N random moments,
-  each somewhere after the last kill's checkpoint, and as many such trainings as it takes; then whether weights, history and figures are those of a training that was left alone.
+  each somewhere after the last kill's checkpoint, and as many such trainings as it takes; then whether weights, history and figures are
+  those of a training that was left alone.
 - `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, in
   turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
 - `checkpoints`: how long one stops the training, against the model's size, and how long the thread behind it writes.
@@ -11,7 +12,6 @@
 """
 
 import argparse
-import json
 import os
 import pathlib
 import random
@@ -77,9 +77,7 @@ def kills(count):
         extra.append((time.monotonic() - begin - alone) / max(len(lost) - before, 1))
         resumed.append(load_run(PLACE / "killed").record.resumed)
         differ += differences(load_run(PLACE / "whole"), load_run(PLACE / "killed"))
-    print(
-        f"{len(lost)} kills in {len(resumed)} trainings, which went on {sum(resumed)} times; what differs at their end: {differ or 'nothing'}"
-    )
+    print(f"{len(lost)} kills of {len(resumed)} trainings, which went on {sum(resumed)} times; at their end differ: {differ or 'nothing'}")
     print(
         f"a kill costs {np.median(extra):.1f} s: the training since the last checkpoint (median {np.median(lost):.2f} s), and a start of "
         "Python and TensorFlow"
