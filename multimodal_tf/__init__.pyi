@@ -82,6 +82,7 @@ from .data.manifest import Manifest as Manifest
 from .data.pipeline import load_split as load_split
 from .data.preprocess.rows import Preprocessor as Preprocessor
 from .data.table import read_table as read_table
+from .evaluation.perception.report import perception_report as perception_report
 from .evaluation.report import evaluate as evaluate
 from .models.build import build_model as build_model
 from .models.build import build_towers as build_towers

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Records, Run, app, out
+from multimodal_tf.cli.app import Records, Root, Run, app, out
 
 
 @app.command()
@@ -25,3 +25,57 @@ def evaluate(
     if file is not None:
         evaluation.save(file)
         out.print(f"Figures: {file}")
+
+
+@app.command()
+def perceive(
+    model: Annotated[pathlib.Path, typer.Argument(help="What `train` wrote, or a SavedModel that `export` wrote.")],
+    records: Records,
+    report: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    head: Annotated[str | None, typer.Option(help="Which one. (default: the first with a label)")] = None,
+    alone: Annotated[list[str] | None, typer.Option(help="INPUT=MODEL, a model trained with this input only; may be repeated.")] = None,
+    baseline: Annotated[pathlib.Path | None, typer.Option(help="A model that robustness is measured against.")] = None,
+    table: Annotated[pathlib.Path | None, typer.Option(help="What was ingested. (default: where ingest found it)")] = None,
+    root: Root = None,
+    rows: Annotated[int, typer.Option(min=2, help="So many rows of the split at most.")] = 2000,
+    damaged: Annotated[int, typer.Option(min=2, help="So many of them at most for each corruption.")] = 500,
+):
+    """What a model takes from each input, what breaks it, where it errs: one page."""
+    from multimodal_tf.data.table import read_table
+    from multimodal_tf.evaluation.perception import perception_report
+
+    found = perception_report(
+        _subject(model),
+        records,
+        report,
+        split=split,
+        head=head,
+        table=None if table is None else read_table(table, root=root),
+        alone={name: _subject(pathlib.Path(path)) for name, path in map(_named, alone or [])},
+        baseline=None if baseline is None else _subject(baseline),
+        rows=rows,
+        damaged=damaged,
+        progress=True,
+    )
+    for sentence in found.page.summary:
+        out.print(f"- {sentence}", markup=False, highlight=False)
+    out.print(f"Report: {report / 'index.html'}")
+
+
+def _subject(path):
+    """The model of a run, or a SavedModel."""
+    from multimodal_tf.evaluation.perception import subject_of
+    from multimodal_tf.training.run import RECORD, load_run
+
+    if not (path / RECORD).is_file():
+        return subject_of(path)
+    trained = load_run(path)
+    return subject_of(trained.model, trained.config, trained.schema)
+
+
+def _named(pair):
+    name, equals, path = pair.partition("=")
+    if not equals or not path:
+        raise ValueError(f"--alone takes INPUT=MODEL, received {pair!r}")
+    return name, path

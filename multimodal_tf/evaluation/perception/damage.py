@@ -201,15 +201,17 @@ def _summaries(damage, n, resamples, seed, baseline):
         others = {name: np.stack([baseline.found[name][kind] for kind in damage.found[name]]) for name in inputs}
 
     def statistic(weights):
-        weights = weights / weights.sum()
-        clean, figures = float(weights @ damage.clean), {}
+        def mean(values):
+            return np.clip(np.tensordot(weights, values, axes=(0, values.ndim - 2)) / weights.sum(), 0, 1)  # rounding leaves 1 + 4e-16
+
+        clean, figures = float(mean(damage.clean[:, None])[0]), {}
         for name in inputs:
-            accuracy = np.einsum("r,crs->cs", weights, arrays[name])
+            accuracy = mean(arrays[name])
             figures[name, "mean corruption error"] = float(robustness.mean_corruption_error(accuracy))
             figures[name, "mean drop"] = float(robustness.relative_mean_corruption_error(clean, accuracy))
             figures[name, "relative robustness"] = float(robustness.relative_robustness(clean, accuracy).mean())
             if others is not None:
-                other = (float(weights @ baseline.clean), np.einsum("r,crs->cs", weights, others[name]))
+                other = (float(mean(baseline.clean[:, None])[0]), mean(others[name]))
                 figures[name, "effective robustness"] = float(robustness.effective_robustness(clean, accuracy, other).mean())
         return figures
 

@@ -9,8 +9,10 @@ import pandas as pd
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, Config
-from multimodal_tf.data.pipeline import load_raw, load_split
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import load_raw
 from multimodal_tf.data.table import Table
+from multimodal_tf.data.targets import Targets
 from multimodal_tf.evaluation.page import Section
 from multimodal_tf.evaluation.perception.subject import BATCH, Arrays, Subject
 from multimodal_tf.schema import Schema
@@ -91,11 +93,7 @@ def examine(
         ValueError: the split has no rows, or an answer holds NaN.
     """
     config, schema = subject.config, subject.schema
-    rows, raw, labels, known = _read(directory, split, config, schema, head)
-    if most is not None and len(rows) > most:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
-        rows, labels, known = rows[chosen], labels[chosen], known[chosen]
-        raw = {name: cells[chosen] for name, cells in raw.items()}
+    rows, raw, labels, known = _read(directory, split, config, schema, head, drawn(Manifest.load(directory).rows(split), most, seed))
     features = subject.features(raw)
     answers = subject.answer_features(features)
     columns = None if table is None else columns_of(table, rows)
@@ -119,16 +117,33 @@ def examine(
     return found, features
 
 
-def _read(directory, split, config, schema, head):
-    """Numbers, raw cells, labels of one head, and whether these are known, of all rows of a split."""
-    parts = list(load_raw(directory, split, config, BATCH).as_numpy_iterator())
-    targets = list(load_split(directory, split, config, schema, batch_size=BATCH).map(lambda x, y, known: (y, known)).as_numpy_iterator())
-    raw = {name: _stacked([inputs[name] for _, inputs, _ in parts]) for name in config.inputs}
-    labels, known = (np.concatenate([part[place][head] for part in targets]) for place in (0, 1))
-    known = known > 0
+def drawn(rows: int, most: int | None, seed: int) -> np.ndarray:
+    """Places of all rows, or of `most` that are drawn, in order.
+
+    Example:
+        >>> drawn(3, None, 0), len(drawn(100, 7, 0))
+        (array([0, 1, 2]), 7)
+    """
+    if most is None or rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _read(directory, split, config, schema, head, places):
+    """Numbers, raw cells, labels of one head, and whether these are known, of the rows at some places of a split."""
+    targets, numbers, cells, labels, known, start = Targets(config, schema), [], [], [], [], 0
+    for of_rows, inputs, answers in load_raw(directory, split, config, BATCH):
+        wanted = places[(places >= start) & (places < start + len(of_rows))] - start
+        start += len(of_rows)
+        target, weight = targets(answers)
+        numbers.append(of_rows.numpy()[wanted])
+        cells.append({name: inputs[name].numpy()[wanted] for name in config.inputs})
+        labels.append(target[head].numpy()[wanted])
+        known.append(weight[head].numpy()[wanted] > 0)
+    label, there = np.concatenate(labels), np.concatenate(known)
     if config.heads[head].label == "class":
-        labels = np.where(known, labels, -1).astype(int)
-    return np.concatenate([rows for rows, _, _ in parts]), raw, labels, known
+        label = np.where(there, label, -1).astype(int)
+    return np.concatenate(numbers), {name: _stacked([part[name] for part in cells]) for name in config.inputs}, label, there
 
 
 def _stacked(parts):

@@ -1,0 +1,211 @@
+"""The report of perception, whole: on a small model whose titles give the class away, from Python, the command line, and a SavedModel."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import training_case as case
+
+from multimodal_tf import cli
+from multimodal_tf.config import Config, Training
+from multimodal_tf.data.table import read_table
+from multimodal_tf.evaluation.perception import perception_report, subject_of
+from multimodal_tf.evaluation.perception.examined import examine
+from multimodal_tf.serving.export import export_model
+from multimodal_tf.training.fit import fit
+
+CONFIG = Config.model_validate(
+    case.CONFIG.model_dump() | {"training": Training(epochs=40, batch_size=8, learning_rate=0.03, patience=20).model_dump()}
+)
+FEW = {"resamples": 50, "damaged": 8}
+TITLES = ["What each input gives", "What breaks it", "Do the inputs belong together?", "Does it notice strange rows?"]
+
+
+def table():
+    """The title tells the class; training and validation rows lack it now and then, test rows never."""
+    frame = case.frame(train=60, validation=15, test=24)
+    names = frame["label"].map({"b": "bird", "c": "cat", "d": "dog"})
+    frame["title"] = frame["title"].where(frame["split"] != "test", names)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("perception")
+    schema = case.ingested(folder / "records", CONFIG, table())
+    trained = fit(CONFIG, schema, folder / "records", folder / "run", verbose=0)
+    export_model(trained.model, CONFIG, schema, folder / "model" / "1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def schema(folder):
+    return case.Schema.load(folder / "records" / "schema.json")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return keras.models.load_model(folder / "run" / "model.keras")
+
+
+@pytest.fixture(scope="module")
+def report(folder, schema, model):
+    return perception_report(model, folder / "records", folder / "report", CONFIG, schema, table=read_table(table()), **FEW)
+
+
+def test_a_planted_leak_is_found_and_said(report):
+    assert report.shares.share["title"].value > 0.9
+    assert any(sentence.startswith("title carries the model almost alone") for sentence in report.page.summary)
+    assert report.shares.drop["title"].value > 0.3 > report.shares.drop["price"].value
+
+
+def test_what_breaks_it_is_the_title(report):
+    [sentence] = [sentence for sentence in report.page.summary if sentence.startswith("What breaks it first")]
+    assert " of title: " in sentence
+
+
+def test_every_section_is_on_the_page_and_beside_it(report, folder):
+    titles = [section.title for section in report.page.sections]
+    assert titles[: len(TITLES)] == TITLES
+    html = (folder / "report" / "index.html").read_text()
+    assert all(title in html for title in titles)
+    beside = json.loads((folder / "report" / "report.json").read_text())
+    assert [section["title"] for section in beside["sections"]] == titles
+    assert list((folder / "report" / "data").glob("*.csv"))
+
+
+def test_a_saved_model_has_the_same_figures(report, folder):
+    served = perception_report(folder / "model" / "1", folder / "records", folder / "served", table=read_table(table()), **FEW)
+    assert served.page.summary == report.page.summary
+    assert served.shares == report.shares
+
+
+def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, model):
+    """Subsets are run on decoded rows; with emptied cells the answers would be the same."""
+    subject = subject_of(model, CONFIG, schema)
+    examined, features = examine(subject, folder / "records", "test", "label")
+    emptied = {"title": np.full(len(examined.rows), b"", object), "price": np.full(len(examined.rows), np.nan, np.float32)}
+    for names in (("title",), ("price",), ("title", "price")):
+        raw = examined.raw | {name: emptied[name] for name in names}
+        for head, expected in subject.answer(raw).items():
+            np.testing.assert_allclose(subject.answer_features(features, names)[head], expected, atol=1e-6)
+
+
+def test_a_row_has_the_answers_and_labels_of_the_pipeline(folder, schema, model):
+    examined, _ = examine(subject_of(model, CONFIG, schema), folder / "records", "test", "label", read_table(table()))
+    assert examined.table is not None
+    names = np.array([*schema.heads["label"].names, None], object)
+    known = examined.known
+    np.testing.assert_array_equal(names[examined.labels[known]], examined.table["label"].to_numpy()[known])
+    assert (examined.labels[~known] == -1).all()
+    np.testing.assert_array_equal(examined.present[:, 0], examined.table["title"].notna())
+
+
+def test_so_many_rows_as_are_asked_for_the_same_ones_each_time(folder, schema, model):
+    subject = subject_of(model, CONFIG, schema)
+    one, other = (examine(subject, folder / "records", "train", "label", most=10, seed=3)[0] for _ in range(2))
+    assert len(one.rows) == 10
+    np.testing.assert_array_equal(one.rows, other.rows)
+
+
+@pytest.mark.parametrize(("head", "unit"), [("age", "negative absolute error"), ("tags", "share of labels right")])
+def test_heads_of_numbers_and_of_several_labels_have_a_report_too(head, unit, folder, schema, model, tmp_path):
+    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, head=head, **FEW)
+    assert found.shares.n > 5
+    assert any(unit in sentence for sentence in found.page.summary)
+
+
+def test_a_model_of_one_input_and_a_baseline_stand_beside(folder, schema, model, tmp_path):
+    options = {"alone": {"title": model}, "baseline": model}
+    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW)
+    inputs, damage = found.page.sections[:2]
+    table = next(block for block in inputs.blocks if getattr(block, "title", "") == "Inputs")
+    assert table.columns[-1].name == "alone, trained so"
+    assert [row[-1] is None for row in table.rows] == [False, True, True]
+    summary = next(block for block in damage.blocks if getattr(block, "title", "") == "Robustness by input")
+    effective = [row[[column.name for column in summary.columns].index("effective robustness")].value for row in summary.rows]
+    assert effective == pytest.approx([0.0] * len(effective))  # against itself
+
+
+# --- refused in a sentence, and nothing written
+
+
+def refused(tmp_path, match, *arguments, **options):
+    with pytest.raises((ValueError, OSError), match=match):
+        perception_report(*arguments[:2], tmp_path / "report", *arguments[2:], **options)
+    assert not (tmp_path / "report").exists()
+
+
+def test_heads_that_are_not_there(folder, schema, model, tmp_path):
+    refused(tmp_path, r"head must be one of \['label', 'tags', 'age'\], received 'x'", model, folder / "records", CONFIG, schema, head="x")
+
+
+def test_a_keras_model_without_its_configuration(folder, model, tmp_path):
+    refused(tmp_path, "a Keras model must come with its config and its schema, received it without", model, folder / "records")
+
+
+def test_a_split_of_one_class_and_of_one_row(schema, model, tmp_path):
+    whole = table()
+    for name, rows, message in (
+        ("one class", whole["label"] == "b", "must have rows of two classes of 'label' or more, received 'b' only"),
+        (
+            "one row",
+            whole.index == whole.index[whole["split"] == "test"][1],
+            "must have two rows or more with a label of 'label', received 1",
+        ),
+    ):
+        part = whole[(whole["split"] != "test") | rows].reset_index(drop=True)
+        case.ingested(tmp_path / name, CONFIG, part)
+        refused(tmp_path, message, model, tmp_path / name, CONFIG, schema)
+
+
+def test_an_input_that_is_nowhere_is_said(schema, model, tmp_path):
+    part = table()
+    part.loc[part["split"] == "test", "price"] = np.nan
+    case.ingested(tmp_path / "records", CONFIG, part)
+    found = perception_report(model, tmp_path / "records", tmp_path / "report", CONFIG, schema, **FEW)
+    assert found.page.summary[0] == "No row of the test split has price, so nothing can be said of it."
+
+
+def test_answers_that_are_no_numbers(folder, schema, tmp_path):
+    broken = keras.models.load_model(folder / "run" / "model.keras")
+    broken.trainable_variables[-1].assign(broken.trainable_variables[-1] * np.nan)
+    refused(tmp_path, "answers must be finite numbers, received NaN", broken, folder / "records", CONFIG, schema)
+
+
+def test_a_saved_model_that_is_not_ours(folder, tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other" / "1"))
+    refused(tmp_path, "must be a SavedModel that export_model wrote", tmp_path / "other" / "1", folder / "records")
+
+
+def test_a_folder_with_something_else(folder, schema, model, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match=r"which holds thesis\.txt"):
+        perception_report(model, folder / "records", tmp_path / "taken", CONFIG, schema)
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.txt"]
+
+
+def test_another_table(folder, schema, model, tmp_path):
+    other = read_table(case.frame())
+    refused(
+        tmp_path, "table: must be the one that was ingested, of 99 rows, received", model, folder / "records", CONFIG, schema, table=other
+    )
+
+
+# --- the command line
+
+
+def test_the_command_writes_the_report_of_a_run_and_of_a_saved_model(folder, tmp_path, monkeypatch, capsys):
+    for model in (folder / "run", folder / "model" / "1"):
+        out = tmp_path / model.name
+        words = ["perceive", model, folder / "records", "--out", out, "--damaged", "8"]
+        monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+        assert "title carries the model almost alone" in capsys.readouterr().out
+        assert (out / "index.html").is_file()
