@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 
 import keras
 import numpy as np
@@ -12,8 +13,11 @@ import training_case as case
 from multimodal_tf import cli
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data.table import read_table
+from multimodal_tf.evaluation.page import Note
 from multimodal_tf.evaluation.perception import perception_report, subject_of
 from multimodal_tf.evaluation.perception.examined import examine
+from multimodal_tf.models.build import build_model
+from multimodal_tf.schema import Classes
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.training.fit import fit
 
@@ -118,16 +122,57 @@ def test_heads_of_numbers_and_of_several_labels_have_a_report_too(head, unit, fo
     assert any(unit in sentence for sentence in found.page.summary)
 
 
+def single(name, schema):
+    """A run, untrained, that reads one input."""
+    config = Config.model_validate(CONFIG.model_dump() | {"inputs": {name: CONFIG.inputs[name].model_dump()}})
+    return types.SimpleNamespace(model=build_model(config, schema), config=config, schema=schema)
+
+
 def test_a_model_of_one_input_and_a_baseline_stand_beside(folder, schema, model, tmp_path):
-    options = {"alone": {"title": model}, "baseline": model}
+    options = {"alone": {"title": single("title", schema)}, "baseline": model}
     found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW)
     inputs, damage = found.page.sections[:2]
-    table = next(block for block in inputs.blocks if getattr(block, "title", "") == "Inputs")
+    table = block(inputs, "Inputs")
     assert table.columns[-1].name == "alone, trained so"
     assert [row[-1] is None for row in table.rows] == [False, True, True]
-    summary = next(block for block in damage.blocks if getattr(block, "title", "") == "Robustness by input")
+    summary = block(damage, "Robustness by input")
     effective = [row[[column.name for column in summary.columns].index("effective robustness")].value for row in summary.rows]
     assert effective == pytest.approx([0.0] * len(effective))  # against itself
+
+
+def block(section, title):
+    return next(each for each in section.blocks if getattr(each, "title", "") == title)
+
+
+def test_damaged_cells_have_the_answers_of_whole_rows_with_these_cells(folder, schema, model):
+    """Only what was damaged is decoded anew."""
+    subject = subject_of(model, CONFIG, schema)
+    examined, features = examine(subject, folder / "records", "test", "label")
+    changed = {"title": np.roll(examined.raw["title"], 1), "price": examined.raw["price"] + 1}
+    for names in (["title"], ["price"], ["title", "price"]):
+        cells = {name: changed[name] for name in names}
+        for head, expected in subject.answer(examined.raw | cells).items():
+            np.testing.assert_allclose(subject.answer_changed(features, cells)[head], expected, atol=1e-6)
+
+
+def test_how_many_rows_were_damaged_is_said(report):
+    notes = [each.text for each in report.page.sections[1].blocks if isinstance(each, Note)]
+    assert notes == [f"8 of the {report.shares.n} rows with a label were damaged; they were drawn."]
+    assert len(report.damage.clean) == 8
+
+
+def test_intervals_draw_the_split_s_groups(folder, schema, model, tmp_path):
+    grouped = CONFIG.model_copy(update={"split": CONFIG.split.model_copy(update={"group": "colour"})})
+    options = {"table": read_table(table()), **FEW}
+    found = perception_report(model, folder / "records", tmp_path / "report", grouped, schema, **options)
+    assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of groups of colour"
+    assert found.shares.groups < found.shares.n
+
+
+def test_without_the_table_intervals_draw_rows_and_it_is_said(folder, schema, model, tmp_path):
+    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **FEW)
+    assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of rows"
+    assert found.page.made["table"].endswith(", which could not be read")
 
 
 # --- refused in a sentence, and nothing written
@@ -145,6 +190,30 @@ def test_heads_that_are_not_there(folder, schema, model, tmp_path):
 
 def test_a_keras_model_without_its_configuration(folder, model, tmp_path):
     refused(tmp_path, "a Keras model must come with its config and its schema, received it without", model, folder / "records")
+
+
+def test_other_models_that_do_not_stand_beside(folder, schema, model, tmp_path):
+    renamed = schema.model_copy(update={"heads": schema.heads | {"label": Classes(names=["b", "c", "x"], counts=[1, 1, 1])}})
+    whole = types.SimpleNamespace(model=model, config=CONFIG, schema=schema)
+    for options, message in (
+        ({"alone": {"photo": whole}}, "alone: must be by input, one of .*, received 'photo'"),
+        ({"alone": {"title": whole}}, "alone: the model of 'title' must read this input only, received one of .*'price'"),
+        ({"alone": {"title": single("title", renamed)}}, r"must answer 'label' with the classes .*, received \['b', 'c', 'x'\]"),
+    ):
+        refused(tmp_path, message, model, folder / "records", CONFIG, schema, **options)
+    refused(
+        tmp_path,
+        r"baseline: must read inputs of \['title'\], received one that reads 'price'",
+        single("title", schema),
+        folder / "records",
+        baseline=whole,
+    )
+
+
+def test_numbers_out_of_range(folder, schema, model, tmp_path):
+    for name, number, least in (("rows", 1, 2), ("damaged", 0, 2), ("resamples", -1, 0), ("seed", -1, 0)):
+        message = f"{name} must be {least} or more, received {number}"
+        refused(tmp_path, message, model, folder / "records", CONFIG, schema, **{name: number})
 
 
 def test_a_split_of_one_class_and_of_one_row(schema, model, tmp_path):

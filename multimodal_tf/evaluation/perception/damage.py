@@ -6,13 +6,16 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from multimodal_tf.evaluation import robustness
-from multimodal_tf.evaluation.corruptions import SEVERITIES, Corruption, corrupted, corruptions_for
+from multimodal_tf.evaluation.corruptions import SEVERITIES, Corruption, columns, corrupted, corruptions_for
 from multimodal_tf.evaluation.groups import group_codes, weighted_figures
 from multimodal_tf.evaluation.page import Block, Column, Line, Lines, Note, Section, Table
-from multimodal_tf.evaluation.perception.examined import Examined, Told
+from multimodal_tf.evaluation.perception import foreign
+from multimodal_tf.evaluation.perception.examined import Examined, Told, drawn
 from multimodal_tf.evaluation.perception.inputs import page_figure
+from multimodal_tf.evaluation.perception.subject import Subject
 from multimodal_tf.evaluation.perception.value import ERROR, unit_of, values
 
 TITLE = "What breaks it"
@@ -29,12 +32,12 @@ _READING = (
 @dataclasses.dataclass(frozen=True)
 class Damage:
     """How good the answers to damaged rows are: by input and corruption float `(rows, severities)`, and `clean` `(rows,)`, of `n` rows with
-    labels; `strengths` says by corruption what the severities mean."""
+    labels; `strengths` says by input and corruption what the severities mean."""
 
     clean: np.ndarray
     found: Mapping[str, Mapping[str, np.ndarray]]
     codes: np.ndarray
-    strengths: Mapping[str, str]
+    strengths: Mapping[tuple[str, str], str]
 
     @property
     def runs(self) -> int:
@@ -42,27 +45,34 @@ class Damage:
         return sum(each.size for of in self.found.values() for each in of.values())
 
 
-def damage_of(examined: Examined, most: int | None, seed: int, step: Callable[[], None] = lambda: None) -> Damage:
-    """Runs the model on damaged rows.
+def damage_of(
+    subject: Subject,
+    examined: Examined,
+    features: Mapping[str, tf.Tensor],
+    most: int | None,
+    seed: int,
+    step: Callable[[], None] = lambda: None,
+) -> Damage:
+    """Runs the model on damaged rows, of which it decodes the damaged cells only.
 
     Args:
-        examined: `Examined`.
+        subject: `Subject`.
+        examined, features: what `examine` gave.
         most: int. So many rows with labels at most, drawn by `seed`; None: all.
         seed: int, of the damage.
         step: called after each corruption at each severity.
     """
     places = np.flatnonzero(examined.known)
-    if most is not None and len(places) > most:
-        places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
-    part = _part(examined, places)
-    kinds = kinds_of(part)
+    places = places[drawn(len(places), most, seed)]
+    part, decoded = _part(examined, places), {name: tf.gather(tensor, places) for name, tensor in features.items()}
+    kinds = kinds_of(examined)
     found: dict[str, dict[str, list]] = {}
-    for name, kind, raw in _ahead(_damaged(part, kinds, seed)):
-        found.setdefault(name, {}).setdefault(kind, []).append(values(part, examined.answer(raw)))
+    for name, kind, cells in _ahead(_damaged(part, kinds, seed)):
+        found.setdefault(name, {}).setdefault(kind, []).append(values(part, subject.answer_changed(decoded, cells)))
         step()
     arrays = {name: {kind: np.stack(each, axis=1) for kind, each in of.items()} for name, of in found.items()}
     codes = group_codes(part.groups, len(places))
-    strengths = {kind.name: f"{', '.join(map(str, kind.strengths))} {kind.unit}" for of in kinds.values() for kind in of}
+    strengths = {(name, kind.name): f"{', '.join(map(str, kind.strengths))} {kind.unit}" for name, of in kinds.items() for kind in of}
     return Damage(values(part, part.answers), arrays, codes, strengths)
 
 
@@ -82,38 +92,24 @@ def count(kinds: Mapping[str, tuple[Corruption, ...]]) -> int:
 
 
 def _damaged(part, kinds, seed) -> Iterator[tuple[str, str, Callable[[], dict]]]:
-    """Names of input and corruption, and a function that damages all rows' cells, by severity."""
+    """Names of input and corruption, and a function that gives all rows' damaged cells by input, by severity."""
     for name, of in kinds.items():
         for kind in of:
             for severity in SEVERITIES:
                 yield name, kind.name, functools.partial(_one, part, name, kind, severity, seed)
     if len(kinds) > 1:
         for severity in SEVERITIES:
-            yield EVERYTHING, _TOGETHER, functools.partial(_everything, part, kinds, severity, seed)
+            yield EVERYTHING, _TOGETHER, functools.partial(_everything, part, list(kinds), severity, seed)
 
 
 def _one(part, name, kind, severity, seed):
-    return part.raw | {name: corrupted(part.raw[name], name, kind, severity, seed, part.rows)}
+    return {name: corrupted(part.raw[name], name, kind, severity, seed, part.rows)}
 
 
-def _everything(part, kinds, severity, seed):
-    """Each cell of each input damaged by one corruption, which the row's number decides; none goes missing."""
-    raw = dict(part.raw)
-    for name, of in kinds.items():
-        chosen = [kind for kind in of if kind.name != "missing"] or list(of)
-        turn = np.array([np.random.default_rng([seed, row]).integers(len(chosen)) for row in part.rows.tolist()])
-        cells = raw[name]
-        for number, kind in enumerate(chosen):
-            rows = turn == number
-            damaged = corrupted(cells[rows], name, kind, severity, seed, part.rows[rows])
-            if damaged.ndim > 1 and damaged.shape[1] > cells.shape[1]:  # a GIF has more frames when each is a file
-                cells = np.pad(cells, [(0, 0), (0, damaged.shape[1] - cells.shape[1])], constant_values=b"")
-            cells = cells.copy()
-            cells[rows] = b"" if damaged.ndim > 1 else damaged
-            if damaged.ndim > 1:
-                cells[rows, : damaged.shape[1]] = damaged
-        raw[name] = cells
-    return raw
+def _everything(part, names, severity, seed):
+    """Each cell of each input damaged by one corruption that is drawn for it; none goes missing."""
+    kinds = {name: foreign.damaged(part.config.inputs[name], part.schema.inputs.get(name)) for name in names}
+    return {name: corrupted(part.raw[name], name, kind, severity, seed, part.rows) for name, kind in kinds.items()}
 
 
 def _ahead(tasks):
@@ -157,9 +153,12 @@ def damage_section(damage: Damage, examined: Examined, resamples: int, seed: int
     blocks.append(Table("Corruptions", *_table(damage, means, n, unit)))
     if unit == ERROR:
         blocks.append(Note("Corruption errors are shares of errors, which numbers do not have."))
-        return Told(Section(TITLE, _READING, blocks), _first_broken(damage, unit))
-    blocks.insert(0, Table("Robustness by input", *_summaries(damage, n, resamples, seed, baseline)))
-    return Told(Section(TITLE, _READING, blocks), _first_broken(damage, unit))
+    else:
+        blocks.insert(0, Table("Robustness by input", *_summaries(damage, n, resamples, seed, baseline)))
+    known = int(examined.known.sum())
+    if n < known:
+        blocks.insert(0, Note(f"{n:,} of the {known:,} rows with a label were damaged; they were drawn."))
+    return Told(Section(TITLE, _READING, blocks), _first_broken(damage, unit, resamples, seed))
 
 
 def _keys(name, kind):
@@ -168,12 +167,12 @@ def _keys(name, kind):
 
 def _mean_figures(damage, resamples, seed):
     names: list = ["clean"]
-    columns = [damage.clean[:, None]]
+    parts = [damage.clean[:, None]]
     for name, of in damage.found.items():
         for kind, each in of.items():
             names += [(name, kind, severity) for severity in SEVERITIES]
-            columns.append(each)
-    table = np.concatenate(columns, axis=1)
+            parts.append(each)
+    table = np.concatenate(parts, axis=1)
 
     def statistic(weights):
         return dict(zip(names, weights @ table / weights.sum()))
@@ -182,14 +181,14 @@ def _mean_figures(damage, resamples, seed):
 
 
 def _table(damage, means, n, unit):
-    columns = [Column("input"), Column("corruption"), Column("strengths of severity 1 to 5")]
-    columns += [Column(f"severity {severity}", "number") for severity in SEVERITIES]
+    heads = [Column("input"), Column("corruption"), Column("strengths of severity 1 to 5")]
+    heads += [Column(f"severity {severity}", "number") for severity in SEVERITIES]
     rows = []
     for name, of in damage.found.items():
         for kind in of:
             figures = [page_figure(means[key], n, unit) for key in _keys(name, kind)[1:]]
-            rows.append([name, kind, damage.strengths.get(kind, ""), *figures])
-    return columns, rows
+            rows.append([name, kind, damage.strengths.get((name, kind), ""), *figures])
+    return heads, rows
 
 
 def _summaries(damage, n, resamples, seed, baseline):
@@ -222,19 +221,25 @@ def _summaries(damage, n, resamples, seed, baseline):
     return [Column("input"), *(Column(kind, "number") for kind in kinds)], rows
 
 
-def _first_broken(damage, unit):
-    clean = float(damage.clean.mean())
-    drops = {
-        (name, kind): clean - float(each.mean())
+def _first_broken(damage, unit, resamples, seed):
+    """The corruption of one input that costs most in the mean over the severities; that a cell is missing is told by its share."""
+    found = {
+        (name, kind): each
         for name, of in damage.found.items()
         for kind, each in of.items()
-        if name != EVERYTHING and kind != "missing"
+        if name != EVERYTHING and kind != columns.MISSING.name
     }
-    if not drops:
+    if not found:
         return ()
-    (name, kind), drop = max(drops.items(), key=lambda item: item[1])
-    if drop <= 0:
+    (name, kind), each = min(found.items(), key=lambda item: item[1].mean())
+    if each.mean() >= damage.clean.mean():
         return ("No corruption makes it worse in the mean over the severities.",)
-    strongest = float(damage.found[name][kind][:, -1].mean())
-    said = f"What breaks it first is {kind.replace('_', ' ')} of {name}: from {clean:.3f} to {clean - drop:.3f} {unit} in the mean over "
-    return (said + f"five severities, {strongest:.3f} at the strongest (n = {len(damage.clean)}).",)
+    shown = {"clean": damage.clean, "mean": each.mean(axis=1), "strongest": each[:, -1]}
+    figures = weighted_figures(
+        lambda weights: {what: weights @ of / weights.sum() for what, of in shown.items()}, damage.codes, resamples, seed
+    )
+    clean, mean, strongest = (page_figure(figure, len(each), unit) for figure in figures.values())
+    return (
+        f"What breaks it first is {kind.replace('_', ' ')} of {name}: from {clean.shown} {clean.interval} {unit} to {mean.shown} "
+        f"{mean.interval} in the mean over five severities and {strongest.shown} {strongest.interval} at the strongest, n = {mean.n:,}.",
+    )

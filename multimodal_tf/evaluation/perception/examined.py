@@ -15,7 +15,7 @@ from multimodal_tf.data.table import Table
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.evaluation.page import Section
 from multimodal_tf.evaluation.perception.subject import BATCH, Arrays, Subject
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Classes, Schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,3 +174,21 @@ def _groups(columns, config):
         return None
     codes = pd.factorize(columns[group])[0]
     return np.where(codes < 0, len(codes) + np.arange(len(codes)), codes)  # a row without one is a group of its own
+
+
+def check_labels(examined: Examined):
+    """Refuses rows that no figure can be had of.
+
+    Raises:
+        ValueError: fewer than two have a label, or these are all of one class.
+    """
+    known = int(examined.known.sum())
+    if known < 2:
+        raise ValueError(f"the split {examined.split!r} must have two rows or more with a label of {examined.head!r}, received {known}")
+    learnt = examined.schema.heads[examined.head]
+    if not isinstance(learnt, Classes) or examined.config.heads[examined.head].label != "class":
+        return
+    classes = np.unique(examined.labels[examined.known])
+    if len(classes) < 2:
+        only = learnt.names[classes[0]]
+        raise ValueError(f"the split {examined.split!r} must have rows of two classes of {examined.head!r} or more, received {only!r} only")

@@ -126,33 +126,33 @@ def _by_class(found, unit):
 
 
 def _sentences(found, unit):
-    known = {name: figure.value for name, figure in found.share.items() if figure.value is not None}
-    whole = page_figure(found.everything, found.n, unit)
+    known = {name: figure for name, figure in found.share.items() if figure.value is not None}
+    everything, nothing = (page_figure(figure, found.n, unit) for figure in (found.everything, found.nothing))
+    reached = f"With all inputs the model reaches {everything}; without any, {nothing.shown}."
     if not known:
-        return (f"With all inputs the model reaches {whole}: {NO_GAIN}.",)
-    first, *rest = sorted(known, key=lambda name: -known[name])
-    share = f"{known[first]:.0%} of what the inputs add"
-    if known[first] > CARRIES and rest:
+        return (f"With all inputs the model reaches {everything}: {NO_GAIN}.",)
+    first, *rest = sorted(known, key=lambda name: -known[name].value)
+    share = f"{_percent(known[first])} of what the inputs add"
+    if known[first].value > CARRIES and rest:
         said = f"{first} carries the model almost alone: {share}; the model hardly uses {_and(rest)}."
     else:
-        said = f"{first} gives most, {share}" + ("; " + ", ".join(f"{name} {known[name]:.0%}" for name in rest) if rest else "") + "."
-    sentences = [f"With all inputs the model reaches {whole}.", said]
-    harmful = [name for name in rest if (found.share[name].high or 0) < 0]
-    if harmful:
-        sentences.append(f"The model would do better without {_and(harmful)}.")
-    return (*sentences, *_worst_classes(found, unit))
+        said = f"{first} gives most, {share}" + ("; " + ", ".join(f"{name} {_percent(known[name])}" for name in rest) if rest else "") + "."
+    harmful = [name for name in rest if (known[name].high or 0) < 0]
+    harm = (f"The model would do better without {_and(harmful)}.",) if harmful else ()
+    return (reached, said, *harm, *_worst_classes(found, unit))
+
+
+def _percent(figure):
+    return f"{figure.value:.0%}" + (f" ({figure.low:.0%} .. {figure.high:.0%})" if figure.low is not None else "")
 
 
 def _worst_classes(found, unit):
-    rated = {label: of.everything.value for label, of in found.classes.items() if of.everything.value is not None}
+    rated = {label: page_figure(of.everything, of.n, unit) for label, of in found.classes.items()}
     if len(rated) < 2:
         return ()
-    worst = sorted(rated, key=lambda label: rated[label])[:3]
-    return (
-        f"The classes that suffer most, by {unit}: "
-        + ", ".join(f"{label} {rated[label]:.2f} (n = {found.classes[label].n})" for label in worst)
-        + ".",
-    )
+    worst = sorted(rated.items(), key=lambda item: item[1].value or 0.0)[:3]
+    said = ", ".join(f"{label} {figure.shown} {figure.interval}, n = {figure.n:,}" for label, figure in worst)
+    return (f"The classes that suffer most, by {unit}: {said}.",)
 
 
 def _and(names):

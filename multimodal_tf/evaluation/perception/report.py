@@ -5,11 +5,8 @@ import datetime
 import importlib.metadata
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
 
-import keras
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from multimodal_tf.config import Config
@@ -17,19 +14,25 @@ from multimodal_tf.data import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table, read_table
 from multimodal_tf.evaluation import page
-from multimodal_tf.evaluation.groups import group_codes, weighted_figures
-from multimodal_tf.evaluation.perception import damage, inputs, value
+from multimodal_tf.evaluation.perception import damage, inputs, others, value
 from multimodal_tf.evaluation.perception.belonging import consistency_section
-from multimodal_tf.evaluation.perception.examined import Examined, examine
+from multimodal_tf.evaluation.perception.errors import errors_section
+from multimodal_tf.evaluation.perception.examined import Examined, Told, check_labels, examine
+from multimodal_tf.evaluation.perception.pairs import retrieval_section
 from multimodal_tf.evaluation.perception.strangers import novelty_section
-from multimodal_tf.evaluation.perception.subject import Subject, of_model, of_saved_model
+from multimodal_tf.evaluation.perception.subject import Model, subject_of
+from multimodal_tf.evaluation.perception.trust import calibration_section
 from multimodal_tf.evaluation.shares import Shares, coalitions
 from multimodal_tf.schema import Schema
 
 FITTED_ON = 5000  # training rows at most, on which scores of strangeness are fitted
-_SECTIONS = (consistency_section, novelty_section)  # after shares and damage
-
-Model: TypeAlias = keras.Model | Subject | str | os.PathLike
+_SECTIONS: tuple[Callable[[Examined, int, int], Told | None], ...] = (
+    consistency_section,
+    novelty_section,
+    retrieval_section,
+    calibration_section,
+    errors_section,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +66,20 @@ def perception_report(
     Clean rows are decoded and predicted once. An input that is left out is absent, as an empty cell is.
 
     Args:
-        model: a Keras model of `build_model`, or the folder of a SavedModel that `export_model` wrote.
+        model: what `load_run` gives, a Keras model of `build_model`, or the folder of a SavedModel that `export_model` wrote.
         directory: where ingest wrote the shards.
         out: folder for `index.html`, `report.json` and `data/`; an earlier report there is replaced.
-        config, schema: of a Keras model. A SavedModel brings its own.
+        config, schema: of a Keras model. A run and a SavedModel bring their own.
         split: "train", "validation" or "test".
         head: which one is examined; None: the first that has a label.
         table: what was ingested, for slices by its other columns, and for intervals over groups; None: read from where ingest found it, if
             it is still there.
-        alone: by input, a model that was trained with this input only, of the same head: its figure stands beside.
-        baseline: another model of the same inputs and head, which effective robustness is measured against.
+        alone: by input, a run or a SavedModel that was trained with this input only, of the same head: its figure stands beside.
+        baseline: another model of the same head, which effective robustness is measured against.
         rows: int. So many rows at most, drawn by `seed`; None: all.
         damaged: int. So many of these at most for each corruption; None: all.
         resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
-        seed: int. Of draws, damage and resamples.
+        seed: int, not negative. Of draws, damage and resamples.
         progress: shows a bar.
 
     Returns:
@@ -86,74 +89,60 @@ def perception_report(
         FileNotFoundError: ingest has not ended in `directory`, or there is no such SavedModel.
         FileExistsError: `out` holds something else than an earlier report.
         ValueError: the SavedModel is not ours, a Keras model comes without its configuration, the table was ingested with other settings,
-            there is no such head or it has no label, the split has fewer than two rows with labels or these are of one class, or an answer
-            is NaN. Nothing has been written then.
+            there is no such head or it has no label, another model does not answer it, a number is out of range, the split has fewer than
+            two rows with labels or these are of one class, or an answer is NaN. Nothing has been written then.
 
     Example:
         >>> perception_report("saved_models/shop/1", "runs/shop/records", "runs/shop/report")  # doctest: +SKIP
     """
     place = page.check_place(out)
+    _check_numbers(rows=rows, damaged=damaged, resamples=resamples, seed=seed)
     subject = subject_of(model, config, schema)
     head = _head(subject.config, head)
     manifest = Manifest.load(directory)
     shards.check_settings(subject.config, pathlib.Path(directory), manifest)
-    others = {name: subject_of(one, config, schema) for name, one in (alone or {}).items()}
-    table = _table(table, manifest, subject.config)
+    singles = others.singles(alone or {}, subject, head)
+    rival = None if baseline is None else others.rival(baseline, subject, head)
+    table = _table(table, manifest)
     with _bar(progress) as bar:
         task = bar.add_task("reading rows", total=None)
         examined, features = examine(subject, directory, split, head, table, rows, seed)
-        _check(examined)
-        examined = dataclasses.replace(
-            examined,
-            train=_other(subject, directory, "train", split, head, table, manifest, seed),
-            validation=_other(subject, directory, "validation", split, head, table, manifest, seed),
-        )
-        total = len(coalitions(list(subject.config.inputs)).present) + damage.count(damage.kinds_of(examined)) + len(_SECTIONS)
+        check_labels(examined)
+        kinds = damage.kinds_of(examined)
+        runs = len(coalitions(list(subject.config.inputs)).present) + damage.count(kinds) * (1 if rival is None else 2)
 
         def say(what):
-            bar.update(task, description=what, total=total)
+            bar.update(task, description=what, total=runs + len(_SECTIONS))
 
         def step():
             bar.advance(task)
 
+        train, validation = (_other(subject, directory, name, examined, table, manifest, seed) for name in ("train", "validation"))
+        examined = dataclasses.replace(examined, train=train, validation=validation)
         say("subsets of inputs")
         found = inputs.shares_of(subject, examined, features, resamples, seed, step)
+        figures = {name: others.figure(one, examined, resamples, seed) for name, one in singles.items()}
         say("damaged rows")
-        broken = damage.damage_of(examined, damaged, seed, step)
-        other = None if baseline is None else _baseline(subject_of(baseline, config, schema), examined, damaged, seed)
-        told = [
-            inputs.shares_section(found, examined, {name: _alone(one, examined, resamples, seed) for name, one in others.items()}),
-            damage.damage_section(broken, examined, resamples, seed, other),
+        broken = damage.damage_of(subject, examined, features, damaged, seed, step)
+        against = None if rival is None else others.damage_of_rival(rival, examined, damaged, seed, step)
+        told: list[Told | None] = [
+            inputs.shares_section(found, examined, figures),
+            damage.damage_section(broken, examined, resamples, seed, against),
         ]
         for section in _SECTIONS:
-            say(section.__name__.replace("_section", "").replace("_", " "))
-            said = section(examined, resamples, seed)
-            told += [] if said is None else [said]
+            say(section.__name__.removesuffix("_section").replace("_", " "))
+            told.append(section(examined, resamples, seed))
             step()
-    sentences = [sentence for one in told for sentence in one.sentences]
-    written = page.Page(
-        f"What {head} takes from each input",
-        [*_left_out(examined), *sentences],
-        [one.section for one in told],
-        _made(examined, manifest, seed),
-    )
+    written = _page(examined, [one for one in told if one is not None], manifest, resamples, seed)
     page.save(written, place)
     return Perception(written, found, broken)
 
 
-def subject_of(model: Model, config: Config | None = None, schema: Schema | None = None) -> Subject:
-    """A `Subject` of a Keras model with its configuration and schema, or of the folder of a SavedModel.
-
-    Raises:
-        FileNotFoundError, ValueError: as `perception_report`.
-    """
-    if isinstance(model, Subject):
-        return model
-    if not isinstance(model, keras.Model):
-        return of_saved_model(model)
-    if config is None or schema is None:
-        raise ValueError("a Keras model must come with its config and its schema, received it without")
-    return of_model(model, config, schema)
+def _check_numbers(**numbers):
+    for name, number in numbers.items():
+        least = 0 if name in ("resamples", "seed") else 2
+        if number is not None and number < least:
+            raise ValueError(f"{name} must be {least} or more, received {number}")
 
 
 def _head(config, head):
@@ -167,50 +156,35 @@ def _head(config, head):
     return head
 
 
-def _check(examined):
-    known = int(examined.known.sum())
-    if known < 2:
-        raise ValueError(f"the split {examined.split!r} must have two rows or more with a label of {examined.head!r}, received {known}")
-    if examined.config.heads[examined.head].label == "class":
-        classes = np.unique(examined.labels[examined.known])
-        if len(classes) < 2:
-            only = examined.schema.heads[examined.head].names[classes[0]]
-            raise ValueError(
-                f"the split {examined.split!r} must have rows of two classes of {examined.head!r} or more, received {only!r} only"
-            )
-
-
-def _table(table, manifest, config):
-    """The table that was ingested, if it can still be read; whether it is the same one is told by its rows."""
-    if table is None:
+def _table(table, manifest):
+    """The table that was ingested, if it can be read; whether it is the same one is told by its rows."""
+    given = table is not None
+    if not given:
         if not os.path.exists(manifest.table):
             return None
         table = read_table(manifest.table)
     rows = sum(len(chunk) for chunk in table.chunks())
-    if rows != manifest.table_rows:
+    if rows == manifest.table_rows:
+        return table
+    if given:
         raise ValueError(f"table: must be the one that was ingested, of {manifest.table_rows} rows, received {table.name} of {rows}")
-    return table
+    return None
 
 
-def _other(subject, directory, split, examined, head, table, manifest, seed) -> Examined | None:
-    if split == examined or not manifest.rows(split):
+def _other(subject, directory, split, examined, table, manifest, seed) -> Examined | None:
+    if split == examined.split or not manifest.rows(split):
         return None
-    return examine(subject, directory, split, head, table, FITTED_ON, seed)[0]
+    return examine(subject, directory, split, examined.head, table, FITTED_ON, seed)[0]
 
 
-def _alone(subject, examined, resamples, seed):
-    """The figure of a model with fewer inputs on the same rows."""
-    raw = {name: examined.raw[name] for name in subject.config.inputs}
-    hits = value.values(examined, subject.answer(raw))[examined.known]
-    codes = group_codes(None if examined.groups is None else examined.groups[examined.known], len(hits))
-    found = weighted_figures(lambda weights: {"mean": weights @ hits / weights.sum()}, codes, resamples, seed)["mean"]
-    return inputs.page_figure(found, len(hits), value.unit_of(examined.config, examined.head))
-
-
-def _baseline(subject, examined, damaged, seed):
-    raw = {name: examined.raw[name] for name in subject.config.inputs}
-    other = dataclasses.replace(examined, answers=subject.answer(raw), answer=subject.answer, embed=subject.embed)
-    return damage.damage_of(other, damaged, seed)
+def _page(examined, told, manifest, resamples, seed):
+    sentences = [sentence for one in told for sentence in one.sentences]
+    return page.Page(
+        f"What the model takes from each input to answer {examined.head}",
+        [*_left_out(examined), *sentences],
+        [one.section for one in told],
+        _made(examined, manifest, resamples, seed),
+    )
 
 
 def _left_out(examined):
@@ -219,12 +193,14 @@ def _left_out(examined):
     return [f"No row of the {examined.split} split has {name}, so nothing can be said of it." for name in empty]
 
 
-def _made(examined, manifest, seed):
+def _made(examined, manifest, resamples, seed):
+    drawn = "rows" if examined.groups is None else f"groups of {examined.config.split.group}"
     return {
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
-        "table": manifest.table,
+        "table": manifest.table if examined.table is not None else f"{manifest.table}, which could not be read",
         "split": f"{examined.split}, {len(examined.rows):,} of {manifest.rows(examined.split):,} rows",
         "head": examined.head,
+        "intervals": f"95 %, {resamples:,} bootstrap resamples of {drawn}" if resamples else "none",
         "seed": str(seed),
         **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras")},
     }

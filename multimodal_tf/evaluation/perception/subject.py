@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -67,6 +68,18 @@ class Subject:
                 features[name + PRESENT] = tf.zeros_like(features[name + PRESENT])
         return _finite(_joined(self._core(self._preprocessor.model_inputs(batch)) for batch in _cut(features)))
 
+    def answer_changed(self, features: Mapping[str, tf.Tensor], cells: Mapping[str, np.ndarray]) -> Arrays:
+        """The answers to decoded rows with other cells in some of the inputs, which alone are decoded; errors as `answer`."""
+        rows = len(next(iter(cells.values())))
+        empty = {name: tf.repeat(cell, rows, axis=0) for name, cell in self._nothing().items()}
+        changed = [key for name in cells for key in (name, name + PRESENT)]
+
+        def inputs(batch, others):
+            decoded = self._preprocessor.features(batch)[0]
+            return self._preprocessor.model_inputs(others | {key: decoded[key] for key in changed})
+
+        return _finite(_joined(map(self._core, _ahead(map(inputs, self._batches(empty | dict(cells)), _cut(features))))))
+
     def _inputs(self, raw):
         """The model's inputs, batch by batch; the next one is decoded while the model works."""
         return _ahead(self._preprocessor.model_inputs(self._preprocessor.features(batch)[0]) for batch in self._batches(raw))
@@ -79,6 +92,37 @@ class Subject:
         """One row without any cell."""
         spec = self._preprocessor.raw_spec
         return {name: tf.fill([1] * len(part.shape), "" if part.dtype == tf.string else np.nan) for name, part in spec.items()}
+
+
+class Trained(Protocol):
+    """What `load_run` gives, as far as it matters here."""
+
+    @property
+    def model(self) -> keras.Model: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def schema(self) -> Schema: ...
+
+
+Model: TypeAlias = keras.Model | Trained | Subject | str | os.PathLike
+
+
+def subject_of(model: Model, config: Config | None = None, schema: Schema | None = None) -> Subject:
+    """A `Subject` of what was trained: a run, a Keras model with its configuration and schema, or the folder of a SavedModel.
+
+    Raises:
+        FileNotFoundError, ValueError: as `of_model` and `of_saved_model`, or a Keras model comes without its configuration.
+    """
+    if isinstance(model, Subject):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return of_saved_model(model)
+    if not isinstance(model, keras.Model):
+        return of_model(model.model, model.config, model.schema)
+    if config is None or schema is None:
+        raise ValueError("a Keras model must come with its config and its schema, received it without")
+    return of_model(model, config, schema)
 
 
 def of_model(model: keras.Model, config: Config, schema: Schema) -> Subject:

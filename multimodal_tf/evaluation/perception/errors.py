@@ -1,0 +1,157 @@
+"""Where does the model err? Confusions, the worst rows to look at and listen to, and slices of the table."""
+
+import numpy as np
+
+from multimodal_tf.evaluation import calibration
+from multimodal_tf.evaluation.page import Block, Column, Example, Examples, Figure, HeatMap, Note, Picture, Section, Sound, Table
+from multimodal_tf.evaluation.perception.examined import Examined, Told
+from multimodal_tf.evaluation.perception.inputs import page_figure
+from multimodal_tf.evaluation.perception.value import ACCURACY, unit_of, values
+from multimodal_tf.evaluation.slices import confusions, slices, worst_rows
+
+TITLE = "Where it errs"
+WORST = 8  # rows that are shown
+_CLASSES = 40  # of the heat map, at most
+_SLICES = 30  # lines of the table, at most
+_SURE = 0.05  # adjusted p up to which a slice is called different
+_READING = "Which classes are taken for which, the rows with the highest loss, and the parts of the table on which it is right less often."
+
+
+def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
+    """Confusions, worst rows, and slices by the table's columns and by which inputs are there.
+
+    Args:
+        examined: `Examined`.
+        resamples, seed: unused here, as the intervals of shares are exact (Clopper and Pearson).
+
+    Returns:
+        `Told`; for a head that does not choose one class, without confusions and slices.
+    """
+    known = np.flatnonzero(examined.known)
+    if unit_of(examined.config, examined.head) != ACCURACY:
+        loss = -values(examined, examined.answers)[known]
+        worst = known[worst_rows(loss, WORST)]
+        return Told(
+            Section(TITLE, _READING, [Note("The head does not choose one class, so there are no confusions."), _worst(examined, worst)])
+        )
+    names = class_names(examined)
+    labels, probabilities = examined.labels[known], examined.answers[examined.head][known]
+    said = probabilities.argmax(axis=1)
+    table = np.zeros((len(names), len(names)), int)
+    np.add.at(table, (labels, said), 1)
+    blocks: list[Block] = []
+    if len(names) <= _CLASSES:
+        blocks.append(HeatMap("Confusion", names, names, table.tolist(), "true class", "answer", "rows", by_row=True))
+    frequent = confusions(table, names)
+    if frequent:
+        rows: list[list] = [
+            [one.truth, one.said, one.n, page_figure(one.share, int(table[names.index(one.truth)].sum()), "share of the class")]
+            for one in frequent
+        ]
+        columns = [Column("true class"), Column("taken for"), Column("rows", "number", "rows"), Column("share of the class", "number")]
+        blocks.append(Table("Most frequent confusions", columns, rows))
+    worst = known[worst_rows(calibration.log_losses(labels, probabilities), WORST)]
+    blocks.append(_worst(examined, worst))
+    sliced, sentence = _sliced(examined, known, said == labels)
+    blocks.append(sliced)
+    return Told(Section(TITLE, _READING, blocks), (*_most(frequent, table), *sentence))
+
+
+def class_names(examined: Examined) -> list[str]:
+    """Of the head that is examined; none where it answers numbers."""
+    return list(getattr(examined.schema.heads[examined.head], "names", []))
+
+
+def _most(frequent, table):
+    if not frequent:
+        return (f"It errs in none of {table.sum():,} rows.",)
+    one = frequent[0]
+    return (f"The most frequent confusion: {one.truth} is taken for {one.said}, in {one.n} of {table.sum() - table.trace()} errors.",)
+
+
+def _worst(examined, rows):
+    return Examples("The rows with the highest loss", [example(examined, row) for row in rows.tolist()])
+
+
+def example(examined: Examined, row: int, facts: dict[str, str] | None = None) -> Example:
+    """A row of the split as one of the page's: its cells, what is so, and what the model says."""
+    cells = {name: _cell(part.type, examined.raw[name][row], examined.present[row, place]) for place, (name, part) in _inputs(examined)}
+    truth, said, more = _told(examined, row)
+    return Example(f"row {examined.rows[row]}", cells, truth, said, more | (facts or {}))
+
+
+def _inputs(examined):
+    return enumerate(examined.config.inputs.items())
+
+
+def _cell(kind, cell, present):
+    """A cell for the page; None where it is missing or cannot be read."""
+    if not present:
+        return None
+    if kind == "image":
+        return Picture(cell)
+    if kind == "video":
+        return Picture(next(frame for frame in cell if frame))
+    if kind == "audio":
+        return Sound(cell)
+    return cell.decode(errors="replace") if isinstance(cell, bytes) else f"{cell:g}"
+
+
+def _told(examined, row):
+    """What is so and what the model says, as words, and its confidence."""
+    answer, label, known = examined.answers[examined.head][row], examined.labels[row], examined.known[row]
+    kind = examined.config.heads[examined.head]
+    if kind.label == "class":
+        names = class_names(examined)
+        facts = {"probability": f"{answer.max():.2f}"} | ({"of the true class": f"{answer[label]:.2f}"} if known else {})
+        return names[label] if known else "unknown", names[int(answer.argmax())], facts
+    if kind.label == "classes":
+        every = np.array(class_names(examined))
+        truth, said = (", ".join(every[chosen]) or "none" for chosen in (np.asarray(label) >= 0.5, answer >= 0.5))
+        return truth if known else "unknown", said, {}
+    middle = answer[getattr(kind, "middle", 0)]
+    return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{middle:g}", {}
+
+
+def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
+    columns = {f"presence of {name}": np.where(examined.present[known, place], "there", "absent") for place, (name, _) in _inputs(examined)}
+    if examined.table is not None:
+        own = examined.config.heads[examined.head].column or examined.head
+        columns |= {
+            str(name): examined.table[name].to_numpy()[known]
+            for name in examined.table.columns
+            if _can_be_sliced(examined.table[name], own)
+        }
+    found = slices(columns, hits)
+    rows: list[list] = [
+        [
+            one.column,
+            "empty" if one.value is None else str(one.value),
+            page_figure(one.accuracy, one.n, "accuracy"),
+            one.difference,
+            one.adjusted_p,
+        ]
+        for one in found.slices[:_SLICES]
+    ]
+    title = "Slices of the table, the surest difference first"
+    kinds = [
+        Column("column"),
+        Column("value"),
+        Column("accuracy", "number"),
+        Column("less that of other rows", "number"),
+        Column("adjusted p", "number"),
+    ]
+    if not rows:
+        return Note("No slice of the table has enough rows to be compared with the others."), ()
+    suffering = [one for one in found.slices if one.difference < 0 and one.adjusted_p <= _SURE]
+    if not suffering:
+        return Table(title, kinds, rows), ()
+    worst = suffering[0]
+    figure = Figure(worst.accuracy.value, worst.n, "accuracy", worst.accuracy.low, worst.accuracy.high)
+    where = f"where {worst.column} = {'empty' if worst.value is None else worst.value}"
+    return Table(title, kinds, rows), (f"It is right less often {where}: {figure}, {-worst.difference:.3f} less than elsewhere.",)
+
+
+def _can_be_sliced(column, label):
+    """Columns of few values or of numbers; not the label, nor paths and texts that are different in each row."""
+    return column.name != label and (column.dtype.kind in "ifub" or column.nunique() <= max(10, len(column) // 10))

@@ -1,0 +1,121 @@
+"""Do the probabilities mean what they say, and which answers had better be withheld?"""
+
+import numpy as np
+
+from multimodal_tf.evaluation import calibration
+from multimodal_tf.evaluation.page import Block, Column, Figure, Figures, Line, Lines, Note, Reference, Section, Table
+from multimodal_tf.evaluation.perception.examined import Examined, Told
+from multimodal_tf.evaluation.perception.inputs import page_figure
+from multimodal_tf.evaluation.perception.value import ACCURACY, unit_of
+
+TITLE = "Can its probabilities be trusted?"
+_READING = (
+    "Of rows that are answered with a confidence of 0.8, eight of ten should be right: errors of calibration say how far that fails. An "
+    "error over bins is above 0 for a perfect model too, the more so the fewer the rows."
+)
+_NAMES = {
+    "ece": "expected calibration error",
+    "adaptive_ece": "adaptive calibration error",
+    "overconfidence": "overconfidence",
+    "brier": "Brier score",
+}
+_UNITS = {
+    "ece": "gap of confidence and accuracy",
+    "adaptive_ece": "gap of confidence and accuracy",
+    "overconfidence": "share",
+}
+_COVERAGES = (0.5, 0.8, 0.9, 1.0)
+_POINTS = 60  # of the curve of risk, at most
+
+
+def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
+    """Calibration errors, the reliability diagram, the temperature that validation rows ask for, and risk by coverage.
+
+    Args:
+        examined: `Examined`.
+        resamples: int. For the intervals, which draw rows; 0: no intervals.
+        seed: int.
+
+    Returns:
+        `Told`; its section is one Note for a head that does not choose one class.
+    """
+    if unit_of(examined.config, examined.head) != ACCURACY:
+        return Told(Section(TITLE, _READING, [Note("The head does not choose one class, so it has no confidence to be judged by.")]))
+    labels, probabilities = examined.labels[examined.known], examined.answers[examined.head][examined.known]
+    found = calibration.calibration(labels, probabilities, resamples=resamples, seed=seed)
+    blocks: list[Block] = [
+        Figures("Calibration", {_NAMES[name]: _figure(name, figure, found.n) for name, figure in found.figures.items()}),
+        _diagram("Reliability, bins of equal width", found.bins),
+        _diagram("Reliability, bins of equally many rows", found.adaptive_bins),
+    ]
+    temperature = _temperature(examined, labels, probabilities, found, resamples, seed)
+    right = probabilities.argmax(axis=1) == labels
+    risks = calibration.risk_coverage(1.0 - right, probabilities.max(axis=1), resamples, seed)
+    blocks += [temperature, *_risk(risks)]
+    return Told(Section(TITLE, _READING, blocks), (_sentence(found), _withheld(risks)))
+
+
+def _figure(name, figure, n):
+    return page_figure(figure, n, _UNITS.get(name, "squared distance"))
+
+
+def _diagram(title, bins):
+    figures = [page_figure(one.accuracy, one.n, "accuracy") for one in bins]
+    line = Line("rows by confidence", [one.confidence for one in bins], figures)
+    return Lines(title, "mean confidence of the bin", [line], Reference("as it should be", (0, 0), (1, 1)), span=(0, 1))
+
+
+def _temperature(examined, labels, probabilities, before, resamples, seed) -> Block:
+    """What one temperature, fitted on validation rows, mends on these rows."""
+    validation = examined.validation
+    if validation is None or validation.known.sum() < 2:
+        return Note("There are no validation rows with labels to fit a temperature on.")
+    try:
+        fitted = calibration.Temperature.fit(validation.labels[validation.known], validation.answers[examined.head][validation.known])
+    except ValueError as error:
+        return Note(f"No temperature could be fitted: {error}.")
+    after = calibration.calibration(labels, fitted(probabilities), resamples=resamples, seed=seed)
+    rows = [
+        [_NAMES[name], _figure(name, before.figures[name], before.n), _figure(name, after.figures[name], after.n)]
+        for name in before.figures
+    ]
+    title = f"With a temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows"
+    return Table(title, [Column("figure"), Column("as it is", "number"), Column("with the temperature", "number")], rows)
+
+
+def _risk(risks) -> list[Block]:
+    places = np.unique(np.linspace(0, len(risks.coverage) - 1, min(_POINTS, len(risks.coverage))).astype(int))
+    counts = [round(risks.coverage[place] * risks.n) for place in places]
+    figures = [Figure(risks.risk[place], count, "share of wrong answers") for place, count in zip(places, counts)]
+    line = Line("the surest answers first", [risks.coverage[place] for place in places], figures)
+    rows = []
+    for wanted in _COVERAGES:
+        place = int(np.searchsorted(risks.coverage, wanted - 1e-9))
+        n = round(risks.coverage[place] * risks.n)
+        rows.append([risks.coverage[place], risks.threshold[place], Figure(risks.risk[place], n, "share of wrong answers")])
+    columns = [Column("share of rows answered", "number"), Column("confidence at least", "number"), Column("wrong among them", "number")]
+    return [
+        Lines("Wrong answers by how many are given", "share of rows that are answered", [line]),
+        Figures("Risk", {"area under the curve of risk": page_figure(risks.aurc, risks.n, "mean share of wrong answers")}),
+        Table("Answering only where it is sure", columns, rows),
+    ]
+
+
+def _sentence(found):
+    over = page_figure(found.figures["overconfidence"], found.n, _UNITS["overconfidence"])
+    if over.low is not None and over.low > 0:
+        kind = "Its probabilities are too sure"
+    elif over.high is not None and over.high < 0:
+        kind = "Its probabilities are not sure enough"
+    else:
+        kind = "Its probabilities are about as sure as they should be"
+    return f"{kind}: confidence less accuracy is {over}."
+
+
+def _withheld(risks):
+    place = int(np.searchsorted(risks.coverage, 0.8 - 1e-9))
+    n = round(risks.coverage[place] * risks.n)
+    return (
+        f"If it answers the {risks.coverage[place]:.0%} of rows of which it is surest, {risks.risk[place]:.1%} of the answers are wrong "
+        f"(n = {n}), instead of {risks.risk[-1]:.1%} (n = {risks.n})."
+    )
