@@ -41,6 +41,7 @@ CONFIG = Config(
     seed=5,
 )
 FUSIONS = Choice([{"type": "concatenation"}, {"type": "gated", "dim": Choice([4, 8])}])
+MEMORY = 500_000_000  # that the searches believe to have
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def search(records, tmp_path_factory):
     )
     space = over({"fusion": fusion, "training.learning_rate": Choice([0.01, 0.1, 1e30]), "training.optimizer": Choice(["sgd", "adamw"])})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.pipeline, "available_memory", lambda: 500_000_000)
+        patch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
         return space, tune(space, records, tmp_path_factory.mktemp("search"), trials=14, tuner="random", progress=False)
 
 
@@ -151,8 +152,9 @@ def test_trials_are_a_table_and_pictures(search):
     assert not list((found.directory / "runs").iterdir())
 
 
-def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, records):
+def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, records, monkeypatch):
     space, found = search
+    monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)  # or the next trial may have the model that is too large
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "fit", lambda *_: pytest.fail("a trial was trained again"))
         again = tune(space, records, found.directory, trials=14, tuner="random", progress=False)

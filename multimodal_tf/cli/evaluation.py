@@ -64,14 +64,10 @@ def perceive(
 
 
 def _subject(path):
-    """The model of a run, or a SavedModel."""
-    from multimodal_tf.evaluation.perception import subject_of
+    """A run, or else the folder of a SavedModel."""
     from multimodal_tf.training.run import RECORD, load_run
 
-    if not (path / RECORD).is_file():
-        return subject_of(path)
-    trained = load_run(path)
-    return subject_of(trained.model, trained.config, trained.schema)
+    return load_run(path) if (path / RECORD).is_file() else path
 
 
 def _named(pair):

@@ -15,28 +15,44 @@ LEVEL = 0.95
 Statistic = Callable[[np.ndarray], dict[str, float]]
 
 
-def resample(statistic: Statistic, rows: int, times: int, seed: int) -> dict[str, np.ndarray]:
-    """The statistic on `times` draws of `rows` rows with replacement.
+def resample(statistic: Statistic, rows: int, times: int, seed: int, groups: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The statistic on `times` draws of `rows` rows with replacement, or of as many whole groups of rows as there are.
 
     Args:
         statistic: takes int `(rows,)`, returns figures by name.
         rows: int. With fewer than two there is nothing to draw.
         times: int. Number of draws.
         seed: int. Statistics that are drawn with the same seed see the same draws, so their figures are paired.
+        groups: int `(rows,)`, as `groups.group_codes` gives: rows of one number are drawn together. None: each row alone.
 
     Returns:
-        dict of name to float `(times,)`; empty where `rows < 2` or `times` is 0.
+        dict of name to float `(times,)`; empty where there are fewer than two rows or groups, or `times` is 0.
 
     Example:
         >>> values = np.array([1.0, 2.0, 4.0])
         >>> resample(lambda index: {"mean": values[index].mean()}, rows=3, times=2, seed=0)
         {'mean': array([2.66666667, 1.        ])}
     """
-    if rows < 2:
+    units = rows if groups is None or not rows else int(groups.max()) + 1
+    if units < 2:
         return {}
     random = np.random.default_rng(seed)
-    drawn = [statistic(random.integers(rows, size=rows)) for _ in range(times)]
+    rows_of = (lambda chosen: chosen) if groups is None else _members(groups)
+    drawn = [statistic(rows_of(random.integers(units, size=units))) for _ in range(times)]
     return {name: np.array([figures[name] for figures in drawn]) for name in (drawn[0] if drawn else ())}
+
+
+def _members(groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from numbers of groups to the rows of these groups, one after another."""
+    order, counts = np.argsort(groups, kind="stable"), np.bincount(groups)
+    starts = np.cumsum(counts) - counts
+
+    def rows_of(chosen):
+        sizes = counts[chosen]
+        shifts = starts[chosen] - (np.cumsum(sizes) - sizes)
+        return order[np.arange(sizes.sum()) + np.repeat(shifts, sizes)]
+
+    return rows_of
 
 
 def interval(samples: np.ndarray) -> tuple[float | None, float | None, int]:

@@ -33,6 +33,8 @@ ONE_SIDED = "no label has both a row that bears it and a row that does not"
 NO_LABEL = "no row bears a label and none is predicted"
 NO_SPREAD = "all labels are equal"
 
+Samples = dict[str, np.ndarray]
+
 
 class Figure(pydantic.BaseModel):
     """A number, and the bounds between which 95 % of its resamples fall; None where there is none.
@@ -108,26 +110,33 @@ def classification(
     truth = truth.astype(int)
     _check_indices(truth, len(classes))
     chosen, one_hot = scores.argmax(axis=1), truth[:, None] == np.arange(len(classes))
-    rows = {"accuracy": truth == chosen, "log_loss": -np.log(_clipped(scores[one_hot]))}
-
-    def resampled(index):
-        hits, actual, said = bootstrap.class_counts(truth, chosen, len(classes), index)
-        balanced = bootstrap.mean(bootstrap.ratio(hits, actual)[actual > 0])
-        return {"balanced_accuracy": balanced, **bootstrap.averaged(hits, actual, said), **bootstrap.row_means(rows)(index)}
-
     values = {}
     if len(truth):
-        values = {"accuracy": metrics.accuracy_score(truth, chosen), "auroc": _auroc(one_hot, scores), "log_loss": rows["log_loss"].mean()}
+        values = {"accuracy": metrics.accuracy_score(truth, chosen), "auroc": _auroc(one_hot, scores)}
+        values["log_loss"] = -np.log(_clipped(scores[one_hot])).mean()
         values["balanced_accuracy"] = metrics.recall_score(truth, chosen, labels=np.unique(truth), average="macro", zero_division=0)
         values |= _averages(truth, chosen, np.union1d(truth, chosen))
-    samples = bootstrap.resample(resampled, len(truth), resamples, seed) | _auroc_samples(one_hot, scores, resamples, seed)
     return HeadFigures(
         type="classification",
         n=len(truth),
-        figures=as_figures("classification", values, samples, ONE_CLASS),
+        figures=as_figures("classification", values, class_samples(truth, scores, resamples, seed), ONE_CLASS),
         classes=_by_class(classes, bootstrap.class_counts(truth, chosen, len(classes), np.arange(len(truth)))),
         confusion=_class_confusion(truth, chosen, len(classes)),
     )
+
+
+def class_samples(truth: np.ndarray, scores: np.ndarray, resamples: int, seed: int, groups: np.ndarray | None = None) -> Samples:
+    """The figures of `classification` on resamples, by name: `bootstrap.resample` of known rows."""
+    chosen, one_hot = scores.argmax(axis=1), truth[:, None] == np.arange(scores.shape[1])
+    means = bootstrap.row_means({"accuracy": truth == chosen, "log_loss": -np.log(_clipped(scores[one_hot]))})
+
+    def resampled(index):
+        hits, actual, said = bootstrap.class_counts(truth, chosen, scores.shape[1], index)
+        balanced = bootstrap.mean(bootstrap.ratio(hits, actual)[actual > 0])
+        return {"balanced_accuracy": balanced, **bootstrap.averaged(hits, actual, said), **means(index)}
+
+    samples = bootstrap.resample(resampled, len(truth), resamples, seed, groups)
+    return samples | _auroc_samples(one_hot, scores, resamples, seed, groups)
 
 
 def multi_label(
@@ -162,29 +171,37 @@ def multi_label(
     """
     truth, scores = known_rows(labels, (len(classes),), probabilities, (len(classes),), known)
     truth, chosen = truth > 0, scores >= THRESHOLD
-    losses = -np.log(_clipped(np.where(truth, scores, 1 - scores)))
-    right = truth == chosen
-    rows = {"exact_match": right.all(axis=1), "accuracy": right.mean(axis=1), "log_loss": losses.mean(axis=1)}
-
-    def resampled(index):
-        counts = bootstrap.label_counts(truth, chosen, index)
-        balanced = bootstrap.balanced_accuracy(counts, len(index))
-        return {"balanced_accuracy": balanced, **bootstrap.averaged(*counts), **bootstrap.row_means(rows)(index)}
-
     counts = bootstrap.label_counts(truth, chosen, np.arange(len(truth)))
     values = {}
     if len(truth):
-        values = {name: of_rows.mean() for name, of_rows in rows.items()}
+        values = {name: of_rows.mean() for name, of_rows in _label_rows(truth, scores).items()}
         values |= {"balanced_accuracy": _balanced_accuracy(truth, chosen), "auroc": _auroc(truth, scores)}
         values |= _averages(_wide(truth), _wide(chosen), np.flatnonzero(counts[1] + counts[2]))
-    samples = bootstrap.resample(resampled, len(truth), resamples, seed) | _auroc_samples(truth, scores, resamples, seed)
     return HeadFigures(
         type="multi_label",
         n=len(truth),
-        figures=as_figures("multi_label", values, samples, ONE_SIDED),
+        figures=as_figures("multi_label", values, label_samples(truth, scores, resamples, seed), ONE_SIDED),
         classes=_by_class(classes, counts),
         confusion=_label_confusion(truth, chosen),
     )
+
+
+def label_samples(truth: np.ndarray, scores: np.ndarray, resamples: int, seed: int, groups: np.ndarray | None = None) -> Samples:
+    """The figures of `multi_label` on resamples, by name; `truth` bool."""
+    chosen, means = scores >= THRESHOLD, bootstrap.row_means(_label_rows(truth, scores))
+
+    def resampled(index):
+        counts = bootstrap.label_counts(truth, chosen, index)
+        return {"balanced_accuracy": bootstrap.balanced_accuracy(counts, len(index)), **bootstrap.averaged(*counts), **means(index)}
+
+    samples = bootstrap.resample(resampled, len(truth), resamples, seed, groups)
+    return samples | _auroc_samples(truth, scores, resamples, seed, groups)
+
+
+def _label_rows(truth, scores):
+    right = truth == (scores >= THRESHOLD)
+    losses = -np.log(_clipped(np.where(truth, scores, 1 - scores)))
+    return {"exact_match": right.all(axis=1), "accuracy": right.mean(axis=1), "log_loss": losses.mean(axis=1)}
 
 
 def regression(
@@ -209,6 +226,16 @@ def regression(
         (0.5, 0.5)
     """
     truth, said = known_rows(column(labels), (), column(predictions), (), known)
+    values = {}
+    if len(truth):
+        values = {"mae": metrics.mean_absolute_error(truth, said), "rmse": metrics.root_mean_squared_error(truth, said)}
+        values["r2"] = metrics.r2_score(truth, said) if np.ptp(truth) > 0 else np.nan
+    samples = number_samples(truth, said, resamples, seed)
+    return HeadFigures(type="regression", n=len(truth), figures=as_figures("regression", values, samples, NO_SPREAD))
+
+
+def number_samples(truth: np.ndarray, said: np.ndarray, resamples: int, seed: int, groups: np.ndarray | None = None) -> Samples:
+    """The figures of `regression` on resamples, by name."""
     centred, errors = truth - truth.mean() if len(truth) else truth, said - truth  # centred: squares of large numbers would cancel
 
     def resampled(index):
@@ -216,12 +243,7 @@ def regression(
         mae = np.abs(errors[index]).mean()
         return {"mae": mae, "rmse": np.sqrt(squares), "r2": 1 - squares / spread if spread > 0 else np.nan}
 
-    values = {}
-    if len(truth):
-        values = {"mae": metrics.mean_absolute_error(truth, said), "rmse": metrics.root_mean_squared_error(truth, said)}
-        values["r2"] = metrics.r2_score(truth, said) if np.ptp(truth) > 0 else np.nan
-    samples = bootstrap.resample(resampled, len(truth), resamples, seed)
-    return HeadFigures(type="regression", n=len(truth), figures=as_figures("regression", values, samples, NO_SPREAD))
+    return bootstrap.resample(resampled, len(truth), resamples, seed, groups)
 
 
 def known_rows(labels, label_shape, predictions, shape, known):
@@ -281,9 +303,9 @@ def _auroc(positive, scores):
     return float(np.mean(areas)) if areas else np.nan
 
 
-def _auroc_samples(positive, scores, resamples, seed):
+def _auroc_samples(positive, scores, resamples, seed, groups):
     affordable = max(100, AUROC_WORK // positive.shape[1])
-    return bootstrap.resample(bootstrap.auroc(positive, scores), len(positive), min(resamples, affordable), seed)
+    return bootstrap.resample(bootstrap.auroc(positive, scores), len(positive), min(resamples, affordable), seed, groups)
 
 
 def _balanced_accuracy(truth, chosen):

@@ -13,13 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_tf.config import ClassificationHead, Config, MatchingHead, MultiLabelHead, OrdinalHead, QuantileHead, labelled
+from multimodal_tf.config import Config, MultiLabelHead, labelled
 from multimodal_tf.data import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.records import LABEL_SEPARATOR
-from multimodal_tf.evaluation import metrics, special_heads
+from multimodal_tf.evaluation import metrics
 from multimodal_tf.evaluation.bootstrap import LEVEL
+from multimodal_tf.evaluation.judged import head_figures
 from multimodal_tf.schema import Schema
 
 Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -113,8 +114,9 @@ def evaluate(
     labels = _labels(load_raw(directory, split, config, BATCH), list(labelled(judged)))
     heads = {}
     for name, head in judged.items():
+        targets, said, known = answers[name]
         try:
-            heads[name] = _figures(head, schema.heads.get(name), answers[name], bootstrap, seed)
+            heads[name] = head_figures(head, getattr(schema.heads.get(name), "names", ()), targets, said, known, bootstrap, seed)
         except ValueError as error:
             raise ValueError(f"head {name!r}: {error}") from error
         if name in labels:
@@ -150,23 +152,6 @@ def _labels(batches, heads):
         for name in heads:
             collected[name].extend(labels[name])
     return collected
-
-
-def _figures(head, learnt, answers, resamples, seed):
-    targets, predictions, known = answers
-    match head:
-        case ClassificationHead():
-            return metrics.classification(targets, predictions, learnt.names, known, resamples, seed)
-        case OrdinalHead():
-            return special_heads.ordinal(targets, predictions, learnt.names, known, resamples, seed)
-        case QuantileHead():
-            return special_heads.quantile(targets, predictions, head.quantiles, known, resamples, seed)
-        case MatchingHead():
-            return special_heads.matching(predictions, resamples, seed)
-        case MultiLabelHead():
-            return metrics.multi_label(targets, predictions, learnt.names, known, resamples, seed)
-        case _:
-            return metrics.regression(targets, predictions, known, resamples, seed)
 
 
 def _left_out(head, learnt, labels):

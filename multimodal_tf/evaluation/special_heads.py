@@ -39,8 +39,13 @@ def ordinal(
     """
     head = classification(labels, probabilities, classes, known, resamples, seed)
     truth, scores = known_rows(labels, (), probabilities, (len(classes),), known)
-    rows = {"rank_mae": np.abs(scores.argmax(axis=1) - truth)}
+    rows = rank_rows(truth, scores)
     return head.model_copy(update={"type": "ordinal", "figures": head.figures | mean_figures(rows, resamples, seed)})
+
+
+def rank_rows(truth: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """What `ordinal` takes the mean of besides, by name, a number a row."""
+    return {"rank_mae": np.abs(scores.argmax(axis=1) - truth)}
 
 
 def quantile(
@@ -74,13 +79,18 @@ def quantile(
     """
     truth, said = known_rows(column(labels), (), quantiles, (len(levels),), known)
     head = regression(truth, said[:, nearest_to_median(levels)], resamples=resamples, seed=seed)
+    rows = quantile_rows(truth, said, levels)
+    return head.model_copy(update={"type": "quantile", "figures": head.figures | mean_figures(rows, resamples, seed)})
+
+
+def quantile_rows(truth: np.ndarray, said: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
+    """What `quantile` takes the mean of besides, by name, a number a row."""
     above, chances = truth[:, None] - said, np.array(levels)
-    rows = {
+    return {
         "pinball": np.maximum(chances * above, (chances - 1) * above).mean(axis=1),
         "coverage": (truth >= said[:, 0]) & (truth <= said[:, -1]),
         "width": said[:, -1] - said[:, 0],
     }
-    return head.model_copy(update={"type": "quantile", "figures": head.figures | mean_figures(rows, resamples, seed)})
 
 
 def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadFigures:

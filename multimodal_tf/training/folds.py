@@ -1,4 +1,4 @@
-"""Cross-validation: the training and validation rows of an ingested table, dealt into k folds that take turns as validation rows.
+"""The training and validation rows of an ingested table, dealt into k folds that take turns as the rows that are held out.
 
 Each turn is a directory of records like one of `ingest`'s, so whatever trains or evaluates on records does it on a turn. The rows are
 copied once, a shard a fold, which all turns share; the test rows are left out.
@@ -9,6 +9,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,13 @@ _ROWS = 256  # read at a time
 
 
 def make_folds(
-    directory: str | os.PathLike, out: str | pathlib.Path, folds: int = 5, table: Table | None = None, group: str | None = None
+    directory: str | os.PathLike,
+    out: str | pathlib.Path,
+    folds: int = 5,
+    table: Table | None = None,
+    group: str | None = None,
+    held: Literal["validation", "test"] = "validation",
+    seed: int | None = None,
 ) -> list[pathlib.Path]:
     """Deals the training and validation rows of `ingest` into folds; the same ones for the same records, folds and seed.
 
@@ -39,14 +46,18 @@ def make_folds(
         folds: int, at least 2.
         table: what was ingested. Needed for groups, and for strata that are no head's column, since records do not hold them.
         group: a column, where the split was given by a column; None: `split.group`.
+        held: what the fold whose turn it is stands for. `test`: the other folds' rows stay what `ingest` made them, training or validation
+            rows, so that a training can stop early without looking at the fold.
+        seed: int; None: the configuration's.
 
     Returns:
-        The turns' directories, each with `manifest.json` and `config.yaml`: in the i-th, fold i is `validation`, the others are `train`.
+        The turns' directories, each with `manifest.json` and `config.yaml`: in the i-th, fold i is `validation` and the others are `train`,
+        or with `held="test"` fold i is `test`.
 
     Raises:
         FileNotFoundError: ingest has not ended in `directory`.
-        ValueError: there are more folds than rows or groups, the table is wanted and not given, is another one, or lacks the column; `out`
-            has folds of other rows.
+        ValueError: there are more folds than rows or groups, the table is wanted and not given, is another one, or lacks the column; a turn
+            would have no training rows; `out` has folds of other rows.
 
     Example:
         >>> for turn in make_folds("records", "folds", folds=5):  # doctest: +SKIP
@@ -63,11 +74,33 @@ def make_folds(
     groups = None if group is None else _codes(table, group, rows, content, alone=True)
     stratify = config.split.stratify
     strata = _strata(labels, stratify) if stratify in (None, *labels) else _codes(table, stratify, rows, content, alone=False)
-    fold = _dealt(rows, strata, groups, folds, config.seed, group)
-    digest = hashlib.sha256(f"{content.hash} {fold.tolist()}".encode()).hexdigest()
+    seed = config.seed if seed is None else seed
+    validating = np.arange(len(rows)) >= content.rows("train")
+    if held == "test":  # each fold gets its share of what the others need to stop early
+        strata = validating + 2 * (0 if strata is None else strata)
+    fold = _dealt(rows, strata, groups, folds, seed, group)
+    part = fold if held == "validation" else fold + folds * validating
+    splits = _splits(folds, held, set(part.tolist()))
+    digest = hashlib.sha256(f"{content.hash} {part.tolist()}".encode()).hexdigest()
     turns = [out / f"turn-{number}" for number in range(folds)]
     if not _made(out, digest):
-        _write(content, place, out, turns, fold, digest)
+        _write(content, place, out, splits, part, digest)
+    return turns
+
+
+def _splits(folds, held, parts):
+    """By turn the parts of each split, those of `parts` that have rows. A part is a fold; with `held="test"` its training rows, and under
+    a number higher by `folds` its validation rows."""
+    turns = []
+    for number in range(folds):
+        others = [other for other in range(folds) if other != number]
+        if held == "validation":
+            turn = {"train": others, "validation": [number], "test": []}
+        else:
+            turn = {"train": others, "validation": [other + folds for other in others], "test": [number, number + folds]}
+        turns.append({split: [part for part in chosen if part in parts] for split, chosen in turn.items()})
+        if not turns[-1]["train"]:
+            raise ValueError(f"every fold must leave training rows to the others, but fold {number} of {folds} has them all: lower folds")
     return turns
 
 
@@ -131,28 +164,29 @@ def _made(out, digest):
     return mark.is_file()
 
 
-def _write(content, directory, out, turns, fold, digest):
+def _write(content, directory, out, splits, part, digest):
     """Copies the rows, writes the turns, and then the mark that they are whole."""
     kept = out / "rows"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    paths = [kept / f"fold-{number}.tfrecord" for number in range(len(turns))]
+    paths = {int(number): kept / f"fold-{number}.tfrecord" for number in np.unique(part)}
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(tf.io.TFRecordWriter(str(path))) for path in paths]
+        writers = {number: stack.enter_context(tf.io.TFRecordWriter(str(path))) for number, path in paths.items()}
         row = 0
         for serialized in _serialized(content):
             for record in serialized.numpy():
-                writers[fold[row]].write(record)
+                writers[part[row]].write(record)
                 row += 1
-    listed = [
-        Shard(file=f"../rows/{path.name}", rows=int((fold == number).sum()), bytes=path.stat().st_size, sha256=records.sha256(path))
-        for number, path in enumerate(paths)
-    ]
-    for number, turn in enumerate(turns):
+    listed = {
+        number: Shard(file=f"../rows/{path.name}", rows=int((part == number).sum()), bytes=path.stat().st_size, sha256=records.sha256(path))
+        for number, path in paths.items()
+    }
+    for number, parts in enumerate(splits):
+        turn = out / f"turn-{number}"
         turn.mkdir(exist_ok=True)
         durable.write_text(turn / CONFIG, (directory / CONFIG).read_text(encoding="utf-8"))
-        splits = {"train": listed[:number] + listed[number + 1 :], "validation": [listed[number]], "test": []}
+        shards = {split: [listed[one] for one in chosen] for split, chosen in parts.items()}
         hashed = hashlib.sha256(f"{digest} {number}".encode()).hexdigest()
-        turned = content.model_copy(update={"splits": splits, "kept": len(fold), "hash": hashed})
+        turned = content.model_copy(update={"splits": shards, "kept": len(part), "hash": hashed})
         durable.write_text(turn / manifest.FILE, turned.model_dump_json(indent=1))
     durable.write_text(out / "folds.txt", digest)

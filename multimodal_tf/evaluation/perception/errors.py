@@ -40,8 +40,7 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
     table = np.zeros((len(names), len(names)), int)
     np.add.at(table, (labels, said), 1)
     blocks: list[Block] = []
-    if len(names) <= _CLASSES:
-        blocks.append(HeatMap("Confusion", names, names, table.tolist(), "true class", "answer", "rows", by_row=True))
+    blocks.append(_heat_map(names, table))
     frequent = confusions(table, names)
     if frequent:
         rows: list[list] = [
@@ -60,6 +59,17 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
 def class_names(examined: Examined) -> list[str]:
     """Of the head that is examined; none where it answers numbers."""
     return list(getattr(examined.schema.heads[examined.head], "names", []))
+
+
+def _heat_map(names, table):
+    """Of many classes, those that take part in the most errors."""
+    title, chosen = "Confusion", np.arange(len(names))
+    if len(names) > _CLASSES:
+        wrong = table.sum(axis=0) + table.sum(axis=1) - 2 * np.diag(table)
+        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_CLASSES])
+        title = f"Confusion of the {_CLASSES} of {len(names)} classes that take part in the most errors"
+    shown = [names[place] for place in chosen]
+    return HeatMap(title, shown, shown, table[np.ix_(chosen, chosen)].tolist(), "true class", "answer", "rows", by_row=True)
 
 
 def _most(frequent, table):
@@ -153,5 +163,7 @@ def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
 
 
 def _can_be_sliced(column, label):
-    """Columns of few values or of numbers; not the label, nor paths and texts that are different in each row."""
-    return column.name != label and (column.dtype.kind in "ifub" or column.nunique() <= max(10, len(column) // 10))
+    """Columns of few values, of numbers or of times; not the label, nor paths and texts that are different in each row, nor lists."""
+    if column.name == label or column.map(type).isin((list, dict, np.ndarray)).any():
+        return False
+    return column.dtype.kind in "ifubM" or column.nunique() <= max(10, len(column) // 10)

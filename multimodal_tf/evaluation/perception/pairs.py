@@ -1,8 +1,10 @@
 """Does one input of a row find the other among all rows?"""
 
 import numpy as np
+from scipy import sparse, stats
 
-from multimodal_tf.evaluation.matched import matching_heads, vectors_there
+from multimodal_tf.evaluation.groups import group_codes
+from multimodal_tf.evaluation.matched import matching_heads, members, vectors_there
 from multimodal_tf.evaluation.page import Column, Note, Section, Table
 from multimodal_tf.evaluation.perception.examined import Examined, Told
 from multimodal_tf.evaluation.perception.inputs import page_figure
@@ -11,7 +13,7 @@ from multimodal_tf.evaluation.retrieval import FIRST, retrieval
 TITLE = "Does one input find the other?"
 _READING = (
     "With one input of a row as the question, all rows' other inputs were ordered by the cosine of the vectors that a matching head "
-    "compares. Rows of one group are right answers to each other."
+    "compares. Rows of one group, and rows that share a cell, are right answers to each other."
 )
 _UNITS = {"median_rank": "rank, 1 is first", "mean_average_precision": "average precision"}
 
@@ -34,22 +36,53 @@ def retrieval_section(examined: Examined, resamples: int, seed: int) -> Told:
     rows: list[list] = []
     sentences: list[str] = []
     for name, head in heads.items():
-        both = np.all([there[own] for own in head.inputs], axis=0)
-        if examined.answers[name].ndim != 3 or both.sum() < max(FIRST):
+        if examined.answers[name].ndim != 3:  # a probability, not the vectors
             continue
-        vectors = examined.answers[name][both][:, :, :-1]  # the last number of each is not the vector's
-        groups = None if examined.groups is None else examined.groups[both]
+        vectors = examined.answers[name][:, :, :-1]  # the last number of each is not the vector's
+        both = np.flatnonzero(np.all([there[own] for own in head.inputs], axis=0) & np.all(np.any(vectors, axis=2), axis=1))
+        if len(both) < max(FIRST):
+            continue
+        codes = _alike(examined, head.inputs, both)
+        chance = _by_chance(codes)
         for query, answer in ((0, 1), (1, 0)):
-            found = retrieval(vectors[:, query], vectors[:, answer], groups, resamples=resamples, seed=seed)
-            figures = [page_figure(figure, found.n, _UNITS.get(key, "share of questions")) for key, figure in found.figures.items()]
-            rows.append([head.inputs[query], head.inputs[answer], *figures])
-            recall = figures[list(found.figures).index("recall_at_1")]
+            found = retrieval(vectors[both, query], vectors[both, answer], codes, resamples=resamples, seed=seed)
+            figures = {key: page_figure(figure, found.n, _UNITS.get(key, "share of questions")) for key, figure in found.figures.items()}
+            rows.append([head.inputs[query], head.inputs[answer], *figures.values(), *chance])
+            recall = figures["recall_at_1"]
             said = f"{head.inputs[query].capitalize()} finds its row's {head.inputs[answer]} first among {found.n} in {recall.shown}"
-            sentences.append(f"{said} {recall.interval} of the cases; by chance {1 / found.n:.3f}.")
+            sentences.append(f"{said} {recall.interval} of the cases; by chance {chance[0]:.3f}.")
     if not rows:
         return _note(f"Fewer than {max(FIRST)} rows have both inputs of a matching head, or a served model gives no vectors of them.")
-    columns = [Column("question"), Column("answer"), *(Column(key.replace("_", " "), "number") for key in found.figures)]
+    numbers = [*(f"recall at {k}" for k in FIRST), "median rank", "mean average precision", *(f"recall at {k} by chance" for k in FIRST)]
+    columns = [Column("question"), Column("answer"), *(Column(name, "number") for name in numbers)]
     return Told(Section(TITLE, _READING, [Table("Retrieval", columns, rows)]), tuple(sentences[:2]))
+
+
+def _alike(examined, names, rows):
+    """Numbers of the groups of rows that are right answers to each other: of one group of the split, or with an equal cell of an input."""
+    behind = members(examined.config)
+    kinds = [_equal_cells(examined, behind[name], rows) for name in names]
+    kinds += [] if examined.groups is None else [group_codes(examined.groups[rows], len(rows))]
+    each = np.arange(len(rows))
+    ties = sum(sparse.coo_array((np.ones(len(rows)), (each, first)), (len(rows), len(rows))) for first in map(_first_of_its_kind, kinds))
+    return sparse.csgraph.connected_components(ties, directed=False)[1]
+
+
+def _equal_cells(examined, names, rows):
+    """Numbers of the rows' cells of these inputs, the same where all are equal."""
+    numbers: dict[tuple, int] = {}
+    cells = [tuple(tuple(np.ravel(examined.raw[name][row]).tolist()) for name in names) for row in rows]
+    return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells])
+
+
+def _first_of_its_kind(codes):
+    return np.unique(codes, return_index=True)[1][codes]
+
+
+def _by_chance(codes):
+    """Recalls of an order that is drawn, in the mean over the rows."""
+    right = np.bincount(codes)[codes]
+    return [float((1 - stats.hypergeom.pmf(0, len(codes), right, k)).mean()) for k in FIRST]
 
 
 def _note(text):

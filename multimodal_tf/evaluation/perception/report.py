@@ -19,6 +19,7 @@ from multimodal_tf.evaluation.perception.belonging import consistency_section
 from multimodal_tf.evaluation.perception.errors import errors_section
 from multimodal_tf.evaluation.perception.examined import Examined, Told, check_labels, examine
 from multimodal_tf.evaluation.perception.pairs import retrieval_section
+from multimodal_tf.evaluation.perception.rows import explained_section
 from multimodal_tf.evaluation.perception.strangers import novelty_section
 from multimodal_tf.evaluation.perception.subject import Model, subject_of
 from multimodal_tf.evaluation.perception.trust import calibration_section
@@ -32,6 +33,7 @@ _SECTIONS: tuple[Callable[[Examined, int, int], Told | None], ...] = (
     retrieval_section,
     calibration_section,
     errors_section,
+    explained_section,
 )
 
 

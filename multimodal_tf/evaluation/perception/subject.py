@@ -1,6 +1,7 @@
 """What is examined: a Keras model of ours or an exported SavedModel, as functions of raw cells."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,9 +10,11 @@ from typing import Protocol, TypeAlias
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, Config
 from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.evaluation.matched import vectors_there
 from multimodal_tf.schema import Schema
 
 BATCH = 256  # rows a call of the model; how rows are batched changes no figure
@@ -140,7 +143,7 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Subject:
 
 
 def of_saved_model(path: str | os.PathLike) -> Subject:
-    """What `export_model` wrote.
+    """What `export_model` wrote, with the temperatures that it applies to probabilities.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -164,7 +167,32 @@ def of_saved_model(path: str | os.PathLike) -> Subject:
     def embed(batch):
         return {name: vectors for name, vectors in loaded.embed(batch).items() if name != "error"}
 
-    return Subject(Config.load(settings / "config.yaml"), Schema.load(settings / "schema.json"), loaded.core, embed, embeds_cells=True)
+    config, temperatures = Config.load(settings / "config.yaml"), settings / "temperature.json"
+    core = loaded.core
+    if temperatures.is_file():
+        core = _tempered(core, json.loads(temperatures.read_text(encoding="utf-8")), config)
+    return Subject(config, Schema.load(settings / "schema.json"), core, embed, embeds_cells=True)
+
+
+def _tempered(core, temperatures, config):
+    """`core` answers what the model does; `predict` divides the logarithms, but not where no input is there."""
+
+    def served(inputs):
+        answers = {name: np.asarray(answer) for name, answer in core(inputs).items()}
+        for head, value in temperatures.items():
+            logits = np.log(np.maximum(answers[head], np.finfo(np.float32).tiny)) / value
+            better = special.softmax(logits, axis=1)
+            answers[head] = np.where(_anyone(inputs, config, head, len(better))[:, None], better, answers[head])
+        return answers
+
+    return served
+
+
+def _anyone(inputs, config, head, rows):
+    if not config.fusion.presence:
+        return np.ones(rows, bool)
+    there = vectors_there(np.stack([np.asarray(inputs[name + PRESENT]) > 0.5 for name in config.inputs], axis=1), config)
+    return np.any([there[name] for name in config.heads[head].inputs or config.vectors()], axis=0)
 
 
 def _fused_names(config):

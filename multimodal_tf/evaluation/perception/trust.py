@@ -1,8 +1,11 @@
 """Do the probabilities mean what they say, and which answers had better be withheld?"""
 
 import numpy as np
+from scipy import stats
 
 from multimodal_tf.evaluation import calibration
+from multimodal_tf.evaluation.bootstrap import LEVEL
+from multimodal_tf.evaluation.groups import group_codes, weighted_figures
 from multimodal_tf.evaluation.page import Block, Column, Figure, Figures, Line, Lines, Note, Reference, Section, Table
 from multimodal_tf.evaluation.perception.examined import Examined, Told
 from multimodal_tf.evaluation.perception.inputs import page_figure
@@ -24,6 +27,10 @@ _UNITS = {
     "adaptive_ece": "gap of confidence and accuracy",
     "overconfidence": "share",
 }
+_LOG_LOSS = ("log loss", "nats")
+_INDEPENDENT = (
+    "The intervals of this section take rows to be independent; those of one group are not, so they are too narrow, but for log loss."
+)
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 _POINTS = 60  # of the curve of risk, at most
 
@@ -37,10 +44,12 @@ def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
         seed: int.
 
     Returns:
-        `Told`; its section is one Note for a head that does not choose one class.
+        `Told`; its section is one Note for a head that does not choose one class, and where fewer than two rows have a label.
     """
     if unit_of(examined.config, examined.head) != ACCURACY:
         return Told(Section(TITLE, _READING, [Note("The head does not choose one class, so it has no confidence to be judged by.")]))
+    if examined.known.sum() < 2 or examined.answers[examined.head].shape[1] < 2:
+        return Told(Section(TITLE, _READING, [Note("Calibration needs two rows with a label, and a head that knows two classes.")]))
     labels, probabilities = examined.labels[examined.known], examined.answers[examined.head][examined.known]
     found = calibration.calibration(labels, probabilities, resamples=resamples, seed=seed)
     blocks: list[Block] = [
@@ -52,6 +61,7 @@ def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
     right = probabilities.argmax(axis=1) == labels
     risks = calibration.risk_coverage(1.0 - right, probabilities.max(axis=1), resamples, seed)
     blocks += [temperature, *_risk(risks)]
+    blocks += [] if examined.groups is None else [Note(_INDEPENDENT)]
     return Told(Section(TITLE, _READING, blocks), (_sentence(found), _withheld(risks)))
 
 
@@ -79,26 +89,39 @@ def _temperature(examined, labels, probabilities, before, resamples, seed) -> Bl
         [_NAMES[name], _figure(name, before.figures[name], before.n), _figure(name, after.figures[name], after.n)]
         for name in before.figures
     ]
+    rows.append([_LOG_LOSS[0], *(_log_loss(examined, labels, said, resamples, seed) for said in (probabilities, fitted(probabilities)))])
     title = f"With a temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows"
     return Table(title, [Column("figure"), Column("as it is", "number"), Column("with the temperature", "number")], rows)
 
 
+def _log_loss(examined, labels, probabilities, resamples, seed):
+    losses = calibration.log_losses(labels, probabilities)
+    codes = group_codes(None if examined.groups is None else examined.groups[examined.known], len(losses))
+    found = weighted_figures(lambda weights: {"mean": weights @ losses / weights.sum()}, codes, resamples, seed)
+    return page_figure(found["mean"], len(losses), _LOG_LOSS[1])
+
+
 def _risk(risks) -> list[Block]:
     places = np.unique(np.linspace(0, len(risks.coverage) - 1, min(_POINTS, len(risks.coverage))).astype(int))
-    counts = [round(risks.coverage[place] * risks.n) for place in places]
-    figures = [Figure(risks.risk[place], count, "share of wrong answers") for place, count in zip(places, counts)]
+    figures = [_wrong(risks, place) for place in places]
     line = Line("the surest answers first", [risks.coverage[place] for place in places], figures)
     rows = []
     for wanted in _COVERAGES:
         place = int(np.searchsorted(risks.coverage, wanted - 1e-9))
-        n = round(risks.coverage[place] * risks.n)
-        rows.append([risks.coverage[place], risks.threshold[place], Figure(risks.risk[place], n, "share of wrong answers")])
+        rows.append([risks.coverage[place], risks.threshold[place], _wrong(risks, place)])
     columns = [Column("share of rows answered", "number"), Column("confidence at least", "number"), Column("wrong among them", "number")]
     return [
         Lines("Wrong answers by how many are given", "share of rows that are answered", [line]),
         Figures("Risk", {"area under the curve of risk": page_figure(risks.aurc, risks.n, "mean share of wrong answers")}),
         Table("Answering only where it is sure", columns, rows),
     ]
+
+
+def _wrong(risks, place):
+    """The share of wrong answers among those given, with Clopper and Pearson's interval."""
+    n = round(risks.coverage[place] * risks.n)
+    low, high = stats.binomtest(round(risks.risk[place] * n), n).proportion_ci(LEVEL, "exact")
+    return Figure(risks.risk[place], n, "share of wrong answers", float(low), float(high))
 
 
 def _sentence(found):

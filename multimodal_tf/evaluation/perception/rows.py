@@ -1,0 +1,150 @@
+"""What does the answer to a row hang on? Some rows, the worst and a few right ones, with contributions and maps."""
+
+import dataclasses
+
+import numpy as np
+
+from multimodal_tf.evaluation import calibration
+from multimodal_tf.evaluation.explain import Deletion, Explanation, Row, explain, over_picture, over_spectrogram, over_words
+from multimodal_tf.evaluation.groups import group_codes, weighted_figures
+from multimodal_tf.evaluation.page import Bars, Block, Example, Examples, Figure, Line, Lines, Note, Picture, Section, Sound
+from multimodal_tf.evaluation.perception.errors import example
+from multimodal_tf.evaluation.perception.examined import Examined, Told
+from multimodal_tf.evaluation.perception.inputs import page_figure
+from multimodal_tf.evaluation.perception.value import ACCURACY, LABELS, unit_of, values
+from multimodal_tf.evaluation.slices import worst_rows
+
+TITLE = "What single answers hang on"
+WORST, RIGHT = 6, 3  # rows that are explained
+_READING = (
+    "Something was left out of a row, and what the answer lost is what that was worth: red speaks for the answer, blue against it, the "
+    "strongest part of each row in full colour. Patches of a picture were filled with its mean colour, words left out, stretches of a "
+    "sound silenced. Where a map is right, deleting what it marks hurts sooner than deleting at random."
+)
+_KINDS = {"class": "probability of the answer", "classes": "probability of the surest label", "number": "answer, in the label's unit"}
+
+
+def explained_section(examined: Examined, resamples: int, seed: int) -> Told:
+    """Explains the rows with the highest loss, and a few right ones that are drawn.
+
+    Explained is the probability of the class that the model chose, right or wrong; of the surest label; or the number that it answers.
+
+    Args:
+        examined: `Examined`.
+        resamples: int. For the intervals of the deletion curves, which draw rows or groups; 0: no intervals.
+        seed: int, of rows, orders and intervals.
+
+    Returns:
+        `Told`; its section is one Note where no row has a label and an input.
+    """
+    worst, right = _chosen(examined, seed)
+    if not len(worst) + len(right):
+        return Told(Section(TITLE, _READING, [Note("No row of this split has a label and an input.")]))
+    found = {row: explain(_row(examined, row), examined.config, seed=(seed, int(examined.rows[row]))) for row in (*worst, *right)}
+    blocks: list[Block] = [_examples("The worst rows, explained", examined, worst, found)]
+    if len(right):
+        blocks.append(_examples(f"{'Right rows' if _hits(examined) else 'Better rows'}, explained", examined, right, found))
+    curves, areas = _curves(examined, found, resamples, seed)
+    return Told(Section(TITLE, _READING, [*blocks, *curves]), _sentences(areas))
+
+
+def _chosen(examined, seed):
+    """Places of the worst rows, and of right ones that are drawn; of numbers, of the better half."""
+    known = np.flatnonzero(examined.known & examined.present.any(axis=1))
+    if not len(known):
+        return known, known
+    good = values(examined, examined.answers)[known]
+    loss = -good
+    if unit_of(examined.config, examined.head) == ACCURACY and len(known) > 1:
+        loss = calibration.log_losses(examined.labels[known], examined.answers[examined.head][known])
+    bad = int(np.count_nonzero(good < 1)) if _hits(examined) else len(known) // 2
+    worst = worst_rows(loss, min(WORST, max(1, bad)))
+    others = np.setdiff1d(np.flatnonzero(good == 1 if _hits(examined) else good >= np.median(good)), worst)
+    right = np.random.default_rng(seed).permutation(others)[:RIGHT]
+    return known[worst].tolist(), known[right].tolist()
+
+
+def _hits(examined):
+    """Whether an answer of the head is right or wrong."""
+    return unit_of(examined.config, examined.head) in (ACCURACY, LABELS)
+
+
+def _row(examined, place):
+    head = examined.config.heads[examined.head]
+    answer = examined.answers[examined.head][place]
+    column = getattr(head, "middle", 0) if head.label == "number" else int(answer.argmax())
+    cells = {name: cells[place : place + 1] for name, cells in examined.raw.items()}
+    return Row(cells, examined.answer, lambda answers: answers[examined.head][:, column])
+
+
+def _examples(title, examined, rows, found):
+    return Examples(title, [_example(examined, row, found[row]) for row in rows])
+
+
+def _example(examined: Examined, row: int, explanation: Explanation) -> Example:
+    given = explanation.contributions
+    added = {f"{name} adds": f"{value:+.3g}" for name, value in given.shapley.items()}
+    shown = example(examined, row, {"without any input": f"{given.nothing:.3g}"} | added)
+    cells: dict[str, Picture | Sound | str | None] = {}
+    for name, cell in shown.cells.items():
+        if name in explanation.broken:
+            cells[name] = f"cannot be read: {explanation.broken[name]}"
+        elif name in explanation.maps:
+            cells |= _with_map(name, examined.config.inputs[name].type, examined.raw[name][row], cell, explanation.maps[name])
+        else:
+            cells[name] = cell
+    return dataclasses.replace(shown, cells=cells)
+
+
+def _with_map(name, kind, cell, shown, found):
+    """The cells of the page that show one input with its map."""
+    parts, marked = found.parts, found.relevance
+    if kind == "text":
+        return {name: over_words(cell, parts, marked)}
+    strongest = f"{name}, strongest part {marked.flat[np.abs(marked).argmax()]:+.3g}"
+    if kind == "image":
+        return {name: shown, strongest: Picture(over_picture(cell, parts, marked))}
+    if kind == "audio":
+        return {name: shown, strongest: Picture(over_spectrogram(cell, parts, marked))}
+    return {name: shown, f"{name}, frames from the first on": " ".join(f"{value:+.3g}" for value in marked)}
+
+
+def _curves(examined, found, resamples, seed):
+    """Deletion curves of each input, over the rows in which it has two parts or more, and the areas between them."""
+    blocks: list[Block] = []
+    areas: dict[str, Figure] = {}
+    unit = _KINDS[examined.config.heads[examined.head].label]
+    for name in examined.config.inputs:
+        rows = [row for row, explanation in found.items() if name in explanation.maps and explanation.maps[name].parts.size > 1]
+        if not rows:
+            continue
+        curves = [found[row].maps[name].deletion for row in rows]
+        codes = group_codes(None if examined.groups is None else examined.groups[rows], len(rows))
+        blocks.append(_lines(name, curves, codes, unit, resamples, seed))
+        area = _means(np.array([[curve.area] for curve in curves]), codes, f"{unit}, mean over shares deleted", resamples, seed)
+        areas[name] = area[0]
+    if areas:
+        blocks.insert(0, Bars("How much sooner deletion by the map hurts than at random", areas))
+    return blocks, areas
+
+
+def _lines(name, curves: list[Deletion], codes, unit, resamples, seed):
+    kinds = {
+        "by the map": np.stack([curve.by_map for curve in curves]),
+        "at random": np.stack([curve.at_random.mean(axis=0) for curve in curves]),
+    }
+    lines = [Line(kind, curves[0].deleted.tolist(), _means(rows, codes, unit, resamples, seed)) for kind, rows in kinds.items()]
+    return Lines(f"Deletion of parts of {name}", "share of the parts that is deleted", lines)
+
+
+def _means(table: np.ndarray, codes: np.ndarray, unit: str, resamples: int, seed: int) -> list[Figure]:
+    """The mean of each column over rows."""
+    found = weighted_figures(lambda weights: dict(enumerate(weights @ table / weights.sum())), codes, resamples, seed)
+    return [page_figure(figure, len(table), unit) for figure in found.values()]
+
+
+def _sentences(areas):
+    wrong = [name for name, figure in areas.items() if figure.value <= 0]
+    if not wrong:
+        return ()
+    return (f"The maps of {' and '.join(wrong)} are not to be relied on: deleting what they mark hurts no sooner than deleting at random.",)
