@@ -13,6 +13,7 @@ OWN = {  # settings of one notebook alone
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
     "03_fusion_and_fine_tuning": {"FUSIONS": {"hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
+    "05_perception": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
 }
 HOLDS = {  # what is true of a notebook's variables at its end
     "01_quickstart": [
@@ -44,6 +45,12 @@ HOLDS = {  # what is true of a notebook's variables at its end
         "len(tuner.oracle.trials) == 2 and 'fusion' in tuner.get_best_hyperparameters()[0].values",
         "[len(figures) for figures in accuracies.values()] == [FOLDS, FOLDS]",
         "(trained.record.strategy, trained.record.replicas) == ('mirrored', 2)",
+    ],
+    "05_perception": [
+        "(OUT / 'report' / 'index.html').is_file() and len(report.page.summary) > 3",
+        "[*report.shares.share] == [*config.inputs] == [*report.damage.found][:3]",
+        "len(tables['exchanged-inputs-by-score']) >= 3",
+        "np.isfinite(served['anomaly']).all() and served['review'].dtype == bool",
     ],
 }
 

@@ -95,8 +95,18 @@ def over_words(cell: bytes, parts: Parts, marked: np.ndarray) -> str:
     said = []
     for start, end, value in zip(edges, edges[1:], marked):
         piece = text[start:end]
-        said.append(f"{piece.rstrip()} [{value:+.3g}] " if value and abs(value) >= least else piece)
+        said.append(f"{piece.rstrip()} [{in_words(value)}] " if value and abs(value) >= least else piece)
     return "".join(said).rstrip()
+
+
+def in_words(value: float) -> str:
+    """A worth with its sign and two digits.
+
+    Example:
+        >>> in_words(0.3141), in_words(-1234.5), in_words(0)
+        ('+0.31', '-1200', '+0')
+    """
+    return f"{float(f'{value:.2g}'):+g}"
 
 
 def _scaled(marked):

@@ -6,6 +6,7 @@ import numpy as np
 
 from multimodal_tf.evaluation import calibration
 from multimodal_tf.evaluation.explain import Deletion, Explanation, Row, explain, over_picture, over_spectrogram, over_words
+from multimodal_tf.evaluation.explain.pictures import in_words
 from multimodal_tf.evaluation.groups import group_codes, weighted_figures
 from multimodal_tf.evaluation.page import Bars, Block, Example, Examples, Figure, Line, Lines, Note, Picture, Section, Sound
 from multimodal_tf.evaluation.perception.errors import example
@@ -83,8 +84,8 @@ def _examples(title, examined, rows, found):
 
 def _example(examined: Examined, row: int, explanation: Explanation) -> Example:
     given = explanation.contributions
-    added = {f"{name} adds": f"{value:+.3g}" for name, value in given.shapley.items()}
-    shown = example(examined, row, {"without any input": f"{given.nothing:.3g}"} | added)
+    added = {f"{name} adds": in_words(value) for name, value in given.shapley.items()}
+    shown = example(examined, row, {"without any input": f"{given.nothing:.2f}"} | added)
     cells: dict[str, Picture | Sound | str | None] = {}
     for name, cell in shown.cells.items():
         if name in explanation.broken:
@@ -101,12 +102,12 @@ def _with_map(name, kind, cell, shown, found):
     parts, marked = found.parts, found.relevance
     if kind == "text":
         return {name: over_words(cell, parts, marked)}
-    strongest = f"{name}, strongest part {marked.flat[np.abs(marked).argmax()]:+.3g}"
+    strongest = f"{name}, strongest part {in_words(marked.flat[np.abs(marked).argmax()])}"
     if kind == "image":
         return {name: shown, strongest: Picture(over_picture(cell, parts, marked))}
     if kind == "audio":
         return {name: shown, strongest: Picture(over_spectrogram(cell, parts, marked))}
-    return {name: shown, f"{name}, frames from the first on": " ".join(f"{value:+.3g}" for value in marked)}
+    return {name: shown, f"{name}, frames from the first on": " ".join(in_words(value) for value in marked)}
 
 
 def _curves(examined, found, resamples, seed):
