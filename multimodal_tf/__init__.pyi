@@ -82,6 +82,7 @@ from .data.manifest import Manifest as Manifest
 from .data.pipeline import load_split as load_split
 from .data.preprocess.rows import Preprocessor as Preprocessor
 from .data.table import read_table as read_table
+from .evaluation.compare import compare as compare
 from .evaluation.perception.report import perception_report as perception_report
 from .evaluation.report import evaluate as evaluate
 from .models.build import build_model as build_model
@@ -91,6 +92,7 @@ from .models.build import explanations as explanations
 from .schema import Schema as Schema
 from .serving.client import Client as Client
 from .serving.export import export_model as export_model
+from .training.cross_validation import cross_validate as cross_validate
 from .training.fit import fit as fit
 from .training.run import load_run as load_run
 from .training.tune.search import tune as tune

@@ -193,6 +193,40 @@ def test_without_validation_rows_and_with_groups_it_says_so():
     assert "take rows to be independent" in notes(told)
 
 
+def test_without_intervals_it_does_not_say_whether_a_gap_is_chance():
+    told = calibration_section(examined(sure=12.0), resamples=0, seed=0)
+    assert told.sentences[0] == "Confidence less accuracy is 0.133 (no interval), n = 45, share."
+
+
+def test_a_temperature_by_hand_and_the_sentence_about_it():
+    """Right in three rows of four with a confidence of 0.9: 2 = log(9) / log(3) makes it 0.75."""
+    rows = np.arange(40)
+    whole = examined(rows=40, wrong=0)
+    schema = whole.schema.model_copy(update={"heads": {"label": Classes(names=["a", "b"], counts=[1, 1])}})
+    whole = dataclasses.replace(whole, schema=schema, labels=(rows % 4 == 3).astype(int), answers={"label": np.tile([0.9, 0.1], (40, 1))})
+    told = calibration_section(dataclasses.replace(whole, validation=whole), resamples=50, seed=0)
+    (figures,) = blocks(told, Figures, "Temperature")
+    assert figures.figures["temperature"].value == pytest.approx(2, abs=1e-4)
+    assert figures.figures["temperature"].low < 2 < figures.figures["temperature"].high
+    said = "A temperature of 2.00, fitted on 40 validation rows, brings the expected calibration error from 0.150 to 0.000 (n = 40)."
+    assert said in told.sentences
+    assert len(told.sentences) == 2  # all are equally sure: no threshold parts them
+
+
+def test_a_temperature_that_does_not_mend_is_said_so():
+    """Validation rows say that it is too sure, but all test rows are right."""
+    whole = dataclasses.replace(examined(wrong=0), validation=examined(wrong=15))
+    told = calibration_section(whole, resamples=50, seed=0)
+    assert any("does not mend its calibration" in sentence for sentence in told.sentences)
+    assert not any("surest" in sentence for sentence in told.sentences)  # nothing is wrong, so nothing is won
+
+
+def test_validation_rows_that_are_all_right_give_no_temperature():
+    told = calibration_section(dataclasses.replace(examined(), validation=examined(wrong=0)), resamples=0, seed=0)
+    assert "No temperature could be fitted on 45 validation rows: every row is right" in notes(told)
+    assert not blocks(told, Table, "With a temperature of")
+
+
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_have_no_confidence(head):
     told = calibration_section(examined(head=head), resamples=0, seed=0)
@@ -251,10 +285,33 @@ def test_rows_that_lack_one_of_the_two_or_have_no_vector_take_no_part():
 
 def test_where_nothing_is_aligned_it_says_so():
     assert "No head of this model aligns inputs" in notes(retrieval_section(examined(), 0, 0))
-    assert "Fewer than 10 rows" in notes(retrieval_section(examined(rows=8, matching=True), 0, 0))
+    assert "photo and title: fewer than 10 rows have both" in notes(retrieval_section(examined(rows=8, matching=True), 0, 0))
     whole = examined(matching=True)
     served = dataclasses.replace(whole, answers=whole.answers | {"match": np.full(45, 0.5)})
     assert "a served model gives no vectors" in notes(retrieval_section(served, 0, 0))
+
+
+def test_vectors_made_by_hand_give_figures_worked_by_hand():
+    """Rows 0 and 1 have changed titles: each finds its own second, all others first."""
+    whole = examined(rows=12, matching=True)
+    for row in range(12):  # no two are the same file
+        whole.raw["photo"][row] = b"photo %d" % row
+    title = np.eye(12)
+    title[[0, 1]] = 0.6 * np.eye(12)[[0, 1]] + 0.8 * np.eye(12)[[1, 0]]
+    vectors = np.stack([np.pad(np.eye(12), ((0, 0), (0, 1))), np.pad(title, ((0, 0), (0, 1)), constant_values=9)], axis=1)
+    told = retrieval_section(dataclasses.replace(whole, answers=whole.answers | {"match": vectors}), resamples=0, seed=0)
+    for figures in retrieved(told).values():
+        assert figures["recall at 1"].value == pytest.approx(10 / 12)
+        assert figures["recall at 5"].value == 1
+        assert figures["mean average precision"].value == pytest.approx(11 / 12)
+        assert figures["recall at 5 by chance"] == pytest.approx(5 / 12)
+    assert told.sentences[0] == "Photo finds its row's title first among 12 in 0.833 (no interval) of the cases; by chance 0.083."
+
+
+def test_where_all_rows_are_alike_there_is_nothing_to_find():
+    told = retrieval_section(examined(matching=True, groups=np.zeros(45, int)), resamples=0, seed=0)
+    assert "photo and title: all 45 rows are right answers to each other" in notes(told)
+    assert not told.sentences
 
 
 # --- errors
@@ -303,6 +360,44 @@ def test_a_planted_slice_is_found_among_the_columns_of_the_table():
     assert old[-1] < 1e-6
 
 
+def test_columns_that_cannot_be_sliced_are_left_out():
+    number = np.arange(45)
+    table = pd.DataFrame({"shop": np.where(number % 2, "a", "b"), "ratio": np.where(number % 7, number, np.inf)})
+    table["sets"], table["nested"] = [{1}] * 45, [(1, [2])] * 45
+    (slices,) = blocks(errors_section(examined(table=table), resamples=0, seed=0), Table, "Slices")
+    assert {row[0] for row in slices.rows} <= {"shop", "presence of sound"}
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_none_or_one_row_wrong(wrong):
+    told = errors_section(examined(wrong=wrong), resamples=0, seed=0)
+    assert len(blocks(told, Table, "Most frequent confusions")) == wrong
+    expected = ("It errs in none of 45 rows.", "The most frequent confusion: bird is taken for <b>cat</b>, in 1 of 1 errors.")
+    assert told.sentences == (expected[wrong],)
+
+
+def test_absent_and_broken_cells_of_the_worst_rows_are_none():
+    whole = examined()
+    whole.raw["photo"][1], whole.present[1, 0] = b"no picture", False
+    (worst,) = blocks(errors_section(whole, resamples=0, seed=0), Examples)
+    cells = {example.name: example.cells for example in worst.examples}
+    assert cells["row 101"]["photo"] is None
+    assert cells["row 100"]["sound"] is None
+    assert cells["row 101"]["title"] == "a bark of 1"
+
+
+def test_groups_make_intervals_too_narrow_and_it_says_so():
+    assert "take rows to be independent" in notes(errors_section(examined(groups=np.arange(45) // 2), resamples=0, seed=0))
+    assert not notes(errors_section(examined(), resamples=0, seed=0))
+
+
+@pytest.mark.parametrize("head", [None, *HEADS], ids=lambda head: "classification" if head is None else head.type)
+@pytest.mark.parametrize("labelled", [0, 1])
+def test_errors_need_two_rows_with_a_label(head, labelled):
+    told = errors_section(dataclasses.replace(examined(head=head), known=np.arange(45) < labelled), resamples=0, seed=0)
+    assert notes(told) == f"Errors need two rows with a label, received {labelled}."
+
+
 def test_of_many_classes_those_with_errors_are_shown():
     whole = examined()
     names = [f"class {number}" for number in range(60)]
@@ -310,7 +405,7 @@ def test_of_many_classes_those_with_errors_are_shown():
     schema = whole.schema.model_copy(update={"heads": {"label": Classes(names=names, counts=[1] * 60)}})
     told = errors_section(dataclasses.replace(whole, schema=schema, answers={"label": answers}), 0, 0)
     (heat,) = blocks(told, HeatMap)
-    assert "40 of 60 classes" in heat.title
+    assert "30 of 60 classes" in heat.title
     assert heat.rows[:3] == names[:3]
     assert np.sum(heat.values) == 45
 

@@ -1,6 +1,7 @@
 """Where does the model err? Confusions, the worst rows to look at and listen to, and slices of the table."""
 
 import numpy as np
+import pandas as pd
 
 from multimodal_tf.evaluation import calibration
 from multimodal_tf.evaluation.page import Block, Column, Example, Examples, Figure, HeatMap, Note, Picture, Section, Sound, Table
@@ -11,10 +12,13 @@ from multimodal_tf.evaluation.slices import confusions, slices, worst_rows
 
 TITLE = "Where it errs"
 WORST = 8  # rows that are shown
-_CLASSES = 40  # of the heat map, at most
+_CLASSES = 30  # of the heat map, at most
 _SLICES = 30  # lines of the table, at most
 _SURE = 0.05  # adjusted p up to which a slice is called different
 _READING = "Which classes are taken for which, the rows with the highest loss, and the parts of the table on which it is right less often."
+_INDEPENDENT = (
+    "The intervals and p of this section take rows to be independent; those of one group are not, so they look surer than they are."
+)
 
 
 def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
@@ -25,9 +29,11 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
         resamples, seed: unused here, as the intervals of shares are exact (Clopper and Pearson).
 
     Returns:
-        `Told`; for a head that does not choose one class, without confusions and slices.
+        `Told`; for a head that does not choose one class, without confusions and slices; one Note where fewer than two rows have a label.
     """
     known = np.flatnonzero(examined.known)
+    if len(known) < 2:
+        return Told(Section(TITLE, _READING, [Note(f"Errors need two rows with a label, received {len(known)}.")]))
     if unit_of(examined.config, examined.head) != ACCURACY:
         loss = -values(examined, examined.answers)[known]
         worst = known[worst_rows(loss, WORST)]
@@ -53,6 +59,7 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
     blocks.append(_worst(examined, worst))
     sliced, sentence = _sliced(examined, known, said == labels)
     blocks.append(sliced)
+    blocks += [] if examined.groups is None else [Note(_INDEPENDENT)]
     return Told(Section(TITLE, _READING, blocks), (*_most(frequent, table), *sentence))
 
 
@@ -163,7 +170,8 @@ def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
 
 
 def _can_be_sliced(column, label):
-    """Columns of few values, of numbers or of times; not the label, nor paths and texts that are different in each row, nor lists."""
-    if column.name == label or column.map(type).isin((list, dict, np.ndarray)).any():
+    """Columns of few values, of numbers or of times; not the label, paths and texts that differ in each row, lists, nor numbers of which some
+    are infinite, between which there is no quantile."""
+    if column.name == label or not column.map(pd.api.types.is_hashable).all() or column.isin((np.inf, -np.inf)).any():
         return False
     return column.dtype.kind in "ifubM" or column.nunique() <= max(10, len(column) // 10)

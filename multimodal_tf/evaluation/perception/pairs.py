@@ -5,7 +5,7 @@ from scipy import sparse, stats
 
 from multimodal_tf.evaluation.groups import group_codes
 from multimodal_tf.evaluation.matched import matching_heads, members, vectors_there
-from multimodal_tf.evaluation.page import Column, Note, Section, Table
+from multimodal_tf.evaluation.page import Block, Column, Note, Section, Table
 from multimodal_tf.evaluation.perception.examined import Examined, Told
 from multimodal_tf.evaluation.perception.inputs import page_figure
 from multimodal_tf.evaluation.retrieval import FIRST, retrieval
@@ -27,22 +27,28 @@ def retrieval_section(examined: Examined, resamples: int, seed: int) -> Told:
         seed: int.
 
     Returns:
-        `Told`; its section is one Note where no head aligns two inputs, or too few rows have both.
+        `Told`; its section is one Note where no head aligns two inputs. Heads of which too few rows have both, or all are alike, get one each.
     """
     heads = matching_heads(examined.config)
     if not heads:
         return _note("No head of this model aligns inputs (type: matching), so none can be looked up by another.")
     there = vectors_there(examined.present, examined.config)
     rows: list[list] = []
+    left_out: list[Block] = []
     sentences: list[str] = []
     for name, head in heads.items():
         if examined.answers[name].ndim != 3:  # a probability, not the vectors
+            left_out.append(Note(f"{_pair(head)}: a served model gives no vectors of them."))
             continue
         vectors = examined.answers[name][:, :, :-1]  # the last number of each is not the vector's
         both = np.flatnonzero(np.all([there[own] for own in head.inputs], axis=0) & np.all(np.any(vectors, axis=2), axis=1))
         if len(both) < max(FIRST):
+            left_out.append(Note(f"{_pair(head)}: fewer than {max(FIRST)} rows have both."))
             continue
         codes = _alike(examined, head.inputs, both)
+        if not codes.any():
+            left_out.append(Note(f"{_pair(head)}: all {len(both)} rows are right answers to each other, so there is nothing to find."))
+            continue
         chance = _by_chance(codes)
         for query, answer in ((0, 1), (1, 0)):
             found = retrieval(vectors[both, query], vectors[both, answer], codes, resamples=resamples, seed=seed)
@@ -52,10 +58,14 @@ def retrieval_section(examined: Examined, resamples: int, seed: int) -> Told:
             said = f"{head.inputs[query].capitalize()} finds its row's {head.inputs[answer]} first among {found.n} in {recall.shown}"
             sentences.append(f"{said} {recall.interval} of the cases; by chance {chance[0]:.3f}.")
     if not rows:
-        return _note(f"Fewer than {max(FIRST)} rows have both inputs of a matching head, or a served model gives no vectors of them.")
+        return Told(Section(TITLE, _READING, left_out))
     numbers = [*(f"recall at {k}" for k in FIRST), "median rank", "mean average precision", *(f"recall at {k} by chance" for k in FIRST)]
     columns = [Column("question"), Column("answer"), *(Column(name, "number") for name in numbers)]
-    return Told(Section(TITLE, _READING, [Table("Retrieval", columns, rows)]), tuple(sentences[:2]))
+    return Told(Section(TITLE, _READING, [Table("Retrieval", columns, rows), *left_out]), tuple(sentences[:2]))
+
+
+def _pair(head):
+    return " and ".join(head.inputs)
 
 
 def _alike(examined, names, rows):

@@ -57,12 +57,12 @@ def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
         _diagram("Reliability, bins of equal width", found.bins),
         _diagram("Reliability, bins of equally many rows", found.adaptive_bins),
     ]
-    temperature = _temperature(examined, labels, probabilities, found, resamples, seed)
+    mended, sentences = _temperature(examined, labels, probabilities, found, resamples, seed)
     right = probabilities.argmax(axis=1) == labels
     risks = calibration.risk_coverage(1.0 - right, probabilities.max(axis=1), resamples, seed)
-    blocks += [temperature, *_risk(risks)]
+    blocks += [*mended, *_risk(risks)]
     blocks += [] if examined.groups is None else [Note(_INDEPENDENT)]
-    return Told(Section(TITLE, _READING, blocks), (_sentence(found), _withheld(risks)))
+    return Told(Section(TITLE, _READING, blocks), (_sentence(found), *sentences, *_withheld(risks)))
 
 
 def _figure(name, figure, n):
@@ -75,15 +75,17 @@ def _diagram(title, bins):
     return Lines(title, "mean confidence of the bin", [line], Reference("as it should be", (0, 0), (1, 1)), span=(0, 1))
 
 
-def _temperature(examined, labels, probabilities, before, resamples, seed) -> Block:
+def _temperature(examined, labels, probabilities, before, resamples, seed) -> tuple[list[Block], tuple[str, ...]]:
     """What one temperature, fitted on validation rows, mends on these rows."""
     validation = examined.validation
     if validation is None or validation.known.sum() < 2:
-        return Note("There are no validation rows with labels to fit a temperature on.")
+        return [Note("There are no validation rows with labels to fit a temperature on.")], ()
     try:
         fitted = calibration.Temperature.fit(validation.labels[validation.known], validation.answers[examined.head][validation.known])
     except ValueError as error:
-        return Note(f"No temperature could be fitted: {error}.")
+        return [Note(f"No temperature could be fitted: {error}.")], ()
+    if fitted.value.reason:
+        return [Note(f"No temperature could be fitted on {fitted.n} validation rows: {fitted.value.reason}.")], ()
     after = calibration.calibration(labels, fitted(probabilities), resamples=resamples, seed=seed)
     rows = [
         [_NAMES[name], _figure(name, before.figures[name], before.n), _figure(name, after.figures[name], after.n)]
@@ -91,7 +93,18 @@ def _temperature(examined, labels, probabilities, before, resamples, seed) -> Bl
     ]
     rows.append([_LOG_LOSS[0], *(_log_loss(examined, labels, said, resamples, seed) for said in (probabilities, fitted(probabilities)))])
     title = f"With a temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows"
-    return Table(title, [Column("figure"), Column("as it is", "number"), Column("with the temperature", "number")], rows)
+    table = Table(title, [Column("figure"), Column("as it is", "number"), Column("with the temperature", "number")], rows)
+    own = page_figure(fitted.value, fitted.n, "above 1: too sure")
+    return [Figures("Temperature", {"temperature": own}), table], (_mended(fitted, before, after),)
+
+
+def _mended(fitted, before, after):
+    was, now = before.figures["ece"].value, after.figures["ece"].value
+    does = "brings" if now < was else "does not mend its calibration: it brings"
+    return (
+        f"A temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows, {does} "
+        f"the expected calibration error from {was:.3f} to {now:.3f} (n = {after.n})."
+    )
 
 
 def _log_loss(examined, labels, probabilities, resamples, seed):
@@ -126,9 +139,11 @@ def _wrong(risks, place):
 
 def _sentence(found):
     over = page_figure(found.figures["overconfidence"], found.n, _UNITS["overconfidence"])
-    if over.low is not None and over.low > 0:
+    if over.low is None:  # without an interval nothing tells a gap from chance
+        return f"Confidence less accuracy is {over}."
+    if over.low > 0:
         kind = "Its probabilities are too sure"
-    elif over.high is not None and over.high < 0:
+    elif over.high < 0:
         kind = "Its probabilities are not sure enough"
     else:
         kind = "Its probabilities are about as sure as they should be"
@@ -137,8 +152,10 @@ def _sentence(found):
 
 def _withheld(risks):
     place = int(np.searchsorted(risks.coverage, 0.8 - 1e-9))
+    if place == len(risks.coverage) - 1 or not risks.risk[-1]:  # no threshold parts the rows, or there is nothing to win
+        return ()
     n = round(risks.coverage[place] * risks.n)
     return (
         f"If it answers the {risks.coverage[place]:.0%} of rows of which it is surest, {risks.risk[place]:.1%} of the answers are wrong "
-        f"(n = {n}), instead of {risks.risk[-1]:.1%} (n = {risks.n})."
+        f"(n = {n}), instead of {risks.risk[-1]:.1%} (n = {risks.n}).",
     )
