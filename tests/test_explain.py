@@ -33,6 +33,9 @@ from multimodal_tf.evaluation.explain import (
     parts_of,
     relevance,
 )
+from multimodal_tf.evaluation.perception.examined import Examined
+from multimodal_tf.evaluation.perception.rows import explained_section
+from multimodal_tf.schema import Classes, Schema
 
 CONFIG = Config(
     inputs={
@@ -441,3 +444,49 @@ def test_bands_are_as_wide_as_the_mel_scale_says():
     hertz = parts_of(AudioInput(sample_rate=16_000), tones(500, rate=16_000)).edges[0]
     mel = 2595 * np.log10(1 + hertz / 700)
     assert np.diff(mel) == pytest.approx([mel[-1] / 8] * 8, rel=0.2)
+
+
+# --- sentences for the summary
+
+
+def told_of_titles(score, rows=4):
+    """What is said of rows with a title of four words, where the probability of their class is `score` of the title."""
+    config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
+    raw = {"title": np.array([b"one two three four"] * rows, object)}
+
+    def answer(cells):
+        said = np.array([score(cell) for cell in cells["title"]])
+        return {"label": np.stack([said, 1 - said], axis=1)}
+
+    whole = Examined(
+        config=config,
+        schema=Schema(rows=9, inputs={}, heads={"label": Classes(names=["red", "blue"], counts=[5, 4])}),
+        split="test",
+        head="label",
+        rows=np.arange(rows),
+        raw=raw,
+        present=np.ones((rows, 1), bool),
+        groups=None,
+        labels=np.arange(rows) % 2,
+        known=np.ones(rows, bool),
+        answers=answer(raw),
+        embeddings={},
+        table=None,
+        answer=answer,
+        embed=lambda cells: {},
+    )
+    return explained_section(whole, resamples=0, seed=0).sentences
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_maps_of_an_input_that_the_model_ignores_are_not_called_wrong(noise):
+    """Nothing is there to be found, and a map that marks nothing is right; float32 noise does not change that."""
+    random = np.random.default_rng(0)
+    (said,) = told_of_titles(lambda cell: 0.75 + noise * random.normal())
+    assert said == "In none of the explained rows (n = 4) does the answer change when title is deleted part by part."
+
+
+def test_maps_that_mark_nothing_are_called_wrong_where_the_answer_hangs_on_the_input():
+    """Any one word is enough, so that no word alone is missed."""
+    (said,) = told_of_titles(lambda cell: 0.9 if cell else 0.6)
+    assert said.startswith("The maps of title are not to be relied on")

@@ -208,7 +208,7 @@ def test_a_temperature_by_hand_and_the_sentence_about_it():
     (figures,) = blocks(told, Figures, "Temperature")
     assert figures.figures["temperature"].value == pytest.approx(2, abs=1e-4)
     assert figures.figures["temperature"].low < 2 < figures.figures["temperature"].high
-    said = "A temperature of 2.00, fitted on 40 validation rows, brings the expected calibration error from 0.150 to 0.000 (n = 40)."
+    said = "A temperature of 2.00, fitted on 40 validation rows, would bring the expected calibration error from 0.150 to 0.000 (n = 40)."
     assert said in told.sentences
     assert len(told.sentences) == 2  # all are equally sure: no threshold parts them
 
@@ -217,7 +217,7 @@ def test_a_temperature_that_does_not_mend_is_said_so():
     """Validation rows say that it is too sure, but all test rows are right."""
     whole = dataclasses.replace(examined(wrong=0), validation=examined(wrong=15))
     told = calibration_section(whole, resamples=50, seed=0)
-    assert any("does not mend its calibration" in sentence for sentence in told.sentences)
+    assert any("would not mend its calibration" in sentence for sentence in told.sentences)
     assert not any("surest" in sentence for sentence in told.sentences)  # nothing is wrong, so nothing is won
 
 

@@ -170,8 +170,8 @@ def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
 
 
 def _can_be_sliced(column, label):
-    """Columns of few values, of numbers or of times; not the label, paths and texts that differ in each row, lists, nor numbers of which some
-    are infinite, between which there is no quantile."""
+    """Columns of few values, of numbers or of times; not the label, paths and texts that differ in each row, lists, nor numbers
+    of which some are infinite, as these have no quantiles."""
     if column.name == label or not column.map(pd.api.types.is_hashable).all() or column.isin((np.inf, -np.inf)).any():
         return False
     return column.dtype.kind in "ifubM" or column.nunique() <= max(10, len(column) // 10)

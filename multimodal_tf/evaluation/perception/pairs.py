@@ -27,7 +27,7 @@ def retrieval_section(examined: Examined, resamples: int, seed: int) -> Told:
         seed: int.
 
     Returns:
-        `Told`; its section is one Note where no head aligns two inputs. Heads of which too few rows have both, or all are alike, get one each.
+        `Told`; its section is one Note where no head aligns two inputs. A head gets a Note where too few rows have both, or all are alike.
     """
     heads = matching_heads(examined.config)
     if not heads:

@@ -100,7 +100,7 @@ def _temperature(examined, labels, probabilities, before, resamples, seed) -> tu
 
 def _mended(fitted, before, after):
     was, now = before.figures["ece"].value, after.figures["ece"].value
-    does = "brings" if now < was else "does not mend its calibration: it brings"
+    does = "would bring" if now < was else "would not mend its calibration: it would bring"
     return (
         f"A temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows, {does} "
         f"the expected calibration error from {was:.3f} to {now:.3f} (n = {after.n})."
@@ -139,7 +139,7 @@ def _wrong(risks, place):
 
 def _sentence(found):
     over = page_figure(found.figures["overconfidence"], found.n, _UNITS["overconfidence"])
-    if over.low is None:  # without an interval nothing tells a gap from chance
+    if over.low is None or over.high is None:  # without an interval nothing tells a gap from chance
         return f"Confidence less accuracy is {over}."
     if over.low > 0:
         kind = "Its probabilities are too sure"
