@@ -92,11 +92,12 @@ def fit(
     run.check_place(run_directory)
     given = [name for name, value in (("model", model), ("callbacks", callbacks)) if value]
     identity = _identity(config, schema, manifest, given, f"{strategy} of {spread.num_replicas_in_sync}")
+    distribute.check_alike(spread, "the same arguments of fit", json.dumps(identity))
+    trainee, adapting = _built(config, schema, model, spread)  # what is wrong with it is said before a file is written
     with distribute.written_by_chief(spread, run_directory) as place, durable.locked(place):
         begun, state = _interrupted(run_directory, identity)
-        seen = json.dumps([identity, None if state is None else (state["epoch"], state["step"])])
-        distribute.check_alike(spread, f"the same arguments of fit, and see what is in {run_directory}", seen)
-        trainee, adapting = _built(config, schema, model, spread)
+        seen = json.dumps(None if state is None else (state["epoch"], state["step"]))
+        distribute.check_alike(spread, f"a run_directory in which they see the same, {run_directory}", seen)
         if begun is None or state is None:
             record = run.begin(place, config, schema, records, manifest, given, strategy, spread.num_replicas_in_sync)
         else:
