@@ -273,6 +273,10 @@ class TestRefused:
         swapped = Answered(ONE.head, ONE.classes, 1 - TRUTH, ONE.known, ONE.answers)
         self.refused("the same table, received other labels of 'label' in 'b'", tmp_path, predicted(ONE), predicted(swapped))
 
+    def test_rows_without_a_known_label(self, tmp_path):
+        runs = [predicted(Answered(one.head, one.classes, TRUTH, np.zeros(8, bool), one.answers)) for one in (ONE, OTHER)]
+        self.refused(r"must have a known label of \['label'\], received none in 8 rows", tmp_path, *runs)
+
     def test_a_group_without_the_table_or_the_column(self, tmp_path):
         runs = predicted(ONE), predicted(OTHER)
         self.refused("group needs the table", tmp_path, *runs, group="shop")

@@ -28,7 +28,7 @@ from multimodal_tf.evaluation import folded
 from multimodal_tf.evaluation.resampled_t import interval, paired_test
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.training import cross_validation
-from multimodal_tf.training.cross_validation import cross_validate
+from multimodal_tf.training.cross_validation import cross_validate, deal
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.run import load_run
 
@@ -134,6 +134,11 @@ class TestFolds:
     def test_both_configurations_have_the_same_folds(self, first, second):
         assert np.array_equal(first.rows, second.rows)
         assert np.array_equal(first.fold, second.fold)
+
+    def test_they_can_be_had_before_any_training(self, first, place):
+        dealt = deal(CONFIG, read_table(frame()), 2, place / "first")
+        assert (dealt.rows.tolist(), dealt.fold.tolist(), dealt.heads) == (first.rows.tolist(), first.fold.tolist(), {})
+        folded.check_same_folds(dealt, first)
 
     def test_a_schema_is_learnt_from_the_training_rows_of_its_fold_alone(self, first, place):
         colours = frame()["colour"]
@@ -348,6 +353,38 @@ def test_the_command_line(first, second, place, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "first less second" in said
     assert folded.CrossValidated.model_validate_json((place / "first" / "figures.json").read_text()) == folded.judge(first)
+
+
+class TestAgainst:
+    """What cannot be compared is refused before the first of many trainings."""
+
+    def refused(self, against, tmp_path, monkeypatch, capsys):
+        from multimodal_tf import cli
+
+        frame().to_csv(tmp_path / "table.csv", index=False)
+        CONFIG.save(tmp_path / "one.yaml")
+        against.save(tmp_path / "other.yaml")
+        monkeypatch.setattr(cross_validation, "fit", None)
+        words = ["cross-validate", "one.yaml", "table.csv", "--folds", "2", "--out", "out", "--against", "other.yaml"]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["multimodal-tf", *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code != 0
+        assert not (tmp_path / "out" / "runs").exists()
+        return " ".join(capsys.readouterr().err.split())
+
+    def test_other_folds(self, tmp_path, monkeypatch, capsys):
+        said = self.refused(CONFIG.model_copy(update={"split": Split(stratify="label")}), tmp_path, monkeypatch, capsys)
+        assert "must be cross-validated on the same folds" in said
+
+    def test_no_head_in_common_or_one_of_another_type(self, tmp_path, monkeypatch, capsys):
+        other = CONFIG.model_copy(update={"heads": {"years": RegressionHead(column="age")}})
+        said = self.refused(other, tmp_path, monkeypatch, capsys)
+        assert "--against must have a head in common with CONFIG, ['age', 'label'], received ['years']" in said
+        said = self.refused(CONFIG.model_copy(update={"heads": {"label": MultiLabelHead()}}), tmp_path, monkeypatch, capsys)
+        assert "--against: the head 'label' must be of type classification, received multi_label" in said
+        assert not (tmp_path / "out").exists()
 
 
 def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, place):

@@ -29,11 +29,14 @@ def cross_validate(
     from multimodal_tf.data import durable
     from multimodal_tf.data.table import read_table
     from multimodal_tf.evaluation import folded
-    from multimodal_tf.training.cross_validation import PREDICTIONS
+    from multimodal_tf.training.cross_validation import PREDICTIONS, deal
     from multimodal_tf.training.cross_validation import cross_validate as validate
 
-    rows = read_table(table, root=root)
     configs = {directory: Config.load(config)} | ({} if against is None else {directory / "against": Config.load(against)})
+    _check_heads(*configs.values())
+    rows = read_table(table, root=root)
+    if len(configs) == 2:  # hours of training come first otherwise
+        folded.check_same_folds(*(deal(one, rows, folds, place, repeats, group, seed, progress=True) for place, one in configs.items()))
     found = []
     for place, one in configs.items():
         found.append(validate(one, rows, folds, place, repeats, group, seed, progress=True))
@@ -44,6 +47,21 @@ def cross_validate(
     if len(found) == 2:
         out.print(folded.render(folded.compare(*found)))
         out.print("p is of each figure by itself: choose beforehand the one that decides.")
+
+
+def _check_heads(first, *others):
+    """Refuses configurations without a head with a label in common."""
+    from multimodal_tf.config import labelled
+
+    wanted = labelled(first.heads)
+    for other in others:
+        heads = labelled(other.heads)
+        both = [name for name in wanted if name in heads]
+        if not both:
+            raise ValueError(f"--against must have a head in common with CONFIG, {sorted(wanted)}, received {sorted(heads)}")
+        for name in both:
+            if heads[name].type != wanted[name].type:
+                raise ValueError(f"--against: the head {name!r} must be of type {wanted[name].type}, received {heads[name].type}")
 
 
 @app.command()

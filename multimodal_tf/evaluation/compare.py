@@ -61,7 +61,7 @@ def compare(
         FileNotFoundError: ingest has not ended in `directory`, or there is no such SavedModel.
         FileExistsError: `out` holds something else than an earlier page.
         ValueError: there are fewer than two runs, their heads, classes, rows or labels differ, one was made for other records, `table` is
-            another or lacks the column, or an answer is NaN. Nothing has been written then.
+            another or lacks the column, no row has a known label, or an answer is NaN. Nothing has been written then.
 
     Example:
         >>> compare({"plain": load_run("runs/plain"), "gated": load_run("runs/gated")}, "records", "compare")  # doctest: +SKIP
@@ -159,6 +159,8 @@ def _check_records(subjects, directory):
 
 def _check_rows(said):
     (first, wanted), *others = said.items()
+    if not any(answered.known.any() for answered in wanted.heads.values()):
+        raise ValueError(f"a row or more must have a known label of {sorted(wanted.heads)}, received none in {len(wanted.rows)} rows")
     for name, one in others:
         if not np.array_equal(one.rows, wanted.rows):
             raise ValueError(

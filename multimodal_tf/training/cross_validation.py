@@ -77,27 +77,65 @@ def cross_validate(
     _check(config, k, repeats, seed)
     config = _with_all_rows(config, group)
     with durable.locked(directory):
-        _claim(directory, config, k, group, seed)
-        # by this seed and not the configuration's, so that others have the same rows for validation
-        ingest(table, config.model_copy(update={"seed": seed}), directory / "records", progress=progress)
-        turns = [
-            (f"{repeat}-{number}", turn)
-            for repeat in range(repeats)
-            for number, turn in enumerate(
-                make_folds(directory / "records", directory / "folds" / str(repeat), k, table, group, "test", seed + repeat)
-            )
-        ]
+        turns = _turns(config, table, k, directory, repeats, group, seed, progress)
         configs = [config.model_copy(update={"seed": (config.seed + number) % 2**31}) for number in range(len(turns))]
-        schemas = [schema_for(turn, own) for own, (_, turn) in zip(configs, turns)]  # what is wrong with one is said before any training
+        schemas = [schema_for(turn, own) for own, turn in zip(configs, turns)]  # what is wrong with one is said before any training
         held = []
         with _progress_bar(progress, len(turns)) as advance:
-            for own, schema, (name, turn) in zip(configs, schemas, turns):
-                held.append(_held_out(own, schema, turn, directory / "runs" / name))
+            for number, (own, schema, turn) in enumerate(zip(configs, schemas, turns)):
+                held.append(_held_out(own, schema, turn, directory / "runs" / f"{number // k}-{number % k}"))
                 advance()
         found = _assembled(config, schemas, held, k)
         with durable.replacing(directory / PREDICTIONS) as temporary:
             _as_table(found).to_csv(temporary, index=False)
     return found
+
+
+def deal(
+    config: Config,
+    table: Table,
+    k: int,
+    directory: str | os.PathLike,
+    repeats: int = 1,
+    group: str | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> OutOfFold:
+    """The folds that `cross_validate` will use, before it trains: what two configurations must share to be compared.
+
+    Arguments are as for `cross_validate`, which goes on in `directory` from here. All folds' schemas are learnt, so what it would refuse
+    for the sake of the table is refused here.
+
+    Returns:
+        `OutOfFold` without heads: nothing is answered yet.
+
+    Raises:
+        OSError, ValueError: as `cross_validate`.
+
+    Example:
+        >>> folded.check_same_folds(deal(one, table, 5, "runs/one"), deal(other, table, 5, "runs/other"))  # doctest: +SKIP
+    """
+    directory = pathlib.Path(directory)
+    _check(config, k, repeats, seed)
+    config = _with_all_rows(config, group)
+    with durable.locked(directory):
+        turns = _turns(config, table, k, directory, repeats, group, seed, progress)
+        for turn in turns:
+            schema_for(turn, config)
+        held = [{_ROWS: _row_numbers(config, Manifest.load(turn))} for turn in turns]
+    rows, fold = _dealt(held, k)
+    return OutOfFold(rows, fold, {})
+
+
+def _turns(config, table, k, directory, repeats, group, seed, progress):
+    """The turns' directories, those of a repetition together."""
+    _claim(directory, config, k, group, seed)
+    # by this seed and not the configuration's, so that others have the same rows for validation
+    ingest(table, config.model_copy(update={"seed": seed}), directory / "records", progress=progress)
+    turns = []
+    for repeat in range(repeats):
+        turns += make_folds(directory / "records", directory / "folds" / str(repeat), k, table, group, "test", seed + repeat)
+    return turns
 
 
 def _check(config, k, repeats, seed):
@@ -160,8 +198,7 @@ def _finished(place, config, manifest):
 
 def _answers(model, config, schema, turn, manifest):
     """The rows' numbers, and by head targets, whether they are known, and answers."""
-    few = config.model_copy(update={"inputs": {}})
-    collected = {_ROWS: [records.parse(few, serialized)[0].numpy() for serialized in records.read(manifest.shards("test"), _BATCH)]}
+    collected = {_ROWS: [_row_numbers(config, manifest)]}
     for inputs, targets, weights in load_split(turn, "test", config, schema, batch_size=_BATCH).as_numpy_iterator():
         answers = model.predict_on_batch(inputs)
         for name in labelled(config.heads):
@@ -170,22 +207,37 @@ def _answers(model, config, schema, turn, manifest):
     return {name: np.concatenate(parts) for name, parts in collected.items()}
 
 
+def _row_numbers(config, manifest):
+    few = config.model_copy(update={"inputs": {}})
+    return np.concatenate([records.parse(few, serialized)[0].numpy() for serialized in records.read(manifest.shards("test"), _BATCH)])
+
+
+def _repetitions(held, k):
+    """By repetition the slice of its turns, and the order that brings their rows into the table's."""
+    repeats = [slice(start, start + k) for start in range(0, len(held), k)]
+    return [(turns, _order(held[turns])) for turns in repeats]
+
+
+def _dealt(held, k):
+    """The rows in the table's order, and by repetition the fold of each."""
+    repeats = _repetitions(held, k)
+    fold = [np.repeat(np.arange(k), [len(one[_ROWS]) for one in held[turns]])[order] for turns, order in repeats]
+    return np.concatenate([one[_ROWS] for one in held[:k]])[repeats[0][1]], np.stack(fold)
+
+
 def _assembled(config, schemas, held, k):
     """All turns together: rows in the table's order, classes in one order for all."""
-    repeats = [slice(start, start + k) for start in range(0, len(held), k)]
-    orders = [_order(held[turns]) for turns in repeats]
-    numbers = np.concatenate([np.full(len(one[_ROWS]), number % k) for number, one in enumerate(held)])
-    fold = np.stack([part[order] for part, order in zip(np.split(numbers, len(repeats)), orders)])
     heads = {}
     for name, head in labelled(config.heads).items():
         learnt = [schema.heads[name] for schema in schemas]
         classes = () if head.label == "number" else _classes(head, [names.names for names in learnt])
         repeated = []
-        for turns, order in zip(repeats, orders):
+        for turns, order in _repetitions(held, k):
             parts = [_in(classes, head, own, arrays, name) for own, arrays in zip(learnt[turns], held[turns])]
             repeated.append(Answered(head, classes, *(np.concatenate(column)[order] for column in zip(*parts))))
         heads[name] = tuple(repeated)
-    return OutOfFold(np.concatenate([one[_ROWS] for one in held[:k]])[orders[0]], fold, heads)
+    rows, fold = _dealt(held, k)
+    return OutOfFold(rows, fold, heads)
 
 
 def _order(held):
