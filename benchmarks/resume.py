@@ -3,8 +3,8 @@
 - `kills`: a training on digits with image and sound, augmentation, dropout and early stopping, killed with signal 9 at N random moments,
   each somewhere after the last kill's checkpoint, and as many such trainings as it takes; then whether weights, history and figures are
   those of a training that was left alone.
-- `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, in
-  turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
+- `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, epoch
+  by epoch in turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
 - `checkpoints`: how long one stops the training, against the model's size, and how long the thread behind it writes.
 - `memory`: the most that a process takes while it draws an epoch from shards, for 1 x and 20 x the rows.
 
@@ -12,6 +12,7 @@
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import random
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import keras
@@ -119,39 +121,42 @@ def child(directory):
     fit(config(epochs=12, patience=4, checkpoint_steps=5), records(), RECORDS, directory, verbose=0)
 
 
-class Steps(keras.callbacks.Callback):
-    """Times of each epoch's steps, on the clock and of processors, without validation."""
+class Turns(keras.callbacks.Callback):
+    """Times of each epoch's steps, on the clock and of processors, without validation; it begins when the other training's has ended."""
 
-    def __init__(self):
+    def __init__(self, mine, other):
         super().__init__()
-        self.times = []
+        self.mine, self.other, self.times = mine, other, []
 
     def on_epoch_begin(self, epoch, logs=None):
+        if not self.mine.acquire(timeout=600):
+            raise TimeoutError("the other training has not ended its epoch for 10 minutes")
         self.begin = np.array([time.perf_counter(), time.process_time()])
 
     def on_test_begin(self, logs=None):
-        if self.begin is not None:
-            self.times.append(np.array([time.perf_counter(), time.process_time()]) - self.begin)
-            self.begin = None
+        self.times.append(np.array([time.perf_counter(), time.process_time()]) - self.begin)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.other.release()
 
 
-def overhead(rounds):
-    """Whole epochs, in turns, each side with an own model; the first epoch of each round, which traces, is left out."""
-    schema, ratios = records(), []
-    settings = config(epochs=4)
-    for number in range(rounds):
-        times = {}
-        for side in ("ours", "plain") if number % 2 else ("plain", "ours"):
-            steps = Steps()
-            if side == "ours":
-                shutil.rmtree(PLACE / "overhead", ignore_errors=True)
-                fit(settings, schema, RECORDS, PLACE / "overhead", callbacks=[steps], verbose=0)
-            else:
-                plain(settings, schema, steps)
-            times[side] = np.median(steps.times[1:], axis=0)
-        ratios.append(times["ours"] / times["plain"])
-        print(f"round {number + 1}: training.fit / model.fit: clock {ratios[-1][0]:.3f}, processors {ratios[-1][1]:.3f}", flush=True)
-    print("median: clock {:.3f}, processors {:.3f}".format(*np.median(ratios, axis=0)))
+def overhead(epochs):
+    """Both trainings at once, which take turns epoch by epoch; the first epoch, which traces, is left out."""
+    schema, settings = records(), config(epochs=epochs)
+    shutil.rmtree(PLACE / "overhead", ignore_errors=True)
+    one, other = threading.Semaphore(1), threading.Semaphore(0)
+    ours, theirs = Turns(one, other), Turns(other, one)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        ends = [
+            threads.submit(fit, settings, schema, RECORDS, PLACE / "overhead", callbacks=[ours], verbose=0),
+            threads.submit(plain, settings, schema, theirs),
+        ]
+        for end in ends:
+            end.result()
+    ratios = np.array(ours.times[1:]) / np.array(theirs.times[1:])
+    for what, of in zip(("clock", "processors"), ratios.T):
+        low, middle, high = np.quantile(of, (0.25, 0.5, 0.75))
+        print(f"training.fit / model.fit in {len(of)} epochs, {what}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}")
 
 
 def plain(settings, schema, steps):
@@ -221,12 +226,12 @@ def main():
     parser.add_argument("what", choices=["kills", "overhead", "checkpoints", "memory", "child", "draw"])
     parser.add_argument("argument", nargs="?")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=41)
     given = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     {
         "kills": lambda: kills(given.kills),
-        "overhead": lambda: overhead(given.rounds),
+        "overhead": lambda: overhead(given.epochs),
         "checkpoints": checkpoints,
         "memory": memory,
         "child": lambda: child(given.argument),

@@ -48,6 +48,23 @@ def test_the_brier_score_is_scikit_learns():
     assert calibration(labels, said, resamples=0).figures["brier"].value == pytest.approx(expected)
 
 
+def test_rows_that_are_there_four_times_are_no_more_certain():
+    labels, said = _calibrated(np.random.default_rng(2), 50, 3)
+    once = calibration(labels, said, resamples=400)
+    groups, labels, said = np.repeat(np.arange(50), 4), np.repeat(labels, 4), np.repeat(said, 4, axis=0)
+    grouped, alone = (calibration(labels, said, resamples=400, groups=of) for of in (groups, None))
+    for name in ("ece", "overconfidence", "brier"):
+        widths = [found.figures[name].high - found.figures[name].low for found in (once, grouped, alone)]
+        assert widths[1] == pytest.approx(widths[0], rel=1e-6)
+        assert widths[2] < 0.7 * widths[0]
+    for first, second in zip(once.bins, grouped.bins):
+        assert second.accuracy.high - second.accuracy.low > 0.9 * (first.accuracy.high - first.accuracy.low)
+    losses, sure = 1.0 - (said.argmax(axis=1) == labels), said.max(axis=1)
+    narrow, wide = (risk_coverage(losses, sure, resamples=400, groups=of).aurc for of in (None, groups))
+    assert narrow.value == wide.value
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+
+
 def test_the_order_of_rows_changes_nothing():
     random = np.random.default_rng(1)
     labels, said = _calibrated(random, 100, 3)

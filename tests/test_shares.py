@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from multimodal_tf.evaluation import metrics
-from multimodal_tf.evaluation.groups import group_codes, weighted_figures
 from multimodal_tf.evaluation.shares import coalitions, shapley, shares
 
 GLOVES = {"left": 0, "right": 0, "other": 0, "left+right": 1, "left+other": 1, "right+other": 0, "all": 1}  # one left glove, two right ones
@@ -148,16 +147,6 @@ def test_rows_of_one_group_are_drawn_together():
     assert (grouped.n, grouped.groups) == (400, 40)
     assert width(grouped) == pytest.approx(width(single))
     assert width(shares(of, many, 0, resamples=400)) == pytest.approx(width(single) / math.sqrt(10), rel=0.15)
-
-
-def test_a_row_without_a_group_is_one_of_its_own():
-    assert group_codes([np.nan, 3.0, np.nan, 3.0], 4).tolist() == [0, 1, 2, 1]
-    assert group_codes(None, 3).tolist() == [0, 1, 2]
-
-
-def test_a_figure_that_is_undefined_says_why():
-    figure = weighted_figures(lambda weights: {"x": np.nan}, np.arange(3), 5, 0, "no reason")["x"]
-    assert (figure.value, figure.low, figure.reason) == (None, None, "no reason")
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from multimodal_tf.evaluation import metrics
 from multimodal_tf.evaluation.calibration import log_losses
 from multimodal_tf.evaluation.slices import confusions, slices, worst_rows
 
 
+def _rows(counts):
+    """The labels and answers of rows that a confusion matrix counts."""
+    counts = np.array(counts)
+    return [np.repeat(place, counts.ravel()) for place in np.indices(counts.shape).reshape(2, -1)]
+
+
 def test_the_most_frequent_confusions_come_first():
-    found = confusions([[5, 3, 0], [1, 10, 3], [0, 1, 1]], ["cat", "dog", "fox"])
+    found = confusions(*_rows([[5, 3, 0], [1, 10, 3], [0, 1, 1]]), ["cat", "dog", "fox"])
     assert [(of.truth, of.said, of.n, of.share.value) for of in found] == [
         ("cat", "dog", 3, 3 / 8),
         ("dog", "fox", 3, 3 / 14),
@@ -21,16 +26,11 @@ def test_the_most_frequent_confusions_come_first():
         ("dog", "cat", 1, 1 / 14),
     ]
     assert (found[2].share.low, found[2].share.high) == pytest.approx((1 - np.sqrt(1 - 0.025), np.sqrt(1 - 0.025)))
-    assert [of.n for of in confusions([[5, 3], [1, 10]], ["cat", "dog"], top=1)] == [3]
-
-
-def test_confusions_are_read_from_a_heads_figures():
-    head = metrics.classification([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]], ["cat", "dog"], resamples=0)
-    assert [(of.truth, of.said, of.n) for of in confusions(head.confusion, list(head.classes))] == [("cat", "dog", 1)]
+    assert [of.n for of in confusions(*_rows([[5, 3], [1, 10]]), ["cat", "dog"], top=1)] == [3]
 
 
 def test_a_model_without_errors_has_no_confusions():
-    assert confusions(np.diag([3, 0]), ["cat", "dog"]) == []
+    assert confusions(*_rows(np.diag([3, 0])), ["cat", "dog"]) == []
 
 
 def test_the_worst_rows_have_the_highest_loss():
@@ -102,6 +102,18 @@ def test_a_planted_slice_is_found_among_many_and_chance_ones_are_not():
     assert sum(of.p <= 0.05 for of in found.slices) > 3  # which without the correction would be called different
 
 
+def test_rows_of_a_group_count_together():
+    """Of each ten rows that are alike, all are right or none is: 100 rows tell as much as ten."""
+    light, hits, groups = np.repeat(["day", "night"], 50), np.repeat([1, 1, 1, 1, 1, 1, 1, 0, 0, 0], 10), np.repeat(np.arange(10), 10)
+    alone, grouped = (_by_value(slices({"light": light}, hits, groups=of))["night"] for of in (None, groups))
+    assert alone.accuracy.value == grouped.accuracy.value == 0.4
+    assert alone.p < 1e-9
+    assert grouped.p == pytest.approx(stats.fisher_exact([[2, 3], [5, 0]]).pvalue)
+    assert grouped.accuracy.high - grouped.accuracy.low > 2 * (alone.accuracy.high - alone.accuracy.low)
+    [found] = confusions([0] * 10, [1] * 4 + [0] * 6, ["cat", "dog"], groups=[1] * 10)
+    assert (found.share.value, found.share.low < 0.02, found.share.high > 0.95) == (0.4, True, True)
+
+
 def test_where_all_rows_are_right_no_slice_differs():
     found = slices({"kind": ["a", "b"] * 20}, np.ones(40))
     assert [(of.p, of.adjusted_p, of.difference) for of in found.slices] == [(1.0, 1.0, 0.0)] * 2
@@ -111,9 +123,10 @@ def test_where_all_rows_are_right_no_slice_differs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: confusions([[1, 2]], ["cat", "dog"]), r"counts of the shape \(2, 2\)"),
-        (lambda: confusions([[0.5, 0.5], [0, 1]], ["cat", "dog"]), "received float64"),
-        (lambda: confusions(np.eye(2, dtype=int), ["cat", "dog"], top=0), "top must be at least 1"),
+        (lambda: confusions([0, 1], [0], ["cat", "dog"]), r"received the shapes \(2,\) and \(1,\)"),
+        (lambda: confusions([0, 1], [0, 2], ["cat", "dog"]), r"indices below 2 .* with \[0, 1, 2\]"),
+        (lambda: confusions([0, 0.5], [0, 1], ["cat", "dog"]), "indices below 2"),
+        (lambda: confusions([0, 1], [0, 1], ["cat", "dog"], top=0), "top must be at least 1"),
         (lambda: worst_rows([]), "one or more rows"),
         (lambda: worst_rows([1.0, np.nan]), "received 1 NaN"),
         (lambda: slices({"a": [1]}, [1]), "2 or more rows"),

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
 from multimodal_tf.evaluation.bootstrap import LEVEL
-from multimodal_tf.evaluation.groups import weighted_figures
+from multimodal_tf.evaluation.groups import group_codes, share, weighted_figures
 from multimodal_tf.evaluation.metrics import Figure, known_rows
 
 BINS = 15
@@ -25,7 +25,7 @@ ALL_RIGHT = "every row is right: the colder, the less the log loss, without end"
 class Bin(pydantic.BaseModel):
     """The rows whose confidence is above `low`, up to `high`: how sure they are in the mean, and how many are right.
 
-    The interval of `accuracy` is Clopper and Pearson's, which is exact for rows that do not depend on each other.
+    The interval of `accuracy` is that of `groups.share`.
     """
 
     low: float
@@ -114,7 +114,14 @@ class Temperature:
         return special.softmax(_logits(np.asarray(probabilities, dtype=float)) / self.value.value, axis=1)
 
 
-def calibration(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS, resamples: int = 1000, seed: int = 0) -> Calibration:
+def calibration(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    bins: int = BINS,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Calibration:
     """Calibration errors of a head that chooses one class.
 
     `ece`: how far confidence and accuracy are apart in bins of equal width, mean over the rows. `adaptive_ece`: the same in bins of about
@@ -128,6 +135,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS, r
         bins: int.
         resamples: int. For the intervals, in which the bins' edges stay; 0: no intervals.
         seed: int. The same seed gives the same intervals.
+        groups: `(rows,)`, rows of one value depend on each other, as near-duplicates do; None, there or in a row: rows by themselves.
 
     Raises:
         ValueError: there are fewer than 2 rows or classes, or no bin; the shapes disagree, a probability is NaN or below 0, a row's do not
@@ -144,7 +152,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS, r
     truth, said = labelled_rows(labels, probabilities)
     if bins < 1:
         raise ValueError(f"bins must be at least 1, received {bins}")
-    confidence, hits = said.max(axis=1), said.argmax(axis=1) == truth
+    confidence, hits, codes = said.max(axis=1), said.argmax(axis=1) == truth, group_codes(groups, len(truth))
     edges = np.linspace(0, 1, bins + 1)
     adaptive = np.unique(np.quantile(confidence, edges))
     gap = confidence - hits
@@ -158,13 +166,15 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS, r
 
     return Calibration(
         n=len(truth),
-        figures=weighted_figures(statistic, np.arange(len(truth)), resamples, seed),
-        bins=_bins(places["ece"], edges, confidence, hits),
-        adaptive_bins=_bins(places["adaptive_ece"], adaptive, confidence, hits),
+        figures=weighted_figures(statistic, codes, resamples, seed),
+        bins=_bins(places["ece"], edges, confidence, hits, codes),
+        adaptive_bins=_bins(places["adaptive_ece"], adaptive, confidence, hits, codes),
     )
 
 
-def risk_coverage(losses: ArrayLike, confidence: ArrayLike, resamples: int = 1000, seed: int = 0) -> RiskCoverage:
+def risk_coverage(
+    losses: ArrayLike, confidence: ArrayLike, resamples: int = 1000, seed: int = 0, groups: ArrayLike | None = None
+) -> RiskCoverage:
     """The risk of the answers that are given, by how many are given, the surest first.
 
     The area is the mean risk over coverages 1/n, 2/n, ... 1. Rows of equal confidence could come in any order: it is the mean over all
@@ -173,7 +183,7 @@ def risk_coverage(losses: ArrayLike, confidence: ArrayLike, resamples: int = 100
     Args:
         losses: float `(rows,)`: 0 where the row is right and 1 where it is wrong, or another loss.
         confidence: float `(rows,)`, higher where surer.
-        resamples, seed: as in `calibration`.
+        resamples, seed, groups: as in `calibration`.
 
     Raises:
         ValueError: there are fewer than 2 rows, the shapes disagree, or a number is NaN.
@@ -203,7 +213,7 @@ def risk_coverage(losses: ArrayLike, confidence: ArrayLike, resamples: int = 100
     rows, lost = sums(np.ones(len(loss)))
     return RiskCoverage(
         n=len(loss),
-        aurc=weighted_figures(area, np.arange(len(loss)), resamples, seed)["aurc"],
+        aurc=weighted_figures(area, group_codes(groups, len(loss)), resamples, seed)["aurc"],
         threshold=(-distinct).tolist(),
         coverage=(np.cumsum(rows) / len(loss)).tolist(),
         risk=(np.cumsum(lost) / np.cumsum(rows)).tolist(),
@@ -261,13 +271,10 @@ def _place(values, edges):
     return np.searchsorted(edges[1:-1], values, side="left")
 
 
-def _bins(place, edges, confidence, hits):
+def _bins(place, edges, confidence, hits, codes):
     bins = []
     for number in np.unique(place):
         rows = place == number
-        n, right = int(rows.sum()), int(hits[rows].sum())
-        low, high = stats.binomtest(right, n).proportion_ci(LEVEL, "exact")
-        accuracy = Figure(value=right / n, low=float(low), high=float(high))
-        upper = float(edges[min(number + 1, len(edges) - 1)])
+        n, upper, accuracy = int(rows.sum()), float(edges[min(number + 1, len(edges) - 1)]), share(hits[rows], codes[rows])
         bins.append(Bin(low=float(edges[number]), high=upper, n=n, confidence=float(confidence[rows].mean()), accuracy=accuracy))
     return bins

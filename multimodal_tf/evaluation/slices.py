@@ -1,7 +1,8 @@
 """Where a model errs: the classes it confuses, the worst rows, and the slices of a table in which it is right less often.
 
 All functions take the rows that have a label, and no others. Intervals of shares are Clopper and Pearson's, comparisons are Fisher's: both
-are exact however few the rows, where a bootstrap of a slice that is all right would have no width. Both take rows to be independent.
+are exact however few the rows, where a bootstrap of a slice that is all right would have no width. Rows that come in groups count for
+as many as `groups.effective_rows` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import pydantic
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from multimodal_tf.evaluation.bootstrap import LEVEL
+from multimodal_tf.evaluation.groups import effective_rows, group_codes, share
 from multimodal_tf.evaluation.metrics import Figure
 
 FEW_NUMBERS = 10  # a column with at most so many different numbers is sliced by value
@@ -54,32 +55,44 @@ class Slices(pydantic.BaseModel):
     whole: list[str]
 
 
-def confusions(confusion: ArrayLike, classes: Sequence[str], top: int = 10) -> list[Confusion]:
+def confusions(
+    labels: ArrayLike, said: ArrayLike, classes: Sequence[str], top: int = 10, groups: ArrayLike | None = None
+) -> list[Confusion]:
     """The most frequent confusions, of equally frequent ones that with the larger share first.
 
     Args:
-        confusion: int `(classes, classes)`, rows by right and by chosen class, as in `metrics.HeadFigures`.
+        labels: int `(rows,)`, index of the right class.
+        said: int `(rows,)`, index of the chosen class.
         classes: the classes' names.
         top: int, how many at most.
+        groups: as in `slices`.
 
     Raises:
-        ValueError: the shape is another, a count is negative, or `top` is below 1.
+        ValueError: the shapes disagree, a number is no class, or `top` is below 1.
 
     Example:
-        >>> [found] = confusions([[8, 2], [0, 5]], ["cat", "dog"])
+        >>> [found] = confusions([0] * 10 + [1] * 5, [0] * 8 + [1] * 7, ["cat", "dog"])
         >>> found.truth, found.said, found.n, found.share.value
         ('cat', 'dog', 2, 0.2)
 
-    Source: Clopper and Pearson 1934, «The use of confidence or fiducial limits illustrated in the case of the binomial».
+    Source: that of `groups.share`.
     """
-    counts = np.asarray(confusion)
-    if counts.shape != (len(classes), len(classes)) or counts.dtype.kind not in "iu" or (counts < 0).any():
-        raise ValueError(f"confusion must hold counts of the shape {(len(classes),) * 2}, received {counts.dtype} of {counts.shape}")
+    truth, chosen = np.asarray(labels), np.asarray(said)
+    if truth.ndim != 1 or truth.shape != chosen.shape or not np.isin([truth, chosen], np.arange(len(classes))).all():
+        raise ValueError(
+            f"labels and said must be indices below {len(classes)} of as many rows, received the shapes {truth.shape} and {chosen.shape} "
+            f"with {sorted(set(np.ravel(truth).tolist() + np.ravel(chosen).tolist()))[:20]}"
+        )
     _check_top(top)
-    totals = counts.sum(axis=1)
-    wrong = [(int(counts[i, j]), int(totals[i]), i, j) for i, j in np.argwhere(counts) if i != j]
-    wrong.sort(key=lambda of: (-of[0], of[1], of[2], of[3]))
-    return [Confusion(truth=classes[i], said=classes[j], n=n, share=_share(n, of)) for n, of, i, j in wrong[:top]]
+    codes = group_codes(groups, len(truth))
+    wrong = truth != chosen
+    pairs, counts = np.unique(np.stack([truth[wrong], chosen[wrong]]), axis=1, return_counts=True)
+    totals = np.bincount(truth, minlength=len(classes))
+    found = sorted(zip(counts.tolist(), pairs.T.tolist()), key=lambda of: (-of[0], totals[of[1][0]], of[1]))
+    return [
+        Confusion(truth=classes[i], said=classes[j], n=n, share=share(chosen[truth == i] == j, codes[truth == i]))
+        for n, (i, j) in found[:top]
+    ]
 
 
 def worst_rows(losses: ArrayLike, top: int = 10) -> np.ndarray:
@@ -106,7 +119,7 @@ def worst_rows(losses: ArrayLike, top: int = 10) -> np.ndarray:
     return np.argsort(-array, kind="stable")[:top]
 
 
-def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, least: int = 10) -> Slices:
+def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, least: int = 10, groups: ArrayLike | None = None) -> Slices:
     """The accuracy of each slice of each column, against that of all other rows, corrected for the number of slices of all columns.
 
     Numbers and dates of more than 10 different values are cut at their quantiles into slices of about equally many rows; other columns are
@@ -117,6 +130,7 @@ def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, lea
         hits: bool `(rows,)`, whether the row is right.
         bins: int, at least 2, slices of a column of numbers.
         least: int, at least 1, the rows that a slice must have.
+        groups: `(rows,)`, rows of one value depend on each other, as near-duplicates do; None, there or in a row: rows by themselves.
 
     Raises:
         ValueError: there are fewer than 2 rows, no column, a column of another length, or hits other than 0 and 1.
@@ -134,6 +148,7 @@ def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, lea
         raise ValueError(f"hits must be 0 or 1 in 2 or more rows, received {np.unique(right)[:5].tolist()} in the shape {right.shape}")
     if not columns or bins < 2 or least < 1:
         raise ValueError(f"slices need a column, 2 bins and 1 row at least, received {len(columns)}, {bins} and {least}")
+    codes = group_codes(groups, len(right))
     found, small, whole = [], {}, []
     for name, cells in columns.items():
         place, values = _cut(name, cells, len(right), bins)
@@ -142,8 +157,7 @@ def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, lea
             whole.append(name)
             continue
         small[name] = int((rows < least).sum())
-        counts = zip(values, rows, np.bincount(place, right, len(values)))
-        found += [_slice(name, value, int(n), int(hit), right) for value, n, hit in counts if n >= least]
+        found += [_slice(name, value, place == number, right, codes) for number, value in enumerate(values) if rows[number] >= least]
     if found:
         for of, adjusted in zip(found, stats.false_discovery_control([of.p for of in found])):
             of.adjusted_p = float(adjusted)
@@ -154,11 +168,6 @@ def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, lea
 def _check_top(top):
     if top < 1:
         raise ValueError(f"top must be at least 1, received {top}")
-
-
-def _share(part, whole):
-    low, high = stats.binomtest(part, whole).proportion_ci(LEVEL, "exact")
-    return Figure(value=part / whole, low=float(low), high=float(high))
 
 
 def _cut(name, cells, rows, bins):
@@ -174,8 +183,15 @@ def _cut(name, cells, rows, bins):
     return place, [None if pd.isna(value) else str(value) for value in values]
 
 
-def _slice(name, value, n, hit, right):
-    others, other_hits = len(right) - n, int(right.sum()) - hit
-    p = stats.fisher_exact([[hit, n - hit], [other_hits, others - other_hits]]).pvalue
-    difference = hit / n - other_hits / others
-    return Slice(column=name, value=value, n=n, accuracy=_share(hit, n), difference=difference, p=float(p), adjusted_p=float(p))
+def _slice(name, value, inside, right, codes):
+    p = stats.fisher_exact([_counts(right[rows], codes[rows]) for rows in (inside, ~inside)]).pvalue
+    difference = float(right[inside].mean() - right[~inside].mean())
+    accuracy = share(right[inside], codes[inside])
+    return Slice(column=name, value=value, n=int(inside.sum()), accuracy=accuracy, difference=difference, p=float(p), adjusted_p=float(p))
+
+
+def _counts(right, codes):
+    """Hits and misses of as many independent rows, rounded down."""
+    rows = int(effective_rows(right, codes) + 1e-9)
+    hits = round(right.mean() * rows)
+    return hits, rows - hits

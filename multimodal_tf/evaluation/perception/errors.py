@@ -16,9 +16,6 @@ _CLASSES = 30  # of the heat map, at most
 _SLICES = 30  # lines of the table, at most
 _SURE = 0.05  # adjusted p up to which a slice is called different
 _READING = "Which classes are taken for which, the rows with the highest loss, and the parts of the table on which it is right less often."
-_INDEPENDENT = (
-    "The intervals and p of this section take rows to be independent; those of one group are not, so they look surer than they are."
-)
 
 
 def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
@@ -47,7 +44,8 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
     np.add.at(table, (labels, said), 1)
     blocks: list[Block] = []
     blocks.append(_heat_map(names, table))
-    frequent = confusions(table, names)
+    groups = None if examined.groups is None else examined.groups[known]
+    frequent = confusions(labels, said, names, groups=groups)
     if frequent:
         rows: list[list] = [
             [one.truth, one.said, one.n, page_figure(one.share, int(table[names.index(one.truth)].sum()), "share of the class")]
@@ -57,9 +55,8 @@ def errors_section(examined: Examined, resamples: int, seed: int) -> Told:
         blocks.append(Table("Most frequent confusions", columns, rows))
     worst = known[worst_rows(calibration.log_losses(labels, probabilities), WORST)]
     blocks.append(_worst(examined, worst))
-    sliced, sentence = _sliced(examined, known, said == labels)
+    sliced, sentence = _sliced(examined, known, said == labels, groups)
     blocks.append(sliced)
-    blocks += [] if examined.groups is None else [Note(_INDEPENDENT)]
     return Told(Section(TITLE, _READING, blocks), (*_most(frequent, table), *sentence))
 
 
@@ -130,7 +127,7 @@ def _told(examined, row):
     return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{middle:g}", {}
 
 
-def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
+def _sliced(examined, known, hits, groups) -> tuple[Block, tuple[str, ...]]:
     columns = {f"presence of {name}": np.where(examined.present[known, place], "there", "absent") for place, (name, _) in _inputs(examined)}
     if examined.table is not None:
         own = examined.config.heads[examined.head].column or examined.head
@@ -139,7 +136,7 @@ def _sliced(examined, known, hits) -> tuple[Block, tuple[str, ...]]:
             for name in examined.table.columns
             if _can_be_sliced(examined.table[name], own)
         }
-    found = slices(columns, hits)
+    found = slices(columns, hits, groups=groups)
     rows: list[list] = [
         [
             one.column,

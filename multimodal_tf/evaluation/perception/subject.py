@@ -42,6 +42,7 @@ class Subject:
     def __init__(self, config: Config, schema: Schema, core: Callable, embed: Callable, embeds_cells: bool = False):
         self.config, self.schema = config, schema
         self._preprocessor = Preprocessor(config, schema)  # its graph is traced once; a data set for each call would take seconds
+        self._parts = {tuple(config.inputs): self._preprocessor}
         self._core, self._embed, self._embeds_cells = core, embed, embeds_cells
 
     def answer(self, raw: Mapping[str, np.ndarray]) -> Arrays:
@@ -73,15 +74,20 @@ class Subject:
 
     def answer_changed(self, features: Mapping[str, tf.Tensor], cells: Mapping[str, np.ndarray]) -> Arrays:
         """The answers to decoded rows with other cells in some of the inputs, which alone are decoded; errors as `answer`."""
-        rows = len(next(iter(cells.values())))
-        empty = {name: tf.repeat(cell, rows, axis=0) for name, cell in self._nothing().items()}
-        changed = [key for name in cells for key in (name, name + PRESENT)]
+        readers = self._of(tuple(cells))
 
         def inputs(batch, others):
-            decoded = self._preprocessor.features(batch)[0]
-            return self._preprocessor.model_inputs(others | {key: decoded[key] for key in changed})
+            return self._preprocessor.model_inputs(others | readers.features(batch)[0])
 
-        return _finite(_joined(map(self._core, _ahead(map(inputs, self._batches(empty | dict(cells)), _cut(features))))))
+        changed = _cut({name: tf.convert_to_tensor(cells[name], spec.dtype) for name, spec in readers.raw_spec.items()})
+        return _finite(_joined(map(self._core, _ahead(map(inputs, changed, _cut(features))))))
+
+    def _of(self, names):
+        """The preprocessing of some of the inputs."""
+        if names not in self._parts:
+            config = self.config.model_copy(update={"inputs": {name: self.config.inputs[name] for name in names}})
+            self._parts[names] = Preprocessor(config, self.schema)
+        return self._parts[names]
 
     def _inputs(self, raw):
         """The model's inputs, batch by batch; the next one is decoded while the model works."""

@@ -1,12 +1,10 @@
 """Do the probabilities mean what they say, and which answers had better be withheld?"""
 
 import numpy as np
-from scipy import stats
 
 from multimodal_tf.evaluation import calibration
-from multimodal_tf.evaluation.bootstrap import LEVEL
-from multimodal_tf.evaluation.groups import group_codes, weighted_figures
-from multimodal_tf.evaluation.page import Block, Column, Figure, Figures, Line, Lines, Note, Reference, Section, Table
+from multimodal_tf.evaluation.groups import group_codes, share, weighted_figures
+from multimodal_tf.evaluation.page import Block, Column, Figures, Line, Lines, Note, Reference, Section, Table
 from multimodal_tf.evaluation.perception.examined import Examined, Told
 from multimodal_tf.evaluation.perception.inputs import page_figure
 from multimodal_tf.evaluation.perception.value import ACCURACY, unit_of
@@ -28,9 +26,6 @@ _UNITS = {
     "overconfidence": "share",
 }
 _LOG_LOSS = ("log loss", "nats")
-_INDEPENDENT = (
-    "The intervals of this section take rows to be independent; those of one group are not, so they are too narrow, but for log loss."
-)
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 _POINTS = 60  # of the curve of risk, at most
 
@@ -51,17 +46,17 @@ def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
     if examined.known.sum() < 2 or examined.answers[examined.head].shape[1] < 2:
         return Told(Section(TITLE, _READING, [Note("Calibration needs two rows with a label, and a head that knows two classes.")]))
     labels, probabilities = examined.labels[examined.known], examined.answers[examined.head][examined.known]
-    found = calibration.calibration(labels, probabilities, resamples=resamples, seed=seed)
+    groups = None if examined.groups is None else examined.groups[examined.known]
+    found = calibration.calibration(labels, probabilities, resamples=resamples, seed=seed, groups=groups)
     blocks: list[Block] = [
         Figures("Calibration", {_NAMES[name]: _figure(name, figure, found.n) for name, figure in found.figures.items()}),
         _diagram("Reliability, bins of equal width", found.bins),
         _diagram("Reliability, bins of equally many rows", found.adaptive_bins),
     ]
-    mended, sentences = _temperature(examined, labels, probabilities, found, resamples, seed)
-    right = probabilities.argmax(axis=1) == labels
-    risks = calibration.risk_coverage(1.0 - right, probabilities.max(axis=1), resamples, seed)
-    blocks += [*mended, *_risk(risks)]
-    blocks += [] if examined.groups is None else [Note(_INDEPENDENT)]
+    mended, sentences = _temperature(examined, labels, probabilities, groups, found, resamples, seed)
+    right, confidence = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
+    risks = calibration.risk_coverage(1.0 - right, confidence, resamples, seed, groups)
+    blocks += [*mended, *_risk(risks, right, confidence, group_codes(groups, len(right)))]
     return Told(Section(TITLE, _READING, blocks), (_sentence(found), *sentences, *_withheld(risks)))
 
 
@@ -75,7 +70,7 @@ def _diagram(title, bins):
     return Lines(title, "mean confidence of the bin", [line], Reference("as it should be", (0, 0), (1, 1)), span=(0, 1))
 
 
-def _temperature(examined, labels, probabilities, before, resamples, seed) -> tuple[list[Block], tuple[str, ...]]:
+def _temperature(examined, labels, probabilities, groups, before, resamples, seed) -> tuple[list[Block], tuple[str, ...]]:
     """What one temperature, fitted on validation rows, mends on these rows."""
     validation = examined.validation
     if validation is None or validation.known.sum() < 2:
@@ -86,12 +81,12 @@ def _temperature(examined, labels, probabilities, before, resamples, seed) -> tu
         return [Note(f"No temperature could be fitted: {error}.")], ()
     if fitted.value.reason:
         return [Note(f"No temperature could be fitted on {fitted.n} validation rows: {fitted.value.reason}.")], ()
-    after = calibration.calibration(labels, fitted(probabilities), resamples=resamples, seed=seed)
+    after = calibration.calibration(labels, fitted(probabilities), resamples=resamples, seed=seed, groups=groups)
     rows = [
         [_NAMES[name], _figure(name, before.figures[name], before.n), _figure(name, after.figures[name], after.n)]
         for name in before.figures
     ]
-    rows.append([_LOG_LOSS[0], *(_log_loss(examined, labels, said, resamples, seed) for said in (probabilities, fitted(probabilities)))])
+    rows.append([_LOG_LOSS[0], *(_log_loss(labels, said, groups, resamples, seed) for said in (probabilities, fitted(probabilities)))])
     title = f"With a temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows"
     table = Table(title, [Column("figure"), Column("as it is", "number"), Column("with the temperature", "number")], rows)
     own = page_figure(fitted.value, fitted.n, "above 1: too sure")
@@ -107,34 +102,32 @@ def _mended(fitted, before, after):
     )
 
 
-def _log_loss(examined, labels, probabilities, resamples, seed):
+def _log_loss(labels, probabilities, groups, resamples, seed):
     losses = calibration.log_losses(labels, probabilities)
-    codes = group_codes(None if examined.groups is None else examined.groups[examined.known], len(losses))
+    codes = group_codes(groups, len(losses))
     found = weighted_figures(lambda weights: {"mean": weights @ losses / weights.sum()}, codes, resamples, seed)
     return page_figure(found["mean"], len(losses), _LOG_LOSS[1])
 
 
-def _risk(risks) -> list[Block]:
+def _risk(risks, right, confidence, codes) -> list[Block]:
+    def wrong(place):
+        """The share of wrong answers among those given."""
+        given = confidence >= risks.threshold[place]
+        return page_figure(share(~right[given], codes[given]), int(given.sum()), "share of wrong answers")
+
     places = np.unique(np.linspace(0, len(risks.coverage) - 1, min(_POINTS, len(risks.coverage))).astype(int))
-    figures = [_wrong(risks, place) for place in places]
+    figures = [wrong(place) for place in places]
     line = Line("the surest answers first", [risks.coverage[place] for place in places], figures)
     rows = []
     for wanted in _COVERAGES:
         place = int(np.searchsorted(risks.coverage, wanted - 1e-9))
-        rows.append([risks.coverage[place], risks.threshold[place], _wrong(risks, place)])
+        rows.append([risks.coverage[place], risks.threshold[place], wrong(place)])
     columns = [Column("share of rows answered", "number"), Column("confidence at least", "number"), Column("wrong among them", "number")]
     return [
         Lines("Wrong answers by how many are given", "share of rows that are answered", [line]),
         Figures("Risk", {"area under the curve of risk": page_figure(risks.aurc, risks.n, "mean share of wrong answers")}),
         Table("Answering only where it is sure", columns, rows),
     ]
-
-
-def _wrong(risks, place):
-    """The share of wrong answers among those given, with Clopper and Pearson's interval."""
-    n = round(risks.coverage[place] * risks.n)
-    low, high = stats.binomtest(round(risks.risk[place] * n), n).proportion_ci(LEVEL, "exact")
-    return Figure(risks.risk[place], n, "share of wrong answers", float(low), float(high))
 
 
 def _sentence(found):
