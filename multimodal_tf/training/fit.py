@@ -221,6 +221,7 @@ def _batches(directory, config, schema, spread):
 def _compile(model, config, schema, steps):
     rates = {} if config.adaptation is None else config.adaptation.rates
     model.compile(make_optimizer(config.training, model, steps, rates), **compile_arguments(config, schema))
+    model.optimizer.build(model.trainable_variables)  # else Keras does in the midst of the first step, whose graph it then makes twice
 
 
 def _train(model, settings, batches, steps, validation, callbacks, verbose, checkpoints, identity, state):
