@@ -136,7 +136,7 @@ def right_without(model, test, part, truth):
 
 def absence(complete, absent, parts):
     """Accuracy with all inputs and without each, for each fusion; where there is a pair, what modality dropout saves of the drop."""
-    hits = complete.join(absent.drop(columns=["seed", "group"]))
+    hits = complete.reset_index(drop=True).join(absent.drop(columns=["seed", "group"]).reset_index(drop=True))
     seeds, means = by_seed_and_drawn(hits)
     names = [name for name in complete if f"{name}|{parts[0]}" in absent]
     heads = ["fusion", "all inputs", *(f"without {part}" for part in parts)]
@@ -146,17 +146,18 @@ def absence(complete, absent, parts):
         lines.append(f"| {' | '.join(cell if isinstance(cell, str) else f'{cell:.3f}' for cell in cells)} |")
     lines += ["", "| what modality dropout saves of the drop | without | drop with it | drop without it | difference | 95 % interval |"]
     lines += ["|---" * 6 + "|"]
+    missing = {part: [part] for part in parts} | {"any one, in the mean": parts}
     for name in (name for name in PAIRED if WITHOUT_DROPOUT.format(name) in names and name in names):
-        for part in parts:
-            with_it, without_it = (drop(one, part, seeds) for one in (name, WITHOUT_DROPOUT.format(name)))
-            drawn = drop(WITHOUT_DROPOUT.format(name), part, means) - drop(name, part, means)
+        for what, which in missing.items():
+            with_it, without_it = (drop(one, which, seeds) for one in (name, WITHOUT_DROPOUT.format(name)))
+            drawn = drop(WITHOUT_DROPOUT.format(name), which, means) - drop(name, which, means)
             figures = [f"{value.mean():.3f}" for value in (with_it, without_it, without_it - with_it)]
-            lines.append(f"| {name} | {part} | {' | '.join(figures)} | {interval(drawn)} |")
+            lines.append(f"| {name} | {what} | {' | '.join(figures)} | {interval(drawn)} |")
     return "\n".join(lines)
 
 
-def drop(name, part, accuracies):
-    return accuracies[name] - accuracies[f"{name}|{part}"]
+def drop(name, parts, accuracies):
+    return accuracies[name] - accuracies[[f"{name}|{part}" for part in parts]].mean(axis=1)
 
 
 if __name__ == "__main__":
