@@ -1,14 +1,18 @@
-# make demo: set-up and the main job on the embedded data.   make test: set-up and all tests.
+# make demo: set-up and the main job on the embedded data.   make test: set-up and the tests.   make test-slow: those that take long.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 
 demo: .venv/package
 	$(BIN)/multimodal-tf demo
 
 test: .venv/test lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-slow: .venv/test
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: .venv/test
 	$(BIN)/ruff check .

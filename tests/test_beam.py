@@ -14,6 +14,8 @@ from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data import beam, durable, ingest, shards
 from multimodal_tf.data.table import read_table
 
+pytestmark = pytest.mark.slow
+
 IN_PROCESS = ["--runner=DirectRunner"]
 TWO_PROCESSES = [*IN_PROCESS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 FRAME = pd.DataFrame({"title": [f"word {row}" for row in range(24)], "label": ["x", "y"] * 12})

@@ -27,7 +27,7 @@ from multimodal_tf.serving.export import export_model
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path")]
 
 
 @pytest.fixture(scope="module")

@@ -154,6 +154,7 @@ def alone():
     return case.trained(contextlib.nullcontext(), case.batches())
 
 
+@pytest.mark.slow
 def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, alone):
     expected = alone[1]
     one, other = (dict(np.load(folder / f"found-{number}.npz")) for number in (0, 1))
@@ -163,6 +164,7 @@ def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, a
         np.testing.assert_allclose(one[name], array, rtol=0, atol=ROUNDING * max(1.0, np.abs(array).max()), err_msg=name)
 
 
+@pytest.mark.slow
 def test_both_workers_have_the_figures_of_one_process(found, alone):
     expected = alone[0]
     assert found[0]["history"] == found[1]["history"]
@@ -172,11 +174,13 @@ def test_both_workers_have_the_figures_of_one_process(found, alone):
     assert found[0]["evaluated"] == pytest.approx(expected["evaluated"], rel=ROUNDING)
 
 
+@pytest.mark.slow
 def test_only_the_chief_writes(folder, found):
     assert [one["chief"] for one in found] == [True, False]
     assert [path.name for path in folder.glob("*.keras*")] == ["model.keras"]
 
 
+@pytest.mark.slow
 def test_plain_keras_on_load_split_has_exact_figures(folder, found):
     """The chief's file, evaluated on one device, has the figures that both workers had together."""
     model = keras.models.load_model(folder / "model.keras")
@@ -186,6 +190,7 @@ def test_plain_keras_on_load_split_has_exact_figures(folder, found):
     assert found[0]["records"] == pytest.approx(expected, rel=ROUNDING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mend", ["_maybe_symbolic_build", "_make_function"])
 def test_fit_fails_on_workers_without_the_mend(found, mend):
     assert all(one[mend] for one in found)

@@ -165,6 +165,7 @@ def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, 
     assert printed.err.strip() == "error: no-such-program: No such file or directory"
 
 
+@pytest.mark.slow
 def test_train_is_launched_as_it_is_typed(monkeypatch, capsys, tmp_path):
     """Two workers, one run; what they wrote is what one process would have."""
     schema = training_case.ingested(tmp_path / "records")

@@ -333,6 +333,7 @@ def wav(kind, noise):
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_in_another_process(tmp_path):
     """Pictures and sounds with all of their augmentation: kills with signal 9 while it starts, trains, writes; then the same bits."""
     ingest(read_table(media()), MEDIA, tmp_path / "records", processes=1)

@@ -16,6 +16,8 @@ from multimodal_tf.training.fit import fit
 from multimodal_tf.training.launch import launch
 from multimodal_tf.training.run import load_run
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = 1e-5  # as in test_functional
 PROGRAM = [sys.executable, str(pathlib.Path(case.__file__))]
 SPREAD = ["mirrored", "multi_worker"]

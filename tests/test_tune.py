@@ -84,6 +84,7 @@ def test_plain_keras_tuner_builds_one_model_before_it_begins(records, tmp_path, 
     assert len(built) == 1
 
 
+@pytest.mark.slow
 def test_a_notebook_uses_it_as_plain_keras_tuner(records, tmp_path):
     searched = SearchModel(over({"fusion": FUSIONS}), records)
     tuner = keras_tuner.RandomSearch(searched, searched.objective("val_label_accuracy"), max_trials=2, directory=tmp_path, seed=1)
@@ -175,6 +176,7 @@ def test_another_search_is_refused_in_its_directory(search, records):
             tune(**({"space": space, "records": records, "directory": found.directory, "tuner": "random", "progress": False} | arguments))
 
 
+@pytest.mark.slow
 def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
     space = over({"training.learning_rate": Choice([0.01, 0.1])})
     found = tune(space, records, tmp_path, "val_label_accuracy", trials=2, tuner="random", folds=2, progress=False)
@@ -189,6 +191,7 @@ def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
     assert found.table["spread"].notna().all()
 
 
+@pytest.mark.slow
 def test_hyperband_trains_good_ones_on(records, tmp_path):
     config = CONFIG.model_copy(deep=True)
     config.training.epochs = 3

@@ -74,6 +74,7 @@ def start(records, directory):
     return subprocess.Popen([sys.executable, "-m", "multimodal_tf.cli", *map(str, words)], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_worker_the_chief_and_all_are_killed_and_the_search_ends_whole(records, tmp_path):
     directory = tmp_path / "search"
     command = start(records, directory)
@@ -103,6 +104,7 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_ends_whole(records
     assert Config.load(directory / "best.yaml").fusion.type in ("concatenation", "sum")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process(records, tmp_path):
     directory = tmp_path / "search"
     command = start(records, directory)
@@ -114,6 +116,7 @@ def test_ctrl_c_leaves_no_process(records, tmp_path):
     assert psutil.wait_procs(everyone, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(records, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_work", os.abort)  # called with arguments that it does not take, each child dies
     with pytest.raises(ChildProcessError, match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run it again"):
