@@ -1,5 +1,6 @@
 """The report of perception, whole: on a small model whose titles give the class away, from Python, the command line, and a SavedModel."""
 
+import contextlib
 import json
 import sys
 import types
@@ -10,6 +11,7 @@ import pytest
 import serving_case
 import tensorflow as tf
 import training_case as case
+from chromium_case import COMPLAINTS, NEEDS_CHROMIUM, SCHEMES, STICKS_OUT, TOO_FAINT, WIDTHS, Browser
 
 from multimodal_tf import cli
 from multimodal_tf.config import Config, Training
@@ -79,6 +81,20 @@ def test_a_planted_leak_is_found_and_said(report):
 def test_what_breaks_it_is_the_title(report):
     [sentence] = [sentence for sentence in report.page.summary if sentence.startswith("What breaks it first")]
     assert " of title: " in sentence
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_page_in_a_browser(report, folder, tmp_path, width, scheme):
+    with contextlib.closing(Browser(tmp_path)) as browser:
+        browser.open((folder / "report" / "index.html").as_uri(), width, scheme)
+        assert [event for event in browser.events if event["method"] in COMPLAINTS] == []
+        assert browser.run("[...document.querySelectorAll('main > section h2')].map(each => each.textContent)")[1:] == TITLES
+        assert browser.run("[...document.querySelectorAll('main > section')].every(each => each.clientHeight > 100)")
+        assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert browser.run(STICKS_OUT) == []
+        assert browser.run(TOO_FAINT) == []
 
 
 def test_every_section_is_on_the_page_and_beside_it(report, folder):

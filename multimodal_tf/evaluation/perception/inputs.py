@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.evaluation import metrics
+from multimodal_tf.evaluation.groups import group_codes, share
 from multimodal_tf.evaluation.page import Bars, Block, Column, Figure, Note, Section, Table
 from multimodal_tf.evaluation.perception.examined import Examined, Told
 from multimodal_tf.evaluation.perception.subject import Subject
-from multimodal_tf.evaluation.perception.value import unit_of, values
+from multimodal_tf.evaluation.perception.value import ACCURACY, unit_of, values
 from multimodal_tf.evaluation.shares import NO_GAIN, Shares, coalitions, shares
 
 TITLE = "What each input gives"
@@ -78,9 +79,10 @@ def shares_section(found: Shares, examined: Examined, alone: Mapping[str, Figure
         blocks.append(
             Note(f"There are too many inputs for all subsets: orders were drawn, which adds a standard error of up to {worst:.3f}.")
         )
-    if found.classes:
-        blocks.append(Table("Share of each input by class", *_by_class(found, unit)))
-    return Told(Section(TITLE, _READING, blocks), _sentences(found, unit))
+    rated = _rated(found, examined)
+    if rated:
+        blocks.append(Table("Share of each input by class", *_by_class(found, rated, unit)))
+    return Told(Section(TITLE, _READING, blocks), _sentences(found, rated, unit))
 
 
 def _classes(examined):
@@ -116,16 +118,26 @@ def _subsets(found, unit):
     return [Column("inputs present"), Column(unit, "number")], rows
 
 
-def _by_class(found, unit):
+def _rated(found, examined):
+    """The accuracy of each class, with its exact interval: of a few rows, all of them right or wrong, a bootstrap's has no width."""
+    if not found.classes:
+        return {}
+    known, names = examined.known, _classes(examined)
+    hits, codes = values(examined, examined.answers)[known], group_codes(examined.groups, len(known))[known]
+    inside = {label: examined.labels[known] == names.index(label) for label in found.classes}
+    return {label: page_figure(share(hits[rows], codes[rows]), int(rows.sum()), ACCURACY) for label, rows in inside.items()}
+
+
+def _by_class(found, rated, unit):
     names = list(found.shapley)
     columns = [Column("class"), Column(f"{unit}, all inputs", "number"), *(Column(f"Shapley value of {name}", "number") for name in names)]
     rows = []
     for label, of in found.classes.items():
-        rows.append([label, page_figure(of.everything, of.n, unit), *(page_figure(of.shapley[name], of.n, unit) for name in names)])
+        rows.append([label, rated[label], *(page_figure(of.shapley[name], of.n, unit) for name in names)])
     return columns, rows
 
 
-def _sentences(found, unit):
+def _sentences(found, rated, unit):
     known = {name: figure for name, figure in found.share.items() if figure.value is not None}
     everything, nothing = (page_figure(figure, found.n, unit) for figure in (found.everything, found.nothing))
     reached = f"With all inputs the model reaches {everything}; without any, {nothing.shown}."
@@ -139,20 +151,19 @@ def _sentences(found, unit):
         said = f"{first} gives most, {share}" + ("; " + ", ".join(f"{name} {_percent(known[name])}" for name in rest) if rest else "") + "."
     harmful = [name for name in rest if (known[name].high or 0) < 0]
     harm = (f"The model would do better without {_and(harmful)}.",) if harmful else ()
-    return (reached, said, *harm, *_worst_classes(found, unit))
+    return (reached, said, *harm, *_worst_classes(rated))
 
 
 def _percent(figure):
     return f"{figure.value:.0%}" + (f" ({figure.low:.0%} .. {figure.high:.0%})" if figure.low is not None else "")
 
 
-def _worst_classes(found, unit):
-    rated = {label: page_figure(of.everything, of.n, unit) for label, of in found.classes.items()}
+def _worst_classes(rated):
     if len(rated) < 2:
         return ()
     worst = sorted(rated.items(), key=lambda item: item[1].value or 0.0)[:3]
     said = ", ".join(f"{label} {figure.shown} {figure.interval}, n = {figure.n:,}" for label, figure in worst)
-    return (f"The classes that suffer most, by {unit}: {said}.",)
+    return (f"The classes that suffer most, by accuracy: {said}.",)
 
 
 def _and(names):
