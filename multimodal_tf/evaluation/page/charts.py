@@ -113,12 +113,13 @@ def _axes(block: Lines) -> tuple[list[float], list[float]]:
 def _curves(block: Lines, x: list[float], y: list[float]) -> Element:
     """Bands, reference and lines: what may be stretched, cut off at the edges of the drawing."""
     stroke = {"vector_effect": "non-scaling-stroke"}
+    faint = f"{min(0.13, 0.4 / max(len(block.lines), 1)):.3f}"  # many bands that lie over each other are no darker than three
     bands, curves = [], []
     for number, line in enumerate(block.lines):
         for points in _unbroken(line):
             known = [(at, figure) for at, figure in points if figure.low is not None]
             edge = [(at, figure.low) for at, figure in known] + [(at, figure.high) for at, figure in reversed(known)]
-            bands.append(element("polygon", points=_points(edge, x, y), class_=f"band {_colour(number)}"))
+            bands.append(element("polygon", points=_points(edge, x, y), class_=f"band {_colour(number)}", fill_opacity=faint))
             through = [(at, figure.value) for at, figure in points]
             curves.append(element("polyline", points=_points(through, x, y), class_=f"line {_series(number)}", **stroke))
     if block.reference:
