@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-SLOW = ("03_fusion_and_fine_tuning", "04_search_and_scale", "05_perception")
+SLOW = ("02_towers", "03_fusion_and_fine_tuning", "04_search_and_scale", "05_perception")
 SMALL = {"EPOCHS": 1, "ROWS": 100}
 OWN = {  # settings of one notebook alone
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},

@@ -126,6 +126,7 @@ def test_goes_on_bit_for_bit(at, whole, schema, place):
     assert not (directory / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_again_and_again(whole, schema, place):
     directory = place / "again"
     for at in (2, 4, 3):  # a step is lost where the crash comes before its checkpoint
