@@ -112,7 +112,7 @@ class Resumable(keras.callbacks.CallbackList):
     def _go_on(self, state):
         """Restores a state in its epoch, when all callbacks have begun that."""
         if self.model._distribute_strategy is None:
-            # Keras makes optimizer and metrics with the first batch, but for a strategy; it would be too late then
+            # Keras makes the metrics with the first batch, but for a strategy; it would be too late then
             self.model._symbolic_build(data_batch=next(iter(self._batches(0))))
         restore(self.model, state["variables"])
         self._own_counts().write(state["counts"])

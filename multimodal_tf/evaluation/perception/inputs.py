@@ -161,7 +161,7 @@ def _percent(figure):
 def _worst_classes(rated):
     if len(rated) < 2:
         return ()
-    worst = sorted(rated.items(), key=lambda item: item[1].value or 0.0)[:3]
+    worst = sorted(rated.items(), key=lambda item: item[1].value)[:3]
     said = ", ".join(f"{label} {figure.shown} {figure.interval}, n = {figure.n:,}" for label, figure in worst)
     return (f"The classes that suffer most, by accuracy: {said}.",)
 

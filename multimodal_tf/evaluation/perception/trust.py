@@ -35,7 +35,7 @@ def calibration_section(examined: Examined, resamples: int, seed: int) -> Told:
 
     Args:
         examined: `Examined`.
-        resamples: int. For the intervals, which draw rows; 0: no intervals.
+        resamples: int. For the intervals that draw rows, or groups of them; 0: none of these.
         seed: int.
 
     Returns:
