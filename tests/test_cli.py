@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +83,16 @@ def test_ingest_lists_the_bad_cell(made):
 
 def test_train_records_what_it_did(made):
     assert json.loads((made / "run" / "run.json").read_text())["config"]["training"]["epochs"] == 12
+
+
+def test_records_on_another_file_system_are_judged_alike(made, monkeypatch):
+    files = fsspec.filesystem("memory")
+    files.put(str(made / "records"), "/cli/records", recursive=True)
+    try:
+        assert run(monkeypatch, "evaluate", made / "run", "memory://cli/records", "--out", made / "remote.json") == 0
+    finally:
+        files.rm("/cli", recursive=True)
+    assert (made / "remote.json").read_text() == (made / "figures.json").read_text()
 
 
 def test_predictions_are_right_and_the_broken_cell_is_said(made):

@@ -20,7 +20,7 @@ err = Console(stderr=True, soft_wrap=True)
 Table = Annotated[
     pathlib.Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, or a folder with one folder of files per class.")
 ]
-Records = Annotated[pathlib.Path, typer.Argument(help="What `ingest` wrote.")]
+Records = Annotated[str, typer.Argument(help="What `ingest` wrote: a folder, or an address such as gs://bucket/records.")]
 Run = Annotated[pathlib.Path, typer.Argument(help="What `train` wrote.")]
 Root = Annotated[pathlib.Path | None, typer.Option(help="Folder that the table's paths start from. (default: the table's own)")]
 

@@ -67,7 +67,7 @@ def _check_heads(first, *others):
 @app.command()
 def compare(
     paths: Annotated[
-        list[pathlib.Path], typer.Argument(metavar="RUN RUN ... RECORDS", help="What `train` or `export` wrote, and what `ingest` wrote.")
+        list[str], typer.Argument(metavar="RUN RUN ... RECORDS", help="What `train` or `export` wrote, and what `ingest` wrote.")
     ],
     report: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
@@ -83,9 +83,9 @@ def compare(
     from multimodal_tf.evaluation.compare import compare as compare_runs
     from multimodal_tf.training.run import RECORD, load_run
 
-    *runs, records = paths
+    *runs, records = *map(pathlib.Path, paths[:-1]), paths[-1]
     if len(set(runs)) < 2 or len(set(runs)) < len(runs):
-        raise ValueError(f"compare takes two or more different RUNs and then RECORDS, received {' '.join(map(str, paths))}")
+        raise ValueError(f"compare takes two or more different RUNs and then RECORDS, received {' '.join(paths)}")
     manifest = Manifest.load(records)
     models = {str(path): load_run(path) if (path / RECORD).is_file() else path for path in runs}
     for name, run in models.items():

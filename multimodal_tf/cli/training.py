@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from multimodal_tf.cli.app import Root, app, err, out, verbose
+from multimodal_tf.cli.app import Records, Root, app, err, out, verbose
 
 
 @app.command()
@@ -63,7 +63,7 @@ def train(
 @app.command()
 def tune(
     space: Annotated[pathlib.Path, typer.Argument(help="A configuration, YAML or JSON, in which fields are choices or ranges.")],
-    records: Annotated[str, typer.Argument(help="What `ingest` wrote.")],
+    records: Records,
     search: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder for the best configuration, the trials and pictures.")],
     objective: Annotated[str, typer.Option(help="val_loss, or val_HEAD_METRIC such as val_label_accuracy.")] = "val_loss",
     trials: Annotated[int | None, typer.Option(min=1, help="(default: 30; hyperband decides itself)")] = None,

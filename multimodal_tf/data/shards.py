@@ -71,7 +71,7 @@ def check_settings(config, directory, manifest) -> Config:
     Raises:
         ValueError: they do not.
     """
-    ingested = Config.load(directory / "config.yaml")
+    ingested = Config.load(place(directory) / "config.yaml")
     if settings_hash(ingested) != manifest.config_hash:
         raise ValueError(f"{directory} was ingested by another version of multimodal_tf: ingest the table again")
     theirs, ours = json.loads(settings(ingested))[-1], json.loads(settings(config))[-1]

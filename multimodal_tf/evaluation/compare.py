@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from multimodal_tf.config import labelled
-from multimodal_tf.data import places, shards
+from multimodal_tf.data import shards
 from multimodal_tf.data.answered import Answered, Predicted
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw
@@ -152,7 +152,7 @@ def _check_records(subjects, directory):
         if directory is None:
             raise ValueError(f"records must be given where a run is a model, received none for {name!r}")
         try:
-            shards.check_settings(one.config, places.place(directory), Manifest.load(directory))
+            shards.check_settings(one.config, directory, Manifest.load(directory))
         except ValueError as error:
             raise ValueError(f"run {name!r}: {error}") from error
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.config import FUSED, Config
-from multimodal_tf.data import places, shards
+from multimodal_tf.data import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.evaluation import consistency, novelty
@@ -123,7 +123,7 @@ def _no_limit(directory):
 
 
 def _check(directory, config):
-    shards.check_settings(config, places.place(directory), Manifest.load(directory))
+    shards.check_settings(config, directory, Manifest.load(directory))
 
 
 def _training(embed, directory, config, schema, head):

@@ -2,6 +2,7 @@
 
 import collections
 import inspect
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -77,7 +78,7 @@ class Evaluation(pydantic.BaseModel):
 
 def evaluate(
     predict: Predict | keras.Model,
-    directory: str | pathlib.Path,
+    directory: str | os.PathLike,
     config: Config,
     schema: Schema,
     split: str = "test",
@@ -107,7 +108,6 @@ def evaluate(
     """
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
-    directory = pathlib.Path(directory)
     shards.check_settings(config, directory, Manifest.load(directory))
     judged = {name: head for name, head in config.heads.items() if head.type != "embedding"}
     answers = _answers(_per_batch(predict), load_split(directory, split, config, schema, batch_size=BATCH), list(judged))

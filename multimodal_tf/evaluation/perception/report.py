@@ -102,7 +102,7 @@ def perception_report(
     subject = subject_of(model, config, schema)
     head = _head(subject.config, head)
     manifest = Manifest.load(directory)
-    shards.check_settings(subject.config, pathlib.Path(directory), manifest)
+    shards.check_settings(subject.config, directory, manifest)
     singles = others.singles(alone or {}, subject, head)
     rival = None if baseline is None else others.rival(baseline, subject, head)
     table = _table(table, manifest)
