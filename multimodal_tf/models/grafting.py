@@ -232,7 +232,7 @@ def attach(model, described):
     for one in described:
         missing = next((path for path in one["layers"] if path not in every), None)
         if missing is not None:
-            raise ValueError(f"{missing}: must be a layer of the model, received one whose layers are {paths.near(missing, every)}")
+            raise ValueError(f"{missing}: must be a layer of the model, received one whose nearest layers are {paths.near(missing, every)}")
     ready: list = []
     for one in described:
         hosts = {path: every[path] for path in one["layers"]}

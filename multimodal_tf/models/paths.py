@@ -69,7 +69,7 @@ def matched(model, patterns, field):
     for pattern in patterns:
         hits = fnmatch.filter(every, pattern)
         if not hits:
-            raise ValueError(f"{field}: must match a layer, received {pattern!r}; layers are {near(pattern, every)}")
+            raise ValueError(f"{field}: must match a layer, received {pattern!r}; the nearest layers are {near(pattern, every)}")
         chosen.update(hits)
     return {path: layer for path, layer in every.items() if path in chosen}
 
