@@ -112,7 +112,9 @@ class TestWhatIsTrained:
 
     @pytest.mark.parametrize("change", [adapt.freeze, adapt.unfreeze])
     def test_a_pattern_that_matches_nothing_is_refused(self, change):
-        with pytest.raises(ValueError, match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the nearest layers are .*photo_"):
+        with pytest.raises(
+            ValueError, match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the nearest layers are .*photo_"
+        ):
             change(case.stack(), "photo_midle")
 
     def test_heads_need_names(self):

@@ -290,7 +290,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda model: adapt.lora(model, "foto_*"), r"^lora\.layers: must match a layer, received 'foto_\*'; the nearest layers are .*photo"),
+            (
+                lambda model: adapt.lora(model, "foto_*"),
+                r"^lora\.layers: must match a layer, received 'foto_\*'; the nearest layers are .*photo",
+            ),
             (lambda model: adapt.lora(model, "photo_low", rank=0), r"^lora: rank and alpha must be positive, received 0 and 0"),
             (
                 lambda model: adapt.lora(model, "photo_norm"),
