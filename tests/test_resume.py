@@ -212,6 +212,18 @@ def test_another_configuration_is_refused(stopped, schema, place):
     assert fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0).record.resumed == 0
 
 
+def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(stopped, schema, place):
+    kept = Checkpoints(stopped / "checkpoints")
+    state = kept.latest()
+    del state["identity"]["strategy"]
+    kept.save(9, state)
+    kept.close()
+    with pytest.raises(
+        ValueError, match=r"interrupted training with other strategy \(None, received 'none of 1'\): .* delete .*checkpoints"
+    ):
+        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+
+
 def test_other_rows_are_refused(stopped, schema, place, tmp_path):
     table = case.frame()
     table.loc[0, "price"] = 99.0
