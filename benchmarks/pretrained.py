@@ -20,7 +20,7 @@ import pandas
 
 from benchmarks.linear import LABEL, read_raw, regression
 from benchmarks.towers import Entry, group_of_rows, markdown, peers, trained
-from multimodal_tf.config import AudioInput, Config, DecisionFusion, PresetTower, SavedModelTower, TextInput
+from multimodal_tf.config import AudioInput, Config, PresetTower, SavedModelTower, TextInput
 from multimodal_tf.data.datasets import stamps_config, stamps_table
 from multimodal_tf.data.ingest import ingest
 from multimodal_tf.data.learn import learn_schema
@@ -33,7 +33,6 @@ TEXT, SOUND = "description", "sound"
 LINEAR = "MiniLM"  # its embeddings and logistic regression
 TOKENS = 24  # start and end included; 1.7 % of the descriptions are longer, the longest has 51
 WORDS, PICTURE = "description: MiniLM, frozen", "image: CNN"
-WEIGHED = DecisionFusion(combine="weights", modality_dropout=0.3)
 CLIP = 43844  # samples at 22,050 Hz: what basic-pitch listens to at once
 
 
@@ -88,7 +87,6 @@ def entries(arguments):
     frozen, further = (minilm(arguments.minilm, trainable=trainable) for trainable in (False, True))
     return [
         Entry("image + description + sound: MiniLM, frozen", config.inputs | {TEXT: frozen}, LINEAR),
-        Entry("all three, each with its own answer: MiniLM, frozen", config.inputs | {TEXT: frozen}, LINEAR, fusion=WEIGHED),
         Entry("image + description: MiniLM, frozen", {name: (config.inputs | {TEXT: frozen})[name] for name in ("image", TEXT)}, LINEAR),
         Entry(WORDS, {TEXT: frozen}, LINEAR),
         Entry(PICTURE, {"image": config.inputs["image"]}, "colour histogram"),
