@@ -252,3 +252,8 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
 def test_weights_with_nothing_to_weigh_are_refused(tasks, heads, fusion, message):
     with pytest.raises(ValueError, match=f"tasks: .*{message}"):
         Config(inputs=INPUTS, heads=heads, tasks=KINDS[tasks], **({} if fusion is None else {"fusion": fusion}))
+
+
+def test_all_inputs_named_are_all_inputs():
+    heads = HEADS | {"age": RegressionHead(inputs=list(INPUTS))}
+    assert Config(inputs=INPUTS, heads=heads, tasks=KINDS["gradnorm"]).tasks.type == "gradnorm"

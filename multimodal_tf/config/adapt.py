@@ -11,7 +11,11 @@ Patterns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length
 
 
 class LoRA(Strict):
-    """A low-rank change of the kernels of all `Dense`, `EinsumDense` and `Embedding` layers that match, or are in what matches."""
+    """A low-rank change of the kernels of all `Dense`, `EinsumDense` and `Embedding` layers that match, or are in what matches.
+
+    Also on a frozen pretrained tower, whose dropout then acts in training. All other layers are trained as `Adaptation.train` says: with
+    "heads" LoRA and the heads learn alone.
+    """
 
     layers: Patterns
     rank: PositiveInt = 8

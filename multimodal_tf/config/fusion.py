@@ -13,7 +13,7 @@ class _Fusion(Strict):
 
     With `presence`, an absent input has no influence, and no gradient flows to it. Without, the model has no presence inputs, and all
     inputs count as there. `modality_dropout` is the share of rows in which training treats a present input as absent, so that no input
-    learns to lean on the others.
+    learns to lean on the others (Neverova et al. 2015); drawn for each input by itself, so that a row may lose all of them.
     """
 
     type: str
@@ -30,7 +30,8 @@ class _Fusion(Strict):
 class _OneVector(_Fusion):
     """Feature level: one vector comes out, on which `dropout` acts and then Dense layers of `hidden` units, each with dropout again.
 
-    `absent` "learned": a learnt vector takes an absent input's place and counts as a present one's does.
+    `absent` "learned": a learnt vector takes an absent input's place and counts as a present one's does; where nothing is there, the prior
+    answers all the same.
     """
 
     hidden: list[PositiveInt] = []
@@ -191,7 +192,11 @@ FeatureFusion = Annotated[
 
 
 class _Predictions(_Fusion):
-    """Each input predicts by itself; `dropout` acts on its vector before. `combine` is over the inputs that are there."""
+    """Each input predicts by itself; `dropout` acts on its vector before. `combine` is over the inputs that are there.
+
+    "weights": one learnt weight an input, the same in all rows. "stacking": another head reads all answers, zeros where an input is absent,
+    and which inputs are there.
+    """
 
     dropout: Fraction = 0.5
     combine: Literal["mean", "weights", "product", "maximum", "stacking"] = "mean"

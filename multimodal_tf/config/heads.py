@@ -23,7 +23,8 @@ class _Head(Column):
 class ClassificationHead(_Head):
     """One class out of several: softmax and cross-entropy, or the focal loss, which counts rows less that are easy already.
 
-    `gamma` is the focal loss's: how much less; with 0 it is the cross-entropy.
+    `gamma` is the focal loss's: how much less; with 0 it is the cross-entropy; null: 2. `class_weight` "balanced": rows / (classes * the
+    class's rows).
     """
 
     type: Literal["classification"] = "classification"
@@ -102,7 +103,7 @@ def nearest_to_median(quantiles: Sequence[float]) -> int:
 
 class MatchingHead(Strict):
     """Whether two inputs of a row belong together, such as a text and an image. It needs no labels: every row's two do, and the mismatched
-    pairs that it learns from are drawn from the batch."""
+    pairs that it learns from are drawn from the batch. Where one of the two is absent, it answers an even chance and learns nothing."""
 
     type: Literal["matching"] = "matching"
     label: ClassVar[None] = None
@@ -112,7 +113,10 @@ class MatchingHead(Strict):
 
 
 class EmbeddingHead(Strict):
-    """The fused vector, of length 1, to look up what is alike. It has no labels and no loss: it is what the other heads make of it."""
+    """The fused vector, of length 1, to look up what is alike. It has no labels and no loss: it is what the other heads make of it.
+
+    Zeros in a row without any of its inputs.
+    """
 
     type: Literal["embedding"] = "embedding"
     label: ClassVar[None] = None

@@ -126,7 +126,7 @@ class Config(Strict):
     @pydantic.model_validator(mode="after")
     def _heads_fit(self):
         check_inputs(self.heads, self.vectors())
-        check_tasks(self.tasks, self.heads, self.fusion)
+        check_tasks(self.tasks, self.heads, self.fusion, self.vectors())
         return self
 
     def tabular_inputs(self):

@@ -14,14 +14,22 @@ class FixedWeights(Strict):
 
 
 class UncertaintyWeights(Strict):
-    """Learnt with the model: a head whose loss stays high counts less (Kendall et al. 2018). The heads' `weight`s are multiplied in."""
+    """Learnt with the model: a head whose loss stays high counts less. The heads' `weight`s are multiplied in.
+
+    A loss counts as `exp(-s) loss + s / 2`, a squared error as half of `exp(-s) loss`, with a learnt `s` of its own, the logarithm of a
+    variance: `model.log_variances`, by head. Source: Kendall et al. 2018, arXiv:1705.07115.
+    """
 
     type: Literal["uncertainty"] = "uncertainty"
 
 
 class GradNormWeights(Strict):
     """Adjusted in every step so that heads pull equally hard on the vector that they share, and harder those that learn more slowly
-    (Chen et al. 2018). The heads' `weight`s are where they start."""
+    (Chen et al. 2018, arXiv:1711.02257, as `models.tasks.GradNormWeighted` says).
+
+    The heads' `weight`s are where they start; `model.task_weights` `(heads,)` is where they are, in the order of `model.heads`. Of a hybrid
+    fusion the gradient through its fused vector counts alone.
+    """
 
     type: Literal["gradnorm"] = "gradnorm"
     alpha: NonNegativeFloat = 1.5  # how much harder the slow ones pull; 0: all equally
@@ -31,7 +39,7 @@ class GradNormWeights(Strict):
 Tasks = Annotated[FixedWeights | UncertaintyWeights | GradNormWeights, Field(discriminator="type")]
 
 
-def check_tasks(tasks, heads, fusion):
+def check_tasks(tasks, heads, fusion, vectors):
     """Whether learnt weights have something to weigh.
 
     Raises:
@@ -46,15 +54,15 @@ def check_tasks(tasks, heads, fusion):
     if idle is not None:
         raise ValueError(f"tasks: {tasks.type} needs heads of a weight above 0, received 0 for heads.{idle}.weight")
     if tasks.type == "gradnorm":
-        _check_shared(heads, fusion)
+        _check_shared(heads, fusion, vectors)
 
 
-def _check_shared(heads, fusion):
+def _check_shared(heads, fusion, vectors):
     if fusion.type == "decision":
         raise ValueError("tasks: gradnorm needs a vector that all heads share, which a decision fusion has not")
     pair = next((name for name, head in heads.items() if head.type == "matching"), None)
     if pair is not None:
         raise ValueError(f"tasks: gradnorm needs heads on the fused vector, received the matching head {pair!r}")
     read = {name: head.inputs for name, head in heads.items()}
-    if len({None if inputs is None else frozenset(inputs) for inputs in read.values()}) > 1:
+    if len({frozenset(inputs or vectors) for inputs in read.values()}) > 1:
         raise ValueError(f"tasks: gradnorm needs heads that read the same inputs, received {read}")

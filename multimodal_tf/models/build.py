@@ -124,7 +124,7 @@ def explanations(model: keras.Model) -> keras.Model | None:
           of the other's, the mean over heads;
         - `{head}_from_{input}`: of a decision or hybrid fusion, what the input alone answers, as `models.heads.output`, also where it is
           absent; `{head}_from_fused`: of a hybrid one, what the fused vector answers; `{head}_weights`: their learnt weights, that of the
-          fused vector last.
+          fused vector last; in a row without any input those of all.
 
         Where heads read different inputs, `weights` and `attention...` of a fusion over some only begin with `{head}_`.
     """

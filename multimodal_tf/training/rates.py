@@ -96,6 +96,11 @@ def discriminative(stages: Sequence[Sequence[str]], decay: float = 2.6) -> dict[
         >>> discriminative([["title_network/*/transformer_layer_1"], ["title_network/*/transformer_layer_0"]], decay=2)
         {'title_network/*/transformer_layer_1': 1.0, 'title_network/*/transformer_layer_0': 0.5}
 
+    Raises:
+        ValueError: `decay` is not positive.
+
     Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2, whose 2.6 is the default.
     """
+    if decay <= 0:
+        raise ValueError(f"discriminative: decay must be positive, received {decay}")
     return {pattern: 1 / decay**depth for depth, stage in enumerate(stages) for pattern in stage}

@@ -65,6 +65,13 @@ def adapters(model: keras.Model, *patterns: str, units: int = 16, activation: st
         ValueError: units is not positive; a pattern matches no layer; a layer bears LoRA or an adapter already, is within a layer that
             does not tell its width, or has another width than those that it shares with; or only one layer shares.
 
+    Example:
+        >>> x = keras.Input((8,))
+        >>> model = keras.Model(x, layers.Dense(2, name="label")(layers.Dense(8, name="photo_dense")(x)))
+        >>> adapters(model, "photo_dense", units=1)
+        >>> [tuple(weight.shape) for weight in model.get_layer("photo_dense").trainable_weights]
+        [(8, 8), (8,), (8, 1), (1,), (1, 8), (8,)]
+
     Source: Houlsby et al. 2019, arXiv:1902.00751; shared between inputs: Lu et al. 2023, arXiv:2302.06605 («UniAdapter»), which also keeps
     one of the two matrices apart.
     """
@@ -87,6 +94,16 @@ def merge(model: keras.Model) -> None:
 
     Raises:
         ValueError: an adapter is not linear, or stands behind a layer into which it cannot be put. Nothing is changed then.
+
+    Example:
+        >>> x = keras.Input((8,))
+        >>> model = keras.Model(x, layers.Dense(2, name="label")(layers.Dense(8, name="photo_dense")(x)))
+        >>> plain = model.count_params()
+        >>> lora(model, "photo_*", rank=1)
+        >>> more = model.count_params()
+        >>> merge(model)
+        >>> plain, more, model.count_params()
+        (90, 106, 90)
     """
     hosts = grafting.grafted(model)
     for path, layer in hosts.items():

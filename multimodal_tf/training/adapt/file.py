@@ -58,6 +58,20 @@ def load_adaptation(model: keras.Model, path: str | pathlib.Path) -> None:
         FileNotFoundError: there is no file.
         ValueError: it is no such file, or was made on another base: the sentence names the layer or weight that is missing, or differs.
             The model is unchanged then.
+
+    Example:
+        >>> import tempfile
+        >>> from multimodal_tf.training.adapt.add import lora
+        >>> x = keras.Input((8,))
+        >>> label = keras.layers.Dense(2, name="label", kernel_initializer="ones")
+        >>> model = keras.Model(x, label(keras.layers.Dense(8, name="photo_dense", kernel_initializer="ones")(x)))
+        >>> base = keras.models.clone_model(model)
+        >>> lora(model, "photo_*", rank=1)
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "shop.safetensors")
+        >>> save_adaptation(model, file)
+        >>> load_adaptation(base, file)
+        >>> bool((base(np.ones((1, 8))) == model(np.ones((1, 8)))).numpy().all())
+        True
     """
     path = pathlib.Path(path)
     described, tensors = _read(path)

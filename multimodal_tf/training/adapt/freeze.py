@@ -12,6 +12,8 @@ _BIASES = ("bias", "beta")  # what layers call what they add; the second is norm
 def freeze(model: keras.Model, *patterns: str) -> None:
     """Trains nothing in these layers any more. Compile the model afterwards.
 
+    A batch normalisation without a trained weight keeps its statistics, and answers in training as it does in prediction.
+
     Args:
         model: a functional `keras.Model`; changed in place, here and in all functions of `adapt`.
         patterns: over paths of layers (`models.paths.layers`), such as `photo_*`; what is in a layer that matches is meant too.
@@ -49,13 +51,15 @@ def nothing(model: keras.Model) -> None:
 def head_only(model: keras.Model) -> None:
     """Trains the heads alone: the layers called as the model's outputs are, or `{output}_...`. What was added to layers stays trained.
 
+    The fusion is not among them: where it is new, or its inputs are, `unfreeze(model, "fused*")` afterwards.
+
     Args:
         model: as `freeze`, of outputs by name.
 
     Raises:
         ValueError: the model's outputs have no names, or none of them has a weight.
     """
-    train(model, _heads(model) | _grafts(model) & trained(model))
+    train(model, _heads(model, "head_only") | _grafts(model) & trained(model))
 
 
 def biases_only(model: keras.Model) -> None:
@@ -71,7 +75,7 @@ def biases_only(model: keras.Model) -> None:
     """
     could, every = _ids(trainable(model)), paths.weights(model)
     biases = {id(weight) for path, weight in every.items() if path.split("/")[-1] in _BIASES} & could
-    train(model, biases - _grafts(model) | _heads(model) | _grafts(model) & trained(model))
+    train(model, biases - _grafts(model) | _heads(model, "biases_only") | _grafts(model) & trained(model))
 
 
 def trained(model: keras.Model) -> set[int]:
@@ -79,15 +83,13 @@ def trained(model: keras.Model) -> set[int]:
     return _ids(model.trainable_weights)
 
 
-def _heads(model):
+def _heads(model, asked):
     if not isinstance(model.output, dict):
-        raise ValueError(f"head_only: the model's outputs must have names, received {type(model.output).__name__}")
+        raise ValueError(f"{asked}: the model's outputs must have names, received {type(model.output).__name__}")
     could = _ids(trainable(model))
     found = {id(weight) for path, weight in paths.weights(model).items() if paths.owner(model, path) in model.output} & could
     if not found:
-        raise ValueError(
-            f"head_only: must find layers called as the outputs are, received {list(model.output)}, none of which has a weight"
-        )
+        raise ValueError(f"{asked}: must find layers called as the outputs are, received {list(model.output)}, none of which has a weight")
     # weights of the model itself, such as those of the tasks' losses, belong to the heads
     return found | {id(weight) for path, weight in paths.weights(model).items() if "/" not in path} & could
 
@@ -122,7 +124,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         epochs: int > 0. Between two stages.
 
     Raises:
-        ValueError: no stages, or when training begins: a pattern matches no layer, or a stage has nothing trainable.
+        ValueError: no stages, `epochs` below 1, or when training begins: a pattern matches no layer, or a stage has nothing trainable.
 
     Source: Howard and Ruder 2018, arXiv:1801.06146 («ULMFiT»), section 3.3.
     """

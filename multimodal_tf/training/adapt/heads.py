@@ -12,7 +12,7 @@ from multimodal_tf.training.run import Run
 def replace_heads(run: Run, config: Config, schema: Schema) -> tuple[keras.Model, Schema]:
     """A model for another table: the towers that a run trained, and new heads.
 
-    The fusion is kept too, where the inputs are the same and it has the same shape.
+    The fusion is kept too, where the inputs are the same in the same order: each of its weights that has the same path and shape.
 
     Args:
         run: what `fit` or `load_run` returned; it is not changed.
@@ -26,7 +26,7 @@ def replace_heads(run: Run, config: Config, schema: Schema) -> tuple[keras.Model
     Raises:
         FileNotFoundError: a pretrained tower's preset is not where it was.
         ValueError: no input is one of the run's, one is of another type, tokenizer or tower than there, or the run's model bears LoRA or
-            adapters, which `merge` puts into its weights.
+            adapters: `merge` puts LoRA and linear adapters into its weights; with others it cannot be taken.
 
     Example:
         >>> model, schema = replace_heads(load_run("runs/shop"), config, schema)  # doctest: +SKIP
