@@ -1,7 +1,7 @@
 # make demo: set-up and the main job on the embedded data.   make test: set-up and the tests.   make test-slow: those that take long.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
 .PHONY: demo test test-slow lint clean
 

@@ -5,9 +5,9 @@
     python -m benchmarks.pretrained --minilm ... --pitch ... --rows 150 --epochs 1 --seeds 0 --directory /tmp/smoke    # whether it runs
 
 For each seed a new split, as in `benchmarks.towers`, whose scikit-learn baselines stand beside: MiniLM frozen or trained further, image
-and sound from scratch, against MiniLM's embeddings and logistic regression on the same rows; how often the
-description alone or the image alone is right; and the French names alone, read by basic-pitch and by the log-mel CNN. Needs Debian's
-`tuxpaint-stamps-default`; can be interrupted and started again.
+and sound from scratch, against MiniLM's embeddings and logistic regression on the same rows; how often the description alone or the image
+alone is right; and the French names alone, read by basic-pitch and by the log-mel CNN. Needs Debian's `tuxpaint-stamps-default`; can be
+interrupted and started again.
 """
 
 import argparse

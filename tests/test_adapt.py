@@ -121,6 +121,8 @@ class TestWhatIsTrained:
         x = keras.Input((2,))
         with pytest.raises(ValueError, match=r"^head_only: the model's outputs must have names, received KerasTensor$"):
             adapt.head_only(keras.Model(x, layers.Dense(1)(x)))
+        with pytest.raises(ValueError, match="^biases_only: the model's outputs must have names"):
+            adapt.biases_only(keras.Model(x, layers.Dense(1)(x)))
 
 
 class TestReport:
@@ -237,6 +239,11 @@ class TestRates:
     def test_bad_ones_are_refused(self, rates, message):
         with pytest.raises(ValueError, match=message):
             adapt.learning_rate_factors(case.stack(), rates)
+
+    @pytest.mark.parametrize("decay", [0, -2])
+    def test_a_decay_that_cannot_be_is_refused(self, decay):
+        with pytest.raises(ValueError, match=f"^discriminative: decay must be positive, received {decay}$"):
+            adapt.discriminative([["photo_*"]], decay)
 
 
 class TestAdaptation:

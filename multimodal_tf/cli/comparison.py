@@ -83,7 +83,7 @@ def compare(
     from multimodal_tf.evaluation.compare import compare as compare_runs
     from multimodal_tf.training.run import RECORD, load_run
 
-    *runs, records = *map(pathlib.Path, paths[:-1]), paths[-1]
+    runs, records = [pathlib.Path(path) for path in paths[:-1]], paths[-1]
     if len(set(runs)) < 2 or len(set(runs)) < len(runs):
         raise ValueError(f"compare takes two or more different RUNs and then RECORDS, received {' '.join(paths)}")
     manifest = Manifest.load(records)

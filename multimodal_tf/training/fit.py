@@ -146,10 +146,11 @@ def _interrupted(directory, identity):
 
 def _check_identity(ours, theirs, directory):
     for part, value in ours.items():
-        if value != theirs.get(part):
-            where = f"{part}.{_first_difference(value, theirs.get(part, {}))}" if isinstance(value, dict) else part
+        before = theirs.get(part)  # None: a version that did not write it
+        if value != before:
+            where = f"{part}.{_first_difference(value, before or {})}" if isinstance(value, dict) else part
             if part == "strategy":
-                where = f"{part} ({theirs.get(part)!r}, received {value!r})"
+                where = f"{part} ({before!r}, received {value!r})"
             raise ValueError(
                 f"{directory} holds an interrupted training with other {where}: give it the same again, or delete "
                 f"{directory / run.CHECKPOINTS} to start anew"
