@@ -5,6 +5,7 @@ import fusion_case as case
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 
 from multimodal_tf.config import (
     ClassificationHead,
@@ -86,15 +87,16 @@ def test_maximum():
     np.testing.assert_allclose(answers["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4)
 
 
-def test_stacking_reads_the_answers_and_the_flags_numbers_in_standard_deviations():
-    model, answers, members, flags = answered(
-        DecisionFusion(dropout=0, combine="stacking"), {"kind": ClassificationHead(), "cost": RegressionHead()}
-    )
-    for head, scaled in (("kind", members["kind"]), ("cost", (members["cost"] - 100) / 10)):
-        x = np.concatenate([(scaled * flags[..., None]).reshape(4, -1), flags], axis=1)
-        kernel, bias = (weight.numpy() for weight in model.get_layer(head if head == "kind" else "cost_normalised").weights)
-        logits = x @ kernel + bias
-        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) if head == "kind" else logits * 10 + 100
+def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
+    heads = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
+    model, answers, members, flags = answered(DecisionFusion(dropout=0, combine="stacking"), heads)
+    tags = members["tags"]
+    read = {"kind": np.log(members["kind"]), "tags": np.log(tags / (1 - tags)), "cost": (members["cost"] - 100) / 10}
+    for head, numbers in read.items():
+        x = np.concatenate([(numbers * flags[..., None]).reshape(4, -1), flags], axis=1)
+        kernel, bias = (weight.numpy() for weight in model.get_layer("cost_normalised" if head == "cost" else head).weights)
+        found = x @ kernel + bias
+        expected = {"kind": softmax(found, axis=1), "tags": expit(found), "cost": found * 10 + 100}[head]
         np.testing.assert_allclose(answers[head][:3], expected[:3], rtol=1e-3, err_msg=head)
 
 

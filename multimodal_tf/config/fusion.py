@@ -194,8 +194,8 @@ FeatureFusion = Annotated[
 class _Predictions(_Fusion):
     """Each input predicts by itself; `dropout` acts on its vector before. `combine` is over the inputs that are there.
 
-    "weights": one learnt weight an input, the same in all rows. "stacking": another head reads all answers, zeros where an input is absent,
-    and which inputs are there.
+    "weights": one learnt weight an input, the same in all rows. "stacking": another head reads the logits of all answers (of a number, the
+    answers), zeros where an input is absent, and which inputs are there.
     """
 
     dropout: Fraction = 0.5

@@ -64,6 +64,35 @@ def _chosen(p, present, instead):
     return p if present is None else ops.where(ops.expand_dims(present > 0.5, -1), p, ops.full_like(p, instead))
 
 
+def _logits(p, present, independent):
+    p = _chosen(p, present, 0.5)
+    logits = ops.log(ops.maximum(p, _LEAST))
+    if independent:
+        logits = logits - ops.log(ops.maximum(1 - p, _LEAST))
+    return _chosen(logits, present, 0.0)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class LogitsOfPredictions(_OfPredictions):
+    """The logarithms of the probabilities; of independent classes, that of yes against no. 0 where a member is absent.
+
+    Args: see `_OfPredictions`.
+
+    Call:
+        As there, but nobody needs to be there. Returns `p`'s shape.
+
+    Example:
+        >>> LogitsOfPredictions(independent=True)(ops.array([[[0.5], [0.75]]])).numpy().astype(float).round(2).tolist()
+        [[[0.0], [1.1]]]
+    """
+
+    def call(self, p, present=None):
+        return _logits(p, present, self.independent)
+
+    def compute_output_shape(self, p_shape, present_shape=None):
+        return p_shape
+
+
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ProductOfPredictions(_OfPredictions):
     """The product of the probabilities, brought back to 1; of independent classes, that of yes against that of no.
@@ -79,13 +108,9 @@ class ProductOfPredictions(_OfPredictions):
     """
 
     def call(self, p, present=None):
-        p = _chosen(p, present, 0.5)
-        scores = ops.log(ops.maximum(p, _LEAST))
-        if self.independent:
-            scores = scores - ops.log(ops.maximum(1 - p, _LEAST))
-        scores = ops.sum(_chosen(scores, present, 0.0), axis=1)
-        # Keras' activation, behind which its losses find the scores
-        return keras.activations.sigmoid(scores) if self.independent else keras.activations.softmax(scores)
+        logits = ops.sum(_logits(p, present, self.independent), axis=1)
+        # Keras' activation, behind which its losses find the logits
+        return keras.activations.sigmoid(logits) if self.independent else keras.activations.softmax(logits)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -119,13 +144,13 @@ def decide(fusion, head, learnt, vectors, present, anyone, name):
         name: str. The head's; a member's own answer is in the layer `{name}_from_{member}`, learnt weights are in `{name}_weights`.
 
     Returns:
-        As `models.heads.output`. With "stacking", another head reads the members' answers, zero where one is absent, and the flags.
+        As `models.heads.output`. With "stacking", another head reads the members' logits or numbers, zeros where one is absent, and flags.
 
     Raises:
         ValueError: product or maximum of what are no probabilities.
 
     Source: mean and maximum: Kittler et al. 1998, «On Combining Classifiers»; product: Hinton 2002; stacking: Wolpert 1992, «Stacked
-    Generalization», here trained together with the members.
+    Generalization», over probabilities as Ting and Witten 1999, «Issues in Stacked Generalization», here trained together with the members.
     """
     answers = {member: _own(fusion, head, learnt, x, f"{name}_from_{member}") for member, x in vectors.items()}
     flags = stacked_flags(answers, present, f"{name}_members")
@@ -169,13 +194,18 @@ _COMBINED: dict = {
 
 
 def _stacked(head, learnt, answers, flags, name):
-    """The members' answers and their presence side by side; numbers in standard deviations, so that they are about as large as flags."""
+    """The members' answers side by side, 0 where one is absent, and their presence.
+
+    Probabilities are read as logits: a Dense layer on what lies between 0 and 1 would learn much more slowly. Numbers are read in standard
+    deviations, so that they are about as large as the flags.
+    """
     if learnt.type == "moments":
         scaled = partial(layers.Rescaling, 1 / learnt.std, offset=-learnt.mean / learnt.std, dtype="float32")
         answers = {member: scaled(name=f"{name}_from_{member}_scaled")(answer) for member, answer in answers.items()}
     x = Stack(name=f"{name}_members", dtype="float32")(list(answers.values()))
-    if flags is None:
-        return layers.Flatten(name=f"{name}_members_flat", dtype="float32")(x)
-    x = ZeroWhereAbsent(name=f"{name}_members_present", dtype="float32")(x, flags)
+    if learnt.type == "classes":
+        x = LogitsOfPredictions(head.type == "multi_label", name=f"{name}_members_logits", dtype="float32")(x, flags)
+    elif flags is not None:
+        x = ZeroWhereAbsent(name=f"{name}_members_present", dtype="float32")(x, flags)
     x = layers.Flatten(name=f"{name}_members_flat", dtype="float32")(x)
-    return layers.Concatenate(name=f"{name}_members_and_flags", dtype="float32")([x, flags])
+    return x if flags is None else layers.Concatenate(name=f"{name}_members_and_flags", dtype="float32")([x, flags])
