@@ -1,6 +1,7 @@
 """The command line end to end on a small table, and its errors: one sentence, exit code 1, no traceback."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -8,10 +9,11 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from multimodal_tf import cli
-from multimodal_tf.config import CharacterTokenizer, Config
+from multimodal_tf.config import Adaptation, Adapters, CharacterTokenizer, Config, LoRA
 from multimodal_tf.schema import Schema
 
 
@@ -118,6 +120,31 @@ def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
     words = ("--config", made / "characters.yaml", "--out", made / "characters", "--epochs", "1")
     assert run(monkeypatch, "train", made / "records", *words) == 0
     assert set("moonsun") <= set(Schema.load(made / "characters" / "schema.json").inputs["word"].words)
+
+
+def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypatch):
+    settings = Config.load(made / "config.yaml")
+    settings.adaptation = Adaptation(lora=[LoRA(layers=["word_words"], rank=2)])
+    settings.save(made / "lora.yaml")
+    assert run(monkeypatch, "train", made / "records", "--config", made / "lora.yaml", "--out", made / "lora", "--epochs", "2") == 0
+    for name, flags in (("added", []), ("merged", ["--merge"])):
+        assert run(monkeypatch, "export", made / "lora", made / name / "1", *flags) == 0
+        assert run(monkeypatch, "predict", made / name / "1", made / "table.csv", "--out", made / f"{name}.csv") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(made / "merged.csv"), pd.read_csv(made / "added.csv"), rtol=1e-4)
+    held = {name: tf.train.list_variables(str(made / name / "1" / "variables" / "variables")) for name in ("saved", "added", "merged")}
+    numbers = {name: sum(math.prod(shape) for _, shape in variables) for name, variables in held.items()}
+    assert numbers["merged"] == numbers["saved"] < numbers["added"]
+
+
+def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(made, monkeypatch, capsys):
+    settings = Config.load(made / "config.yaml")
+    settings.adaptation = Adaptation(adapters=[Adapters(layers=["word_words"], units=2)])
+    settings.save(made / "adapters.yaml")
+    assert run(monkeypatch, "train", made / "records", "--config", made / "adapters.yaml", "--out", made / "adapters", "--epochs", "1") == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "export", made / "adapters", made / "refused" / "1", "--merge") == 1
+    assert "only a linear adapter can be merged, received one with gelu" in capsys.readouterr().err
+    assert not (made / "refused").exists()
 
 
 @pytest.mark.parametrize(

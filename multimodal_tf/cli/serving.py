@@ -12,21 +12,27 @@ from multimodal_tf.cli.app import Root, Run, Table, app, err, out
 def export(
     run: Run,
     path: Annotated[pathlib.Path, typer.Argument(help="NAME/VERSION folder to make, such as saved_models/stamps/1.")],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Put LoRA and linear adapters into the weights: as large and as fast as without them.")
+    ] = False,
     guard: Annotated[
         bool, typer.Option("--guard", help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.")
     ] = False,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Answer probabilities at a temperature fitted on RECORDS.")] = False,
-    records: Annotated[str | None, typer.Option(help="For both: what `ingest` wrote. (default: what the run was trained on)")] = None,
+    records: Annotated[str | None, typer.Option(help="Of both: what `ingest` wrote. (default: what the run was trained on)")] = None,
     false_alarms: Annotated[float, typer.Option(help="Of a guard: the share of right rows that each of its limits may alarm at.")] = 0.05,
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
     from multimodal_tf.evaluation.limits import fit_temperatures
     from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.export import check_path, export_model
+    from multimodal_tf.training import adapt
     from multimodal_tf.training.run import load_run
 
     check_path(path)
     trained = load_run(run)
+    if merge:
+        adapt.merge(trained.model)
     model, directory = trained.model, records or trained.record.data.directory
     chosen = _guard(trained, directory, false_alarms) if guard else None
     temperature = {}
