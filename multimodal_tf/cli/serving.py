@@ -19,7 +19,9 @@ def export(
         bool, typer.Option("--guard", help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.")
     ] = False,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Answer probabilities at a temperature fitted on RECORDS.")] = False,
-    records: Annotated[str | None, typer.Option(help="Of both: what `ingest` wrote. (default: what the run was trained on)")] = None,
+    records: Annotated[
+        str | None, typer.Option(help="For --guard and --calibrate: what `ingest` wrote. (default: what the run was trained on)")
+    ] = None,
     false_alarms: Annotated[float, typer.Option(help="Of a guard: the share of right rows that each of its limits may alarm at.")] = 0.05,
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
