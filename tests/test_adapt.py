@@ -277,7 +277,8 @@ class TestAdaptation:
             ({"freeze": ["a"], "also": ["a"]}, r"adaptation\.freeze: must not name what `also` or `stages` trains, received \['a'\]"),
             ({"freeze": ["a"], "stages": [["a"]]}, r"adaptation\.freeze: must not name"),
             ({"stages": [["a"], ["b", "a"]]}, r"adaptation\.stages: a pattern must stand in one stage, received \['a'\] in two"),
-            ({"train": "nothing"}, r"adaptation\.train: nothing trains, then also, lora, adapters or stages must"),
+            ({"train": "nothing"}, r"adaptation\.train: nothing trains, then also, lora or adapters must .*, received none"),
+            ({"train": "nothing", "stages": [["a"]]}, r"adaptation\.train: nothing trains, .*, received stages alone"),
             ({"rates": {"a": 0}}, "greater than 0"),
             ({"lora": [{"layers": []}]}, "at least 1 item"),
             ({"lora": [{"layers": ["a"], "rank": 0}]}, "greater than 0"),
@@ -302,6 +303,14 @@ class TestAdaptation:
                 r"^adaptation\.also: must not name a layer that adaptation\.freeze freezes, .*photo_low",
             ),
             ({"freeze": ["*"]}, r"^adaptation: must leave something to train, received {'freeze': \['\*'\]}$"),
+            ({"stages": [["photo_*"], ["photo_low"]]}, r"^adaptation\.stages: a layer must be in one stage, received 'photo_low' in two$"),
+            (
+                {"train": "heads", "rates": {"photo_*": 2}},
+                r"^adaptation\.rates: must match a layer that is trained, received \['photo_\*'\]",
+            ),
+            ({"lora": 2 * [{"layers": ["photo_low"]}]}, r"^adaptation\.lora\.1: photo_low: must bear no LoRA .*, received one with LoRA$"),
+            ({"adapters": [{"layers": ["label"]}]}, r"^adaptation\.adapters\.0\.layers: must not match .* answers, received 'label'$"),
+            ({"adapters": [{"layers": ["photo_low"], "shared": True}]}, r"^adaptation\.adapters\.0\.shared: must match two layers or more"),
         ],
     )
     def test_what_does_not_fit_the_model_is_refused_by_field(self, fields, message):
@@ -389,6 +398,9 @@ class TestAnotherTable:
             adapt.replace_heads(copy, SMALL, other)
         adapt.merge(copy.model)
         adapt.replace_heads(copy, SMALL, other)
+        adapt.adapters(copy.model, "title_vector", "title_dense", units=2, shared=True)
+        with pytest.raises(ValueError, match=r"^run: must bear no LoRA and no adapters"):
+            adapt.replace_heads(copy, SMALL, other)
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -419,6 +431,12 @@ class TestFit:
     def test_a_pattern_is_refused_before_a_file_is_written(self, trained, place):
         config = SMALL.model_copy(update={"adaptation": Adaptation(freeze=["foto_*"])})
         with pytest.raises(ValueError, match=r"^adaptation\.freeze: must match a layer, received 'foto_\*'"):
+            fit(config, trained.schema, place / "records", place / "third", verbose=0)
+        assert not (place / "third").exists()
+
+    def test_a_stage_without_weights_is_refused_before_a_file_is_written(self, trained, place):
+        config = SMALL.model_copy(update={"adaptation": Adaptation(stages=[["title_embedding"]])})
+        with pytest.raises(ValueError, match=r"^adaptation\.stages: must match a layer that is trained, received \['title_embedding'\]"):
             fit(config, trained.schema, place / "records", place / "third", verbose=0)
         assert not (place / "third").exists()
 

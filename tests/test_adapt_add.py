@@ -116,6 +116,16 @@ class TestLoRA:
         np.testing.assert_array_equal(first, second)
         assert (first != one.get_layer("photo_high").graft.a.numpy()).any()
 
+    def test_on_all_layers_answers_stay_what_they_are_until_it_is_trained(self):
+        model, x = case.bert(), case.rows()
+        x["title_present"], x["price_present"] = np.array([1, 1, 0, 0], "float32"), np.array([1, 0, 1, 0], "float32")
+        before = case.answers(model, x)
+        adapt.lora(model, "*", rank=1)
+        np.testing.assert_allclose(case.answers(model, x), before, rtol=1e-5)
+        assert {"label/kernel", "label/bias", "price_vector/graft/a"} <= set(case.trained(model))
+        with pytest.raises(ValueError, match=r"^lora\.layers: must match a Dense, .* received \['label'\]"):
+            adapt.lora(model, "label")
+
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_mixed_precision_keeps_its_weights_in_full(self, policy):
         keras.config.set_dtype_policy(policy)
@@ -152,6 +162,11 @@ class TestAdapters:
         x = {"photo": np.random.default_rng(0).normal(size=(5, 4)).astype("float32")}
         high = keras.Model(plain.input, plain.get_layer("photo_high").output)(x)
         np.testing.assert_allclose(model(x)["label"], plain.get_layer("label")(layer.graft(high)), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize(("pattern", "said"), [("label", "one of the model's answers"), ("price_embedding", "absent inputs zero")])
+    def test_what_it_would_undo_is_refused(self, pattern, said):
+        with pytest.raises(ValueError, match=rf"^adapters\.layers: must not match a layer .*{said}, received '{pattern}'"):
+            adapt.adapters(case.bert(), pattern)
 
     def test_shared_between_towers_both_teach_it(self):
         title, photo = (keras.Input((4,), name=name) for name in ("title", "photo"))
@@ -301,7 +316,7 @@ class TestRefused:
             ),
             (
                 lambda model: [adapt.lora(model, "photo_low") for _ in range(2)],
-                r"^photo_low: must bear no LoRA and no adapter yet, received .*LowRank",
+                r"^photo_low: must bear no LoRA and no adapter yet, received one with LoRA$",
             ),
             (lambda model: adapt.adapters(model, "photo_low", units=0), r"^adapters\.units: must be positive, received 0"),
             (

@@ -61,6 +61,19 @@ numpy.save({str(tmp_path / "answers.npy")!r}, adapt_case.answers(model))
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), case.answers(model), rtol=1e-5)
 
 
+def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
+    model = case.bert()
+    adapt.adapters(model, "*output_dense", units=3, shared=True)
+    adapt.head_only(model)
+    assert len({path for path in case.trained(model) if "/graft/" in path}) == 4
+    case.shake(model)
+    adapt.save_adaptation(model, tmp_path / "shared.safetensors")
+    fresh = case.bert()
+    adapt.load_adaptation(fresh, tmp_path / "shared.safetensors")
+    np.testing.assert_allclose(case.answers(fresh), case.answers(model), rtol=1e-6)
+    assert case.trained(fresh) == case.trained(model)
+
+
 def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
     model = case.stack()
     adapt.freeze(model, "photo_*")

@@ -58,6 +58,7 @@ class Adaptation(Strict):
         twice = sorted({one for number, stage in enumerate(self.stages) for one in stage if one in sum(self.stages[:number], [])})
         if twice:
             raise ValueError(f"adaptation.stages: a pattern must stand in one stage, received {twice} in two")
-        if self.train == "nothing" and not (self.also or self.lora or self.adapters or self.stages):
-            raise ValueError("adaptation.train: nothing trains, then also, lora, adapters or stages must say what does, received none")
+        if self.train == "nothing" and not (self.also or self.lora or self.adapters):
+            said = "stages alone, before whose first nothing would train" if self.stages else "none"
+            raise ValueError(f"adaptation.train: nothing trains, then also, lora or adapters must say what does, received {said}")
         return self

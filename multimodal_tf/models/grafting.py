@@ -23,7 +23,12 @@ def grafted(model):
 
 def takes_low_rank(layer):
     """Whether LoRA knows this kind of layer."""
-    return isinstance(layer, layers.Dense | layers.EinsumDense | layers.Embedding)
+    return isinstance(layer, layers.Embedding) or is_dense(layer)
+
+
+def is_dense(layer):
+    """Whether a layer answers as Keras' `Dense` or `EinsumDense` does; `DenseOrPrior`, the end of a head, does more."""
+    return type(layer).call in (layers.Dense.call, layers.EinsumDense.call)
 
 
 def low_rank(layer, path, rank, alpha, seed):
@@ -120,7 +125,8 @@ def remove(layer):
 
 def _check_free(layer, path):
     if graft(layer) is not None:
-        raise ValueError(f"{path}: must bear no LoRA and no adapter yet, received one with {type(graft(layer)).__name__}")
+        borne = "an adapter" if isinstance(graft(layer), Adapter) else "LoRA"
+        raise ValueError(f"{path}: must bear no LoRA and no adapter yet, received one with {borne}")
     if not layer.built:
         raise ValueError(f"{path}: must be built, received a layer that is not")
     if getattr(layer, "quantization_mode", None) is not None:

@@ -39,14 +39,15 @@ def weights(model):
     Returns:
         dict of path to `keras.Variable`: trained or not, statistics too, no states of random generators.
     """
-    owners, kept = {}, {}
+    owners: dict = {}
     for path, layer in ({"": model} | layers(model)).items():
         for weight in layer.weights:
-            owners[id(weight)], kept[id(weight)] = path, weight  # a layer within another comes later: the innermost stays
+            outer, _ = owners.get(id(weight), ("", None))
+            if not outer or path.startswith(f"{outer}/"):  # the innermost layer stays; of layers that share a weight, the first
+                owners[id(weight)] = path, weight
     found: dict = {}
-    for key, path in owners.items():
-        name = kept[key].name
-        _add(found, f"{path}/{name}" if path else name, kept[key])
+    for path, weight in owners.values():
+        _add(found, f"{path}/{weight.name}" if path else weight.name, weight)
     return found
 
 

@@ -8,6 +8,7 @@ from keras import layers
 
 from multimodal_tf.models import grafting, paths
 from multimodal_tf.models.grafts import Adapter
+from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.training.adapt.freeze import trained
 
 
@@ -18,7 +19,8 @@ def lora(model: keras.Model, *patterns: str, rank: int = 8, alpha: float | None 
 
     Args:
         model: a functional `keras.Model`; changed in place. Its answers are the same until it is trained.
-        patterns: over paths of layers (`models.paths.layers`): all Dense, EinsumDense and Embedding that match, or are in what matches.
+        patterns: over paths of layers (`models.paths.layers`): all Dense, EinsumDense and Embedding that match, or are in what matches; not
+            a head's last layer, which also answers the prior.
         rank: int > 0.
         alpha: float > 0, or None: `rank`. The change of a kernel is scaled by `alpha / rank`.
 
@@ -62,8 +64,9 @@ def adapters(model: keras.Model, *patterns: str, units: int = 16, activation: st
             they are of one width.
 
     Raises:
-        ValueError: units is not positive; a pattern matches no layer; a layer bears LoRA or an adapter already, is within a layer that
-            does not tell its width, or has another width than those that it shares with; or only one layer shares.
+        ValueError: units is not positive; a pattern matches no layer; a layer gives one of the model's answers, makes absent inputs zero,
+            bears LoRA or an adapter already, is within a layer that does not tell its width, or has another width than those that it
+            shares with; or only one layer shares.
 
     Example:
         >>> x = keras.Input((8,))
@@ -78,6 +81,7 @@ def adapters(model: keras.Model, *patterns: str, units: int = 16, activation: st
     if units < 1:
         raise ValueError(f"adapters.units: must be positive, received {units}")
     hosts = {path: layer for path, layer in paths.matched(model, patterns, "adapters.layers").items() if "/graft" not in path}
+    _check_behind(model, hosts)
     if shared and len(hosts) < 2:
         raise ValueError(f"adapters.shared: must match two layers or more, received {list(patterns)}, which match {list(hosts)}")
     groups = [hosts] if shared else [{path: layer} for path, layer in hosts.items()]
@@ -130,6 +134,18 @@ def _add(model, ready, frozen):
     grafting.retrace(model)
 
 
+def _check_behind(model, hosts):
+    """Refuses what an adapter would undo: an answer's form, and the zeros of an absent input."""
+    answers = model.output if isinstance(model.output, dict) else {}
+    for path, layer in hosts.items():
+        if path in answers:
+            raise ValueError(f"adapters.layers: must not match a layer that gives one of the model's answers, received {path!r}")
+        if isinstance(layer, ZeroWhereAbsent):
+            raise ValueError(
+                f"adapters.layers: must not match a layer that makes absent inputs zero, received {path!r}: take the one before it"
+            )
+
+
 def _seed(path):
     """Another one for each layer, the same in every process."""
     return zlib.crc32(path.encode())
@@ -139,7 +155,7 @@ def _check_linear(path, layer):
     added = grafting.graft(layer)
     if added.activation != "linear":
         raise ValueError(f"{path}: only a linear adapter can be merged, received one with {added.activation}")
-    if not isinstance(layer, layers.Dense | layers.EinsumDense) or layer.bias is None or layer.activation is not keras.activations.linear:
+    if not grafting.is_dense(layer) or layer.bias is None or layer.activation is not keras.activations.linear:
         raise ValueError(f"{path}: an adapter can be merged into a linear Dense or EinsumDense with a bias, received {layer.name}")
     if layer.bias.shape[-1] != layer.kernel.shape[-1] or layer.kernel.shape[-1] != added.dim:
         raise ValueError(f"{path}: an adapter can be merged where the kernel's last axis is the answer's, received {layer.equation!r}")

@@ -1,5 +1,7 @@
 """An adaptation of the configuration, done to a model."""
 
+import contextlib
+
 import keras
 
 from multimodal_tf.config import Adaptation
@@ -30,12 +32,13 @@ def adapt(model: keras.Model, adaptation: Adaptation) -> list[keras.callbacks.Ca
     {"all": lambda model: None, "heads": head_only, "biases": biases_only, "nothing": nothing}[adaptation.train](model)
     freeze(model, *adaptation.freeze)
     unfreeze(model, *adaptation.also, *_staged(adaptation))
-    for one in adaptation.lora:
-        lora(model, *one.layers, rank=one.rank, alpha=one.alpha)
-    for bottleneck in adaptation.adapters:
-        adapters(model, *bottleneck.layers, units=bottleneck.units, activation=bottleneck.activation, shared=bottleneck.shared)
-    if not trained(model):
-        raise ValueError(f"adaptation: must leave something to train, received {adaptation.model_dump(exclude_defaults=True)}")
+    for number, one in enumerate(adaptation.lora):
+        with _named("lora", number):
+            lora(model, *one.layers, rank=one.rank, alpha=one.alpha)
+    for number, bottleneck in enumerate(adaptation.adapters):
+        with _named("adapters", number):
+            adapters(model, *bottleneck.layers, units=bottleneck.units, activation=bottleneck.activation, shared=bottleneck.shared)
+    _check_trained(model, adaptation)
     return [GradualUnfreezing(adaptation.stages, adaptation.stage_epochs)] if adaptation.stages else []
 
 
@@ -43,14 +46,44 @@ def _staged(adaptation):
     return [pattern for stage in adaptation.stages for pattern in stage]
 
 
+@contextlib.contextmanager
+def _named(kind, number):
+    """Errors begin with the field of the configuration."""
+    field = f"adaptation.{kind}.{number}"
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        inner = said.removeprefix(f"{kind}.")  # such as `layers: must match ...`
+        raise ValueError(f"{field}: {said}" if inner == said else f"{field}.{inner}") from error
+
+
 def _check(model, adaptation):
     """Before anything is changed: whether all patterns match, and whether what is frozen is to be trained as well."""
     for field in ("lora", "adapters"):
         for number, one in enumerate(getattr(adaptation, field)):
             paths.matched(model, one.layers, f"adaptation.{field}.{number}.layers")
-    paths.matched(model, adaptation.rates, "adaptation.rates")
     frozen = paths.within(model, adaptation.freeze, "adaptation.freeze")
     for field, patterns in (("also", adaptation.also), ("stages", _staged(adaptation))):
         both = [path for path in paths.matched(model, patterns, f"adaptation.{field}") if path in frozen]
         if both:
             raise ValueError(f"adaptation.{field}: must not name a layer that adaptation.freeze freezes, received {both[0]!r} in both")
+    seen: set = set()
+    for stage in adaptation.stages:
+        found = paths.within(model, stage, "adaptation.stages")
+        both = [path for path in found if path in seen and found[path].weights]
+        if both:
+            raise ValueError(f"adaptation.stages: a layer must be in one stage, received {both[0]!r} in two")
+        seen.update(found)
+
+
+def _check_trained(model, adaptation):
+    """When all is done: whether something is trained, in each stage, and wherever a rate is for."""
+    now = trained(model)
+    if not now:
+        raise ValueError(f"adaptation: must leave something to train, received {adaptation.model_dump(exclude_defaults=True)}")
+    for field, groups in (("stages", adaptation.stages), ("rates", [[pattern] for pattern in adaptation.rates])):
+        for patterns in groups:
+            found = paths.within(model, patterns, f"adaptation.{field}").values()
+            if not any(id(weight) in now for layer in found for weight in layer.weights):
+                raise ValueError(f"adaptation.{field}: must match a layer that is trained, received {patterns}, of which nothing is")
