@@ -176,7 +176,7 @@ def test_heads_that_predict_nothing_read_vectors():
         (
             {"type": "decision"},
             {"type": "embedding"},
-            "heads.y: an embedding needs a fused vector, which fusion.type 'decision' does not give",
+            "fusion.type must give a fused vector for the embedding heads.y, such as 'hybrid', received 'decision'",
         ),
     ],
 )

@@ -26,6 +26,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models import build_model, compile_arguments, embeddings
 from multimodal_tf.models.functional import FunctionalModel
+from multimodal_tf.models.tasks import GradNormWeighted, UncertaintyWeighted
 
 INPUTS = {"price": NumberInput(tower=DenseTower(dim=4)), "weight": NumberInput(tower=DenseTower(dim=4))}
 HEADS = {"zone": ClassificationHead(label_smoothing=0), "cost": RegressionHead(weight=0.5), "vector": EmbeddingHead()}
@@ -246,12 +247,40 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
         ("uncertainty", HEADS | {"age": RegressionHead(weight=0)}, None, r"a weight above 0, received 0 for heads\.age\.weight"),
         ("gradnorm", HEADS | {"age": RegressionHead(inputs=["price"])}, None, "gradnorm needs heads that read the same inputs"),
         ("gradnorm", HEADS | {"pair": MatchingHead(inputs=["price", "weight"])}, None, "received the matching head 'pair'"),
-        ("gradnorm", {"zone": HEADS["zone"], "cost": HEADS["cost"]}, DecisionFusion(), "which a decision fusion has not"),
+        (
+            "gradnorm",
+            {"zone": HEADS["zone"], "cost": HEADS["cost"]},
+            DecisionFusion(),
+            "a vector that all heads share, .* received 'decision'",
+        ),
     ],
 )
 def test_weights_with_nothing_to_weigh_are_refused(tasks, heads, fusion, message):
     with pytest.raises(ValueError, match=f"tasks: .*{message}"):
         Config(inputs=INPUTS, heads=heads, tasks=KINDS[tasks], **({} if fusion is None else {"fusion": fusion}))
+
+
+@pytest.mark.parametrize("tasks", KINDS)
+@pytest.mark.parametrize("loss", ["mse", {"zone": "mse", "cost": "mse"}, {"zone": keras.losses.MeanSquaredError()}])
+def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(tasks, loss):
+    config = configuration(KINDS[tasks])
+    model = build_model(config, contract.schema_of(config))
+    model.compile("adam", loss=loss)
+    with pytest.raises(ValueError, match=r"^loss: learnt weights need a `keras\.losses\.Loss` for each of \['zone', 'cost'\], by head, "):
+        model.train_on_batch(contract.rows_of(config, 8), contract.targets_of(config, 8))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda *ends: UncertaintyWeighted(*ends, weights={"none": 1}, gaussian=[]),
+        lambda *ends: GradNormWeighted(*ends, heads=["none"], alpha=1, rate=0.1),
+    ],
+)
+def test_weights_of_heads_that_are_not_there_are_refused(make):
+    x = keras.Input((2,))
+    with pytest.raises(ValueError, match=r"Weighted: heads must be outputs of the model, \['cost'\], received 'none'$"):
+        make({"price": x}, {"cost": keras.layers.Dense(1, name="fused")(x)})
 
 
 def test_all_inputs_named_are_all_inputs():

@@ -270,4 +270,4 @@ def check_fusion(fusion, heads):
                 f"received {combine!r}"
             )
         if fusion.type == "decision" and head.type == "embedding":
-            raise ValueError(f"heads.{name}: an embedding needs a fused vector, which fusion.type 'decision' does not give: take 'hybrid'")
+            raise ValueError(f"fusion.type must give a fused vector for the embedding heads.{name}, such as 'hybrid', received 'decision'")

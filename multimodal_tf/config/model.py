@@ -29,6 +29,7 @@ from multimodal_tf.config.names import (
     TOKENS,
     Fraction,
     Strict,
+    sentence,
 )
 from multimodal_tf.config.tasks import FixedWeights, Tasks, check_tasks
 from multimodal_tf.config.towers import TabularTower
@@ -160,7 +161,7 @@ class Config(Strict):
         except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"the configuration is not YAML: {' '.join(str(error).split())}") from error
         except pydantic.ValidationError as error:
-            raise ValueError("the configuration is wrong: " + "; ".join(map(_sentence, error.errors()))) from error
+            raise ValueError(f"the configuration is wrong: {sentence(error)}") from error
 
     @classmethod
     def load(cls, path):
@@ -175,21 +176,3 @@ class Config(Strict):
         path = pathlib.Path(path)
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) if path.suffix == ".json" else self.to_yaml()
         path.write_text(text, encoding="utf-8")
-
-
-_CHOICES = ("tabular", "tasks", "fusion", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
-
-
-def _sentence(fault):
-    field = ".".join(_path(fault["loc"])) or "configuration"
-    if fault["type"] == "value_error":  # our own rules already say what was received
-        return f"{field}: {fault['ctx']['error']}"
-    return f"{field}: {fault['msg']}, received {fault['input']!r:.80}"
-
-
-def _path(places):
-    """A fault's field as one writes it: pydantic also names the kind that a field holds."""
-    for number, place in enumerate(places):
-        of_a_name = number == 2 and places[0] in ("inputs", "heads")
-        if not of_a_name and not (number and places[number - 1] in _CHOICES):
-            yield str(place)

@@ -1,10 +1,15 @@
 """The names that a configuration gives and takes, and what every part of it has in common."""
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pydantic
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _Metaclass
+else:
+    _Metaclass = type(pydantic.BaseModel)  # pydantic has no public name for it
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PRESENT = "_present"  # an input `photo` has its presence flag in the model's input `photo_present`
@@ -22,7 +27,39 @@ FUSED = "fused"  # and the fusion in a layer of this name; the endpoint `embed` 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Strict(pydantic.BaseModel):
+def sentence(error: pydantic.ValidationError) -> str:
+    """What is wrong with a configuration: each fault's field, the rule and what was received."""
+    return "; ".join(map(_fault, error.errors()))
+
+
+_CHOICES = ("tabular", "tasks", "fusion", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
+
+
+def _fault(fault):
+    ours = fault["type"] == "value_error"  # our own rules already say what was received
+    said = str(fault["ctx"]["error"]) if ours else f"{fault['msg']}, received {fault['input']!r:.80}"
+    return ": ".join(filter(None, [".".join(_path(fault["loc"])), said]))
+
+
+def _path(places):
+    """A fault's field as one writes it: pydantic also names the kind that a field holds."""
+    for number, place in enumerate(places):
+        of_a_name = number == 2 and places[0] in ("inputs", "heads")
+        if not of_a_name and not (number and places[number - 1] in _CHOICES):
+            yield str(place)
+
+
+class _InSentences(_Metaclass):
+    """What is made in Python is refused in the words in which YAML is."""
+
+    def __call__(self, *args, **kwargs):
+        try:
+            return super().__call__(*args, **kwargs)
+        except pydantic.ValidationError as error:
+            raise ValueError(f"{self.__name__}: {sentence(error)}") from error
+
+
+class Strict(pydantic.BaseModel, metaclass=_InSentences):
     """A part of the configuration: unknown fields are refused, and assignment is validated like construction."""
 
     model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)

@@ -59,7 +59,7 @@ def check_tasks(tasks, heads, fusion, vectors):
 
 def _check_shared(heads, fusion, vectors):
     if fusion.type == "decision":
-        raise ValueError("tasks: gradnorm needs a vector that all heads share, which a decision fusion has not")
+        raise ValueError("tasks: gradnorm needs a fusion with a vector that all heads share, such as 'hybrid', received 'decision'")
     pair = next((name for name, head in heads.items() if head.type == "matching"), None)
     if pair is not None:
         raise ValueError(f"tasks: gradnorm needs heads on the fused vector, received the matching head {pair!r}")

@@ -29,19 +29,38 @@ def model_of(config):
 
 
 class _LearntWeights(FunctionalModel):
-    """A functional model that multiplies each head's loss, after the fixed weight of `compile`, by a factor of its own in training."""
+    """A functional model that multiplies each head's loss, after the fixed weight of `compile`, by a factor of its own in training.
+
+    Args:
+        inputs, outputs, name: as in a functional `keras.Model`, `outputs` a dict by head.
+        weighed: list of the heads that have a loss; `compile` is to be given a dict of a `keras.losses.Loss` for each, as of
+            `compile_arguments`.
+    """
+
+    def __init__(self, inputs, outputs, name=None, *, weighed, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        self.heads = list(weighed)
+        unknown = next((head for head in self.heads if head not in outputs), None)
+        if unknown is not None:
+            raise ValueError(f"{type(self).__name__}: heads must be outputs of the model, {list(outputs)}, received {unknown!r}")
 
     def _by_head(self, y, y_pred, sample_weight):
         """By head, its loss times its fixed weight; each counts as its share of all replicas' rows, as everywhere in Keras."""
+        self._check_losses()
         with tf.init_scope():  # it reads the learning rate too
             weights = self.get_compile_config()["loss_weights"] or {}
         rows = sample_weight or {}
         return {name: loss(y[name], y_pred[name], rows.get(name)) * weights.get(name, 1.0) for name, loss in self.loss.items()}
 
+    def _check_losses(self):
+        fits = isinstance(self.loss, dict) and all(isinstance(one, keras.losses.Loss) for one in self.loss.values())
+        if not fits or {*self.loss} != {*self.heads}:
+            raise ValueError(f"loss: learnt weights need a `keras.losses.Loss` for each of {self.heads}, by head, received {self.loss!r}")
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As in every `keras.Model`; Keras' own also keeps account of the heads' losses."""
-        fixed = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return fixed + self._correction(self._by_head(y, y_pred, sample_weight)) if training else fixed
+        correction = self._correction(self._by_head(y, y_pred, sample_weight)) if training else 0.0
+        return super().compute_loss(x, y, y_pred, sample_weight, training) + correction
 
     def _correction(self, losses):
         """What is to be added to the sum of the losses."""
@@ -61,11 +80,14 @@ class UncertaintyWeighted(_LearntWeights):
         weights: dict of head to float > 0, for the heads that have a loss: a factor of the whole.
         gaussian: list of the heads whose loss is a squared error.
 
+    Raises:
+        ValueError: a head is no output.
+
     Source: Kendall, Gal and Cipolla 2018, arXiv:1705.07115, equations 7 and 10.
     """
 
     def __init__(self, inputs, outputs, name=None, *, weights, gaussian, **kwargs):
-        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        super().__init__(inputs, outputs, name, weighed=weights, **kwargs)
         self.heads_weights, self.gaussian = dict(weights), list(gaussian)
         self.log_variances = {
             head: self.add_weight(shape=(), initializer="zeros", name=f"{head}_log_variance", dtype="float32") for head in sorted(weights)
@@ -102,12 +124,15 @@ class GradNormWeighted(_LearntWeights):
         alpha: float, 0 or more.
         rate: float > 0.
 
+    Raises:
+        ValueError: a head is no output.
+
     Source: Chen et al. 2018, arXiv:1711.02257, algorithm 1.
     """
 
     def __init__(self, inputs, outputs, name=None, *, heads, alpha, rate, **kwargs):
-        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
-        self.heads, self.alpha, self.rate = list(heads), float(alpha), float(rate)
+        super().__init__(inputs, outputs, name, weighed=heads, **kwargs)
+        self.alpha, self.rate = float(alpha), float(rate)
         shape, fixed = (len(self.heads),), {"trainable": False, "dtype": "float32", "aggregation": "only_first_replica"}
         self.task_weights = self.add_weight(shape=shape, initializer="ones", name="task_weights", **fixed)
         self.first_losses = self.add_weight(shape=shape, initializer="zeros", name="first_losses", **fixed)

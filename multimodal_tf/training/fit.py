@@ -22,6 +22,7 @@ from multimodal_tf.config import Config, Training
 from multimodal_tf.data import durable, places, shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split, open_split
+from multimodal_tf.data.targets import Targets
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import adapt, distribute, run
@@ -90,6 +91,7 @@ def fit(
     if config.split != ingested.split:
         raise ValueError(f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again")
     run.check_place(run_directory)
+    Targets(config, schema, class_weights=True)  # refuses weights of classes that are not there
     given = [name for name, value in (("model", model), ("callbacks", callbacks)) if value]
     identity = _identity(config, schema, manifest, given, f"{strategy} of {spread.num_replicas_in_sync}")
     distribute.check_alike(spread, "the same arguments of fit", json.dumps(identity))
