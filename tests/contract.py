@@ -182,10 +182,18 @@ def mixed_precision(config, tmp_path):
         assert np.isfinite(model.train_on_batch(rows, targets, return_dict=True)["loss"])
 
 
+def moved(model):
+    """The model, its weights moved from where they begin, so that zeros and ones among them count too."""
+    random = np.random.default_rng(3)
+    for weight in model.trainable_weights:
+        weight.assign_add(random.normal(0, 0.2, weight.shape))
+    return model
+
+
 def absent_has_no_influence(config, tmp_path):
     if not config.fusion.presence:
         return
-    model, rows, absent = compiled(config), rows_of(config, 4), np.array([False, True, False, True])
+    model, rows, absent = moved(compiled(config)), rows_of(config, 4), np.array([False, True, False, True])
     for name in config.inputs:
         harmed, zeroed = without(rows, name, absent), without(rows, name, absent, value=0)
         same(model(harmed), model(zeroed))

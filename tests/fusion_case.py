@@ -79,11 +79,3 @@ def with_gaps(config):
     for name, there in zip(config.inputs, flags.T):
         rows = contract.without(rows, name, ~there)
     return rows, flags
-
-
-def moved(model):
-    """The model, its weights moved from where they begin, so that zeros and ones among them count too."""
-    random = np.random.default_rng(3)
-    for weight in model.trainable_weights:
-        weight.assign_add(random.normal(0, 0.2, weight.shape))
-    return model

@@ -12,10 +12,11 @@ from multimodal_tf.config import (
     ConcatenationFusion,
     Config,
     CrossModalFusion,
+    DecisionFusion,
     HybridFusion,
     MeanFusion,
 )
-from multimodal_tf.models import build_model, embeddings
+from multimodal_tf.models import build_model, embeddings, explanations
 
 OTHERS = {
     "concatenation, deep": ConcatenationFusion(hidden=[8, 6], dropout=0),
@@ -60,7 +61,7 @@ def test_all_kinds_of_input_together(check, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_inputs_absent_is_the_prior_and_two_of_three_are_not(kind):
     config = of_every_kind(kind)
-    model, rows = case.moved(build_model(config, contract.schema_of(config))), contract.rows_of(config, 3)
+    model, rows = contract.moved(build_model(config, contract.schema_of(config))), contract.rows_of(config, 3)
     for name, absent in zip(config.inputs, ([True, False, False], [True, False, True], [True, True, True])):
         rows = contract.without(rows, name, np.array(absent))
     answers = model(rows)["label"].numpy()
@@ -96,7 +97,7 @@ def test_several_fusions_of_one_kind_find_room_in_one_model():
     for fusion in (case.FUSIONS["concatenation"], case.FUSIONS["cross-modal"], case.LEVELS["hybrid"]):
         config = case.configuration(fusion, case.MIXED, heads)
         model = build_model(config, contract.schema_of(config))
-        assert {"fused", "fused_zone", "fused_area"} <= set(embeddings(model).output)
+        assert {"fused", "fused_of_zone", "fused_of_area"} <= set(embeddings(model).output)
 
 
 class TestHeadsOnSomeInputs:
@@ -116,8 +117,20 @@ class TestHeadsOnSomeInputs:
     def test_heads_that_read_the_same_share_a_fusion(self):
         config = case.configuration(case.FUSIONS["attention"], heads=self.HEADS)
         names = {layer.name for layer in build_model(config, contract.schema_of(config)).layers}
-        assert {"fused", "fused_kind"} <= names
-        assert not [name for name in names if name.startswith(("fused_zone", "fused_area"))]
+        assert {"fused", "fused_of_kind"} <= names
+        assert not [name for name in names if name.startswith(("fused_of_zone", "fused_of_area"))]
+
+    @pytest.mark.parametrize(("kind", "name"), [("gated", "gates"), ("mean", "token"), ("attention", "weights"), ("hybrid", "any")])
+    def test_a_head_may_be_called_as_a_layer_of_the_fusion_is(self, kind, name):
+        plain, other = ({"area": ClassificationHead(), head: ClassificationHead(inputs=["price"])} for head in ("kind", name))
+        told = []
+        for heads in (plain, other):
+            config = case.configuration((case.FUSIONS | case.LEVELS)[kind], heads=heads)
+            model = build_model(config, contract.schema_of(config))
+            told.append(explanations(model))
+        assert {*embeddings(model).output} == {"price", "colour", "fused", f"fused_of_{name}"}
+        shapes = [{} if one is None else {key: answer.shape for key, answer in one.output.items()} for one in told]
+        assert {key.replace("kind", name): shape for key, shape in shapes[0].items()} == shapes[1]
 
     def test_one_fusion_is_called_fused_whatever_it_reads(self):
         config = case.configuration(case.FUSIONS["mean"], heads={"kind": ClassificationHead(inputs=["price"])})
@@ -140,6 +153,8 @@ class TestStandIns:
         "bottleneck": BottleneckFusion(**case.BLOCKS, depth=1, absent="learned"),
         "cross-modal": CrossModalFusion(**case.BLOCKS, absent="learned"),
         "hybrid": HybridFusion(dropout=0, over=AttentionFusion(**case.PLAIN, absent="learned")),
+        "decision": DecisionFusion(dropout=0, absent="learned"),
+        "members of a hybrid": HybridFusion(dropout=0, combine="stacking", absent="learned", over=AttentionFusion(**case.PLAIN)),
     }
 
     @pytest.mark.parametrize(
@@ -159,6 +174,17 @@ class TestStandIns:
         (price, colour), nothing = contract.gradients(model, config, some, weights), contract.gradients(model, config, rows, weights)
         assert price.any()
         assert not any(gradient.any() for gradient in (colour, *nothing))
+
+    def test_of_a_decision_they_answer_like_an_input_that_is_there(self):
+        config = case.configuration(self.FUSIONS["decision"])
+        model, (rows, flags) = contract.moved(build_model(config, contract.schema_of(config))), case.with_gaps(config)
+        vectors, answers = embeddings(model)(rows), []
+        for name, there in zip(config.inputs, flags.T):
+            vector = np.where(there[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector)
+            answers.append(model.get_layer(f"label_from_{name}")(vector))
+        found = model(rows)["label"].numpy()
+        np.testing.assert_allclose(found[:3], np.mean(answers, axis=0)[:3], rtol=1e-4)
+        np.testing.assert_allclose(found[3], [0.4, 0.3, 0.3], rtol=1e-5)
 
     def test_the_fused_vector_has_them_in_place(self):
         config = case.configuration(ConcatenationFusion(dropout=0, absent="learned"))

@@ -19,7 +19,7 @@ WEIGHTS = ["weighted sum", "attention", "gated", "self-attention", "bottleneck"]
 
 def explained(config):
     """`(model, explainer, answers, flags)` on four rows with gaps."""
-    model = case.moved(build_model(config, contract.schema_of(config)))
+    model = contract.moved(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     explainer = explanations(model)
     return model, explainer, {name: answer.numpy() for name, answer in explainer(rows).items()}, flags
@@ -60,7 +60,7 @@ def test_bottlenecks_tell_where_they_looked():
     config = case.of("bottleneck")
     rows, flags = contract.rows_of(config, 2), np.array([1, 1], "float32")
     rows = {name: np.where(np.arange(4) < 3, value, 0) if value.ndim == 2 else flags for name, value in rows.items()}  # the last is padding
-    model = case.moved(build_model(config, contract.schema_of(config)))
+    model = contract.moved(build_model(config, contract.schema_of(config)))
     found = {name: answer.numpy() for name, answer in explanations(model)(rows).items()}
     assert set(found) == {"weights", "attention_title", "attention_note"}
     for name in ("title", "note"):
@@ -92,7 +92,7 @@ def test_members_tell_what_each_input_answers():
 def test_fusions_of_some_inputs_are_told_by_their_head():
     heads = {"kind": ClassificationHead(), "zone": ClassificationHead(inputs=["price"])}
     _, _, found, _ = explained(case.configuration(case.FUSIONS["attention"], heads=heads))
-    assert {name: x.shape for name, x in found.items()} == {"weights": (4, 2), "zone_weights": (4, 1)}
+    assert {name: x.shape for name, x in found.items()} == {"weights": (4, 2), "fused_of_zone_weights": (4, 1)}
 
 
 @pytest.mark.parametrize("kind", ["self-attention", "bottleneck", "cross-modal", "hybrid"])
@@ -108,8 +108,9 @@ def test_a_saved_model_tells_the_same(kind, tmp_path):
 class TestEndpoint:
     CONFIG = serving_case.CONFIG.model_copy(update={"fusion": HybridFusion(dropout=0, over=case.FUSIONS["gated"])})
 
-    @pytest.fixture(scope="class")
-    def exported(self, tmp_path_factory):
+    @pytest.fixture(scope="class", params=["gated", "attention"])
+    def exported(self, request, tmp_path_factory):
+        self.CONFIG.fusion = HybridFusion(dropout=0, over=case.FUSIONS[request.param])
         model = serving_case.build(self.CONFIG)
         path = export_model(model, self.CONFIG, serving_case.SCHEMA, tmp_path_factory.mktemp("x") / "told" / "1", explanations(model))
         return model, path, tf.saved_model.load(str(path))

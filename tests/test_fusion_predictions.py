@@ -5,6 +5,7 @@ import fusion_case as case
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import expit, softmax
 
 from multimodal_tf.config import (
@@ -30,7 +31,7 @@ SHARES = np.array([0.4, 0.3, 0.3])  # of the classes in `contract.schema_of`
 def answered(fusion, heads):
     """`(model, answers, members, flags)` on four rows with gaps; `members[head]` is `(rows, members, numbers)`."""
     config = case.configuration(fusion, heads=heads)
-    model = case.moved(build_model(config, contract.schema_of(config)))
+    model = contract.moved(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     names = [*config.inputs, *(["fused"] if fusion.type == "hybrid" else [])]
     outputs = {head: [model.get_layer(f"{head}_from_{name}").output for name in names] for head in heads}
@@ -77,6 +78,15 @@ def test_product():
         np.testing.assert_allclose(answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6)
     yes, no = product(members["tags"][:3], flags[:3]), product(1 - members["tags"][:3], flags[:3])
     np.testing.assert_allclose(answers["tags"][:3], yes / (yes + no), rtol=1e-3, atol=1e-6)
+
+
+def test_in_a_product_a_member_that_is_surely_wrong_learns_as_much_as_the_answer_is_off():
+    """The product of softmaxes is the softmax of the logits' sum, whose cross-entropy has the gradient `answer - truth` for each member."""
+    logits = tf.Variable([[[0.0, 40.0], [0.0, 0.0]]])
+    with tf.GradientTape() as tape:
+        answer = ProductOfPredictions()(keras.activations.softmax(logits))
+        loss = keras.losses.sparse_categorical_crossentropy([0], answer)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[[-1, 1], [-1, 1]]], atol=1e-5)
 
 
 def test_maximum():

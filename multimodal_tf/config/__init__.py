@@ -49,6 +49,7 @@ from multimodal_tf.config.model import Config, Split, Training
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
+    FUSED_OF,
     HIGH,
     LOW,
     NAME,
@@ -128,6 +129,7 @@ __all__ = [
     "EMBEDDING",
     "EmbeddingHead",
     "FUSED",
+    "FUSED_OF",
     "FeatureFusion",
     "FeatureTransformerTower",
     "FixedWeights",

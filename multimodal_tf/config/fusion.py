@@ -13,36 +13,30 @@ class _Fusion(Strict):
 
     With `presence`, an absent input has no influence, and no gradient flows to it. Without, the model has no presence inputs, and all
     inputs count as there. `modality_dropout` is the share of rows in which training treats a present input as absent, so that no input
-    learns to lean on the others (Neverova et al. 2015); drawn for each input by itself, so that a row may lose all of them.
+    learns to lean on the others (Neverova et al. 2015); drawn for each input by itself, so that a row may lose all of them. `absent`
+    "learned": a learnt vector takes an absent input's place and counts as a present one's does; where nothing is there, the prior answers
+    all the same.
     """
 
     type: str
     presence: bool = True
     modality_dropout: Fraction = 0.0
+    absent: Literal["zero", "learned"] = "zero"
 
     @pydantic.model_validator(mode="after")
     def _consistent(self):
         if self.modality_dropout and not self.presence:
             raise ValueError(f"fusion.modality_dropout needs fusion.presence, received {self.modality_dropout} with presence false")
+        if self.absent == "learned" and not self.presence:
+            raise ValueError("fusion.absent 'learned' needs fusion.presence, received presence false")
         return self
 
 
 class _OneVector(_Fusion):
-    """Feature level: one vector comes out, on which `dropout` acts and then Dense layers of `hidden` units, each with dropout again.
-
-    `absent` "learned": a learnt vector takes an absent input's place and counts as a present one's does; where nothing is there, the prior
-    answers all the same.
-    """
+    """Feature level: one vector comes out, on which `dropout` acts and then Dense layers of `hidden` units, each with dropout again."""
 
     hidden: list[PositiveInt] = []
     dropout: Fraction = 0.5
-    absent: Literal["zero", "learned"] = "zero"
-
-    @pydantic.model_validator(mode="after")
-    def _learned_knows_presence(self):
-        if self.absent == "learned" and not self.presence:
-            raise ValueError("fusion.absent 'learned' needs fusion.presence, received presence false")
-        return self
 
 
 class _Equal(_OneVector):
@@ -211,7 +205,8 @@ class DecisionFusion(_Predictions):
 class HybridFusion(_Predictions):
     """Model level: a prediction of each input and one of the vector that `over` fuses, trained together; the answer combines them all.
 
-    Whether there are presence inputs, and modality dropout, is said here and not in `over`.
+    Whether there are presence inputs, and modality dropout, is said here and not in `over`. `absent` is about the inputs' own predictions,
+    `over.absent` about the fused vector.
     """
 
     type: Literal["hybrid"] = "hybrid"

@@ -21,6 +21,7 @@ from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
+    FUSED_OF,
     NAME,
     PRESENT,
     ROW,
@@ -104,6 +105,7 @@ class Config(Strict):
                 )
         towers = [*self.inputs, TABULAR] if self.tabular is not None else [*self.inputs]
         own = [*towers, *(name + suffix for name in towers for suffix in (PRESENT, EMBEDDING, TOKENS)), FUSED]
+        own += [FUSED_OF + head for head in self.heads]
         served = [*answer_keys(self.heads), *SERVED, ROW]
         for taken, where in (([*own, "error"], "input keys"), (served, "head keys"), ([*own, *self.heads], "layers")):
             twice = sorted({key for key in taken if taken.count(key) > 1})

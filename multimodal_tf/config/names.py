@@ -23,6 +23,7 @@ EMBEDDING = "_embedding"  # the tower of an input `photo` ends in a layer `photo
 TOKENS = "_tokens"  # and has its tokens in a layer `photo_tokens`
 TABULAR = "tabular"  # the tower over several numbers, categories, dates and booleans is called so
 FUSED = "fused"  # and the fusion in a layer of this name; the endpoint `embed` answers inputs, FUSED and `error`
+FUSED_OF = f"{FUSED}_of_"  # where heads read different inputs, the fusion of some is called after the first head that reads these
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 

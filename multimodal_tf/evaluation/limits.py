@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from multimodal_tf.config import FUSED, Config
+from multimodal_tf.config import FUSED, FUSED_OF, Config
 from multimodal_tf.data import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
@@ -136,7 +136,7 @@ def _training(embed, directory, config, schema, head):
     classes: list[np.ndarray] = []
     for inputs, targets, known in _inputs(directory, "train", config, schema):
         said = embed(inputs)
-        name = name or next((key for key in (FUSED, *(f"{FUSED}_{own}" for own in config.heads)) if key in said), None)
+        name = name or next((key for key in (FUSED, *(FUSED_OF + own for own in config.heads)) if key in said), None)
         if name is None:
             raise ValueError(f"a guard needs a fused embedding, which a {config.fusion.type} fusion has not, received {sorted(said)}")
         mine = kept[start : start + len(said[name])]

@@ -5,7 +5,18 @@ import random
 
 import keras
 
-from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, TABULAR, Config, DecisionFusion, EmbeddingHead, HybridFusion, MatchingHead
+from multimodal_tf.config import (
+    EMBEDDING,
+    FUSED,
+    FUSED_OF,
+    PRESENT,
+    TABULAR,
+    Config,
+    DecisionFusion,
+    EmbeddingHead,
+    HybridFusion,
+    MatchingHead,
+)
 from multimodal_tf.models import encode, heads, tasks
 from multimodal_tf.models.fitting import check_schema
 from multimodal_tf.models.functional import FunctionalModel
@@ -100,12 +111,12 @@ def embeddings(model: keras.Model) -> keras.Model:
 
     Returns:
         A `keras.Model` that answers a dict: `{name}` -> `(batch, dim)` for every input (`tabular` for all that this tower reads), zero
-        where it is absent (if the model has presence inputs), and `fused`; where heads read different inputs, also `fused_{head}`, by the
-        first head that reads these. A decision fusion has no fused vector.
+        where it is absent (if the model has presence inputs), and `fused`; where heads read different inputs, also
+        `fused_of_{head}`, by the first head that reads these. A decision fusion has no fused vector.
     """
     names = {layer.name: layer.output for layer in model.layers}
     vectors = {name: names[name + EMBEDDING] for name in [*model.input, TABULAR] if name + EMBEDDING in names}
-    fused = [name for name in (FUSED, *(f"{FUSED}_{head}" for head in model.output)) if name in names]
+    fused = [name for name in (FUSED, *(FUSED_OF + head for head in model.output)) if name in names]
     return keras.Model(model.input, vectors | {name: names[name] for name in fused}, name="embeddings")
 
 
@@ -126,7 +137,7 @@ def explanations(model: keras.Model) -> keras.Model | None:
           absent; `{head}_from_fused`: of a hybrid one, what the fused vector answers; `{head}_weights`: their learnt weights, that of the
           fused vector last; in a row without any input those of all.
 
-        Where heads read different inputs, `weights` and `attention...` of a fusion over some only begin with `{head}_`.
+        Where heads read different inputs, `weights` and `attention...` of a fusion over some only begin with `fused_of_{head}_`.
     """
     found = readout.readouts(model)
     return keras.Model(model.input, found, name="explanations") if found else None
@@ -162,7 +173,7 @@ def _fusions(config):
         if not isinstance(head, MatchingHead):
             first.setdefault(_read(config, head), name)
     every = tuple(config.vectors())
-    return {read: FUSED if read == every or len(first) == 1 else f"{FUSED}_{name}" for read, name in first.items()}
+    return {read: FUSED if read == every or len(first) == 1 else FUSED_OF + name for read, name in first.items()}
 
 
 def _read(config, head):

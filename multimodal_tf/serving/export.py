@@ -10,7 +10,7 @@ import uuid
 import keras
 import tensorflow as tf
 
-from multimodal_tf.config import EMBEDDING, FUSED
+from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.serving import endpoints, warmup
 from multimodal_tf.serving import temperature as temperatures
@@ -26,11 +26,11 @@ def export_model(model, config, schema, path, explainer=None, guard=None, temper
     Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or float32 (number, boolean) `(batch,)` by
     input name, missing "" or NaN, and of a video string `(batch, any)`, the image files of its frames, shorter rows filled up with "", or
     a GIF; they answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input name
-    (`tabular` in place of the columns that this tower reads) and `fused` (or `fused_{head}`), and `error`; with an `explainer`, `explain`
-    takes the same and answers float32 what that model does, and `error`; `core` takes the model's tensors and answers its outputs by head.
-    With a `guard`, `predict` answers besides: `anomaly` float32, `consistency` float32 (where the guard has a threshold) and `review` bool
-    `(batch,)`, whether a person should look, as `Guard.judge` says; a row without any input is always for review. The batch may be empty.
-    A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
+    (`tabular` in place of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`; with an `explainer`,
+    `explain` takes the same and answers float32 what that model does, and `error`; `core` takes the model's tensors and answers its outputs
+    by head. With a `guard`, `predict` answers besides: `anomaly` float32, `consistency` float32 (where the guard has a threshold) and
+    `review` bool `(batch,)`, whether a person should look, as `Guard.judge` says; a row without any input is always for review. The batch
+    may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
 
     Args:
         model: functional `keras.Model` as `models.build_model` makes it, trained.
@@ -172,10 +172,10 @@ def _check_explainer(explainer, model):
 
 
 def _embedder(model, config):
-    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the fusions, `fused` and `fused_{head}`."""
+    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the fusions, `fused` and `fused_of_{head}`."""
     names = {layer.name for layer in model.layers}
     layers = {name: name + EMBEDDING for name in config.vectors()}
-    layers |= {name: name for name in (FUSED, *(f"{FUSED}_{head}" for head in config.heads)) if name in names}
+    layers |= {name: name for name in (FUSED, *(FUSED_OF + head for head in config.heads)) if name in names}
     missing = [layer for layer in layers.values() if layer not in names]
     if missing:
         raise ValueError(f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives")

@@ -24,7 +24,7 @@ class Mahalanobis:
     Args:
         whitening: float `(dim, dim)`.
         centres: float `(classes, dim)`, whitened.
-        embedding: which of the endpoint `embed`'s vectors is judged: `fused`, `fused_{head}`, or an input's name.
+        embedding: which of the endpoint `embed`'s vectors is judged: `fused`, `fused_of_{head}`, or an input's name.
 
     Raises:
         ValueError: the shapes disagree, or a number is not finite.

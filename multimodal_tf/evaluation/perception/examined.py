@@ -33,7 +33,7 @@ class Examined:
         labels: int `(rows,)` class numbers for a head that chooses one class, -1 unknown; else what `Targets` gives, float.
         known: bool `(rows,)`: the row has a label of this head that training saw.
         answers: by head, the model's outputs as `models.heads.output` says.
-        embeddings: by input (`Config.vectors`) and by fusion (`fused`, `fused_{head}`), float32 `(rows, dim)`.
+        embeddings: by input (`Config.vectors`) and by fusion (`fused`, `fused_of_{head}`), float32 `(rows, dim)`.
         table: the table's columns for these rows; None where the table cannot be read.
         answer, embed: functions of raw cells, the same that gave `answers` and `embeddings`.
         train, validation: the other splits, for scores that are fitted and limits that are chosen; None where they have no rows.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from multimodal_tf.config import FUSED
+from multimodal_tf.config import FUSED, FUSED_OF
 from multimodal_tf.evaluation import calibration, novelty
 from multimodal_tf.evaluation.groups import group_codes, weighted_figures
 from multimodal_tf.evaluation.limits import mahalanobis
@@ -20,7 +20,7 @@ AUROC, FPR = "AUROC", "FPR at 95 % TPR"
 
 def fused_name(examined: Examined) -> str | None:
     """Which of the embeddings is the fused one that the head reads; None without any."""
-    return next((name for name in (f"{FUSED}_{examined.head}", FUSED) if name in examined.embeddings), None)
+    return next((name for name in (FUSED_OF + examined.head, FUSED) if name in examined.embeddings), None)
 
 
 def classes_of(examined: Examined) -> np.ndarray | None:

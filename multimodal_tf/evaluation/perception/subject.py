@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from multimodal_tf.config import EMBEDDING, FUSED, PRESENT, Config
+from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF, PRESENT, Config
 from multimodal_tf.data.preprocess import Preprocessor
 from multimodal_tf.evaluation.matched import vectors_there
 from multimodal_tf.schema import Schema
@@ -202,7 +202,7 @@ def _anyone(inputs, config, head, rows):
 
 
 def _fused_names(config):
-    return [FUSED, *(f"{FUSED}_{head}" for head in config.heads)]
+    return [FUSED, *(FUSED_OF + head for head in config.heads)]
 
 
 def _graph(model):

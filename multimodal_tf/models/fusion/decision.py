@@ -10,12 +10,14 @@ from functools import partial
 import keras
 from keras import layers, ops
 
+from multimodal_tf.config import FUSED
 from multimodal_tf.models import heads
 from multimodal_tf.models.fusion.simple import InputScores, PresentMean, PresentSoftmax
 from multimodal_tf.models.fusion.vectors import Stack, WeightedVectorSum, stacked_flags
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import StandIn, ZeroWhereAbsent
 
-_LEAST = 1e-7  # a probability below it counts as it, as in Keras' losses
+_LEAST = 1e-30  # a probability below it counts as it; of classes that are not independent, so that a wrong answer, however sure, learns
+_LEAST_OF_TWO = 1e-7  # of yes and no, as in Keras' losses: nearer to 1 float32 has only steps of it
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -66,9 +68,9 @@ def _chosen(p, present, instead):
 
 def _logits(p, present, independent):
     p = _chosen(p, present, 0.5)
-    logits = ops.log(ops.maximum(p, _LEAST))
+    logits = ops.log(ops.maximum(p, _LEAST_OF_TWO if independent else _LEAST))
     if independent:
-        logits = logits - ops.log(ops.maximum(1 - p, _LEAST))
+        logits = logits - ops.log(ops.maximum(1 - p, _LEAST_OF_TWO))
     return _chosen(logits, present, 0.0)
 
 
@@ -139,7 +141,8 @@ def decide(fusion, head, learnt, vectors, present, anyone, name):
         fusion: `config.DecisionFusion` or `HybridFusion`.
         head, learnt: as `models.heads.output` says.
         vectors: dict of member (an input, or `fused`) to `(batch, dim)`.
-        present: dict of member to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs. Only members that are there count.
+        present: dict of member to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs. Only members that are there count,
+            unless a learnt vector stands in for them.
         anyone: float32 `(batch,)`, 1 where any input is there, or None without presence. Where it is 0, the answer is the prior.
         name: str. The head's; a member's own answer is in the layer `{name}_from_{member}`, learnt weights are in `{name}_weights`.
 
@@ -150,16 +153,22 @@ def decide(fusion, head, learnt, vectors, present, anyone, name):
         ValueError: product or maximum of what are no probabilities.
 
     Source: mean and maximum: Kittler et al. 1998, «On Combining Classifiers»; product: Hinton 2002; stacking: Wolpert 1992, «Stacked
-    Generalization», over probabilities as Ting and Witten 1999, «Issues in Stacked Generalization», here trained together with the members.
+    Generalization», over probabilities as Ting and Witten 1999, «Issues in Stacked Generalization», here trained together with the members;
+    weights: Stone 1961, «The Opinion Pool»; both levels at once: Baltrušaitis et al. 2019, arXiv:1705.09406, section 6.1 («hybrid»).
     """
+    if fusion.absent == "learned":
+        known = {own: flag for own, flag in present.items() if own != FUSED}
+        vectors = vectors | {own: StandIn(name=f"{name}_{own}_stand_in")(vectors[own], flag) for own, flag in known.items()}
+        present = {}
     answers = {member: _own(fusion, head, learnt, x, f"{name}_from_{member}") for member, x in vectors.items()}
     flags = stacked_flags(answers, present, f"{name}_members")
     if fusion.combine == "stacking":
         return heads.output(head, learnt, _stacked(head, learnt, answers, flags, name), name, anyone)
     x = Stack(name=f"{name}_members", dtype="float32")(list(answers.values()))
-    if flags is None:
+    if anyone is None:
         return _COMBINED[fusion.combine](head, x, None, name, name)
-    flags = EveryoneWhereNobody(name=f"{name}_members_present", dtype="float32")(flags)
+    if flags is not None:
+        flags = EveryoneWhereNobody(name=f"{name}_members_present", dtype="float32")(flags)
     return heads.with_prior(head, learnt, _COMBINED[fusion.combine](head, x, flags, name, f"{name}_combined"), anyone, name)
 
 

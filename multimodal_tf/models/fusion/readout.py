@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import layers, ops
 
-from multimodal_tf.config import EMBEDDING, FUSED, TABULAR
+from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF, TABULAR
 from multimodal_tf.models.fusion.vectors import Stack
 
 
@@ -129,7 +129,7 @@ def readouts(model):
     made = {layer.name: layer for layer in model.layers}
     owners = [own for own in [*model.input, TABULAR] if own + EMBEDDING in made]
     found: dict = {}
-    for before, fused in [("", FUSED), *((f"{head}_", f"{FUSED}_{head}") for head in model.output)]:
+    for before, fused in [("", FUSED), *((f"{FUSED_OF}{head}_", FUSED_OF + head) for head in model.output)]:
         found |= {before + name: tensor for name, tensor in _of_fusion(made, owners, fused).items()}
     for head in model.output:
         if f"{head}_weights" in made:
