@@ -85,7 +85,7 @@ def test_in_a_product_a_member_that_is_surely_wrong_learns_as_much_as_the_answer
     logits = tf.Variable([[[0.0, 40.0], [0.0, 0.0]]])
     with tf.GradientTape() as tape:
         answer = ProductOfPredictions()(keras.activations.softmax(logits))
-        loss = keras.losses.sparse_categorical_crossentropy([0], answer)
+        loss = keras.losses.sparse_categorical_crossentropy(np.array([0]), answer)
     np.testing.assert_allclose(tape.gradient(loss, logits), [[[-1, 1], [-1, 1]]], atol=1e-5)
 
 
