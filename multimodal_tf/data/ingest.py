@@ -20,7 +20,7 @@ import rich.console
 import rich.progress
 
 from multimodal_tf.config import labelled
-from multimodal_tf.data import durable, manifest, places, records, shards, worker
+from multimodal_tf.data import cells, durable, manifest, places, records, shards, worker
 from multimodal_tf.data.beam import BeamPipeline
 from multimodal_tf.data.learn import learn_schema
 from multimodal_tf.data.manifest import Manifest
@@ -33,6 +33,8 @@ SCHEMA = "schema.json"
 _LEARNT_FROM = "schema.txt"  # among the parts: a hash of what the schema was learnt from
 _ROWS_PER_PROCESS = 2000  # a worker needs some ten seconds to start: for fewer rows it does not pay
 _ROWS_PER_CHUNK = 256
+_ROWS_LOOKED_AT = 256  # for labels of another kind
+_ENOUGH = 20  # labels to tell classes from numbers
 _BYTES_PER_SHARD = 64 << 20  # of a table's cells: where they hold whole files, a shard is full before it has `rows_per_shard`
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.tfrecord")
 
@@ -63,8 +65,8 @@ def ingest(table, config, directory, processes=None, rows_per_shard=1000, progre
         `Manifest` of what `directory` holds.
 
     Raises:
-        ValueError: a column of the configuration is not in the table, no row to train on is left, Apache Beam is not installed, or it does
-            not know the runner or an option.
+        ValueError: a column of the configuration is not in the table, or holds labels of another kind than its head's, no row to train on
+            is left, Apache Beam is not installed, or it does not know the runner or an option.
         OSError: `directory` cannot be used, another process writes there, the disk is full, a worker process died, or the pipeline failed.
     """
     _check_arguments(table, config, processes, rows_per_shard)
@@ -94,6 +96,34 @@ def _check_arguments(table, config, processes, rows_per_shard):
             close = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns[:20]))}"
             raise ValueError(f"{table.name} has no column {column!r}, which {name} reads: {hint}")
+    _check_labels(table, config)
+
+
+def _check_labels(table, config):
+    """Refuses a column of another kind than its head's, as far as its first rows tell."""
+    heads = labelled(config.heads)
+    if not heads:
+        return
+    first = next(table.chunks(_ROWS_LOOKED_AT, list({config.column(name) for name in heads})))
+    for name, head in heads.items():
+        labels, broken = [], []
+        for cell in first[config.column(name)]:
+            try:
+                labels.append(cells.read_label(cell, head))
+            except cells.CellError as error:
+                broken.append(error)
+        found, where = [label for label in labels if label is not None], f"heads.{name}: the column {config.column(name)!r}"
+        if not found and 2 * len(broken) > len(first):
+            raise ValueError(f"{where} must hold what a {head.type} learns from, received {len(broken)} broken labels, such as {broken[0]}")
+        if head.label == "class" and len(found) >= _ENOUGH and 2 * len({*found}) > len(found) and all(map(_is_fraction, found)):
+            raise ValueError(f"{where} must hold classes, received numbers that are nearly all different, such as {found[0]}")
+
+
+def _is_fraction(label):
+    try:
+        return not float(label).is_integer()
+    except ValueError:
+        return False
 
 
 def _pipeline(options, directory, processes):
