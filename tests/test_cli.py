@@ -14,7 +14,9 @@ from PIL import Image
 
 from multimodal_tf import cli
 from multimodal_tf.config import Adaptation, Adapters, CharacterTokenizer, Config, LoRA
+from multimodal_tf.models.paths import weights
 from multimodal_tf.schema import Schema
+from multimodal_tf.training.run import load_run
 
 
 def run(monkeypatch_argv, *words):
@@ -120,6 +122,26 @@ def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
     words = ("--config", made / "characters.yaml", "--out", made / "characters", "--epochs", "1")
     assert run(monkeypatch, "train", made / "records", *words) == 0
     assert set("moonsun") <= set(Schema.load(made / "characters" / "schema.json").inputs["word"].words)
+
+
+def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, capsys):
+    table = pd.read_csv(made / "table.csv")
+    table["label"] = table["label"].map({"day": "light", "night": "dark"})
+    table.to_csv(made / "other.csv", index=False)
+    settings = Config.load(made / "config.yaml")
+    settings.adaptation = Adaptation(train="heads")
+    settings.save(made / "other.yaml")
+    assert (
+        run(monkeypatch, "ingest", made / "other.csv", "--config", made / "other.yaml", "--out", made / "others", "--processes", "1") == 0
+    )
+    assert run(monkeypatch, "train", made / "others", "--from", made / "run", "--out", made / "second", "--epochs", "2") == 0
+    old, new = (weights(load_run(made / name).model) for name in ("run", "second"))
+    assert {name for name, weight in new.items() if (weight.numpy() != old[name].numpy()).any()} == {"label/kernel", "label/bias"}
+    assert Schema.load(made / "second" / "schema.json").heads["label"].names == ["dark", "light"]
+    capsys.readouterr()
+    assert run(monkeypatch, "train", made / "others", "--from", made / "records", "--out", made / "third") == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (made / "third").exists()
 
 
 def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypatch):

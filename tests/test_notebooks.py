@@ -12,7 +12,7 @@ SLOW = ("02_towers", "03_fusion_and_fine_tuning", "04_search_and_scale", "05_per
 SMALL = {"EPOCHS": 1, "ROWS": 100}
 OWN = {  # settings of one notebook alone
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
-    "03_fusion_and_fine_tuning": {"FUSIONS": {"hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
+    "03_fusion_and_fine_tuning": {"FUSIONS": {"attention": {"type": "attention"}, "hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
     "05_perception": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
 }
@@ -31,15 +31,15 @@ HOLDS = {  # what is true of a notebook's variables at its end
         "0 < trained < model.count_params() and learnt.inputs[words].preset == str(preset)",
     ],
     "03_fusion_and_fine_tuning": [
-        "weighing == ['hybrid'] and len(chosen) > 1",
-        "all(taken['hybrid', 'all inputs'][name] > 0 == taken['hybrid', f'without {name}'][name] for name in config.inputs)",
-        "np.allclose(served['weights'], told['hybrid']['weights'].numpy()[chosen], atol=1e-4)",
+        "weighing == ['attention', 'hybrid'] and len(chosen) > 1",
+        "all(taken[one, 'all inputs'][name] > 0 == taken[one, f'without {name}'][name] for one in weighing for name in config.inputs)",
+        "np.allclose(served['weights'], told[fusion]['weights'].numpy()[chosen], atol=1e-4)",
         "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], axis=0)[whole], said['together'][whole], atol=1e-5)",
         "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in evaluation.heads.values())",
         "history.history['val_loss'] and max(apart.values()) < 1e-4",
         "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
         "{name for name, part in adapt.report(run.model).parts.items() if part.trainable} == {'kind'}",
-        "all(map(np.array_equal, *(one.model.get_layer('fused_sigmoids').get_weights() for one in (saved, run))))",
+        "all(map(np.array_equal, *(one.model.get_layer('fused_scores_hidden').get_weights() for one in (saved, run))))",
     ],
     "04_search_and_scale": [
         "len(found.table) == TRIALS and found.score == found.table['objective'].max()",

@@ -25,12 +25,15 @@ def train(
         Literal["none", "mirrored", "multi_worker", "tpu"] | None,
         typer.Option(help="How training is spread: one device; all GPUs of this machine; the workers of TF_CONFIG; a TPU. (default: none)"),
     ] = None,
+    towers: Annotated[
+        pathlib.Path | None, typer.Option("--from", help="RUN whose towers to begin with, perhaps of another table; heads begin anew.")
+    ] = None,
     repeat: Annotated[pathlib.Path | None, typer.Option(help="run.json of a run to train again, with its settings and threads.")] = None,
 ):
     """Train the model that the configuration describes; killed and started again, it goes on."""
     if repeat is not None:
-        if config is not None or epochs is not None or strategy is not None:
-            raise ValueError("--repeat takes the settings of its run, so --config, --epochs and --strategy must be absent")
+        if config is not None or epochs is not None or strategy is not None or towers is not None:
+            raise ValueError("--repeat takes the settings of its run, so --config, --epochs, --strategy and --from must be absent")
         _as_then(repeat)
     elif not records:
         raise ValueError("train needs RECORDS, what `ingest` wrote, or --repeat with the run.json of an earlier run")
@@ -38,10 +41,11 @@ def train(
     from multimodal_tf.config import Config
     from multimodal_tf.data.ingest import schema_for
     from multimodal_tf.data.places import place
+    from multimodal_tf.training.adapt import replace_heads
     from multimodal_tf.training.distribute import is_chief, strategy_of
     from multimodal_tf.training.fit import fit
     from multimodal_tf.training.repeat import compare, prepare
-    from multimodal_tf.training.run import load_record
+    from multimodal_tf.training.run import load_record, load_run
 
     if repeat is not None:
         records, settings = prepare(repeat, records or None, run)
@@ -52,7 +56,11 @@ def train(
     if epochs is not None:
         settings.training.epochs = epochs
     schema = schema_for(records, settings)
-    trained = fit(settings, schema, records, run, verbose=verbose() if is_chief(spread) else 0, strategy=strategy or "none")
+    model = None
+    if towers is not None:
+        with spread.scope():
+            model, schema = replace_heads(load_run(towers), settings, schema)
+    trained = fit(settings, schema, records, run, verbose=verbose() if is_chief(spread) else 0, model=model, strategy=strategy or "none")
     if repeat is not None:
         out.print(compare(repeat, trained), markup=False)
     out.print(
