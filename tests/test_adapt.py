@@ -271,6 +271,13 @@ class TestAdaptation:
             "transformer_layer_0",
         ]
 
+    def test_a_rate_may_be_for_what_is_added(self):
+        model = case.stack()
+        rates = {"photo_low/graft": 5.0}
+        adapt.adapt(model, Adaptation(train="heads", lora=[LoRA(layers=["photo_low"], rank=1)], rates=rates))
+        factors = dict(zip(case.trained(model), adapt.learning_rate_factors(model, rates)))
+        assert factors == {"photo_low/graft/a": 5, "photo_low/graft/b": 5, "label/kernel": 1, "label/bias": 1}
+
     @pytest.mark.parametrize(
         ("fields", "message"),
         [

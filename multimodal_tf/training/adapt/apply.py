@@ -21,8 +21,8 @@ def adapt(model: keras.Model, adaptation: Adaptation) -> list[keras.callbacks.Ca
         Callbacks for `model.fit`: `GradualUnfreezing` where there are `stages`.
 
     Raises:
-        ValueError: a pattern matches no layer or none that it can be for, a layer is named in `freeze` and in `also` or `stages`, or
-            nothing would be trained; the sentence names the field.
+        ValueError: a pattern matches no layer or none that it can be for, a layer is named in `freeze` and in `also` or `stages`, or in two
+            stages, a stage or a rate is for layers of which nothing is trained, or nothing would be; the sentence names the field.
 
     Example:
         >>> from multimodal_tf.config import LoRA
