@@ -86,7 +86,7 @@ def changed(place, tmp_path, **fields):
 def test_what_cannot_be_repeated(trained, place, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no record of a run"):
         prepare(tmp_path / "run.json")
-    with pytest.raises(ValueError, match="was given its model and callbacks, which no record holds: train again as it was trained"):
+    with pytest.raises(ValueError, match="was given its model and callbacks, which no record holds: train it as before"):
         prepare(changed(place, tmp_path, given=["model", "callbacks"]))
     data = json.loads((place / "run" / "run.json").read_text())["data"]
     with pytest.raises(ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"):

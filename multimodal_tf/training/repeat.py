@@ -35,7 +35,7 @@ def prepare(record: str | pathlib.Path, directory=None, run_directory=None) -> t
     record = pathlib.Path(record)
     then = run.load_record(record)
     if then.given:
-        raise ValueError(f"{record}: the run was given its {' and '.join(then.given)}, which no record holds: train again as it was trained")
+        raise ValueError(f"{record}: the run was given its {' and '.join(then.given)}, which no record holds: train it as before")
     if run_directory is not None and pathlib.Path(run_directory).resolve() == record.resolve().parent:
         raise ValueError(f"{record}: the repetition needs another folder than the run's own, received {run_directory}")
     directory = then.data.directory if directory is None else directory
