@@ -1,6 +1,8 @@
 """The configuration: round trips, and every fault is one sentence with the field and what was received."""
 
+import copy
 import json
+import pickle
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from multimodal_tf.config import (
     ClassificationHead,
     Config,
     ConvTower,
+    GatedFusion,
     ImageInput,
     MultiLabelHead,
     NumberInput,
@@ -102,6 +105,18 @@ def test_a_fault_is_one_sentence(text, words):
     message = str(error.value)
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
+
+
+def test_a_fault_in_python_is_one_sentence_when_made_and_when_changed():
+    good = Config(inputs={"price": NumberInput()}, heads={"y": ClassificationHead()})
+    for make in (lambda: GatedFusion(dim=0), lambda: setattr(GatedFusion(), "dim", 0)):
+        with pytest.raises(ValueError, match=r"^GatedFusion: dim: Input should be greater than 0, received 0$"):
+            make()
+    with pytest.raises(ValueError, match=r"^Config: inputs\.photo\.height: Input should be greater than 0, received 0$"):
+        Config(inputs={"photo": {"type": "image", "height": 0}}, heads=good.heads)
+    with pytest.raises(ValueError, match=r"^Config: heads\.y\.inputs: must name inputs .* received 'photo'$"):
+        good.heads = {"y": ClassificationHead(inputs=["photo"])}
+    assert pickle.loads(pickle.dumps(good)) == copy.deepcopy(good) == good
 
 
 def test_a_fault_in_a_file_names_the_file(tmp_path):

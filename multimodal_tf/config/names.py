@@ -1,5 +1,6 @@
 """The names that a configuration gives and takes, and what every part of it has in common."""
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,17 +51,26 @@ def _path(places):
             yield str(place)
 
 
-class _InSentences(_Metaclass):
-    """What is made in Python is refused in the words in which YAML is."""
+@contextlib.contextmanager
+def _in_words(part):
+    """What is made or changed in Python is refused in the words in which YAML is."""
+    try:
+        yield
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{part.__name__}: {sentence(error)}") from error
 
+
+class _InWords(_Metaclass):
     def __call__(self, *args, **kwargs):
-        try:
+        with _in_words(self):
             return super().__call__(*args, **kwargs)
-        except pydantic.ValidationError as error:
-            raise ValueError(f"{self.__name__}: {sentence(error)}") from error
 
 
-class Strict(pydantic.BaseModel, metaclass=_InSentences):
+class Strict(pydantic.BaseModel, metaclass=_InWords):
     """A part of the configuration: unknown fields are refused, and assignment is validated like construction."""
 
     model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
+
+    def __setattr__(self, name, value):
+        with _in_words(type(self)):
+            super().__setattr__(name, value)
