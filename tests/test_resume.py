@@ -149,6 +149,7 @@ MANY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MANY)
 def test_what_has_a_state_has_it_again(what, schema, place):
     config = Config.model_validate(CONFIG.model_dump() | MANY[what])

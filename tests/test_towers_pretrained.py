@@ -157,6 +157,7 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
         assert "nothing is at '/no/such'" in refused(image(SavedModelTower(path="/no/such")), FileNotFoundError)
 
 
+@pytest.mark.slow
 def test_all_of_them_are_served_on_raw_cells_in_a_new_process_and_their_weights_written_once(tmp_path):
     config, schema = served()
     model = build_model(config, schema)
