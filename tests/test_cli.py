@@ -124,6 +124,7 @@ def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
     assert set("moonsun") <= set(Schema.load(made / "characters" / "schema.json").inputs["word"].words)
 
 
+@pytest.mark.slow
 def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, capsys):
     table = pd.read_csv(made / "table.csv")
     table["label"] = table["label"].map({"day": "light", "night": "dark"})
@@ -144,6 +145,7 @@ def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, c
     assert not (made / "third").exists()
 
 
+@pytest.mark.slow
 def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypatch):
     settings = Config.load(made / "config.yaml")
     settings.adaptation = Adaptation(lora=[LoRA(layers=["word_words"], rank=2)])

@@ -108,7 +108,7 @@ def test_a_saved_model_tells_the_same(kind, tmp_path):
 class TestEndpoint:
     CONFIG = serving_case.CONFIG.model_copy(update={"fusion": HybridFusion(dropout=0, over=case.FUSIONS["gated"])})
 
-    @pytest.fixture(scope="class", params=["gated", "attention"])
+    @pytest.fixture(scope="class", params=["gated", pytest.param("attention", marks=pytest.mark.slow)])
     def exported(self, request, tmp_path_factory):
         self.CONFIG.fusion = HybridFusion(dropout=0, over=case.FUSIONS[request.param])
         model = serving_case.build(self.CONFIG)

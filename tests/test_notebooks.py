@@ -8,7 +8,6 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-SLOW = ("02_towers", "03_fusion_and_fine_tuning", "04_search_and_scale", "05_perception")
 SMALL = {"EPOCHS": 1, "ROWS": 100}
 OWN = {  # settings of one notebook alone
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
@@ -68,7 +67,8 @@ def prepared(path, folder):
     return notebook
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.name, marks=[pytest.mark.slow] * (path.stem in SLOW)) for path in NOTEBOOKS])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs(path, tmp_path):
     NotebookClient(prepared(path, tmp_path), timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
 

@@ -113,7 +113,7 @@ def assert_same(one, other):
 # --- going on
 
 
-@pytest.mark.parametrize("at", [2, STEPS, STEPS + 1, 2 * STEPS + 3])
+@pytest.mark.parametrize("at", [STEPS + 1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, STEPS, 2 * STEPS + 3))])
 def test_goes_on_bit_for_bit(at, whole, schema, place):
     """In the first epoch, with the last step of one, after the first of another; dropout, shuffling, best weights."""
     directory, counter = place / f"at {at}", Counter()

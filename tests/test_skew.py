@@ -13,6 +13,8 @@ from multimodal_tf.schema import Schema
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.skew import skew
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):

@@ -94,6 +94,7 @@ def test_describe_ingest_and_learn():
     assert abs(learnt["day"].mean - (pd.Timestamp("2023-12-17") - pd.Timestamp(0)).days) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tower", TOWERS)
 def test_from_fit_to_client(tower, tmp_path):
     description, directory = records()

@@ -113,6 +113,7 @@ def search(records, tmp_path_factory):
         return space, tune(space, records, tmp_path_factory.mktemp("search"), trials=14, tuner="random", progress=False)
 
 
+@pytest.mark.slow
 def test_failed_and_diverging_trials_are_recorded_and_the_search_goes_on(search):
     table = search[1].table
     assert len(table) == 14
@@ -128,6 +129,7 @@ def test_failed_and_diverging_trials_are_recorded_and_the_search_goes_on(search)
     assert table.loc[table["status"] != "completed", "objective"].isna().all()
 
 
+@pytest.mark.slow
 def test_the_best_is_the_best_completed_one(search):
     _, found = search
     done = found.table[found.table["status"] == "completed"]
@@ -137,12 +139,14 @@ def test_the_best_is_the_best_completed_one(search):
     assert Config.load(found.directory / "best.yaml") == found.best
 
 
+@pytest.mark.slow
 def test_the_best_trained_by_itself_has_the_same_figures(search, records, tmp_path):
     _, found = search
     trained = fit(found.best, schema_for(records, found.best), records, tmp_path / "run", verbose=0)
     assert trained.figures["val_loss"] == pytest.approx(found.score, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_trials_are_a_table_and_pictures(search):
     _, found = search
     table = pd.read_csv(found.directory / "trials.csv")
@@ -153,6 +157,7 @@ def test_trials_are_a_table_and_pictures(search):
     assert not list((found.directory / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, records, monkeypatch):
     space, found = search
     monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)  # or the next trial may have the model that is too large
@@ -165,6 +170,7 @@ def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, rec
     assert len(more.table) == 15
 
 
+@pytest.mark.slow
 def test_another_search_is_refused_in_its_directory(search, records):
     space, found = search
     for arguments, said in [
@@ -320,6 +326,7 @@ def test_the_field_that_decides_is_the_most_important():
     assert report.importance(table[:7], space) is None
 
 
+@pytest.mark.slow
 def test_what_keras_tuner_writes_is_there_whole_or_not_at_all(search, monkeypatch):
     import keras_tuner.src.utils
 

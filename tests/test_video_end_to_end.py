@@ -120,6 +120,7 @@ def test_lists_of_pictures_and_arrays_of_frames_are_videos():
         assert describe(table).columns[0].type == "video", cell
 
 
+@pytest.mark.slow
 def test_every_broken_video_is_listed_and_no_other(made):
     rejected = pd.read_csv(made[0] / "rejected.csv")
     assert rejected["row"].tolist() == list(BROKEN)
@@ -128,6 +129,7 @@ def test_every_broken_video_is_listed_and_no_other(made):
         assert found.startswith(expected)
 
 
+@pytest.mark.slow
 def test_records_hold_the_chosen_frames(made):
     serialized = next(records.read([made[0] / "train-00000.tfrecord"], 14))
     _, inputs, _ = records.parse(CONFIG, serialized)
@@ -139,6 +141,7 @@ def test_records_hold_the_chosen_frames(made):
     assert not clips[[*BROKEN, *GAPS]].any()
 
 
+@pytest.mark.slow
 def test_training_and_serving_agree(made):
     directory, model, exported = made
     schema = Schema.load(directory / "schema.json")
@@ -146,6 +149,7 @@ def test_training_and_serving_agree(made):
     assert skew(model, exported, directory, CONFIG, schema, "train")["label"] <= 1e-6
 
 
+@pytest.mark.slow
 def test_the_client_answers_raw_files_as_training_saw_them(made, table):
     directory, model, exported = made
     client = Client(exported)
@@ -156,6 +160,7 @@ def test_the_client_answers_raw_files_as_training_saw_them(made, table):
     assert served["present"].tolist() == ["clip,price" if clip else "price" for clip in frame["clip"]]
 
 
+@pytest.mark.slow
 def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
     client, data = Client(made[2]), pathlib.Path(table.root, "good.mp4").read_bytes()
     uri = "data:video/mp4;base64," + base64.b64encode(data).decode()
@@ -167,6 +172,7 @@ def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
     np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(cells), 0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_array_is_as_good_as_its_pictures(made):
     frames = np.stack([case.numbered(place) for place in range(8)])
     cells = [frames, frames / 255, list(frames), frames.tolist(), [case.picture(place) for place in range(8)]]
@@ -176,6 +182,7 @@ def test_an_array_is_as_good_as_its_pictures(made):
     np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(cells), 0), atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_broken_video_is_its_row_s_error_alone(made, table):
     cells = ["gone.mp4", "good.mp4", [case.picture(0), b"<html>"], [], None, ["gone.png"]]
     answers = Client(made[2]).predict([{"clip": cell, "price": 1.0} for cell in cells], table.root)
@@ -188,6 +195,7 @@ def test_a_broken_video_is_its_row_s_error_alone(made, table):
         read_cell(np.zeros((8, 6, 3)), PART)
 
 
+@pytest.mark.slow
 def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
     served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
     rows = [[case.picture(0), case.picture(1), b""], [case.gif(4), b"", b""], [b"", b"", b""], [case.picture(0), b"junk", b""]]
@@ -201,6 +209,7 @@ def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
     assert none["error"].numpy().tolist() == [b"", b"no input is present"]
 
 
+@pytest.mark.slow
 def test_a_whole_table_is_answered(made, table, tmp_path):
     notes = predict_table(Client(made[2]), table, tmp_path / "out.csv")
     found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
@@ -209,6 +218,7 @@ def test_a_whole_table_is_answered(made, table, tmp_path):
     assert notes == [f"{len(BROKEN)} of {ROWS} rows are not valid: the column `error` says why"]
 
 
+@pytest.mark.slow
 def test_other_frames_need_another_ingest(made):
     manifest = json.loads((made[0] / "manifest.json").read_text())
     for change in ({"frames": 5}, {"height": 20}):
