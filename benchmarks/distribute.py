@@ -1,14 +1,18 @@
-"""One device, two replicas in one process and two workers: the same training of the embedded digits, and how far they end apart.
+"""One device, two replicas in one process and two workers: the same training of the embedded
+digits, and how far they end apart.
 
     python -m benchmarks.distribute > distribute.md        # some minutes
     python -m benchmarks.distribute --rows 200 --epochs 1  # a look
 
-All see the same batches of 32 in the same order and begin with the same weights. There is no dropout, which replicas draw differently,
-and no batch normalisation, whose statistics would be those of a replica's own rows. The last batch of an epoch is smaller. Gradients are
-clipped by their norm. The second row is a measure for the differences: one device again, where convolutions add up in another order.
-Rounding decides there, too, which of several equal pixels a maximum takes, and in AdamW where a gradient is almost 0.
-Images a second are those of training, without the first epoch, in which graphs are traced; the median over the epochs. On one machine of
-two cores replicas and workers share the cores that one device has alone: the figures say what distributing costs, not what it brings.
+All see the same batches of 32 in the same order and begin with the same weights. There is no
+dropout, which replicas draw differently, and no batch normalisation, whose statistics would be
+those of a replica's own rows. The last batch of an epoch is smaller. Gradients are clipped by their
+norm. The second row is a measure for the differences: one device again, where convolutions add up
+in another order. Rounding decides there, too, which of several equal pixels a maximum takes, and in
+AdamW where a gradient is almost 0. Images a second are those of training, without the first epoch,
+in which graphs are traced; the median over the epochs. On one machine of
+two cores replicas and workers share the cores that one device has alone: the figures say what
+distributing costs, not what it brings.
 """
 
 import argparse
@@ -28,7 +32,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, compile_arguments
@@ -52,7 +56,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, help="so many rows, drawn at random; default: all")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--train", nargs=2, metavar=("STRATEGY", "FOLDER"), help="train in this process, as the program itself calls it")
+    parser.add_argument(
+        "--train",
+        nargs=2,
+        metavar=("STRATEGY", "FOLDER"),
+        help="train in this process, as the program itself calls it",
+    )
     arguments = parser.parse_args()
     if arguments.train:
         train(arguments.train[0], pathlib.Path(arguments.train[1]), arguments.epochs)
@@ -61,7 +70,16 @@ def main():
         folder = pathlib.Path(folder)
         prepare(folder, arguments.rows)
         for strategy in NAMES:
-            command = [sys.executable, "-m", "benchmarks.distribute", "--epochs", str(arguments.epochs), "--train", strategy, str(folder)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.distribute",
+                "--epochs",
+                str(arguments.epochs),
+                "--train",
+                strategy,
+                str(folder),
+            ]
             if strategy == "multi_worker":
                 launch(command, 2, folder / "logs", restarts=0, say=lambda line: None)
             else:
@@ -77,7 +95,12 @@ def prepare(folder, rows):
         if "batch_normalization" in part["tower"]:
             part["tower"]["batch_normalization"] = False
     config, whole = Config.model_validate(plain), pandas.concat(digits_table().chunks())
-    ingest(read_table(whole if rows is None else whole.sample(rows, random_state=0)), config, folder / "records", progress=False)
+    ingest(
+        read_table(whole if rows is None else whole.sample(rows, random_state=0)),
+        config,
+        folder / "records",
+        progress=False,
+    )
     config.save(folder / "config.yaml")
 
 
@@ -101,13 +124,20 @@ class Clock(keras.callbacks.Callback):
 def train(name, folder, epochs):
     if name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
     strategy = distribute.strategy_of("none" if name == "reordered" else name)
-    config, schema = Config.load(folder / "config.yaml"), Schema.load(folder / "records" / "schema.json")
+    config, schema = (
+        Config.load(folder / "config.yaml"),
+        Schema.load(folder / "records" / "schema.json"),
+    )
 
     def batches(split):
         def share(worker):
-            return load_split(folder / "records", split, config, schema, training=split == "train", worker=worker)
+            return load_split(
+                folder / "records", split, config, schema, training=split == "train", worker=worker
+            )
 
         return distribute.distributed(strategy, share)
 
@@ -117,27 +147,42 @@ def train(name, folder, epochs):
             model = build_model(config, schema)
             model.compile(optimizer(), **compile_arguments(config, schema))
         clock, rows, options = Clock(), batches("train"), {"shuffle": False, "verbose": 0}
-        history = model.fit(rows, validation_data=batches("validation"), epochs=epochs, callbacks=[clock], **options).history
+        history = model.fit(
+            rows, validation_data=batches("validation"), epochs=epochs, callbacks=[clock], **options
+        ).history
         test = model.evaluate(batches("test"), verbose=0, return_dict=True)
-        found = {"history": history, "test": test, "seconds": clock.seconds, "steps": int(model.optimizer.iterations.numpy())}
+        found = {
+            "history": history,
+            "test": test,
+            "seconds": clock.seconds,
+            "steps": int(model.optimizer.iterations.numpy()),
+        }
         (folder / f"{name}-{kind}-{number}.json").write_text(json.dumps(found))
         np.savez(folder / f"{name}-{kind}-{number}.npz", *model.get_weights())
 
 
 def table(folder):
     """The figures of each way, and their largest differences from one device's."""
-    config, manifest = Config.load(folder / "config.yaml"), json.loads((folder / "records" / "manifest.json").read_text())
+    config, manifest = (
+        Config.load(folder / "config.yaml"),
+        json.loads((folder / "records" / "manifest.json").read_text()),
+    )
     rows = sum(shard["rows"] for shard in manifest["splits"]["train"])
     lines = [
         "| optimizer | | loss | validation loss | test accuracy | weights differ | losses differ | metrics differ | images a second |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [line(folder, kind, name, rows) for kind in OPTIMIZERS for name in NAMES]
-    pairs = [(weights(folder, "multi_worker", kind, 0), weights(folder, "multi_worker", kind, 1)) for kind in OPTIMIZERS]
+    pairs = [
+        (weights(folder, "multi_worker", kind, 0), weights(folder, "multi_worker", kind, 1))
+        for kind in OPTIMIZERS
+    ]
     same = all((one == other).all() for pair in pairs for one, other in zip(*pair))
     alike = "the same, bit for bit" if same else "NOT THE SAME"
     steps = figures(folder, "none", "SGD")["steps"]
-    lines.append(f"\n{rows} training rows, batches of {config.training.batch_size}, {steps} steps; the two workers' weights are {alike}.")
+    lines.append(
+        f"\n{rows} training rows, batches of {config.training.batch_size}, {steps} steps; the two workers' weights are {alike}."
+    )
     return "\n".join(lines)
 
 
@@ -145,8 +190,14 @@ def line(folder, kind, name, rows):
     one, own = figures(folder, "none", kind), figures(folder, name, kind)
     both = zip(weights(folder, "none", kind), weights(folder, name, kind))
     apart = max(np.abs(theirs - ours).max() for theirs, ours in both)
-    differ = {figure: np.abs(np.subtract(own["history"][figure], one["history"][figure])).max() for figure in one["history"]}
-    losses, metrics = (max(value for figure, value in differ.items() if figure.endswith("loss") == loss) for loss in (True, False))
+    differ = {
+        figure: np.abs(np.subtract(own["history"][figure], one["history"][figure])).max()
+        for figure in one["history"]
+    }
+    losses, metrics = (
+        max(value for figure, value in differ.items() if figure.endswith("loss") == loss)
+        for loss in (True, False)
+    )
     speed = rows / statistics.median(own["seconds"][1:] or own["seconds"])
     return (
         f"| {kind} | {NAMES[name]} | {own['history']['loss'][-1]:.6f} | {own['history']['val_loss'][-1]:.6f} "

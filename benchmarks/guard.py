@@ -2,10 +2,11 @@
 
     python -m benchmarks.guard
 
-The model and the rows are those of `benchmarks.serving`, with a matching head. It is exported without a guard; with the Mahalanobis
-distance to 16 classes and a consistency; and with the nearest of 10,000 training rows in its place. In each round all are asked the same
-batch, in an order that is drawn anew. A figure is the median over rounds; a ratio is the median over rounds of that round's ratio to the
-model without a guard.
+The model and the rows are those of `benchmarks.serving`, with a matching head. It is exported
+without a guard; with the Mahalanobis distance to 16 classes and a consistency; and with the nearest
+of 10,000 training rows in its place. In each round all are asked the same batch, in an order that
+is drawn anew. A figure is the median over rounds; a ratio is the median over rounds of that round's
+ratio to the model without a guard.
 """
 
 import functools
@@ -26,7 +27,9 @@ BATCHES = (1, 8, 64)
 RUNS = {1: 300, 8: 100, 64: 30}
 BANK = 10_000
 
-CONFIG = serving.CONFIG.model_copy(update={"heads": serving.CONFIG.heads | {"match": MatchingHead(inputs=["photo", "title"])}})
+CONFIG = serving.CONFIG.model_copy(
+    update={"heads": serving.CONFIG.heads | {"match": MatchingHead(inputs=["photo", "title"])}}
+)
 
 
 def guards(width):
@@ -34,11 +37,18 @@ def guards(width):
     generator = np.random.default_rng(0)
     bank = generator.normal(size=(BANK, width))
     bank /= np.linalg.norm(bank, axis=1, keepdims=True)
-    distance = Mahalanobis(generator.normal(size=(width, width)), generator.normal(size=(16, width)))
+    distance = Mahalanobis(
+        generator.normal(size=(width, width)), generator.normal(size=(16, width))
+    )
     return {
         "none": {},
-        "Mahalanobis, consistency, temperature": {"guard": Guard(distance, 1.0, threshold=0.5), "temperature": {"label": 1.5}},
-        f"nearest of {BANK:,} rows, consistency": {"guard": Guard(NearestNeighbour(bank, 10), 1.0, threshold=0.5)},
+        "Mahalanobis, consistency, temperature": {
+            "guard": Guard(distance, 1.0, threshold=0.5),
+            "temperature": {"label": 1.5},
+        },
+        f"nearest of {BANK:,} rows, consistency": {
+            "guard": Guard(NearestNeighbour(bank, 10), 1.0, threshold=0.5)
+        },
     }
 
 
@@ -55,13 +65,15 @@ def rounds(functions, runs):
 
 
 def main():
-    learnt = serving.schema()
-    model = build_model(CONFIG, learnt)
+    stats = serving.schema()
+    model = build_model(CONFIG, stats)
     width = embeddings(model).output["fused"].shape[-1]
     served = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, options) in enumerate(guards(width).items()):
-            path = export_model(model, CONFIG, learnt, pathlib.Path(folder) / "bench" / str(number + 1), **options)
+            path = export_model(
+                model, CONFIG, stats, pathlib.Path(folder) / "bench" / str(number + 1), **options
+            )
             served[name] = tf.saved_model.load(str(path)).signatures["predict"]
     print(f"The fused embedding has {width} numbers.\n")
     print("| batch | guard | predict, ms | ratio | ratio, middle half of the rounds |")
@@ -74,7 +86,10 @@ def main():
         ratios = taken / taken[:, :1]
         for place, name in enumerate(served):
             low, middle, high = np.quantile(ratios[:, place], [0.25, 0.5, 0.75])
-            print(f"| {batch} | {name} | {1000 * np.median(taken[:, place]):.2f} | {middle:.3f} | {low:.3f} .. {high:.3f} |", flush=True)
+            print(
+                f"| {batch} | {name} | {1000 * np.median(taken[:, place]):.2f} | {middle:.3f} | {low:.3f} .. {high:.3f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

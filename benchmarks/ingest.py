@@ -1,10 +1,12 @@
-"""Ingest: rows a second with one and with two processes and on Apache Beam, and peak memory for 1 x and 20 x the rows, as Markdown tables.
+"""Ingest: rows a second with one and with two processes and on Apache Beam, and peak memory for 1 x
+and 20 x the rows, as Markdown tables.
 
     python -m benchmarks.ingest [--rows 2000] [--factor 20] [--repeats 3]
 
-Rows have a 256 x 256 JPEG, a second of sound (WAV, FLAC or MP3), a text and a class. Every run is a process of its own, with a new
-output directory; the ways take turns. Those on Beam's DirectRunner need the extra `beam`. Memory is that of the whole tree of processes,
-pages shared between them counted once (proportional set size), looked at 20 times a second.
+Rows have a 256 x 256 JPEG, a second of sound (WAV, FLAC or MP3), a text and a class. Every run is a
+process of its own, with a new output directory; the ways take turns. Those on Beam's DirectRunner
+need the extra `beam`. Memory is that of the whole tree of processes, pages shared between them
+counted once (proportional set size), looked at 20 times a second.
 """
 
 import argparse
@@ -24,21 +26,26 @@ import soundfile
 from PIL import Image
 
 from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, TextInput
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import read_table
 
 FILES = 120
 ROWS_PER_SHARD = 200
 BEAM = ["--runner=DirectRunner", "--default_sdk_harness_log_level=ERROR"]
-WAYS = {  # how many shards are made at a time, and what `ingest` is told
+# how many shards are made at a time, and what `ingest` is told
+WAYS = {
     "1 process": (1, {"processes": 1}),
     "2 processes": (2, {"processes": 2}),
     "Beam, 1 worker": (1, {"beam": [*BEAM, "--direct_running_mode=in_memory"]}),
-    "Beam, 2 workers": (2, {"beam": [*BEAM, "--direct_running_mode=multi_processing", "--direct_num_workers=2"]}),
+    "Beam, 2 workers": (
+        2,
+        {"beam": [*BEAM, "--direct_running_mode=multi_processing", "--direct_num_workers=2"]},
+    ),
 }
 CONFIG = Config(
-    inputs={"photo": ImageInput(), "clip": AudioInput(seconds=1.0), "title": TextInput()}, heads={"label": ClassificationHead()}
+    inputs={"photo": ImageInput(), "clip": AudioInput(seconds=1.0), "title": TextInput()},
+    heads={"label": ClassificationHead()},
 )
 
 
@@ -72,13 +79,32 @@ def make_table(root, rows):
 
 
 def run_one(table, directory, way):
-    """In a process of its own: one ingest; prints its seconds, in all and between the ends of the first and the last shard."""
+    """In a process of its own: one ingest; prints its seconds, in all and between the ends of the
+    first and the last shard.
+    """
     at_a_time, options = WAYS[way]
     start = time.perf_counter()
-    ingest(read_table(table), CONFIG, directory, rows_per_shard=ROWS_PER_SHARD, progress=False, **options)
+    ingest(
+        read_table(table),
+        CONFIG,
+        directory,
+        rows_per_shard=ROWS_PER_SHARD,
+        progress=False,
+        **options,
+    )
     seconds = time.perf_counter() - start
-    ends = sorted(path.stat().st_mtime for path in (pathlib.Path(directory) / "parts").glob("*.json"))
-    print(json.dumps({"seconds": seconds, "steady": ends[-1] - ends[at_a_time - 1], "first_shards": at_a_time}))
+    ends = sorted(
+        path.stat().st_mtime for path in (pathlib.Path(directory) / "parts").glob("*.json")
+    )
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "steady": ends[-1] - ends[at_a_time - 1],
+                "first_shards": at_a_time,
+            }
+        )
+    )
 
 
 def tree(pid):
@@ -88,7 +114,8 @@ def tree(pid):
         try:
             for task in pathlib.Path(f"/proc/{one}/task").iterdir():
                 found += map(int, (task / "children").read_text().split())
-        except OSError:  # it has just ended
+        except OSError:
+            # it has just ended
             continue
     return found
 
@@ -106,7 +133,9 @@ def measure(table, way):
     """Runs one ingest; returns what it printed, and the peak memory of its processes in MB."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, __file__, "--one", str(table), directory, way]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, sum(map(memory, tree(process.pid))))
@@ -123,7 +152,9 @@ def main():
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--factor", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", nargs=3, metavar=("TABLE", "DIRECTORY", "WAY"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--one", nargs=3, metavar=("TABLE", "DIRECTORY", "WAY"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.one:
         run_one(*arguments.one)
@@ -131,7 +162,10 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         root = pathlib.Path(place)
         make_files(root)
-        small, large = make_table(root, arguments.rows), make_table(root, arguments.rows * arguments.factor)
+        small, large = (
+            make_table(root, arguments.rows),
+            make_table(root, arguments.rows * arguments.factor),
+        )
         installed = importlib.util.find_spec("apache_beam") is not None
         runs = {way: [] for way in WAYS if installed or not way.startswith("Beam")}
         for _ in range(arguments.repeats):
@@ -144,14 +178,21 @@ def main():
 def print_speed(runs, rows):
     """The table of rows a second."""
     print(f"\n{rows} rows, median of {len(runs['1 process'])} runs (least to most)\n")
-    print("| | rows/s, whole run | rows/s once the workers have started | ratio to one process |\n|---|---|---|---|")
+    print(
+        "| | rows/s, whole run | rows/s once the workers have started | ratio to one process |\n|---|---|---|---|"
+    )
     medians = {}
     for way, several in runs.items():
         whole = [run["rows"] / run["seconds"] for run in several]
-        steady = [(run["rows"] - ROWS_PER_SHARD * run["first_shards"]) / run["steady"] for run in several]
+        steady = [
+            (run["rows"] - ROWS_PER_SHARD * run["first_shards"]) / run["steady"] for run in several
+        ]
         medians[way] = statistics.median(whole), statistics.median(steady)
         ratio = [now / then for now, then in zip(medians[way], medians["1 process"])]
-        cells = [f"{medians[way][place]:.0f} ({min(figures):.0f} to {max(figures):.0f})" for place, figures in enumerate((whole, steady))]
+        cells = [
+            f"{medians[way][place]:.0f} ({min(figures):.0f} to {max(figures):.0f})"
+            for place, figures in enumerate((whole, steady))
+        ]
         print(f"| {way} | {cells[0]} | {cells[1]} | {ratio[0]:.2f}, {ratio[1]:.2f} |")
 
 

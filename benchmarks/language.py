@@ -1,12 +1,16 @@
-"""Spoken language of the stamps: which of six languages is a clip in? Every tower over sounds, against scikit-learn on the same rows.
+"""Spoken language of the stamps: which of six languages is a clip in? Every tower over sounds,
+against scikit-learn on the same rows.
 
-    python -m benchmarks.language > language.md      # whatever is finished is found again in runs/benchmarks/language
-    python -m benchmarks.language --rows 300 --epochs 1 --seeds 0 --directory /tmp/language    # a look, in a minute or two
+    python -m benchmarks.language > language.md # whatever is finished is found again in
+    runs/benchmarks/language python -m benchmarks.language --rows 300 --epochs 1 --seeds 0
+    --directory /tmp/language # a look, in a minute or two
 
-A row is one spoken name of a stamp in one language. No stamp, nor a near-duplicate of it, stands on two sides of a split, so the names of
-the test split are new in every language. What stays the same are the voices and the rooms: each language was spoken by a few people at
-most, so that a part of what is learnt is who speaks and how it was recorded. How much the colour of the sound alone tells is what
-scikit-learn's logistic regression says, on the mean and the standard deviation of each mel band. Needs Debian's `tuxpaint-stamps-default`.
+A row is one spoken name of a stamp in one language. No stamp, nor a near-duplicate of it, stands on
+two sides of a split, so the names of the test split are new in every language. What stays the same
+are the voices and the rooms: each language was spoken by a few people at most, so that a part of
+what is learned is who speaks and how it was recorded. How much the colour of the sound alone tells
+is what scikit-learn's logistic regression says, on the mean and the standard deviation of each mel
+band. Needs Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -19,10 +23,11 @@ from benchmarks.linear import LABEL, by_cell, mel_bands, read_raw, regression, s
 from benchmarks.towers import GENTLE, Entry, markdown, sound_towers, trained
 from multimodal_tf.config import AudioInput, ClassificationHead, Config, Split, Training
 from multimodal_tf.data.datasets import stamps_table
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
-LANGUAGES = ("fr", "ru", "ro", "ca", "bg", "es")  # those in which most stamps are spoken
+# those in which most stamps are spoken
+LANGUAGES = ("fr", "ru", "ro", "ca", "bg", "es")
 BASELINE = "mel bands"
 
 
@@ -32,17 +37,29 @@ def main():
     table, entries = read_table(rows, root=arguments.root), language_entries()
     hits, results = [], {}
     for seed in arguments.seeds:
-        config, directory = language_config(seed, arguments.epochs), arguments.directory / f"seed-{seed}"
+        config, directory = (
+            language_config(seed, arguments.epochs),
+            arguments.directory / f"seed-{seed}",
+        )
         ingest(table, config, directory / "data", progress=False)
-        raw = {split: read_raw(directory / "data", split, config) for split in ("train", "validation", "test")}
+        raw = {
+            split: read_raw(directory / "data", split, config)
+            for split in ("train", "validation", "test")
+        }
         found = baselines(raw)
         for entry in entries:
             result = trained(entry, config, directory, with_export=seed == arguments.seeds[0])
             results.setdefault(entry.name, []).append(result)
             found[entry.name] = np.array(result.hits)
         test = raw["test"]["row"]
-        hits.append(pandas.DataFrame(found, index=pandas.Index(test, name="row")).assign(seed=seed, group=rows["group"].to_numpy()[test]))
-    print(f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, by language: {rows[LABEL].value_counts().to_dict()}\n")
+        hits.append(
+            pandas.DataFrame(found, index=pandas.Index(test, name="row")).assign(
+                seed=seed, group=rows["group"].to_numpy()[test]
+            )
+        )
+    print(
+        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, by language: {rows[LABEL].value_counts().to_dict()}\n"
+    )
     print(markdown(pandas.concat(hits), {entry.name: BASELINE for entry in entries}, results))
 
 
@@ -52,16 +69,29 @@ def parse():
     parser.add_argument("--rows", type=int, help="so many clips, drawn at random; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/language"), help="where shards and runs go")
+    parser.add_argument(
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/benchmarks/language"),
+        help="where shards and runs go",
+    )
     return parser.parse_args()
 
 
 def clips(root, count, language=LABEL):
-    """A row a clip: `sound`, a path; its language, in the column of that name; `group`, the stamp and its near-duplicates; and `LABEL`, the
-    stamp's class, unless that is the language's column."""
-    names = [pandas.concat(stamps_table(root, speech=name).chunks()).assign(**{language: name}) for name in LANGUAGES]
-    rows = pandas.concat(names, ignore_index=True).dropna(subset="sound")[[*dict.fromkeys(["sound", LABEL, language, "group"])]]
-    return (rows.sample(count, random_state=0).sort_index() if count else rows).reset_index(drop=True)
+    """A row a clip: `sound`, a path; its language, in the column of that name; `group`, the stamp
+    and its near-duplicates; and `LABEL`, the stamp's class, unless that is the language's column.
+    """
+    names = [
+        pandas.concat(stamps_table(root, speech=name).chunks()).assign(**{language: name})
+        for name in LANGUAGES
+    ]
+    rows = pandas.concat(names, ignore_index=True).dropna(subset="sound")[
+        [*dict.fromkeys(["sound", LABEL, language, "group"])]
+    ]
+    return (rows.sample(count, random_state=0).sort_index() if count else rows).reset_index(
+        drop=True
+    )
 
 
 def language_config(seed, epochs):
@@ -78,17 +108,27 @@ def language_config(seed, epochs):
 def language_entries():
     """A tower a line; spectrograms are as coarse as in `stamps_config`."""
     return [
-        Entry(name, {"sound": AudioInput.model_validate(fields)}, BASELINE, GENTLE if "transformer" in name else None)
+        Entry(
+            name,
+            {"sound": AudioInput.model_validate(fields)},
+            BASELINE,
+            GENTLE if "transformer" in name else None,
+        )
         for name, fields in sound_towers(mel_bins=40, hop_ms=20).items()
     ]
 
 
 def baselines(raw):
-    """By name, whether it is right in each row of the test split: the commonest language, and logistic regression."""
+    """By name, whether it is right in each row of the test split: the commonest language, and
+    logistic regression.
+    """
     labels = {split: cells[LABEL] for split, cells in raw.items()}
     majority = pandas.Series(labels["train"]).mode()[0]
     features = scaled(by_cell(raw, "sound", mel_bands))
-    return {"majority class": labels["test"] == majority, BASELINE: regression(features, labels) == labels["test"]}
+    return {
+        "majority class": labels["test"] == majority,
+        BASELINE: regression(features, labels) == labels["test"],
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Makes `multimodal_tf/data/datasets/digits.parquet`: real handwritten digits, spoken digits and written numbers, each degraded.
+"""Makes `multimodal_tf/data/datasets/digits.parquet`: real handwritten digits, spoken digits and
+written numbers, each degraded.
 
-Needs scikit-learn and SciPy (of the project), and the program espeak-ng 1.51 (Debian: `apt install espeak-ng`). About a minute;
-run from anywhere, as often as you like, it writes the same bytes:
+Needs scikit-learn and SciPy (of the project), and the program espeak-ng 1.51 (Debian: `apt install
+espeak-ng`). About a minute; run from anywhere, as often as you like, it writes the same bytes:
 
     python benchmarks/make_digits.py
 """
@@ -20,12 +21,17 @@ from scipy.signal import lfilter, resample_poly
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit
 
-TARGET = pathlib.Path(__file__).parents[1] / "multimodal_tf" / "data" / "datasets" / "digits.parquet"
+TARGET = (
+    pathlib.Path(__file__).parents[1] / "multimodal_tf" / "data" / "datasets" / "digits.parquet"
+)
 SEED = 20_000
-MISSING = 0.1  # of the cells of each input
+# of the cells of each input
+MISSING = 0.1
 RATE = 8_000
-SPOKEN_RATE = 22_050  # what espeak-ng writes
-SAMPLES = 3_600  # 0.45 s, the longest clip
+# what espeak-ng writes
+SPOKEN_RATE = 22_050
+# 0.45 s, the longest clip
+SAMPLES = 3_600
 
 WORDS = {
     "en": "zero one two three four five six seven eight nine",
@@ -55,10 +61,21 @@ def main():
     rows = []
     for pixels, label in zip(images.reshape(-1, 8, 8), labels):
         voice = f"{random.choice(list(SPOKEN))}+{random.choice(VARIANTS)}"
-        cells = {"image": handwritten(pixels / 16, random), "sound": spoken(label, voice, random), "text": written(label, random)}
+        cells = {
+            "image": handwritten(pixels / 16, random),
+            "sound": spoken(label, voice, random),
+            "text": written(label, random),
+        }
         gone = random.random(3) < MISSING
-        gone[random.integers(3)] &= not gone.all()  # a row without any input would teach nothing
-        rows.append({**{name: None if g else cell for (name, cell), g in zip(cells.items(), gone)}, "label": str(label), "speaker": voice})
+        # a row without any input would teach nothing
+        gone[random.integers(3)] &= not gone.all()
+        rows.append(
+            {
+                **{name: None if g else cell for (name, cell), g in zip(cells.items(), gone)},
+                "label": str(label),
+                "speaker": voice,
+            }
+        )
     table = pandas.DataFrame(rows)
     table["split"] = splits(labels)
     table.to_parquet(TARGET, index=False, compression="zstd", compression_level=19)
@@ -69,7 +86,9 @@ def main():
 def splits(labels):
     """70 % train, 10 % validation, 20 % test, the digits in proportion."""
     names = np.array(["train"] * len(labels), dtype=object)
-    rest, test = next(StratifiedShuffleSplit(1, test_size=0.2, random_state=SEED).split(labels, labels))
+    rest, test = next(
+        StratifiedShuffleSplit(1, test_size=0.2, random_state=SEED).split(labels, labels)
+    )
     names[test] = "test"
     inner = StratifiedShuffleSplit(1, test_size=0.125, random_state=SEED)
     names[rest[next(inner.split(rest, labels[rest]))[1]]] = "validation"
@@ -77,7 +96,9 @@ def splits(labels):
 
 
 def handwritten(pixels, random):
-    """8 x 8 in 0..1 to a 20 x 20 grey PNG: shifted, blurred, partly covered and noisy, some much more than others."""
+    """8 x 8 in 0..1 to a 20 x 20 grey PNG: shifted, blurred, partly covered and noisy, some much
+    more than others.
+    """
     severity = random.random()
     field = np.zeros((20, 20))
     top, left = random.integers(1, 4, 2)
@@ -88,14 +109,19 @@ def handwritten(pixels, random):
     field[row : row + size, column : column + size] = random.random()
     field = field * (1 - 0.3 * severity) + random.normal(0, 0.03 + 0.3 * severity, field.shape)
     file = io.BytesIO()
-    Image.fromarray((np.clip(field, 0, 1) * 15).round().astype(np.uint8) * 17).save(file, "PNG", optimize=True)  # 16 greys, like the source
+    # 16 greys, like the source
+    Image.fromarray((np.clip(field, 0, 1) * 15).round().astype(np.uint8) * 17).save(
+        file, "PNG", optimize=True
+    )
     return file.getvalue()
 
 
 def speak(word, voice, pitch, speed):
     """The samples of a word, silence trimmed, at `RATE`, peak 1."""
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", word]
-    sound, rate = soundfile.read(io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout))
+    sound, rate = soundfile.read(
+        io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)
+    )
     if rate != SPOKEN_RATE:
         raise ValueError(f"espeak-ng must speak at {SPOKEN_RATE} Hz, received {rate}")
     sound = resample_poly(sound, RATE // 50, SPOKEN_RATE // 50)
@@ -105,24 +131,35 @@ def speak(word, voice, pitch, speed):
 
 
 def spoken(label, voice, random):
-    """A WAV, 8 kHz and 8 bits: a digit under noise and another speaker's babble, its start or end cut off."""
+    """A WAV, 8 kHz and 8 bits: a digit under noise and another speaker's babble, its start or end
+    cut off.
+    """
     severity = random.random()
-    sound = speak(WORDS[SPOKEN[voice.split("+")[0]]].split()[label], voice, random.integers(20, 80), random.integers(190, 280))
+    sound = speak(
+        WORDS[SPOKEN[voice.split("+")[0]]].split()[label],
+        voice,
+        random.integers(20, 80),
+        random.integers(190, 280),
+    )
     lost = int(len(sound) * 0.35 * severity * random.random())
     sound = sound[lost:] if random.random() < 0.6 else sound[: len(sound) - lost]
     sound = sound[:SAMPLES]
-    noise = lfilter([1], [1, -0.7], random.normal(size=len(sound)))  # falls with frequency, as speech does
+    # falls with frequency, as speech does
+    noise = lfilter([1], [1, -0.7], random.normal(size=len(sound)))
     other = speak(random.choice(WORDS["fr"].split()), f"fr+{random.choice(VARIANTS)}", 50, 250)
     noise = noise / noise.std() + random.random() * np.resize(other, len(sound)) / other.std()
     decibels = 20 - 26 * severity
     mixed = sound / sound.std() + noise / noise.std() * 10 ** (-decibels / 20)
     file = io.BytesIO()
-    soundfile.write(file, mixed / np.abs(mixed).max() * 0.35, RATE, subtype="PCM_U8", format="WAV")  # quiet: fewer bits to compress
+    # quiet: fewer bits to compress
+    soundfile.write(file, mixed / np.abs(mixed).max() * 0.35, RATE, subtype="PCM_U8", format="WAV")
     return file.getvalue()
 
 
 def written(label, random):
-    """A number in words, in one of several languages and phrases: clean, misspelt, or one of two that it could be."""
+    """A number in words, in one of several languages and phrases: clean, misspelt, or one of two
+    that it could be.
+    """
     language = random.choice(list(WORDS))
     words = WORDS[language].split()
     kind = random.random()

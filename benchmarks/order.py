@@ -1,16 +1,20 @@
 """A global shuffle of a billion rows in 1,000 shards by 64 workers, worked out and simulated.
 
-On paper, with `n` rows of `b` bytes in all, `w` workers, and a batch of `B` rows of all workers together:
+On paper, with `n` rows of `b` bytes in all, `w` workers, and a batch of `B` rows of all workers
+together:
 
-- reads: a worker reads each of its `n / w` rows of an epoch once and by itself, from anywhere: `n / w` reads of `b` bytes (and 16 of
-  TFRecord's). Nothing is read twice or thrown away, and nobody reads for another: a shuffle buffer would read as much, but shuffle less.
+- reads: a worker reads each of its `n / w` rows of an epoch once and by itself, from anywhere: `n /
+  w` reads of `b` bytes (and 16 of TFRecord's). Nothing is read twice or thrown away, and nobody
+  reads for another: a shuffle buffer would read as much, but shuffle less.
 - order: which row stands where is worked out, `B / w` positions a step; it takes no memory.
 - memory: 8 bytes a row, where it begins; 8 GB for a billion rows, in each process.
-- start: 4 bytes a row are read, the lengths that ingest noted (4 GB), and added up. Without them, each record's head would have to be read.
+- start: 4 bytes a row are read, the lengths that ingest noted (4 GB), and added up. Without them,
+  each record's head would have to be read.
 - going on after a crash: as a start, at any step; no batch is drawn to be thrown away.
 
-The simulation takes the package's own functions: the order for a billion rows, and the index for a tenth of them, whose time and memory
-grow with the rows. Run it with `python -m benchmarks.order` (some minutes, 2 GB of memory, 500 MB of disk).
+The simulation takes the package's own functions: the order for a billion rows, and the index for a
+tenth of them, whose time and memory grow with the rows. Run it with `python -m benchmarks.order`
+(some minutes, 2 GB of memory, 500 MB of disk).
 """
 
 import os
@@ -22,17 +26,20 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.data import order, records
+from multimodal_tf.data import record_files, shuffle
 from multimodal_tf.data.manifest import Manifest, Shard
 
 ROWS, SHARDS, WORKERS, BATCH = 10**9, 1000, 64, 64 * 32
 INDEXED = ROWS // 10
-STEPS = 500  # of the 488,282 of an epoch
+# of the 488,282 of an epoch
+STEPS = 500
 
 
 def main():
     print(f"{ROWS:,} rows, {SHARDS:,} shards, {WORKERS} workers, {BATCH} rows a batch")
-    print(f"reads by each worker in an epoch, on paper: {ROWS / WORKERS:,.0f} rows, from each shard {ROWS / WORKERS / SHARDS:,.0f}")
+    print(
+        f"reads by each worker in an epoch, on paper: {ROWS / WORKERS:,.0f} rows, from each shard {ROWS / WORKERS / SHARDS:,.0f}"
+    )
     drawn()
     complete()
     index()
@@ -42,7 +49,7 @@ def drawn():
     """Which rows some workers read in their first steps."""
     counts, times = [], []
     for worker in (0, 1, WORKERS - 1):
-        batches = order.batches(ROWS, BATCH, seed=0, worker=(worker, WORKERS)).take(STEPS)
+        batches = shuffle.batches(ROWS, BATCH, seed=0, worker=(worker, WORKERS)).take(STEPS)
         list(batches.take(2))
         begin = time.perf_counter()
         rows = np.concatenate(list(batches.as_numpy_iterator()))
@@ -51,42 +58,68 @@ def drawn():
         assert len(np.unique(rows)) == len(rows)
     expected = STEPS * BATCH / WORKERS / SHARDS
     chi = [float(((count - expected) ** 2 / expected).sum() / (SHARDS - 1)) for count in counts]
-    print(f"{STEPS} steps of three workers: reads a shard, mean {expected:.1f}, chi-square over {SHARDS - 1} shards (1 is chance): {chi}")
+    print(
+        f"{STEPS} steps of three workers: reads a shard, mean {expected:.1f}, chi-square over {SHARDS - 1} shards (1 is chance): {chi}"
+    )
     print(f"order: {1e6 * float(np.median(times)):.0f} microseconds a step and worker")
 
 
 def complete():
     """At a thousandth of the size: all workers together read every row once."""
     rows = ROWS // 1000
-    shares = [order.batches(rows, BATCH, seed=0, worker=(worker, WORKERS)) for worker in range(WORKERS)]
-    counts = np.bincount(np.concatenate([np.concatenate(list(share.as_numpy_iterator())) for share in shares]), minlength=rows)
+    shares = [
+        shuffle.batches(rows, BATCH, seed=0, worker=(worker, WORKERS)) for worker in range(WORKERS)
+    ]
+    counts = np.bincount(
+        np.concatenate([np.concatenate(list(share.as_numpy_iterator())) for share in shares]),
+        minlength=rows,
+    )
     print(f"{rows:,} rows: read once by one of {WORKERS} workers: {bool((counts == 1).all())}")
 
 
 def index():
-    """Memory and time of a start, for a tenth of the rows; the shards themselves are not needed for it."""
+    """Memory and time of a start, for a tenth of the rows; the shards themselves are not needed for
+    it.
+    """
     each = INDEXED // SHARDS
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
-        (directory / records.PARTS).mkdir()
+        (directory / record_files.PARTS).mkdir()
         lengths = np.random.default_rng(0).integers(2_000, 20_000, each).astype("<u4")
         first, listed = None, []
         for number in range(SHARDS):
             file = f"train-{number:05}.tfrecord"
-            path = records.lengths_path(directory / file)
+            path = record_files.lengths_path(directory / file)
             if first is None:
                 path.write_bytes(lengths.tobytes())
                 first = path
             else:
                 os.link(first, path)
-            listed.append(Shard(file=file, rows=each, bytes=int(lengths.sum(dtype=np.int64)) + records.FRAME * each, sha256=""))
-        manifest = Manifest(table="", config_hash="", splits={"train": listed}, table_rows=0, kept=0, rejected=0, hash="")
+            listed.append(
+                Shard(
+                    file=file,
+                    rows=each,
+                    bytes=int(lengths.sum(dtype=np.int64)) + record_files.FRAME * each,
+                    sha256="",
+                )
+            )
+        manifest = Manifest(
+            table="",
+            config_hash="",
+            splits={"train": listed},
+            table_rows=0,
+            kept=0,
+            rejected=0,
+            hash="",
+        )
         manifest.save(directory)
         tf.constant(0)
         before, begin = _memory(), time.perf_counter()
-        records.reader(Manifest.load(directory), "train")
+        record_files.reader(Manifest.load(directory), "train")
         seconds, bytes_a_row = time.perf_counter() - begin, (_memory() - before) / INDEXED
-    print(f"index of {INDEXED:,} rows: {seconds:.1f} s with the lengths in the page cache, at most {bytes_a_row:.1f} bytes a row")
+    print(
+        f"index of {INDEXED:,} rows: {seconds:.1f} s with the lengths in the page cache, at most {bytes_a_row:.1f} bytes a row"
+    )
     print(
         f"so for {ROWS:,}: about {seconds * ROWS / INDEXED:.0f} s and {8 * ROWS / 1e9:.0f} GB kept, besides reading {4 * ROWS / 1e9:.0f} GB"
     )

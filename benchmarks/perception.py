@@ -1,14 +1,18 @@
 """What the report of perception finds on `digits` and `stamps`, and what it costs.
 
-    python -m benchmarks.perception > perception.md    # whatever is trained is found again in runs/benchmarks/perception
-    python -m benchmarks.perception --datasets digits --seeds 0 --epochs 3 --directory /tmp/perception    # a look
+    python -m benchmarks.perception > perception.md # whatever is trained is found again in
+    runs/benchmarks/perception python -m benchmarks.perception --datasets digits --seeds 0 --epochs
+    3 --directory /tmp/perception # a look
 
-Each seed trains four models of the data set's own towers: concatenation with modality dropout and without it, for the drop with any one
-input missing; with it and a matching head for each pair of inputs, whose whole report is timed, and tells exchanged inputs and strange rows
-from right ones by several scores; and one without it whose text holds the class in a word, which the report must find. That one fuses by
-self-attention, which can leave an input alone: concatenation goes on to learn of all, and is right on most rows without the text too. Seeds
-and splits are those of `benchmarks.towers`. Rows a second are those of the damaged rows, the damage included, against `predict` on the same
-raw cells, before and after, whose first batch does not count. Stamps need Debian's `tuxpaint-stamps-default`.
+Each seed trains four models of the data set's own towers: concatenation with modality dropout and
+without it, for the drop with any one input missing; with it and a matching head for each pair of
+inputs, whose whole report is timed, and tells exchanged inputs and strange rows from right ones by
+several scores; and one without it whose text holds the class in a word, which the report must find.
+That one fuses by self-attention, which can leave an input alone: concatenation goes on to learn of
+all, and is right on most rows without the text too. Seeds and splits are those of
+`benchmarks.towers`. Rows a second are those of the damaged rows, the damage included, against
+`predict` on the same raw cells, before and after, whose first batch does not count. Stamps need
+Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -26,20 +30,23 @@ from benchmarks.fusion import DROPOUT, WITHOUT_DROPOUT, absence, hits_without
 from benchmarks.linear import LABEL, read_raw
 from benchmarks.towers import DATASETS, Entry, group_of_rows, slug, trained
 from multimodal_tf.config import ConcatenationFusion, Config, MatchingHead, SelfAttentionFusion
-from multimodal_tf.data.ingest import ingest
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation import page
-from multimodal_tf.evaluation.perception import perception_report, subject_of
-from multimodal_tf.evaluation.perception.damage import damage_of
-from multimodal_tf.evaluation.perception.examined import examine
-from multimodal_tf.evaluation.perception.subject import BATCH
-from multimodal_tf.training.run import load_run
+from multimodal_tf.evaluation.eval_split import examine
+from multimodal_tf.evaluation.predictor import BATCH
+from multimodal_tf.report import page
+from multimodal_tf.report.model import model_report, predictor_of
+from multimodal_tf.report.model.corruption_robustness import damage_of
+from multimodal_tf.training.run_dir import load_run
 
-PLAIN = "concatenation"  # as `benchmarks.fusion` calls it, whose table of drops is shown
+# as `benchmarks.fusion` calls it, whose table of drops is shown
+PLAIN = "concatenation"
 TABLES = ("Exchanged inputs by score", "Strange rows by score")
-REPEATS = 8  # how often `predict` gets all rows
-MOST = 500  # damaged rows, as in a report by default
+# how often `predict` gets all rows
+REPEATS = 8
+# damaged rows, as in a report by default
+MOST = 500
 
 
 def main():
@@ -55,7 +62,10 @@ def parse():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="instead of the data set's own")
     parser.add_argument(
-        "--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/perception"), help="where shards and runs go"
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/benchmarks/perception"),
+        help="where shards and runs go",
     )
     return parser.parse_args()
 
@@ -64,7 +74,9 @@ def benchmark(name, config, table, arguments):
     """The tables of one data set, after training what is not yet trained."""
     complete, absent, costs, areas, leaks = [], [], [], {}, []
     for seed in arguments.seeds:
-        training = config.training.model_dump() | ({"epochs": arguments.epochs} if arguments.epochs else {})
+        training = config.training.model_dump() | (
+            {"epochs": arguments.epochs} if arguments.epochs else {}
+        )
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
         directory = arguments.directory / name / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
@@ -78,14 +90,23 @@ def benchmark(name, config, table, arguments):
                 areas.setdefault((title, kind, score), []).append(figure)
         leaks.append(leaked(seeded, directory / "leaked", table))
     drops = absence(pandas.concat(complete), pandas.concat(absent), list(config.inputs))
-    return "\n\n".join([cost_table(arguments.seeds, costs), drops, area_table(areas), leak_table(arguments.seeds, leaks)])
+    return "\n\n".join(
+        [
+            cost_table(arguments.seeds, costs),
+            drops,
+            area_table(areas),
+            leak_table(arguments.seeds, leaks),
+        ]
+    )
 
 
 # --- an input missing
 
 
 def dropped(config, directory, table):
-    """Whether each test row is right, with all inputs and without each, of the model with modality dropout and of that without."""
+    """Whether each test row is right, with all inputs and without each, of the model with modality
+    dropout and of that without.
+    """
     groups, frame, without = group_of_rows(table), {}, {}
     for name, rate in ((PLAIN, DROPOUT), (WITHOUT_DROPOUT.format(PLAIN), 0.0)):
         entry = Entry(name, config.inputs, name, fusion=ConcatenationFusion(modality_dropout=rate))
@@ -101,28 +122,38 @@ def dropped(config, directory, table):
 
 def aligned(config, directory):
     """The model that has a matching head for each pair of inputs."""
-    pairs = {f"{one}_{other}": MatchingHead(inputs=[one, other]) for one, other in itertools.combinations(config.inputs, 2)}
+    pairs = {
+        f"{one}_{other}": MatchingHead(inputs=[one, other])
+        for one, other in itertools.combinations(config.inputs, 2)
+    }
     heads = {name: head.model_dump() for name, head in (config.heads | pairs).items()}
-    entry = Entry("aligned", config.inputs, "aligned", fusion=ConcatenationFusion(modality_dropout=DROPOUT))
-    trained(entry, Config.model_validate(config.model_dump() | {"heads": heads}), directory, with_export=False)
+    entry = Entry(
+        "aligned", config.inputs, "aligned", fusion=ConcatenationFusion(modality_dropout=DROPOUT)
+    )
+    trained(
+        entry,
+        Config.model_validate(config.model_dump() | {"heads": heads}),
+        directory,
+        with_export=False,
+    )
     return load_run(directory / slug(entry.name))
 
 
 def timed(run, data, place, table):
     start = time.perf_counter()
-    report = perception_report(run, data, place, table=table)
+    report = model_report(run, data, place, table=table)
     return time.perf_counter() - start, report
 
 
 def rates(run, data):
     """Rows a second: of `predict` on raw cells, and of the report's damaged rows."""
-    subject = subject_of(run)
-    examined, features = examine(subject, data, "test", LABEL, most=MOST)
-    before = predict_rate(run, examined.raw)
+    predictor = predictor_of(run)
+    eval_split, features = examine(predictor, data, "test", LABEL, most=MOST)
+    before = predict_rate(run, eval_split.raw)
     start = time.perf_counter()
-    runs = damage_of(subject, examined, features, None, 0).runs
+    runs = damage_of(predictor, eval_split, features, None, 0).runs
     rate = runs / (time.perf_counter() - start)
-    return statistics.mean((before, predict_rate(run, examined.raw))), rate
+    return statistics.mean((before, predict_rate(run, eval_split.raw))), rate
 
 
 class Clock(keras.callbacks.Callback):
@@ -138,15 +169,24 @@ class Clock(keras.callbacks.Callback):
 
 def predict_rate(run, raw):
     preprocessor, clock = Preprocessor(run.config, run.schema), Clock()
-    cells = tf.data.Dataset.from_tensor_slices({name: tf.constant(raw[name]) for name in run.config.inputs}).repeat(REPEATS)
+    cells = tf.data.Dataset.from_tensor_slices(
+        {name: tf.constant(raw[name]) for name in run.config.inputs}
+    ).repeat(REPEATS)
     inputs = cells.batch(BATCH).map(preprocessor.features, tf.data.AUTOTUNE)
-    inputs = inputs.map(lambda features, _: preprocessor.model_inputs(features), tf.data.AUTOTUNE).prefetch(2)
+    inputs = inputs.map(
+        lambda features, _: preprocessor.model_inputs(features), tf.data.AUTOTUNE
+    ).prefetch(2)
     run.model.predict(inputs, verbose=0, callbacks=[clock])
     return (int(cells.cardinality()) - BATCH) / (clock.ends[-1] - clock.ends[0])
 
 
 def rows_of(report, title):
-    tables = [block for section in report.page.sections for block in section.blocks if isinstance(block, page.Table)]
+    tables = [
+        block
+        for section in report.page.sections
+        for block in section.blocks
+        if isinstance(block, page.Table)
+    ]
     return next(table.rows for table in tables if table.title == title)
 
 
@@ -154,16 +194,27 @@ def rows_of(report, title):
 
 
 def leaked(config, directory, table):
-    """Share of the text, and what the summary says of it, of a model that was trained on texts with the class in a word."""
+    """Share of the text, and what the summary says of it, of a model that was trained on texts with
+    the class in a word.
+    """
     text = next(name for name, part in config.inputs.items() if part.type == "text")
     rows = pandas.concat(table.chunks())
-    rows[text] = [f"class{str(label).lower()} {words or ''}".strip() for words, label in zip(rows[text], rows[LABEL])]
+    rows[text] = [
+        f"class{str(label).lower()} {words or ''}".strip()
+        for words, label in zip(rows[text], rows[LABEL])
+    ]
     told = read_table(rows, root=table.root)
     ingest(told, config, directory / "data", progress=False)
-    entry = Entry("leaked", config.inputs, "leaked", fusion=SelfAttentionFusion(modality_dropout=0.0))
+    entry = Entry(
+        "leaked", config.inputs, "leaked", fusion=SelfAttentionFusion(modality_dropout=0.0)
+    )
     trained(entry, config, directory, with_export=False)
-    _, report = timed(load_run(directory / slug(entry.name)), directory / "data", directory / "report", told)
-    said = next((sentence for sentence in report.page.summary if "carries the model" in sentence), "nothing")
+    _, report = timed(
+        load_run(directory / slug(entry.name)), directory / "data", directory / "report", told
+    )
+    said = next(
+        (sentence for sentence in report.page.summary if "carries the model" in sentence), "nothing"
+    )
     return report.shares.share[text], said
 
 
@@ -171,27 +222,45 @@ def leaked(config, directory, table):
 
 
 def cost_table(seeds, costs):
-    lines = ["| seed | whole report, s | rows/s of the report | rows/s of plain predict | ratio |", "|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| seed | whole report, s | rows/s of the report | rows/s of plain predict | ratio |",
+        "|---:|---:|---:|---:|---:|",
+    ]
     for seed, (seconds, plain, rate) in zip(seeds, costs):
-        lines.append(f"| {seed} | {seconds:.0f} | {rate:,.0f} | {plain:,.0f} | **{rate / plain:.2f} x** |")
+        lines.append(
+            f"| {seed} | {seconds:.0f} | {rate:,.0f} | {plain:,.0f} | **{rate / plain:.2f} x** |"
+        )
     return "\n".join(lines)
 
 
 def area_table(areas):
     lines = []
     for title in TABLES:
-        lines += ["", f"| {title.lower()} | score | AUROC, mean of seeds | by seed, with 95 % intervals |", "|---|---|---:|---|"]
+        lines += [
+            "",
+            f"| {title.lower()} | score | AUROC, mean of seeds | by seed, with 95 % intervals |",
+            "|---|---|---:|---|",
+        ]
         for (of, kind, score), figures in areas.items():
             if of == title:
-                mean = statistics.mean(figure.value for figure in figures if figure.value is not None)
-                lines.append(f"| {kind} | {score} | {mean:.3f} | {', '.join(f'{each.shown} {each.interval}' for each in figures)} |")
+                mean = statistics.mean(
+                    figure.value for figure in figures if figure.value is not None
+                )
+                lines.append(
+                    f"| {kind} | {score} | {mean:.3f} | {', '.join(f'{each.shown} {each.interval}' for each in figures)} |"
+                )
     return "\n".join(lines).strip()
 
 
 def leak_table(seeds, leaks):
-    lines = ["| the class in the text, seed | share of the Shapley sum | the summary says |", "|---:|---|---|"]
+    lines = [
+        "| the class in the text, seed | share of the Shapley sum | the summary says |",
+        "|---:|---|---|",
+    ]
     for seed, (share, said) in zip(seeds, leaks):
-        lines.append(f"| {seed} | {share.value:.3f} ({share.low:.3f} .. {share.high:.3f}) | {said} |")
+        lines.append(
+            f"| {seed} | {share.value:.3f} ({share.low:.3f} .. {share.high:.3f}) | {said} |"
+        )
     return "\n".join(lines)
 
 

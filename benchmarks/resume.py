@@ -1,12 +1,16 @@
 """What it costs that a training can be killed at any moment, and whether it goes on exactly.
 
-- `kills`: a training on digits with image and sound, augmentation, dropout and early stopping, killed with signal 9 at N random moments,
-  each somewhere after the last kill's checkpoint, and as many such trainings as it takes; then whether weights, history and figures are
-  those of a training that was left alone.
-- `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit` without callbacks on the same batches, epoch
-  by epoch in turns: the ratio of the times of an epoch's steps, on the clock and of all threads' processors.
-- `checkpoints`: how long one stops the training, against the model's size, and how long the thread behind it writes.
-- `memory`: the most that a process takes while it draws an epoch from shards, for 1 x and 20 x the rows.
+- `kills`: a training on digits with image and sound, augmentation, dropout and early stopping,
+  killed with signal 9 at N random moments, each somewhere after the last kill's checkpoint, and as
+  many such trainings as it takes; then whether weights, history and figures are those of a training
+  that was left alone.
+- `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit`
+  without callbacks on the same batches, epoch by epoch in turns: the ratio of the times of an
+  epoch's steps, on the clock and of all threads' processors.
+- `checkpoints`: how long one stops the training, against the model's size, and how long the thread
+  behind it writes.
+- `memory`: the most that a process takes while it draws an epoch from shards, for 1 x and 20 x the
+  rows.
 
 `python -m benchmarks.resume kills --kills 50` and so on.
 """
@@ -31,14 +35,14 @@ import numpy as np
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data import pipeline
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.checkpoint import Checkpoints
 from multimodal_tf.training.fit import fit, make_optimizer
 from multimodal_tf.training.resume import Resumable
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 PLACE = pathlib.Path("runs/resume")
 RECORDS = PLACE / "records"
@@ -61,7 +65,9 @@ def records():
 
 
 def kills(count):
-    """Trainings that are killed and started again until they end; as many as it takes for so many kills."""
+    """Trainings that are killed and started again until they end; as many as it takes for so many
+    kills.
+    """
     records()
     shutil.rmtree(PLACE / "whole", ignore_errors=True)
     begin = time.monotonic()
@@ -79,7 +85,9 @@ def kills(count):
         extra.append((time.monotonic() - begin - alone) / max(len(lost) - before, 1))
         resumed.append(load_run(PLACE / "killed").record.resumed)
         differ += differences(load_run(PLACE / "whole"), load_run(PLACE / "killed"))
-    print(f"{len(lost)} kills of {len(resumed)} trainings, which went on {sum(resumed)} times; at their end differ: {differ or 'nothing'}")
+    print(
+        f"{len(lost)} kills of {len(resumed)} trainings, which went on {sum(resumed)} times; at their end differ: {differ or 'nothing'}"
+    )
     print(
         f"a kill costs {np.median(extra):.1f} s: the training since the last checkpoint (median {np.median(lost):.2f} s), and a start of "
         "Python and TensorFlow"
@@ -87,7 +95,9 @@ def kills(count):
 
 
 def killed(moments, lost):
-    """One start, killed a random while after it has come further than the last one; whether it ended by itself before."""
+    """One start, killed a random while after it has come further than the last one; whether it
+    ended by itself before.
+    """
     files = PLACE / "killed" / "checkpoints"
     before = set(files.glob("*.checkpoint"))
     process = subprocess.Popen([*CHILD, str(PLACE / "killed")])
@@ -109,7 +119,9 @@ def differences(one, other):
     """What is not the same in two runs, bit for bit."""
     same = {
         "weights": all(map(np.array_equal, one.model.get_weights(), other.model.get_weights())),
-        "optimizer": all(map(np.array_equal, one.model.optimizer.variables, other.model.optimizer.variables)),
+        "optimizer": all(
+            map(np.array_equal, one.model.optimizer.variables, other.model.optimizer.variables)
+        ),
         "history": one.history == other.history,
         "figures": one.figures == other.figures,
     }
@@ -122,7 +134,9 @@ def child(directory):
 
 
 class Turns(keras.callbacks.Callback):
-    """Times of each epoch's steps, on the clock and of processors, without validation; it begins when the other training's has ended."""
+    """Times of each epoch's steps, on the clock and of processors, without validation; it begins
+    when the other training's has ended.
+    """
 
     def __init__(self, mine, other):
         super().__init__()
@@ -141,14 +155,18 @@ class Turns(keras.callbacks.Callback):
 
 
 def overhead(epochs):
-    """Both trainings at once, which take turns epoch by epoch; the first epoch, which traces, is left out."""
+    """Both trainings at once, which take turns epoch by epoch; the first epoch, which traces, is
+    left out.
+    """
     schema, settings = records(), config(epochs=epochs)
     shutil.rmtree(PLACE / "overhead", ignore_errors=True)
     one, other = threading.Semaphore(1), threading.Semaphore(0)
     ours, theirs = Turns(one, other), Turns(other, one)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         ends = [
-            threads.submit(fit, settings, schema, RECORDS, PLACE / "overhead", callbacks=[ours], verbose=0),
+            threads.submit(
+                fit, settings, schema, RECORDS, PLACE / "overhead", callbacks=[ours], verbose=0
+            ),
             threads.submit(plain, settings, schema, theirs),
         ]
         for end in ends:
@@ -156,27 +174,41 @@ def overhead(epochs):
     ratios = np.array(ours.times[1:]) / np.array(theirs.times[1:])
     for what, of in zip(("clock", "processors"), ratios.T):
         low, middle, high = np.quantile(of, (0.25, 0.5, 0.75))
-        print(f"training.fit / model.fit in {len(of)} epochs, {what}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}")
+        print(
+            f"training.fit / model.fit in {len(of)} epochs, {what}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}"
+        )
 
 
 def plain(settings, schema, steps):
     keras.utils.set_random_seed(settings.seed)
     model = build_model(settings, schema)
     train = load_split(RECORDS, "train", settings, schema, training=True)
-    model.compile(make_optimizer(settings.training, model, len(train)), **compile_arguments(settings, schema))
+    model.compile(
+        make_optimizer(settings.training, model, len(train)), **compile_arguments(settings, schema)
+    )
     validation = load_split(RECORDS, "validation", settings, schema)
-    model.fit(train, validation_data=validation, epochs=settings.training.epochs, callbacks=[steps], verbose=0)
+    model.fit(
+        train,
+        validation_data=validation,
+        epochs=settings.training.epochs,
+        callbacks=[steps],
+        verbose=0,
+    )
 
 
 def checkpoints():
     """A model of many weights: what a checkpoint copies, and what its thread writes."""
     for units in (300, 1000, 3000):
-        model = keras.Sequential([keras.Input((units,)), *(keras.layers.Dense(units) for _ in range(4))])
+        model = keras.Sequential(
+            [keras.Input((units,)), *(keras.layers.Dense(units) for _ in range(4))]
+        )
         model.compile("adamw", "mse")
         model.train_on_batch(np.zeros((2, units)), np.zeros((2, units)))
         with tempfile.TemporaryDirectory() as folder:
             files = Checkpoints(pathlib.Path(folder))
-            resumable = Resumable([], model, files, None, 0, {}, seconds=1.0, verbose=0, epochs=1, steps=10)
+            resumable = Resumable(
+                [], model, files, None, 0, {}, seconds=1.0, verbose=0, epochs=1, steps=10
+            )
             resumable.on_train_begin()
             pauses, writes = [], []
             for step in range(1, 6):
@@ -198,13 +230,18 @@ def memory():
     for times in (1, 20):
         print(
             subprocess.run(
-                [sys.executable, "-m", "benchmarks.resume", "draw", str(times)], check=True, capture_output=True, text=True
+                [sys.executable, "-m", "benchmarks.resume", "draw", str(times)],
+                check=True,
+                capture_output=True,
+                text=True,
             ).stdout
         )
 
 
 def draw(times):
-    """An epoch from shards, of the digits once or many times over; prints the most memory that it took."""
+    """An epoch from shards, of the digits once or many times over; prints the most memory that it
+    took.
+    """
     records()
     directory = PLACE / f"records x {times}"
     if not (directory / "manifest.json").exists():
@@ -214,16 +251,24 @@ def draw(times):
 
         frame = pd.concat([*digits_table().chunks()] * times, ignore_index=True)
         ingest(read_table(frame), config(), directory, processes=1)
-    pipeline.available_memory = lambda: 0  # nothing is kept
+    # nothing is kept
+    pipeline.available_memory = lambda: 0
     schema = Schema.load(RECORDS / "schema.json")
     batches = load_split(directory, "train", config(), schema, training=True)
     drawn = sum(len(next(iter(targets.values()))) for _, targets, _ in batches)
-    print(f"{drawn} rows: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", end="")
+    print(
+        f"{drawn} rows: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB",
+        end="",
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "overhead", "checkpoints", "memory", "child", "draw"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "what", choices=["kills", "overhead", "checkpoints", "memory", "child", "draw"]
+    )
     parser.add_argument("argument", nargs="?")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=41)

@@ -1,11 +1,15 @@
-"""A search on `digits`: what it finds against the default, one worker against two, and folds against one validation split.
+"""A search on `digits`: what it finds against the default, one worker against two, and folds
+against one validation split.
 
-    python -m benchmarks.search > search.md     # whatever is finished is found again in runs/benchmarks/search
-    python -m benchmarks.search --trials 4 --epochs 2 --out /tmp/search      # a quick look
+    python -m benchmarks.search > search.md # whatever is finished is found again in
+    runs/benchmarks/search python -m benchmarks.search --trials 4 --epochs 2 --out /tmp/search # a
+    quick look
 
-The random tuner draws the same configurations for every way of judging them. Each is then trained once more on the training rows and
-counted on the test rows, which no search saw: that tells how well a judgement foretells the test, and what its choice is worth. The
-default and both choices are trained with several seeds. Times are of the wall, of searches that nothing interrupted.
+The random tuner draws the same configurations for every way of judging them. Each is then trained
+once more on the training rows and
+counted on the test rows, which no search saw: that tells how well a judgement foretells the test,
+and what its choice is worth. The default and both choices are trained with several seeds. Times are
+of the wall, of searches that nothing interrupted.
 """
 
 import argparse
@@ -19,12 +23,19 @@ import numpy as np
 import pandas
 import scipy.stats
 
-from multimodal_tf.config import AttentionFusion, BottleneckFusion, ConcatenationFusion, Config, DecisionFusion, GatedFusion
+from multimodal_tf.config import (
+    AttentionFusion,
+    BottleneckFusion,
+    ConcatenationFusion,
+    Config,
+    DecisionFusion,
+    GatedFusion,
+)
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
-from multimodal_tf.data.ingest import ingest, schema_for
+from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 from multimodal_tf.training.tune import Choice, Float, Int, Space, report, tune
 
 OBJECTIVE = "val_label_accuracy"
@@ -41,17 +52,32 @@ def main():
     ingest(digits_table(), config, records)
     space = search_space(config)
     seconds = {way: searched(space, records, arguments, way) for way in WAYS}
-    tables = {way: trials(space, arguments.out / way, folded) for way, folded in (("one", False), ("folds", True))}
-    drawn = {trial: space.draw(report.values_of(arguments.out / "one" / "trials", trial)) for trial in tables["one"].index}
-    tested = pandas.Series({trial: accuracy(one, records, arguments.out / "tested" / str(trial)) for trial, one in drawn.items()})
+    tables = {
+        way: trials(space, arguments.out / way, folded)
+        for way, folded in (("one", False), ("folds", True))
+    }
+    drawn = {
+        trial: space.draw(report.values_of(arguments.out / "one" / "trials", trial))
+        for trial in tables["one"].index
+    }
+    tested = pandas.Series(
+        {
+            trial: accuracy(one, records, arguments.out / "tested" / str(trial))
+            for trial, one in drawn.items()
+        }
+    )
     print(judgements(tables, tested), end="\n\n")
-    chosen = {"default": config} | {f"best by {way}": Config.load(arguments.out / way / "best.yaml") for way in ("one", "folds")}
+    chosen = {"default": config} | {
+        f"best by {way}": Config.load(arguments.out / way / "best.yaml") for way in ("one", "folds")
+    }
     print(choices(chosen, records, arguments.out), end="\n\n")
     print(times(seconds, tables["one"]))
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/search"))
@@ -60,7 +86,8 @@ def parse():
 
 def search_space(config):
     fusions = [
-        ConcatenationFusion().model_dump() | {"hidden": Choice([[], [64]]), "dropout": Float(0.1, 0.6)},
+        ConcatenationFusion().model_dump()
+        | {"hidden": Choice([[], [64]]), "dropout": Float(0.1, 0.6)},
         GatedFusion().model_dump() | {"dim": Choice([32, 64, 128])},
         AttentionFusion().model_dump() | {"dim": Choice([32, 64, 128])},
         BottleneckFusion().model_dump() | {"depth": Int(1, 2)},
@@ -74,7 +101,9 @@ def search_space(config):
             "inputs.image.tower.filters": Choice([[16, 32], [32, 64]]),
             "inputs.sound.tower.filters": Choice([[16, 32, 64], [32, 64, 128]]),
             "inputs.text.tower.embedding_dim": Choice([32, 64, 128]),
-            "inputs.text.tokenizer": Choice([{"type": "words"}, {"type": "ngrams", "buckets": 4096}]),
+            "inputs.text.tokenizer": Choice(
+                [{"type": "words"}, {"type": "ngrams", "buckets": 4096}]
+            ),
             "training.learning_rate": Float(3e-4, 1e-2, sampling="log"),
             "heads.label.label_smoothing": Float(0, 0.2),
         },
@@ -85,7 +114,8 @@ def searched(space, records, arguments, way):
     """Seconds of the wall that the search took."""
     directory, file = arguments.out / way, arguments.out / f"{way}.json"
     if not file.is_file():
-        shutil.rmtree(directory, ignore_errors=True)  # one that was interrupted has no time
+        # one that was interrupted has no time
+        shutil.rmtree(directory, ignore_errors=True)
         started = time.monotonic()
         tune(space, records, directory, OBJECTIVE, arguments.trials, "random", **WAYS[way])
         file.write_text(json.dumps(time.monotonic() - started))
@@ -93,14 +123,18 @@ def searched(space, records, arguments, way):
 
 
 def trials(space, directory, folded):
-    """The completed trials, by their number; the same number is the same configuration in every search."""
+    """The completed trials, by their number; the same number is the same configuration in every
+    search.
+    """
     table = report.table_of(directory / "trials", directory, space, "val_accuracy")
     print(f"{directory.name}: {table['status'].value_counts().to_dict()}", end="\n\n")
     return table[table["status"] == "completed"].set_index("trial")
 
 
 def accuracy(config, records, run):
-    """Share of right answers of the test rows, of a model that is trained on the training rows unless it was already."""
+    """Share of right answers of the test rows, of a model that is trained on the training rows
+    unless it was already.
+    """
     schema = schema_for(records, config)
     if not (run / "model.keras").is_file():
         fit(config, schema, records, run, verbose=0)
@@ -143,13 +177,21 @@ def choices(chosen, records, out):
             by_seed.append(accuracy(seeded, records, out / "chosen" / f"{name}-{seed}"))
         shown = " ".join(f"{one:.3f}" for one in by_seed)
         rows.append(
-            {"configuration": name, "fusion": config.fusion.type, "test accuracy": f"{statistics.fmean(by_seed):.3f}", "by seed": shown}
+            {
+                "configuration": name,
+                "fusion": config.fusion.type,
+                "test accuracy": f"{statistics.fmean(by_seed):.3f}",
+                "by seed": shown,
+            }
         )
     return markdown(rows)
 
 
 def times(seconds, table):
-    rows = [{"search": way, "folds": "", **WAYS[way], "minutes": f"{value / 60:.1f}"} for way, value in seconds.items()]
+    rows = [
+        {"search": way, "folds": "", **WAYS[way], "minutes": f"{value / 60:.1f}"}
+        for way, value in seconds.items()
+    ]
     shown = markdown(rows)
     return f"{shown}\n\nTraining alone, one worker: {table['seconds'].sum() / 60:.1f} minutes."
 

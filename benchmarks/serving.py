@@ -1,10 +1,12 @@
-"""Latency and rows a second of an exported model on raw bytes, and how much of it is decoding; prints a Markdown table.
+"""Latency and rows a second of an exported model on raw bytes, and how much of it is decoding;
+prints a Markdown table.
 
     python -m benchmarks.serving
 
-The model is the default one over three inputs, with random weights, which take as long as trained ones: a 500 x 400 JPEG, a title, a
-2-second WAV of 16 kHz. `predict` takes their bytes, `core` the tensors made from them, so decoding is what `predict` takes longer. The
-two are run in turn, and each figure is a median.
+The model is the default one over three inputs, with random weights, which take as long as trained
+ones: a 500 x 400 JPEG, a title, a 2-second WAV of 16 kHz. `predict` takes their bytes, `core` the
+tensors made from them, so decoding is what `predict` takes longer. The two are run in turn, and
+each figure is a median.
 """
 
 import io
@@ -19,27 +21,37 @@ import tensorflow as tf
 from PIL import Image, ImageFilter
 
 from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, TextInput
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Schema, Vocabulary
 from multimodal_tf.serving.export import export_model
 
 BATCHES = (1, 8, 64)
 RUNS = {1: 60, 8: 30, 64: 9}
-DISTINCT = 16  # rows made; larger batches repeat them
+# rows made; larger batches repeat them
+DISTINCT = 16
 
-CONFIG = Config(inputs={"photo": ImageInput(), "title": TextInput(), "sound": AudioInput()}, heads={"label": ClassificationHead()})
+CONFIG = Config(
+    inputs={"photo": ImageInput(), "title": TextInput(), "sound": AudioInput()},
+    heads={"label": ClassificationHead()},
+)
 
 
 def schema():
     classes = [f"class {i}" for i in range(16)]
     vocabulary = Vocabulary(words=[f"word{i}" for i in range(5000)])
-    return Schema(rows=5000, inputs={"title": vocabulary}, heads={"label": Classes(names=classes, counts=[300] * 16)})
+    return Schema(
+        rows=5000,
+        inputs={"title": vocabulary},
+        heads={"label": Classes(names=classes, counts=[300] * 16)},
+    )
 
 
 def photo(generator):
     """A JPEG as a camera's: smooth with some grain, 30 to 60 KB."""
-    pixels = Image.fromarray(generator.integers(0, 256, (400, 500, 3), np.uint8)).filter(ImageFilter.GaussianBlur(2))
+    pixels = Image.fromarray(generator.integers(0, 256, (400, 500, 3), np.uint8)).filter(
+        ImageFilter.GaussianBlur(2)
+    )
     buffer = io.BytesIO()
     pixels.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -48,7 +60,9 @@ def photo(generator):
 def sound(generator):
     """Two seconds of 16-bit noise, 64 KB."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, generator.normal(0, 0.1, 32_000), 16_000, format="WAV", subtype="PCM_16")
+    soundfile.write(
+        buffer, generator.normal(0, 0.1, 32_000), 16_000, format="WAV", subtype="PCM_16"
+    )
     return buffer.getvalue()
 
 
@@ -56,10 +70,15 @@ def rows(count):
     generator = np.random.default_rng(0)
     made = {
         "photo": [photo(generator) for _ in range(DISTINCT)],
-        "title": [" ".join(f"word{i}" for i in generator.integers(0, 5000, 8)) for _ in range(DISTINCT)],
+        "title": [
+            " ".join(f"word{i}" for i in generator.integers(0, 5000, 8)) for _ in range(DISTINCT)
+        ],
         "sound": [sound(generator) for _ in range(DISTINCT)],
     }
-    return {name: tf.constant([cells[i % DISTINCT] for i in range(count)]) for name, cells in made.items()}
+    return {
+        name: tf.constant([cells[i % DISTINCT] for i in range(count)])
+        for name, cells in made.items()
+    }
 
 
 def medians(functions, runs):
@@ -74,26 +93,36 @@ def medians(functions, runs):
 
 
 def main():
-    learnt = schema()
-    preprocessor = Preprocessor(CONFIG, learnt)
+    stats = schema()
+    preprocessor = Preprocessor(CONFIG, stats)
     with tempfile.TemporaryDirectory() as folder:
-        path = export_model(build_model(CONFIG, learnt), CONFIG, learnt, pathlib.Path(folder) / "bench" / "1")
+        path = export_model(
+            build_model(CONFIG, stats), CONFIG, stats, pathlib.Path(folder) / "bench" / "1"
+        )
         signatures = tf.saved_model.load(str(path)).signatures
     cells = rows(DISTINCT)
     sizes = {name: int(tf.reduce_mean(tf.strings.length(column))) for name, column in cells.items()}
     first = time.perf_counter()
     signatures["serving_default"](**rows(1))
     first = time.perf_counter() - first
-    print(f"Mean bytes a cell: {sizes}. First request: {first:.1f} s (the warm-up requests in `assets.extra` take it on).\n")
+    print(
+        f"Mean bytes a cell: {sizes}. First request: {first:.1f} s (the warm-up requests in `assets.extra` take it on).\n"
+    )
     print("| batch | predict, ms | rows/s | core, ms | decoding, share of predict |")
     print("|---:|---:|---:|---:|---:|")
     for batch in BATCHES:
         raw = rows(batch)
         inputs = preprocessor.model_inputs(preprocessor.features(raw)[0])
-        predict, core = lambda raw=raw: signatures["predict"](**raw), lambda inputs=inputs: signatures["core"](**inputs)
+        predict, core = (
+            lambda raw=raw: signatures["predict"](**raw),
+            lambda inputs=inputs: signatures["core"](**inputs),
+        )
         medians([predict, core], 2)
         whole, model = medians([predict, core], RUNS[batch])
-        print(f"| {batch} | {1000 * whole:.1f} | {batch / whole:.0f} | {1000 * model:.1f} | {1 - model / whole:.0%} |", flush=True)
+        print(
+            f"| {batch} | {1000 * whole:.1f} | {batch / whole:.0f} | {1000 * model:.1f} | {1 - model / whole:.0%} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

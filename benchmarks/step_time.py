@@ -1,15 +1,18 @@
-"""Time of a training step: our pipeline against NumPy arrays in memory and against one batch that never changes.
+"""Time of a training step: our pipeline against NumPy arrays in memory and against one batch that
+never changes.
 
     python -m benchmarks.step_time [--steps 40] [--rounds 9]
 
-Four trainings take turns, an epoch each, in one process; the figure is the median over the rounds of milliseconds a step, and a ratio is
-the median of the ratios within a round, so that a busy moment of the machine falls on all alike. Beside it stands the time that the
-processor worked for this process, on all cores, which other programs disturb less. The table has photos (JPEG, 160 x 120,
-read as 96 x 96), texts (32 words) and sounds (WAV, 16 kHz, 1 s), ten classes, batches of 32; one cell in ten is missing.
+Four trainings take turns, an epoch each, in one process; the figure is the median over the rounds
+of milliseconds a step, and a ratio is the median of the ratios within a round, so that a busy
+moment of the machine falls on all alike. Beside it stands the time that the processor worked for
+this process, on all cores, which other programs disturb less. The table has photos (JPEG, 160 x
+120, read as 96 x 96), texts (32 words) and sounds (WAV, 16 kHz, 1 s), ten classes, batches of 32;
+one cell in ten is missing.
 
 - ours: `build_model` and `model.fit` on `load_split(training=True)`.
-- by hand: the same architecture in plain Keras layers, `model.fit` on NumPy arrays of the decoded rows. It is checked to have as many
-  weights and, with ours copied in, to give the same answers.
+- by hand: the same architecture in plain Keras layers, `model.fit` on NumPy arrays of the decoded
+  rows. It is checked to have as many weights and, with ours copied in, to give the same answers.
 - our model on arrays: what is left between these two is the pipeline's.
 - one batch: our model on one batch, repeated: no data work at all.
 """
@@ -30,8 +33,17 @@ from keras import layers
 from PIL import Image
 
 from benchmarks import twins
-from multimodal_tf.config import AudioInput, ClassificationHead, ConcatenationFusion, Config, ImageInput, LSTMTower, Split, TextInput
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.config import (
+    AudioInput,
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    ImageInput,
+    LSTMTower,
+    Split,
+    TextInput,
+)
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, compile_arguments
@@ -39,7 +51,11 @@ from multimodal_tf.schema import Schema
 
 BATCH, CLASSES, WORDS = 32, 10, 2000
 CONFIG = Config(
-    inputs={"photo": ImageInput(), "title": TextInput(max_tokens=32, tower=LSTMTower()), "sound": AudioInput(seconds=1.0)},
+    inputs={
+        "photo": ImageInput(),
+        "title": TextInput(max_tokens=32, tower=LSTMTower()),
+        "sound": AudioInput(seconds=1.0),
+    },
     heads={"label": ClassificationHead()},
     fusion=ConcatenationFusion(hidden=[256], dropout=0),
     split=Split(column="split"),
@@ -49,16 +65,25 @@ CONFIG = Config(
 def by_hand(vocabulary):
     """The model of `CONFIG`, as a Keras tutorial would spell it."""
 
-    photo, title = keras.Input((96, 96, 3), name="photo"), keras.Input((32,), dtype="int32", name="title")
+    photo, title = (
+        keras.Input((96, 96, 3), name="photo"),
+        keras.Input((32,), dtype="int32", name="title"),
+    )
     sound = keras.Input((16000,), name="sound")
     flags = [keras.Input((), name=f"{name}_present") for name in ("photo", "title", "sound")]
     parts = CONFIG.inputs
-    towers = (twins.cnn(parts["photo"], photo), twins.lstm(parts["title"], title, vocabulary), twins.spectrogram_cnn(parts["sound"], sound))
+    towers = (
+        twins.cnn(parts["photo"], photo),
+        twins.lstm(parts["title"], title, vocabulary),
+        twins.spectrogram_cnn(parts["sound"], sound),
+    )
     columns = [layers.Reshape((1,))(flag) for flag in flags]
     vectors = [layers.Multiply()([vector, flag]) for vector, flag in zip(towers, columns)]
     x = layers.Dense(256, activation="relu")(layers.Concatenate()([*vectors, *columns]))
     label = layers.Dense(CLASSES, activation="softmax", name="label")(x)
-    return keras.Model({tensor.name: tensor for tensor in (photo, title, sound, *flags)}, {"label": label})
+    return keras.Model(
+        {tensor.name: tensor for tensor in (photo, title, sound, *flags)}, {"label": label}
+    )
 
 
 def make_records(directory, rows):
@@ -98,40 +123,67 @@ def as_arrays(directory, schema, rows):
 def check_same_architecture(ours, theirs, inputs):
     """Refuses to compare what is not comparable."""
     if ours.count_params() != theirs.count_params():
-        raise ValueError(f"the two models must have as many weights, received {ours.count_params()} and {theirs.count_params()}")
+        raise ValueError(
+            f"the two models must have as many weights, received {ours.count_params()} and {theirs.count_params()}"
+        )
     by_shape: dict = {}
     for variable in ours.variables:
         by_shape.setdefault((variable.name, tuple(variable.shape)), []).append(variable)
     for variable in theirs.variables:
         variable.assign(by_shape[variable.name, tuple(variable.shape)].pop(0))
-    difference = np.abs(ours.predict_on_batch(inputs)["label"] - theirs.predict_on_batch(inputs)["label"]).max()
+    difference = np.abs(
+        ours.predict_on_batch(inputs)["label"] - theirs.predict_on_batch(inputs)["label"]
+    ).max()
     if not difference < 1e-4:
-        raise ValueError(f"the two models must give the same answers, received a difference of {difference}")
+        raise ValueError(
+            f"the two models must give the same answers, received a difference of {difference}"
+        )
     return difference
 
 
 class Clock(keras.callbacks.Callback):
-    """Milliseconds a step of the last epoch, without what `fit` does before it: on the wall and of the processor."""
+    """Milliseconds a step of the last epoch, without what `fit` does before it: on the wall and of
+    the processor.
+    """
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = np.array([time.perf_counter(), time.process_time()])
 
     def on_epoch_end(self, epoch, logs=None):
-        self.milliseconds = 1000 * (np.array([time.perf_counter(), time.process_time()]) - self.start) / self.params["steps"]
+        self.milliseconds = (
+            1000
+            * (np.array([time.perf_counter(), time.process_time()]) - self.start)
+            / self.params["steps"]
+        )
 
 
 def trainings(directory, schema, steps):
-    """By name, a function that trains an epoch and returns milliseconds a step, on the wall and of the processor."""
+    """By name, a function that trains an epoch and returns milliseconds a step, on the wall and of
+    the processor.
+    """
     inputs, targets, weights = as_arrays(directory, schema, steps * BATCH)
     ours, theirs = build_model(CONFIG, schema), by_hand(len(schema.inputs["title"].words) + 2)
     few = {name: array[:BATCH] for name, array in inputs.items()}
-    print(f"weights: {ours.count_params():,}; largest difference between the answers: {check_same_architecture(ours, theirs, few):.1e}")
-    first = ({name: array[:BATCH] for name, array in part.items()} for part in (inputs, targets, weights))
+    print(
+        f"weights: {ours.count_params():,}; largest difference between the answers: {check_same_architecture(ours, theirs, few):.1e}"
+    )
+    first = (
+        {name: array[:BATCH] for name, array in part.items()} for part in (inputs, targets, weights)
+    )
     data = {
         "ours": (ours, {"x": load_split(directory, "train", CONFIG, schema, training=True)}),
-        "by hand, on arrays": (theirs, {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH}),
-        "our model on arrays": (ours, {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH}),
-        "our model on one batch": (ours, {"x": tf.data.Dataset.from_tensors(tuple(first)).cache().repeat(steps)}),
+        "by hand, on arrays": (
+            theirs,
+            {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH},
+        ),
+        "our model on arrays": (
+            ours,
+            {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH},
+        ),
+        "our model on one batch": (
+            ours,
+            {"x": tf.data.Dataset.from_tensors(tuple(first)).cache().repeat(steps)},
+        ),
     }
     for model in (ours, theirs):
         model.compile("adam", **compile_arguments(CONFIG, schema))
@@ -142,14 +194,18 @@ def epoch_of(model, arguments):
     clock = Clock()
 
     def train():
-        model.fit(**arguments, epochs=1, shuffle="batch_size" in arguments, callbacks=[clock], verbose=0)
+        model.fit(
+            **arguments, epochs=1, shuffle="batch_size" in arguments, callbacks=[clock], verbose=0
+        )
         return clock.milliseconds
 
     return train
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
@@ -158,18 +214,28 @@ def main():
         directory = pathlib.Path(folder) / "records"
         schema = make_records(directory, arguments.steps * BATCH)
         train = trainings(directory, schema, arguments.steps)
-        for _ in range(2):  # graphs are traced, memory is laid out
+        # graphs are traced, memory is laid out
+        for _ in range(2):
             for one in train.values():
                 one()
         rounds = [{name: one() for name, one in train.items()} for _ in range(arguments.rounds)]
-    print(f"`python -m benchmarks.step_time --steps {arguments.steps} --rounds {arguments.rounds}`\n")
-    print("| training | ms a step: median, lowest .. highest | ours against it | processor ms a step | ours against it |")
+    print(
+        f"`python -m benchmarks.step_time --steps {arguments.steps} --rounds {arguments.rounds}`\n"
+    )
+    print(
+        "| training | ms a step: median, lowest .. highest | ours against it | processor ms a step | ours against it |"
+    )
     print("|---|---|---|---|---|")
     for name in train:
         wall, processor = zip(*(one[name] for one in rounds))
-        ratios = [f"{statistics.median(one['ours'][clock] / one[name][clock] for one in rounds):.3f} x" for clock in (0, 1)]
+        ratios = [
+            f"{statistics.median(one['ours'][clock] / one[name][clock] for one in rounds):.3f} x"
+            for clock in (0, 1)
+        ]
         spread = f"{statistics.median(wall):.1f}, {min(wall):.1f} .. {max(wall):.1f}"
-        print(f"| {name} | {spread} | {ratios[0]} | {statistics.median(processor):.1f} | {ratios[1]} |")
+        print(
+            f"| {name} | {spread} | {ratios[0]} | {statistics.median(processor):.1f} | {ratios[1]} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Two tasks at once on the spoken names of Tux Paint's stamps, which class and which language, against each alone.
+"""Two tasks at once on the spoken names of Tux Paint's stamps, which class and which language,
+against each alone.
 
-    python -m benchmarks.tasks > tasks.md      # whatever is finished is found again in runs/benchmarks/tasks
-    python -m benchmarks.tasks --rows 300 --epochs 1 --seeds 0 --directory /tmp/tasks    # a look, in a minute or two
+    python -m benchmarks.tasks > tasks.md # whatever is finished is found again in
+    runs/benchmarks/tasks python -m benchmarks.tasks --rows 300 --epochs 1 --seeds 0 --directory
+    /tmp/tasks # a look, in a minute or two
 
-Rows are those of `benchmarks.language`: a spoken name in one of six languages, no stamp on two sides. The tower is the log-mel CNN; the
-loss of two heads is weighed in three ways. Needs Debian's `tuxpaint-stamps-default`.
+Rows are those of `benchmarks.language`: a spoken name in one of six languages, no stamp on two
+sides. The tower is the log-mel CNN; the loss of two heads is weighed in three ways. Needs Debian's
+`tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -17,16 +20,24 @@ import pandas
 from benchmarks.language import LANGUAGES, clips, language_config
 from benchmarks.linear import LABEL, read_raw
 from benchmarks.towers import accuracy, by_seed_and_drawn, interval, slug, sound_towers
-from multimodal_tf.config import AudioInput, ClassificationHead, Config, FixedWeights, GradNormWeights, UncertaintyWeights
-from multimodal_tf.data.ingest import ingest
-from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.config import (
+    AudioInput,
+    ClassificationHead,
+    Config,
+    FixedWeights,
+    GradNormWeights,
+    UncertaintyWeights,
+)
+from multimodal_tf.data.fit_schema import fit_schema
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.training.fit import fit
 
 CLASS, LANGUAGE = LABEL, "language"
-WAYS = {  # heads, and how their losses are weighed
+# heads, and how their losses are weighed
+WAYS = {
     "class alone": ([CLASS], FixedWeights()),
     "language alone": ([LANGUAGE], FixedWeights()),
     "both, fixed weights 1 and 1": ([CLASS, LANGUAGE], FixedWeights()),
@@ -44,9 +55,15 @@ def main():
         config, directory = both(seed, arguments.epochs), arguments.directory / f"seed-{seed}"
         ingest(table, config, directory / "data", progress=False)
         test = read_raw(directory / "data", "test", config)["row"]
-        found = {f"{way}|{head}": right for way in WAYS for head, right in trained(way, config, directory).items()}
+        found = {
+            f"{way}|{head}": right
+            for way in WAYS
+            for head, right in trained(way, config, directory).items()
+        }
         hits.append(pandas.DataFrame(found).assign(seed=seed, group=rows["group"].to_numpy()[test]))
-    print(f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, {rows[CLASS].nunique()} classes, {len(LANGUAGES)} languages\n")
+    print(
+        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, {rows[CLASS].nunique()} classes, {len(LANGUAGES)} languages\n"
+    )
     print(markdown(pandas.concat(hits)))
 
 
@@ -56,46 +73,90 @@ def parse():
     parser.add_argument("--rows", type=int, help="so many clips, drawn at random; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/tasks"), help="where shards and runs go")
+    parser.add_argument(
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/benchmarks/tasks"),
+        help="where shards and runs go",
+    )
     return parser.parse_args()
 
 
 def both(seed, epochs):
     tower = sound_towers(mel_bins=40, hop_ms=20)["CNN on a spectrogram"]
-    changed = {"inputs": {"sound": AudioInput.model_validate(tower)}, "heads": {name: ClassificationHead() for name in (CLASS, LANGUAGE)}}
-    return Config.model_validate((language_config(seed, epochs).model_copy(update=changed)).model_dump())
+    changed = {
+        "inputs": {"sound": AudioInput.model_validate(tower)},
+        "heads": {name: ClassificationHead() for name in (CLASS, LANGUAGE)},
+    }
+    return Config.model_validate(
+        (language_config(seed, epochs).model_copy(update=changed)).model_dump()
+    )
 
 
 def trained(way, config, directory):
-    """By head, whether the trained model is right in each row of the test split; from its file if it was trained so on these records."""
+    """By head, whether the trained model is right in each row of the test split; from its file if
+    it was trained so on these records.
+    """
     heads, weights = WAYS[way]
-    kept = {"heads": {name: config.heads[name] for name in heads}, "tasks": weights}
+    kept = {"heads": {name: config.heads[name] for name in heads}, "loss_weighting": weights}
     config = Config.model_validate(config.model_copy(update=kept).model_dump())
     file = directory / f"{slug(way)}.json"
-    settings = {"config": config.model_dump(mode="json"), "data": Manifest.load(directory / "data").hash}
-    if not file.is_file() or {name: json.loads(file.read_text())[name] for name in settings} != settings:
-        file.write_text(json.dumps(settings | {"hits": train(config, directory / "data", directory / slug(way))}))
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "data": Manifest.load(directory / "data").hash,
+    }
+    if (
+        not file.is_file()
+        or {name: json.loads(file.read_text())[name] for name in settings} != settings
+    ):
+        file.write_text(
+            json.dumps(
+                settings | {"hits": train(config, directory / "data", directory / slug(way))}
+            )
+        )
     return {name: np.array(hits) for name, hits in json.loads(file.read_text())["hits"].items()}
 
 
 def train(config, data, run_directory):
-    schema = learn_schema(data, config)
+    schema = fit_schema(data, config)
     model = fit(config, schema, data, run_directory, verbose=0).model
     test = load_split(data, "test", config, schema)
-    answers = {name: values.argmax(axis=1) for name, values in model.predict(test, verbose=0).items()}
-    return {name: (answer == np.concatenate([targets[name] for _, targets, _ in test])).tolist() for name, answer in answers.items()}
+    answers = {
+        name: values.argmax(axis=1) for name, values in model.predict(test, verbose=0).items()
+    }
+    return {
+        name: (answer == np.concatenate([targets[name] for _, targets, _ in test])).tolist()
+        for name, answer in answers.items()
+    }
 
 
 def markdown(hits):
     """A line a way and head; the gain is over the model of that head alone."""
     seeds, means = by_seed_and_drawn(hits)
-    heads = ["task", "trained", f"test accuracy, mean of {len(seeds)} seeds", "by seed", "95 % interval", "minus alone", "95 % interval"]
+    heads = [
+        "task",
+        "trained",
+        f"test accuracy, mean of {len(seeds)} seeds",
+        "by seed",
+        "95 % interval",
+        "minus alone",
+        "95 % interval",
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for head, alone in ALONE.items():
         for name in (name for name in seeds if name.endswith(f"|{head}")):
             base = f"{alone}|{head}"
-            gain = [f"{seeds[name].mean() - seeds[base].mean():+.3f}", interval(means[name] - means[base])] if name != base else ["", ""]
-            lines.append(f"| {' | '.join([head, name.split('|')[0], *accuracy(name, seeds, means), *gain])} |")
+            gain = (
+                [
+                    f"{seeds[name].mean() - seeds[base].mean():+.3f}",
+                    interval(means[name] - means[base]),
+                ]
+                if name != base
+                else ["", ""]
+            )
+            lines.append(
+                f"| {' | '.join([head, name.split('|')[0], *accuracy(name, seeds, means), *gain])} |"
+            )
     return "\n".join(lines)
 
 

@@ -1,13 +1,16 @@
-"""Each tower alone on its input of `stamps` and `digits`, and the default with all inputs, against scikit-learn on the same rows.
+"""Each tower alone on its input of `stamps` and `digits`, and the default with all inputs, against
+scikit-learn on the same rows.
 
-    python -m benchmarks.towers > towers.md          # whatever is finished is found again in runs/benchmarks/towers
-    python -m benchmarks.towers --datasets stamps --towers sound --seeds 0    # a part: towers whose name contains one of the words
+    python -m benchmarks.towers > towers.md # whatever is finished is found again in
+    runs/benchmarks/towers python -m benchmarks.towers --datasets stamps --towers sound --seeds 0 #
+    a part: towers whose name contains one of the words
 
-A seed of `stamps` is a new split (no group of near-duplicates on two sides, classes in proportion) and new weights; `digits` has one split.
-Every tower is trained from scratch, as `training.fit` does by default, for as many epochs; transformers with a lower learning rate.
-Towers that would take hours on two cores are built smaller, as their names say. scikit-learn learns from the training split and takes its
-regularisation from the validation split, as our models take their best epoch. Rows that lack the input count for all alike. Stamps
-need Debian's `tuxpaint-stamps-default`.
+A seed of `stamps` is a new split (no group of near-duplicates on two sides, classes in proportion)
+and new weights; `digits` has one split. Every tower is trained from scratch, as `training.fit` does
+by default, for as many epochs; transformers with a lower learning rate. Towers that would take
+hours on two cores are built smaller, as their names say. scikit-learn learns from the training
+split and takes its regularisation from the validation split, as our models take their best epoch.
+Rows that lack the input count for all alike. Stamps need Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -49,20 +52,23 @@ from multimodal_tf.config import (
     WordPieceTokenizer,
 )
 from multimodal_tf.data.datasets import digits_config, digits_table, stamps_config, stamps_table
-from multimodal_tf.data.ingest import ingest
-from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.data.fit_schema import fit_schema
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.training.fit import fit
 
 RESAMPLES = 10_000
-GENTLE = 1e-3  # learning rate of transformers
+# learning rate of transformers
+GENTLE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of the table: the inputs of a model, and which other line it stands against; None: as the data set's configuration says."""
+    """A line of the table: the inputs of a model, and which other line it stands against; None: as
+    the data set's configuration says.
+    """
 
     name: str
     inputs: dict[str, Input]
@@ -76,29 +82,55 @@ class Result:
     """What is kept of a finished training; the rest is in its run folder."""
 
     config: dict
-    data: str  # hash of the records
-    hits: list[bool]  # by row of the test split
+    # hash of the records
+    data: str
+    # by row of the test split
+    hits: list[bool]
     parameters: int
     epochs: int
-    milliseconds: float  # of the processor a step, median of the epochs but the first
-    exported: int | None  # bytes of the SavedModel, of the first seed
+    # of the processor a step, median of the epochs but the first
+    milliseconds: float
+    # bytes of the SavedModel, of the first seed
+    exported: int | None
 
 
 def stamps_entries():
     config = stamps_config()
     images = {
         "CNN": {"tower": ConvTower()},
-        "CNN, augmented": {"tower": ConvTower(), "augmentation": ImageAugmentation(flip="horizontal", crop=0.1, erasing=0.2)},
-        "ResNet 18 of 16 filters, 48 x 48": {"tower": ResNetTower(filters=16), "height": 48, "width": 48},
+        "CNN, augmented": {
+            "tower": ConvTower(),
+            "augmentation": ImageAugmentation(flip="horizontal", crop=0.1, erasing=0.2),
+        },
+        "ResNet 18 of 16 filters, 48 x 48": {
+            "tower": ResNetTower(filters=16),
+            "height": 48,
+            "width": 48,
+        },
         "MobileNetV3Small": {"tower": ApplicationTower(name="MobileNetV3Small")},
-        "EfficientNetB0, 48 x 48": {"tower": ApplicationTower(name="EfficientNetB0"), "height": 48, "width": 48},
+        "EfficientNetB0, 48 x 48": {
+            "tower": ApplicationTower(name="EfficientNetB0"),
+            "height": 48,
+            "width": 48,
+        },
         "ViT of 64 units, patches of 8": {"tower": ViTTower(units=64, mlp_units=128, patch_size=8)},
     }
     return [
-        Entry("image + description + sound: the default", config.inputs, "TF-IDF + colour histogram"),
-        *(_entry("image", config, name, fields, "colour histogram") for name, fields in images.items()),
-        *(_entry("description", config, name, fields, "TF-IDF") for name, fields in text_towers().items()),
-        *(_entry("sound", config, name, fields, "mel bands") for name, fields in sound_towers(mel_bins=40, hop_ms=20).items()),
+        Entry(
+            "image + description + sound: the default", config.inputs, "TF-IDF + colour histogram"
+        ),
+        *(
+            _entry("image", config, name, fields, "colour histogram")
+            for name, fields in images.items()
+        ),
+        *(
+            _entry("description", config, name, fields, "TF-IDF")
+            for name, fields in text_towers().items()
+        ),
+        *(
+            _entry("sound", config, name, fields, "mel bands")
+            for name, fields in sound_towers(mel_bins=40, hop_ms=20).items()
+        ),
     ]
 
 
@@ -108,14 +140,18 @@ def digits_entries():
     images = {
         "CNN": {},
         "ResNet 18 of 16 filters, 32 x 32": large | {"tower": ResNetTower(filters=16)},
-        "MobileNetV3Small, 32 x 32": large | {"tower": ApplicationTower(name="MobileNetV3Small"), "channels": 3},
+        "MobileNetV3Small, 32 x 32": large
+        | {"tower": ApplicationTower(name="MobileNetV3Small"), "channels": 3},
         "ViT of 64 units, patches of 4": {"tower": ViTTower(units=64, mlp_units=128, patch_size=4)},
     }
     return [
         Entry("image + sound + text: the default", config.inputs, "TF-IDF + pixels + mel bands"),
         *(_entry("image", config, name, fields, "pixels") for name, fields in images.items()),
         *(_entry("text", config, name, fields, "TF-IDF") for name, fields in text_towers().items()),
-        *(_entry("sound", config, name, fields, "mel bands") for name, fields in sound_towers(mel_bins=32).items()),
+        *(
+            _entry("sound", config, name, fields, "mel bands")
+            for name, fields in sound_towers(mel_bins=32).items()
+        ),
     ]
 
 
@@ -123,14 +159,25 @@ def text_towers():
     small = {"units": 64, "mlp_units": 128}
     return {
         "bag of words": {"tower": BagTower()},
-        "bag of n-grams": {"tower": BagTower(), "tokenizer": NgramTokenizer(buckets=16_384), "max_tokens": 128},
+        "bag of n-grams": {
+            "tower": BagTower(),
+            "tokenizer": NgramTokenizer(buckets=16_384),
+            "max_tokens": 128,
+        },
         "LSTM": {"tower": LSTMTower()},
         "GRU": {"tower": GRUTower()},
         "LSTM both ways": {"tower": LSTMTower(bidirectional=True)},
         "LSTM on skip-gram vectors": {"tower": LSTMTower(), "vectors": SkipGram()},
-        "GRU on characters": {"tower": GRUTower(), "tokenizer": CharacterTokenizer(), "max_tokens": 48},
+        "GRU on characters": {
+            "tower": GRUTower(),
+            "tokenizer": CharacterTokenizer(),
+            "max_tokens": 48,
+        },
         "transformer of 64 units": {"tower": TransformerTower(**small)},
-        "transformer of 64 units on WordPiece": {"tower": TransformerTower(**small), "tokenizer": WordPieceTokenizer(vocabulary_size=1000)},
+        "transformer of 64 units on WordPiece": {
+            "tower": TransformerTower(**small),
+            "tokenizer": WordPieceTokenizer(vocabulary_size=1000),
+        },
         "causal transformer of 64 units on BPE": {
             "tower": TransformerTower(**small, causal=True, pooling="last"),
             "tokenizer": BytePairTokenizer(vocabulary_size=1000),
@@ -143,19 +190,30 @@ def sound_towers(**spectrogram):
     return {
         "CNN on a spectrogram": {"tower": SpectrogramTower(**spectrogram)},
         "CRNN": {"tower": CRNNTower(**spectrogram)},
-        "transformer of 64 units on a spectrogram": {"tower": SpectrogramTransformerTower(**small, **spectrogram)},
+        "transformer of 64 units on a spectrogram": {
+            "tower": SpectrogramTransformerTower(**small, **spectrogram)
+        },
         "CNN on the waveform": {"tower": WaveformTower()},
     }
 
 
 def _entry(column, config, name, fields, against):
     part = config.inputs[column]
-    changed = {field: value.model_dump() if hasattr(value, "model_dump") else value for field, value in fields.items()}
+    changed = {
+        field: value.model_dump() if hasattr(value, "model_dump") else value
+        for field, value in fields.items()
+    }
     gentle = GENTLE if "transformer" in name or "ViT" in name else None
-    return Entry(f"{column}: {name}", {column: type(part).model_validate(part.model_dump() | changed)}, against, gentle)
+    return Entry(
+        f"{column}: {name}",
+        {column: type(part).model_validate(part.model_dump() | changed)},
+        against,
+        gentle,
+    )
 
 
-DATASETS = {  # entries, configuration, table
+# entries, configuration, table
+DATASETS = {
     "stamps": (stamps_entries, stamps_config, stamps_table),
     "digits": (digits_entries, digits_config, digits_table),
 }
@@ -165,17 +223,29 @@ def main():
     arguments = parse()
     for name in arguments.datasets:
         entries, config, table = DATASETS[name]
-        chosen = [entry for entry in entries() if any(word in entry.name for word in arguments.towers)]
+        chosen = [
+            entry for entry in entries() if any(word in entry.name for word in arguments.towers)
+        ]
         print(f"\n## {name}\n\n{benchmark(name, chosen, config(), table(), arguments)}", flush=True)
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=[*DATASETS])
-    parser.add_argument("--towers", nargs="+", default=[""], help="words: towers whose name contains one of them; default: all")
+    parser.add_argument(
+        "--towers",
+        nargs="+",
+        default=[""],
+        help="words: towers whose name contains one of them; default: all",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="instead of the data set's own")
-    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/benchmarks/towers"), help="where shards and runs go")
+    parser.add_argument(
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/benchmarks/towers"),
+        help="where shards and runs go",
+    )
     return parser.parse_args()
 
 
@@ -184,7 +254,9 @@ def benchmark(name, entries, config, table, arguments):
     groups = group_of_rows(table)
     hits, results = [], {}
     for seed in arguments.seeds:
-        training = config.training.model_dump() | ({"epochs": arguments.epochs} if arguments.epochs else {})
+        training = config.training.model_dump() | (
+            {"epochs": arguments.epochs} if arguments.epochs else {}
+        )
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
         directory = arguments.directory / name / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
@@ -193,23 +265,36 @@ def benchmark(name, entries, config, table, arguments):
             result = trained(entry, seeded, directory, with_export=seed == arguments.seeds[0])
             results.setdefault(entry.name, []).append(result)
             found[entry.name] = np.array(result.hits)
-        hits.append(pandas.DataFrame(found, index=pandas.Index(rows, name="row")).assign(seed=seed, group=groups[rows]))
+        hits.append(
+            pandas.DataFrame(found, index=pandas.Index(rows, name="row")).assign(
+                seed=seed, group=groups[rows]
+            )
+        )
     return markdown(pandas.concat(hits), {entry.name: entry.against for entry in entries}, results)
 
 
 def group_of_rows(table):
-    """By row, the group that intervals draw together: near-duplicates, or where there are none the row itself."""
+    """By row, the group that intervals draw together: near-duplicates, or where there are none the
+    row itself.
+    """
     rows = pandas.concat(table.chunks())
     return rows["group"].to_numpy() if "group" in rows else np.arange(len(rows))
 
 
 def peers(directory, config):
-    """Rows of the test split, and by name whether scikit-learn was right in each; from their file if that is of these records."""
+    """Rows of the test split, and by name whether scikit-learn was right in each; from their file
+    if that is of these records.
+    """
     file, data = directory / "scikit-learn.json", Manifest.load(directory / "data").hash
     if not file.is_file() or json.loads(file.read_text())["data"] != data:
-        raw = {split: read_raw(directory / "data", split, config) for split in ("train", "validation", "test")}
+        raw = {
+            split: read_raw(directory / "data", split, config)
+            for split in ("train", "validation", "test")
+        }
         found = {name: hits.tolist() for name, hits in baselines(raw).items()}
-        file.write_text(json.dumps({"data": data, "rows": raw["test"]["row"].tolist(), "hits": found}))
+        file.write_text(
+            json.dumps({"data": data, "rows": raw["test"]["row"].tolist(), "hits": found})
+        )
     kept = json.loads(file.read_text())
     return np.array(kept["rows"]), {name: np.array(hits) for name, hits in kept["hits"].items()}
 
@@ -218,16 +303,24 @@ def peers(directory, config):
 
 
 def trained(entry, config, directory, with_export):
-    """The `Result` of a training, from its file if it has been run with these settings on these records."""
+    """The `Result` of a training, from its file if it has been run with these settings on these
+    records.
+    """
     config = for_entry(config, entry)
     file, data = directory / f"{slug(entry.name)}.json", Manifest.load(directory / "data").hash
     if file.is_file():
         result = Result(**json.loads(file.read_text()))
-        if (result.config, result.data) == (config.model_dump(mode="json"), data) and (result.exported or not with_export):
+        if (result.config, result.data) == (config.model_dump(mode="json"), data) and (
+            result.exported or not with_export
+        ):
             return result
     result = train(config, directory / "data", directory / slug(entry.name), data, with_export)
     file.write_text(json.dumps(dataclasses.asdict(result)))
-    print(f"{directory.parent.name}, seed {config.seed}, {entry.name}: {np.mean(result.hits):.3f}", file=sys.stderr, flush=True)
+    print(
+        f"{directory.parent.name}, seed {config.seed}, {entry.name}: {np.mean(result.hits):.3f}",
+        file=sys.stderr,
+        flush=True,
+    )
     return result
 
 
@@ -236,15 +329,24 @@ def slug(name):
 
 
 def for_entry(config, entry):
-    """The data set's configuration with what the entry changes; a single input is never dropped, as nothing would be left."""
-    fusion = (entry.fusion or config.fusion).model_dump() | ({"modality_dropout": 0.0} if len(entry.inputs) == 1 else {})
-    training = config.training.model_dump() | ({"learning_rate": entry.learning_rate} if entry.learning_rate else {})
+    """The data set's configuration with what the entry changes; a single input is never dropped, as
+    nothing would be left.
+    """
+    fusion = (entry.fusion or config.fusion).model_dump() | (
+        {"modality_dropout": 0.0} if len(entry.inputs) == 1 else {}
+    )
+    training = config.training.model_dump() | (
+        {"learning_rate": entry.learning_rate} if entry.learning_rate else {}
+    )
     inputs = {name: part.model_dump() for name, part in entry.inputs.items()}
-    return Config.model_validate(config.model_dump() | {"inputs": inputs, "fusion": fusion, "training": training})
+    return Config.model_validate(
+        config.model_dump() | {"inputs": inputs, "fusion": fusion, "training": training}
+    )
 
 
 def train(config, data, run_directory, data_hash, with_export):
-    schema = learn_schema(data, config)  # tokenizers differ, so each learns its own
+    # tokenizers differ, so each learns its own
+    schema = fit_schema(data, config)
     clock = Clock()
     run = fit(config, schema, data, run_directory, callbacks=[clock], verbose=0)
     test = load_split(data, "test", config, schema)
@@ -252,11 +354,21 @@ def train(config, data, run_directory, data_hash, with_export):
     hits = run.model.predict(test, verbose=0)[LABEL].argmax(axis=1) == truth
     exported = exported_bytes(run.model, config, schema) if with_export else None
     settings = config.model_dump(mode="json")
-    return Result(settings, data_hash, hits.tolist(), run.model.count_params(), run.record.epochs, clock.milliseconds(), exported)
+    return Result(
+        settings,
+        data_hash,
+        hits.tolist(),
+        run.model.count_params(),
+        run.record.epochs,
+        clock.milliseconds(),
+        exported,
+    )
 
 
 class Clock(keras.callbacks.Callback):
-    """Milliseconds of the processor a training step, validation apart: what else the machine does counts less than on the wall."""
+    """Milliseconds of the processor a training step, validation apart: what else the machine does
+    counts less than on the wall.
+    """
 
     def __init__(self):
         super().__init__()
@@ -272,7 +384,8 @@ class Clock(keras.callbacks.Callback):
         self.epochs.append(1000 * (self.end - self.start) / self.steps)
 
     def milliseconds(self):
-        return statistics.median(self.epochs[1:] or self.epochs)  # the first traces the graph
+        # the first traces the graph
+        return statistics.median(self.epochs[1:] or self.epochs)
 
 
 def exported_bytes(model, config, schema):
@@ -287,31 +400,58 @@ def exported_bytes(model, config, schema):
 def markdown(hits, against, results, gain_over="scikit-learn's on the same input"):
     """Means over seeds, and intervals from drawing groups of near-duplicates, pooled over seeds."""
     seeds, means = by_seed_and_drawn(hits)
-    heads = ["model", f"test accuracy, mean of {len(seeds)} seeds", "by seed", "95 % interval", f"minus {gain_over}"]
+    heads = [
+        "model",
+        f"test accuracy, mean of {len(seeds)} seeds",
+        "by seed",
+        "95 % interval",
+        f"minus {gain_over}",
+    ]
     heads += ["95 % interval", "parameters", "processor ms a step", "exported, MB", "epochs"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in sorted(seeds, key=lambda name: name not in against):
-        cells = [name if name in against else f"scikit-learn: {name}", *accuracy(name, seeds, means)]
-        cells += gain(name, against[name], seeds, means) + costs(results[name]) if name in against else [""] * 6
+        cells = [
+            name if name in against else f"scikit-learn: {name}",
+            *accuracy(name, seeds, means),
+        ]
+        cells += (
+            gain(name, against[name], seeds, means) + costs(results[name])
+            if name in against
+            else [""] * 6
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def by_seed_and_drawn(hits):
-    """Accuracies by name, a row a seed; and of rows drawn anew, group by group, from all seeds, a row a draw."""
+    """Accuracies by name, a row a seed; and of rows drawn anew, group by group, from all seeds, a
+    row a draw.
+    """
     names = [name for name in hits.columns if name not in ("seed", "group")]
-    sums, sizes = hits.groupby("group")[names].sum().to_numpy(float), hits.groupby("group").size().to_numpy()
+    sums, sizes = (
+        hits.groupby("group")[names].sum().to_numpy(float),
+        hits.groupby("group").size().to_numpy(),
+    )
     draws = np.random.default_rng(0).integers(len(sizes), size=(RESAMPLES, len(sizes)))
-    means = pandas.DataFrame([sums[draw].sum(axis=0) / sizes[draw].sum() for draw in draws], columns=names)
+    means = pandas.DataFrame(
+        [sums[draw].sum(axis=0) / sizes[draw].sum() for draw in draws], columns=names
+    )
     return hits.groupby("seed")[names].mean(), means
 
 
 def accuracy(name, seeds, means):
-    return [f"{seeds[name].mean():.3f}", " ".join(f"{value:.3f}" for value in seeds[name]), interval(means[name])]
+    return [
+        f"{seeds[name].mean():.3f}",
+        " ".join(f"{value:.3f}" for value in seeds[name]),
+        interval(means[name]),
+    ]
 
 
 def gain(name, baseline, seeds, means):
-    return [f"{seeds[name].mean() - seeds[baseline].mean():+.3f}", interval(means[name] - means[baseline])]
+    return [
+        f"{seeds[name].mean() - seeds[baseline].mean():+.3f}",
+        interval(means[name] - means[baseline]),
+    ]
 
 
 def costs(results):

@@ -1,6 +1,8 @@
-"""The towers as one writes them by hand in plain Keras and KerasHub layers, for `benchmarks.step_time` and `tower_step_time`.
+"""The towers as one writes them by hand in plain Keras and KerasHub layers, for
+`benchmarks.step_time` and `tower_step_time`.
 
-Each is a function of a tower's input configuration, for its sizes, and a Keras tensor; it returns the vector. Rows without the input get no
+Each is a function of a tower's input configuration, for its sizes, and a Keras tensor; it returns
+the vector. Rows without the input get no
 treatment: what the tower does for them is part of the time that is compared.
 """
 
@@ -11,9 +13,12 @@ import pandas
 import tensorflow as tf
 from keras import layers, ops
 
-VALUES, WIDTH = 100, 16  # of a category, and numbers in its embedding
-MOMENTS = {"mean": 5.0, "variance": 4.0}  # of a number, and of dates in days since 1970-01-01
-DAYS = 10_000  # since 1970-01-01, of which the calendar knows
+# of a category, and numbers in its embedding
+VALUES, WIDTH = 100, 16
+# of a number, and of dates in days since 1970-01-01
+MOMENTS = {"mean": 5.0, "variance": 4.0}
+# since 1970-01-01, of which the calendar knows
+DAYS = 10_000
 
 
 # --- images
@@ -25,7 +30,9 @@ def cnn(part, x):
 
 def convolutions(filters, x, windows=None):
     for units, window in zip(filters, windows or [2] * len(filters)):
-        x = layers.MaxPooling2D(window, padding="same")(layers.Conv2D(units, 3, padding="same", use_bias=False)(x))
+        x = layers.MaxPooling2D(window, padding="same")(
+            layers.Conv2D(units, 3, padding="same", use_bias=False)(x)
+        )
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     return x
 
@@ -39,7 +46,8 @@ def resnet(part, x, blocks, block_type):
     network = keras_hub.models.ResNetBackbone(
         input_conv_filters=[filters],
         input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, filters, 2 * filters, 4 * filters, 8 * filters],  # the first must be 64, so it has no block
+        # the first must be 64, so it has no block
+        stackwise_num_filters=[64, filters, 2 * filters, 4 * filters, 8 * filters],
         stackwise_num_blocks=[0, *blocks],
         stackwise_num_strides=[1, 1, 2, 2, 2],
         block_type=block_type,
@@ -49,7 +57,9 @@ def resnet(part, x, blocks, block_type):
 
 
 def mobilenet(part, x):
-    network = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=x.shape[1:])
+    network = keras.applications.MobileNetV3Small(
+        include_top=False, weights=None, input_shape=x.shape[1:]
+    )
     return layers.GlobalAveragePooling2D()(network(layers.Rescaling(255.0)(x)))
 
 
@@ -88,7 +98,9 @@ def gru(part, x, vocabulary):
 
 
 def both_ways(part, x, vocabulary):
-    return layers.Bidirectional(layers.LSTM(part.tower.units))(embedding(part, x, vocabulary, mask_zero=True))
+    return layers.Bidirectional(layers.LSTM(part.tower.units))(
+        embedding(part, x, vocabulary, mask_zero=True)
+    )
 
 
 def transformer(part, x, vocabulary):
@@ -101,7 +113,9 @@ def causal(part, x, vocabulary):
     mask = ops.not_equal(x, 0)
     tokens = placed(layers.Embedding(vocabulary, part.tower.embedding_dim)(x))
     for _ in range(part.tower.depth):
-        tokens = keras_hub.layers.TransformerDecoder(**block(part.tower))(tokens, decoder_padding_mask=mask)
+        tokens = keras_hub.layers.TransformerDecoder(**block(part.tower))(
+            tokens, decoder_padding_mask=mask
+        )
     last = ops.sum(ops.cast(mask, "int32"), axis=1) - 1
     tokens = layers.LayerNormalization(epsilon=1e-5)(tokens)
     return ops.take_along_axis(tokens, ops.reshape(last, (-1, 1, 1)), axis=1)[:, 0]
@@ -118,7 +132,11 @@ def attention(tower, x, mask):
 
 
 def block(tower):
-    sizes = {"intermediate_dim": tower.mlp_units, "num_heads": tower.heads, "dropout": tower.block_dropout}
+    sizes = {
+        "intermediate_dim": tower.mlp_units,
+        "num_heads": tower.heads,
+        "dropout": tower.block_dropout,
+    }
     return sizes | {"activation": "gelu", "normalize_first": True}
 
 
@@ -157,7 +175,9 @@ def crnn(part, x):
 
 def there(x, stride, steps):
     """Which steps begin before the last sample that is not zero."""
-    length = ops.max(ops.where(ops.not_equal(x, 0), ops.arange(1, x.shape[1] + 1), 0), axis=1, keepdims=True)
+    length = ops.max(
+        ops.where(ops.not_equal(x, 0), ops.arange(1, x.shape[1] + 1), 0), axis=1, keepdims=True
+    )
     return ops.greater(length, ops.arange(steps) * stride)
 
 
@@ -165,7 +185,9 @@ def spectrogram_transformer(part, x):
     tower = part.tower
     patch = (round(tower.patch_ms / tower.hop_ms), tower.patch_bins)
     picture = LogMel()(x)
-    picture = layers.ZeroPadding2D(((0, -picture.shape[1] % patch[0]), (0, -picture.shape[2] % patch[1])))(picture)
+    picture = layers.ZeroPadding2D(
+        ((0, -picture.shape[1] % patch[0]), (0, -picture.shape[2] % patch[1]))
+    )(picture)
     patches = layers.Conv2D(tower.units, patch, strides=patch)(picture)
     _, moments, bands, width = patches.shape
     mask = ops.repeat(there(x, 160 * patch[0], moments), bands, axis=1)
@@ -178,9 +200,14 @@ def waveform_cnn(part, x):
     whole = tower.stride ** (len(tower.filters) + 1)
     x = layers.ZeroPadding1D((0, -x.shape[1] % whole))(layers.Reshape((-1, 1))(x))
     for number, filters in enumerate(tower.filters):
-        first = {"kernel_size": round(part.sample_rate * tower.window_ms / 1000), "strides": tower.stride}
+        first = {
+            "kernel_size": round(part.sample_rate * tower.window_ms / 1000),
+            "strides": tower.stride,
+        }
         sizes = first if number == 0 else {"kernel_size": tower.kernel_size}
-        x = layers.MaxPooling1D(tower.stride)(layers.Conv1D(filters, padding="same", use_bias=False, **sizes)(x))
+        x = layers.MaxPooling1D(tower.stride)(
+            layers.Conv1D(filters, padding="same", use_bias=False, **sizes)(x)
+        )
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     return dense(tower, layers.GlobalAveragePooling1D()(x))
 
@@ -205,7 +232,9 @@ def frames_average(part, x):
 
 
 def frames_transformer(part, x):
-    return layers.GlobalAveragePooling1D()(attention(part.tower.over, placed(by_frame(part, x)), None))
+    return layers.GlobalAveragePooling1D()(
+        attention(part.tower.over, placed(by_frame(part, x)), None)
+    )
 
 
 def by_frame(part, x):
@@ -231,7 +260,14 @@ class Calendar(layers.Layer):
     def __init__(self):
         super().__init__()
         days = pandas.date_range("1970-01-01", periods=DAYS)
-        places = [days.dayofweek, [7] * DAYS, days.day - 1, days.days_in_month, days.dayofyear - 1, 365 + days.is_leap_year]
+        places = [
+            days.dayofweek,
+            [7] * DAYS,
+            days.day - 1,
+            days.days_in_month,
+            days.dayofyear - 1,
+            365 + days.is_leap_year,
+        ]
         self.table = tf.constant(list(zip(*places)), "float32")
 
     def call(self, x):
@@ -239,7 +275,10 @@ class Calendar(layers.Layer):
         places = tf.gather(self.table, x[:, 0])
         passed = (ops.cast(x[:, 0], "float32") - MOMENTS["mean"] + day) / MOMENTS["variance"] ** 0.5
         turns = [day, *((places[:, part] + day) / places[:, part + 1] for part in (0, 2, 4))]
-        return ops.stack([passed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))], axis=1)
+        return ops.stack(
+            [passed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))],
+            axis=1,
+        )
 
     def compute_output_shape(self, shape):
         return (shape[0], 9)
@@ -250,15 +289,25 @@ def date(part, x):
 
 
 def category(part, x):
-    return layers.Dense(part.tower.dim, activation="relu")(layers.Embedding(VALUES + 1, part.tower.dim)(x))
+    return layers.Dense(part.tower.dim, activation="relu")(
+        layers.Embedding(VALUES + 1, part.tower.dim)(x)
+    )
 
 
 def mlp(tower, numbers, categories, numbers_present, categories_present):
     """Numbers and categories are lists of Keras tensors `(batch,)`, and so are the flags of each."""
-    x = layers.Normalization(axis=-1, mean=[MOMENTS["mean"]] * len(numbers), variance=[MOMENTS["variance"]] * len(numbers))(side(numbers))
+    x = layers.Normalization(
+        axis=-1,
+        mean=[MOMENTS["mean"]] * len(numbers),
+        variance=[MOMENTS["variance"]] * len(numbers),
+    )(side(numbers))
     sides = [layers.Multiply()([x, side(numbers_present)])]
     for values, flag in zip(categories, categories_present):
-        sides.append(layers.Multiply()([layers.Embedding(VALUES + 1, WIDTH)(values), layers.Reshape((1,))(flag)]))
+        sides.append(
+            layers.Multiply()(
+                [layers.Embedding(VALUES + 1, WIDTH)(values), layers.Reshape((1,))(flag)]
+            )
+        )
     x = layers.Concatenate()([*sides, side([*numbers_present, *categories_present])])
     for units in tower.hidden:
         x = layers.Dropout(tower.dropout)(layers.Dense(units, activation="relu")(x))
@@ -270,22 +319,38 @@ def side(columns):
 
 
 class ClassToken(layers.Layer):
-    """A learnt token before the others."""
+    """A learned token before the others."""
 
     def build(self, shape):
         self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
 
     def call(self, tokens):
-        return ops.concatenate([ops.repeat(self.token, ops.shape(tokens)[0], axis=0), tokens], axis=1)
+        return ops.concatenate(
+            [ops.repeat(self.token, ops.shape(tokens)[0], axis=0), tokens], axis=1
+        )
 
 
 def feature_transformer(tower, numbers, categories, numbers_present, categories_present):
     """As `mlp`."""
     count = len(numbers)
-    x = layers.Normalization(axis=-1, mean=[MOMENTS["mean"]] * count, variance=[MOMENTS["variance"]] * count)(side(numbers))
+    x = layers.Normalization(
+        axis=-1, mean=[MOMENTS["mean"]] * count, variance=[MOMENTS["variance"]] * count
+    )(side(numbers))
     tokens = [layers.EinsumDense("bn,nu->bnu", (count, tower.units), bias_axes="nu")(x)]
-    tokens += [layers.Reshape((1, tower.units))(layers.Embedding(VALUES + 1, tower.units)(values)) for values in categories]
-    mask = ops.concatenate([ops.ones_like(side(numbers_present[:1])), side([*numbers_present, *categories_present])], axis=1) > 0.5
+    tokens += [
+        layers.Reshape((1, tower.units))(layers.Embedding(VALUES + 1, tower.units)(values))
+        for values in categories
+    ]
+    mask = (
+        ops.concatenate(
+            [
+                ops.ones_like(side(numbers_present[:1])),
+                side([*numbers_present, *categories_present]),
+            ],
+            axis=1,
+        )
+        > 0.5
+    )
     return attention(tower, ClassToken()(layers.Concatenate(axis=1)(tokens)), mask)[:, 0]
 
 
@@ -304,7 +369,8 @@ def save_bert(folder, vocabulary):
 
 def bert(part, x, vocabulary):
     whole = keras_hub.models.Backbone.from_preset(part.tower.preset)
-    network = keras.Model(whole.input, whole.output["sequence_output"])  # without the Dense layer of `pooled_output`
+    # without the Dense layer of `pooled_output`
+    network = keras.Model(whole.input, whole.output["sequence_output"])
     network.trainable = part.tower.trainable
     mask = ops.cast(ops.not_equal(x, 0), "int32")
     given = {"token_ids": x, "segment_ids": ops.zeros_like(x), "padding_mask": mask}
@@ -313,7 +379,9 @@ def bert(part, x, vocabulary):
 
 
 def save_keras_file(path):
-    """Convolutions over 64 x 64 pixels up to the layer `features`, with a classifier behind, as a `.keras` file; its path."""
+    """Convolutions over 64 x 64 pixels up to the layer `features`, with a classifier behind, as a
+    `.keras` file; its path.
+    """
     x = keras.Input((64, 64, 3))
     features = layers.GlobalAveragePooling2D(name="features")(convolutions([32, 64, 128], x))
     keras.Model(x, layers.Dense(5, activation="softmax")(features)).save(path)

@@ -1,7 +1,7 @@
 """From a table of images, texts and sounds to a served Keras model.
 
-The public names stand as plain imports in `__init__.pyi`; each is loaded when it is first used, because TensorFlow takes seconds to
-import and `multimodal-tf --help` must not wait for it.
+The public names stand as plain imports in `__init__.pyi`; each is loaded when it is first used,
+because TensorFlow takes seconds to import and `multimodal-tf --help` must not wait for it.
 """
 
 import lazy_loader

@@ -19,12 +19,15 @@ class Vectors(pydantic.BaseModel):
     """
 
     dim: int
-    data: str  # float32, little-endian, row by row, in base64
+    # float32, little-endian, row by row, in base64
+    data: str
 
     @classmethod
     def of(cls, array):
         """From float `(words, dim)`."""
-        return cls(dim=array.shape[1], data=base64.b64encode(np.asarray(array, "<f4").tobytes()).decode())
+        return cls(
+            dim=array.shape[1], data=base64.b64encode(np.asarray(array, "<f4").tobytes()).decode()
+        )
 
     def array(self):
         """float32 `(words, dim)`."""
@@ -32,53 +35,69 @@ class Vectors(pydantic.BaseModel):
 
 
 class Vocabulary(pydantic.BaseModel):
-    """The words or characters of a text, or the values of a category, most frequent first, ties in code point order."""
+    """The words or characters of a text, or the values of a category, most frequent first, ties in
+    code point order.
+    """
 
     type: Literal["vocabulary"] = "vocabulary"
     words: list[str]
-    tokenizer: Literal["words", "characters"] = "words"  # what an entry is
-    vectors: Vectors | None = None  # of a text's words, where the configuration asks for some
+    # what an entry is
+    tokenizer: Literal["words", "characters"] = "words"
+    # of a text's words, where the configuration asks for some
+    vectors: Vectors | None = None
 
 
 class Subwords(pydantic.BaseModel):
     """A tokenizer of subwords, whole: nothing else is needed to run it.
 
-    Ids are 0 to `size` - 1. `start` and `end` frame every text where the pretrained model wants it; null: none.
+    Ids are 0 to `size` - 1. `start` and `end` frame every text where the pretrained model wants it;
+    null: none.
     """
 
     type: Literal["subwords"] = "subwords"
     tokenizer: Literal["word_piece", "byte_pair", "sentence_piece", "preset"]
-    preset: str | None = None  # which one it was taken from
-    layer: dict[str, Any]  # KerasHub's tokenizer, as `keras.saving.serialize_keras_object` gives it
-    assets: dict[str, str]  # its files by name, in base64
+    # which one it was taken from
+    preset: str | None = None
+    # KerasHub's tokenizer, as `keras.saving.serialize_keras_object` gives it
+    layer: dict[str, Any]
+    # its files by name, in base64
+    assets: dict[str, str]
     size: int
     padding: int = 0
-    unknown: int = 1  # stands for a text without any token
+    # stands for a text without any token
+    unknown: int = 1
     start: int | None = None
     end: int | None = None
-    reads: Literal["lower", "bare"] | None = None  # texts as `data.preprocess.text` has them; null: as they are, or as it was trained
+    # texts as `data.tokenizers.normalization` has them; null: as they are, or as it was trained
+    reads: Literal["lower", "bare"] | None = None
 
 
 class Moments(pydantic.BaseModel):
-    """Mean and standard deviation (population; 1 where all values are equal) of a number, or of a date in days since 1970-01-01."""
+    """Mean and standard deviation (population; 1 where all values are equal) of a number, or of a
+    date in days since 1970-01-01.
+    """
 
     type: Literal["moments"] = "moments"
     mean: float
     std: float
-    rows: int | None = None  # training rows that have it; null: all
+    # training rows that have it; null: all
+    rows: int | None = None
 
 
 class Classes(pydantic.BaseModel):
-    """The classes of a classification or multi-label head, sorted, with the number of training rows that bear each."""
+    """The classes of a classification or multi-label head, sorted, with the number of training rows
+    that bear each.
+    """
 
     type: Literal["classes"] = "classes"
     names: list[str]
     counts: list[int]
-    rows: int | None = None  # training rows whose label is known; null: all
+    # training rows whose label is known; null: all
+    rows: int | None = None
 
 
 class Schema(pydantic.BaseModel):
-    """What was learnt, by input and by head; images and sounds teach nothing here.
+    """What was learned, by input and by head; images and sounds teach nothing here.
 
     Example:
         >>> schema = Schema(rows=2, inputs={"title": Vocabulary(words=["a"])}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})
@@ -86,7 +105,8 @@ class Schema(pydantic.BaseModel):
         True
     """
 
-    rows: int  # rows of the training split
+    # rows of the training split
+    rows: int
     inputs: dict[str, Annotated[Vocabulary | Subwords | Moments, Field(discriminator="type")]]
     heads: dict[str, Annotated[Classes | Moments, Field(discriminator="type")]]
 

@@ -1,4 +1,6 @@
-"""What the tests of fine-tuning share: a small BERT from a preset in a model of ours, and plain Keras models by hand."""
+"""What the tests of fine-tuning share: a small BERT from a preset in a model of ours, and plain
+Keras models by hand.
+"""
 
 import contract
 import keras
@@ -6,8 +8,16 @@ import numpy as np
 import pretrained_case
 from keras import layers
 
-from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, NumberInput, PresetTower, TextInput
-from multimodal_tf.models import build_model, compile_arguments, paths
+from multimodal_tf.config import (
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    NumberInput,
+    PresetTower,
+    TextInput,
+)
+from multimodal_tf.models import build_model, compile_arguments
+from multimodal_tf.models.peft import layer_paths
 
 BLOCK = "title_network/network/network/transformer_layer_0"
 QUERY = f"{BLOCK}/self_attention_layer/query_dense"
@@ -60,8 +70,8 @@ def shake(model, seed=0):
 
 def trained(model):
     """Paths of what is trained."""
-    return [path for path, weight in paths.weights(model).items() if weight.trainable]
+    return [path for path, weight in layer_paths.weights(model).items() if weight.trainable]
 
 
 def values(model):
-    return {path: weight.numpy() for path, weight in paths.weights(model).items()}
+    return {path: weight.numpy() for path, weight in layer_paths.weights(model).items()}

@@ -7,11 +7,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from multimodal_tf.config import (
-    AudioInput,
-    ImageInput,
-)
-from multimodal_tf.data.cells import CellError, read_cell
+from multimodal_tf.config import AudioInput, ImageInput
+from multimodal_tf.data.kinds.cells import CellError, read_cell
 
 IMAGE = ImageInput(max_pixels=10_000)
 AUDIO = AudioInput(seconds=2.0)

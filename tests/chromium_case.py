@@ -12,24 +12,44 @@ import time
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio"]
-FLAGS += ["--autoplay-policy=no-user-gesture-required", "--disable-background-networking", "--remote-debugging-pipe"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--mute-audio",
+]
+FLAGS += [
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--remote-debugging-pipe",
+]
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 COMPLAINTS = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-PATIENCE = 60  # seconds for one answer, on a machine that does other things too
+# seconds for one answer, on a machine that does other things too
+PATIENCE = 60
 
-NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on the path (Debian: apt install chromium)")
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not on the path (Debian: apt install chromium)"
+)
 
 
 class Browser:
-    """One tab of a headless Chromium: commands and events of https://chromedevtools.github.io/devtools-protocol/, NUL after each."""
+    """One tab of a headless Chromium: commands and events of
+    https://chromedevtools.github.io/devtools-protocol/, NUL after each.
+    """
 
     def __init__(self, profile):
         to_chromium, self._out = os.pipe()
         self._in, from_chromium = os.pipe()
         # Chromium reads from descriptor 3 and writes to 4; the spare copies lie above both.
-        spare = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (to_chromium, from_chromium)]
+        spare = [
+            fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (to_chromium, from_chromium)
+        ]
         self._process = subprocess.Popen(
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -41,7 +61,9 @@ class Browser:
             os.close(end)
         self._numbers, self._bytes, self._session, self.events = itertools.count(1), b"", None, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -49,7 +71,11 @@ class Browser:
         """The result of one command; what else arrives is kept in `events`."""
         number = next(self._numbers)
         session = {"sessionId": self._session} if self._session else {}
-        os.write(self._out, json.dumps({"id": number, "method": method, "params": params, **session}).encode() + b"\0")
+        os.write(
+            self._out,
+            json.dumps({"id": number, "method": method, "params": params, **session}).encode()
+            + b"\0",
+        )
         while True:
             message = self._message()
             if message.get("id") == number:
@@ -60,7 +86,9 @@ class Browser:
     def _message(self):
         end = time.monotonic() + PATIENCE
         while b"\0" not in self._bytes:
-            assert select.select([self._in], [], [], max(0, end - time.monotonic()))[0], "Chromium does not answer"
+            assert select.select([self._in], [], [], max(0, end - time.monotonic()))[0], (
+                "Chromium does not answer"
+            )
             part = os.read(self._in, 2**16)
             assert part, "Chromium has ended"
             self._bytes += part
@@ -69,16 +97,34 @@ class Browser:
 
     def run(self, script):
         """The value of a JavaScript expression; a promise is waited for."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
+            userGesture=True,
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def open(self, address, width, scheme, media="screen"):
         self.events.clear()
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            media=media,
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         self.call("Page.navigate", url=address)
-        self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))")
+        self.run(
+            "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))"
+        )
 
     def close(self):
         with contextlib.suppress(AssertionError, OSError):
@@ -90,7 +136,8 @@ class Browser:
         os.close(self._out)
 
 
-# Every visible text that has less contrast with what lies behind it than WCAG 2.2 AA asks for, and every coloured line likewise.
+# Every visible text that has less contrast with what lies behind it than WCAG 2.2 AA asks for, and
+# every coloured line likewise.
 TOO_FAINT = r"""(() => {
   const rgba = text => { const n = text.match(/[\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
   const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));

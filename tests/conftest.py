@@ -10,12 +10,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell starts in the background: programs that tests start inherit it
+# as for what a shell starts in the background: programs that tests start inherit it
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def _seed():
-    """Seeds what Keras draws its seeds from. (`keras.utils.set_random_seed` also makes TensorFlow forget every compiled function.)"""
+    """Seeds what Keras draws its seeds from. (`keras.utils.set_random_seed` also makes TensorFlow
+    forget every compiled function.)
+    """
     random.seed(0)
     np.random.seed(0)

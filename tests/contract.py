@@ -1,6 +1,7 @@
 """What every tower, fusion and head keeps, whatever its kind.
 
-`CHECKS` are functions of a configuration. A new tower or fusion is one more line in the dict of configurations of its test file:
+`CHECKS` are functions of a configuration. A new tower or fusion is one more line in the dict of
+configurations of its test file:
 
     @pytest.mark.parametrize("check", contract.CHECKS)
     @pytest.mark.parametrize("tower", TOWERS)
@@ -14,7 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import PRESENT, ClassificationHead, ConcatenationFusion, Config, NumberInput, labelled
+from multimodal_tf.config import (
+    PRESENT,
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    NumberInput,
+    labelled,
+)
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Vectors, Vocabulary
 from multimodal_tf.serving.endpoints import core
@@ -33,11 +41,20 @@ def with_input(part):
 
 def schema_of(config, rows=10):
     """A schema that fits the configuration."""
-    learnt = {"category": Vocabulary(words=WORDS), "number": Moments(mean=5.0, std=2.0), "date": Moments(mean=19_000.25, std=400.0)}
-    inputs = {name: learnt[part.type] for name, part in config.inputs.items() if part.type in learnt}
-    inputs |= {name: _text_learnt(part) for name, part in config.inputs.items() if _learns_text(part)}
+    stats = {
+        "category": Vocabulary(words=WORDS),
+        "number": Moments(mean=5.0, std=2.0),
+        "date": Moments(mean=19_000.25, std=400.0),
+    }
+    inputs = {name: stats[part.type] for name, part in config.inputs.items() if part.type in stats}
+    inputs |= {
+        name: _text_learnt(part) for name, part in config.inputs.items() if _learns_text(part)
+    }
     classes = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
-    heads = {name: Moments(mean=100.0, std=10.0) if head.label == "number" else classes for name, head in labelled(config.heads).items()}
+    heads = {
+        name: Moments(mean=100.0, std=10.0) if head.target_type == "number" else classes
+        for name, head in labelled(config.heads).items()
+    }
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
@@ -49,12 +66,17 @@ def rows_of(config, rows, seed=0):
 
 
 def without(rows, name, absent, value=None):
-    """The same rows, `name` absent where `absent` is true, its values there `value`, or else what harms most."""
+    """The same rows, `name` absent where `absent` is true, its values there `value`, or else what
+    harms most.
+    """
     values = rows[name].copy()
     harm = {"f": np.nan, "O": "blue"}.get(values.dtype.kind, 10**9)
     nothing = "" if values.dtype.kind == "O" else value
     values[absent] = harm if value is None else nothing
-    return rows | {name: values, name + PRESENT: np.where(absent, 0, rows[name + PRESENT]).astype("float32")}
+    return rows | {
+        name: values,
+        name + PRESENT: np.where(absent, 0, rows[name + PRESENT]).astype("float32"),
+    }
 
 
 def targets_of(config, rows, seed=0):
@@ -70,15 +92,25 @@ def compiled(config, run_eagerly=True):
 
 
 def tower_weights(model, name):
-    return [weight for layer in model.layers if layer.name.startswith(f"{name}_") for weight in layer.trainable_weights]
+    return [
+        weight
+        for layer in model.layers
+        if layer.name.startswith(f"{name}_")
+        for weight in layer.trainable_weights
+    ]
 
 
 def gradients(model, config, rows, weights):
     """Gradients of the training loss, as arrays; a weight that the loss does not touch has zeros."""
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(y=targets_of(config, len(next(iter(rows.values())))), y_pred=model(rows, training=True))
+        loss = model.compute_loss(
+            y=targets_of(config, len(next(iter(rows.values())))), y_pred=model(rows, training=True)
+        )
     variables = [weight.value for weight in weights]
-    return [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, variables, unconnected_gradients="zero")]
+    return [
+        tf.convert_to_tensor(g).numpy()
+        for g in tape.gradient(loss, variables, unconnected_gradients="zero")
+    ]
 
 
 def same(first, second, **tolerance):
@@ -89,24 +121,35 @@ def same(first, second, **tolerance):
 
 def shape_and_dtype(config, tmp_path):
     model = build_model(config, schema_of(config))
-    for batch in (1, 3):  # not 0: oneDNN's convolution answers the wrong shape; the served graph never asks
+    # not 0: oneDNN's convolution answers the wrong shape; the served graph never asks
+    for batch in (1, 3):
         rows = rows_of(config, batch)
         answers, vectors = model(rows), embeddings(model)(rows)
         for name, answer in answers.items():
             assert answer.shape == (batch, *model.output[name].shape[1:])
             assert answer.dtype == "float32"
             assert np.isfinite(answer).all()
-        assert set(vectors) == {*config.vectors(), *(["fused"] if config.fusion.type != "decision" else [])}
-        assert all(len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values())
+        assert set(vectors) == {
+            *config.vectors(),
+            *(["fused"] if config.fusion.type != "decision" else []),
+        }
+        assert all(
+            len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values()
+        )
 
 
 def tokens_masks_and_vectors(config, tmp_path):
-    towers, vectors = build_towers(config, schema_of(config)), embeddings(build_model(config, schema_of(config)))
+    towers, vectors = (
+        build_towers(config, schema_of(config)),
+        embeddings(build_model(config, schema_of(config))),
+    )
     rows = rows_of(config, 3)
     if config.fusion.presence:
         for name in config.inputs:
             rows = without(rows, name, np.array([False, True, False]))
-    for name, (tokens, mask, vector) in ((name, one.values()) for name, one in towers(rows).items()):
+    for name, (tokens, mask, vector) in (
+        (name, one.values()) for name, one in towers(rows).items()
+    ):
         assert len(tokens.shape) == 3
         assert tokens.shape[:2] == mask.shape
         assert mask.dtype == "bool"
@@ -146,7 +189,11 @@ def exported(config, tmp_path):
     if config.fusion.presence:
         rows = without(rows, next(iter(config.inputs)), np.array([False, True, False]))
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("core", core(model), [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}])
+    archive.add_endpoint(
+        "core",
+        core(model),
+        [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}],
+    )
     archive.write_out(str(tmp_path / "exported"), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
@@ -155,14 +202,21 @@ def exported(config, tmp_path):
 
 def training_lowers_the_loss(config, tmp_path):
     model, rows, targets = compiled(config), rows_of(config, 8), targets_of(config, 8)
-    first, second = (model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(2))
-    assert second < first  # the second is the mean of both steps
+    first, second = (
+        model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(2)
+    )
+    # the second is the mean of both steps
+    assert second < first
 
 
 def every_weight_learns(config, tmp_path):
     model = compiled(config)
     found = gradients(model, config, rows_of(config, 8), model.trainable_weights)
-    still = [weight.path for weight, gradient in zip(model.trainable_weights, found) if not gradient.any()]
+    still = [
+        weight.path
+        for weight, gradient in zip(model.trainable_weights, found)
+        if not gradient.any()
+    ]
     assert still == []
 
 
@@ -174,7 +228,8 @@ def mixed_precision(config, tmp_path):
             model = compiled(config)
         finally:
             keras.config.set_dtype_policy("float32")
-        reference = build_model(config, schema_of(config))  # the seed gives it the same weights
+        # the seed gives it the same weights
+        reference = build_model(config, schema_of(config))
         for name, answer in model(rows).items():
             assert answer.dtype == "float32"
             scale = np.abs(reference(rows)[name]).max()
@@ -183,7 +238,9 @@ def mixed_precision(config, tmp_path):
 
 
 def moved(model):
-    """The model, its weights moved from where they begin, so that zeros and ones among them count too."""
+    """The model, its weights moved from where they begin, so that zeros and ones among them count
+    too.
+    """
     random = np.random.default_rng(3)
     for weight in model.trainable_weights:
         weight.assign_add(random.normal(0, 0.2, weight.shape))
@@ -193,22 +250,33 @@ def moved(model):
 def absent_has_no_influence(config, tmp_path):
     if not config.fusion.presence:
         return
-    model, rows, absent = moved(compiled(config)), rows_of(config, 4), np.array([False, True, False, True])
+    model, rows, absent = (
+        moved(compiled(config)),
+        rows_of(config, 4),
+        np.array([False, True, False, True]),
+    )
     for name in config.inputs:
         harmed, zeroed = without(rows, name, absent), without(rows, name, absent, value=0)
         same(model(harmed), model(zeroed))
         assert all(np.isfinite(answer).all() for answer in model(harmed).values())
-        if name in config.vectors():  # a column of a tower over several has none of its own
+        # a column of a tower over several has none of its own
+        if name in config.vectors():
             assert not np.any(embeddings(model)(harmed)[name][1::2])
         weights = model.trainable_weights
-        for one, other in zip(gradients(model, config, harmed, weights), gradients(model, config, zeroed, weights)):
+        for one, other in zip(
+            gradients(model, config, harmed, weights), gradients(model, config, zeroed, weights)
+        ):
             np.testing.assert_array_equal(one, other)
-        nowhere = gradients(model, config, without(rows, name, ~absent | absent), tower_weights(model, name))
+        nowhere = gradients(
+            model, config, without(rows, name, ~absent | absent), tower_weights(model, name)
+        )
         assert not any(gradient.any() for gradient in nowhere)
 
 
 def absent_rows_do_not_touch_the_others(config, tmp_path):
-    """In training, where the rows of a batch may meet, a row's vectors and all statistics are as if the absent rows were not there."""
+    """In training, where the rows of a batch may meet, a row's vectors and all statistics are as if
+    the absent rows were not there.
+    """
     if not config.fusion.presence:
         return
     rows, absent = rows_of(config, 4), np.array([False, False, True, True])
@@ -216,7 +284,10 @@ def absent_rows_do_not_touch_the_others(config, tmp_path):
     for name in config.inputs:
         rows = without(rows, name, absent)
     among, alone = (build_model(config, schema_of(config)) for _ in range(2))
-    vectors, expected = embeddings(among)(rows, training=True), embeddings(alone)(few, training=True)
+    vectors, expected = (
+        embeddings(among)(rows, training=True),
+        embeddings(alone)(few, training=True),
+    )
     same({key: vector[:2] for key, vector in vectors.items()}, expected, rtol=1e-3, atol=1e-5)
     for one, other in zip(among.non_trainable_weights, alone.non_trainable_weights):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=one.path)
@@ -266,18 +337,29 @@ def _text_learnt(part):
     kind = part.tokenizer.type
     if kind not in ("words", "characters"):
         return Subwords(tokenizer=kind, layer={}, assets={}, size=len(WORDS) + 2, padding=2)
-    rows = None if part.vectors is None else np.random.default_rng(0).normal(size=(len(WORDS), part.tower.embedding_dim))
-    return Vocabulary(words=WORDS, tokenizer=kind, vectors=None if rows is None else Vectors.of(rows))
+    rows = (
+        None
+        if part.vectors is None
+        else np.random.default_rng(0).normal(size=(len(WORDS), part.tower.embedding_dim))
+    )
+    return Vocabulary(
+        words=WORDS, tokenizer=kind, vectors=None if rows is None else Vectors.of(rows)
+    )
 
 
 def _without_shapes(config):
-    """Without those that a layer was built for: KerasHub's decoder block, made from its configuration, writes them in another form."""
+    """Without those that a layer was built for: KerasHub's decoder block, made from its
+    configuration, writes them in another form.
+    """
     if isinstance(config, dict):
-        return {key: _without_shapes(value) for key, value in config.items() if key != "build_config"}
+        return {
+            key: _without_shapes(value) for key, value in config.items() if key != "build_config"
+        }
     return [_without_shapes(value) for value in config] if isinstance(config, list) else config
 
 
-@functools.cache  # a second MirroredStrategy can poison a process
+# a second MirroredStrategy can poison a process
+@functools.cache
 def _strategy():
     return tf.distribute.MirroredStrategy(["CPU:0"])
 
@@ -293,14 +375,22 @@ def _texts(part, rows, random):
 
 
 _VALUES = {
-    "image": lambda part, rows, random: random.random((rows, part.height, part.width, part.channels), "float32"),
-    "video": lambda part, rows, random: random.random((rows, part.frames, part.height, part.width, part.channels), "float32"),
-    "audio": lambda part, rows, random: random.uniform(-1, 1, (rows, part.samples)).astype("float32"),
+    "image": lambda part, rows, random: random.random(
+        (rows, part.height, part.width, part.channels), "float32"
+    ),
+    "video": lambda part, rows, random: random.random(
+        (rows, part.frames, part.height, part.width, part.channels), "float32"
+    ),
+    "audio": lambda part, rows, random: random.uniform(-1, 1, (rows, part.samples)).astype(
+        "float32"
+    ),
     "text": lambda part, rows, random: _texts(part, rows, random),
     "category": lambda part, rows, random: random.integers(0, len(WORDS) + 1, rows, "int32"),
     "number": lambda part, rows, random: random.normal(5, 2, rows).astype("float32"),
     "boolean": lambda part, rows, random: random.integers(0, 2, rows).astype("float32"),
-    "date": lambda part, rows, random: random.integers([18_000, 0], [20_000, 86_400], (rows, 2), "int32"),
+    "date": lambda part, rows, random: random.integers(
+        [18_000, 0], [20_000, 86_400], (rows, 2), "int32"
+    ),
 }
 _TARGETS = {
     "classification": lambda rows, random: random.integers(0, 3, rows, "int32"),

@@ -1,9 +1,11 @@
-"""What the tests of distributed training share, and what they run in processes of its own: a second strategy can poison a process.
+"""What the tests of distributed training share, and what they run in processes of its own: a second
+strategy can poison a process.
 
     python tests/distribute_case.py replicas OUT     # one device and two replicas in one process
     python tests/distribute_case.py worker OUT       # one of two workers; `TF_CONFIG` says which
 
-Each writes what it found: `OUT.json`, figures by name, and `OUT.npz`, weights and predictions by name.
+Each writes what it found: `OUT.json`, figures by name, and `OUT.npz`, weights and predictions by
+name.
 """
 
 import contextlib
@@ -20,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import contract  # noqa: E402
 import training_case  # noqa: E402
 
-from multimodal_tf.config import (  # noqa: E402
+from multimodal_tf.config import (
     CategoryInput,
     ClassificationHead,
     ConcatenationFusion,
@@ -34,14 +36,16 @@ from multimodal_tf.config import (  # noqa: E402
 )
 from multimodal_tf.data.pipeline import load_split  # noqa: E402
 from multimodal_tf.models import build_model, compile_arguments  # noqa: E402
-from multimodal_tf.models.functional import FunctionalModel  # noqa: E402
+from multimodal_tf.models.distributed_model import DistributedModel  # noqa: E402
 from multimodal_tf.models.presence import PresentBatchNormalization  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
 from multimodal_tf.training import distribute  # noqa: E402
 
 CONFIG = Config(
     inputs={
-        "photo": ImageInput(height=8, width=8, tower=ConvTower(filters=[3], dropout=0, batch_normalization=False)),
+        "photo": ImageInput(
+            height=8, width=8, tower=ConvTower(filters=[3], dropout=0, batch_normalization=False)
+        ),
         "size": NumberInput(),
         "colour": CategoryInput(),
     },
@@ -53,7 +57,8 @@ CONFIG = Config(
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )
-ROWS, BATCH = 25, 8  # the last batch has one row: a replica of two has none
+# the last batch has one row: a replica of two has none
+ROWS, BATCH = 25, 8
 
 
 def batches(rows=ROWS):
@@ -62,7 +67,10 @@ def batches(rows=ROWS):
     inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(CONFIG, rows)
     for name in CONFIG.inputs:
         inputs = contract.without(inputs, name, random.random(rows) < 0.2, value=0)
-    weights = {name: ((random.random(rows) < 0.7) * random.choice([1.0, 2.5], rows)).astype("float32") for name in CONFIG.heads}
+    weights = {
+        name: ((random.random(rows) < 0.7) * random.choice([1.0, 2.5], rows)).astype("float32")
+        for name in CONFIG.heads
+    }
     weights["pair"] = np.ones(rows, "float32")
     return tf.data.Dataset.from_tensor_slices((inputs, targets, weights)).batch(BATCH)
 
@@ -73,7 +81,9 @@ def share(worker):
 
     def cut(*batch):
         size = tf.shape(batch[1]["zone"])[0]
-        return tf.nest.map_structure(lambda part: part[number * size // workers : (number + 1) * size // workers], batch)
+        return tf.nest.map_structure(
+            lambda part: part[number * size // workers : (number + 1) * size // workers], batch
+        )
 
     return batches().map(cut)
 
@@ -86,16 +96,22 @@ def trained(scope, data, **options):
     """What a model of several heads ends as: `(figures, arrays)`."""
     with scope:
         model = build_model(CONFIG, contract.schema_of(CONFIG))
-        model.compile(optimizer(), **options, **compile_arguments(CONFIG, contract.schema_of(CONFIG)))
+        model.compile(
+            optimizer(), **options, **compile_arguments(CONFIG, contract.schema_of(CONFIG))
+        )
     history = model.fit(data, epochs=2, shuffle=False, verbose=0, validation_data=data).history
     evaluated = model.evaluate(data, verbose=0, return_dict=True)
     arrays = {weight.path: weight.numpy() for weight in model.weights} | {
         "answer " + k: v for k, v in model.predict(data, verbose=0).items()
     }
-    return {"history": history, "evaluated": evaluated, "steps": int(model.optimizer.iterations.numpy())}, arrays
+    return {
+        "history": history,
+        "evaluated": evaluated,
+        "steps": int(model.optimizer.iterations.numpy()),
+    }, arrays
 
 
-def small(scope, make=FunctionalModel, optimizer=None, layers=(), **options):
+def small(scope, make=DistributedModel, optimizer=None, layers=(), **options):
     """A model of one linear layer, of the class to be tried."""
     with scope:
         x = keras.Input((2,), name="x")
@@ -103,14 +119,18 @@ def small(scope, make=FunctionalModel, optimizer=None, layers=(), **options):
         for layer in layers:
             y = layer()(y)
         model = make(x, keras.layers.Dense(1, kernel_initializer="ones")(y))
-        model.compile(keras.optimizers.SGD(0.1) if optimizer is None else optimizer(), "mse", **options)
+        model.compile(
+            keras.optimizers.SGD(0.1) if optimizer is None else optimizer(), "mse", **options
+        )
     return model
 
 
 def line(rows, batch=4):
     """Rows that get steeper, so that halves of a batch differ."""
     x = np.stack([np.arange(rows), np.ones(rows)], 1).astype("float32") / 10
-    return tf.data.Dataset.from_tensor_slices((x, np.arange(rows, dtype="float32")[:, None] % 5)).batch(batch)
+    return tf.data.Dataset.from_tensor_slices(
+        (x, np.arange(rows, dtype="float32")[:, None] % 5)
+    ).batch(batch)
 
 
 def moved(model, data):
@@ -134,11 +154,17 @@ def fails(call):
 def without(*mends):
     """The model as Keras has it, in these methods."""
     plain = {name: getattr(keras.Model, name) for name in mends if hasattr(keras.Model, name)}
-    return type("Without", (FunctionalModel,), plain | {name: _AS_KERAS[name] for name in mends if name in _AS_KERAS})
+    return type(
+        "Without",
+        (DistributedModel,),
+        plain | {name: _AS_KERAS[name] for name in mends if name in _AS_KERAS},
+    )
 
 
 def _apply_as_keras(self, tape, loss):
-    self.optimizer.apply_gradients(zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights))
+    self.optimizer.apply_gradients(
+        zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+    )
 
 
 _AS_KERAS = {
@@ -157,12 +183,32 @@ def replicas(out):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy, none = distribute.strategy_of("mirrored"), contextlib.nullcontext
     one_figures, one = trained(none(), batches())
-    two_figures, two = trained(strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3)
-    figures = {"one device": one_figures, "two replicas": two_figures, "replicas": strategy.num_replicas_in_sync}
-    for check in (clipping, uneven_rows, masks, several_steps, epochs_begun, rows_answered, overflow, normalisation, refusals):
+    two_figures, two = trained(
+        strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3
+    )
+    figures = {
+        "one device": one_figures,
+        "two replicas": two_figures,
+        "replicas": strategy.num_replicas_in_sync,
+    }
+    for check in (
+        clipping,
+        uneven_rows,
+        masks,
+        several_steps,
+        epochs_begun,
+        rows_answered,
+        overflow,
+        normalisation,
+        refusals,
+    ):
         figures[check.__name__] = check(strategy)
     out.with_suffix(".json").write_text(json.dumps(figures))
-    np.savez(out.with_suffix(".npz"), **{f"one/{name}": x for name, x in one.items()}, **{f"two/{name}": x for name, x in two.items()})
+    np.savez(
+        out.with_suffix(".npz"),
+        **{f"one/{name}": x for name, x in one.items()},
+        **{f"two/{name}": x for name, x in two.items()},
+    )
 
 
 def clipping(strategy):
@@ -172,21 +218,30 @@ def clipping(strategy):
         return keras.optimizers.SGD(0.1, global_clipnorm=0.5)
 
     expected = moved(small(contextlib.nullcontext(), optimizer=clipped), line(8))
-    makes = {"mended": FunctionalModel, "Keras": without("_apply_gradients")}
-    return {name: difference(expected, moved(small(strategy.scope(), make, clipped), line(8))) for name, make in makes.items()}
+    makes = {"mended": DistributedModel, "Keras": without("_apply_gradients")}
+    return {
+        name: difference(expected, moved(small(strategy.scope(), make, clipped), line(8)))
+        for name, make in makes.items()
+    }
 
 
 def uneven_rows(strategy):
     """As `clipping`, with a last batch of three rows."""
     expected = moved(small(contextlib.nullcontext()), line(7))
-    makes = {"mended": FunctionalModel, "Keras": without("_share_of_rows")}
-    return {name: difference(expected, moved(small(strategy.scope(), make), line(7))) for name, make in makes.items()}
+    makes = {"mended": DistributedModel, "Keras": without("_share_of_rows")}
+    return {
+        name: difference(expected, moved(small(strategy.scope(), make), line(7)))
+        for name, make in makes.items()
+    }
 
 
 def masks(strategy):
     """Whether two replicas drop the same, by class; and the seeds' states after."""
     found = {}
-    for name, make in {"mended": FunctionalModel, "Keras": without("_seeds_of_this_replica")}.items():
+    for name, make in {
+        "mended": DistributedModel,
+        "Keras": without("_seeds_of_this_replica"),
+    }.items():
         model = small(strategy.scope(), make, layers=[lambda: keras.layers.Dropout(0.5, seed=3)])
 
         @tf.function
@@ -198,20 +253,36 @@ def masks(strategy):
             return strategy.experimental_local_results(strategy.run(on_replica))
 
         one, other = (part.numpy() for part in dropped())
-        states = [state.numpy().tolist() for state in strategy.experimental_local_results(model.layers[1].seed_generator.state.value)]
-        found[name] = {"same": bool((one == other).all()), "kept": float((one > 0).mean()), "states": states}
+        states = [
+            state.numpy().tolist()
+            for state in strategy.experimental_local_results(
+                model.layers[1].seed_generator.state.value
+            )
+        ]
+        found[name] = {
+            "same": bool((one == other).all()),
+            "kept": float((one > 0).mean()),
+            "states": states,
+        }
     return found
 
 
 def several_steps(strategy):
     """What happens where several steps are one graph, as Keras has it."""
-    return fails(lambda: moved(small(strategy.scope(), without("_make_function"), steps_per_execution=2), line(8)))
+    return fails(
+        lambda: moved(
+            small(strategy.scope(), without("_make_function"), steps_per_execution=2), line(8)
+        )
+    )
 
 
 def epochs_begun(strategy):
     """How often the data are begun for one epoch."""
     found = {}
-    for name, make in {"mended": FunctionalModel, "Keras": without("_maybe_symbolic_build")}.items():
+    for name, make in {
+        "mended": DistributedModel,
+        "Keras": without("_maybe_symbolic_build"),
+    }.items():
         begun = []
 
         def rows(begun=begun):
@@ -219,15 +290,21 @@ def epochs_begun(strategy):
             yield from [(np.ones((4, 2), "float32"), np.ones((4, 1), "float32"))] * 2
 
         spec = (tf.TensorSpec((None, 2)), tf.TensorSpec((None, 1)))
-        moved(small(strategy.scope(), make), tf.data.Dataset.from_generator(rows, output_signature=spec))
+        moved(
+            small(strategy.scope(), make),
+            tf.data.Dataset.from_generator(rows, output_signature=spec),
+        )
         found[name] = len(begun)
     return found
 
 
 def rows_answered(strategy):
     """How many answers five rows get, of one batch."""
-    makes = {"mended": FunctionalModel, "Keras": without("predict_on_batch")}
-    return {name: len(small(strategy.scope(), make).predict_on_batch(np.ones((5, 2), "float32"))) for name, make in makes.items()}
+    makes = {"mended": DistributedModel, "Keras": without("predict_on_batch")}
+    return {
+        name: len(small(strategy.scope(), make).predict_on_batch(np.ones((5, 2), "float32")))
+        for name, make in makes.items()
+    }
 
 
 def overflow(strategy):
@@ -236,8 +313,11 @@ def overflow(strategy):
     data = tf.data.Dataset.from_tensors((x, np.ones((4, 1), "float32")))
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        makes = {"mended": FunctionalModel, "Keras": without("_apply_gradients")}
-        return {name: bool(np.isfinite(moved(small(strategy.scope(), make), data)).all()) for name, make in makes.items()}
+        makes = {"mended": DistributedModel, "Keras": without("_apply_gradients")}
+        return {
+            name: bool(np.isfinite(moved(small(strategy.scope(), make), data)).all())
+            for name, make in makes.items()
+        }
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -250,15 +330,25 @@ class WherePresent(keras.layers.Layer):
         self.normalisation = PresentBatchNormalization(momentum=0.5)
 
     def call(self, x, training=None):
-        return self.normalisation(x, keras.ops.cast(keras.ops.abs(x[:, 0] - 0.2) > 0.05, "float32"), training=training)
+        return self.normalisation(
+            x, keras.ops.cast(keras.ops.abs(x[:, 0] - 0.2) > 0.05, "float32"), training=training
+        )
 
 
 def normalisation(strategy):
-    """How far two replicas end from one device with batch normalisation, Keras' and ours, synchronised and not."""
+    """How far two replicas end from one device with batch normalisation, Keras' and ours,
+    synchronised and not.
+    """
     found = {}
-    for kind, layer in {"Keras": lambda: keras.layers.BatchNormalization(momentum=0.5), "ours": WherePresent}.items():
+    for kind, layer in {
+        "Keras": lambda: keras.layers.BatchNormalization(momentum=0.5),
+        "ours": WherePresent,
+    }.items():
         expected = moved(small(contextlib.nullcontext(), layers=[layer]), line(8))
-        for name, change in {"synchronised": distribute.synchronize, "own": lambda model: None}.items():
+        for name, change in {
+            "synchronised": distribute.synchronize,
+            "own": lambda model: None,
+        }.items():
             model = small(strategy.scope(), layers=[layer])
             change(model)
             found[f"{kind}, {name}"] = difference(expected, moved(model, line(8)))
@@ -270,7 +360,9 @@ def refusals(strategy):
         return keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
 
     return {
-        "accumulation": fails(lambda: moved(small(strategy.scope(), optimizer=accumulating), line(8))),
+        "accumulation": fails(
+            lambda: moved(small(strategy.scope(), optimizer=accumulating), line(8))
+        ),
         "jit": fails(lambda: moved(small(strategy.scope(), jit_compile=True), line(8))),
         "batch": fails(lambda: distribute.check_batch(strategy, 7)),
     }
@@ -282,19 +374,28 @@ def refusals(strategy):
 def worker(out):
     strategy = distribute.strategy_of("multi_worker")
     number = strategy.cluster_resolver.task_id
-    figures, arrays = trained(strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3)
+    figures, arrays = trained(
+        strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3
+    )
     figures["chief"] = distribute.is_chief(strategy)
     figures["records"] = with_records(strategy, out)
     for mend in ("_maybe_symbolic_build", "_make_function"):
-        figures[mend] = fails(lambda mend=mend: named(strategy, without(mend)).fit(named_rows(), verbose=0))
+        figures[mend] = fails(
+            lambda mend=mend: named(strategy, without(mend)).fit(named_rows(), verbose=0)
+        )
     out.with_name(f"{out.name}-{number}.json").write_text(json.dumps(figures))
     np.savez(out.with_name(f"{out.name}-{number}.npz"), **arrays)
 
 
 def with_records(strategy, out):
-    """Plain Keras on `load_split`'s own data sets, which TensorFlow distributes; the figures of the test split, and the model in a file."""
+    """Plain Keras on `load_split`'s own data sets, which TensorFlow distributes; the figures of the
+    test split, and the model in a file.
+    """
     config, schema = training_case.CONFIG, Schema.load(out.parent / "records" / "schema.json")
-    train, test = (load_split(out.parent / "records", split, config, schema, training=split == "train") for split in ("train", "test"))
+    train, test = (
+        load_split(out.parent / "records", split, config, schema, training=split == "train")
+        for split in ("train", "test")
+    )
     with strategy.scope():
         model = build_model(config, schema)
         model.compile(keras.optimizers.Adam(0.01), **compile_arguments(config, schema))

@@ -15,12 +15,8 @@ from multimodal_tf.config import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.evaluation.corruptions import picture, wav
-from multimodal_tf.evaluation.explain import (
-    Row,
-    parts_of,
-    relevance,
-)
+from multimodal_tf.corruptions import image_files, wav
+from multimodal_tf.evaluation.explanations import Row, parts_of, relevance
 
 CONFIG = Config(
     inputs={
@@ -38,7 +34,9 @@ MISSING = {"photo": b"", "title": b"", "sound": b"", "clip": [b""], "price": np.
 
 
 def spotted(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42))):
-    """A picture of grey noise, 32 x 48, with a bright spot in one of its patches, row 2 and column 6 of 5 x 8."""
+    """A picture of grey noise, 32 x 48, with a bright spot in one of its patches, row 2 and column
+    6 of 5 x 8.
+    """
     pixels = np.random.default_rng(0).integers(60, 90, (size[1], size[0]), dtype=np.uint8)
     pixels[spot] = 250
     file = io.BytesIO()
@@ -49,12 +47,14 @@ def spotted(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42))):
 def tones(*hertz, seconds=1.0, channels=1, rate=RATE):
     """Tones one after the other."""
     length = round(seconds * rate / len(hertz))
-    sound = np.concatenate([0.3 * np.sin(2 * np.pi * each * np.arange(length) / rate) for each in hertz])
+    sound = np.concatenate(
+        [0.3 * np.sin(2 * np.pi * each * np.arange(length) / rate) for each in hertz]
+    )
     return wav.wav(np.repeat(sound[:, None], channels, axis=1), rate)
 
 
 def bright(cell):
-    return bool(cell) and float((picture.pixels(cell) > 200).mean())
+    return bool(cell) and float((image_files.pixels(cell) > 200).mean())
 
 
 def power(hertz, start, end):
@@ -65,13 +65,17 @@ def power(hertz, start, end):
             return 0.0
         sound, rate = wav.samples(cell)
         sound = sound.mean(axis=1)[round(start * rate) : round(end * rate)]
-        return float(np.abs(np.exp(-2j * np.pi * hertz * np.arange(len(sound)) / rate) @ sound) / len(sound))
+        return float(
+            np.abs(np.exp(-2j * np.pi * hertz * np.arange(len(sound)) / rate) @ sound) / len(sound)
+        )
 
     return of
 
 
-def answered(**measures):
-    """The function of raw cells that adds up what each measure says of a cell, and counts its calls."""
+def predicted(**measures):
+    """The function of raw cells that adds up what each measure says of a cell, and counts its
+    calls.
+    """
 
     def answer(raw):
         answer.calls += 1
@@ -98,6 +102,6 @@ def row(answer, **cells):
 
 def found(name, cell, measure):
     """The parts of a cell and their map, where the answer is what `measure` says."""
-    one = row(answered(**{name: measure}), **{name: cell})
+    one = row(predicted(**{name: measure}), **{name: cell})
     parts = parts_of(CONFIG.inputs[name], one.cell(name))
     return one, parts, relevance(one, name, parts)

@@ -1,4 +1,6 @@
-"""What the tests of fusion share: small inputs, every fusion, and a row each with all inputs, one, the other and none."""
+"""What the tests of fusion share: small inputs, every fusion, and a row each with all inputs, one,
+the other and none.
+"""
 
 import contract
 import numpy as np
@@ -34,10 +36,15 @@ from multimodal_tf.config import (
 
 SMALL = DenseTower(dim=4)
 TWO = {"price": NumberInput(tower=SMALL), "colour": CategoryInput(tower=SMALL, unknown=0)}
-WORDS = {name: TextInput(max_tokens=4, tower=BagTower(embedding_dim=5, dim=3, dropout=0)) for name in ("title", "note")}
+WORDS = {
+    name: TextInput(max_tokens=4, tower=BagTower(embedding_dim=5, dim=3, dropout=0))
+    for name in ("title", "note")
+}
 PHOTO = ImageInput(height=8, width=8, channels=1, tower=ConvTower(filters=[4, 4], dim=6))
 TITLE = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=4, units=5))
-CLIP = AudioInput(sample_rate=4000, seconds=0.1, tower=SpectrogramTower(filters=[4], mel_bins=8, dim=6))
+CLIP = AudioInput(
+    sample_rate=4000, seconds=0.1, tower=SpectrogramTower(filters=[4], mel_bins=8, dim=6)
+)
 MIXED = {"photo": PHOTO, "title": TITLE, "price": TWO["price"]}
 ALL = {"photo": PHOTO, "title": TITLE, "clip": CLIP, **TWO}
 PLAIN = {"hidden": [], "dropout": 0, "dim": 6}
@@ -74,7 +81,9 @@ def of(kind):
 
 
 def with_gaps(config):
-    """`(rows, flags)`: four rows of two inputs: both there, the second absent, the first absent, none."""
+    """`(rows, flags)`: four rows of two inputs: both there, the second absent, the first absent,
+    none.
+    """
     rows, flags = contract.rows_of(config, 4), np.array([[1, 1], [1, 0], [0, 1], [0, 0]], bool)
     for name, there in zip(config.inputs, flags.T):
         rows = contract.without(rows, name, ~there)

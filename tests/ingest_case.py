@@ -9,8 +9,16 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, NumberInput, Split, TextInput
-from multimodal_tf.data.places import place
+from multimodal_tf.config import (
+    AudioInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    NumberInput,
+    Split,
+    TextInput,
+)
+from multimodal_tf.data.filesystem import place
 
 ROWS_PER_SHARD = 5
 CONFIG = Config(
@@ -57,7 +65,9 @@ def animated_gif():
 
 
 def make_files(root):
-    """Files of every kind; returns the ones that are pictures and the ones that are sounds, with the reason if they are rejected."""
+    """Files of every kind; returns the ones that are pictures and the ones that are sounds, with
+    the reason if they are rejected.
+    """
     (root / "folder").mkdir()
     pictures = {
         "a.jpg": (image_file("JPEG"), None),
@@ -90,7 +100,9 @@ def make_files(root):
     for name, (data, _) in (pictures | sounds).items():
         if data is not None:
             (root / name).write_bytes(data)
-    return {name: reason for name, (_, reason) in pictures.items()}, {name: reason for name, (_, reason) in sounds.items()}
+    return {name: reason for name, (_, reason) in pictures.items()}, {
+        name: reason for name, (_, reason) in sounds.items()
+    }
 
 
 TEXTS = {
@@ -106,7 +118,9 @@ TEXTS = {
 
 
 def make_table(root):
-    """A row a bad cell, so that each is alone in its row; returns the table and the expected (row, column, path, reason)."""
+    """A row a bad cell, so that each is alone in its row; returns the table and the expected (row,
+    column, path, reason).
+    """
     pictures, sounds = make_files(root)
     rows, rejected = [], []
 
@@ -115,7 +129,17 @@ def make_table(root):
         side = ("train", "test", "train", "val")[len(rows) % 4]
         if reason:
             rejected.append((len(rows), column, path, reason))
-        rows.append({"photo": None, "clip": None, "the title/題名": "a word", "price": 1.5, "present": label, "side": side} | cells)
+        rows.append(
+            {
+                "photo": None,
+                "clip": None,
+                "the title/題名": "a word",
+                "price": 1.5,
+                "present": label,
+                "side": side,
+            }
+            | cells
+        )
 
     for name, reason in pictures.items():
         add("photo", name, reason, photo=name)
@@ -124,11 +148,20 @@ def make_table(root):
     for text, reason in TEXTS.items():
         add("the title/題名", "", reason, **{"the title/題名": text})
     add("price", "", "not a number: 'cheap'", price="cheap")
-    add(photo=(root / "a.jpg").read_bytes(), clip="data:audio/wav;base64," + base64.b64encode(sound_file()).decode())
+    add(
+        photo=(root / "a.jpg").read_bytes(),
+        clip="data:audio/wav;base64," + base64.b64encode(sound_file()).decode(),
+    )
     add("", "", "no label", label=None)
     add("present", "", "neither text nor a number, but list", label=["a"])
     add("", "", "no input is left", **{"the title/題名": " ", "price": None})
-    add("photo", "gone.jpg", "no such file", photo="gone.jpg", **{"the title/題名": None, "price": float("nan")})
+    add(
+        "photo",
+        "gone.jpg",
+        "no such file",
+        photo="gone.jpg",
+        **{"the title/題名": None, "price": float("nan")},
+    )
     rejected.append((len(rows) - 1, "", "", "no input is left"))
     add(label="only in the test", side="test")
     add(label="only in the test", side="test")
@@ -138,4 +171,8 @@ def make_table(root):
 def contents(directory):
     """Bytes by name of all files in a directory, local or not."""
     directory = place(directory)
-    return {str(path).removeprefix(f"{directory}/"): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {
+        str(path).removeprefix(f"{directory}/"): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }

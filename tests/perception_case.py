@@ -1,4 +1,6 @@
-"""A split whose rows show their class, and a model made by hand whose answers are known, for the sections of a report."""
+"""A split whose rows show their class, and a model made by hand whose answers are known, for the
+sections of a report.
+"""
 
 import numpy as np
 
@@ -14,16 +16,21 @@ from multimodal_tf.config import (
     RegressionHead,
     TextInput,
 )
-from multimodal_tf.evaluation import page
-from multimodal_tf.evaluation.corruptions import picture, wav
-from multimodal_tf.evaluation.page import Note
-from multimodal_tf.evaluation.perception.examined import Examined
+from multimodal_tf.corruptions import image_files, wav
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.report import page
+from multimodal_tf.report.page import Note
 from multimodal_tf.schema import Classes, Moments, Schema
 
 CLASSES = ("bird", "<b>cat</b>", "dog")
 WORDS = ("wing", "whiskers", "bark")
 RATE = 4000
-INPUTS = {"photo": ImageInput(), "title": TextInput(), "sound": AudioInput(sample_rate=RATE, seconds=0.25), "price": NumberInput()}
+INPUTS = {
+    "photo": ImageInput(),
+    "title": TextInput(),
+    "sound": AudioInput(sample_rate=RATE, seconds=0.25),
+    "price": NumberInput(),
+}
 
 
 def photo(label):
@@ -31,7 +38,7 @@ def photo(label):
     pixels = np.full((16, 16), 50, np.uint8)
     y, x = ((2, 2), (2, 10), (10, 2))[label]
     pixels[y : y + 4, x : x + 4] = 220
-    return picture.png(pixels)
+    return image_files.png(pixels)
 
 
 def sound(label, channels):
@@ -46,8 +53,10 @@ def shown(cell, name):
     if not cell:
         return np.zeros(3)
     if name == "photo":
-        pixels = picture.pixels(cell)
-        return np.array([(pixels[y : y + 4, x : x + 4] > 200).mean() for y, x in ((2, 2), (2, 10), (10, 2))])
+        pixels = image_files.pixels(cell)
+        return np.array(
+            [(pixels[y : y + 4, x : x + 4] > 200).mean() for y, x in ((2, 2), (2, 10), (10, 2))]
+        )
     samples, rate = wav.samples(cell)
     spectrum = np.abs(np.fft.rfft(samples.mean(axis=1)))
     return spectrum[np.array([300, 700, 1500]) * len(samples) // rate] / (0.15 * len(samples))
@@ -56,7 +65,10 @@ def shown(cell, name):
 def answering(config, sure=3.0):
     def answer(raw):
         rows = len(raw["title"])
-        votes = sum(np.stack([shown(raw[name][row], name) for row in range(rows)]) for name in ("photo", "title", "sound"))
+        votes = sum(
+            np.stack([shown(raw[name][row], name) for row in range(rows)])
+            for name in ("photo", "title", "sound")
+        )
         kind = config.heads["label"].type
         probability = np.exp(sure * votes) / np.exp(sure * votes).sum(axis=1, keepdims=True)
         made = {
@@ -67,16 +79,25 @@ def answering(config, sure=3.0):
         }
         said = {"label": made[kind]}
         if "match" in config.heads:
-            pair = [np.stack([shown(raw[name][row], name) for row in range(rows)]) for name in ("photo", "title")]
-            said["match"] = np.stack([np.concatenate([part, np.ones((rows, 1))], axis=1) for part in pair], axis=1)
+            pair = [
+                np.stack([shown(raw[name][row], name) for row in range(rows)])
+                for name in ("photo", "title")
+            ]
+            said["match"] = np.stack(
+                [np.concatenate([part, np.ones((rows, 1))], axis=1) for part in pair], axis=1
+            )
         return said
 
     return answer
 
 
-def examined(rows=45, head=None, matching=False, sure=3.0, wrong=6, seed=0, groups=None, table=None):
+def eval_split(
+    rows=45, head=None, matching=False, sure=3.0, wrong=6, seed=0, groups=None, table=None
+):
     """A split whose inputs all show the class, but for `wrong` rows, which show the next one."""
-    heads = {"label": head or ClassificationHead()} | ({"match": MatchingHead(inputs=["photo", "title"])} if matching else {})
+    heads = {"label": head or ClassificationHead()} | (
+        {"match": MatchingHead(inputs=["photo", "title"])} if matching else {}
+    )
     config = Config(inputs=INPUTS, heads=heads)
     labels = np.arange(rows) % 3
     seen = np.where(np.arange(rows) < wrong, (labels + 1) % 3, labels)
@@ -88,20 +109,24 @@ def examined(rows=45, head=None, matching=False, sure=3.0, wrong=6, seed=0, grou
         raw["sound"][row] = sound(label, 1 + row % 2) if row % 5 else b""
     raw["price"] = random.normal(size=rows).astype(np.float32)
     answer = answering(config, sure)
-    if heads["label"].label == "class":
-        learnt, target = Classes(names=list(CLASSES), counts=[9, 9, 9]), labels
-    elif heads["label"].label == "classes":
-        learnt, target = Classes(names=list(CLASSES), counts=[9, 9, 9]), np.eye(3)[labels]
+    if heads["label"].target_type == "class":
+        stats, target = Classes(names=list(CLASSES), counts=[9, 9, 9]), labels
+    elif heads["label"].target_type == "classes":
+        stats, target = Classes(names=list(CLASSES), counts=[9, 9, 9]), np.eye(3)[labels]
     else:
-        learnt, target = Moments(mean=0.0, std=1.0), labels[:, None].astype(float)
-    return Examined(
+        stats, target = Moments(mean=0.0, std=1.0), labels[:, None].astype(float)
+    return EvalSplit(
         config=config,
-        schema=Schema(rows=9, inputs={}, heads={"label": learnt}),
+        schema=Schema(rows=9, inputs={}, heads={"label": stats}),
         split="test",
         head="label",
         rows=np.arange(rows) + 100,
         raw=raw,
-        present=np.stack([[bool(cell) for cell in raw[name]] for name in ("photo", "title", "sound")] + [np.ones(rows, bool)], axis=1),
+        present=np.stack(
+            [[bool(cell) for cell in raw[name]] for name in ("photo", "title", "sound")]
+            + [np.ones(rows, bool)],
+            axis=1,
+        ),
         groups=groups,
         labels=target,
         known=np.ones(rows, bool),
@@ -115,7 +140,11 @@ def examined(rows=45, head=None, matching=False, sure=3.0, wrong=6, seed=0, grou
 
 
 def blocks(told, kind, title=""):
-    return [block for block in told.section.blocks if isinstance(block, kind) and title in getattr(block, "title", "")]
+    return [
+        block
+        for block in told.section.blocks
+        if isinstance(block, kind) and title in getattr(block, "title", "")
+    ]
 
 
 def notes(told):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from multimodal_tf.data import records
+from multimodal_tf.data import record_files
 from multimodal_tf.data.manifest import Manifest, Shard
 
 
@@ -12,12 +12,30 @@ def write(directory, rows_per_shard=100, **splits):
     for split, rows in splits.items():
         listed[split] = []
         for start in range(0, len(rows), rows_per_shard):
-            serialized = [records.encode(start + n, *row) for n, row in enumerate(rows[start : start + rows_per_shard])]
+            serialized = [
+                record_files.encode(start + n, *row)
+                for n, row in enumerate(rows[start : start + rows_per_shard])
+            ]
             file = f"{split}-{start // rows_per_shard:05}.tfrecord"
             with tf.io.TFRecordWriter(str(directory / file)) as writer:
                 for record in serialized:
                     writer.write(record)
-            listed[split].append(Shard(file=file, rows=len(serialized), bytes=(directory / file).stat().st_size, sha256=""))
+            listed[split].append(
+                Shard(
+                    file=file,
+                    rows=len(serialized),
+                    bytes=(directory / file).stat().st_size,
+                    sha256="",
+                )
+            )
     total = sum(map(len, splits.values()))
-    Manifest(table="pets.csv", config_hash="", splits=listed, table_rows=total, kept=total, rejected=0, hash="").save(directory)
+    Manifest(
+        table="pets.csv",
+        config_hash="",
+        splits=listed,
+        table_rows=total,
+        kept=total,
+        rejected=0,
+        hash="",
+    ).save(directory)
     return directory

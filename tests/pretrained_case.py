@@ -1,4 +1,6 @@
-"""Tiny pretrained parts in the formats of the real ones, made once in a process: SavedModels, a Keras file, presets of KerasHub."""
+"""Tiny pretrained parts in the formats of the real ones, made once in a process: SavedModels, a
+Keras file, presets of KerasHub.
+"""
 
 import functools
 import io
@@ -46,18 +48,27 @@ def refused(part, error=ValueError):
 
 
 class ImageModule(tf.Module):
-    """Images `(batch, 8, 8, 1)` to `places` `(batch, 2, 2, 3)`, or `vector` `(batch, 3)`; plain TensorFlow, without Keras."""
+    """Images `(batch, 8, 8, 1)` to `places` `(batch, 2, 2, 3)`, or `vector` `(batch, 3)`; plain
+    TensorFlow, without Keras.
+    """
 
     def __init__(self):
         super().__init__()
         random = np.random.default_rng(0)
-        self.kernel = tf.Variable(random.normal(0, 0.3, (4, 4, 1, 3)).astype("float32"), name="kernel")
+        self.kernel = tf.Variable(
+            random.normal(0, 0.3, (4, 4, 1, 3)).astype("float32"), name="kernel"
+        )
         self.bias = tf.Variable(random.normal(0, 0.3, 3).astype("float32"), name="bias")
         self.count = tf.Variable(3, trainable=False, name="count")
 
     @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
     def places(self, image):
-        return {"places": tf.nn.tanh(tf.nn.conv2d(image, self.kernel, 4, "VALID") * tf.cast(self.count, tf.float32) + self.bias)}
+        return {
+            "places": tf.nn.tanh(
+                tf.nn.conv2d(image, self.kernel, 4, "VALID") * tf.cast(self.count, tf.float32)
+                + self.bias
+            )
+        }
 
     @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
     def vector(self, image):
@@ -65,11 +76,15 @@ class ImageModule(tf.Module):
 
 
 class SoundModule(tf.Module):
-    """One clip `(samples,)` to `scores` `(frames, 5)` and `embeddings` `(frames, 3)`, as YAMNet does it."""
+    """One clip `(samples,)` to `scores` `(frames, 5)` and `embeddings` `(frames, 3)`, as YAMNet
+    does it.
+    """
 
     def __init__(self):
         super().__init__()
-        self.kernel = tf.Variable(np.random.default_rng(0).normal(0, 0.3, (100, 3)).astype("float32"), name="kernel")
+        self.kernel = tf.Variable(
+            np.random.default_rng(0).normal(0, 0.3, (100, 3)).astype("float32"), name="kernel"
+        )
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, "waveform")])
     def __call__(self, waveform):
@@ -87,7 +102,9 @@ def image_module():
 @functools.cache
 def two_signatures():
     module = ImageModule()
-    tf.saved_model.save(module, FOLDER / "two", signatures={"image": module.places, "pooled": module.vector})
+    tf.saved_model.save(
+        module, FOLDER / "two", signatures={"image": module.places, "pooled": module.vector}
+    )
     return str(FOLDER / "two")
 
 
@@ -99,11 +116,15 @@ def sound_module():
 
 
 class HashedWords(tf.Module):
-    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`; a word's vector is that of its hash's bucket."""
+    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`; a word's vector is that
+    of its hash's bucket.
+    """
 
     def __init__(self):
         super().__init__()
-        self.vectors = tf.Variable(np.random.default_rng(0).normal(0, 1, (16, 3)).astype("float32"), name="vectors")
+        self.vectors = tf.Variable(
+            np.random.default_rng(0).normal(0, 1, (16, 3)).astype("float32"), name="vectors"
+        )
 
     def words(self, sentences):
         return tf.strings.split(sentences)
@@ -115,12 +136,18 @@ class HashedWords(tf.Module):
     def __call__(self, sentences):
         words = self.words(sentences)
         numbers = tf.ragged.map_flat_values(self.numbers, words)
-        summed = tf.reduce_sum(tf.ragged.map_flat_values(lambda one: tf.gather(self.vectors, one), numbers), 1)
-        return {"default": summed / tf.maximum(tf.cast(words.row_lengths(), tf.float32), 1.0)[:, tf.newaxis]}
+        summed = tf.reduce_sum(
+            tf.ragged.map_flat_values(lambda one: tf.gather(self.vectors, one), numbers), 1
+        )
+        return {
+            "default": summed
+            / tf.maximum(tf.cast(words.row_lengths(), tf.float32), 1.0)[:, tf.newaxis]
+        }
 
 
 class ListedWords(HashedWords):
-    """The same with a table of words, from a file among the SavedModel's assets; every other word is number 5.
+    """The same with a table of words, from a file among the SavedModel's assets; every other word
+    is number 5.
 
     It splits texts by an operation of TensorFlow Text.
     """
@@ -128,7 +155,11 @@ class ListedWords(HashedWords):
     def __init__(self, file):
         super().__init__()
         lines = tf.lookup.TextFileInitializer(
-            str(file), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+            str(file),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
         )
         self.table = tf.lookup.StaticHashTable(lines, len(WORDS))
 
@@ -145,18 +176,24 @@ class ListedWords(HashedWords):
 def text_module(listed=False):
     if listed:
         (FOLDER / "words.txt").write_text("\n".join(WORDS))
-    tf.saved_model.save(ListedWords(FOLDER / "words.txt") if listed else HashedWords(), FOLDER / f"text-{listed}")
+    tf.saved_model.save(
+        ListedWords(FOLDER / "words.txt") if listed else HashedWords(), FOLDER / f"text-{listed}"
+    )
     return str(FOLDER / f"text-{listed}")
 
 
 @functools.cache
 def keras_model():
-    """A convolution, normalisation and dropout over `(batch, 8, 8, 1)`, then two classes; the layer before those is `features`."""
+    """A convolution, normalisation and dropout over `(batch, 8, 8, 1)`, then two classes; the layer
+    before those is `features`.
+    """
     image = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, use_bias=False, name="conv")(image)
     x = layers.Dropout(0.5)(layers.BatchNormalization(name="norm")(x))
     x = layers.Dense(3, activation="tanh", name="features")(x)
-    model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    model = keras.Model(
+        image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    )
     model.save(FOLDER / "model.keras")
     return str(FOLDER / "model.keras")
 
@@ -176,7 +213,13 @@ def text_preset():
     import keras_hub
 
     backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=12, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8, dropout=0, max_sequence_length=8
+        vocabulary_size=12,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=4,
+        intermediate_dim=8,
+        dropout=0,
+        max_sequence_length=8,
     )
     backbone.save_to_preset(FOLDER / "bert")
     return str(FOLDER / "bert")
@@ -189,9 +232,21 @@ def whisper_preset():
 
     folder = FOLDER / "whisper"
     keras_hub.models.WhisperBackbone(
-        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8, num_mels=8, max_encoder_sequence_length=100
+        vocabulary_size=9,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=4,
+        intermediate_dim=8,
+        num_mels=8,
+        max_encoder_sequence_length=100,
     ).save_to_preset(folder)
-    converter = {"num_mels": 8, "num_fft_bins": 40, "stride": 20, "sampling_rate": 2000, "max_audio_length": 1}
+    converter = {
+        "num_mels": 8,
+        "num_fft_bins": 40,
+        "stride": 20,
+        "sampling_rate": 2000,
+        "max_audio_length": 1,
+    }
     keras_hub.layers.WhisperAudioConverter(**converter).save_to_preset(folder)
     return str(folder)
 
@@ -213,7 +268,9 @@ def moonshine_preset(converted=True):
         decoder_num_heads=1,
     ).save_to_preset(folder)
     if converted:
-        keras_hub.layers.MoonshineAudioConverter(sampling_rate=4000, do_normalize=True).save_to_preset(folder)
+        keras_hub.layers.MoonshineAudioConverter(
+            sampling_rate=4000, do_normalize=True
+        ).save_to_preset(folder)
     return str(folder)
 
 
@@ -223,9 +280,13 @@ def image_preset(scaled=True):
     import keras_hub
 
     folder = FOLDER / ("densenet" if scaled else "unscaled")
-    keras_hub.models.DenseNetBackbone(stackwise_num_repeats=[1, 1], growth_rate=4).save_to_preset(folder)
+    keras_hub.models.DenseNetBackbone(stackwise_num_repeats=[1, 1], growth_rate=4).save_to_preset(
+        folder
+    )
     if scaled:
-        keras_hub.layers.DenseNetImageConverter(scale=1 / 127.5, offset=[-1.0, -1.0, -1.0]).save_to_preset(folder)
+        keras_hub.layers.DenseNetImageConverter(
+            scale=1 / 127.5, offset=[-1.0, -1.0, -1.0]
+        ).save_to_preset(folder)
     return str(folder)
 
 
@@ -235,7 +296,9 @@ def patch_preset():
     import keras_hub
 
     folder = FOLDER / "vit"
-    keras_hub.models.ViTBackbone((16, 16, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=8).save_to_preset(folder)
+    keras_hub.models.ViTBackbone(
+        (16, 16, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=8
+    ).save_to_preset(folder)
     keras_hub.layers.ViTImageConverter(scale=1 / 255).save_to_preset(folder)
     return str(folder)
 
@@ -324,14 +387,28 @@ def text_family(kind):
     import keras_hub
 
     models, folder = keras_hub.models, FOLDER / kind
-    size = {"num_layers": 1, "num_heads": 2, "hidden_dim": 4, "intermediate_dim": 8, "dropout": 0, "max_sequence_length": 12}
+    size = {
+        "num_layers": 1,
+        "num_heads": 2,
+        "hidden_dim": 4,
+        "intermediate_dim": 8,
+        "dropout": 0,
+        "max_sequence_length": 12,
+    }
     if kind == "DistilBert":
-        tokenizer = models.DistilBertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+        tokenizer = models.DistilBertTokenizer(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+        )
     elif kind in ("Roberta", "Bart"):
-        tokenizer = getattr(models, f"{kind}Tokenizer")(*_pairs(["<s>", "<pad>", "</s>", "<mask>"], []))
+        tokenizer = getattr(models, f"{kind}Tokenizer")(
+            *_pairs(["<s>", "<pad>", "</s>", "<mask>"], [])
+        )
     elif kind == "T5":
-        tokenizer = models.T5Tokenizer(_letters_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>"))
-        size.pop("max_sequence_length")  # it has none
+        tokenizer = models.T5Tokenizer(
+            _letters_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>")
+        )
+        # it has none
+        size.pop("max_sequence_length")
     else:
         tokenizer = models.GPT2Tokenizer(*_pairs([], ["<|endoftext|>"]))
     tokenizer.save_to_preset(folder)
@@ -342,14 +419,19 @@ def text_family(kind):
 
 @functools.cache
 def pair_preset(kind):
-    """CLIP or SigLIP in the small: images of 16 x 16 pixels, texts of up to (SigLIP: exactly) 12 ids, with tokenizer and converter."""
+    """CLIP or SigLIP in the small: images of 16 x 16 pixels, texts of up to (SigLIP: exactly) 12
+    ids, with tokenizer and converter.
+    """
     import keras_hub
 
     models, folder = keras_hub.models, FOLDER / kind
     if kind == "CLIP":
         tokenizer, more = models.CLIPTokenizer(*_closed_pairs()), {"projection_dim": 6}
     else:
-        tokenizer, more = models.SigLIPTokenizer(_letters_model(pad_id=-1, eos_id=1, unk_id=0, bos_id=-1)), {}
+        tokenizer, more = (
+            models.SigLIPTokenizer(_letters_model(pad_id=-1, eos_id=1, unk_id=0, bos_id=-1)),
+            {},
+        )
     size = {"hidden_dim": 4, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
     vision = getattr(models, f"{kind}VisionEncoder")(patch_size=8, image_shape=(16, 16, 3), **size)
     words = getattr(models, f"{kind}TextEncoder")(
@@ -357,7 +439,9 @@ def pair_preset(kind):
     )
     for part in (
         tokenizer,
-        getattr(keras_hub.layers, f"{kind}ImageConverter")(scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]),
+        getattr(keras_hub.layers, f"{kind}ImageConverter")(
+            scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]
+        ),
         getattr(models, f"{kind}Backbone")(vision_encoder=vision, text_encoder=words, **more),
     ):
         part.save_to_preset(folder)
@@ -370,25 +454,45 @@ def _letters_model(**special):
 
     written, quiet = io.BytesIO(), {"hard_vocab_limit": False, "minloglevel": 2}
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(WORDS), model_writer=written, model_type="char", vocab_size=99, **quiet, **special
+        sentence_iterator=iter(WORDS),
+        model_writer=written,
+        model_type="char",
+        vocab_size=99,
+        **quiet,
+        **special,
     )
     return written.getvalue()
 
 
 def _pairs(before, behind):
-    """Vocabulary and merges of a byte pair encoding in which each of `WORDS` is a token, with and without a space before it."""
-    letters = sorted({letter for word in WORDS for letter in word})  # «!» is the first
-    merges = dict.fromkeys(pair for word in WORDS for form in (word, "Ġ" + word) for pair in _steps(form))
-    tokens = dict.fromkeys([*before, *letters, "Ġ", *(pair.replace(" ", "") for pair in merges), *behind])
+    """Vocabulary and merges of a byte pair encoding in which each of `WORDS` is a token, with and
+    without a space before it.
+    """
+    # «!» is the first
+    letters = sorted({letter for word in WORDS for letter in word})
+    merges = dict.fromkeys(
+        pair for word in WORDS for form in (word, "Ġ" + word) for pair in _steps(form)
+    )
+    tokens = dict.fromkeys(
+        [*before, *letters, "Ġ", *(pair.replace(" ", "") for pair in merges), *behind]
+    )
     return {token: number for number, token in enumerate(tokens)}, list(merges)
 
 
 def _closed_pairs():
     """The same as CLIP has it: a word's last letter is another than that inside a word."""
     letters = sorted({letter for word in WORDS for letter in word})
-    merges = list(dict.fromkeys(pair for word in WORDS for pair in _steps([*word[:-1], word[-1] + "</w>"])))
-    tokens = [*letters, *(letter + "</w>" for letter in letters), *(pair.replace(" ", "") for pair in merges)]
-    return {token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}, merges
+    merges = list(
+        dict.fromkeys(pair for word in WORDS for pair in _steps([*word[:-1], word[-1] + "</w>"]))
+    )
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        *(pair.replace(" ", "") for pair in merges),
+    ]
+    return {
+        token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])
+    }, merges
 
 
 def _steps(letters):

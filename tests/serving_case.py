@@ -1,4 +1,6 @@
-"""What the serving tests share: a small model with every kind of input and head, its rows, and its SavedModel."""
+"""What the serving tests share: a small model with every kind of input and head, its rows, and its
+SavedModel.
+"""
 
 import functools
 import io
@@ -34,13 +36,21 @@ from multimodal_tf.serving.guard import Guard, Mahalanobis
 
 CONFIG = Config(
     inputs={
-        "photo": ImageInput(height=16, width=12, column="Photo (front)", tower=ConvTower(filters=[4], dim=5)),
+        "photo": ImageInput(
+            height=16, width=12, column="Photo (front)", tower=ConvTower(filters=[4], dim=5)
+        ),
         "title": TextInput(max_tokens=6, tower=LSTMTower(embedding_dim=4, units=6)),
-        "sound": AudioInput(sample_rate=4000, seconds=0.5, tower=SpectrogramTower(filters=[4], dim=5, mel_bins=8)),
+        "sound": AudioInput(
+            sample_rate=4000, seconds=0.5, tower=SpectrogramTower(filters=[4], dim=5, mel_bins=8)
+        ),
         "price": NumberInput(tower=DenseTower(dim=3)),
         "colour": CategoryInput(tower=DenseTower(dim=3)),
     },
-    heads={"label": ClassificationHead(), "tags": MultiLabelHead(separator=" | "), "age": RegressionHead()},
+    heads={
+        "label": ClassificationHead(),
+        "tags": MultiLabelHead(separator=" | "),
+        "age": RegressionHead(),
+    },
     fusion=ConcatenationFusion(hidden=[8]),
 )
 SCHEMA = Schema(
@@ -60,7 +70,10 @@ SCHEMA = Schema(
 MATCHING = CONFIG.model_copy(
     update={
         "heads": CONFIG.heads
-        | {"match": MatchingHead(inputs=["photo", "title"], dim=4), "heard": MatchingHead(inputs=["title", "sound"], dim=3)}
+        | {
+            "match": MatchingHead(inputs=["photo", "title"], dim=4),
+            "heard": MatchingHead(inputs=["title", "sound"], dim=3),
+        }
     }
 )
 
@@ -87,7 +100,9 @@ def exported():
 
 @functools.cache
 def guarded():
-    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel with a guard and a temperature of 2 for `label`, and that guard."""
+    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel with a guard and a temperature
+    of 2 for `label`, and that guard.
+    """
     folder = tempfile.TemporaryDirectory()
     model = build(MATCHING)
     generator = np.random.default_rng(4)
@@ -119,7 +134,9 @@ def sound_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
 
 
 def raw_rows(count):
-    """`count` rows as the signature takes them: a dict of NumPy arrays; some cells are missing, none is broken."""
+    """`count` rows as the signature takes them: a dict of NumPy arrays; some cells are missing,
+    none is broken.
+    """
     kept = np.random.default_rng(5).random((count, 5)) < 0.8
     kept[:, 1] |= ~kept.any(axis=1)
     rows = [
@@ -133,4 +150,7 @@ def raw_rows(count):
         for i in range(count)
     ]
     columns = zip(*rows) if rows else [[]] * 5
-    return {name: np.array(list(cells), np.float32 if name == "price" else object) for name, cells in zip(CONFIG.inputs, columns)}
+    return {
+        name: np.array(list(cells), np.float32 if name == "price" else object)
+        for name, cells in zip(CONFIG.inputs, columns)
+    }

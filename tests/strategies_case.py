@@ -1,4 +1,5 @@
-"""What `tests/test_strategies.py` runs in processes of its own: `fit` under a strategy, left alone, and killed and started again.
+"""What `tests/test_strategies.py` runs in processes of its own: `fit` under a strategy, left alone,
+and killed and started again.
 
     python tests/strategies_case.py STRATEGY FOLDER
 
@@ -22,26 +23,32 @@ from multimodal_tf.config import Config, Training  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
 from multimodal_tf.training import distribute  # noqa: E402
 from multimodal_tf.training.fit import fit  # noqa: E402
-from multimodal_tf.training.run import unfinished  # noqa: E402
+from multimodal_tf.training.run_dir import unfinished  # noqa: E402
 
-INPUTS, HEADS = ("price", "colour"), ("label", "age")  # of those that were ingested: quicker
+# of those that were ingested: quicker
+INPUTS, HEADS = ("price", "colour"), ("label", "age")
 _PLAIN: dict[str, Any] = training_case.CONFIG.model_dump() | {
     "inputs": {name: training_case.CONFIG.inputs[name].model_dump() for name in INPUTS},
     "heads": {name: training_case.CONFIG.heads[name].model_dump() for name in HEADS},
 }
 _TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
-# Nothing is drawn at random but first weights and the rows' order; heads with class weights, and rows without labels, they do have.
+# Nothing is drawn at random but first weights and the rows' order; heads with class weights, and
+# rows without labels, they do have.
 ALIKE = Config.model_validate(
     _PLAIN
     | {
         "inputs": _PLAIN["inputs"] | {"colour": {"type": "category", "unknown": 0}},
-        "heads": _PLAIN["heads"] | {"label": {"type": "classification", "class_weight": "balanced"}},
+        "heads": _PLAIN["heads"]
+        | {"label": {"type": "classification", "class_weight": "balanced"}},
         "fusion": {"hidden": [8], "dropout": 0},
         "training": _TRAINING.model_dump() | {"optimizer": "sgd"},
     }
 )
-DRAWN = Config.model_validate(_PLAIN | {"fusion": {"hidden": [8], "dropout": 0.3}, "training": _TRAINING.model_dump()})
-STEPS = 5  # 40 rows in batches of 8
+DRAWN = Config.model_validate(
+    _PLAIN | {"fusion": {"hidden": [8], "dropout": 0.3}, "training": _TRAINING.model_dump()}
+)
+# 40 rows in batches of 8
+STEPS = 5
 
 
 class Kill(keras.callbacks.Callback):
@@ -60,14 +67,25 @@ class Kill(keras.callbacks.Callback):
 def main(name, folder):
     if name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
     strategy = distribute.strategy_of(name)
     schema = Schema.load(folder / "records" / "schema.json")
 
     def train(config, run, kill=0):
-        fit(config, schema, folder / "records", folder / run, callbacks=[Kill(kill)], verbose=0, strategy=name)
+        fit(
+            config,
+            schema,
+            folder / "records",
+            folder / run,
+            callbacks=[Kill(kill)],
+            verbose=0,
+            strategy=name,
+        )
 
-    first = not unfinished(folder / f"{name} killed")  # else a killed process of this program was started again
+    # else a killed process of this program was started again
+    first = not unfinished(folder / f"{name} killed")
     if first:
         train(ALIKE, f"{name} alike")
         train(DRAWN, f"{name} whole")

@@ -7,9 +7,9 @@ import pydantic
 import pytest
 from keras import layers
 
-from multimodal_tf.config import Adaptation, Adapters, Config, LoRA, Training
-from multimodal_tf.models import grafting, paths
-from multimodal_tf.training import adapt
+from multimodal_tf.config import Adapters, Config, LoRA, Peft, Training
+from multimodal_tf.models.peft import attach, layer_paths
+from multimodal_tf.training import peft
 from multimodal_tf.training.fit import make_optimizer
 
 X = {"photo": np.random.default_rng(0).normal(size=(8, 4)).astype("float32")}
@@ -19,14 +19,14 @@ Y = {"label": np.zeros((8, 4), "float32")}
 class TestPaths:
     def test_they_do_not_depend_on_what_else_the_process_made(self):
         layers.Dense(1), layers.MultiHeadAttention(1, 1)
-        one = list(paths.weights(case.bert()))
+        one = list(layer_paths.weights(case.bert()))
         layers.Dense(1), layers.MultiHeadAttention(1, 1)
-        assert one == list(paths.weights(case.bert()))
+        assert one == list(layer_paths.weights(case.bert()))
         assert f"{case.QUERY}/kernel" in one
 
     def test_each_weight_has_one(self):
         model = case.bert()
-        found = paths.weights(model)
+        found = layer_paths.weights(model)
         assert {id(weight) for weight in found.values()} == {id(weight) for weight in model.weights}
 
     def test_names_that_keras_made_up_are_counted_in_the_model(self):
@@ -34,21 +34,26 @@ class TestPaths:
         for _ in range(2):
             layers.Dense(1)
             y = layers.Dense(2)(layers.Dense(2)(x))
-            assert list(paths.layers(keras.Model(x, y))) == ["dense", "dense_1"]
+            assert list(layer_paths.layers(keras.Model(x, y))) == ["dense", "dense_1"]
 
     def test_layers_in_lists_and_layers_that_are_shared(self):
         x = keras.Input((2, 2))
         model = keras.Model(x, layers.RNN([layers.LSTMCell(1), layers.LSTMCell(1)], name="one")(x))
-        assert [path for path in paths.layers(model) if "cells" in path] == ["one/cell/cells_0", "one/cell/cells_1"]
+        assert [path for path in layer_paths.layers(model) if "cells" in path] == [
+            "one/cell/cells_0",
+            "one/cell/cells_1",
+        ]
 
 
 class TestWhatIsTrained:
     def test_freeze_and_unfreeze_by_pattern_reach_into_layers(self):
         model = case.bert()
         whole = set(case.trained(model))
-        adapt.freeze(model, "title_*")
-        assert {path for path in whole if path.startswith("title_")} == whole - set(case.trained(model))
-        adapt.unfreeze(model, "*/self_attention_layer")
+        peft.freeze(model, "title_*")
+        assert {path for path in whole if path.startswith("title_")} == whole - set(
+            case.trained(model)
+        )
+        peft.unfreeze(model, "*/self_attention_layer")
         added = [path for path in case.trained(model) if path.startswith("title_")]
         assert len(added) == 8
         assert all("/self_attention_layer/" in path for path in added)
@@ -56,11 +61,13 @@ class TestWhatIsTrained:
 
     def test_what_is_frozen_does_not_change_and_has_no_optimizer_state(self):
         model = case.stack()
-        adapt.freeze(model, "photo_low", "photo_high")
+        peft.freeze(model, "photo_low", "photo_high")
         before = case.values(model)
         model.compile("adam", "mse")
         model.fit(X, Y, verbose=0)
-        changed = {path for path, value in case.values(model).items() if (value != before[path]).any()}
+        changed = {
+            path for path, value in case.values(model).items() if (value != before[path]).any()
+        }
         assert changed == {"label/kernel", "label/bias"}
         assert len(model.optimizer.variables) == 2 + 2 * 2
 
@@ -69,98 +76,126 @@ class TestWhatIsTrained:
         for name in ("photo_norm", "label"):
             x = layers.BatchNormalization(name=name)(x)
         model = keras.Model({"photo": photo}, {"label": x})
-        adapt.freeze(model, "photo_norm")
+        peft.freeze(model, "photo_norm")
         model.compile("sgd", "mse", run_eagerly=True)
         model.train_on_batch(X, Y)
         assert not model.get_layer("photo_norm").moving_mean.numpy().any()
         assert model.get_layer("label").moving_mean.numpy().any()
 
     def test_statistics_in_a_network_that_is_trained_in_part_are_those_of_the_present_rows(self):
-        """`OnPresentRows` puts statistics back where nobody is there, and copies nothing that is only frozen."""
+        """`MaskedNetwork` puts statistics back where nobody is there, and copies nothing that is
+        only frozen.
+        """
         model = case.bert()
-        adapt.freeze(model, "*/token_embedding")
+        peft.freeze(model, "*/token_embedding")
         assert model.get_layer("title_network")._statistics(True) == []
 
     def test_head_only(self):
         model = case.bert(heads=("label", "label_2"))
-        adapt.head_only(model)
+        peft.head_only(model)
         assert {path.split("/")[0] for path in case.trained(model)} == {"label", "label_2"}
 
     def test_biases_only_are_the_biases_the_shifts_and_the_heads(self):
         model = case.bert()
-        adapt.biases_only(model)
+        peft.biases_only(model)
         in_tower = [path for path in case.trained(model) if path.startswith("title_network")]
         assert {path.split("/")[-1] for path in in_tower} == {"bias", "beta"}
-        assert len(in_tower) == 6 + 3  # four of attention, two of feed-forward; three normalisations
+        # four of attention, two of feed-forward; three normalisations
+        assert len(in_tower) == 6 + 3
         assert {"label/kernel", "label/bias"} <= set(case.trained(model))
 
     def test_what_was_added_stays_trained_when_all_but_the_heads_is_frozen(self):
         model = case.stack()
-        adapt.lora(model, "photo_low")
-        adapt.head_only(model)
-        assert case.trained(model) == ["photo_low/graft/a", "photo_low/graft/b", "label/kernel", "label/bias"]
-        adapt.unfreeze(model, "photo_low", "photo_high")
+        peft.lora(model, "photo_low")
+        peft.head_only(model)
+        assert case.trained(model) == [
+            "photo_low/graft/a",
+            "photo_low/graft/b",
+            "label/kernel",
+            "label/bias",
+        ]
+        peft.unfreeze(model, "photo_low", "photo_high")
         assert "photo_low/kernel" not in case.trained(model)
         assert "photo_high/kernel" in case.trained(model)
 
-    @pytest.mark.parametrize("change", [adapt.freeze, adapt.unfreeze])
+    @pytest.mark.parametrize("change", [peft.freeze, peft.unfreeze])
     def test_a_pattern_that_matches_nothing_is_refused(self, change):
         with pytest.raises(
-            ValueError, match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the nearest layers are .*photo_"
+            ValueError,
+            match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the nearest layers are .*photo_",
         ):
             change(case.stack(), "photo_midle")
 
     def test_heads_need_names(self):
         x = keras.Input((2,))
-        with pytest.raises(ValueError, match=r"^head_only: the model's outputs must have names, received KerasTensor$"):
-            adapt.head_only(keras.Model(x, layers.Dense(1)(x)))
+        with pytest.raises(
+            ValueError,
+            match=r"^head_only: the model's outputs must have names, received KerasTensor$",
+        ):
+            peft.head_only(keras.Model(x, layers.Dense(1)(x)))
         with pytest.raises(ValueError, match="^biases_only: the model's outputs must have names"):
-            adapt.biases_only(keras.Model(x, layers.Dense(1)(x)))
+            peft.biases_only(keras.Model(x, layers.Dense(1)(x)))
 
 
 class TestReport:
     def test_parameters_and_per_cent_per_tower(self):
         model = case.bert(trainable=False)
-        adapt.lora(model, "*query_dense", rank=2)
-        found = adapt.report(model)
-        base = sum(weight.size for path, weight in case.values(model).items() if path.startswith("title") and "graft" not in path)
-        assert found.parts["title"] == adapt.Share(base + 2 * (4 + 4), 2 * (4 + 4))
+        peft.lora(model, "*query_dense", rank=2)
+        found = peft.report(model)
+        base = sum(
+            weight.size
+            for path, weight in case.values(model).items()
+            if path.startswith("title") and "graft" not in path
+        )
+        assert found.parts["title"] == peft.Share(base + 2 * (4 + 4), 2 * (4 + 4))
         assert found.parts["label"].percent == 100
         assert found.whole.parameters == model.count_params()
-        assert found.whole.trainable == sum(np.prod(weight.shape) for weight in model.trainable_weights)
+        assert found.whole.trainable == sum(
+            np.prod(weight.shape) for weight in model.trainable_weights
+        )
         assert f"{found.whole.percent:.2f} %" in str(found).splitlines()[-1]
 
     def test_of_nothing(self):
-        assert adapt.Share(0, 0).percent == 0
+        assert peft.Share(0, 0).percent == 0
 
 
 class TestGradualUnfreezing:
     def test_from_the_top_down_an_epoch_each(self):
         model, changed = case.stack(), []
         model.compile("sgd", "mse")
-        gradual = adapt.GradualUnfreezing([["photo_high"], ["photo_low"]])
+        gradual = peft.GradualUnfreezing([["photo_high"], ["photo_low"]])
         model.fit(X, Y, epochs=4, verbose=0, callbacks=[gradual, Changes(changed)])
-        assert changed == [{"label"}, {"label", "photo_high"}, *[{"label", "photo_high", "photo_low"}] * 2]
+        assert changed == [
+            {"label"},
+            {"label", "photo_high"},
+            *[{"label", "photo_high", "photo_low"}] * 2,
+        ]
         assert len(case.trained(model)) == 6
 
     def test_it_stops_as_it_began(self):
         model, changed = case.stack(), []
         model.compile("adam", "mse")
-        gradual = adapt.GradualUnfreezing([["photo_low"]], epochs=2)
+        gradual = peft.GradualUnfreezing([["photo_low"]], epochs=2)
         model.fit(X, Y, epochs=2, verbose=0, callbacks=[gradual, Changes(changed)])
         assert changed == [{"label", "photo_high"}] * 2
         assert len(case.trained(model)) == 6
 
     def test_what_is_frozen_when_compiled_cannot_be_let_loose(self):
         model = case.stack()
-        adapt.freeze(model, "photo_low")
+        peft.freeze(model, "photo_low")
         model.compile("sgd", "mse")
-        with pytest.raises(ValueError, match=r"^stages: must hold something that is trainable .*\['photo_low'\], which is frozen$"):
-            model.fit(X, Y, verbose=0, callbacks=[adapt.GradualUnfreezing([["photo_low"]])])
+        with pytest.raises(
+            ValueError,
+            match=r"^stages: must hold something that is trainable .*\['photo_low'\], which is frozen$",
+        ):
+            model.fit(X, Y, verbose=0, callbacks=[peft.GradualUnfreezing([["photo_low"]])])
 
     def test_no_stage(self):
-        with pytest.raises(ValueError, match=r"^GradualUnfreezing: needs a stage and an epoch or more each, received 0 and 1$"):
-            adapt.GradualUnfreezing([])
+        with pytest.raises(
+            ValueError,
+            match=r"^GradualUnfreezing: needs a stage and an epoch or more each, received 0 and 1$",
+        ):
+            peft.GradualUnfreezing([])
 
 
 class Changes(keras.callbacks.Callback):
@@ -175,41 +210,63 @@ class Changes(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         after = case.values(self.model).items()
-        self.changed.append({path.split("/")[0] for path, value in after if (value != self.before[path]).any()})
+        self.changed.append(
+            {path.split("/")[0] for path, value in after if (value != self.before[path]).any()}
+        )
 
 
 class TestRates:
     @pytest.mark.parametrize(
         ("kind", "plain", "options"),
         [
-            (adapt.SGDByDepth, keras.optimizers.SGD, {"momentum": 0.9}),
-            (adapt.AdamWByDepth, keras.optimizers.AdamW, {}),
-            (adapt.AdamWByDepth, keras.optimizers.AdamW, {"weight_decay": 0.1}),
+            (peft.SGDByDepth, keras.optimizers.SGD, {"momentum": 0.9}),
+            (peft.AdamWByDepth, keras.optimizers.AdamW, {}),
+            (peft.AdamWByDepth, keras.optimizers.AdamW, {"weight_decay": 0.1}),
         ],
     )
     def test_a_weight_moves_by_its_factor_of_what_it_would(self, kind, plain, options):
         models = [case.stack(), case.stack()]
-        factors = adapt.learning_rate_factors(models[0], {"photo_*": 0.5, "photo_low": 0.1})
+        factors = peft.learning_rate_factors(models[0], {"photo_*": 0.5, "photo_low": 0.1})
         assert factors == [0.1, 0.1, 0.5, 0.5, 1, 1]
         start = models[0].get_weights()
-        for model, optimizer in zip(models, (kind(0.01, factors=factors, **options), plain(0.01, **options))):
+        for model, optimizer in zip(
+            models, (kind(0.01, factors=factors, **options), plain(0.01, **options))
+        ):
             model.compile(optimizer, "mse", run_eagerly=True)
             model.train_on_batch(X, Y)
-        for factor, before, slow, full in zip(factors, start, *(model.get_weights() for model in models)):
-            np.testing.assert_allclose(slow - before, factor * (full - before), rtol=1e-3, atol=1e-7)
+        for factor, before, slow, full in zip(
+            factors, start, *(model.get_weights() for model in models)
+        ):
+            np.testing.assert_allclose(
+                slow - before, factor * (full - before), rtol=1e-3, atol=1e-7
+            )
 
     def test_what_is_excluded_from_decay_stays_so(self):
         model = case.stack()
-        optimizer = make_optimizer(Training(learning_rate=0.1, weight_decay=0.5, warmup_epochs=0), model, 10, {"label": 0.1})
+        optimizer = make_optimizer(
+            Training(learning_rate=0.1, weight_decay=0.5, warmup_epochs=0),
+            model,
+            10,
+            {"label": 0.1},
+        )
         optimizer.build(model.trainable_weights)
         before = model.get_weights()
-        optimizer.apply([np.zeros(weight.shape, "float32") for weight in model.trainable_weights], model.trainable_weights)
+        optimizer.apply(
+            [np.zeros(weight.shape, "float32") for weight in model.trainable_weights],
+            model.trainable_weights,
+        )
         for factor, old, new in zip([1, 1, 1, 1, 0.1, 0.1], before, model.get_weights()):
-            np.testing.assert_allclose(new, old * (1 - 0.1 * factor * 0.5) if old.ndim > 1 else old, rtol=1e-5)
+            np.testing.assert_allclose(
+                new, old * (1 - 0.1 * factor * 0.5) if old.ndim > 1 else old, rtol=1e-5
+            )
 
     def test_a_compiled_model_is_saved_with_them(self, tmp_path):
         model = case.stack()
-        model.compile(adapt.AdamWByDepth(factors=adapt.learning_rate_factors(model, {"label": 2})), "mse", run_eagerly=True)
+        model.compile(
+            peft.AdamWByDepth(factors=peft.learning_rate_factors(model, {"label": 2})),
+            "mse",
+            run_eagerly=True,
+        )
         model.train_on_batch(X, Y)
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -220,35 +277,47 @@ class TestRates:
 
     def test_other_weights_than_they_were_made_for_are_refused(self):
         model = case.stack()
-        optimizer = adapt.SGDByDepth(factors=adapt.learning_rate_factors(model, {}))
-        adapt.freeze(model, "photo_low")
-        with pytest.raises(ValueError, match="^factors: must be one for each of the model's 4 trainable weights, received 6: "):
+        optimizer = peft.SGDByDepth(factors=peft.learning_rate_factors(model, {}))
+        peft.freeze(model, "photo_low")
+        with pytest.raises(
+            ValueError,
+            match="^factors: must be one for each of the model's 4 trainable weights, received 6: ",
+        ):
             optimizer.build(model.trainable_weights)
 
     @pytest.mark.parametrize(
         ("rates", "message"),
-        [({"photo_*": 0}, r"^rates\.photo_\*: must be positive, received 0"), ({"x": 1}, "^rates: must match a layer")],
+        [
+            ({"photo_*": 0}, r"^rates\.photo_\*: must be positive, received 0"),
+            ({"x": 1}, "^rates: must match a layer"),
+        ],
     )
     def test_bad_ones_are_refused(self, rates, message):
         with pytest.raises(ValueError, match=message):
-            adapt.learning_rate_factors(case.stack(), rates)
+            peft.learning_rate_factors(case.stack(), rates)
 
     @pytest.mark.parametrize("decay", [0, -2])
     def test_a_decay_that_cannot_be_is_refused(self, decay):
-        with pytest.raises(ValueError, match=f"^discriminative: decay must be positive, received {decay}$"):
-            adapt.discriminative([["photo_*"]], decay)
+        with pytest.raises(
+            ValueError, match=f"^discriminative: decay must be positive, received {decay}$"
+        ):
+            peft.discriminative([["photo_*"]], decay)
 
 
 class TestAdaptation:
     def test_yaml_round_trip(self):
-        one = case.config(adaptation=Adaptation(train="heads", lora=[LoRA(layers=["*query_dense"], rank=4)], rates={"label": 2}))
+        one = case.config(
+            peft=Peft(
+                train="heads", lora=[LoRA(layers=["*query_dense"], rank=4)], rates={"label": 2}
+            )
+        )
         assert Config.from_yaml(one.to_yaml()) == one
 
     def test_all_of_it(self):
         model = case.bert()
-        callbacks = adapt.adapt(
+        callbacks = peft.adapt(
             model,
-            Adaptation(
+            Peft(
                 train="heads",
                 also=["fused*"],
                 lora=[LoRA(layers=["*query_dense"], rank=2, alpha=4)],
@@ -257,9 +326,13 @@ class TestAdaptation:
                 stage_epochs=3,
             ),
         )
-        assert [(one.stages, one.epochs) for one in callbacks] == [([("*/embeddings_layer_norm",)], 3)]
-        assert grafting.graft(paths.layers(model)[case.QUERY]).alpha == 4
-        assert sorted({path.split("/")[3] for path in case.trained(model) if path.startswith("title_network")}) == [
+        assert [(one.stages, one.epochs) for one in callbacks] == [
+            ([("*/embeddings_layer_norm",)], 3)
+        ]
+        assert attach.graft(layer_paths.layers(model)[case.QUERY]).alpha == 4
+        assert sorted(
+            {path.split("/")[3] for path in case.trained(model) if path.startswith("title_network")}
+        ) == [
             "embeddings_layer_norm",
             "transformer_layer_0",
         ]
@@ -267,18 +340,37 @@ class TestAdaptation:
     def test_a_rate_may_be_for_what_is_added(self):
         model = case.stack()
         rates = {"photo_low/graft": 5.0}
-        adapt.adapt(model, Adaptation(train="heads", lora=[LoRA(layers=["photo_low"], rank=1)], rates=rates))
-        factors = dict(zip(case.trained(model), adapt.learning_rate_factors(model, rates)))
-        assert factors == {"photo_low/graft/a": 5, "photo_low/graft/b": 5, "label/kernel": 1, "label/bias": 1}
+        peft.adapt(
+            model, Peft(train="heads", lora=[LoRA(layers=["photo_low"], rank=1)], rates=rates)
+        )
+        factors = dict(zip(case.trained(model), peft.learning_rate_factors(model, rates)))
+        assert factors == {
+            "photo_low/graft/a": 5,
+            "photo_low/graft/b": 5,
+            "label/kernel": 1,
+            "label/bias": 1,
+        }
 
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"freeze": ["a"], "also": ["a"]}, r"adaptation\.freeze: must not name what `also` or `stages` trains, received \['a'\]"),
-            ({"freeze": ["a"], "stages": [["a"]]}, r"adaptation\.freeze: must not name"),
-            ({"stages": [["a"], ["b", "a"]]}, r"adaptation\.stages: a pattern must stand in one stage, received \['a'\] in two"),
-            ({"train": "nothing"}, r"adaptation\.train: nothing trains, then also, lora or adapters must .*, received none"),
-            ({"train": "nothing", "stages": [["a"]]}, r"adaptation\.train: nothing trains, .*, received stages alone"),
+            (
+                {"freeze": ["a"], "also": ["a"]},
+                r"peft\.freeze: must not name what `also` or `stages` trains, received \['a'\]",
+            ),
+            ({"freeze": ["a"], "stages": [["a"]]}, r"peft\.freeze: must not name"),
+            (
+                {"stages": [["a"], ["b", "a"]]},
+                r"peft\.stages: a pattern must stand in one stage, received \['a'\] in two",
+            ),
+            (
+                {"train": "nothing"},
+                r"peft\.train: nothing trains, then also, lora or adapters must .*, received none",
+            ),
+            (
+                {"train": "nothing", "stages": [["a"]]},
+                r"peft\.train: nothing trains, .*, received stages alone",
+            ),
             ({"rates": {"a": 0}}, "greater than 0"),
             ({"lora": [{"layers": []}]}, "at least 1 item"),
             ({"lora": [{"layers": ["a"], "rank": 0}]}, "greater than 0"),
@@ -287,33 +379,48 @@ class TestAdaptation:
     )
     def test_what_contradicts_itself_is_refused(self, fields, message):
         with pytest.raises(pydantic.ValidationError, match=message):
-            Adaptation.model_validate(fields)
+            Peft.model_validate(fields)
 
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"freeze": ["foto_*"]}, r"^adaptation\.freeze: must match a layer, received 'foto_\*'"),
-            ({"also": ["x"]}, r"^adaptation\.also: must match a layer, received 'x'"),
-            ({"stages": [["x"]]}, r"^adaptation\.stages: must match a layer"),
-            ({"rates": {"x": 1}}, r"^adaptation\.rates: must match a layer"),
-            ({"lora": [{"layers": ["x"]}]}, r"^adaptation\.lora\.0\.layers: must match a layer"),
-            ({"adapters": [{"layers": ["x"]}]}, r"^adaptation\.adapters\.0\.layers: must match a layer"),
+            ({"freeze": ["foto_*"]}, r"^peft\.freeze: must match a layer, received 'foto_\*'"),
+            ({"also": ["x"]}, r"^peft\.also: must match a layer, received 'x'"),
+            ({"stages": [["x"]]}, r"^peft\.stages: must match a layer"),
+            ({"rates": {"x": 1}}, r"^peft\.rates: must match a layer"),
+            ({"lora": [{"layers": ["x"]}]}, r"^peft\.lora\.0\.layers: must match a layer"),
+            ({"adapters": [{"layers": ["x"]}]}, r"^peft\.adapters\.0\.layers: must match a layer"),
             (
                 {"freeze": ["photo_*"], "also": ["photo_low"]},
-                r"^adaptation\.also: must not name a layer that adaptation\.freeze freezes, .*photo_low",
+                r"^peft\.also: must not name a layer that peft\.freeze freezes, .*photo_low",
             ),
-            ({"freeze": ["*"]}, r"^adaptation: must leave something to train, received {'freeze': \['\*'\]}$"),
-            ({"stages": [["photo_*"], ["photo_low"]]}, r"^adaptation\.stages: a layer must be in one stage, received 'photo_low' in two$"),
+            (
+                {"freeze": ["*"]},
+                r"^peft: must leave something to train, received {'freeze': \['\*'\]}$",
+            ),
+            (
+                {"stages": [["photo_*"], ["photo_low"]]},
+                r"^peft\.stages: a layer must be in one stage, received 'photo_low' in two$",
+            ),
             (
                 {"train": "heads", "rates": {"photo_*": 2}},
-                r"^adaptation\.rates: must match a layer that is trained, received \['photo_\*'\]",
+                r"^peft\.rates: must match a layer that is trained, received \['photo_\*'\]",
             ),
-            ({"lora": 2 * [{"layers": ["photo_low"]}]}, r"^adaptation\.lora\.1: photo_low: must bear no LoRA .*, received one with LoRA$"),
-            ({"adapters": [{"layers": ["label"]}]}, r"^adaptation\.adapters\.0\.layers: must not match .* answers, received 'label'$"),
-            ({"adapters": [{"layers": ["photo_low"], "shared": True}]}, r"^adaptation\.adapters\.0\.shared: must match two layers or more"),
+            (
+                {"lora": 2 * [{"layers": ["photo_low"]}]},
+                r"^peft\.lora\.1: photo_low: must bear no LoRA .*, received one with LoRA$",
+            ),
+            (
+                {"adapters": [{"layers": ["label"]}]},
+                r"^peft\.adapters\.0\.layers: must not match .* answers, received 'label'$",
+            ),
+            (
+                {"adapters": [{"layers": ["photo_low"], "shared": True}]},
+                r"^peft\.adapters\.0\.shared: must match two layers or more",
+            ),
         ],
     )
     def test_what_does_not_fit_the_model_is_refused_by_field(self, fields, message):
         with pytest.raises(ValueError, match=message) as caught:
-            adapt.adapt(case.stack(), Adaptation.model_validate(fields))
+            peft.adapt(case.stack(), Peft.model_validate(fields))
         assert "\n" not in str(caught.value)

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from keras import layers
 
 from multimodal_tf.config import GradNormWeights, UncertaintyWeights
-from multimodal_tf.models import embeddings, grafting, paths
-from multimodal_tf.models.grafts import Adapter, LowRank, LowRankRows
+from multimodal_tf.models import embeddings
+from multimodal_tf.models.peft import attach, layer_paths
+from multimodal_tf.models.peft.layers import Adapter, LowRank, LowRankRows
 from multimodal_tf.serving.endpoints import core
-from multimodal_tf.training import adapt
+from multimodal_tf.training import peft
 
-EQUATIONS = {  # shape of x, of a row's answer, axes of the bias: queries, what comes out of attention, any; one with a letter in all three
+# shape of x, of a row's answer, axes of the bias: queries, what comes out of attention, any; one
+# with a letter in all three
+EQUATIONS = {
     "abc,cde->abde": ((2, 3, 4), (3, 2, 5), "de"),
     "abcd,cde->abe": ((2, 3, 4, 5), (3, 6), "e"),
     "...x,xy->...y": ((2, 3, 4), (3, 5), "y"),
@@ -31,9 +34,9 @@ def alone(layer, x):
 
 
 def shaken(model, *patterns, **options):
-    adapt.lora(model, *patterns, **options)
+    peft.lora(model, *patterns, **options)
     case.shake(model)
-    return grafting.graft(model.get_layer("one"))
+    return attach.graft(model.get_layer("one"))
 
 
 class TestLoRA:
@@ -41,9 +44,10 @@ class TestLoRA:
         layer = layers.Dense(1, activation="relu", name="one")
         model = alone(layer, np.zeros((1, 2), "float32"))
         layer.set_weights([np.array([[1.0], [1.0]]), np.array([-1.0])])
-        adapt.lora(model, "one", rank=1, alpha=2)
+        peft.lora(model, "one", rank=1, alpha=2)
         layer.graft.set_weights([np.array([[1.0], [0.0]]), np.array([[3.0]])])
-        # (2 + 5) of the kernel, 2 x 2 x 3 of LoRA, -1 of the bias; then with another sign, which relu cuts
+        # (2 + 5) of the kernel, 2 x 2 x 3 of LoRA, -1 of the bias; then with another sign, which
+        # relu cuts
         np.testing.assert_allclose(model(np.array([[2.0, 5.0], [-2.0, -5.0]])), [[18.0], [0.0]])
 
     @pytest.mark.parametrize("equation", EQUATIONS)
@@ -53,13 +57,17 @@ class TestLoRA:
         layer = layers.EinsumDense(equation, answer, bias_axes=bias, name="one")
         model = alone(layer, x)
         before = model(x).numpy()
-        adapt.lora(model, "one", rank=2, alpha=3)
+        peft.lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
-        added = grafting.graft(layer)
+        added = attach.graft(layer)
         changed = layer.kernel.numpy() + 1.5 * delta(equation, added)
-        np.testing.assert_allclose(model(x), np.einsum(equation, x, changed) + layer.bias.numpy(), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(added.delta(), 1.5 * delta(equation, added), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            model(x), np.einsum(equation, x, changed) + layer.bias.numpy(), rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            added.delta(), 1.5 * delta(equation, added), rtol=1e-5, atol=1e-6
+        )
 
     def test_of_attention_it_has_the_paper_s_number_of_weights(self):
         added = LowRank("abc,cde->abde", (384, 12, 32), rank=4, alpha=4.0, seed=0)
@@ -69,21 +77,30 @@ class TestLoRA:
         x = np.array([[0, 2], [1, 1]], "int32")
         model = alone(layers.Embedding(3, 4, name="one"), x)
         before = model(x).numpy()
-        adapt.lora(model, "one", rank=2, alpha=3)
+        peft.lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
-        added = grafting.graft(model.get_layer("one"))
-        table = np.array(model.get_layer("one").embeddings) + 1.5 * added.a.numpy() @ added.b.numpy()
+        added = attach.graft(model.get_layer("one"))
+        table = (
+            np.array(model.get_layer("one").embeddings) + 1.5 * added.a.numpy() @ added.b.numpy()
+        )
         np.testing.assert_allclose(model(x), table[x], rtol=1e-5, atol=1e-6)
 
     def test_an_embedding_keeps_its_mask(self):
         x = np.array([[1, 0]], "int32")
         given = keras.Input((2,), dtype="int32")
-        model = keras.Model(given, layers.GlobalAveragePooling1D()(layers.Embedding(2, 2, mask_zero=True, name="one")(given)))
-        adapt.lora(model, "one", rank=1)
+        model = keras.Model(
+            given,
+            layers.GlobalAveragePooling1D()(
+                layers.Embedding(2, 2, mask_zero=True, name="one")(given)
+            ),
+        )
+        peft.lora(model, "one", rank=1)
         case.shake(model)
         layer = model.get_layer("one")
-        np.testing.assert_allclose(model(x), (layer.embeddings + layer.graft.delta())[1:], rtol=1e-5)
+        np.testing.assert_allclose(
+            model(x), (layer.embeddings + layer.graft.delta())[1:], rtol=1e-5
+        )
 
     @settings(max_examples=10, deadline=None)
     @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.floats(0.5, 8))
@@ -92,13 +109,13 @@ class TestLoRA:
         model = alone(layers.Dense(outside, activation="tanh", name="one"), x)
         shaken(model, "one", rank=rank, alpha=alpha)
         before = model(x).numpy()
-        adapt.merge(model)
+        peft.merge(model)
         np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
         assert [tuple(weight.shape) for weight in model.weights] == [(inside, outside), (outside,)]
 
     def test_what_it_is_on_is_not_trained_and_the_rest_as_before(self):
         model = case.stack()
-        adapt.lora(model, "photo_low")
+        peft.lora(model, "photo_low")
         assert case.trained(model) == [
             "photo_low/graft/a",
             "photo_low/graft/b",
@@ -111,20 +128,25 @@ class TestLoRA:
     def test_the_same_numbers_are_drawn_in_every_process_and_others_for_each_layer(self):
         one, other = case.stack(), case.stack()
         for model in (one, other):
-            adapt.lora(model, "photo_*")
+            peft.lora(model, "photo_*")
         first, second = (model.get_layer("photo_low").graft.a.numpy() for model in (one, other))
         np.testing.assert_array_equal(first, second)
         assert (first != one.get_layer("photo_high").graft.a.numpy()).any()
 
     def test_on_all_layers_answers_stay_what_they_are_until_it_is_trained(self):
         model, x = case.bert(), case.rows()
-        x["title_present"], x["price_present"] = np.array([1, 1, 0, 0], "float32"), np.array([1, 0, 1, 0], "float32")
+        x["title_present"], x["price_present"] = (
+            np.array([1, 1, 0, 0], "float32"),
+            np.array([1, 0, 1, 0], "float32"),
+        )
         before = case.answers(model, x)
-        adapt.lora(model, "*", rank=1)
+        peft.lora(model, "*", rank=1)
         np.testing.assert_allclose(case.answers(model, x), before, rtol=1e-5)
         assert {"label/kernel", "label/bias", "price_vector/graft/a"} <= set(case.trained(model))
-        with pytest.raises(ValueError, match=r"^lora\.layers: must match a Dense, .* received \['label'\]"):
-            adapt.lora(model, "label")
+        with pytest.raises(
+            ValueError, match=r"^lora\.layers: must match a Dense, .* received \['label'\]"
+        ):
+            peft.lora(model, "label")
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_mixed_precision_keeps_its_weights_in_full(self, policy):
@@ -133,8 +155,8 @@ class TestLoRA:
             model = case.stack()
         finally:
             keras.config.set_dtype_policy("float32")
-        adapt.lora(model, "photo_low", rank=2)
-        adapt.adapters(model, "photo_high", units=2)
+        peft.lora(model, "photo_low", rank=2)
+        peft.adapters(model, "photo_high", units=2)
         case.shake(model)
         assert {weight.dtype for weight in model.weights} == {"float32"}
         model.compile("adam", "mse", run_eagerly=True)
@@ -150,38 +172,59 @@ class TestAdapters:
         np.testing.assert_array_equal(layer(x), x)
         case.shake(layer)
         down, d, up, u = layer.get_weights()
-        np.testing.assert_allclose(layer(x), x + np.maximum(x @ down + d, 0) @ up + u, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            layer(x), x + np.maximum(x @ down + d, 0) @ up + u, rtol=1e-5, atol=1e-6
+        )
 
     def test_it_stands_behind_the_layer_and_its_activation(self):
         model = case.stack()
-        adapt.adapters(model, "photo_high", units=2)
+        peft.adapters(model, "photo_high", units=2)
         case.shake(model)
         plain, layer = case.stack(), model.get_layer("photo_high")
-        for path, weight in paths.weights(plain).items():
-            weight.assign(paths.weights(model)[path])
+        for path, weight in layer_paths.weights(plain).items():
+            weight.assign(layer_paths.weights(model)[path])
         x = {"photo": np.random.default_rng(0).normal(size=(5, 4)).astype("float32")}
         high = keras.Model(plain.input, plain.get_layer("photo_high").output)(x)
-        np.testing.assert_allclose(model(x)["label"], plain.get_layer("label")(layer.graft(high)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            model(x)["label"], plain.get_layer("label")(layer.graft(high)), rtol=1e-5, atol=1e-6
+        )
 
-    @pytest.mark.parametrize(("pattern", "said"), [("label", "one of the model's answers"), ("price_embedding", "absent inputs zero")])
+    @pytest.mark.parametrize(
+        ("pattern", "said"),
+        [("label", "one of the model's answers"), ("price_embedding", "absent inputs zero")],
+    )
     def test_what_it_would_undo_is_refused(self, pattern, said):
-        with pytest.raises(ValueError, match=rf"^adapters\.layers: must not match a layer .*{said}, received '{pattern}'"):
-            adapt.adapters(case.bert(), pattern)
+        with pytest.raises(
+            ValueError,
+            match=rf"^adapters\.layers: must not match a layer .*{said}, received '{pattern}'",
+        ):
+            peft.adapters(case.bert(), pattern)
 
     def test_shared_between_towers_both_teach_it(self):
         title, photo = (keras.Input((4,), name=name) for name in ("title", "photo"))
-        both = [layers.Dense(3, name=f"{name}_dense")(x) for name, x in (("title", title), ("photo", photo))]
-        model = keras.Model({"title": title, "photo": photo}, {"label": layers.Dense(1, name="label")(layers.Concatenate()(both))})
-        adapt.nothing(model)
-        adapt.adapters(model, "*_dense", units=2, shared=True)
+        both = [
+            layers.Dense(3, name=f"{name}_dense")(x)
+            for name, x in (("title", title), ("photo", photo))
+        ]
+        model = keras.Model(
+            {"title": title, "photo": photo},
+            {"label": layers.Dense(1, name="label")(layers.Concatenate()(both))},
+        )
+        peft.nothing(model)
+        peft.adapters(model, "*_dense", units=2, shared=True)
         assert len(model.trainable_weights) == 4
         assert model.get_layer("title_dense").graft is model.get_layer("photo_dense").graft
         x = {"title": np.ones((1, 4), "float32"), "photo": np.full((1, 4), 2.0, "float32")}
         found = {}
         for name in ("title", "photo"):
             with tf.GradientTape() as tape:
-                answer = tf.reduce_sum(model(x | {other: np.zeros((1, 4), "float32") for other in x if other != name})["label"])
-            found[name] = tape.gradient(answer, model.trainable_weights[2].value).numpy()  # of the way up, which begins as zero
+                answer = tf.reduce_sum(
+                    model(x | {other: np.zeros((1, 4), "float32") for other in x if other != name})[
+                        "label"
+                    ]
+                )
+            # of the way up, which begins as zero
+            found[name] = tape.gradient(answer, model.trainable_weights[2].value).numpy()
         assert all(gradient.any() for gradient in found.values())
 
     @pytest.mark.parametrize("kind", ["dense", "einsum"])
@@ -189,23 +232,28 @@ class TestAdapters:
         x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
         make = {
             "dense": lambda: layers.Dense(5, name="one"),
-            "einsum": lambda: layers.EinsumDense("abc,cde->abde", (3, 2, 5), bias_axes="de", name="one"),
+            "einsum": lambda: layers.EinsumDense(
+                "abc,cde->abde", (3, 2, 5), bias_axes="de", name="one"
+            ),
         }
         model = alone(make[kind](), x)
-        adapt.adapters(model, "one", units=2, activation="linear")
+        peft.adapters(model, "one", units=2, activation="linear")
         case.shake(model)
         before = model(x).numpy()
-        adapt.merge(model)
+        peft.merge(model)
         np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
         assert len(model.weights) == 2
 
     def test_what_cannot_be_merged_is_refused_and_nothing_is_changed(self):
         model = case.stack()
-        adapt.lora(model, "photo_low")
-        adapt.adapters(model, "photo_high", units=2)
-        with pytest.raises(ValueError, match=r"^photo_high: only a linear adapter can be merged, received one with gelu$"):
-            adapt.merge(model)
-        assert grafting.graft(model.get_layer("photo_low")) is not None
+        peft.lora(model, "photo_low")
+        peft.adapters(model, "photo_high", units=2)
+        with pytest.raises(
+            ValueError,
+            match=r"^photo_high: only a linear adapter can be merged, received one with gelu$",
+        ):
+            peft.merge(model)
+        assert attach.graft(model.get_layer("photo_low")) is not None
 
 
 class TestInAModel:
@@ -214,28 +262,33 @@ class TestInAModel:
     def test_lora_in_attention_and_embedding_learns_and_leaves_the_base_alone(self):
         model = case.bert(trainable=False)
         before = case.answers(model)
-        adapt.lora(model, "*_dense", "*/token_embedding", rank=2)
+        peft.lora(model, "*_dense", "*/token_embedding", rank=2)
         np.testing.assert_array_equal(case.answers(model), before)
         old = case.values(model)
         case.compiled(model).train_on_batch(case.rows(), contract.targets_of(case.config(), 4))
         changed = {path for path, value in case.values(model).items() if (value != old[path]).any()}
         in_tower = {path for path in changed if path.startswith("title_network")}
-        assert in_tower >= {f"{case.QUERY}/graft/b", f"{case.BLOCK}/feedforward_output_dense/graft/b"}
+        assert in_tower >= {
+            f"{case.QUERY}/graft/b",
+            f"{case.BLOCK}/feedforward_output_dense/graft/b",
+        }
         assert all("/graft/" in path for path in in_tower)
 
     def test_absent_rows_change_nothing(self):
         model = case.bert()
-        adapt.lora(model, "*query_dense")
+        peft.lora(model, "*query_dense")
         case.shake(model)
         few = contract.without(case.rows(), "title", np.array([True, False, True, False]))
         assert np.isfinite(case.answers(model, few)).all()
-        np.testing.assert_allclose(case.answers(model, few)[1::2], case.answers(model)[1::2], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            case.answers(model, few)[1::2], case.answers(model)[1::2], rtol=1e-4, atol=1e-6
+        )
 
     def test_a_saved_model_has_them_again_and_trains_the_same(self, tmp_path):
         model = case.bert()
-        adapt.head_only(model)
-        adapt.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
-        adapt.adapters(model, "*feedforward_output_dense", units=3, activation="relu")
+        peft.head_only(model)
+        peft.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
+        peft.adapters(model, "*feedforward_output_dense", units=3, activation="relu")
         case.shake(model)
         y = contract.targets_of(case.config(), 4)
         case.compiled(model).train_on_batch(case.rows(), y)
@@ -249,15 +302,21 @@ class TestInAModel:
 
     def test_merged_it_exports_as_large_and_as_quick_as_the_base(self, tmp_path):
         model, base = case.bert(), case.bert()
-        adapt.lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
+        peft.lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
         case.shake(model)
         expected = case.answers(model)
         sizes = {"with": exported(model, tmp_path / "with")}
-        adapt.merge(model)
-        sizes |= {name: exported(one, tmp_path / name) for one, name in ((model, "merged"), (base, "base"))}
+        peft.merge(model)
+        sizes |= {
+            name: exported(one, tmp_path / name)
+            for one, name in ((model, "merged"), (base, "base"))
+        }
         assert len(model.weights) == len(base.weights)
-        assert abs(sizes["merged"] - sizes["base"]) < 16 < sizes["with"] - sizes["base"]  # bytes; the file also lists objects by number
-        served = {name: tf.saved_model.load(str(tmp_path / name)).signatures["core"] for name in sizes}
+        # bytes; the file also lists objects by number
+        assert abs(sizes["merged"] - sizes["base"]) < 16 < sizes["with"] - sizes["base"]
+        served = {
+            name: tf.saved_model.load(str(tmp_path / name)).signatures["core"] for name in sizes
+        }
         x = {key: tf.constant(value) for key, value in case.rows().items()}
         for one in (model(case.rows()), served["with"](**x), served["merged"](**x)):
             np.testing.assert_allclose(one["label"], expected, rtol=1e-4, atol=1e-5)
@@ -267,37 +326,48 @@ class TestInAModel:
     def test_other_models_of_the_same_layers_have_them_too(self):
         model = case.bert()
         before = np.array(embeddings(model)(case.rows())["title"])
-        adapt.lora(model, "*query_dense")
+        peft.lora(model, "*query_dense")
         case.shake(model)
         assert (np.array(embeddings(model)(case.rows())["title"]) != before).any()
 
-    @pytest.mark.parametrize("tasks", [UncertaintyWeights(), GradNormWeights()])
-    def test_a_model_that_learns_the_weights_of_its_losses_goes_on_doing_so(self, tasks, tmp_path):
-        options = {"heads": ("label", "other_label"), "tasks": tasks}
+    @pytest.mark.parametrize("loss_weighting", [UncertaintyWeights(), GradNormWeights()])
+    def test_a_model_that_learns_the_weights_of_its_losses_goes_on_doing_so(
+        self, loss_weighting, tmp_path
+    ):
+        options = {"heads": ("label", "other_label"), "loss_weighting": loss_weighting}
         model = case.bert(**options)
         kind = type(model)
-        adapt.head_only(model)
-        adapt.lora(model, "*query_dense")
+        peft.head_only(model)
+        peft.lora(model, "*query_dense")
         y = contract.targets_of(case.config(**options), 4)
         case.compiled(model, **options).train_on_batch(case.rows(), y)
-        own = [weight for path, weight in paths.weights(model).items() if "/" not in path]
-        assert any((weight.numpy() != case.values(case.bert(**options))[weight.name]).any() for weight in own)
+        own = [weight for path, weight in layer_paths.weights(model).items() if "/" not in path]
+        assert any(
+            (weight.numpy() != case.values(case.bert(**options))[weight.name]).any()
+            for weight in own
+        )
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         assert isinstance(loaded, kind)
         assert case.trained(loaded) == case.trained(model)
         np.testing.assert_allclose(case.answers(loaded), case.answers(model), rtol=1e-6)
-        adapt.save_adaptation(model, tmp_path / "a.safetensors")
-        plain = case.bert(heads=options["heads"])  # which does not learn them
-        adapt.load_adaptation(plain, tmp_path / "a.safetensors")
+        peft.save_peft(model, tmp_path / "a.safetensors")
+        # which does not learn them
+        plain = case.bert(heads=options["heads"])
+        peft.load_peft(plain, tmp_path / "a.safetensors")
         np.testing.assert_allclose(case.answers(plain), case.answers(model), rtol=1e-6)
 
     def test_in_a_strategy(self):
         with contract._strategy().scope():
             model = case.stack()
-            adapt.lora(model, "photo_*", rank=1)
-            model.compile(adapt.AdamWByDepth(factors=adapt.learning_rate_factors(model, {"photo_low": 0.1})), "mse")
-        data = tf.data.Dataset.from_tensor_slices(({"photo": np.ones((4, 4), "float32")}, {"label": np.zeros((4, 4), "float32")})).batch(2)
+            peft.lora(model, "photo_*", rank=1)
+            model.compile(
+                peft.AdamWByDepth(factors=peft.learning_rate_factors(model, {"photo_low": 0.1})),
+                "mse",
+            )
+        data = tf.data.Dataset.from_tensor_slices(
+            ({"photo": np.ones((4, 4), "float32")}, {"label": np.zeros((4, 4), "float32")})
+        ).batch(2)
         assert np.isfinite(model.fit(data, verbose=0, shuffle=False).history["loss"][0])
 
 
@@ -306,28 +376,37 @@ class TestRefused:
         ("change", "message"),
         [
             (
-                lambda model: adapt.lora(model, "foto_*"),
+                lambda model: peft.lora(model, "foto_*"),
                 r"^lora\.layers: must match a layer, received 'foto_\*'; the nearest layers are .*photo",
             ),
-            (lambda model: adapt.lora(model, "photo_low", rank=0), r"^lora: rank and alpha must be positive, received 0 and 0"),
             (
-                lambda model: adapt.lora(model, "photo_norm"),
+                lambda model: peft.lora(model, "photo_low", rank=0),
+                r"^lora: rank and alpha must be positive, received 0 and 0",
+            ),
+            (
+                lambda model: peft.lora(model, "photo_norm"),
                 r"^lora\.layers: must match a Dense, EinsumDense or Embedding, received \['photo_norm'\]",
             ),
             (
-                lambda model: [adapt.lora(model, "photo_low") for _ in range(2)],
+                lambda model: [peft.lora(model, "photo_low") for _ in range(2)],
                 r"^photo_low: must bear no LoRA and no adapter yet, received one with LoRA$",
             ),
-            (lambda model: adapt.adapters(model, "photo_low", units=0), r"^adapters\.units: must be positive, received 0"),
             (
-                lambda model: adapt.adapters(model, "photo_low", shared=True),
+                lambda model: peft.adapters(model, "photo_low", units=0),
+                r"^adapters\.units: must be positive, received 0",
+            ),
+            (
+                lambda model: peft.adapters(model, "photo_low", shared=True),
                 r"^adapters\.shared: must match two layers or more, received \['photo_low'\]",
             ),
             (
-                lambda model: adapt.adapters(model, "photo_*", shared=True),
+                lambda model: peft.adapters(model, "photo_*", shared=True),
                 r"^adapters\.shared: .* one width, received {'photo_low': 2, 'photo_norm': 2, 'photo_high': 3",
             ),
-            (lambda model: adapt.adapters(model, "label_choice"), r"^label_choice: an adapter stands behind .*, received ArgMax"),
+            (
+                lambda model: peft.adapters(model, "label_choice"),
+                r"^label_choice: an adapter stands behind .*, received ArgMax",
+            ),
         ],
     )
     def test_by_name_and_before_anything_is_changed(self, change, message):
@@ -338,7 +417,9 @@ class TestRefused:
         with pytest.raises(ValueError, match=message) as caught:
             change(model)
         assert "\n" not in str(caught.value)
-        assert not [path for path in paths.weights(model) if "graft" in path] or "photo_low: must bear" in str(caught.value)
+        assert not [
+            path for path in layer_paths.weights(model) if "graft" in path
+        ] or "photo_low: must bear" in str(caught.value)
 
 
 class ArgMax(layers.Layer):
@@ -362,9 +443,12 @@ def test_layers_by_themselves_are_made_anew_from_their_configuration(layer, x):
 
 
 def delta(equation, added):
-    """A B in the kernel's shape, by NumPy: A's last axis and, behind what they share, B's first are the rank."""
+    """A B in the kernel's shape, by NumPy: A's last axis and, behind what they share, B's first are
+    the rank.
+    """
     a, b = added.a.numpy(), added.b.numpy()
-    if equation == "abc,bcd->abd":  # of each b its own
+    # of each b its own
+    if equation == "abc,bcd->abd":
         return np.einsum("bcr,brd->bcd", a, b)
     return np.tensordot(a, b, 1)
 
@@ -372,12 +456,20 @@ def delta(equation, added):
 def kinds(function):
     """The operations of a served function, sorted."""
     graph = function.graph.as_graph_def()
-    return sorted(node.op for part in (graph.node, *(one.node_def for one in graph.library.function)) for node in part)
+    return sorted(
+        node.op
+        for part in (graph.node, *(one.node_def for one in graph.library.function))
+        for node in part
+    )
 
 
 def exported(model, directory):
     """Bytes of the weights of a SavedModel."""
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("core", core(model), [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}])
+    archive.add_endpoint(
+        "core",
+        core(model),
+        [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}],
+    )
     archive.write_out(str(directory), verbose=False)
     return sum(path.stat().st_size for path in (directory / "variables").glob("*.data*"))

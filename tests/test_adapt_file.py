@@ -1,4 +1,6 @@
-"""The small file of an adaptation: by name, onto a fresh base in a new process, and onto no other base."""
+"""The small file of a PEFT configuration: by name, onto a fresh base in a new process, and onto no
+other base.
+"""
 
 import subprocess
 import sys
@@ -10,25 +12,25 @@ import pretrained_case
 import pytest
 import safetensors.numpy
 
-from multimodal_tf.models import grafting, paths
-from multimodal_tf.training import adapt
+from multimodal_tf.models.peft import attach, layer_paths
+from multimodal_tf.training import peft
 
 
 def adapted():
     model = case.bert()
-    adapt.head_only(model)
-    adapt.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
-    adapt.adapters(model, "*_output_dense", units=3)
+    peft.head_only(model)
+    peft.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
+    peft.adapters(model, "*_output_dense", units=3)
     case.shake(model)
     return model
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A model, and the file of its adaptation."""
+    """A model, and the file of its PEFT configuration."""
     model = adapted()
-    path = tmp_path_factory.mktemp("file") / "adaptation.safetensors"
-    adapt.save_adaptation(model, path)
+    path = tmp_path_factory.mktemp("file") / "peft.safetensors"
+    peft.save_peft(model, path)
     return model, path
 
 
@@ -40,7 +42,7 @@ def test_it_holds_what_was_added_and_trained_alone(saved):
 def test_a_fresh_base_gives_the_same_answers_and_trains_the_same(saved):
     model, path = saved
     fresh = case.bert()
-    adapt.load_adaptation(fresh, path)
+    peft.load_peft(fresh, path)
     np.testing.assert_allclose(case.answers(fresh), case.answers(model), rtol=1e-6)
     assert case.trained(fresh) == case.trained(model)
 
@@ -54,7 +56,7 @@ pretrained_case.text_preset = lambda: {pretrained_case.text_preset()!r}
 for _ in range(3): keras.layers.Dense(1), keras.layers.Embedding(1, 1)  # Keras counts them in the names that it makes up
 from multimodal_tf.training import adapt
 model = adapt_case.bert(heads=("label", "further"))
-adapt.load_adaptation(model, {str(path)!r})
+adapt.load_peft(model, {str(path)!r})
 numpy.save({str(tmp_path / "answers.npy")!r}, adapt_case.answers(model))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -63,43 +65,46 @@ numpy.save({str(tmp_path / "answers.npy")!r}, adapt_case.answers(model))
 
 def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
     model = case.bert()
-    adapt.adapters(model, "*output_dense", units=3, shared=True)
-    adapt.head_only(model)
+    peft.adapters(model, "*output_dense", units=3, shared=True)
+    peft.head_only(model)
     assert len({path for path in case.trained(model) if "/graft/" in path}) == 4
     case.shake(model)
-    adapt.save_adaptation(model, tmp_path / "shared.safetensors")
+    peft.save_peft(model, tmp_path / "shared.safetensors")
     fresh = case.bert()
-    adapt.load_adaptation(fresh, tmp_path / "shared.safetensors")
+    peft.load_peft(fresh, tmp_path / "shared.safetensors")
     np.testing.assert_allclose(case.answers(fresh), case.answers(model), rtol=1e-6)
     assert case.trained(fresh) == case.trained(model)
 
 
 def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
     model = case.stack()
-    adapt.freeze(model, "photo_*")
-    adapt.lora(model, "photo_*", rank=2)
+    peft.freeze(model, "photo_*")
+    peft.lora(model, "photo_*", rank=2)
     case.shake(model)
-    adapt.save_adaptation(model, tmp_path / "a.safetensors")
+    peft.save_peft(model, tmp_path / "a.safetensors")
     fresh = case.stack()
-    fresh.get_layer("label").set_weights([weight * 0 for weight in fresh.get_layer("label").get_weights()])  # trained, so in the file
-    adapt.load_adaptation(fresh, tmp_path / "a.safetensors")
-    adapt.merge(fresh)
+    # trained, so in the file
+    fresh.get_layer("label").set_weights(
+        [weight * 0 for weight in fresh.get_layer("label").get_weights()]
+    )
+    peft.load_peft(fresh, tmp_path / "a.safetensors")
+    peft.merge(fresh)
     x = {"photo": np.ones((1, 4), "float32")}
     np.testing.assert_allclose(fresh(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
 
 
 def test_statistics_go_with_the_layer_that_is_trained(tmp_path):
     model = normalised()
-    adapt.freeze(model, "photo_frozen")
+    peft.freeze(model, "photo_frozen")
     model.compile("sgd", "mse", run_eagerly=True)
     x = {"photo": np.random.default_rng(0).normal(3, 2, (8, 4)).astype("float32")}
     model.train_on_batch(x, {"label": np.zeros((8, 4))})
-    adapt.save_adaptation(model, tmp_path / "a.safetensors")
+    peft.save_peft(model, tmp_path / "a.safetensors")
     names = set(safetensors.numpy.load_file(tmp_path / "a.safetensors"))
     assert "photo_trained/moving_mean" in names
     assert "photo_frozen/moving_mean" not in names
     fresh = normalised()
-    adapt.load_adaptation(fresh, tmp_path / "a.safetensors")
+    peft.load_peft(fresh, tmp_path / "a.safetensors")
     np.testing.assert_allclose(fresh(x)["label"], model(x)["label"], rtol=1e-6)
 
 
@@ -114,32 +119,42 @@ class TestAnotherBase:
     def test_other_numbers_are_refused_by_name_and_nothing_is_changed(self, saved):
         other = case.bert()
         key = f"{case.BLOCK}/self_attention_layer/key_dense/kernel"
-        weight = paths.weights(other)[key]
+        weight = layer_paths.weights(other)[key]
         weight.assign(weight + 1e-3)
         before = case.values(other)
-        with pytest.raises(ValueError, match=rf"{key}: must have the numbers that .* it is of another base$"):
-            adapt.load_adaptation(other, saved[1])
-        assert not grafting.grafted(other)
+        with pytest.raises(
+            ValueError, match=rf"{key}: must have the numbers that .* it is of another base$"
+        ):
+            peft.load_peft(other, saved[1])
+        assert not attach.grafted(other)
         np.testing.assert_array_equal(before["label/kernel"], case.values(other)["label/kernel"])
 
     def test_one_without_the_tower_is_refused_by_name(self, saved):
-        with pytest.raises(ValueError, match=r"title_network/.*: must be a weight of the model, which has none of this name"):
-            adapt.load_adaptation(case.stack(), saved[1])
+        with pytest.raises(
+            ValueError,
+            match=r"title_network/.*: must be a weight of the model, which has none of this name",
+        ):
+            peft.load_peft(case.stack(), saved[1])
 
     def test_another_head_is_refused_by_name(self, tmp_path):
         model, other = case.stack(), keras.Input((4,), name="photo")
-        adapt.freeze(model, "photo_*")
-        adapt.save_adaptation(model, tmp_path / "a.safetensors")
+        peft.freeze(model, "photo_*")
+        peft.save_peft(model, tmp_path / "a.safetensors")
         x = other
         for name in ("photo_low", "photo_high"):
             x = model.get_layer(name)(x)
         other = keras.Model({"photo": other}, {"label": keras.layers.Dense(2, name="label")(x)})
-        with pytest.raises(ValueError, match=r"label/bias: must be of the shape \(4,\) .* received \(2,\): it is of another base"):
-            adapt.load_adaptation(other, tmp_path / "a.safetensors")
+        with pytest.raises(
+            ValueError,
+            match=r"label/bias: must be of the shape \(4,\) .* received \(2,\): it is of another base",
+        ):
+            peft.load_peft(other, tmp_path / "a.safetensors")
 
     def test_one_that_is_adapted_already_is_refused(self, saved):
-        with pytest.raises(ValueError, match=r"token_embedding: must bear no LoRA and no adapter yet"):
-            adapt.load_adaptation(saved[0], saved[1])
+        with pytest.raises(
+            ValueError, match=r"token_embedding: must bear no LoRA and no adapter yet"
+        ):
+            peft.load_peft(saved[0], saved[1])
 
 
 class TestFiles:
@@ -147,16 +162,19 @@ class TestFiles:
         damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
         damaged.write_bytes(saved[1].read_bytes()[:100])
         safetensors.numpy.save_file({"a": np.zeros(1)}, foreign)
-        for path, message in ((damaged, "must be a file of save_adaptation"), (foreign, "must be of the format .* received None")):
+        for path, message in (
+            (damaged, "must be a file of save_peft"),
+            (foreign, "must be of the format .* received None"),
+        ):
             with pytest.raises(ValueError, match=message):
-                adapt.load_adaptation(case.stack(), path)
-        with pytest.raises(FileNotFoundError, match="there is no adaptation"):
-            adapt.load_adaptation(case.stack(), tmp_path / "no.safetensors")
+                peft.load_peft(case.stack(), path)
+        with pytest.raises(FileNotFoundError, match="there is no PEFT configuration"):
+            peft.load_peft(case.stack(), tmp_path / "no.safetensors")
 
     def test_what_cannot_be_saved(self, tmp_path):
         model = case.stack()
         with pytest.raises(ValueError, match=r"^path: must end in \.safetensors, received .*a\.h5"):
-            adapt.save_adaptation(model, tmp_path / "a.h5")
-        adapt.nothing(model)
+            peft.save_peft(model, tmp_path / "a.h5")
+        peft.nothing(model)
         with pytest.raises(ValueError, match=r"^model: must train or bear something"):
-            adapt.save_adaptation(model, tmp_path / "a.safetensors")
+            peft.save_peft(model, tmp_path / "a.safetensors")

@@ -1,4 +1,4 @@
-"""A run's towers on another table, and `fit` with an adaptation."""
+"""A run's towers on another table, and `fit` with a PEFT configuration."""
 
 import re
 
@@ -8,16 +8,28 @@ import numpy as np
 import pytest
 import training_case
 
-from multimodal_tf.config import Adaptation, BagTower, CharacterTokenizer, Config, LoRA, NumberInput, TextInput, Training
+from multimodal_tf.config import (
+    BagTower,
+    CharacterTokenizer,
+    Config,
+    LoRA,
+    NumberInput,
+    Peft,
+    TextInput,
+    Training,
+)
 from multimodal_tf.models import build_model
 from multimodal_tf.schema import Classes, Schema
-from multimodal_tf.training import adapt
-from multimodal_tf.training import run as runs
+from multimodal_tf.training import peft
+from multimodal_tf.training import run_dir as runs
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 SMALL = Config(
-    inputs={"title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=3)), "price": NumberInput()},
+    inputs={
+        "title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=3)),
+        "price": NumberInput(),
+    },
     heads={"label": training_case.CONFIG.heads["label"]},
     fusion={"hidden": [4]},
     split=training_case.CONFIG.split,
@@ -40,7 +52,13 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(place):
-    return fit(SMALL, training_case.ingested(place / "records", SMALL), place / "records", place / "run", verbose=0)
+    return fit(
+        SMALL,
+        training_case.ingested(place / "records", SMALL),
+        place / "records",
+        place / "run",
+        verbose=0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +68,7 @@ def other(place):
 
 class TestAnotherTable:
     def test_towers_and_their_words_stay_and_the_heads_are_new(self, trained, other):
-        model, schema = adapt.replace_heads(trained, SMALL, other)
+        model, schema = peft.replace_heads(trained, SMALL, other)
         assert schema.inputs == trained.schema.inputs != other.inputs
         assert schema.heads["label"].names == ["x", "y"]
         assert model.output["label"].shape == (None, 2)
@@ -61,61 +79,100 @@ class TestAnotherTable:
 
     def test_heads_are_new_where_there_are_as_many_classes(self, trained):
         same = trained.schema.heads["label"]
-        schema = Schema(rows=9, inputs=trained.schema.inputs, heads={"label": Classes(names=["p", "q", "r"], counts=same.counts)})
-        model, _ = adapt.replace_heads(trained, SMALL, schema)
-        assert (case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]).any()
+        schema = Schema(
+            rows=9,
+            inputs=trained.schema.inputs,
+            heads={"label": Classes(names=["p", "q", "r"], counts=same.counts)},
+        )
+        model, _ = peft.replace_heads(trained, SMALL, schema)
+        assert (
+            case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]
+        ).any()
 
     def test_fit_goes_on_from_there_with_what_the_configuration_adapts(self, trained, other, place):
-        model, schema = adapt.replace_heads(trained, SMALL, other)
-        adaptation = Adaptation(train="heads", lora=[LoRA(layers=["title_words"], rank=2)], stages=[["price_*"]], rates={"label": 3})
-        config = SMALL.model_copy(update={"adaptation": adaptation})
+        model, schema = peft.replace_heads(trained, SMALL, other)
+        chosen = Peft(
+            train="heads",
+            lora=[LoRA(layers=["title_words"], rank=2)],
+            stages=[["price_*"]],
+            rates={"label": 3},
+        )
+        config = SMALL.model_copy(update={"peft": chosen})
         run = fit(config, schema, place / "other", place / "second", verbose=0, model=model)
         assert run.model is model
         old, new = case.values(trained.model), case.values(model)
         changed = {
             path
             for path, value in new.items()
-            if path not in old or (value.shape, value.tobytes()) != (old[path].shape, old[path].tobytes())
+            if path not in old
+            or (value.shape, value.tobytes()) != (old[path].shape, old[path].tobytes())
         }
-        assert {path.split("/")[0] for path in changed} <= {"title_words", "price_vector", "price_embedding", "label"}
+        assert {path.split("/")[0] for path in changed} <= {
+            "title_words",
+            "price_vector",
+            "price_embedding",
+            "label",
+        }
         assert "title_words/embeddings" not in changed
-        assert run.record.config.adaptation == adaptation
+        assert run.record.config.peft == chosen
         loaded = load_run(place / "second")
         assert case.trained(loaded.model) == case.trained(model)
-        fresh, _ = adapt.replace_heads(trained, SMALL, other)
-        adapt.load_adaptation(fresh, place / "second" / runs.ADAPTATION)
+        fresh, _ = peft.replace_heads(trained, SMALL, other)
+        peft.load_peft(fresh, place / "second" / runs.PEFT)
         x = contract.rows_of(SMALL, 3)
         for one in (loaded.model, fresh):
             np.testing.assert_allclose(one(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
 
     def test_lora_is_to_be_merged_first(self, trained, other):
-        copy = runs.Run(build_model(SMALL, trained.schema), SMALL, trained.schema, {}, trained.record, trained.directory)
-        adapt.lora(copy.model, "title_words")
-        with pytest.raises(ValueError, match=r"^run: must bear no LoRA .*: merge\(run\.model\) first$"):
-            adapt.replace_heads(copy, SMALL, other)
-        adapt.merge(copy.model)
-        adapt.replace_heads(copy, SMALL, other)
-        adapt.adapters(copy.model, "title_vector", "title_dense", units=2, shared=True)
+        copy = runs.Run(
+            build_model(SMALL, trained.schema),
+            SMALL,
+            trained.schema,
+            {},
+            trained.record,
+            trained.directory,
+        )
+        peft.lora(copy.model, "title_words")
+        with pytest.raises(
+            ValueError, match=r"^run: must bear no LoRA .*: merge\(run\.model\) first$"
+        ):
+            peft.replace_heads(copy, SMALL, other)
+        peft.merge(copy.model)
+        peft.replace_heads(copy, SMALL, other)
+        peft.adapters(copy.model, "title_vector", "title_dense", units=2, shared=True)
         with pytest.raises(ValueError, match=r"^run: must bear no LoRA and no adapters"):
-            adapt.replace_heads(copy, SMALL, other)
+            peft.replace_heads(copy, SMALL, other)
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda: {"cost": NumberInput()}, r"^inputs: must have one of the run's, \['title', 'price'\], received \['cost'\]$"),
             (
-                lambda: {"title": TextInput(tokenizer=CharacterTokenizer(), tower=SMALL.inputs["title"].tower)},
+                lambda: {"cost": NumberInput()},
+                r"^inputs: must have one of the run's, \['title', 'price'\], received \['cost'\]$",
+            ),
+            (
+                lambda: {
+                    "title": TextInput(
+                        tokenizer=CharacterTokenizer(), tower=SMALL.inputs["title"].tower
+                    )
+                },
                 r"^inputs\.title\.tokenizer: must be .* as in the run",
             ),
-            (lambda: {"title": NumberInput()}, r"^inputs\.title\.type: must be 'text' as in the run, received 'number'$"),
-            (lambda: {"title": widened()}, r"^title: must have the tower that it has in the run: title_\S+ is .* here, and there "),
+            (
+                lambda: {"title": NumberInput()},
+                r"^inputs\.title\.type: must be 'text' as in the run, received 'number'$",
+            ),
+            (
+                lambda: {"title": widened()},
+                r"^title: must have the tower that it has in the run: title_\S+ is .* here, and there ",
+            ),
         ],
     )
     def test_what_the_towers_do_not_know_is_refused(self, trained, other, change, message):
         config = Config(inputs=change(), heads=SMALL.heads, split=SMALL.split)
         schema = Schema(rows=9, inputs=other.inputs | trained.schema.inputs, heads=other.heads)
         with pytest.raises(ValueError, match=message) as caught:
-            adapt.replace_heads(trained, config, schema)
+            peft.replace_heads(trained, config, schema)
         assert "\n" not in str(caught.value)
 
 
@@ -126,18 +183,32 @@ def widened():
 
 class TestFit:
     def test_a_pattern_is_refused_before_a_file_is_written(self, trained, place):
-        config = SMALL.model_copy(update={"adaptation": Adaptation(freeze=["foto_*"])})
-        with pytest.raises(ValueError, match=r"^adaptation\.freeze: must match a layer, received 'foto_\*'"):
+        config = SMALL.model_copy(update={"peft": Peft(freeze=["foto_*"])})
+        with pytest.raises(
+            ValueError, match=r"^peft\.freeze: must match a layer, received 'foto_\*'"
+        ):
             fit(config, trained.schema, place / "records", place / "third", verbose=0)
         assert not (place / "third").exists()
 
     def test_a_stage_without_weights_is_refused_before_a_file_is_written(self, trained, place):
-        config = SMALL.model_copy(update={"adaptation": Adaptation(stages=[["title_embedding"]])})
-        with pytest.raises(ValueError, match=r"^adaptation\.stages: must match a layer that is trained, received \['title_embedding'\]"):
+        config = SMALL.model_copy(update={"peft": Peft(stages=[["title_embedding"]])})
+        with pytest.raises(
+            ValueError,
+            match=r"^peft\.stages: must match a layer that is trained, received \['title_embedding'\]",
+        ):
             fit(config, trained.schema, place / "records", place / "third", verbose=0)
         assert not (place / "third").exists()
 
     def test_a_model_of_another_configuration_is_refused(self, trained, place):
-        with pytest.raises(ValueError, match=re.escape("model: its inputs must be the configuration's")):
-            fit(SMALL, trained.schema, place / "records", place / "third", verbose=0, model=case.stack())
+        with pytest.raises(
+            ValueError, match=re.escape("model: its inputs must be the configuration's")
+        ):
+            fit(
+                SMALL,
+                trained.schema,
+                place / "records",
+                place / "third",
+                verbose=0,
+                model=case.stack(),
+            )
         assert not (place / "third").exists()

@@ -19,12 +19,14 @@ from multimodal_tf.config import (
     WordPieceTokenizer,
     WordTokenizer,
 )
-from multimodal_tf.data.advise import input_of, tabular_of
-from multimodal_tf.data.infer import ColumnDescription, Spread
+from multimodal_tf.data.describe.defaults import input_of, tabular_of
+from multimodal_tf.data.describe.table_description import ColumnDescription, Spread
 
 
 def column(kind, **sizes):
-    return ColumnDescription(name="x", column="x", type=kind, why="given", missing=0, distinct=2, **sizes)
+    return ColumnDescription(
+        name="x", column="x", type=kind, why="given", missing=0, distinct=2, **sizes
+    )
 
 
 def spread(median, p95=None):
@@ -58,10 +60,26 @@ def test_each_side_of_each_bound(kind, rows, tower):
         ("image", 785, "plain CNN: a ResNet pays from 10,000 rows, here are 785"),
         ("image", 12_345, "ResNet 18: it pays from 10,000 rows, here are 12,345"),
         ("text", 785, "bag of words: reading their order pays from 10,000 rows, here are 785"),
-        ("text", 50_000, "LSTM: 50,000 rows are enough to read order (from 10,000), not for self-attention (from 100,000)"),
-        ("text", 200_000, "transformer over parts of words: it pays from 100,000 rows, here are 200,000"),
-        ("audio", 767, "CNN on a spectrogram: a recurrent layer behind it pays from 10,000 rows, here are 767"),
-        ("audio", 10_000, "CNN on a spectrogram, then a GRU: it pays from 10,000 rows, here are 10,000"),
+        (
+            "text",
+            50_000,
+            "LSTM: 50,000 rows are enough to read order (from 10,000), not for self-attention (from 100,000)",
+        ),
+        (
+            "text",
+            200_000,
+            "transformer over parts of words: it pays from 100,000 rows, here are 200,000",
+        ),
+        (
+            "audio",
+            767,
+            "CNN on a spectrogram: a recurrent layer behind it pays from 10,000 rows, here are 767",
+        ),
+        (
+            "audio",
+            10_000,
+            "CNN on a spectrogram, then a GRU: it pays from 10,000 rows, here are 10,000",
+        ),
     ],
 )
 def test_it_says_why_with_the_numbers(kind, rows, why):
@@ -69,25 +87,37 @@ def test_it_says_why_with_the_numbers(kind, rows, why):
 
 
 def test_long_texts_need_more_rows_for_their_order():
-    """1,500 rows a word: the bound of Google's guide, by which 25,000 film reviews of 174 words are a bag."""
+    """1,500 rows a word: the bound of Google's guide, by which 25,000 film reviews of 174 words are
+    a bag.
+    """
     assert input_of(text(median=174), 25_000)[0].tower == BagTower()
     assert input_of(text(median=20), 29_999)[0].tower == BagTower()
     part, why = input_of(text(median=20), 30_000)
     assert (part.tower, part.tokenizer) == (LSTMTower(), WordTokenizer())
     assert "from 30,000" in why
     assert input_of(text(median=100), 149_999)[0].tower == BagTower()
-    assert input_of(text(median=100), 150_000)[0].tower == TransformerTower()  # no room is left for an LSTM
+    # no room is left for an LSTM
+    assert input_of(text(median=100), 150_000)[0].tower == TransformerTower()
 
 
 def test_a_transformer_reads_parts_of_words_and_so_more_tokens():
     english, chinese = input_of(text(), 100_000)[0], input_of(text(unspaced=True), 100_000)[0]
-    assert (english.tokenizer, chinese.tokenizer) == (WordPieceTokenizer(), SentencePieceTokenizer())
+    assert (english.tokenizer, chinese.tokenizer) == (
+        WordPieceTokenizer(),
+        SentencePieceTokenizer(),
+    )
     assert (english.max_tokens, input_of(text(), 1)[0].max_tokens) == (15, 10)
 
 
 @pytest.mark.parametrize(
     ("columns", "rows", "tower"),
-    [(0, 10**6, None), (1, 10**6, None), (3, 10**6, None), (40, 2_999, None), (4, 3_000, MLPTower())],
+    [
+        (0, 10**6, None),
+        (1, 10**6, None),
+        (3, 10**6, None),
+        (40, 2_999, None),
+        (4, 3_000, MLPTower()),
+    ],
 )
 def test_one_tower_over_all_columns(columns, rows, tower):
     found, why = tabular_of(columns, rows)
@@ -98,8 +128,18 @@ def test_one_tower_over_all_columns(columns, rows, tower):
 @pytest.mark.parametrize(
     ("rows", "frame", "over", "why"),
     [
-        (12, ConvTower(), FramesAverage(), "CNN on each frame, averaged: an LSTM over them pays from 10,000 rows, here are 12"),
-        (10_000, ConvTower(), FramesLSTM(), "CNN on each frame, LSTM over them: it pays from 10,000 rows, here are 10,000"),
+        (
+            12,
+            ConvTower(),
+            FramesAverage(),
+            "CNN on each frame, averaged: an LSTM over them pays from 10,000 rows, here are 12",
+        ),
+        (
+            10_000,
+            ConvTower(),
+            FramesLSTM(),
+            "CNN on each frame, LSTM over them: it pays from 10,000 rows, here are 10,000",
+        ),
     ],
 )
 def test_videos(rows, frame, over, why):
@@ -113,7 +153,8 @@ def test_sizes_are_the_data_s():
     assert input_of(column("image", width=spread(33), height=spread(8)), 5)[0].width == 96
     assert input_of(column("image", grey=True), 5)[0].channels == 1
     sound = input_of(column("audio", seconds=spread(0.2, 1.01), sample_rate=spread(8_000)), 5)[0]
-    assert (sound.seconds, sound.sample_rate) == (1.5, 1_000)  # the highest rate is 1,000
+    # the highest rate is 1,000
+    assert (sound.seconds, sound.sample_rate) == (1.5, 1_000)
 
 
 @given(
@@ -123,7 +164,15 @@ def test_sizes_are_the_data_s():
     words=st.integers(0, 10_000),
 )
 def test_more_rows_never_get_a_smaller_tower(kind, few, more, words):
-    sizes = [ConvTower, SpectrogramTower, BagTower, LSTMTower, ResNetTower, CRNNTower, TransformerTower]
+    sizes = [
+        ConvTower,
+        SpectrogramTower,
+        BagTower,
+        LSTMTower,
+        ResNetTower,
+        CRNNTower,
+        TransformerTower,
+    ]
     described = text(median=words, p95=words) if kind == "text" else column(kind)
     small, large = (type(input_of(described, rows)[0].tower) for rows in sorted((few, more)))
     assert sizes.index(small) <= sizes.index(large)

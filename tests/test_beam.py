@@ -1,4 +1,6 @@
-"""Ingest on Apache Beam: what its workers write is what one process writes, record by record; and what happens when they fail."""
+"""Ingest on Apache Beam: what its workers write is what one process writes, record by record; and
+what happens when they fail.
+"""
 
 import pickle
 import sys
@@ -11,7 +13,8 @@ pytest.importorskip("apache_beam", reason="needs the extra `beam`")
 
 from multimodal_tf import cli
 from multimodal_tf.config import ClassificationHead, Config, TextInput
-from multimodal_tf.data import beam, durable, ingest, shards
+from multimodal_tf.data import atomic
+from multimodal_tf.data.ingest import beam, shards, table_ingest
 from multimodal_tf.data.table import read_table
 
 pytestmark = pytest.mark.slow
@@ -23,30 +26,36 @@ SMALL = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead
 
 
 def run(directory, options=IN_PROCESS, frame=FRAME):
-    return ingest.ingest(read_table(frame), SMALL, directory, rows_per_shard=5, beam=options)
+    return table_ingest.ingest(read_table(frame), SMALL, directory, rows_per_shard=5, beam=options)
 
 
 @pytest.fixture
 def local(tmp_path):
     """What one process writes of the small table, without the lock."""
-    ingest.ingest(read_table(FRAME), SMALL, tmp_path / "local", processes=1, rows_per_shard=5)
+    table_ingest.ingest(read_table(FRAME), SMALL, tmp_path / "local", processes=1, rows_per_shard=5)
     return written(tmp_path / "local")
 
 
 def written(directory):
-    return {name: data for name, data in contents(directory).items() if name != durable.LOCK}
+    return {name: data for name, data in contents(directory).items() if name != atomic.LOCK}
 
 
 def test_two_workers_write_what_one_process_writes(tmp_path):
     """All files: records, manifest, rejected cells, schema. The table has a bad cell of every kind."""
     frame, rejected = make_table(tmp_path)
     table = read_table(frame, tmp_path)
-    expected = ingest.ingest(table, CONFIG, tmp_path / "one", processes=1, rows_per_shard=ROWS_PER_SHARD)
-    actual = ingest.ingest(table, CONFIG, tmp_path / "two", rows_per_shard=ROWS_PER_SHARD, beam=TWO_PROCESSES)
+    expected = table_ingest.ingest(
+        table, CONFIG, tmp_path / "one", processes=1, rows_per_shard=ROWS_PER_SHARD
+    )
+    actual = table_ingest.ingest(
+        table, CONFIG, tmp_path / "two", rows_per_shard=ROWS_PER_SHARD, beam=TWO_PROCESSES
+    )
     assert actual.model_dump() == expected.model_dump()
     assert actual.rejected == len(rejected)
     assert written(tmp_path / "two") == written(tmp_path / "one")
-    assert {path.name for path in (tmp_path / "two").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {
+        path.name for path in (tmp_path / "one").iterdir()
+    }
 
 
 class TestAgain:
@@ -62,13 +71,18 @@ class TestAgain:
         before = {path.name: path.stat().st_ino for path in out.glob("*.tfrecord")}
         (out / "train-00001.tfrecord").unlink()
         run(out)
-        assert {path.name for path in out.glob("*.tfrecord") if path.stat().st_ino != before[path.name]} <= {"train-00001.tfrecord"}
+        assert {
+            path.name for path in out.glob("*.tfrecord") if path.stat().st_ino != before[path.name]
+        } <= {"train-00001.tfrecord"}
         assert written(out) == local
 
     def test_a_failed_pipeline_is_one_sentence_and_the_next_run_goes_on(self, tmp_path, local):
         out = tmp_path / "out"
         (out / "train-00001.tfrecord").mkdir(parents=True)
-        with pytest.raises(OSError, match="^the Beam pipeline failed \\(.*\\): finished shards are kept, run it again") as caught:
+        with pytest.raises(
+            OSError,
+            match="^the Beam pipeline failed \\(.*\\): finished shards are kept, run it again",
+        ) as caught:
             run(out)
         assert "\n" not in str(caught.value)
         assert not (out / "manifest.json").exists()
@@ -83,7 +97,9 @@ class TestAgain:
         assert written(tmp_path / "out") == local
 
     def test_a_worker_leaves_a_shard_that_an_earlier_attempt_has_made(self, tmp_path):
-        job = shards.Job("train-00000.tfrecord", ("title", "label"), [(0, ("word", "x"))], "what it is made from")
+        job = shards.Job(
+            "train-00000.tfrecord", ("title", "label"), [(0, ("word", "x"))], "what it is made from"
+        )
         (tmp_path / "job").write_bytes(pickle.dumps(job))
         attempts = []
 
@@ -102,8 +118,14 @@ class TestRefusals:
         ("options", "message"),
         [
             (["--runner=Nope"], "the Beam runner 'Nope' cannot be had: Unexpected pipeline runner"),
-            (["--runner=nope.Runner"], "the Beam runner 'nope.Runner' cannot be had: No module named 'nope'"),
-            (["--direct_num_workers=two"], "Beam's options .* cannot be read: argument --direct_num_workers: invalid int value: 'two'"),
+            (
+                ["--runner=nope.Runner"],
+                "the Beam runner 'nope.Runner' cannot be had: No module named 'nope'",
+            ),
+            (
+                ["--direct_num_workers=two"],
+                "Beam's options .* cannot be read: argument --direct_num_workers: invalid int value: 'two'",
+            ),
         ],
     )
     def test_before_the_table_is_read(self, tmp_path, options, message):
@@ -115,7 +137,10 @@ class TestRefusals:
     def test_workers_that_write_elsewhere(self, tmp_path):
         jobs = [shards.Job("train-00000.tfrecord", ("title",), [(0, ("word",))], "print")]
         pipeline = beam.BeamPipeline(IN_PROCESS, tmp_path)
-        with pytest.raises(OSError, match="ended without train-00000.tfrecord in .*: its workers must read and write there"):
+        with pytest.raises(
+            OSError,
+            match="ended without train-00000.tfrecord in .*: its workers must read and write there",
+        ):
             list(pipeline.results(str, jobs))
 
 
@@ -123,7 +148,10 @@ def test_the_pipeline_is_as_small_for_many_shards_as_for_few(tmp_path):
     sizes = []
     for number in (2, 200):
         pipeline = beam.BeamPipeline(IN_PROCESS, tmp_path)
-        jobs = (shards.Job(f"train-{shard:05d}.tfrecord", ("title",), [(shard, ("word",))], "") for shard in range(number))
+        jobs = (
+            shards.Job(f"train-{shard:05d}.tfrecord", ("title",), [(shard, ("word",))], "")
+            for shard in range(number)
+        )
         with pytest.raises(OSError, match="ended without"):
             list(pipeline.results(str, jobs))
         sizes.append(pipeline._pipeline.to_runner_api().ByteSize())
@@ -139,13 +167,23 @@ class TestCommandLine:
     def run(self, monkeypatch, folder, *words):
         FRAME.to_csv(folder / "table.csv", index=False)
         SMALL.save(folder / "config.yaml")
-        words = ["ingest", folder / "table.csv", "--config", folder / "config.yaml", "--out", folder / "out", *words]
+        words = [
+            "ingest",
+            folder / "table.csv",
+            "--config",
+            folder / "config.yaml",
+            "--out",
+            folder / "out",
+            *words,
+        ]
         monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
         cli.main()
 
     def test_a_runner_and_its_options(self, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as stop:
-            self.run(monkeypatch, tmp_path, "--runner", "direct", "--beam-option", "direct_num_workers=1")
+            self.run(
+                monkeypatch, tmp_path, "--runner", "direct", "--beam-option", "direct_num_workers=1"
+            )
         assert not stop.value.code
         assert "24 of 24 rows" in capsys.readouterr().out
 
@@ -153,4 +191,7 @@ class TestCommandLine:
         with pytest.raises(SystemExit) as stop:
             self.run(monkeypatch, tmp_path, "--beam-option", "direct_num_workers=1")
         assert stop.value.code == 1
-        assert "--beam-option needs --runner, received 'direct_num_workers=1'" in capsys.readouterr().err
+        assert (
+            "--beam-option needs --runner, received 'direct_num_workers=1'"
+            in capsys.readouterr().err
+        )

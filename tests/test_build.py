@@ -1,4 +1,6 @@
-"""The whole model: names, the classic graph, seeds, saving, and settings that contradict each other."""
+"""The whole model: names, the classic graph, seeds, saving, and settings that contradict each
+other.
+"""
 
 import io
 import random
@@ -41,8 +43,13 @@ def built(config):
 def test_inputs_and_outputs_bear_the_names_of_the_configuration():
     model = built(WHOLE)
     assert set(model.input) == {*ALL, *(f"{name}_present" for name in ALL)}
-    assert {name: x.dtype for name, x in model.input.items() if name in ("title", "colour")} == {"title": "int32", "colour": "int32"}
-    assert all(x.dtype == "float32" for name, x in model.input.items() if name not in ("title", "colour"))
+    assert {name: x.dtype for name, x in model.input.items() if name in ("title", "colour")} == {
+        "title": "int32",
+        "colour": "int32",
+    }
+    assert all(
+        x.dtype == "float32" for name, x in model.input.items() if name not in ("title", "colour")
+    )
     assert set(model.output) == set(HEADS)
     for name in ALL:
         assert model.get_layer(f"{name}_embedding").output.shape[0] is None
@@ -51,7 +58,9 @@ def test_inputs_and_outputs_bear_the_names_of_the_configuration():
 
 
 def test_without_presence_there_are_no_flags():
-    config = WHOLE.model_copy(update={"fusion": ConcatenationFusion(hidden=[8], dropout=0, presence=False)})
+    config = WHOLE.model_copy(
+        update={"fusion": ConcatenationFusion(hidden=[8], dropout=0, presence=False)}
+    )
     model = built(config)
     assert set(model.input) == set(ALL)
     assert not [layer for layer in model.layers if "ZeroWhereAbsent" in type(layer).__name__]
@@ -63,7 +72,14 @@ CLASSIC = Config(
         "photo": ImageInput(
             height=224,
             width=224,
-            tower=ConvTower(filters=[32], kernel_size=3, padding="valid", batch_normalization=False, pooling="flatten", dim=None),
+            tower=ConvTower(
+                filters=[32],
+                kernel_size=3,
+                padding="valid",
+                batch_normalization=False,
+                pooling="flatten",
+                dim=None,
+            ),
         ),
         "title": TextInput(max_tokens=20, tower=LSTMTower(embedding_dim=64, units=128)),
     },
@@ -82,41 +98,60 @@ def classic_by_hand(words, classes):
     y = layers.LSTM(128)(y)
     z = layers.Concatenate()([x, y])
     z = layers.Dense(256, activation="relu")(z)
-    return keras.Model([photo, title], layers.Dense(classes, activation="softmax")(z), name="multimodal")
+    return keras.Model(
+        [photo, title], layers.Dense(classes, activation="softmax")(z), name="multimodal"
+    )
 
 
 def described(model):
-    """The lines of `summary`, layers called by their number, and each layer's class and configuration without names."""
+    """The lines of `summary`, layers called by their number, and each layer's class and
+    configuration without names.
+    """
     text = io.StringIO()
     model.summary(line_length=200, print_fn=lambda line, line_break=True: text.write(line + "\n"))
     numbers = {operation.name: f"#{number}" for number, operation in enumerate(model.operations)}
     names = "|".join(sorted(map(re.escape, numbers), key=len, reverse=True))
     lines = re.sub(rf"\b({names})\b", lambda match: numbers[match[0]], text.getvalue()).splitlines()
-    return [" ".join(line.split()) for line in lines], [(type(layer), _without_names(layer.get_config())) for layer in model.layers]
+    return [" ".join(line.split()) for line in lines], [
+        (type(layer), _without_names(layer.get_config())) for layer in model.layers
+    ]
 
 
 def _without_names(config):
     if isinstance(config, dict):
-        return {key: _without_names(value) for key, value in config.items() if key not in ("name", "seed")}
+        return {
+            key: _without_names(value)
+            for key, value in config.items()
+            if key not in ("name", "seed")
+        }
     return config
 
 
 def test_the_classic_graph_is_that_written_by_hand(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")  # else Rich cuts the lines at 80
+    # else Rich cuts the lines at 80
+    monkeypatch.setenv("COLUMNS", "200")
     schema = contract.schema_of(CLASSIC)
     ours = described(build_model(CLASSIC, schema))
     reference = described(classic_by_hand(len(schema.inputs["title"].words), 3))
     assert ours == reference
-    for shown in ("#0[0][0]", "100,966,656"):  # connections and parameters are among what was compared: 394,400 x 256 + 256
+    # connections and parameters are among what was compared: 394,400 x 256 + 256
+    for shown in ("#0[0][0]", "100,966,656"):
         assert any(shown in line for line in ours[0])
 
 
 def test_the_classic_graph_has_its_vectors_by_name():
     small = CLASSIC.model_copy(
-        update={"inputs": CLASSIC.inputs | {"photo": CLASSIC.inputs["photo"].model_copy(update={"height": 8, "width": 8})}}
+        update={
+            "inputs": CLASSIC.inputs
+            | {"photo": CLASSIC.inputs["photo"].model_copy(update={"height": 8, "width": 8})}
+        }
     )
     vectors = embeddings(built(small))(contract.rows_of(small, 2))
-    assert {name: vector.shape for name, vector in vectors.items()} == {"photo": (2, 288), "title": (2, 128), "fused": (2, 256)}
+    assert {name: vector.shape for name, vector in vectors.items()} == {
+        "photo": (2, 288),
+        "title": (2, 128),
+        "fused": (2, 256),
+    }
 
 
 class TestSeed:
@@ -133,7 +168,9 @@ class TestSeed:
         ours = {weight.path: weight.numpy() for weight in built(WHOLE).trainable_weights}
         assert kernels
         assert not [
-            weight.path for weight in other.trainable_weights if weight.path in kernels and np.array_equal(weight, ours[weight.path])
+            weight.path
+            for weight in other.trainable_weights
+            if weight.path in kernels and np.array_equal(weight, ours[weight.path])
         ]
 
     def test_nobody_elses_random_numbers_are_touched(self):
@@ -144,9 +181,14 @@ class TestSeed:
         assert random.random() == expected
 
     def test_two_towers_of_one_shape_do_not_start_alike(self):
-        config = Config(inputs={"first": NumberInput(), "second": NumberInput()}, heads={"cost": RegressionHead()})
+        config = Config(
+            inputs={"first": NumberInput(), "second": NumberInput()},
+            heads={"cost": RegressionHead()},
+        )
         model = built(config)
-        assert not np.array_equal(model.get_layer("first_vector").kernel, model.get_layer("second_vector").kernel)
+        assert not np.array_equal(
+            model.get_layer("first_vector").kernel, model.get_layer("second_vector").kernel
+        )
 
 
 LOAD = """
@@ -168,15 +210,26 @@ def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
     np.savez(tmp_path / "rows.npz", **rows)
     np.savez(tmp_path / "answers.npz", **model.predict(rows, verbose=0))
     files = [tmp_path / name for name in ("model.keras", "rows.npz", "answers.npz")]
-    done = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
+    )
     assert done.stdout.strip() == "equal 100.0 3", done.stderr
 
 
 def test_l2_adds_the_squares_of_the_towers_weights_also_after_loading(tmp_path):
-    config = contract.with_input(TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3, bidirectional=True, dim=4, l2=0.1)))
+    config = contract.with_input(
+        TextInput(
+            max_tokens=4,
+            tower=LSTMTower(embedding_dim=2, units=3, bidirectional=True, dim=4, l2=0.1),
+        )
+    )
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
     model.save(tmp_path / "model.keras")
-    kernels = [weight for weight in model.trainable_weights if weight.path.startswith("probe_") and weight.name in ("kernel", "embeddings")]
+    kernels = [
+        weight
+        for weight in model.trainable_weights
+        if weight.path.startswith("probe_") and weight.name in ("kernel", "embeddings")
+    ]
     expected = 0.1 * sum(float((kernel.numpy() ** 2).sum()) for kernel in kernels)
     for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
         one(rows)
@@ -186,8 +239,13 @@ def test_l2_adds_the_squares_of_the_towers_weights_also_after_loading(tmp_path):
 
 def test_a_layer_called_as_another_input():
     words = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3))
-    config = Config(inputs={"title": words, "title_words": words}, heads={"label": ClassificationHead()})
-    with pytest.raises(ValueError, match=r"^inputs\.title_words: a layer of another input's tower is called so: choose another name"):
+    config = Config(
+        inputs={"title": words, "title_words": words}, heads={"label": ClassificationHead()}
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"^inputs\.title_words: a layer of another input's tower is called so: choose another name",
+    ):
         build_model(config, contract.schema_of(config))
 
 
@@ -195,7 +253,10 @@ def test_the_towers_alone_have_the_same_weights_and_losses():
     part = TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0, l2=0.1))
     config = contract.with_input(part)
     config.fusion.modality_dropout = 0.3
-    model, towers = build_model(config, contract.schema_of(config)), build_towers(config, contract.schema_of(config))
+    model, towers = (
+        build_model(config, contract.schema_of(config)),
+        build_towers(config, contract.schema_of(config)),
+    )
     rows = contract.rows_of(config, 2)
     np.testing.assert_array_equal(towers(rows)["probe"]["vector"], embeddings(model)(rows)["probe"])
     assert len(towers.losses) == 1
@@ -206,31 +267,73 @@ def test_fit_evaluate_and_predict_go_by_name():
     rows, targets = contract.rows_of(WHOLE, 5), contract.targets_of(WHOLE, 5)
     rows, targets = dict(reversed(rows.items())), dict(reversed(targets.items()))
     weights = {name: np.array([1, 1, 1, 1, 0], "float32") for name in targets}
-    history = model.fit(rows, targets, sample_weight=weights, validation_data=(rows, targets, weights), batch_size=2, verbose=0).history
-    assert {"loss", "kind_loss", "kind_accuracy", "tags_accuracy", "cost_mae", "val_loss", "val_cost_mae"} <= set(history)
+    history = model.fit(
+        rows,
+        targets,
+        sample_weight=weights,
+        validation_data=(rows, targets, weights),
+        batch_size=2,
+        verbose=0,
+    ).history
+    assert {
+        "loss",
+        "kind_loss",
+        "kind_accuracy",
+        "tags_accuracy",
+        "cost_mae",
+        "val_loss",
+        "val_cost_mae",
+    } <= set(history)
     assert all(np.isfinite(values).all() for values in history.values())
-    found = model.evaluate(rows, targets, sample_weight=weights, batch_size=2, verbose=0, return_dict=True)
+    found = model.evaluate(
+        rows, targets, sample_weight=weights, batch_size=2, verbose=0, return_dict=True
+    )
     answers = model.predict(rows, batch_size=2, verbose=0)
-    assert found["cost_mae"] == pytest.approx(np.abs(answers["cost"] - targets["cost"])[:4].mean(), rel=1e-4)
-    assert found["kind_accuracy"] == pytest.approx((answers["kind"].argmax(1) == targets["kind"])[:4].mean())
+    assert found["cost_mae"] == pytest.approx(
+        np.abs(answers["cost"] - targets["cost"])[:4].mean(), rel=1e-4
+    )
+    assert found["kind_accuracy"] == pytest.approx(
+        (answers["kind"].argmax(1) == targets["kind"])[:4].mean()
+    )
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz' dot is not installed")
 def test_plot_model(tmp_path):
-    keras.utils.plot_model(built(WHOLE), tmp_path / "model.png", show_shapes=True, show_layer_names=True)
+    keras.utils.plot_model(
+        built(WHOLE), tmp_path / "model.png", show_shapes=True, show_layer_names=True
+    )
     assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
 
 
 NUMBER = {"price": NumberInput()}
-SCHEMA = Schema(rows=2, inputs={"price": Moments(mean=0, std=1)}, heads={"kind": Classes(names=["a", "b"], counts=[1, 1])})
+SCHEMA = Schema(
+    rows=2,
+    inputs={"price": Moments(mean=0, std=1)},
+    heads={"kind": Classes(names=["a", "b"], counts=[1, 1])},
+)
 
 
 @pytest.mark.parametrize(
     ("inputs", "heads", "schema", "message"),
     [
-        ({"title": TextInput()}, HEADS, SCHEMA, r"inputs\.title: the schema must hold vocabulary for a text, received nothing"),
-        (NUMBER, {"cost": RegressionHead()}, SCHEMA, r"heads\.cost: the schema must hold moments for a regression, received nothing"),
-        (NUMBER, {"kind": RegressionHead()}, SCHEMA, r"heads\.kind: the schema must hold moments for a regression, received classes"),
+        (
+            {"title": TextInput()},
+            HEADS,
+            SCHEMA,
+            r"inputs\.title: the schema must hold vocabulary for a text, received nothing",
+        ),
+        (
+            NUMBER,
+            {"cost": RegressionHead()},
+            SCHEMA,
+            r"heads\.cost: the schema must hold moments for a regression, received nothing",
+        ),
+        (
+            NUMBER,
+            {"kind": RegressionHead()},
+            SCHEMA,
+            r"heads\.kind: the schema must hold moments for a regression, received classes",
+        ),
         (
             NUMBER,
             {"kind": ClassificationHead(column="Art")},
@@ -252,8 +355,14 @@ def test_what_contradicts_itself_is_refused_in_one_sentence(inputs, heads, schem
 
 
 def test_empty_vocabularies_still_make_a_model():
-    config = Config(inputs={"title": ALL["title"], "colour": ALL["colour"]}, heads={"kind": ClassificationHead()})
+    config = Config(
+        inputs={"title": ALL["title"], "colour": ALL["colour"]},
+        heads={"kind": ClassificationHead()},
+    )
     nothing = {name: Vocabulary(words=[]) for name in config.inputs}
     model = build_model(config, contract.schema_of(config).model_copy(update={"inputs": nothing}))
-    rows = contract.rows_of(config, 2) | {"title": np.array([[1, 1, 0, 0], [0, 0, 0, 0]], "int32"), "colour": np.zeros(2, "int32")}
+    rows = contract.rows_of(config, 2) | {
+        "title": np.array([[1, 1, 0, 0], [0, 0, 0, 0]], "int32"),
+        "colour": np.zeros(2, "int32"),
+    }
     assert np.isfinite(model(rows)["kind"]).all()

@@ -1,19 +1,29 @@
-"""Calibration errors, temperature and selective prediction: by hand, by scikit-learn, and by what they promise."""
+"""Calibration errors, temperature and selective prediction: by hand, by scikit-learn, and by what
+they promise.
+"""
 
 import numpy as np
 import pytest
 from scipy import special
 from sklearn import metrics as sk
 
-from multimodal_tf.evaluation import bootstrap
-from multimodal_tf.evaluation.calibration import ALL_RIGHT, Temperature, calibration, log_losses, risk_coverage
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.calibration import (
+    ALL_RIGHT,
+    Temperature,
+    calibration,
+    log_losses,
+    risk_coverage,
+)
 
 
 def _calibrated(random, rows, classes, temperature=1.0):
     """Labels drawn from probabilities, and what a model says that is too sure by `temperature`."""
     logits = random.normal(size=(rows, classes)) * 2
     chances = special.softmax(logits, axis=1)
-    labels = (random.random((rows, 1)) > np.cumsum(chances, axis=1)).sum(axis=1).clip(max=classes - 1)
+    labels = (
+        (random.random((rows, 1)) > np.cumsum(chances, axis=1)).sum(axis=1).clip(max=classes - 1)
+    )
     return labels, special.softmax(logits * temperature, axis=1)
 
 
@@ -22,10 +32,18 @@ def _binary(confidences):
 
 
 def test_calibration_by_hand():
-    """Confidences 0.6 0.7 | 0.8 0.9 0.9 in bins of one fifth: 0.6 is the upper edge of the third bin."""
+    """Confidences 0.6 0.7 | 0.8 0.9 0.9 in bins of one fifth: 0.6 is the upper edge of the third
+    bin.
+    """
     found = calibration([0, 1, 0, 0, 1], _binary([0.6, 0.7, 0.8, 0.9, 0.9]), bins=5, resamples=0)
-    assert [(round(b.low, 1), round(b.high, 1), b.n) for b in found.bins] == [(0.4, 0.6, 1), (0.6, 0.8, 2), (0.8, 1.0, 2)]
-    assert [(b.confidence, b.accuracy.value) for b in found.bins] == [pytest.approx(of) for of in [(0.6, 1), (0.75, 0.5), (0.9, 0.5)]]
+    assert [(round(b.low, 1), round(b.high, 1), b.n) for b in found.bins] == [
+        (0.4, 0.6, 1),
+        (0.6, 0.8, 2),
+        (0.8, 1.0, 2),
+    ]
+    assert [(b.confidence, b.accuracy.value) for b in found.bins] == [
+        pytest.approx(of) for of in [(0.6, 1), (0.75, 0.5), (0.9, 0.5)]
+    ]
     values = {name: figure.value for name, figure in found.figures.items()}
     assert values["ece"] == pytest.approx((1 * 0.4 + 2 * 0.25 + 2 * 0.4) / 5)
     assert values["overconfidence"] == pytest.approx(0.78 - 0.6)
@@ -36,7 +54,9 @@ def test_calibration_by_hand():
 def test_adaptive_bins_hold_equally_many_rows_and_equal_confidences_share_one():
     found = calibration([0] * 12, _binary(np.linspace(0.55, 0.99, 12)), bins=4, resamples=0)
     assert [b.n for b in found.adaptive_bins] == [3, 3, 3, 3]
-    assert found.figures["adaptive_ece"].value == pytest.approx(1 - np.linspace(0.55, 0.99, 12).mean())
+    assert found.figures["adaptive_ece"].value == pytest.approx(
+        1 - np.linspace(0.55, 0.99, 12).mean()
+    )
     same = calibration([0, 0, 1, 1] * 3, _binary([0.8] * 12), bins=4, resamples=0)
     assert [(b.n, b.accuracy.value) for b in same.adaptive_bins] == [(12, 0.5)]
     assert same.figures["adaptive_ece"].value == pytest.approx(0.3)
@@ -51,16 +71,26 @@ def test_the_brier_score_is_scikit_learns():
 def test_rows_that_are_there_four_times_are_no_more_certain():
     labels, said = _calibrated(np.random.default_rng(2), 50, 3)
     once = calibration(labels, said, resamples=400)
-    groups, labels, said = np.repeat(np.arange(50), 4), np.repeat(labels, 4), np.repeat(said, 4, axis=0)
+    groups, labels, said = (
+        np.repeat(np.arange(50), 4),
+        np.repeat(labels, 4),
+        np.repeat(said, 4, axis=0),
+    )
     grouped, alone = (calibration(labels, said, resamples=400, groups=of) for of in (groups, None))
     for name in ("ece", "overconfidence", "brier"):
-        widths = [found.figures[name].high - found.figures[name].low for found in (once, grouped, alone)]
+        widths = [
+            found.figures[name].high - found.figures[name].low for found in (once, grouped, alone)
+        ]
         assert widths[1] == pytest.approx(widths[0], rel=1e-6)
         assert widths[2] < 0.7 * widths[0]
     for first, second in zip(once.bins, grouped.bins):
-        assert second.accuracy.high - second.accuracy.low > 0.9 * (first.accuracy.high - first.accuracy.low)
+        assert second.accuracy.high - second.accuracy.low > 0.9 * (
+            first.accuracy.high - first.accuracy.low
+        )
     losses, sure = 1.0 - (said.argmax(axis=1) == labels), said.max(axis=1)
-    narrow, wide = (risk_coverage(losses, sure, resamples=400, groups=of).aurc for of in (None, groups))
+    narrow, wide = (
+        risk_coverage(losses, sure, resamples=400, groups=of).aurc for of in (None, groups)
+    )
     assert narrow.value == wide.value
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
 
@@ -68,9 +98,13 @@ def test_rows_that_are_there_four_times_are_no_more_certain():
 def test_the_order_of_rows_changes_nothing():
     random = np.random.default_rng(1)
     labels, said = _calibrated(random, 100, 3)
-    said = said.round(1) / said.round(1).sum(axis=1, keepdims=True)  # ties
+    # ties
+    said = said.round(1) / said.round(1).sum(axis=1, keepdims=True)
     order = random.permutation(100)
-    first, second = calibration(labels, said, resamples=0), calibration(labels[order], said[order], resamples=0)
+    first, second = (
+        calibration(labels, said, resamples=0),
+        calibration(labels[order], said[order], resamples=0),
+    )
     assert {name: figure.value for name, figure in second.figures.items()} == pytest.approx(
         {name: figure.value for name, figure in first.figures.items()}
     )
@@ -104,7 +138,10 @@ def test_a_temperature_mends_a_model_that_is_too_sure():
     assert fitted.after == pytest.approx(sk.log_loss(labels, fitted(said)))
     assert fitted.before == pytest.approx(sk.log_loss(labels, said))
     assert (fitted(said).argmax(axis=1) == said.argmax(axis=1)).all()
-    before, after = calibration(labels, said, resamples=0), calibration(labels, fitted(said), resamples=0)
+    before, after = (
+        calibration(labels, said, resamples=0),
+        calibration(labels, fitted(said), resamples=0),
+    )
     assert after.figures["ece"].value < before.figures["ece"].value / 3
 
 
@@ -118,7 +155,9 @@ def test_no_other_temperature_has_a_lower_log_loss():
 
 def test_the_interval_of_a_temperature_is_about_that_of_the_bootstrap():
     labels, said = _calibrated(np.random.default_rng(5), 400, 3, temperature=2.0)
-    samples = bootstrap.resample(lambda rows: {"t": Temperature.fit(labels[rows], said[rows]).value.value}, 400, 200, 0)["t"]
+    samples = bootstrap.resample(
+        lambda rows: {"t": Temperature.fit(labels[rows], said[rows]).value.value}, 400, 200, 0
+    )["t"]
     low, high, _ = bootstrap.interval(samples)
     value = Temperature.fit(labels, said).value
     assert (value.low, value.high) == pytest.approx((low, high), rel=0.1)
@@ -133,7 +172,9 @@ def test_where_every_row_is_right_the_temperature_is_one_and_says_why():
 def test_a_probability_of_zero_for_the_right_class_is_survived():
     fitted = Temperature.fit([1, 0, 1], [[1.0, 0.0], [0.9, 0.1], [0.3, 0.7]])
     assert np.isfinite([fitted.value.value, fitted.before, fitted.after]).all()
-    assert log_losses([1, 0], [[1.0, 0.0], [0.5, 0.5]]) == pytest.approx([-np.log(np.finfo("float32").tiny), np.log(2)])
+    assert log_losses([1, 0], [[1.0, 0.0], [0.5, 0.5]]) == pytest.approx(
+        [-np.log(np.finfo("float32").tiny), np.log(2)]
+    )
 
 
 # --- selective prediction
@@ -151,8 +192,13 @@ def test_risk_coverage_by_hand():
 def test_with_equal_confidences_the_area_is_the_mean_over_orders():
     random = np.random.default_rng(6)
     losses, sure = random.random(30), random.integers(4, size=30) / 4
-    areas = [risk_coverage(losses, sure + random.random(30) * 1e-6, resamples=0).aurc.value for _ in range(400)]
-    assert risk_coverage(losses, sure, resamples=0).aurc.value == pytest.approx(np.mean(areas), abs=4 * np.std(areas) / 20)
+    areas = [
+        risk_coverage(losses, sure + random.random(30) * 1e-6, resamples=0).aurc.value
+        for _ in range(400)
+    ]
+    assert risk_coverage(losses, sure, resamples=0).aurc.value == pytest.approx(
+        np.mean(areas), abs=4 * np.std(areas) / 20
+    )
 
 
 def test_a_confidence_that_knows_nothing_has_the_mean_loss_as_area():

@@ -1,4 +1,6 @@
-"""An exported model under TensorFlow's C++ loader, the one that TensorFlow Serving uses, without Python."""
+"""An exported model under TensorFlow's C++ loader, the one that TensorFlow Serving uses, without
+Python.
+"""
 
 import importlib.resources
 import os
@@ -19,7 +21,7 @@ from multimodal_tf.config import (
     TextInput,
     WordPieceTokenizer,
 )
-from multimodal_tf.data.subwords import learn_subwords
+from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving.export import export_model
@@ -27,17 +29,38 @@ from multimodal_tf.serving.export import export_model
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        COMPILER is None, reason="no C++ compiler (c++, g++, clang++) is on the path"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """The path of `cc/predict.cc`, compiled against the headers and libraries of the installed wheel."""
+    """The path of `cc/predict.cc`, compiled against the headers and libraries of the installed
+    wheel.
+    """
     path = tmp_path_factory.mktemp("cc") / "predict"
     folder = tf.sysconfig.get_lib()
-    linked = [f"-L{folder}", "-Wl,--no-as-needed", *(f"-l:{name}" for name in LIBRARIES), f"-Wl,-rpath,{folder}"]
+    linked = [
+        f"-L{folder}",
+        "-Wl,--no-as-needed",
+        *(f"-l:{name}" for name in LIBRARIES),
+        f"-Wl,-rpath,{folder}",
+    ]
     source = pathlib.Path(__file__).parent / "cc" / "predict.cc"
-    command = [COMPILER, "-O0", "-w", *tf.sysconfig.get_compile_flags(), str(source), "-o", str(path), *linked]
+    command = [
+        COMPILER,
+        "-O0",
+        "-w",
+        *tf.sysconfig.get_compile_flags(),
+        str(source),
+        "-o",
+        str(path),
+        *linked,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return path
@@ -45,7 +68,9 @@ def program(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory):
-    """`(raw, arguments)`: six rows as tensors and as the program's arguments; gaps and a broken picture among them."""
+    """`(raw, arguments)`: six rows as tensors and as the program's arguments; gaps and a broken
+    picture among them.
+    """
     raw, folder = case.raw_rows(6), tmp_path_factory.mktemp("cells")
     raw["photo"][2] = b"<html>"
     raw["title"][3] = "Ein ROTER Vogel 的\0!".encode()
@@ -63,8 +88,16 @@ def arguments(tmp_path_factory):
 def test_the_same_answers_as_in_python(exported, program, arguments):
     raw, command = arguments
     path = exported()[1]
-    tensors = {name: tf.constant(cells, tf.float32 if name == "price" else tf.string) for name, cells in raw.items()}
-    python = {name: tensor.numpy() for name, tensor in tf.saved_model.load(str(path)).signatures["serving_default"](**tensors).items()}
+    tensors = {
+        name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
+        for name, cells in raw.items()
+    }
+    python = {
+        name: tensor.numpy()
+        for name, tensor in tf.saved_model.load(str(path))
+        .signatures["serving_default"](**tensors)
+        .items()
+    }
     done = subprocess.run([program, path, "serving_default", *command], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     lines = [line.split("\t") for line in done.stdout.decode().split("\n") if line]
@@ -74,13 +107,20 @@ def test_the_same_answers_as_in_python(exported, program, arguments):
         if isinstance(expected, bytes):
             assert cells == [expected.decode()]
         elif expected.dtype == np.float32:
-            np.testing.assert_allclose(np.array(cells, np.float32), np.atleast_1d(expected), rtol=1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                np.array(cells, np.float32),
+                np.atleast_1d(expected),
+                rtol=1e-6,
+                atol=1e-6,
+                err_msg=name,
+            )
         else:
             assert cells == [str(int(flag)) for flag in np.atleast_1d(expected)]
 
 
 TEXTS = ["A red bird sings.", "你好世界", "مرحبا بالعالم", "ภาษาไทย", "Hi 🙂👍🏽", ""]
-OPERATIONS = {  # by tokenizer, what a program that has TensorFlow alone must load besides
+# by tokenizer, what a program that has TensorFlow alone must load besides
+OPERATIONS = {
     WordPieceTokenizer: ["fast_wordpiece_tokenizer", "regex_split_ops"],
     BytePairTokenizer: [],
     SentencePieceTokenizer: ["sentencepiece_tokenizer"],
@@ -90,11 +130,22 @@ OPERATIONS = {  # by tokenizer, what a program that has TensorFlow alone must lo
 @pytest.mark.parametrize("kind", OPERATIONS)
 def test_subword_tokenizers(kind, program, tmp_path):
     tokenizer = kind(vocabulary_size=400)
-    config = Config(inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=8)}, heads={"label": ClassificationHead()})
-    learnt = learn_subwords("title", tokenizer, lambda prepare: [one.decode() for one in prepare(tf.constant(TEXTS)).numpy()])
-    schema = Schema(rows=6, inputs={"title": learnt}, heads={"label": Classes(names=["a", "b"], counts=[3, 3])})
+    config = Config(
+        inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=8)},
+        heads={"label": ClassificationHead()},
+    )
+    stats = fit_subwords(
+        "title",
+        tokenizer,
+        lambda prepare: [one.decode() for one in prepare(tf.constant(TEXTS)).numpy()],
+    )
+    schema = Schema(
+        rows=6, inputs={"title": stats}, heads={"label": Classes(names=["a", "b"], counts=[3, 3])}
+    )
     path = export_model(build_model(config, schema), config, schema, tmp_path / "small" / "1")
-    expected = tf.saved_model.load(str(path)).signatures["serving_default"](title=tf.constant(TEXTS))["label_probabilities"]
+    expected = tf.saved_model.load(str(path)).signatures["serving_default"](
+        title=tf.constant(TEXTS)
+    )["label_probabilities"]
     arguments = []
     for row, text in enumerate(TEXTS):
         (tmp_path / str(row)).write_text(text)
@@ -102,11 +153,20 @@ def test_subword_tokenizers(kind, program, tmp_path):
     folder = importlib.resources.files("tensorflow_text") / "python" / "ops"
     libraries = ":".join(str(folder / f"_{name}.so") for name in OPERATIONS[kind])
     done = subprocess.run(
-        [program, path, "predict", *arguments], capture_output=True, text=True, env={**os.environ, "OP_LIBRARIES": libraries}
+        [program, path, "predict", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OP_LIBRARIES": libraries},
     )
     assert done.returncode == 0, done.stderr
-    lines = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("label_probabilities\t")]
-    np.testing.assert_allclose([list(map(float, values)) for _, _, *values in lines], expected, rtol=1e-6, atol=1e-6)
+    lines = [
+        line.split("\t")
+        for line in done.stdout.splitlines()
+        if line.startswith("label_probabilities\t")
+    ]
+    np.testing.assert_allclose(
+        [list(map(float, values)) for _, _, *values in lines], expected, rtol=1e-6, atol=1e-6
+    )
 
 
 def test_what_is_no_model(program, tmp_path):

@@ -17,13 +17,26 @@ from multimodal_tf.config import (
     RegressionHead,
     TextInput,
 )
-from multimodal_tf.data import records
-from multimodal_tf.data.cells import CellError, file_of, is_missing, read_cell, read_label
+from multimodal_tf.data import record_files
+from multimodal_tf.data.kinds.cells import CellError, file_of, is_missing, read_cell, read_label
 
 
 class TestMissing:
     @pytest.mark.parametrize(
-        "value", [None, float("nan"), np.nan, np.float32("nan"), pd.NaT, pd.NA, "", " \t\n", "\u3000", b"", {"bytes": None, "path": None}]
+        "value",
+        [
+            None,
+            float("nan"),
+            np.nan,
+            np.float32("nan"),
+            pd.NaT,
+            pd.NA,
+            "",
+            " \t\n",
+            "\u3000",
+            b"",
+            {"bytes": None, "path": None},
+        ],
     )
     @pytest.mark.parametrize("part", [IMAGE, AUDIO, TextInput(), NumberInput(), CategoryInput()])
     def test_is_none_for_every_input(self, value, part):
@@ -59,24 +72,61 @@ class TestPlainCells:
         assert type(cell) is float
         assert cell == number
 
-    @pytest.mark.parametrize("value", [True, np.bool_(True), 1, 1.0, np.float32(1), "True", " YES ", "t", "y", "1", "1.0", b"true"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            True,
+            np.bool_(True),
+            1,
+            1.0,
+            np.float32(1),
+            "True",
+            " YES ",
+            "t",
+            "y",
+            "1",
+            "1.0",
+            b"true",
+        ],
+    )
     def test_what_is_true(self, value):
         cell = read_cell(value, BooleanInput())
         assert type(cell) is float
         assert cell == 1.0
 
-    @pytest.mark.parametrize("value", [False, np.bool_(False), 0, 0.0, np.int64(0), "FALSE", "no", "F", "n", "0", "0.0", np.array([False])])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            False,
+            np.bool_(False),
+            0,
+            0.0,
+            np.int64(0),
+            "FALSE",
+            "no",
+            "F",
+            "n",
+            "0",
+            "0.0",
+            np.array([False]),
+        ],
+    )
     def test_what_is_false(self, value):
         assert read_cell(value, BooleanInput()) == 0.0
 
-    @pytest.mark.parametrize("value", ["maybe", 2, -1, 0.5, "nan", "on", [True, False], 1j, b"\xff"])
+    @pytest.mark.parametrize(
+        "value", ["maybe", 2, -1, 0.5, "nan", "on", [True, False], 1j, b"\xff"]
+    )
     def test_what_is_neither_true_nor_false(self, value):
         assert reason(value, BooleanInput())
 
     def test_the_text_nan_is_a_missing_number(self):
         assert read_cell("NaN", NumberInput()) is None
 
-    @pytest.mark.parametrize("value", ["seven", "1,5", "1_000", "inf", math.inf, "1e39", 1e39, 10**400, [1], b"\xff", 1j, "0x10"])
+    @pytest.mark.parametrize(
+        "value",
+        ["seven", "1,5", "1_000", "inf", math.inf, "1e39", 1e39, 10**400, [1], b"\xff", 1j, "0x10"],
+    )
     def test_bad_numbers(self, value):
         assert reason(value, NumberInput())
 
@@ -98,7 +148,11 @@ class TestPlainCells:
 
     def test_a_category_is_stripped(self):
         assert read_cell(" red\n", CategoryInput()) == b"red"
-        assert read_cell(3.0, CategoryInput()) == read_cell(3, CategoryInput()) == read_cell("3", CategoryInput())
+        assert (
+            read_cell(3.0, CategoryInput())
+            == read_cell(3, CategoryInput())
+            == read_cell("3", CategoryInput())
+        )
 
     def test_text_of_10_mb(self):
         assert len(read_cell("é" * 5_000_000, TextInput())) == 10_000_000
@@ -122,13 +176,16 @@ class TestLabels:
         with pytest.raises(CellError):
             read_label("dear", RegressionHead())
 
-    @pytest.mark.parametrize("value", ["b; a;;b", ["b", "a", "b", None], ("a", "b"), {"a", "b"}, np.array(["a", "b"], object)])
+    @pytest.mark.parametrize(
+        "value",
+        ["b; a;;b", ["b", "a", "b", None], ("a", "b"), {"a", "b"}, np.array(["a", "b"], object)],
+    )
     def test_several(self, value):
-        assert read_label(value, MultiLabelHead()).split(records.LABEL_SEPARATOR) == ["a", "b"]
+        assert read_label(value, MultiLabelHead()).split(record_files.LABEL_SEPARATOR) == ["a", "b"]
 
     @pytest.mark.parametrize("value", [";", [], np.array([]), " ; "])
     def test_no_label_applies_is_not_missing(self, value):
-        assert read_label(value, MultiLabelHead()) == records.LABEL_SEPARATOR
+        assert read_label(value, MultiLabelHead()) == record_files.LABEL_SEPARATOR
 
     @pytest.mark.parametrize("value", ["a\x1fb", b"\xff", {"a": 1}])
     def test_bad_labels(self, value):
@@ -149,7 +206,12 @@ class TestWaysToWriteAnImage:
         assert read_cell({"bytes": None, "path": "ä b.png"}, IMAGE, tmp_path) == data
 
     def test_bytes(self, data):
-        for value in (data, bytearray(data), memoryview(data), {"bytes": data, "path": "nowhere.png"}):
+        for value in (
+            data,
+            bytearray(data),
+            memoryview(data),
+            {"bytes": data, "path": "nowhere.png"},
+        ):
             assert read_cell(value, IMAGE) == data
 
     def test_data_uri_and_base64(self, data):
@@ -176,7 +238,9 @@ class TestWaysToWriteAnImage:
         array = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
         mode = {4: "RGBA", 3: "RGB"}.get(shape[2] if len(shape) == 3 else 1, "L")
         for value in (array, array / 255, array.astype(np.int64), array.tolist()):
-            np.testing.assert_array_equal(pixels(read_cell(value, IMAGE), mode).reshape(shape), array)
+            np.testing.assert_array_equal(
+                pixels(read_cell(value, IMAGE), mode).reshape(shape), array
+            )
 
     def test_parquet_gives_arrays_of_arrays(self, tmp_path):
         array = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
@@ -205,5 +269,14 @@ class TestWaysToWriteAnImage:
 
     def test_file_of(self):
         assert str(file_of("a/b.png", "/root")) == "/root/a/b.png"
-        for value in (b"x", None, "", "data:,x", "x" * 5000, "a\0b", np.zeros(3), {"bytes": b"x", "path": "a.png"}):
+        for value in (
+            b"x",
+            None,
+            "",
+            "data:,x",
+            "x" * 5000,
+            "a\0b",
+            np.zeros(3),
+            {"bytes": b"x", "path": "a.png"},
+        ):
             assert file_of(value, "/root") is None

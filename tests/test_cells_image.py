@@ -12,11 +12,9 @@ import pytest
 from cells_case import AUDIO, IMAGE, image_bytes, pixels, reason
 from PIL import Image
 
-from multimodal_tf.config import (
-    ImageInput,
-)
-from multimodal_tf.data import cells
-from multimodal_tf.data.cells import CellError, convert_image, read_cell
+from multimodal_tf.config import ImageInput
+from multimodal_tf.data.kinds import cells
+from multimodal_tf.data.kinds.cells import CellError, convert_image, read_cell
 
 
 class TestImageFormats:
@@ -50,7 +48,14 @@ class TestImageFormats:
 
     @pytest.mark.parametrize(
         ("kind", "options"),
-        [("TIFF", {"compression": "tiff_lzw"}), ("JPEG2000", {}), ("AVIF", {}), ("PPM", {}), ("TGA", {}), ("ICO", {"sizes": [(13, 7)]})],
+        [
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("JPEG2000", {}),
+            ("AVIF", {}),
+            ("PPM", {}),
+            ("TGA", {}),
+            ("ICO", {"sizes": [(13, 7)]}),
+        ],
     )
     def test_other_formats_become_png(self, kind, options):
         data = image_bytes("RGB", kind, **options)
@@ -60,9 +65,26 @@ class TestImageFormats:
     def test_16_bit_tiff_keeps_16_bits(self, order):
         array = np.array([[0, 300], [40000, 65535]], np.uint16)
         header = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
-        tags = [(256, 2), (257, 2), (258, 16), (259, 1), (262, 1), (273, 134), (277, 1), (278, 2), (279, 8), (339, 1)]
+        tags = [
+            (256, 2),
+            (257, 2),
+            (258, 16),
+            (259, 1),
+            (262, 1),
+            (273, 134),
+            (277, 1),
+            (278, 2),
+            (279, 8),
+            (339, 1),
+        ]
         entries = b"".join(struct.pack(order + "HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
-        data = header + struct.pack(order + "H", len(tags)) + entries + bytes(4) + array.astype(order + "u2").tobytes()
+        data = (
+            header
+            + struct.pack(order + "H", len(tags))
+            + entries
+            + bytes(4)
+            + array.astype(order + "u2").tobytes()
+        )
         png = Image.open(io.BytesIO(read_cell(data, IMAGE)))
         np.testing.assert_array_equal(np.asarray(png), array)
 
@@ -73,14 +95,22 @@ class TestImageFormats:
             return file.getvalue()
 
         values = np.array([[0, 65535]], np.int32)
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(read_cell(tiff(values), IMAGE)))), values)
-        assert reason(tiff(values + 1), IMAGE) == "an image of integers must lie in 0..65535, received 1..65536"
-        np.testing.assert_array_equal(pixels(read_cell(tiff(np.array([[0, 1]], np.float32)), IMAGE), "L"), [[0, 255]])
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(read_cell(tiff(values), IMAGE)))), values
+        )
+        assert (
+            reason(tiff(values + 1), IMAGE)
+            == "an image of integers must lie in 0..65535, received 1..65536"
+        )
+        np.testing.assert_array_equal(
+            pixels(read_cell(tiff(np.array([[0, 1]], np.float32)), IMAGE), "L"), [[0, 255]]
+        )
         assert "floats" in reason(tiff(np.array([[0, 2]], np.float32)), IMAGE)
 
     def test_orientation_of_a_tiff_is_applied(self):
         exif = Image.Exif()
-        exif[0x0112] = 6  # the camera was turned: width and height change places
+        # the camera was turned: width and height change places
+        exif[0x0112] = 6
         upright = Image.effect_noise((13, 7), 90)
         file = io.BytesIO()
         upright.save(file, "TIFF", exif=exif)
@@ -98,9 +128,31 @@ class TestImageFormats:
         assert pixels(read_cell(image_bytes("RGB", "TIFF", size=(1, 1)), IMAGE)).shape == (1, 1, 3)
 
     def test_a_compressed_bmp_goes_through_pillow(self):
-        rle = b"\x02\x01\x00\x00" * 2 + b"\x00\x01"  # two rows of two pixels of colour 1
+        # two rows of two pixels of colour 1
+        rle = b"\x02\x01\x00\x00" * 2 + b"\x00\x01"
         palette = bytes(4) + b"\x00\x00\xff\x00" + bytes(4 * 254)
-        data = b"BM" + struct.pack("<IIIIiiHHIIiiII", 1078 + len(rle), 0, 1078, 40, 2, 2, 1, 8, 1, len(rle), 0, 0, 256, 0) + palette + rle
+        data = (
+            b"BM"
+            + struct.pack(
+                "<IIIIiiHHIIiiII",
+                1078 + len(rle),
+                0,
+                1078,
+                40,
+                2,
+                2,
+                1,
+                8,
+                1,
+                len(rle),
+                0,
+                0,
+                256,
+                0,
+            )
+            + palette
+            + rle
+        )
         assert (pixels(read_cell(data, IMAGE)) == [255, 0, 0]).all()
 
     def test_the_same_cell_gives_the_same_png(self):
@@ -140,7 +192,8 @@ class TestBrokenImages:
         (tmp_path / "secret.jpg").chmod(0)
         monkeypatch.chdir(tmp_path)
         user = os.geteuid()
-        if user == 0:  # root may read everything, so be somebody else for a moment
+        # root may read everything, so be somebody else for a moment
+        if user == 0:
             for folder in (tmp_path, *list(tmp_path.parents)[:2]):
                 folder.chmod(0o755)
             os.seteuid(65534)
@@ -162,11 +215,18 @@ class TestBrokenImages:
 
         assert reason(tiff(101), IMAGE) == "101 x 101 pixels, more than max_pixels = 10000"
         assert reason(tiff(20_000), ImageInput()) == "more pixels than max_pixels = 50000000"
-        assert reason(tiff(20_000), ImageInput(max_pixels=10**9)) == "more pixels than max_pixels = 178956970"
+        assert (
+            reason(tiff(20_000), ImageInput(max_pixels=10**9))
+            == "more pixels than max_pixels = 178956970"
+        )
 
-    @pytest.mark.filterwarnings("ignore")  # Pillow's opinions of broken TIFFs
+    # Pillow's opinions of broken TIFFs
+    @pytest.mark.filterwarnings("ignore")
     def test_random_bytes_after_a_good_start(self):
-        whole, generator = image_bytes("RGB", "TIFF", size=(30, 30), compression="tiff_lzw"), np.random.default_rng(0)
+        whole, generator = (
+            image_bytes("RGB", "TIFF", size=(30, 30), compression="tiff_lzw"),
+            np.random.default_rng(0),
+        )
         for _ in range(200):
             broken = bytearray(whole)
             for place in generator.integers(0, len(whole), 8):

@@ -12,17 +12,20 @@ import pytest
 import soundfile
 from cells_case import AUDIO, RATE, STEREO, WAVE, image_bytes, reason, samples_of, sound_bytes
 
-from multimodal_tf.data import sound
-from multimodal_tf.data.cells import CellError, read_cell
+from multimodal_tf.data.codecs import audio_file
+from multimodal_tf.data.kinds.cells import CellError, read_cell
 
 
 def m4a_bytes(samples=STEREO, rate=RATE):
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=rate, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T), format="fltp", layout="stereo"
+        )
         frame.sample_rate = rate
-        frame.pts, frame.time_base = 0, fractions.Fraction(1, rate)  # so that the file says which samples are the encoder's run-up
+        # so that the file says which samples are the encoder's run-up
+        frame.pts, frame.time_base = 0, fractions.Fraction(1, rate)
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     return file.getvalue()
@@ -42,9 +45,24 @@ class TestSoundFormats:
         np.testing.assert_array_equal(actual, expected)
 
     def test_16_bits_where_they_suffice(self):
-        assert soundfile.info(io.BytesIO(read_cell(sound_bytes(WAVE, format="WAV", subtype="PCM_16"), AUDIO))).subtype == "PCM_16"
-        assert soundfile.info(io.BytesIO(read_cell(sound_bytes(WAVE, format="FLAC", subtype="PCM_24"), AUDIO))).subtype == "FLOAT"
-        assert soundfile.info(io.BytesIO(read_cell(sound_bytes(format="OGG", subtype="VORBIS"), AUDIO))).subtype == "PCM_16"
+        assert (
+            soundfile.info(
+                io.BytesIO(read_cell(sound_bytes(WAVE, format="WAV", subtype="PCM_16"), AUDIO))
+            ).subtype
+            == "PCM_16"
+        )
+        assert (
+            soundfile.info(
+                io.BytesIO(read_cell(sound_bytes(WAVE, format="FLAC", subtype="PCM_24"), AUDIO))
+            ).subtype
+            == "FLOAT"
+        )
+        assert (
+            soundfile.info(
+                io.BytesIO(read_cell(sound_bytes(format="OGG", subtype="VORBIS"), AUDIO))
+            ).subtype
+            == "PCM_16"
+        )
 
     @pytest.mark.parametrize(
         ("kind", "subtype"),
@@ -61,9 +79,13 @@ class TestSoundFormats:
     def test_other_lossless_formats_and_telephone(self, kind, subtype):
         data = sound_bytes(format=kind, subtype=subtype)
         actual, _ = samples_of(read_cell(data, AUDIO))
-        np.testing.assert_array_equal(actual, soundfile.read(io.BytesIO(data), dtype="float32")[0].mean(axis=1))
+        np.testing.assert_array_equal(
+            actual, soundfile.read(io.BytesIO(data), dtype="float32")[0].mean(axis=1)
+        )
 
-    @pytest.mark.parametrize(("kind", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])
+    @pytest.mark.parametrize(
+        ("kind", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
+    )
     def test_lossy_formats(self, kind, subtype):
         actual, rate = samples_of(read_cell(sound_bytes(format=kind, subtype=subtype), AUDIO))
         assert rate == RATE
@@ -78,7 +100,11 @@ class TestSoundFormats:
     def test_m4a_by_path_and_base64(self, tmp_path):
         data = m4a_bytes()
         (tmp_path / "a.m4a").write_bytes(data)
-        assert read_cell("a.m4a", AUDIO, tmp_path) == read_cell(base64.b64encode(data).decode(), AUDIO) == read_cell(data, AUDIO)
+        assert (
+            read_cell("a.m4a", AUDIO, tmp_path)
+            == read_cell(base64.b64encode(data).decode(), AUDIO)
+            == read_cell(data, AUDIO)
+        )
 
     def test_a_video_without_sound(self):
         file = io.BytesIO()
@@ -92,7 +118,10 @@ class TestSoundFormats:
 
     def test_what_the_model_cannot_hear_is_left_out(self):
         long = np.tile(WAVE, 120)
-        for data in (sound_bytes(long, format="WAV", subtype="PCM_16"), sound_bytes(long, format="FLAC")):
+        for data in (
+            sound_bytes(long, format="WAV", subtype="PCM_16"),
+            sound_bytes(long, format="FLAC"),
+        ):
             actual, _ = samples_of(read_cell(data, AUDIO))
             assert len(actual) == 4 * RATE
             np.testing.assert_allclose(actual, long[: 4 * RATE], atol=1 / 32768)
@@ -103,20 +132,48 @@ class TestSoundFormats:
             assert rate == AUDIO.sample_rate
             np.testing.assert_array_equal(actual, WAVE)
         whole = np.array([-32768, 0, 32767])
-        np.testing.assert_array_equal(samples_of(read_cell(whole.astype(np.int16), AUDIO))[0] * 32768, whole)
+        np.testing.assert_array_equal(
+            samples_of(read_cell(whole.astype(np.int16), AUDIO))[0] * 32768, whole
+        )
 
     @pytest.mark.parametrize(
-        "value", [np.zeros((2, 5)), np.array([0, 2.0]), np.array([np.nan]), np.array([40000]), np.array([], np.float32), ["a"]]
+        "value",
+        [
+            np.zeros((2, 5)),
+            np.array([0, 2.0]),
+            np.array([np.nan]),
+            np.array([40000]),
+            np.array([], np.float32),
+            ["a"],
+        ],
     )
     def test_bad_arrays(self, value):
         assert reason(value, AUDIO)
 
     def test_bytes_do_not_depend_on_the_clock(self):
-        header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 44, b"WAVE", b"fmt ", 16, 3, 1, 8000, 32000, 4, 32, b"data", 8)
-        assert sound.wav(np.array([0.1, -0.2], np.float32), 8000, lossy=False) == header + np.array([0.1, -0.2], "<f4").tobytes()
+        header = struct.pack(
+            "<4sI4s4sIHHIIHH4sI",
+            b"RIFF",
+            44,
+            b"WAVE",
+            b"fmt ",
+            16,
+            3,
+            1,
+            8000,
+            32000,
+            4,
+            32,
+            b"data",
+            8,
+        )
+        assert (
+            audio_file.wav(np.array([0.1, -0.2], np.float32), 8000, lossy=False)
+            == header + np.array([0.1, -0.2], "<f4").tobytes()
+        )
 
     def test_lossy_sounds_are_rounded_and_clipped(self):
-        data = sound.wav(np.array([1.5, -1.5, 0.6 / 32768], np.float32), 8000, lossy=True)
+        data = audio_file.wav(np.array([1.5, -1.5, 0.6 / 32768], np.float32), 8000, lossy=True)
         assert np.frombuffer(data[44:], "<i2").tolist() == [32767, -32768, 1]
 
 
@@ -129,11 +186,18 @@ class TestBrokenSounds:
 
     @pytest.mark.parametrize("size", [0xFFFFFFFF, 10**6, 2 * RATE])
     def test_a_header_that_promises_more(self, size):
-        np.testing.assert_array_equal(samples_of(read_cell(with_data_size(self.PLAIN, size), AUDIO))[0], samples_of(self.PLAIN)[0])
+        np.testing.assert_array_equal(
+            samples_of(read_cell(with_data_size(self.PLAIN, size), AUDIO))[0],
+            samples_of(self.PLAIN)[0],
+        )
 
-    @pytest.mark.parametrize(("samples", "kind"), [(np.zeros(100), "WAV"), (WAVE[:1], "WAV"), (WAVE[:1], "FLAC")])
+    @pytest.mark.parametrize(
+        ("samples", "kind"), [(np.zeros(100), "WAV"), (WAVE[:1], "WAV"), (WAVE[:1], "FLAC")]
+    )
     def test_silence_and_one_sample_are_sounds(self, samples, kind):
-        assert len(samples_of(read_cell(sound_bytes(samples, format=kind), AUDIO))[0]) == len(samples)
+        assert len(samples_of(read_cell(sound_bytes(samples, format=kind), AUDIO))[0]) == len(
+            samples
+        )
 
     def test_no_samples(self):
         for data in (sound_bytes(WAVE[:0], format="WAV"), with_data_size(self.PLAIN, 0)):
@@ -141,7 +205,9 @@ class TestBrokenSounds:
 
     @pytest.mark.parametrize("rate", [0, 2**31])
     def test_impossible_rates(self, rate):
-        assert "sample rate" in reason(self.PLAIN[:24] + struct.pack("<I", rate) + self.PLAIN[28:], AUDIO)
+        assert "sample rate" in reason(
+            self.PLAIN[:24] + struct.pack("<I", rate) + self.PLAIN[28:], AUDIO
+        )
 
     @pytest.mark.parametrize("rate", [1, 768_000])
     def test_strange_rates_are_kept_for_the_graph_to_judge(self, rate):
@@ -153,7 +219,10 @@ class TestBrokenSounds:
         assert reason(sound_bytes(format=kind)[:60], AUDIO).startswith("a broken sound: ")
 
     def test_truncated_flac_and_m4a(self):
-        for data in (sound_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000], m4a_bytes()[:4000]):
+        for data in (
+            sound_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000],
+            m4a_bytes()[:4000],
+        ):
             assert reason(data, AUDIO).startswith("a broken sound: ")
 
     def test_not_a_sound(self, tmp_path):
@@ -169,7 +238,13 @@ class TestBrokenSounds:
 
     @pytest.mark.parametrize(
         "data",
-        [sound_bytes(format="FLAC"), sound_bytes(format="OGG", subtype="OPUS"), sound_bytes(format="MP3"), m4a_bytes(), PLAIN],
+        [
+            sound_bytes(format="FLAC"),
+            sound_bytes(format="OGG", subtype="OPUS"),
+            sound_bytes(format="MP3"),
+            m4a_bytes(),
+            PLAIN,
+        ],
         ids=str.split("flac opus mp3 m4a wav"),
     )
     def test_random_bytes_after_a_good_start(self, data):

@@ -1,4 +1,6 @@
-"""The command line end to end on a small table, and its errors: one sentence, exit code 1, no traceback."""
+"""The command line end to end on a small table, and its errors: one sentence, exit code 1, no
+traceback.
+"""
 
 import json
 import math
@@ -13,10 +15,10 @@ import tensorflow as tf
 from PIL import Image
 
 from multimodal_tf import cli
-from multimodal_tf.config import Adaptation, Adapters, CharacterTokenizer, Config, LoRA
-from multimodal_tf.models.paths import weights
+from multimodal_tf.config import Adapters, CharacterTokenizer, Config, LoRA, Peft
+from multimodal_tf.models.peft.layer_paths import weights
 from multimodal_tf.schema import Schema
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 
 def run(monkeypatch_argv, *words):
@@ -31,15 +33,25 @@ def run(monkeypatch_argv, *words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A table of 60 rows: bright pictures are «day», dark ones «night»; some gaps, and one file that is no picture."""
+    """A table of 60 rows: bright pictures are «day», dark ones «night»; some gaps, and one file
+    that is no picture.
+    """
     folder = tmp_path_factory.mktemp("cli")
     random = np.random.default_rng(0)
     rows = []
     for row in range(60):
         day = row % 2 == 0
-        pixels = random.integers(128, 255, (12, 16, 3)) if day else random.integers(0, 127, (12, 16, 3))
+        pixels = (
+            random.integers(128, 255, (12, 16, 3)) if day else random.integers(0, 127, (12, 16, 3))
+        )
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{row}.png")
-        rows.append({"photo": f"{row}.png", "word": ["sun", "sky"][row % 3 == 0] if day else "moon", "label": "day" if day else "night"})
+        rows.append(
+            {
+                "photo": f"{row}.png",
+                "word": ["sun", "sky"][row % 3 == 0] if day else "moon",
+                "label": "day" if day else "night",
+            }
+        )
     rows[5]["photo"], rows[6]["word"] = "", ""
     (folder / "7.png").write_text("<html>not found</html>")
     pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
@@ -50,7 +62,12 @@ def folder(tmp_path_factory):
 def made(folder):
     """Everything that the commands make, in their order."""
     with pytest.MonkeyPatch.context() as patch:
-        table, config, records, trained = folder / "table.csv", folder / "config.yaml", folder / "records", folder / "run"
+        table, config, records, trained = (
+            folder / "table.csv",
+            folder / "config.yaml",
+            folder / "records",
+            folder / "run",
+        )
         assert run(patch, "describe", table, "--out", config, "--type", "word=text") == 0
         settings = Config.load(config)
         settings.inputs["photo"].tower.filters = [4]
@@ -58,24 +75,37 @@ def made(folder):
         settings.inputs["word"].tower.dropout = settings.fusion.dropout = 0
         settings.training.learning_rate = 0.02
         settings.save(config)
-        assert run(patch, "ingest", table, "--config", config, "--out", records, "--processes", "1") == 0
+        assert (
+            run(patch, "ingest", table, "--config", config, "--out", records, "--processes", "1")
+            == 0
+        )
         assert run(patch, "train", records, "--out", trained, "--epochs", "12") == 0
         assert run(patch, "evaluate", trained, records, "--out", folder / "figures.json") == 0
         assert run(patch, "export", trained, folder / "saved" / "1") == 0
-        assert run(patch, "predict", folder / "saved" / "1", table, "--out", folder / "predictions.csv") == 0
+        assert (
+            run(
+                patch, "predict", folder / "saved" / "1", table, "--out", folder / "predictions.csv"
+            )
+            == 0
+        )
     return folder
 
 
 def test_describe_writes_a_configuration(made):
     config = Config.load(made / "config.yaml")
-    assert {name: part.type for name, part in config.inputs.items()} == {"photo": "image", "word": "text"}
+    assert {name: part.type for name, part in config.inputs.items()} == {
+        "photo": "image",
+        "word": "text",
+    }
     assert {name: part.type for name, part in config.heads.items()} == {"label": "classification"}
 
 
 def test_describe_says_why_in_one_line_a_column(made, monkeypatch, capsys):
     assert run(monkeypatch, "describe", made / "table.csv") == 0
     lines = capsys.readouterr().out.split("\n")
-    photo = lines.index("photo: 58 of 59 cells open as images; plain CNN: a ResNet pays from 10,000 rows, here are 59")
+    photo = lines.index(
+        "photo: 58 of 59 cells open as images; plain CNN: a ResNet pays from 10,000 rows, here are 59"
+    )
     assert lines[photo + 1].startswith("  row 7: not an image")
     assert lines[photo + 2].startswith("word: ")
 
@@ -93,7 +123,17 @@ def test_records_on_another_file_system_are_judged_alike(made, monkeypatch):
     files = fsspec.filesystem("memory")
     files.put(str(made / "records"), "/cli/records", recursive=True)
     try:
-        assert run(monkeypatch, "evaluate", made / "run", "memory://cli/records", "--out", made / "remote.json") == 0
+        assert (
+            run(
+                monkeypatch,
+                "evaluate",
+                made / "run",
+                "memory://cli/records",
+                "--out",
+                made / "remote.json",
+            )
+            == 0
+        )
     finally:
         files.rm("/cli", recursive=True)
     assert (made / "remote.json").read_text() == (made / "figures.json").read_text()
@@ -111,7 +151,17 @@ def test_predictions_are_right_and_the_broken_cell_is_said(made):
 
 def test_a_table_without_labels_can_be_predicted_to_parquet(made, monkeypatch):
     (made / "new.jsonl").write_text('{"photo": "0.png", "word": "sun"}\n{"word": "moon"}\n')
-    assert run(monkeypatch, "predict", made / "saved" / "1", made / "new.jsonl", "--out", made / "new.parquet") == 0
+    assert (
+        run(
+            monkeypatch,
+            "predict",
+            made / "saved" / "1",
+            made / "new.jsonl",
+            "--out",
+            made / "new.parquet",
+        )
+        == 0
+    )
     assert pd.read_parquet(made / "new.parquet")["label"].tolist() == ["day", "night"]
 
 
@@ -121,7 +171,9 @@ def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
     settings.save(made / "characters.yaml")
     words = ("--config", made / "characters.yaml", "--out", made / "characters", "--epochs", "1")
     assert run(monkeypatch, "train", made / "records", *words) == 0
-    assert set("moonsun") <= set(Schema.load(made / "characters" / "schema.json").inputs["word"].words)
+    assert set("moonsun") <= set(
+        Schema.load(made / "characters" / "schema.json").inputs["word"].words
+    )
 
 
 @pytest.mark.slow
@@ -130,17 +182,54 @@ def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, c
     table["label"] = table["label"].map({"day": "light", "night": "dark"})
     table.to_csv(made / "other.csv", index=False)
     settings = Config.load(made / "config.yaml")
-    settings.adaptation = Adaptation(train="heads")
+    settings.peft = Peft(train="heads")
     settings.save(made / "other.yaml")
     assert (
-        run(monkeypatch, "ingest", made / "other.csv", "--config", made / "other.yaml", "--out", made / "others", "--processes", "1") == 0
+        run(
+            monkeypatch,
+            "ingest",
+            made / "other.csv",
+            "--config",
+            made / "other.yaml",
+            "--out",
+            made / "others",
+            "--processes",
+            "1",
+        )
+        == 0
     )
-    assert run(monkeypatch, "train", made / "others", "--from", made / "run", "--out", made / "second", "--epochs", "2") == 0
+    assert (
+        run(
+            monkeypatch,
+            "train",
+            made / "others",
+            "--from",
+            made / "run",
+            "--out",
+            made / "second",
+            "--epochs",
+            "2",
+        )
+        == 0
+    )
     old, new = (weights(load_run(made / name).model) for name in ("run", "second"))
-    assert {name for name, weight in new.items() if (weight.numpy() != old[name].numpy()).any()} == {"label/kernel", "label/bias"}
+    assert {
+        name for name, weight in new.items() if (weight.numpy() != old[name].numpy()).any()
+    } == {"label/kernel", "label/bias"}
     assert Schema.load(made / "second" / "schema.json").heads["label"].names == ["dark", "light"]
     capsys.readouterr()
-    assert run(monkeypatch, "train", made / "others", "--from", made / "records", "--out", made / "third") == 1
+    assert (
+        run(
+            monkeypatch,
+            "train",
+            made / "others",
+            "--from",
+            made / "records",
+            "--out",
+            made / "third",
+        )
+        == 1
+    )
     assert capsys.readouterr().err.startswith("error: ")
     assert not (made / "third").exists()
 
@@ -148,23 +237,68 @@ def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, c
 @pytest.mark.slow
 def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypatch):
     settings = Config.load(made / "config.yaml")
-    settings.adaptation = Adaptation(lora=[LoRA(layers=["word_words"], rank=2)])
+    settings.peft = Peft(lora=[LoRA(layers=["word_words"], rank=2)])
     settings.save(made / "lora.yaml")
-    assert run(monkeypatch, "train", made / "records", "--config", made / "lora.yaml", "--out", made / "lora", "--epochs", "2") == 0
+    assert (
+        run(
+            monkeypatch,
+            "train",
+            made / "records",
+            "--config",
+            made / "lora.yaml",
+            "--out",
+            made / "lora",
+            "--epochs",
+            "2",
+        )
+        == 0
+    )
     for name, flags in (("added", []), ("merged", ["--merge"])):
         assert run(monkeypatch, "export", made / "lora", made / name / "1", *flags) == 0
-        assert run(monkeypatch, "predict", made / name / "1", made / "table.csv", "--out", made / f"{name}.csv") == 0
-    pd.testing.assert_frame_equal(pd.read_csv(made / "merged.csv"), pd.read_csv(made / "added.csv"), rtol=1e-4)
-    held = {name: tf.train.list_variables(str(made / name / "1" / "variables" / "variables")) for name in ("saved", "added", "merged")}
-    numbers = {name: sum(math.prod(shape) for _, shape in variables) for name, variables in held.items()}
+        assert (
+            run(
+                monkeypatch,
+                "predict",
+                made / name / "1",
+                made / "table.csv",
+                "--out",
+                made / f"{name}.csv",
+            )
+            == 0
+        )
+    pd.testing.assert_frame_equal(
+        pd.read_csv(made / "merged.csv"), pd.read_csv(made / "added.csv"), rtol=1e-4
+    )
+    held = {
+        name: tf.train.list_variables(str(made / name / "1" / "variables" / "variables"))
+        for name in ("saved", "added", "merged")
+    }
+    numbers = {
+        name: sum(math.prod(shape) for _, shape in variables) for name, variables in held.items()
+    }
     assert numbers["merged"] == numbers["saved"] < numbers["added"]
 
 
-def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(made, monkeypatch, capsys):
+def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(
+    made, monkeypatch, capsys
+):
     settings = Config.load(made / "config.yaml")
-    settings.adaptation = Adaptation(adapters=[Adapters(layers=["word_words"], units=2)])
+    settings.peft = Peft(adapters=[Adapters(layers=["word_words"], units=2)])
     settings.save(made / "adapters.yaml")
-    assert run(monkeypatch, "train", made / "records", "--config", made / "adapters.yaml", "--out", made / "adapters", "--epochs", "1") == 0
+    assert (
+        run(
+            monkeypatch,
+            "train",
+            made / "records",
+            "--config",
+            made / "adapters.yaml",
+            "--out",
+            made / "adapters",
+            "--epochs",
+            "1",
+        )
+        == 0
+    )
     capsys.readouterr()
     assert run(monkeypatch, "export", made / "adapters", made / "refused" / "1", "--merge") == 1
     assert "only a linear adapter can be merged, received one with gelu" in capsys.readouterr().err
@@ -177,15 +311,41 @@ def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(
         (["describe", "{folder}/none.csv"], ["none.csv"]),
         (["describe", "{folder}/table.csv", "--type", "photo"], ["COLUMN=TYPE", "'photo'"]),
         (["describe", "{folder}/table.csv", "--label", "kind"], ["kind"]),
-        (["ingest", "{folder}/table.csv", "--config", "{folder}/none.yaml", "--out", "{folder}/x"], ["none.yaml"]),
-        (["ingest", "{folder}/table.csv", "--config", "{folder}/table.csv", "--out", "{folder}/x"], ["table.csv", "configuration"]),
+        (
+            [
+                "ingest",
+                "{folder}/table.csv",
+                "--config",
+                "{folder}/none.yaml",
+                "--out",
+                "{folder}/x",
+            ],
+            ["none.yaml"],
+        ),
+        (
+            [
+                "ingest",
+                "{folder}/table.csv",
+                "--config",
+                "{folder}/table.csv",
+                "--out",
+                "{folder}/x",
+            ],
+            ["table.csv", "configuration"],
+        ),
         (["train", "{folder}", "--out", "{folder}/x"], ["manifest.json", "ingest a table"]),
         (["evaluate", "{folder}/run", "{folder}/records", "--split", "exam"], ["exam"]),
         (["evaluate", "{folder}/none", "{folder}/records"], ["none"]),
         (["export", "{folder}/run", "{folder}/saved/1"], ["saved/1"]),
         (["export", "{folder}/run", "{folder}/saved/first"], ["first"]),
-        (["predict", "{folder}/records", "{folder}/table.csv", "--out", "{folder}/p.csv"], ["records"]),
-        (["predict", "{folder}/saved/1", "{folder}/table.csv", "--out", "{folder}/p.xlsx"], ["p.xlsx"]),
+        (
+            ["predict", "{folder}/records", "{folder}/table.csv", "--out", "{folder}/p.csv"],
+            ["records"],
+        ),
+        (
+            ["predict", "{folder}/saved/1", "{folder}/table.csv", "--out", "{folder}/p.xlsx"],
+            ["p.xlsx"],
+        ),
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else None,
 )

@@ -15,15 +15,25 @@ import serving_case as case
 import tensorflow as tf
 
 from multimodal_tf.config import ClassificationHead, Config, TextInput, WordPieceTokenizer
-from multimodal_tf.data.subwords import learn_subwords
 from multimodal_tf.data.table import read_table
+from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving.client import Client, predict_table
 from multimodal_tf.serving.export import export_model
 
-COLUMNS = ["label", "label_probability", "label_probabilities", "tags", "tags_probabilities", "age", "valid", "error", "present"]
+COLUMNS = [
+    "label",
+    "label_probability",
+    "label_probabilities",
+    "tags",
+    "tags_probabilities",
+    "age",
+    "valid",
+    "error",
+    "present",
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +54,18 @@ def folder(tmp_path_factory):
 
 
 def rows_of_table(count):
-    """Rows by the table's columns, with gaps, a column that no input reads and a missing file in every seventh."""
+    """Rows by the table's columns, with gaps, a column that no input reads and a missing file in
+    every seventh.
+    """
     raw = case.raw_rows(count)
     table = pd.DataFrame(
-        {"Photo (front)": raw["photo"], "title": raw["title"], "price": raw["price"], "colour": raw["colour"], "id": range(count)}
+        {
+            "Photo (front)": raw["photo"],
+            "title": raw["title"],
+            "price": raw["price"],
+            "colour": raw["colour"],
+            "id": range(count),
+        }
     )
     table.loc[table.index % 7 == 3, "Photo (front)"] = "gone.png"
     return table
@@ -59,15 +77,29 @@ def same(left, right):
     for name in ("label_probability", "age"):
         np.testing.assert_allclose(left[name], right[name], rtol=1e-4, atol=1e-5)
     for name in ("label_probabilities", "tags_probabilities"):
-        np.testing.assert_allclose(np.stack(left[name]), np.stack(right[name]), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            np.stack(left[name]), np.stack(right[name]), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_cells_of_every_kind(client, folder):
     data = (folder / "a.png").read_bytes()
     given = client.predict(
         [
-            {"Photo (front)": "a.png", "sound": "a.wav", "title": "Red bird", "price": "2.5", "colour": " red"},
-            {"photo": str(folder / "a.tiff"), "sound": "a.flac", "title": b"Red bird", "price": 2.5, "colour": "red"},
+            {
+                "Photo (front)": "a.png",
+                "sound": "a.wav",
+                "title": "Red bird",
+                "price": "2.5",
+                "colour": " red",
+            },
+            {
+                "photo": str(folder / "a.tiff"),
+                "sound": "a.flac",
+                "title": b"Red bird",
+                "price": 2.5,
+                "colour": "red",
+            },
             {
                 "photo": base64.b64encode(data).decode(),
                 "sound": (folder / "a.wav").read_bytes(),
@@ -81,9 +113,13 @@ def test_cells_of_every_kind(client, folder):
     assert list(given.columns) == COLUMNS
     assert given["valid"].all()
     assert list(given["present"]) == ["photo,title,sound,price,colour"] * 3
-    for name in ("label_probabilities", "tags_probabilities"):  # one row in three spellings
+    # one row in three spellings
+    for name in ("label_probabilities", "tags_probabilities"):
         np.testing.assert_allclose(np.stack(given[name]), [given[name][0]] * 3, atol=1e-6)
-    assert given["label"][0] == client.schema.heads["label"].names[given["label_probabilities"][0].argmax()]
+    assert (
+        given["label"][0]
+        == client.schema.heads["label"].names[given["label_probabilities"][0].argmax()]
+    )
     assert given["label_probability"][0] == given["label_probabilities"][0].max()
 
 
@@ -124,10 +160,14 @@ def test_a_data_frame_keeps_its_index(client):
 
 
 def test_a_name_that_is_another_inputs_column(client, monkeypatch):
-    crossed = Config(inputs={"a": TextInput(column="b"), "b": TextInput(column="c")}, heads={"label": ClassificationHead()})
+    crossed = Config(
+        inputs={"a": TextInput(column="b"), "b": TextInput(column="c")},
+        heads={"label": ClassificationHead()},
+    )
     monkeypatch.setattr(client, "_keys", client_module._keys(crossed))
     assert client.sources(["b", "c"]) == {"a": "b", "b": "c"}
-    assert client.sources(["b"]) == {"a": "b"}  # and b does not read it too
+    # and b does not read it too
+    assert client.sources(["b"]) == {"a": "b"}
 
 
 @pytest.mark.parametrize("nothing", [[], pd.DataFrame({"title": []})], ids=["list", "frame"])
@@ -140,7 +180,9 @@ def test_no_rows(client, nothing):
 
 
 def test_only_unknown_keys_are_an_error(client):
-    with pytest.raises(ValueError, match=r"reads 'Photo \(front\)', 'title', .* received \['Title'\]"):
+    with pytest.raises(
+        ValueError, match=r"reads 'Photo \(front\)', 'title', .* received \['Title'\]"
+    ):
         client.predict([{"Title": "red"}])
 
 
@@ -148,16 +190,27 @@ def test_what_is_no_exported_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
         Client(case.exported()[1].parent)
     shutil.copy(case.exported()[1] / "saved_model.pb", tmp_path)
-    with pytest.raises(ValueError, match=r"was not written by export_model: .*config.yaml is missing"):
+    with pytest.raises(
+        ValueError, match=r"was not written by export_model: .*config.yaml is missing"
+    ):
         Client(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"zz"), pathlib.Path.unlink])
-@pytest.mark.parametrize("name", ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda file: file.write_bytes(b""), lambda file: file.write_bytes(b"zz"), pathlib.Path.unlink],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"],
+)
 def test_a_damaged_model_is_one_sentence(tmp_path, name, damage):
     shutil.copytree(case.exported()[1], tmp_path / "1")
     damage(tmp_path / "1" / name)
-    with pytest.raises((ValueError, FileNotFoundError), match="^.*/1 is (damaged, export it again|no SavedModel): [^\n]*$"):
+    with pytest.raises(
+        (ValueError, FileNotFoundError),
+        match="^.*/1 is (damaged, export it again|no SavedModel): [^\n]*$",
+    ):
         Client(tmp_path / "1")
 
 
@@ -165,9 +218,12 @@ def test_a_damaged_model_is_one_sentence(tmp_path, name, damage):
 
 
 def test_a_table_into_parquet(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(client_module, "_GROUP", 1)  # so that several row groups are written
+    # so that several row groups are written
+    monkeypatch.setattr(client_module, "_GROUP", 1)
     table = rows_of_table(client_module.BATCH + 6)
-    notes = predict_table(client, read_table(table), tmp_path / "new" / "out.parquet", progress=True)
+    notes = predict_table(
+        client, read_table(table), tmp_path / "new" / "out.parquet", progress=True
+    )
     assert notes == [
         "the DataFrame has no column 'sound': the input 'sound' is missing in every row",
         "10 of 70 rows are not valid: the column `error` says why",
@@ -180,13 +236,18 @@ def test_a_table_into_parquet(client, tmp_path, monkeypatch):
 
 
 def test_a_table_into_csv(client, folder, tmp_path):
-    (folder / "table.csv").write_text("title,Photo (front),note\nred bird,a.png,x\n,page.jpg,y\n的,,z\n", encoding="utf-8")
+    (folder / "table.csv").write_text(
+        "title,Photo (front),note\nred bird,a.png,x\n,page.jpg,y\n的,,z\n", encoding="utf-8"
+    )
     (tmp_path / "out.csv").write_text("an older one")
     notes = predict_table(client, read_table(folder / "table.csv"), tmp_path / "out.csv")
     assert len(notes) == 4
     assert notes[-1].startswith("1 of 3 rows are not valid")
     written = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-    given = client.predict([{"title": "red bird", "photo": "a.png"}, {"photo": "page.jpg"}, {"title": "的"}], root=folder)
+    given = client.predict(
+        [{"title": "red bird", "photo": "a.png"}, {"photo": "page.jpg"}, {"title": "的"}],
+        root=folder,
+    )
     for name in ("label_probabilities", "tags_probabilities"):
         written[name] = written[name].map(json.loads)
     assert list(written.columns) == ["row", *COLUMNS]
@@ -197,8 +258,12 @@ def test_a_table_into_csv(client, folder, tmp_path):
 def test_memory_holds_one_batch(client, tmp_path, monkeypatch):
     sizes = []
     answer = client.predict
-    monkeypatch.setattr(client, "predict", lambda rows, root: sizes.append(len(rows)) or answer(rows, root))
-    predict_table(client, read_table(rows_of_table(2 * client_module.BATCH + 1)), tmp_path / "out.csv")
+    monkeypatch.setattr(
+        client, "predict", lambda rows, root: sizes.append(len(rows)) or answer(rows, root)
+    )
+    predict_table(
+        client, read_table(rows_of_table(2 * client_module.BATCH + 1)), tmp_path / "out.csv"
+    )
     assert sizes == [client_module.BATCH, client_module.BATCH, 1]
 
 
@@ -231,17 +296,31 @@ def test_a_table_of_other_columns(client, tmp_path):
 def test_a_tokenizer_of_tensorflow_text_in_a_new_process(tmp_path, monkeypatch):
     tokenizer = WordPieceTokenizer()
     texts = tf.constant(["a red bird", "a blue bird"])
-    learnt = learn_subwords("inputs.title.tokenizer", tokenizer, lambda prepare: [one.decode() for one in prepare(texts).numpy()])
-    config = Config(inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=4)}, heads={"label": ClassificationHead()})
-    schema = Schema(rows=2, inputs={"title": learnt}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})
+    stats = fit_subwords(
+        "inputs.title.tokenizer",
+        tokenizer,
+        lambda prepare: [one.decode() for one in prepare(texts).numpy()],
+    )
+    config = Config(
+        inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=4)},
+        heads={"label": ClassificationHead()},
+    )
+    schema = Schema(
+        rows=2, inputs={"title": stats}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])}
+    )
     path = export_model(build_model(config, schema), config, schema, tmp_path / "words" / "1")
     said = Client(path).predict([{"title": "red"}, {"title": ""}])
     code = f"""
 from multimodal_tf.serving.client import Client
 print(Client({str(path)!r}).predict([{{"title": "red"}}, {{"title": ""}}])["label_probability"].tolist())
 """
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert json.loads(answer) == said["label_probability"].tolist()
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
-    with pytest.raises(ValueError, match="splits texts with TensorFlow Text, which is not installed: pip install tensorflow-text"):
+    with pytest.raises(
+        ValueError,
+        match="splits texts with TensorFlow Text, which is not installed: pip install tensorflow-text",
+    ):
         Client(path)

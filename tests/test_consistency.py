@@ -1,4 +1,6 @@
-"""Do the inputs of a row belong together: cosines by hand, exchanges that are mismatches, and the odd one out."""
+"""Do the inputs of a row belong together: cosines by hand, exchanges that are mismatches, and the
+odd one out.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.spatial import distance
 from sklearn import metrics as sk
 
-from multimodal_tf.evaluation.consistency import agreement, exchanged, mismatches, odd_one_out, threshold
+from multimodal_tf.evaluation.alignment import (
+    agreement,
+    exchanged,
+    mismatches,
+    odd_one_out,
+    threshold,
+)
 
 NAMES = ["photo", "title", "sound"]
 
@@ -52,7 +60,11 @@ def test_the_odd_one_is_the_one_without_which_the_others_agree_most():
 
 def test_of_two_inputs_none_is_odd_and_an_absent_one_never():
     embeddings = np.array([[[1.0, 0], [0, 1], [1, 0], [-1, 0]]] * 3)
-    assert odd_one_out(embeddings, [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]).tolist() == [-1, 1, 3]
+    assert odd_one_out(embeddings, [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]).tolist() == [
+        -1,
+        1,
+        3,
+    ]
 
 
 def test_of_equally_odd_ones_it_is_the_first():
@@ -131,7 +143,9 @@ def test_the_auroc_is_scikit_learns_on_the_rows_exchanged():
     embeddings, groups = _aligned(random, 60, 1.5, inputs=2), random.integers(6, size=60)
     wrong = embeddings.copy()
     wrong[:, 1] = embeddings[exchanged(60, groups, seed=7), 1]
-    expected = sk.roc_auc_score(np.repeat([1, 0], 60), np.concatenate([agreement(embeddings), agreement(wrong)]))
+    expected = sk.roc_auc_score(
+        np.repeat([1, 0], 60), np.concatenate([agreement(embeddings), agreement(wrong)])
+    )
     found = mismatches(embeddings, ["photo", "title"], groups=groups, resamples=0, seed=7)
     assert found["title"].figures["auroc"].value == pytest.approx(expected)
     assert found["title"].figures["odd_one_out"].value is None
@@ -141,16 +155,25 @@ def test_the_auroc_is_scikit_learns_on_the_rows_exchanged():
 def test_only_rows_that_have_the_input_and_another_take_part():
     random = np.random.default_rng(6)
     present = np.ones((40, 3), dtype=int)
-    present[:10, 2] = 0  # no sound
-    present[10:15, :2] = 0  # only sound
+    # no sound
+    present[:10, 2] = 0
+    # only sound
+    present[10:15, :2] = 0
     found = mismatches(_aligned(random, 40, 0.1), NAMES, present, resamples=0)
-    assert {name: (of.n, of.odd_rows) for name, of in found.items()} == {"photo": (35, 25), "title": (35, 25), "sound": (25, 25)}
+    assert {name: (of.n, of.odd_rows) for name, of in found.items()} == {
+        "photo": (35, 25),
+        "title": (35, 25),
+        "sound": (25, 25),
+    }
 
 
 def test_another_score_can_be_judged():
     random = np.random.default_rng(7)
-    found = mismatches(_aligned(random, 50, 0.1), NAMES, score=lambda vectors, there: vectors[:, 0, 0], resamples=0)
-    assert found["title"].figures["auroc"].value == 0.5  # which does not look at the title
+    found = mismatches(
+        _aligned(random, 50, 0.1), NAMES, score=lambda vectors, there: vectors[:, 0, 0], resamples=0
+    )
+    # which does not look at the title
+    assert found["title"].figures["auroc"].value == 0.5
 
 
 def test_a_threshold_is_a_low_quantile_of_right_rows():
@@ -165,15 +188,32 @@ def test_a_threshold_is_a_low_quantile_of_right_rows():
     [
         (lambda: agreement(np.ones((3, 1, 2))), "2 or more inputs"),
         (lambda: agreement(np.ones((3, 2))), r"received \(3, 2\)"),
-        (lambda: agreement(np.ones((3, 2, 4)), np.ones((3, 4))), r"present must have the shape \(3, 2\)"),
-        (lambda: agreement(np.full((3, 2, 4), np.nan)), "finite numbers, received NaN or infinity in 3 of 3"),
+        (
+            lambda: agreement(np.ones((3, 2, 4)), np.ones((3, 4))),
+            r"present must have the shape \(3, 2\)",
+        ),
+        (
+            lambda: agreement(np.full((3, 2, 4), np.nan)),
+            "finite numbers, received NaN or infinity in 3 of 3",
+        ),
         (lambda: exchanged(1), "2 or more rows, received 1"),
         (lambda: exchanged(3, ["a", "a", "b"]), "at most half of the 3 rows, received one of 2"),
         (lambda: exchanged(3, ["a", "b"]), r"groups must have the shape \(3,\)"),
         (lambda: mismatches(np.ones((3, 2, 4)), ["photo"]), "one for each of the 2 inputs"),
-        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], groups=["cat"] * 3), "at most half"),
-        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], present=np.eye(3, 2)), "needs two rows that have an input beside"),
-        (lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], score=lambda *_: np.full(3, np.nan)), "finite"),
+        (
+            lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], groups=["cat"] * 3),
+            "at most half",
+        ),
+        (
+            lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], present=np.eye(3, 2)),
+            "needs two rows that have an input beside",
+        ),
+        (
+            lambda: mismatches(
+                np.ones((3, 2, 4)), ["photo", "title"], score=lambda *_: np.full(3, np.nan)
+            ),
+            "finite",
+        ),
         (lambda: threshold([1.0, 2.0], 0.05), "needs 19 rows or more, received 2"),
     ],
 )

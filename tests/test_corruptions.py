@@ -1,4 +1,6 @@
-"""What all corruptions promise, and those of columns: the same bytes everywhere, missing stays missing, and the graph reads the rest."""
+"""What all corruptions promise, and those of columns: the same bytes everywhere, missing stays
+missing, and the graph reads the rest.
+"""
 
 import functools
 import hashlib
@@ -23,10 +25,10 @@ from multimodal_tf.config import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.data.preprocess import problem
-from multimodal_tf.evaluation.corruptions import SEVERITIES, columns, corrupted, corruptions_for, image, text
-from multimodal_tf.evaluation.corruptions.picture import png
-from multimodal_tf.evaluation.corruptions.wav import wav
+from multimodal_tf.corruptions import SEVERITIES, columns, corrupted, corruptions_for, image, text
+from multimodal_tf.corruptions.image_files import png
+from multimodal_tf.corruptions.wav import wav
+from multimodal_tf.data.kinds.check import problem
 from multimodal_tf.schema import Moments, Vocabulary
 
 MOMENTS, WORDS = Moments(mean=2.0, std=10.0), Vocabulary(words=["red", "blue", "green"])
@@ -34,7 +36,9 @@ MOMENTS, WORDS = Moments(mean=2.0, std=10.0), Vocabulary(words=["red", "blue", "
 
 @functools.cache
 def cells():
-    """By type of input: its configuration, what is learnt, and a cell of each kind that records hold, the last one missing."""
+    """By type of input: its configuration, what is learned, and a cell of each kind that records
+    hold, the last one missing.
+    """
     random = np.random.default_rng(0)
     photo = png(random.integers(0, 256, (20, 30, 3), dtype=np.uint8))
     sounds = [wav(random.uniform(-0.3, 0.3, (2000, 1)), 8000) for _ in range(6)]
@@ -46,14 +50,18 @@ def cells():
         "number": (NumberInput(), MOMENTS, [3.5, -1e30, math.nan]),
         "category": (CategoryInput(), WORDS, [b"red", b"unheard of", b""]),
         "boolean": (BooleanInput(), None, [1.0, 0.0, math.nan]),
-        "date": (DateInput(), MOMENTS, [b"2024-05-17", b"2024-05-17T08:30:00Z", b"0001-01-01", b"9999-12-31", b""]),
+        "date": (
+            DateInput(),
+            MOMENTS,
+            [b"2024-05-17", b"2024-05-17T08:30:00Z", b"0001-01-01", b"9999-12-31", b""],
+        ),
     }
 
 
 def all_of(kind):
-    part, learnt, given = cells()[kind]
+    part, stats, given = cells()[kind]
     pool = given[:-1] if kind == "audio" else ()
-    return part, given, corruptions_for(part, learnt, pool)
+    return part, given, corruptions_for(part, stats, pool)
 
 
 def digest():
@@ -63,7 +71,11 @@ def digest():
         _, given, corruptions = all_of(kind)
         for corruption in corruptions:
             for severity in SEVERITIES:
-                found.update(repr(corrupted(given, kind, corruption, severity, 7, range(len(given)))).encode())
+                found.update(
+                    repr(
+                        corrupted(given, kind, corruption, severity, 7, range(len(given)))
+                    ).encode()
+                )
     return found.hexdigest()
 
 
@@ -77,7 +89,10 @@ def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
         assert kind in corruption.inputs
         for severity in SEVERITIES:
             made = corrupted(given, kind, corruption, severity, 0, range(len(given)))
-            assert [problem(part, cell) for cell in made] == [""] * len(given), (corruption.name, severity)
+            assert [problem(part, cell) for cell in made] == [""] * len(given), (
+                corruption.name,
+                severity,
+            )
             assert made[-1] == given[-1] or math.isnan(made[-1])
             if corruption is not columns.MISSING:
                 assert all(bool(cell) or kind in ("number", "boolean") for cell in made[:-1])
@@ -86,7 +101,11 @@ def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
 def test_another_process_makes_the_same_bytes():
     code = "import sys; sys.path.insert(0, 'tests'); import test_corruptions; print(test_corruptions.digest())"
     other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parent.parent
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parent.parent,
     )
     assert other.stdout.strip() == digest()
 
@@ -98,7 +117,9 @@ def test_neither_order_nor_batches_change_a_cell(order, batch):
     whole = corrupted(given, "title", text.TYPOS, 5, 3, range(8))
     for start in range(0, 8, batch):
         rows = order[start : start + batch]
-        assert corrupted([given[row] for row in rows], "title", text.TYPOS, 5, 3, rows) == [whole[row] for row in rows]
+        assert corrupted([given[row] for row in rows], "title", text.TYPOS, 5, 3, rows) == [
+            whole[row] for row in rows
+        ]
 
 
 @pytest.mark.parametrize("kind", list(cells()))
@@ -118,14 +139,28 @@ def test_seed_name_corruption_severity_and_row_each_change_what_is_drawn():
         return corrupted(same, name, corruption, severity, seed, [0, 1])
 
     first, second = made()
-    assert len({first, second, made(name="b")[0], made(seed=1)[0], made(severity=5)[0], made(corruption=text.DELETION)[0]}) == 6
+    assert (
+        len(
+            {
+                first,
+                second,
+                made(name="b")[0],
+                made(seed=1)[0],
+                made(severity=5)[0],
+                made(corruption=text.DELETION)[0],
+            }
+        )
+        == 6
+    )
 
 
 def test_arrays_stay_arrays():
     words = np.array([b"red shoe", b""], dtype=object)
     made = corrupted(words, "title", text.CASE, 5, 0, np.arange(2))
     assert (made.dtype, made.tolist()) == (object, [b"RED SHOE", b""])
-    numbers = corrupted(np.array([1.0, np.nan], np.float32), "price", columns.number_noise(1.0), 1, 0, np.arange(2))
+    numbers = corrupted(
+        np.array([1.0, np.nan], np.float32), "price", columns.number_noise(1.0), 1, 0, np.arange(2)
+    )
     assert (numbers.dtype, np.isnan(numbers).tolist()) == (np.float32, [False, True])
 
 
@@ -134,9 +169,16 @@ def test_videos_in_arrays_keep_their_frames_and_their_padding():
     videos = np.array([[frame, frame, b""], [b"", b"", b""], [frame, b"", frame]], dtype=object)
     made = corrupted(videos, "clip", image.GAUSSIAN_NOISE, 3, 0, np.arange(3))
     assert made.shape == (3, 3)
-    assert [[bool(cell) for cell in row] for row in made] == [[True, True, False], [False] * 3, [True, True, False]]
-    assert made[0, 0] == made[0, 1] != made[2, 0]  # all frames of a video alike
-    assert corrupted(videos, "clip", columns.MISSING, 5, 0, np.arange(3)).tolist() == [[b""] * 3] * 3
+    assert [[bool(cell) for cell in row] for row in made] == [
+        [True, True, False],
+        [False] * 3,
+        [True, True, False],
+    ]
+    # all frames of a video alike
+    assert made[0, 0] == made[0, 1] != made[2, 0]
+    assert (
+        corrupted(videos, "clip", columns.MISSING, 5, 0, np.arange(3)).tolist() == [[b""] * 3] * 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,11 +189,21 @@ def test_videos_in_arrays_keep_their_frames_and_their_padding():
         ({"seed": -1}, "seed must not be negative, received -1"),
         ({"rows": [0]}, "rows must be as many as cells, 2, received 1"),
         ({"cells": [b"ok", b"\xff"]}, "row 9 of the input 'title': a text must be UTF-8"),
-        ({"cells": [b"no image", b""], "corruption": image.JPEG}, "row 8 of the input 'title': an image must be one that can be decoded"),
+        (
+            {"cells": [b"no image", b""], "corruption": image.JPEG},
+            "row 8 of the input 'title': an image must be one that can be decoded",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(change, message):
-    usual = {"cells": [b"one", b"two"], "name": "title", "corruption": text.CASE, "severity": 1, "seed": 0, "rows": [8, 9]}
+    usual = {
+        "cells": [b"one", b"two"],
+        "name": "title",
+        "corruption": text.CASE,
+        "severity": 1,
+        "seed": 0,
+        "rows": [8, 9],
+    }
     with pytest.raises(ValueError, match=message):
         corrupted(**usual | change)
 
@@ -174,7 +226,9 @@ def deviation(corruption, severity, cell=0.0):
 
 def test_noise_of_numbers_is_in_units_of_their_standard_deviation():
     noise = columns.number_noise(10.0)
-    assert [deviation(noise, severity) for severity in SEVERITIES] == pytest.approx([10 * unit for unit in noise.strengths], rel=0.05)
+    assert [deviation(noise, severity) for severity in SEVERITIES] == pytest.approx(
+        [10 * unit for unit in noise.strengths], rel=0.05
+    )
 
 
 def test_a_number_stays_finite_in_float32():
@@ -192,23 +246,35 @@ def test_noise_of_dates_is_in_days_and_stays_in_the_calendar():
     assert with_time.endswith("Z")
     wild = columns.date_noise(1e7)
     assert all(
-        problem(DateInput(), cell) == "" for cell in corrupted([b"2000-01-01", b"0001-01-01T00:00:00Z"] * 20, "x", wild, 5, 0, range(40))
+        problem(DateInput(), cell) == ""
+        for cell in corrupted(
+            [b"2000-01-01", b"0001-01-01T00:00:00Z"] * 20, "x", wild, 5, 0, range(40)
+        )
     )
 
 
 @pytest.mark.parametrize(
-    ("corruption", "cell"), [(columns.category_noise(["a", "b", "c"]), b"a"), (columns.BOOLEAN_NOISE, 1.0), (columns.MISSING, b"a")]
+    ("corruption", "cell"),
+    [
+        (columns.category_noise(["a", "b", "c"]), b"a"),
+        (columns.BOOLEAN_NOISE, 1.0),
+        (columns.MISSING, b"a"),
+    ],
 )
 def test_shares_of_cells_are_what_is_asked_for(corruption, cell):
     for severity in SEVERITIES:
         made = corrupted([cell] * 2000, "x", corruption, severity, 0, range(2000))
-        assert np.mean([one != cell for one in made]) == pytest.approx(corruption.strengths[severity - 1], abs=0.04)
+        assert np.mean([one != cell for one in made]) == pytest.approx(
+            corruption.strengths[severity - 1], abs=0.04
+        )
 
 
 def test_a_category_becomes_another_of_training():
     made = corrupted([b"a"] * 500, "x", columns.category_noise(["a", "b", "c"]), 5, 0, range(500))
     assert set(made) == {b"a", b"b", b"c"}
-    assert set(corrupted([b"a"] * 50, "x", columns.category_noise(["a"]), 5, 0, range(50))) == {b"a"}
+    assert set(corrupted([b"a"] * 50, "x", columns.category_noise(["a"]), 5, 0, range(50))) == {
+        b"a"
+    }
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, math.nan, math.inf])
@@ -218,7 +284,9 @@ def test_a_standard_deviation_must_be_one(std):
 
 
 def test_what_is_learnt_is_asked_for():
-    with pytest.raises(ValueError, match="a number needs what the schema holds of it, received None"):
+    with pytest.raises(
+        ValueError, match="a number needs what the schema holds of it, received None"
+    ):
         corruptions_for(NumberInput())
 
 

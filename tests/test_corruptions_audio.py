@@ -1,4 +1,6 @@
-"""Damage to sounds: the ratios that are asked for, more damage with each severity, and a WAV of the same rate, channels and length."""
+"""Damage to sounds: the ratios that are asked for, more damage with each severity, and a WAV of the
+same rate, channels and length.
+"""
 
 import io
 
@@ -9,19 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import AudioInput
-from multimodal_tf.data.preprocess import problem
-from multimodal_tf.evaluation.corruptions import SEVERITIES, audio, corrupted
-from multimodal_tf.evaluation.corruptions.wav import samples, wav
+from multimodal_tf.corruptions import SEVERITIES, audio, corrupted
+from multimodal_tf.corruptions.wav import samples, wav
+from multimodal_tf.data.kinds.check import problem
 
 RATE = 16_000
 PART = AudioInput(sample_rate=RATE, seconds=0.5)
 
 
 def voice(seconds=0.5, rate=RATE, seed=0, channels=1):
-    """Harmonics that come and go, as in speech, up to beyond 4 kHz; float32 `(samples, channels)`, far from full scale."""
+    """Harmonics that come and go, as in speech, up to beyond 4 kHz; float32 `(samples, channels)`,
+    far from full scale.
+    """
     random = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate))[:, None] / rate
-    tones = sum(np.sin(2 * np.pi * k * (110 + 30 * seed) * time + random.uniform(0, 6, channels)) / np.sqrt(k) for k in range(1, 50))
+    tones = sum(
+        np.sin(2 * np.pi * k * (110 + 30 * seed) * time + random.uniform(0, 6, channels))
+        / np.sqrt(k)
+        for k in range(1, 50)
+    )
     return (0.01 * tones * (1.1 + np.sin(2 * np.pi * 4 * time))).astype(np.float32)
 
 
@@ -48,7 +56,8 @@ def ratio(made, original):
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_the_ratio_asked_for_is_the_ratio_measured(corruption, severity):
     sound = voice(seed=9, channels=2)
-    for loudness in (1, 1e-3):  # 16 bits could not hold the noise of the second
+    # 16 bits could not hold the noise of the second
+    for loudness in (1, 1e-3):
         made, _ = samples(one(wav(sound * loudness, RATE), corruption, severity))
         noise = made.astype(float) - sound * loudness
         found = 10 * np.log10(np.mean((sound * loudness).astype(float) ** 2) / np.mean(noise**2))
@@ -59,17 +68,29 @@ def test_the_ratio_asked_for_is_the_ratio_measured(corruption, severity):
 def test_what_is_clipped_has_the_ratio_that_is_asked_for(severity):
     sound = voice(channels=2)
     made, _ = samples(one(wav(sound, RATE), audio.CLIPPING, severity))
-    found = 10 * np.log10(np.mean(sound.astype(float) ** 2) / np.mean((made.astype(float) - sound) ** 2))
+    found = 10 * np.log10(
+        np.mean(sound.astype(float) ** 2) / np.mean((made.astype(float) - sound) ** 2)
+    )
     assert found == pytest.approx(audio.CLIPPING.strengths[severity - 1], abs=0.1)
     threshold = np.abs(made).max()
     assert np.clip(sound, -threshold, threshold) == pytest.approx(made, abs=1e-6)
 
 
-@pytest.mark.parametrize("corruption", [each for each in ALL if each is not audio.SPEED], ids=lambda corruption: corruption.name)
+@pytest.mark.parametrize(
+    "corruption",
+    [each for each in ALL if each is not audio.SPEED],
+    ids=lambda corruption: corruption.name,
+)
 def test_the_ratio_of_signal_to_damage_falls_with_severity(corruption):
     sound = voice(seed=9)
     found = [
-        np.mean([ratio(samples(one(wav(sound, RATE), corruption, severity, row))[0], sound) for row in range(8)]) for severity in SEVERITIES
+        np.mean(
+            [
+                ratio(samples(one(wav(sound, RATE), corruption, severity, row))[0], sound)
+                for row in range(8)
+            ]
+        )
+        for severity in SEVERITIES
     ]
     assert all(after < before for before, after in zip(found, found[1:])), found
 
@@ -84,7 +105,9 @@ def test_speed_changes_length_and_pitch_both_ways():
             pitch = np.abs(np.fft.rfft(made[:, 0])).argmax() * RATE / len(made)
             assert pitch * len(made) == pytest.approx(1000 * RATE, rel=0.01)
             lengths.add(len(made))
-        assert sorted(lengths) == pytest.approx([RATE / (1 + percent / 100), RATE * (1 + percent / 100)], abs=1)
+        assert sorted(lengths) == pytest.approx(
+            [RATE / (1 + percent / 100), RATE * (1 + percent / 100)], abs=1
+        )
 
 
 @BY_NAME
@@ -100,7 +123,14 @@ def test_rate_channels_and_length_of_every_encoding_stay(corruption, subtype):
 @BY_NAME
 def test_odd_sounds(corruption):
     rough = np.array([[np.nan], [np.inf], [-np.inf], [1e30], [0.1]], np.float32)
-    for sound in (np.zeros([800, 1]), np.full([1, 1], 0.5), np.zeros([1, 2]), np.full([2, 1], -1.0), rough, voice(0.5) * 50):
+    for sound in (
+        np.zeros([800, 1]),
+        np.full([1, 1], 0.5),
+        np.zeros([1, 2]),
+        np.full([2, 1], -1.0),
+        rough,
+        voice(0.5) * 50,
+    ):
         for severity in (1, 5):
             cell = one(wav(sound, RATE), corruption, severity)
             made, _ = samples(cell)
@@ -112,7 +142,13 @@ def test_odd_sounds(corruption):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 2), st.sampled_from(ALL), st.sampled_from(SEVERITIES), st.sampled_from([8000, 11_025, 44_100]))
+@given(
+    st.integers(1, 3000),
+    st.integers(1, 2),
+    st.sampled_from(ALL),
+    st.sampled_from(SEVERITIES),
+    st.sampled_from([8000, 11_025, 44_100]),
+)
 def test_any_length_is_kept(length, channels, corruption, severity, rate):
     sound = np.random.default_rng(length).uniform(-0.2, 0.2, [length, channels])
     made, found = samples(one(wav(sound, rate), corruption, severity))
@@ -124,7 +160,8 @@ def test_noise_that_would_be_too_loud_makes_all_of_it_softer_and_keeps_the_ratio
     loud = 0.99 * np.sign(voice(seed=9))
     made, _ = samples(one(wav(loud, RATE), audio.WHITE_NOISE, 5))
     assert np.abs(made).max() == pytest.approx(1)
-    assert ratio(made, loud) == pytest.approx(0, abs=0.3)  # the noise is not quite orthogonal to the sound
+    # the noise is not quite orthogonal to the sound
+    assert ratio(made, loud) == pytest.approx(0, abs=0.3)
 
 
 def test_pink_noise_has_as_much_power_in_each_octave():
@@ -132,7 +169,9 @@ def test_pink_noise_has_as_much_power_in_each_octave():
     made, _ = samples(one(wav(sound, RATE), audio.PINK_NOISE, 5))
     power = np.abs(np.fft.rfft((made - sound)[:, 0])) ** 2
     frequency = np.fft.rfftfreq(len(sound), 1 / RATE)
-    octaves = [power[(frequency >= low) & (frequency < 2 * low)].sum() for low in (250, 500, 1000, 2000)]
+    octaves = [
+        power[(frequency >= low) & (frequency < 2 * low)].sum() for low in (250, 500, 1000, 2000)
+    ]
     assert octaves == pytest.approx([np.mean(octaves)] * 4, rel=0.15)
 
 
@@ -140,7 +179,8 @@ def test_low_pass_takes_what_is_above_and_leaves_what_is_below():
     time = np.arange(RATE)[:, None] / RATE
     low, high = (0.3 * np.sin(2 * np.pi * frequency * time) for frequency in (500, 4000))
     made, _ = samples(one(wav(low + high, RATE), audio.LOW_PASS, 3))
-    assert np.abs(made - low)[1000:-1000].max() == pytest.approx(0.3 / 2**8, rel=0.02)  # an octave above the cut-off, order 8
+    # an octave above the cut-off, order 8
+    assert np.abs(made - low)[1000:-1000].max() == pytest.approx(0.3 / 2**8, rel=0.02)
 
 
 def test_masked_time_and_lost_packets_are_silent_and_the_rest_is_as_it_was():
@@ -150,7 +190,9 @@ def test_masked_time_and_lost_packets_are_silent_and_the_rest_is_as_it_was():
         gone = (made == 0) & (sound != 0)
         assert np.mean(gone) == pytest.approx(corruption.strengths[3], abs=0.05)
         assert (made[~gone] == sound[~gone]).all()
-    starts_and_ends = np.count_nonzero(np.diff((samples(one(wav(sound, RATE), audio.TIME_MASKING, 4))[0] == 0)[:, 0].astype(int)))
+    starts_and_ends = np.count_nonzero(
+        np.diff((samples(one(wav(sound, RATE), audio.TIME_MASKING, 4))[0] == 0)[:, 0].astype(int))
+    )
     assert starts_and_ends <= 2
 
 
@@ -161,11 +203,15 @@ def test_reverberation_decays_as_it_should_and_keeps_the_loudness():
     made, _ = samples(one(wav(click, RATE), audio.REVERBERATION, 3))
     made = made[:, 0].astype(float)
     assert 10 * np.log10(made[0] ** 2 / np.sum(made[1:] ** 2)) == pytest.approx(direct, abs=0.1)
-    early, late = (np.mean(made[start : start + 800] ** 2) for start in (800, 800 + int(0.5 * RATE)))
+    early, late = (
+        np.mean(made[start : start + 800] ** 2) for start in (800, 800 + int(0.5 * RATE))
+    )
     assert 10 * np.log10(early / late) == pytest.approx(60 * 0.5 / seconds, abs=1.5)
     loud = voice(1)
     made, _ = samples(one(wav(loud, RATE), audio.REVERBERATION, 3))
-    assert np.sum(made.astype(float) ** 2) == pytest.approx(np.sum(loud.astype(float) ** 2), rel=1e-3)
+    assert np.sum(made.astype(float) ** 2) == pytest.approx(
+        np.sum(loud.astype(float) ** 2), rel=1e-3
+    )
 
 
 def test_babble_is_of_other_sounds_than_the_row_s_own():
@@ -185,11 +231,15 @@ def test_babble_takes_sounds_of_another_rate_and_length():
 
 @pytest.mark.parametrize("pool", [[], POOL[:1] * 3, [POOL[0], wav(np.zeros([9, 1]), RATE), b""]])
 def test_babble_of_less_than_two_sounds_is_refused(pool):
-    with pytest.raises(ValueError, match="at least 2 different sounds that are not silence, received"):
+    with pytest.raises(
+        ValueError, match="at least 2 different sounds that are not silence, received"
+    ):
         audio.babble(pool)
 
 
-@pytest.mark.parametrize("data", [b"RIFF no more", wav(voice(), RATE)[:30], wav(np.zeros([0, 1]), RATE)])
+@pytest.mark.parametrize(
+    "data", [b"RIFF no more", wav(voice(), RATE)[:30], wav(np.zeros([0, 1]), RATE)]
+)
 def test_a_broken_sound_is_refused(data):
     with pytest.raises(ValueError, match="row 4 of the input 'sound': a sound must"):
         corrupted([data], "sound", audio.LOW_PASS, 1, 0, [4])

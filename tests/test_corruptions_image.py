@@ -1,4 +1,6 @@
-"""Damage to images: more with each severity, whatever the file, its size or its mode, and seen by the graph as it was meant."""
+"""Damage to images: more with each severity, whatever the file, its size or its mode, and seen by
+the graph as it was meant.
+"""
 
 import io
 
@@ -10,20 +12,28 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from multimodal_tf.config import ImageInput, VideoInput
-from multimodal_tf.data.preprocess import image as in_graph
-from multimodal_tf.data.preprocess import problem
-from multimodal_tf.data.preprocess.video import VideoReader
-from multimodal_tf.evaluation.corruptions import SEVERITIES, corrupted, image
-from multimodal_tf.evaluation.corruptions.picture import pixels, png
+from multimodal_tf.corruptions import SEVERITIES, corrupted, image
+from multimodal_tf.corruptions.image_files import pixels, png
+from multimodal_tf.data.codecs import image as in_graph
+from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds.video import VideoReader
 
 BY_NAME = pytest.mark.parametrize("corruption", image.ALL, ids=lambda corruption: corruption.name)
 
 
 def photo(height=64, width=64, seed=0):
-    """Colours that vary from coarse to fine, the finer the less, as in photographs; far from black and white."""
+    """Colours that vary from coarse to fine, the finer the less, as in photographs; far from black
+    and white.
+    """
     random = np.random.default_rng(seed)
-    layers = (Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)) for side in (3, 6, 12, 24, 48))
-    spread = [np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC), float) / 2**octave for octave, layer in enumerate(layers)]
+    layers = (
+        Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        for side in (3, 6, 12, 24, 48)
+    )
+    spread = [
+        np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC), float) / 2**octave
+        for octave, layer in enumerate(layers)
+    ]
     grain = random.normal(0, 4, (height, width, 1))
     return np.clip(40 + 0.35 * sum(spread) + grain, 0, 255).astype(np.uint8)
 
@@ -41,7 +51,9 @@ def distance(made, original):
 
 def damage(corruption, severity, height=64, width=64, photos=12):
     originals = [photo(height, width, seed) for seed in range(photos)]
-    made = corrupted([png(one) for one in originals], "photo", corruption, severity, 0, range(len(originals)))
+    made = corrupted(
+        [png(one) for one in originals], "photo", corruption, severity, 0, range(len(originals))
+    )
     return np.mean([distance(one, original) for one, original in zip(made, originals)])
 
 
@@ -64,7 +76,8 @@ def odd_images():
     see_through = colours.copy()
     see_through.putalpha(alpha)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    # to be turned by 90 degrees
+    exif[0x0112] = 6
     return {
         "RGB": file(colours),
         "grey": file(grey),
@@ -116,7 +129,13 @@ def test_every_mode_and_size_gives_an_image_of_the_same_size(corruption):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from(image.ALL), st.sampled_from(SEVERITIES), st.booleans())
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from(image.ALL),
+    st.sampled_from(SEVERITIES),
+    st.booleans(),
+)
 def test_any_size_is_kept(height, width, corruption, severity, grey):
     original = photo(height, width)[..., 0] if grey else photo(height, width)
     (made,) = corrupted([png(original)], "photo", corruption, severity, 0, [1])
@@ -125,19 +144,34 @@ def test_any_size_is_kept(height, width, corruption, severity, grey):
 
 def test_noise_has_the_standard_deviation_that_is_asked_for():
     flat = png(np.full([200, 200, 3], 128, np.uint8))
-    for severity in (1, 2):  # stronger noise is clipped
+    # stronger noise is clipped
+    for severity in (1, 2):
         made = pixels(corrupted([flat], "x", image.GAUSSIAN_NOISE, severity, 0, [0])[0])
-        assert np.std(made / 255) == pytest.approx(image.GAUSSIAN_NOISE.strengths[severity - 1], rel=0.03)
+        assert np.std(made / 255) == pytest.approx(
+            image.GAUSSIAN_NOISE.strengths[severity - 1], rel=0.03
+        )
     made = pixels(corrupted([flat], "x", image.SHOT_NOISE, 1, 0, [0])[0])
     assert np.std(made / 255) == pytest.approx(np.sqrt(128 / 255 / 60), rel=0.03)
 
 
-@pytest.mark.parametrize("corruption", [image.GAUSSIAN_NOISE, image.SHOT_NOISE, image.DEFOCUS_BLUR, image.DOWN_SCALING, image.MOTION_BLUR])
+@pytest.mark.parametrize(
+    "corruption",
+    [
+        image.GAUSSIAN_NOISE,
+        image.SHOT_NOISE,
+        image.DEFOCUS_BLUR,
+        image.DOWN_SCALING,
+        image.MOTION_BLUR,
+    ],
+)
 def test_what_the_model_sees_of_the_damage_does_not_depend_on_the_size_of_the_photo(corruption):
     def seen(height):
         large = Image.fromarray(photo(80, 80)).resize((height, height), Image.Resampling.BICUBIC)
         made = corrupted([file(large)] * 4, "x", corruption, 5, 0, range(4))
-        clean, *damaged = (np.asarray(in_graph.decode(tf.constant(one), 80, 80, 3), float) for one in (file(large), *made))
+        clean, *damaged = (
+            np.asarray(in_graph.decode(tf.constant(one), 80, 80, 3), float)
+            for one in (file(large), *made)
+        )
         return np.mean([np.abs(one - clean).mean() for one in damaged])
 
     assert seen(720) == pytest.approx(seen(240), rel=0.2)
@@ -145,8 +179,16 @@ def test_what_the_model_sees_of_the_damage_does_not_depend_on_the_size_of_the_ph
 
 def test_blur_keeps_flat_pictures_flat_and_in_place():
     flat = png(np.full([40, 50, 3], (10, 200, 255), np.uint8))
-    for corruption in (image.GAUSSIAN_BLUR, image.DEFOCUS_BLUR, image.MOTION_BLUR, image.ROTATION, image.DOWN_SCALING):
-        assert (pixels(corrupted([flat], "x", corruption, 5, 0, [0])[0]) == (10, 200, 255)).all(), corruption.name
+    for corruption in (
+        image.GAUSSIAN_BLUR,
+        image.DEFOCUS_BLUR,
+        image.MOTION_BLUR,
+        image.ROTATION,
+        image.DOWN_SCALING,
+    ):
+        assert (pixels(corrupted([flat], "x", corruption, 5, 0, [0])[0]) == (10, 200, 255)).all(), (
+            corruption.name
+        )
     dot = np.zeros([101, 101], np.uint8)
     dot[50, 50] = 255
     for corruption in (image.DEFOCUS_BLUR, image.MOTION_BLUR):
@@ -156,7 +198,9 @@ def test_blur_keeps_flat_pictures_flat_and_in_place():
 
 
 def test_brightness_by_hand():
-    """Value 100 becomes 151 (+ 0.2 x 255) with hue and saturation as they were; black becomes grey; what is bright is cut."""
+    """Value 100 becomes 151 (+ 0.2 x 255) with hue and saturation as they were; black becomes grey;
+    what is bright is cut.
+    """
     original = np.array([[[100, 50, 0], [0, 0, 0], [250, 125, 0]]], np.uint8)
     made = pixels(corrupted([png(original)], "x", image.BRIGHTNESS, 2, 0, [0])[0])
     assert made.tolist() == [[[151, 76, 0], [51, 51, 51], [255, 128, 0]]]
@@ -164,7 +208,9 @@ def test_brightness_by_hand():
 
 def test_contrast_by_hand():
     """Mean 100: 0 becomes 100 - 0.3 x 100, and 200 becomes 100 + 0.3 x 100."""
-    made = pixels(corrupted([png(np.array([[0, 200]], np.uint8))], "x", image.CONTRAST, 2, 0, [0])[0])
+    made = pixels(
+        corrupted([png(np.array([[0, 200]], np.uint8))], "x", image.CONTRAST, 2, 0, [0])[0]
+    )
     assert made.tolist() == [[70, 130]]
 
 
@@ -192,7 +238,11 @@ def test_a_gif_as_a_video_keeps_its_time():
     assert np.abs(before - after).max() <= 6
 
 
-@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", png(photo())[:-400], b"\xff\xd8\xff\xe0 no more", b"GIF89a"])
+@pytest.mark.parametrize(
+    "data", [b"\x89PNG\r\n\x1a\n", png(photo())[:-400], b"\xff\xd8\xff\xe0 no more", b"GIF89a"]
+)
 def test_a_broken_image_is_refused(data):
-    with pytest.raises(ValueError, match="row 4 of the input 'photo': an image must be one that can be decoded"):
+    with pytest.raises(
+        ValueError, match="row 4 of the input 'photo': an image must be one that can be decoded"
+    ):
         corrupted([data], "photo", image.CONTRAST, 1, 0, [4])

@@ -1,4 +1,6 @@
-"""Damage to texts: as many edits as asked for, more with each severity, UTF-8 in every script, and never an empty text."""
+"""Damage to texts: as many edits as asked for, more with each severity, UTF-8 in every script, and
+never an empty text.
+"""
 
 import numpy as np
 import pytest
@@ -6,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import TextInput
-from multimodal_tf.data.preprocess import problem
-from multimodal_tf.evaluation.corruptions import SEVERITIES, corrupted, text
-from multimodal_tf.evaluation.corruptions.letters import HOMOGLYPHS, neighbours
+from multimodal_tf.corruptions import SEVERITIES, corrupted, text
+from multimodal_tf.corruptions.letters import HOMOGLYPHS, neighbours
+from multimodal_tf.data.kinds.check import problem
 
 BY_NAME = pytest.mark.parametrize("corruption", text.ALL, ids=lambda corruption: corruption.name)
 SENTENCE = "Small red shoes for children, made of soft leather, with a buckle and a Rubber Sole"
@@ -20,17 +22,28 @@ def edits(one, other):
     for number, letter in enumerate(one, start=1):
         diagonal, row[0] = row[0], number
         for place, against in enumerate(other, start=1):
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != against))
+            diagonal, row[place] = (
+                row[place],
+                min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != against)),
+            )
     return row[-1]
 
 
 def made(corruption, severity, sentence=SENTENCE, rows=40):
-    return [cell.decode() for cell in corrupted([sentence.encode()] * rows, "title", corruption, severity, 0, range(rows))]
+    return [
+        cell.decode()
+        for cell in corrupted(
+            [sentence.encode()] * rows, "title", corruption, severity, 0, range(rows)
+        )
+    ]
 
 
 @BY_NAME
 def test_the_edit_distance_grows_with_severity(corruption):
-    found = [np.mean([edits(one, SENTENCE) for one in made(corruption, severity, rows=12)]) for severity in SEVERITIES]
+    found = [
+        np.mean([edits(one, SENTENCE) for one in made(corruption, severity, rows=12)])
+        for severity in SEVERITIES
+    ]
     assert found[0] > 0
     assert all(after > before for before, after in zip(found, found[1:])), found
 
@@ -40,7 +53,12 @@ def test_shares_are_what_is_asked_for(severity):
     word = "abcdefghij" * 10
 
     def share(corruption, sentence=word):
-        return np.mean([[a != b for a, b in zip(one, sentence)] for one in made(corruption, severity, sentence)])
+        return np.mean(
+            [
+                [a != b for a, b in zip(one, sentence)]
+                for one in made(corruption, severity, sentence)
+            ]
+        )
 
     def wanted(corruption):
         return corruption.strengths[severity - 1]
@@ -48,8 +66,12 @@ def test_shares_are_what_is_asked_for(severity):
     assert share(text.TYPOS) == pytest.approx(wanted(text.TYPOS), abs=0.02)
     assert share(text.CASE) == pytest.approx(wanted(text.CASE), abs=0.02)
     assert share(text.HOMOGLYPHS, "aceo" * 25) == pytest.approx(wanted(text.HOMOGLYPHS), abs=0.02)
-    assert np.mean([len(one) for one in made(text.DELETION, severity, word)]) == pytest.approx(100 * (1 - wanted(text.DELETION)), abs=2)
-    assert {len(one) for one in made(text.TRUNCATION, severity, word)} == {round(100 * wanted(text.TRUNCATION))}
+    assert np.mean([len(one) for one in made(text.DELETION, severity, word)]) == pytest.approx(
+        100 * (1 - wanted(text.DELETION)), abs=2
+    )
+    assert {len(one) for one in made(text.TRUNCATION, severity, word)} == {
+        round(100 * wanted(text.TRUNCATION))
+    }
     left = [len(one.split()) for one in made(text.WORD_DROPOUT, severity, "one two " * 50)]
     assert np.mean(left) == pytest.approx(100 * (1 - wanted(text.WORD_DROPOUT)), abs=3)
     # after an exchange the next place is taken: s / (1 + s) of the places begin one
@@ -58,7 +80,9 @@ def test_shares_are_what_is_asked_for(severity):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(max_size=40), st.sampled_from(text.ALL), st.sampled_from(SEVERITIES), st.integers(0, 5))
+@given(
+    st.text(max_size=40), st.sampled_from(text.ALL), st.sampled_from(SEVERITIES), st.integers(0, 5)
+)
 def test_any_text_stays_utf_8_and_there(sentence, corruption, severity, seed):
     (cell,) = corrupted([sentence.encode()], "title", corruption, severity, seed, [0])
     assert bool(cell.decode().strip()) == bool(sentence.strip())
@@ -68,7 +92,19 @@ def test_any_text_stays_utf_8_and_there(sentence, corruption, severity, seed):
 
 @BY_NAME
 def test_odd_texts(corruption):
-    for sentence in ("", "a", "中", "中文句子没有空格", "ภาษาไทย", "👨‍👩‍👧 🇩🇪", "Ǆ ß İ", "e\u0301", "\u0301", "...", "word " * 20_000):
+    for sentence in (
+        "",
+        "a",
+        "中",
+        "中文句子没有空格",
+        "ภาษาไทย",
+        "👨‍👩‍👧 🇩🇪",
+        "Ǆ ß İ",
+        "e\u0301",
+        "\u0301",
+        "...",
+        "word " * 20_000,
+    ):
         (cell,) = corrupted([sentence.encode()], "title", corruption, 5, 0, [0])
         assert problem(TextInput(), cell) == ""
         assert bool(cell) == bool(sentence)
@@ -101,7 +137,9 @@ def test_neighbourhood_is_mutual():
 
 def test_swaps_stay_within_words():
     for one in made(text.SWAP, 5):
-        assert [sorted(word) for word in one.split(" ")] == [sorted(word) for word in SENTENCE.split(" ")]
+        assert [sorted(word) for word in one.split(" ")] == [
+            sorted(word) for word in SENTENCE.split(" ")
+        ]
 
 
 def test_words_left_out_leave_the_others_as_they_are():
@@ -115,7 +153,10 @@ def test_words_left_out_leave_the_others_as_they_are():
 
 def test_homoglyphs_look_alike_and_lead_back():
     assert len(HOMOGLYPHS) == 2 * len("aceijopsxyhdqwABCEHIJKMOPSTXY")
-    assert all(ord(letter) < 128 <= ord(like) or ord(like) < 128 <= ord(letter) for letter, like in HOMOGLYPHS.items())
+    assert all(
+        ord(letter) < 128 <= ord(like) or ord(like) < 128 <= ord(letter)
+        for letter, like in HOMOGLYPHS.items()
+    )
     assert all(HOMOGLYPHS[like] == letter for letter, like in HOMOGLYPHS.items())
 
 

@@ -1,4 +1,6 @@
-"""Cross-validation: folds that partition the rows, answers of models that did not see them, figures with intervals, configurations."""
+"""Cross-validation: folds that partition the rows, answers of models that did not see them, figures
+with intervals, configurations.
+"""
 
 import json
 
@@ -18,19 +20,19 @@ from multimodal_tf.config import (
     Split,
     Training,
 )
-from multimodal_tf.data import records
-from multimodal_tf.data.answered import Answered, OutOfFold
-from multimodal_tf.data.ingest import ingest, schema_for
+from multimodal_tf.data import record_files
+from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation import folded
-from multimodal_tf.evaluation.resampled_t import interval, paired_test
+from multimodal_tf.evaluation import cv_metrics
+from multimodal_tf.metrics.resampled_t import interval, paired_test
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.training import cross_validation
 from multimodal_tf.training.cross_validation import cross_validate, deal
 from multimodal_tf.training.folds import make_folds
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 ROWS = 72
 CONFIG = Config(
@@ -45,7 +47,9 @@ TWICE = {"k": 2, "repeats": 1}
 
 
 def frame():
-    """24 shops of three rows each, two classes, 1 in 3; a colour of its own in every row; some gaps in the labels."""
+    """24 shops of three rows each, two classes, 1 in 3; a colour of its own in every row; some gaps
+    in the labels.
+    """
     random = np.random.default_rng(0)
     rare = np.arange(ROWS) % 3 == 0
     table = pd.DataFrame(
@@ -87,7 +91,8 @@ def first(place):
             cross_validate(CONFIG, read_table(frame()), 2, place / "first")
     before = (place / "first" / "runs" / "0-0" / "run.json").read_text()
     found = cross_validate(CONFIG, read_table(frame()), 2, place / "first")
-    assert (place / "first" / "runs" / "0-0" / "run.json").read_text() == before  # the fold that had ended was not trained again
+    # the fold that had ended was not trained again
+    assert (place / "first" / "runs" / "0-0" / "run.json").read_text() == before
     return found
 
 
@@ -99,15 +104,20 @@ def second(place):
 
 
 def rows_of(turn, split):
-    found = [records.parse(CONFIG, each)[0].numpy() for each in records.read(Manifest.load(turn).shards(split), 100)]
+    found = [
+        record_files.parse(CONFIG, each)[0].numpy()
+        for each in record_files.read(Manifest.load(turn).shards(split), 100)
+    ]
     return np.concatenate(found) if found else np.zeros(0, int)
 
 
 def by_hand(fold, targets, answers, known=None, head=None, classes=("cat", "dog")):
     """Out-of-fold answers of one head called label, the same in each repetition."""
     known = np.ones(len(targets), bool) if known is None else known
-    answered = Answered(head or ClassificationHead(), classes, np.array(targets), known, np.array(answers))
-    return OutOfFold(np.arange(len(targets)), np.array(fold), {"label": (answered,) * len(fold)})
+    predicted = HeadPredictions(
+        head or ClassificationHead(), classes, np.array(targets), known, np.array(answers)
+    )
+    return OutOfFold(np.arange(len(targets)), np.array(fold), {"label": (predicted,) * len(fold)})
 
 
 class TestFolds:
@@ -119,7 +129,8 @@ class TestFolds:
             assert parts["test"] == set(np.flatnonzero(first.fold[0] == number))
             assert set.union(*parts.values()) == set(range(ROWS))
             assert sum(map(len, parts.values())) == ROWS
-            assert parts["validation"]  # so that the best epoch is chosen without a look at the fold
+            # so that the best epoch is chosen without a look at the fold
+            assert parts["validation"]
 
     def test_no_group_is_in_two_folds_or_on_both_sides_of_a_training(self, first, place):
         shops = frame()["shop"]
@@ -129,7 +140,9 @@ class TestFolds:
 
     def test_classes_keep_their_shares(self, first):
         rare = (frame()["label"] == "rare").to_numpy()
-        assert [rare[first.fold[0] == number].mean() for number in range(2)] == pytest.approx([1 / 3] * 2, abs=0.05)
+        assert [rare[first.fold[0] == number].mean() for number in range(2)] == pytest.approx(
+            [1 / 3] * 2, abs=0.05
+        )
 
     def test_both_configurations_have_the_same_folds(self, first, second):
         assert np.array_equal(first.rows, second.rows)
@@ -137,22 +150,38 @@ class TestFolds:
 
     def test_they_can_be_had_before_any_training(self, first, place):
         dealt = deal(CONFIG, read_table(frame()), 2, place / "first")
-        assert (dealt.rows.tolist(), dealt.fold.tolist(), dealt.heads) == (first.rows.tolist(), first.fold.tolist(), {})
-        folded.check_same_folds(dealt, first)
+        assert (dealt.rows.tolist(), dealt.fold.tolist(), dealt.heads) == (
+            first.rows.tolist(),
+            first.fold.tolist(),
+            {},
+        )
+        cv_metrics.check_same_folds(dealt, first)
 
     def test_a_schema_is_learnt_from_the_training_rows_of_its_fold_alone(self, first, place):
         colours = frame()["colour"]
         for number in range(2):
-            turn, run = place / "first" / "folds" / "0" / f"turn-{number}", place / "first" / "runs" / f"0-{number}"
-            learnt = Schema.load(run / "schema.json")
-            assert set(learnt.inputs["colour"].words) == set(colours[rows_of(turn, "train")])
-            assert learnt.inputs["price"].mean == pytest.approx(frame()["price"][rows_of(turn, "train")].mean(), rel=1e-5)
+            turn, run = (
+                place / "first" / "folds" / "0" / f"turn-{number}",
+                place / "first" / "runs" / f"0-{number}",
+            )
+            stats = Schema.load(run / "schema.json")
+            assert set(stats.inputs["colour"].words) == set(colours[rows_of(turn, "train")])
+            assert stats.inputs["price"].mean == pytest.approx(
+                frame()["price"][rows_of(turn, "train")].mean(), rel=1e-5
+            )
 
     def test_rows_that_a_column_names_for_the_test_stay_unseen(self, tmp_path):
         table = frame().assign(side=["train", "train", "validation", "test"] * (ROWS // 4))
         config = CONFIG.model_copy(update={"split": Split(column="side")})
         ingest(read_table(table), config, tmp_path / "records", processes=1)
-        turns = make_folds(tmp_path / "records", tmp_path / "folds", 3, read_table(table), group="shop", held="test")
+        turns = make_folds(
+            tmp_path / "records",
+            tmp_path / "folds",
+            3,
+            read_table(table),
+            group="shop",
+            held="test",
+        )
         held = [set(rows_of(turn, "test")) for turn in turns]
         assert set.union(*held) == set(np.flatnonzero(table["side"] != "test"))
         assert sum(map(len, held)) == (table["side"] != "test").sum()
@@ -161,14 +190,20 @@ class TestFolds:
 
 
 class TestAnswers:
-    def test_they_stand_beside_their_rows_and_come_from_the_fold_that_held_them_out(self, first, place):
+    def test_they_stand_beside_their_rows_and_come_from_the_fold_that_held_them_out(
+        self, first, place
+    ):
         label, age = first.heads["label"][0], first.heads["age"][0]
-        assert [label.classes[target] for target, known in zip(label.targets, label.known) if known] == list(frame()["label"].dropna())
+        assert [
+            label.classes[target] for target, known in zip(label.targets, label.known) if known
+        ] == list(frame()["label"].dropna())
         assert age.targets == pytest.approx(frame()["age"], rel=1e-5)
         for number in range(2):
             run = load_run(place / "first" / "runs" / f"0-{number}")
             turn = place / "first" / "folds" / "0" / f"turn-{number}"
-            inputs, _, _ = next(iter(load_split(turn, "test", run.config, run.schema, batch_size=ROWS)))
+            inputs, _, _ = next(
+                iter(load_split(turn, "test", run.config, run.schema, batch_size=ROWS))
+            )
             again = run.model.predict(inputs, verbose=0)
             rows = rows_of(turn, "test")
             assert label.answers[rows] == pytest.approx(again["label"], abs=1e-6)
@@ -178,16 +213,22 @@ class TestAnswers:
         label = first.heads["label"][0]
         assert list(np.flatnonzero(~label.known)) == [4, 40]
         assert np.isfinite(label.answers).all()
-        assert folded.judge(first).heads["label"].n == ROWS - 2
+        assert cv_metrics.judge(first).heads["label"].n == ROWS - 2
 
     def test_the_file_has_a_line_for_each_row(self, first, place):
         lines = pd.read_csv(place / "first" / "predictions.csv")
         assert list(lines["row"]) == list(range(ROWS))
         assert lines["true_label"].isna().sum() == 2
-        assert lines["label=rare"].to_numpy() == pytest.approx(first.heads["label"][0].answers[:, 1])
-        assert list(lines["label"]) == [["common", "rare"][place] for place in first.heads["label"][0].answers.argmax(axis=1)]
+        assert lines["label=rare"].to_numpy() == pytest.approx(
+            first.heads["label"][0].answers[:, 1]
+        )
+        assert list(lines["label"]) == [
+            ["common", "rare"][place] for place in first.heads["label"][0].answers.argmax(axis=1)
+        ]
 
-    def test_another_repetition_deals_anew_and_trains_only_what_is_new(self, first, place, monkeypatch):
+    def test_another_repetition_deals_anew_and_trains_only_what_is_new(
+        self, first, place, monkeypatch
+    ):
         trained = []
 
         def untrained(config, schema, turn, run, verbose):
@@ -197,36 +238,61 @@ class TestAnswers:
         monkeypatch.setattr(cross_validation, "fit", untrained)
         with pytest.raises(Killed):
             cross_validate(CONFIG, read_table(frame()), 2, place / "first", repeats=2)
-        assert trained == [(CONFIG.seed + 2, "1-0")]  # weights of its own, too
+        # weights of its own, too
+        assert trained == [(CONFIG.seed + 2, "1-0")]
         turns = [place / "first" / "folds" / "1" / f"turn-{number}" for number in range(2)]
         held = [set(rows_of(turn, "test")) for turn in turns]
         assert set.union(*held) == set(range(ROWS))
         assert held[0] not in [set(np.flatnonzero(first.fold[0] == number)) for number in range(2)]
 
     def test_classes_that_a_fold_has_not_learnt_have_no_chance_in_it(self):
-        schemas = [Schema(rows=2, inputs={}, heads={"label": Classes(names=names, counts=[1, 1])}) for names in (["a", "c"], ["b", "c"])]
+        schemas = [
+            Schema(rows=2, inputs={}, heads={"label": Classes(names=names, counts=[1, 1])})
+            for names in (["a", "c"], ["b", "c"])
+        ]
         held = [
-            {"rows": np.array([3, 0]), "label/targets": np.array([0, 1]), "label/known": np.array([1, 1]) > 0},
-            {"rows": np.array([1, 2]), "label/targets": np.array([0, 0]), "label/known": np.array([1, 0]) > 0},
+            {
+                "rows": np.array([3, 0]),
+                "label/targets": np.array([0, 1]),
+                "label/known": np.array([1, 1]) > 0,
+            },
+            {
+                "rows": np.array([1, 2]),
+                "label/targets": np.array([0, 0]),
+                "label/known": np.array([1, 0]) > 0,
+            },
         ]
         for one, answers in zip(held, ([[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]])):
             one["label/answers"] = np.array(answers)
         config = Config(inputs={"price": NumberInput()}, heads={"label": ClassificationHead()})
         found = cross_validation._assembled(config, schemas, held, 2)
         label = found.heads["label"][0]
-        assert (list(found.rows), found.fold.tolist(), label.classes) == ([0, 1, 2, 3], [[0, 1, 1, 0]], ("a", "b", "c"))
-        assert label.answers == pytest.approx(np.array([[0.2, 0, 0.8], [0, 0.6, 0.4], [0, 0.3, 0.7], [0.9, 0, 0.1]]))
+        assert (list(found.rows), found.fold.tolist(), label.classes) == (
+            [0, 1, 2, 3],
+            [[0, 1, 1, 0]],
+            ("a", "b", "c"),
+        )
+        assert label.answers == pytest.approx(
+            np.array([[0.2, 0, 0.8], [0, 0.6, 0.4], [0, 0.3, 0.7], [0.9, 0, 0.1]])
+        )
         assert list(label.targets[label.known]) == [2, 1, 0]
 
     def test_classes_in_an_order_keep_it(self):
-        assert cross_validation._classes(OrdinalHead(classes=["S", "M", "L"]), [["S", "M", "L"]]) == ("S", "M", "L")
-        assert cross_validation._classes(OrdinalHead(), [["2", "10"], ["9", "10"]]) == ("2", "9", "10")
+        assert cross_validation._classes(
+            OrdinalHead(classes=["S", "M", "L"]), [["S", "M", "L"]]
+        ) == ("S", "M", "L")
+        assert cross_validation._classes(OrdinalHead(), [["2", "10"], ["9", "10"]]) == (
+            "2",
+            "9",
+            "10",
+        )
 
 
 class TestFigures:
     FOLD = ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2])
     TARGETS = [0, 1, 0, 1, 0, 1]
-    RIGHT = np.array([1, 1, 1, 0, 1, 0], bool)  # rows 3 and 5 are taken for the other class
+    # rows 3 and 5 are taken for the other class
+    RIGHT = np.array([1, 1, 1, 0, 1, 0], bool)
 
     def answers(self, right=RIGHT):
         probability = np.where(right, 0.9, 0.1)
@@ -234,42 +300,60 @@ class TestFigures:
         return np.stack([of_first, 1 - of_first], axis=1)
 
     def test_scores_by_hand(self):
-        found = folded.scores(by_hand(self.FOLD, self.TARGETS, self.answers()), "label", "accuracy")
+        found = cv_metrics.scores(
+            by_hand(self.FOLD, self.TARGETS, self.answers()), "label", "accuracy"
+        )
         assert found.tolist() == [[1.0, 0.5, 0.5], [0.5, 1.0, 0.5]]
 
     def test_a_row_that_is_not_known_does_not_count(self):
         known = np.array([1, 1, 1, 0, 1, 1], bool)
-        found = folded.scores(by_hand(self.FOLD, self.TARGETS, self.answers(), known), "label", "accuracy")
+        found = cv_metrics.scores(
+            by_hand(self.FOLD, self.TARGETS, self.answers(), known), "label", "accuracy"
+        )
         assert found.tolist() == [[1.0, 1.0, 0.5], [1.0, 1.0, 0.5]]
 
     def test_the_interval_is_nadeau_and_bengios_of_the_scores(self, first):
-        judged = folded.judge(first)
+        judged = cv_metrics.judge(first)
         for head, metric in (("label", "accuracy"), ("age", "mae")):
-            scores = folded.scores(first, head, metric)
+            scores = cv_metrics.scores(first, head, metric)
             assert judged.heads[head].figures[metric].mean == interval(scores)
             assert judged.heads[head].figures[metric].scores == scores.tolist()
         by_rows = np.abs(first.heads["age"][0].answers[:, 0] - first.heads["age"][0].targets)
-        assert folded.scores(first, "age", "mae")[0] == pytest.approx([by_rows[first.fold[0] == number].mean() for number in range(2)])
+        assert cv_metrics.scores(first, "age", "mae")[0] == pytest.approx(
+            [by_rows[first.fold[0] == number].mean() for number in range(2)]
+        )
 
     def test_a_figure_that_a_fold_does_not_define_says_so(self):
-        judged = folded.judge(by_hand([[0, 0, 1, 1]], [0, 1, 0, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]))
+        judged = cv_metrics.judge(
+            by_hand([[0, 0, 1, 1]], [0, 1, 0, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+        )
         area = judged.heads["label"].figures["auroc"]
-        assert (area.mean.value, area.mean.reason, area.scores) == (None, "not defined in 1 of 2 folds", [[1.0, None]])
+        assert (area.mean.value, area.mean.reason, area.scores) == (
+            None,
+            "not defined in 1 of 2 folds",
+            [[1.0, None]],
+        )
 
     def test_every_type_of_head_has_its_figures(self):
         rows = np.arange(4)
-        tags = Answered(MultiLabelHead(), ("x", "y"), np.eye(2)[[0, 1, 0, 1]], rows >= 0, np.full((4, 2), 0.6))
-        sizes = Answered(OrdinalHead(classes=["S", "L"]), ("S", "L"), rows % 2, rows >= 0, np.full((4, 2), 0.5))
-        judged = folded.judge(OutOfFold(rows, np.array([[0, 0, 1, 1]]), {"tags": (tags,), "size": (sizes,)}))
+        tags = HeadPredictions(
+            MultiLabelHead(), ("x", "y"), np.eye(2)[[0, 1, 0, 1]], rows >= 0, np.full((4, 2), 0.6)
+        )
+        sizes = HeadPredictions(
+            OrdinalHead(classes=["S", "L"]), ("S", "L"), rows % 2, rows >= 0, np.full((4, 2), 0.5)
+        )
+        judged = cv_metrics.judge(
+            OutOfFold(rows, np.array([[0, 0, 1, 1]]), {"tags": (tags,), "size": (sizes,)})
+        )
         assert judged.heads["tags"].figures["accuracy"].mean.value == 0.5
         assert judged.heads["size"].figures["rank_mae"].mean.value == 0.5
-        assert folded.CrossValidated.model_validate_json(judged.model_dump_json()) == judged
+        assert cv_metrics.CrossValidated.model_validate_json(judged.model_dump_json()) == judged
 
 
 class TestTwoConfigurations:
     def test_the_test_is_that_of_the_scores_on_the_same_folds(self, first, second):
-        found = {(one.head, one.metric): one for one in folded.compare(first, second)}
-        one, other = (folded.scores(each, "age", "mae") for each in (first, second))
+        found = {(one.head, one.metric): one for one in cv_metrics.compare(first, second)}
+        one, other = (cv_metrics.scores(each, "age", "mae") for each in (first, second))
         assert found["age", "mae"].test == paired_test(one, other)
         assert found["age", "mae"].test.difference.value == pytest.approx(one.mean() - other.mean())
         assert found["label", "accuracy"].test.n == 2
@@ -280,20 +364,34 @@ class TestTwoConfigurations:
         fewer = OutOfFold(np.array([0, 1, 2, 7]), ours.fold, ours.heads)
         ordered = by_hand(fold, targets, answers, head=OrdinalHead(classes=["cat", "dog"]))
         wrong = [
-            (fewer, "same rows of the table, received 4 and 4 rows, of which 2 are in one only, such as row 3"),
+            (
+                fewer,
+                "same rows of the table, received 4 and 4 rows, of which 2 are in one only, such as row 3",
+            ),
             (by_hand([[1, 0, 0, 1]], targets, answers), "the same folds"),
-            (ordered, "'label' must be of one type in both configurations, received classification and ordinal"),
-            (OutOfFold(ours.rows, ours.fold, {"other": ours.heads["label"]}), "a head in common, received .'label'. and .'other'."),
+            (
+                ordered,
+                "'label' must be of one type in both configurations, received classification and ordinal",
+            ),
+            (
+                OutOfFold(ours.rows, ours.fold, {"other": ours.heads["label"]}),
+                "a head in common, received .'label'. and .'other'.",
+            ),
         ]
         for other, said in wrong:
             with pytest.raises(ValueError, match=said):
-                folded.compare(ours, other)
+                cv_metrics.compare(ours, other)
 
 
 class TestRefused:
     def refused(self, tmp_path, said, config=CONFIG, table=None, **arguments):
         with pytest.raises(ValueError, match=said):
-            cross_validate(config, read_table(frame() if table is None else table), directory=tmp_path / "out", **TWICE | arguments)
+            cross_validate(
+                config,
+                read_table(frame() if table is None else table),
+                directory=tmp_path / "out",
+                **TWICE | arguments,
+            )
         assert not (tmp_path / "out" / "runs").exists()
 
     def test_one_fold_or_no_repetition(self, tmp_path):
@@ -304,11 +402,17 @@ class TestRefused:
     def test_more_folds_than_groups_or_rows(self, tmp_path):
         self.refused(tmp_path, "at most the 24 groups of column 'shop', received 25", k=25)
         config = CONFIG.model_copy(update={"split": Split()})
-        with pytest.raises(ValueError, match="to the 72 rows that are for training and validation, received 73"):
+        with pytest.raises(
+            ValueError, match="to the 72 rows that are for training and validation, received 73"
+        ):
             cross_validate(config, read_table(frame()), 73, tmp_path / "rows")
 
     def test_one_class(self, tmp_path):
-        self.refused(tmp_path, "'label'.* must have two classes or more in the training split, received only 'rare'", table=frame()[::3])
+        self.refused(
+            tmp_path,
+            "'label'.* must have two classes or more in the training split, received only 'rare'",
+            table=frame()[::3],
+        )
 
     def test_a_model_without_labels(self, tmp_path):
         config = Config(inputs={"price": NumberInput()}, heads={"vector": EmbeddingHead()})
@@ -318,21 +422,35 @@ class TestRefused:
         self.refused(tmp_path, "no column 'street'", group="street")
 
     def test_a_metric_that_the_head_has_not(self, first):
-        with pytest.raises(ValueError, match="of head 'label', of type classification, must be one of accuracy, .*, received 'mae'"):
-            folded.scores(first, "label", "mae")
+        with pytest.raises(
+            ValueError,
+            match="of head 'label', of type classification, must be one of accuracy, .*, received 'mae'",
+        ):
+            cv_metrics.scores(first, "label", "mae")
         with pytest.raises(ValueError, match=r"one of \['age', 'label'\], received 'colour'"):
-            folded.scores(first, "colour", "accuracy")
+            cv_metrics.scores(first, "colour", "accuracy")
 
     def test_a_directory_of_another_cross_validation(self, first, place):
         changed = CONFIG.model_copy(update={"training": Training(epochs=1)})
-        for config, k, said in ((changed, 2, "another configuration"), (CONFIG, 3, r"another k \(2, received 3\)")):
+        for config, k, said in (
+            (changed, 2, "another configuration"),
+            (CONFIG, 3, r"another k \(2, received 3\)"),
+        ):
             with pytest.raises(ValueError, match=said):
                 cross_validate(config, read_table(frame()), k, place / "first")
 
     def test_folds_that_leave_no_training_rows(self, tmp_path):
-        table = frame()[:30].assign(side=["train"] * 15 + ["validation"] * 15, shop=["a"] * 15 + ["b"] * 15)
+        table = frame()[:30].assign(
+            side=["train"] * 15 + ["validation"] * 15, shop=["a"] * 15 + ["b"] * 15
+        )
         config = CONFIG.model_copy(update={"split": Split(column="side")})
-        self.refused(tmp_path, "must leave training rows to the others", config=config, table=table, group="shop")
+        self.refused(
+            tmp_path,
+            "must leave training rows to the others",
+            config=config,
+            table=table,
+            group="shop",
+        )
 
 
 def test_the_command_line(first, second, place, monkeypatch, capsys):
@@ -345,14 +463,26 @@ def test_the_command_line(first, second, place, monkeypatch, capsys):
     other = json.loads((place / "second" / "cross_validation.json").read_text())["configuration"]
     Config.model_validate(other | {"split": CONFIG.split.model_dump()}).save(place / "other.yaml")
     monkeypatch.setattr(cross_validation, "fit", None)
-    words = ["cross-validate", place / "one.yaml", place / "table.csv", "--folds", 2, "--directory", place / "first"]
-    monkeypatch.setattr("sys.argv", ["multimodal-tf", *map(str, words), "--against", str(place / "other.yaml")])
+    words = [
+        "cross-validate",
+        place / "one.yaml",
+        place / "table.csv",
+        "--folds",
+        2,
+        "--directory",
+        place / "first",
+    ]
+    monkeypatch.setattr(
+        "sys.argv", ["multimodal-tf", *map(str, words), "--against", str(place / "other.yaml")]
+    )
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0
     said = capsys.readouterr().out
     assert "first less second" in said
-    assert folded.CrossValidated.model_validate_json((place / "first" / "figures.json").read_text()) == folded.judge(first)
+    assert cv_metrics.CrossValidated.model_validate_json(
+        (place / "first" / "figures.json").read_text()
+    ) == cv_metrics.judge(first)
 
 
 class TestAgainst:
@@ -365,7 +495,17 @@ class TestAgainst:
         CONFIG.save(tmp_path / "one.yaml")
         against.save(tmp_path / "other.yaml")
         monkeypatch.setattr(cross_validation, "fit", None)
-        words = ["cross-validate", "one.yaml", "table.csv", "--folds", "2", "--out", "out", "--against", "other.yaml"]
+        words = [
+            "cross-validate",
+            "one.yaml",
+            "table.csv",
+            "--folds",
+            "2",
+            "--out",
+            "out",
+            "--against",
+            "other.yaml",
+        ]
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("sys.argv", ["multimodal-tf", *words])
         with pytest.raises(SystemExit) as stop:
@@ -375,15 +515,31 @@ class TestAgainst:
         return " ".join(capsys.readouterr().err.split())
 
     def test_other_folds(self, tmp_path, monkeypatch, capsys):
-        said = self.refused(CONFIG.model_copy(update={"split": Split(stratify="label")}), tmp_path, monkeypatch, capsys)
+        said = self.refused(
+            CONFIG.model_copy(update={"split": Split(stratify="label")}),
+            tmp_path,
+            monkeypatch,
+            capsys,
+        )
         assert "must be cross-validated on the same folds" in said
 
     def test_no_head_in_common_or_one_of_another_type(self, tmp_path, monkeypatch, capsys):
         other = CONFIG.model_copy(update={"heads": {"years": RegressionHead(column="age")}})
         said = self.refused(other, tmp_path, monkeypatch, capsys)
-        assert "--against must have a head in common with CONFIG, ['age', 'label'], received ['years']" in said
-        said = self.refused(CONFIG.model_copy(update={"heads": {"label": MultiLabelHead()}}), tmp_path, monkeypatch, capsys)
-        assert "--against: the head 'label' must be of type classification, received multi_label" in said
+        assert (
+            "--against must have a head in common with CONFIG, ['age', 'label'], received ['years']"
+            in said
+        )
+        said = self.refused(
+            CONFIG.model_copy(update={"heads": {"label": MultiLabelHead()}}),
+            tmp_path,
+            monkeypatch,
+            capsys,
+        )
+        assert (
+            "--against: the head 'label' must be of type classification, received multi_label"
+            in said
+        )
         assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,6 @@
-"""The embedded digits and the stamps: their shape, their cells, their groups, and what is said where they are not."""
+"""The embedded digits and the stamps: their shape, their cells, their groups, and what is said
+where they are not.
+"""
 
 import doctest
 import io
@@ -9,11 +11,20 @@ import pytest
 import soundfile
 from PIL import Image
 
-from multimodal_tf.data.datasets import digits, digits_config, digits_table, stamps, stamps_config, stamps_table
+from multimodal_tf.data.datasets import (
+    digits,
+    digits_config,
+    digits_table,
+    stamps,
+    stamps_config,
+    stamps_table,
+)
 from multimodal_tf.data.split import SPLITS, assign_splits
 
 INSTALLED = pathlib.Path(stamps.ROOT).is_dir()
-needs_stamps = pytest.mark.skipif(not INSTALLED, reason="Debian's tuxpaint-stamps-default is not installed")
+needs_stamps = pytest.mark.skipif(
+    not INSTALLED, reason="Debian's tuxpaint-stamps-default is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +34,15 @@ def digit_rows():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of stamps: two frogs, one apple without a translation, one drawing as SVG and one mirror image."""
+    """A folder of stamps: two frogs, one apple without a translation, one drawing as SVG and one
+    mirror image.
+    """
     for name, text, spoken in (
-        ("animals/frog", "A green frog.\nfr.utf8=Une grenouille.\nde.utf8=\n", ["frog_desc_fr.ogg", "frog.ogg", "frog_desc.ogg"]),
+        (
+            "animals/frog",
+            "A green frog.\nfr.utf8=Une grenouille.\nde.utf8=\n",
+            ["frog_desc_fr.ogg", "frog.ogg", "frog_desc.ogg"],
+        ),
         ("animals/frog-1", "Frogs jump.\nfr.utf8=Des grenouilles.\n", ["frog-1_desc_pt_BR.wav"]),
         ("food/fruit/apple", "An apple.\n", []),
     ):
@@ -69,7 +86,12 @@ def test_digit_cells_are_what_they_are_said_to_be(digit_rows):
         assert (image.format, image.mode, image.size) == ("PNG", "L", (20, 20))
     for cell in digit_rows["sound"].dropna()[::50]:
         sound = soundfile.info(io.BytesIO(cell))
-        assert (sound.format, sound.subtype, sound.samplerate, sound.channels) == ("WAV", "PCM_U8", 8000, 1)
+        assert (sound.format, sound.subtype, sound.samplerate, sound.channels) == (
+            "WAV",
+            "PCM_U8",
+            8000,
+            1,
+        )
         assert 0 < sound.duration <= digits_config().inputs["sound"].seconds
 
 
@@ -84,7 +106,11 @@ def test_digit_splits_are_those_of_the_column(digit_rows):
 
 def test_stamps_of_a_folder(folder):
     rows = rows_of(stamps_table(folder, description="fr", speech="fr"))
-    assert rows["image"].tolist() == ["animals/frog-1.png", "animals/frog.png", "food/fruit/apple.png"]
+    assert rows["image"].tolist() == [
+        "animals/frog-1.png",
+        "animals/frog.png",
+        "food/fruit/apple.png",
+    ]
     assert rows["description"].tolist() == ["Des grenouilles.", "Une grenouille.", None]
     assert rows["sound"].tolist() == [None, "animals/frog_desc_fr.ogg", None]
     assert rows["label"].tolist() == ["animals", "animals", "food"]
@@ -92,14 +118,29 @@ def test_stamps_of_a_folder(folder):
 
 
 def test_stamps_speak_english_where_the_file_names_no_language(folder):
-    assert rows_of(stamps_table(folder, speech="en"))["sound"].tolist() == [None, "animals/frog_desc.ogg", None]
-    assert rows_of(stamps_table(folder, speech="pt_BR"))["sound"].tolist() == ["animals/frog-1_desc_pt_BR.wav", None, None]
+    assert rows_of(stamps_table(folder, speech="en"))["sound"].tolist() == [
+        None,
+        "animals/frog_desc.ogg",
+        None,
+    ]
+    assert rows_of(stamps_table(folder, speech="pt_BR"))["sound"].tolist() == [
+        "animals/frog-1_desc_pt_BR.wav",
+        None,
+        None,
+    ]
 
 
 def test_stamps_in_a_language_that_nobody_speaks(folder):
-    with pytest.raises(ValueError, match=r"description must be a language that some stamp has \(en, fr\), received 'de'"):
-        stamps_table(folder, description="de")  # an empty translation is none
-    with pytest.raises(ValueError, match=r"speech must be a language that some stamp has \(en, fr, pt_BR\), received 'xx'"):
+    with pytest.raises(
+        ValueError,
+        match=r"description must be a language that some stamp has \(en, fr\), received 'de'",
+    ):
+        # an empty translation is none
+        stamps_table(folder, description="de")
+    with pytest.raises(
+        ValueError,
+        match=r"speech must be a language that some stamp has \(en, fr, pt_BR\), received 'xx'",
+    ):
         stamps_table(folder, speech="xx")
 
 
@@ -130,7 +171,9 @@ def test_groups_of_near_duplicates(first, second, together):
 
 def test_groups_join_in_chains_but_never_across_classes():
     stems = ["x/a_left", "x/b", "x/a_right", "z/b"]
-    found = stamps._groups(stems, ["x", "x", "x", "z"], ["One thing.", "Other thing.", "Other thing.", "Other thing."])
+    found = stamps._groups(
+        stems, ["x", "x", "x", "z"], ["One thing.", "Other thing.", "Other thing.", "Other thing."]
+    )
     assert found == ["x/a_left", "x/a_left", "x/a_left", "z/b"]
 
 
@@ -140,8 +183,13 @@ def test_installed_stamps():
     assert len(rows) > 700
     assert rows["label"].nunique() == 16
     assert rows["description"].notna().all()
-    assert 0 < rows["sound"].isna().sum() < 50  # natural gaps
-    assert all((pathlib.Path(stamps.ROOT) / path).is_file() for column in ("image", "sound") for path in rows[column].dropna())
+    # natural gaps
+    assert 0 < rows["sound"].isna().sum() < 50
+    assert all(
+        (pathlib.Path(stamps.ROOT) / path).is_file()
+        for column in ("image", "sound")
+        for path in rows[column].dropna()
+    )
     assert not rows["image"].str.contains("_mirror").any()
     groups = rows.set_index("stem")["group"]
     assert groups["symbols/music/note_025_a"] == groups["symbols/music/note_025_b"]

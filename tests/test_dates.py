@@ -1,4 +1,6 @@
-"""Dates: as a table holds them, in the graph, and as the model sees them; Python's `datetime` is the reference."""
+"""Dates: as a table holds them, in the graph, and as the model sees them; Python's `datetime` is
+the reference.
+"""
 
 import calendar
 import datetime
@@ -13,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import DateInput
-from multimodal_tf.data.cells import CellError, read_cell
-from multimodal_tf.data.dates import to_iso
-from multimodal_tf.data.preprocess import problem
-from multimodal_tf.data.preprocess.date import parse
-from multimodal_tf.models.towers.dateparts import DateParts
+from multimodal_tf.data.codecs.dates import to_iso
+from multimodal_tf.data.codecs.iso8601 import parse
+from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.models.towers.date_parts import DateParts
 
 EPOCH = datetime.datetime(1970, 1, 1)
 graph = tf.function(parse, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -32,11 +34,20 @@ def reference(text):
     return [passed.days, passed.seconds]
 
 
-zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)))
-moments = st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.none() | zones)
+zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(
+    lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes))
+)
+moments = st.datetimes(
+    datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.none() | zones
+)
 texts = st.one_of(
     st.dates().map(datetime.date.isoformat),
-    st.builds(datetime.datetime.isoformat, moments, sep=st.sampled_from("T "), timespec=st.sampled_from(["minutes", "seconds", "auto"])),
+    st.builds(
+        datetime.datetime.isoformat,
+        moments,
+        sep=st.sampled_from("T "),
+        timespec=st.sampled_from(["minutes", "seconds", "auto"]),
+    ),
     st.datetimes().map(lambda moment: f" {moment.isoformat()}Z\n"),
 )
 
@@ -53,7 +64,12 @@ def test_the_graph_and_the_cell_agree_with_python(written):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?([+-][0-9]{2}:?[0-9]{2})?)?", fullmatch=True))
+@given(
+    st.from_regex(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?([+-][0-9]{2}:?[0-9]{2})?)?",
+        fullmatch=True,
+    )
+)
 @example("0001-01-01T00:00+00:01")
 @example("9999-12-31T23:59-00:01")
 @example("2024-02-29T24:00")
@@ -82,7 +98,9 @@ def test_every_day_of_400_years():
     days = [datetime.date(1799, 1, 1) + datetime.timedelta(days=n) for n in range(146_097)]
     found, valid = graph(tf.constant([day.isoformat() for day in days]))
     assert valid.numpy().all()
-    np.testing.assert_array_equal(found[:, 0], [day.toordinal() - EPOCH.toordinal() for day in days])
+    np.testing.assert_array_equal(
+        found[:, 0], [day.toordinal() - EPOCH.toordinal() for day in days]
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +108,8 @@ def test_every_day_of_400_years():
     [
         ("2024", "2024-01-01"),
         (2024, "2024-01-01"),
-        (2024.0, "2024-01-01"),  # as pandas holds the years of a column with gaps
+        # as pandas holds the years of a column with gaps
+        (2024.0, "2024-01-01"),
         ("2024-05", "2024-05-01"),
         (" 2024-05-17 ", "2024-05-17"),
         (b"2024-05-17", "2024-05-17"),
@@ -111,7 +130,8 @@ def test_every_day_of_400_years():
 )
 def test_cells(value, stored):
     assert read_cell(value, DateInput()) == stored.encode()
-    if isinstance(value, str):  # the graph reads the cell itself in the same way
+    # the graph reads the cell itself in the same way
+    if isinstance(value, str):
         np.testing.assert_array_equal(*(graph(tf.constant([text]))[0] for text in (value, stored)))
 
 
@@ -147,7 +167,10 @@ def test_no_dates(value):
     [
         ("2023-02-30", "not a date in ISO 8601: '2023-02-30' (day"),
         ("2024-05-17T24:00", "not a date in ISO 8601: '2024-05-17T24:00' (hour"),
-        ("0001-01-01T00:00+02:00", "a date must lie in the years 1 to 9999 in UTC, received '0001-01-01T00:00+02:00'"),
+        (
+            "0001-01-01T00:00+02:00",
+            "a date must lie in the years 1 to 9999 in UTC, received '0001-01-01T00:00+02:00'",
+        ),
         (np.datetime64("20000-01-01"), "not a date in ISO 8601: "),
     ],
 )
@@ -167,12 +190,23 @@ def parts_of(moment, mean, std):
         (moment.day - 1 + day) / calendar.monthrange(moment.year, moment.month)[1],
         (moment.timetuple().tm_yday - 1 + day) / (366 if calendar.isleap(moment.year) else 365),
     ]
-    return [(passed.days + day - mean) / std, *(curve(2 * math.pi * turn) for turn in turns for curve in (math.sin, math.cos))]
+    return [
+        (passed.days + day - mean) / std,
+        *(curve(2 * math.pi * turn) for turn in turns for curve in (math.sin, math.cos)),
+    ]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.datetimes(), min_size=1, max_size=30), st.floats(-1e5, 1e5), st.floats(0.1, 1e5))
-@example([datetime.datetime(2024, 2, 29, 23, 59, 59), datetime.datetime(2023, 12, 31), datetime.datetime(1900, 2, 28)], 19_000.5, 0.1)
+@example(
+    [
+        datetime.datetime(2024, 2, 29, 23, 59, 59),
+        datetime.datetime(2023, 12, 31),
+        datetime.datetime(1900, 2, 28),
+    ],
+    19_000.5,
+    0.1,
+)
 def test_the_parts_of_a_date_are_those_of_python(written, mean, std):
     x = np.array([[(moment - EPOCH).days, (moment - EPOCH).seconds] for moment in written], "int32")
     expected = np.array([parts_of(moment, mean, std) for moment in written])

@@ -1,4 +1,6 @@
-"""Strategies by name, what is refused before training, and two workers on this machine against one process."""
+"""Strategies by name, what is refused before training, and two workers on this machine against one
+process.
+"""
 
 import contextlib
 import json
@@ -17,7 +19,8 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training import distribute
 from multimodal_tf.training.launch import launch
 
-ROUNDING = 1e-5  # as in test_functional
+# as in test_functional
+ROUNDING = 1e-5
 
 
 def config(workers, index=0, kind="worker"):
@@ -29,7 +32,10 @@ def config(workers, index=0, kind="worker"):
 
 def test_without_a_cluster_the_launcher_is_named(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG on every worker, received none: `multimodal-tf launch"):
+    with pytest.raises(
+        ValueError,
+        match="needs the environment variable TF_CONFIG on every worker, received none: `multimodal-tf launch",
+    ):
         distribute.strategy_of("multi_worker")
 
 
@@ -55,12 +61,19 @@ def test_a_wrong_cluster_is_told_as_it_was_received(text):
 
 
 def test_a_chief_is_a_worker_too():
-    text = json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"type": "worker", "index": 0}})
+    text = json.dumps(
+        {
+            "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},
+            "task": {"type": "worker", "index": 0},
+        }
+    )
     assert distribute.workers(text) == ("b:1", ["a:1", "c:1"])
 
 
 def test_an_unknown_strategy_is_told():
-    with pytest.raises(ValueError, match="strategy must be none, mirrored, multi_worker or tpu, received 'horovod'"):
+    with pytest.raises(
+        ValueError, match="strategy must be none, mirrored, multi_worker or tpu, received 'horovod'"
+    ):
         distribute.strategy_of("horovod")
 
 
@@ -97,7 +110,9 @@ def test_a_port_in_use_is_told():
 
 def test_a_worker_that_never_comes_is_named():
     own, other = free_ports(2)
-    with pytest.raises(ValueError, match=f"all workers must come within 0.3 s, received nothing from {other}"):
+    with pytest.raises(
+        ValueError, match=f"all workers must come within 0.3 s, received nothing from {other}"
+    ):
         distribute.meet(own, [other], seconds=0.3)
 
 
@@ -106,7 +121,9 @@ def test_three_workers_meet_whoever_comes_first():
     addresses, met, all_met = free_ports(3), [], threading.Barrier(3, timeout=20)
 
     def come(number):
-        distribute.meet(addresses[number], [one for one in addresses if one != addresses[number]], seconds=15)
+        distribute.meet(
+            addresses[number], [one for one in addresses if one != addresses[number]], seconds=15
+        )
         with socket.create_server(("", int(addresses[number].rpartition(":")[2]))):
             met.append(number)
             all_met.wait()
@@ -140,7 +157,12 @@ def folder(tmp_path_factory):
     """What two workers, each in a process of its own, left behind."""
     folder = tmp_path_factory.mktemp("workers")
     training_case.ingested(folder / "records")
-    launch([sys.executable, str(pathlib.Path(case.__file__)), "worker", str(folder / "found")], 2, folder / "logs", restarts=0)
+    launch(
+        [sys.executable, str(pathlib.Path(case.__file__)), "worker", str(folder / "found")],
+        2,
+        folder / "logs",
+        restarts=0,
+    )
     return folder
 
 
@@ -161,7 +183,9 @@ def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, a
     assert one.keys() == other.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-        np.testing.assert_allclose(one[name], array, rtol=0, atol=ROUNDING * max(1.0, np.abs(array).max()), err_msg=name)
+        np.testing.assert_allclose(
+            one[name], array, rtol=0, atol=ROUNDING * max(1.0, np.abs(array).max()), err_msg=name
+        )
 
 
 @pytest.mark.slow
@@ -185,7 +209,11 @@ def test_plain_keras_on_load_split_has_exact_figures(folder, found):
     """The chief's file, evaluated on one device, has the figures that both workers had together."""
     model = keras.models.load_model(folder / "model.keras")
     schema = training_case.Schema.load(folder / "records" / "schema.json")
-    expected = model.evaluate(load_split(folder / "records", "test", training_case.CONFIG, schema), verbose=0, return_dict=True)
+    expected = model.evaluate(
+        load_split(folder / "records", "test", training_case.CONFIG, schema),
+        verbose=0,
+        return_dict=True,
+    )
     assert found[0]["records"] == found[1]["records"]
     assert found[0]["records"] == pytest.approx(expected, rel=ROUNDING)
 

@@ -1,4 +1,6 @@
-"""Whole paths through the command line: a table of odd columns and bad cells to predictions, and tables that cannot be used."""
+"""Whole paths through the command line: a table of odd columns and bad cells to predictions, and
+tables that cannot be used.
+"""
 
 import csv
 import json
@@ -16,7 +18,8 @@ from multimodal_tf import cli
 from multimodal_tf.config import Config
 
 PHOTO, SOUND, WORDS, PRICE, LABEL = "图片", "sound clip", "present", "a/b", "答 案"
-UNSEEN = "owl"  # a class of the test split that training never sees
+# a class of the test split that training never sees
+UNSEEN = "owl"
 TRAIN, VALIDATION, TEST = 28, 6, 10
 
 
@@ -32,7 +35,9 @@ def run(*words):
 
 
 def write_media(folder):
-    """A good picture and a good sound, and bad or strange ones; returns (kind, file, whether a part of its reason, "" if it is read)."""
+    """A good picture and a good sound, and bad or strange ones; returns (kind, file, whether a part
+    of its reason, "" if it is read).
+    """
     Image.effect_noise((20, 10), 90).convert("RGB").save(folder / "good one.jpg")
     tone = (0.4 * np.sin(np.arange(4000) * 0.05)).astype(np.float32)
     soundfile.write(folder / "good.wav", tone, 8000)
@@ -72,7 +77,8 @@ def write_media(folder):
         (PRICE, "cheap", "not a number"),
         (WORDS, "a\0b", ""),
         (WORDS, "long " * 2_000_000, ""),
-        (WORDS, "caf\udce9", "not UTF-8"),  # the byte E9, which is é in Latin-1
+        # the byte E9, which is é in Latin-1
+        (WORDS, "caf\udce9", "not UTF-8"),
         (WORDS, "שלום", ""),
         (WORDS, "🦉🦉", ""),
         (WORDS, "今天天氣很好", ""),
@@ -81,7 +87,9 @@ def write_media(folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """What all the commands make of a table with a bad or strange cell in each of its first rows; and the list of these cells."""
+    """What all the commands make of a table with a bad or strange cell in each of its first rows;
+    and the list of these cells.
+    """
     folder = tmp_path_factory.mktemp("whole path")
     odd = write_media(folder)
     rows = []
@@ -107,7 +115,12 @@ def made(tmp_path_factory):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    config, records, trained, saved = folder / "config.yaml", folder / "records", folder / "run", folder / "saved" / "1"
+    config, records, trained, saved = (
+        folder / "config.yaml",
+        folder / "records",
+        folder / "run",
+        folder / "saved" / "1",
+    )
     assert run("describe", table, "--label", LABEL, "--out", config, "--type", f"{WORDS}=text") == 0
     settings = Config.load(config)
     for part in settings.inputs.values():
@@ -139,10 +152,15 @@ def test_every_bad_cell_is_listed_and_no_other(made):
     folder, odd = made
     found = pd.read_csv(folder / "records" / "rejected.csv", keep_default_na=False)
     bad = [(row, column, reason) for row, (column, _, reason) in enumerate(odd) if reason]
-    assert found[["row", "column"]].values.tolist() == [[row, column] for row, column, _ in bad] + [[TRAIN + VALIDATION + TEST - 3, ""]]
+    assert found[["row", "column"]].values.tolist() == [[row, column] for row, column, _ in bad] + [
+        [TRAIN + VALIDATION + TEST - 3, ""]
+    ]
     for reason, (_, _, words) in zip(found["reason"], bad):
         assert any(word in reason for word in words.split("|")), reason
-    assert json.loads((folder / "records" / "manifest.json").read_text())["kept"] == TRAIN + VALIDATION + TEST - 1
+    assert (
+        json.loads((folder / "records" / "manifest.json").read_text())["kept"]
+        == TRAIN + VALIDATION + TEST - 1
+    )
 
 
 def test_a_class_that_training_never_saw_is_said_and_does_not_count(made):
@@ -161,7 +179,11 @@ def test_predictions_say_which_rows_have_a_bad_cell(made):
     assert set(found[head]) <= {"bird", "cat"}
     for row, (column, _, reason) in enumerate(odd):
         assert found["valid"][row] == (not reason), found["error"][row]
-        assert found["error"][row].startswith(f"{names[column]}: ") if reason else not found["error"][row]
+        assert (
+            found["error"][row].startswith(f"{names[column]}: ")
+            if reason
+            else not found["error"][row]
+        )
         assert (names[column] in found["present"][row].split(",")) == (not reason)
     assert found["error"].iloc[-3] == "no input is present"
 
@@ -173,15 +195,28 @@ def test_the_served_signature_takes_the_names(made):
 
 
 NONE = "x,label\n"
-BAD_TABLES = {  # content of table.csv; the command at which it ends; the sentence
+# content of table.csv; the command at which it ends; the sentence
+BAD_TABLES = {
     "no rows": (NONE, "describe", "has no rows"),
     "nothing at all": ("", "describe", "has no header"),
     "duplicate columns": ("x,x,label\n1,2,a\n", "describe", "two columns named 'x'"),
     "no label": ("x,z\n1,2\n", "describe", "has no column called label"),
     "only a label": ("label\na\nb\n", "describe", "has no column to predict from"),
-    "one row": ("x,label\n1,a\n", "ingest", "must have two classes or more in the training split, received only 'a'"),
-    "one class": (NONE + "1,a\n" * 9, "ingest", "must have two classes or more in the training split, received only 'a'"),
-    "enormous numbers": (NONE + "3e38,a\n-3e38,b\n" * 9, "ingest", "the input 'x' (column 'x') must have a variance below 3.4e38"),
+    "one row": (
+        "x,label\n1,a\n",
+        "ingest",
+        "must have two classes or more in the training split, received only 'a'",
+    ),
+    "one class": (
+        NONE + "1,a\n" * 9,
+        "ingest",
+        "must have two classes or more in the training split, received only 'a'",
+    ),
+    "enormous numbers": (
+        NONE + "3e38,a\n-3e38,b\n" * 9,
+        "ingest",
+        "the input 'x' (column 'x') must have a variance below 3.4e38",
+    ),
     "no label in any row": (NONE + "1,\n" * 9, "ingest", "is left to train on: see"),
     "no input in any row": (NONE + ",a\n,b\n" * 5, "describe", "has no column to predict from"),
 }
@@ -195,9 +230,12 @@ def test_a_table_that_cannot_be_used_is_one_sentence(name, tmp_path, capsys):
     code = run("describe", table, "--out", config)
     if last == "ingest":
         assert code == 0
-        code = run("ingest", table, "--config", config, "--out", tmp_path / "records", "--processes", "1")
+        code = run(
+            "ingest", table, "--config", config, "--out", tmp_path / "records", "--processes", "1"
+        )
     assert code == 1
-    said = " ".join(capsys.readouterr().err.split()).partition("error: ")[2]  # after the progress bar, and in one line
+    # after the progress bar, and in one line
+    said = " ".join(capsys.readouterr().err.split()).partition("error: ")[2]
     assert sentence in said
     assert "Traceback" not in said
 
@@ -206,7 +244,10 @@ def test_a_regression_on_one_row_goes_the_whole_path(tmp_path, capsys):
     table, config = tmp_path / "table.csv", tmp_path / "config.yaml"
     table.write_text("x,label\n3,1.5\n")
     records, trained, saved = tmp_path / "records", tmp_path / "run", tmp_path / "saved" / "1"
-    assert run("describe", table, "--out", config, "--type", "label=regression", "--type", "x=number") == 0
+    assert (
+        run("describe", table, "--out", config, "--type", "label=regression", "--type", "x=number")
+        == 0
+    )
     assert run("ingest", table, "--config", config, "--out", records, "--processes", "1") == 0
     with pytest.warns(UserWarning, match="without validation rows"):
         assert run("train", records, "--out", trained, "--epochs", "1") == 0

@@ -1,15 +1,14 @@
-"""Explanations of a row, for functions whose answer hangs on one patch, one word, one band: the map must find it."""
+"""Explanations of a row, for functions whose answer hangs on one patch, one word, one band: the map
+must find it.
+"""
 
 import numpy as np
 import pytest
-from explain_case import CONFIG, answered, bright, found, power, row, spotted, tones
+from explain_case import CONFIG, bright, found, power, predicted, row, spotted, tones
 
-from multimodal_tf.config import (
-    ClassificationHead,
-    Config,
-    TextInput,
-)
-from multimodal_tf.evaluation.explain import (
+from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.explanations import (
     Row,
     contributions,
     deletion,
@@ -17,8 +16,7 @@ from multimodal_tf.evaluation.explain import (
     parts_of,
     relevance,
 )
-from multimodal_tf.evaluation.perception.examined import Examined
-from multimodal_tf.evaluation.perception.rows import explained_section
+from multimodal_tf.report.model.explanations import explained_section
 from multimodal_tf.schema import Classes, Schema
 
 # --- maps
@@ -35,7 +33,13 @@ def test_the_patch_on_which_the_answer_hangs_is_found():
 
 @pytest.mark.parametrize(
     ("text", "word", "place"),
-    [("a small red shoe", "red", 2), ("一只红色的鞋", "红", 2), ("red", "red", 0), ("  red \t hat ", "red", 0), ("hat, red.", "red", 1)],
+    [
+        ("a small red shoe", "red", 2),
+        ("一只红色的鞋", "红", 2),
+        ("red", "red", 0),
+        ("  red \t hat ", "red", 0),
+        ("hat, red.", "red", 1),
+    ],
 )
 def test_the_word_on_which_the_answer_hangs_is_found(text, word, place):
     _, _, marked = found("title", text.encode(), lambda cell: word.encode() in cell)
@@ -44,7 +48,9 @@ def test_the_word_on_which_the_answer_hangs_is_found(text, word, place):
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_band_and_the_time_on_which_the_answer_hangs_are_found(channels):
-    """The first quarter of a second is at 500 Hz, the second at 2 kHz, and so on; the answer is the power of the second."""
+    """The first quarter of a second is at 500 Hz, the second at 2 kHz, and so on; the answer is the
+    power of the second.
+    """
     cell = tones(500, 2000, 500, 3000, channels=channels)
     _, parts, marked = found("sound", cell, power(2000, 0.25, 0.5))
     hertz, seconds = parts.edges
@@ -68,12 +74,14 @@ def test_what_speaks_against_the_answer_is_below_0():
 
 
 def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypatch):
-    answer = answered(photo=bright)
+    answer = predicted(photo=bright)
     one = row(answer, photo=spotted())
     expected = relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo")))
     assert answer.calls == 1
-    monkeypatch.setattr("multimodal_tf.evaluation.explain.row._BYTES", 5 * len(spotted()))
-    np.testing.assert_array_equal(relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo"))), expected)
+    monkeypatch.setattr("multimodal_tf.evaluation.explanations.row._BYTES", 5 * len(spotted()))
+    np.testing.assert_array_equal(
+        relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo"))), expected
+    )
     assert answer.calls > 5
 
 
@@ -86,7 +94,11 @@ def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypa
         ("photo", spotted(), lambda cell: 64 * bright(cell)),
         ("title", b"one two three red five six seven eight", lambda cell: b"red" in cell),
         ("sound", tones(500, 2000, 500, 3000), lambda cell: power(2000, 0.25, 0.5)(cell) / 0.15),
-        ("clip", [spotted(spot=(slice(0), slice(0)))] * 5 + [spotted()], lambda cells: max(map(bright, cells)) > 0),
+        (
+            "clip",
+            [spotted(spot=(slice(0), slice(0)))] * 5 + [spotted()],
+            lambda cells: max(map(bright, cells)) > 0,
+        ),
     ],
     ids=["photo", "title", "sound", "clip"],
 )
@@ -101,12 +113,16 @@ def test_deleting_the_top_of_the_map_hurts_more_than_random(name, cell, measure)
 
 
 def test_a_map_that_marks_the_wrong_parts_is_worse_than_random():
-    one, parts, marked = found("title", b"one two three red five six seven eight", lambda cell: b"red" in cell)
+    one, parts, marked = found(
+        "title", b"one two three red five six seven eight", lambda cell: b"red" in cell
+    )
     assert deletion(one, "title", parts, -marked, orders=20).area < -0.2
 
 
 def test_the_curves_by_hand():
-    """Of two words one matters: half a deletion by the map takes it, at random half of the orders do."""
+    """Of two words one matters: half a deletion by the map takes it, at random half of the orders
+    do.
+    """
     one, parts, marked = found("title", b"red shoe", lambda cell: b"red" in cell)
     curves = deletion(one, "title", parts, marked, orders=200, seed=1)
     assert curves.deleted.tolist() == pytest.approx(np.linspace(0, 1, 11).tolist())
@@ -118,16 +134,22 @@ def test_the_curves_by_hand():
 
 def test_a_map_of_another_shape_is_refused():
     one, parts, _ = found("title", b"red shoe", lambda cell: b"red" in cell)
-    with pytest.raises(ValueError, match=r"a map must have the shape \(2,\), and orders be 1 or more, received \(3,\) and 4"):
+    with pytest.raises(
+        ValueError,
+        match=r"a map must have the shape \(2,\), and orders be 1 or more, received \(3,\) and 4",
+    ):
         deletion(one, "title", parts, np.zeros(3))
     with pytest.raises(ValueError, match="received \\(2,\\) and 0"):
         deletion(one, "title", parts, np.zeros(2), orders=0)
 
 
 def test_the_same_seed_gives_the_same_and_another_another():
-    answer = answered(title=lambda cell: len(cell.split()) / 8 + (b"red" in cell))
+    answer = predicted(title=lambda cell: len(cell.split()) / 8 + (b"red" in cell))
     one = row(answer, title=b"one two three red five six seven eight")
-    first, again, other = (explain(one, CONFIG, seed=seed).maps["title"].deletion.at_random for seed in ((3, 1), (3, 1), (3, 2)))
+    first, again, other = (
+        explain(one, CONFIG, seed=seed).maps["title"].deletion.at_random
+        for seed in ((3, 1), (3, 1), (3, 2))
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -136,9 +158,15 @@ def test_the_same_seed_gives_the_same_and_another_another():
 
 
 def test_contributions_are_the_terms_of_a_sum():
-    answer = answered(title=lambda cell: 0.25 * (b"red" in cell), price=lambda cell: 0.125 * np.nan_to_num(cell), colour=lambda cell: 0)
+    answer = predicted(
+        title=lambda cell: 0.25 * (b"red" in cell),
+        price=lambda cell: 0.125 * np.nan_to_num(cell),
+        colour=lambda cell: 0,
+    )
     given = contributions(row(answer, title=b"red", price=2.0, colour=b"blue"))
-    assert given.shapley == pytest.approx({"photo": 0, "title": 0.25, "sound": 0, "clip": 0, "price": 0.25, "colour": 0})
+    assert given.shapley == pytest.approx(
+        {"photo": 0, "title": 0.25, "sound": 0, "clip": 0, "price": 0.25, "colour": 0}
+    )
     assert given.drop == pytest.approx(given.shapley)
     assert (given.nothing, given.everything) == (0, 0.5)
     assert answer.calls == 1
@@ -146,7 +174,9 @@ def test_contributions_are_the_terms_of_a_sum():
 
 def test_what_two_inputs_only_have_together_is_shared():
     def answer(raw):
-        both = [bool(title) and not np.isnan(price) for title, price in zip(raw["title"], raw["price"])]
+        both = [
+            bool(title) and not np.isnan(price) for title, price in zip(raw["title"], raw["price"])
+        ]
         return {"label": np.array(both, float)[:, None]}
 
     given = contributions(row(answer, title=b"red", price=2.0))
@@ -172,15 +202,23 @@ def test_contributions_add_up_to_what_all_inputs_add(count):
 
 
 def test_a_row_without_anything():
-    explanation = explain(row(answered(title=lambda cell: b"red" in cell)), CONFIG)
+    explanation = explain(row(predicted(title=lambda cell: b"red" in cell)), CONFIG)
     assert explanation.contributions.nothing == explanation.contributions.everything == 0
     assert set(explanation.contributions.shapley.values()) == {0}
     assert explanation.maps == explanation.broken == {}
 
 
 def test_missing_inputs_have_no_map_and_broken_ones_say_why():
-    cells = {"photo": b"no picture", "title": b" \t", "sound": b"RIFF", "price": 3.0, "colour": b"red"}
-    explanation = explain(row(answered(price=lambda cell: 0.1 * np.nan_to_num(cell)), **cells), CONFIG)
+    cells = {
+        "photo": b"no picture",
+        "title": b" \t",
+        "sound": b"RIFF",
+        "price": 3.0,
+        "colour": b"red",
+    }
+    explanation = explain(
+        row(predicted(price=lambda cell: 0.1 * np.nan_to_num(cell)), **cells), CONFIG
+    )
     assert not explanation.maps
     assert set(explanation.broken) == {"photo", "sound"}
     assert "an image must be one that can be decoded" in explanation.broken["photo"]
@@ -190,8 +228,11 @@ def test_missing_inputs_have_no_map_and_broken_ones_say_why():
 
 
 def test_a_score_that_is_no_number_is_refused():
-    one = row(answered(title=lambda cell: np.nan), title=b"red")
-    with pytest.raises(ValueError, match="the score must be a finite number for each of the 1 variants, received array"):
+    one = row(predicted(title=lambda cell: np.nan), title=b"red")
+    with pytest.raises(
+        ValueError,
+        match="the score must be a finite number for each of the 1 variants, received array",
+    ):
         one.scores([{}])
     one = Row(one.cells, one.answer, lambda answers: answers["label"])
     with pytest.raises(ValueError, match="for each of the 2 variants"):
@@ -202,7 +243,9 @@ def test_a_score_that_is_no_number_is_refused():
 
 
 def told_of_titles(score, rows=4):
-    """What is said of rows with a title of four words, where the probability of their class is `score` of the title."""
+    """What is said of rows with a title of four words, where the probability of their class is
+    `score` of the title.
+    """
     config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
     raw = {"title": np.array([b"one two three four"] * rows, object)}
 
@@ -210,9 +253,11 @@ def told_of_titles(score, rows=4):
         said = np.array([score(cell) for cell in cells["title"]])
         return {"label": np.stack([said, 1 - said], axis=1)}
 
-    whole = Examined(
+    whole = EvalSplit(
         config=config,
-        schema=Schema(rows=9, inputs={}, heads={"label": Classes(names=["red", "blue"], counts=[5, 4])}),
+        schema=Schema(
+            rows=9, inputs={}, heads={"label": Classes(names=["red", "blue"], counts=[5, 4])}
+        ),
         split="test",
         head="label",
         rows=np.arange(rows),
@@ -232,10 +277,15 @@ def told_of_titles(score, rows=4):
 
 @pytest.mark.parametrize("noise", [0.0, 1e-7])
 def test_maps_of_an_input_that_the_model_ignores_are_not_called_wrong(noise):
-    """Nothing is there to be found, and a map that marks nothing is right; float32 noise does not change that."""
+    """Nothing is there to be found, and a map that marks nothing is right; float32 noise does not
+    change that.
+    """
     random = np.random.default_rng(0)
     (said,) = told_of_titles(lambda cell: 0.75 + noise * random.normal())
-    assert said == "In none of the explained rows (n = 4) does the answer change when title is deleted part by part."
+    assert (
+        said
+        == "In none of the explained rows (n = 4) does the answer change when title is deleted part by part."
+    )
 
 
 def test_maps_that_mark_nothing_are_called_wrong_where_the_answer_hangs_on_the_input():

@@ -18,10 +18,10 @@ from multimodal_tf.config import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.data.preprocess import audio as served_audio
-from multimodal_tf.data.preprocess import image as served_image
-from multimodal_tf.evaluation.corruptions import picture, wav
-from multimodal_tf.evaluation.explain import (
+from multimodal_tf.corruptions import image_files, wav
+from multimodal_tf.data.codecs import image as served_image
+from multimodal_tf.data.codecs import riff as served_audio
+from multimodal_tf.evaluation.explanations import (
     over_picture,
     over_spectrogram,
     over_words,
@@ -41,23 +41,35 @@ def test_the_served_graph_sees_the_same_picture_where_nothing_is_left_out(mode):
     again = parts.keep(np.ones(parts.shape, bool))
     before, after = (served_image.decode(each, 32, 48, 3).numpy() for each in (cell, again))
     np.testing.assert_array_equal(before, after)
-    assert np.ptp(picture.pixels(parts.keep(np.zeros(parts.shape, bool))).reshape(32 * 48, -1), axis=0).max() == 0
+    assert (
+        np.ptp(
+            image_files.pixels(parts.keep(np.zeros(parts.shape, bool))).reshape(32 * 48, -1), axis=0
+        ).max()
+        == 0
+    )
 
 
 def test_transparent_pixels_are_white_as_in_the_served_graph():
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, :8, 3] = 255
-    parts = parts_of(ImageInput(), picture.png(pixels))
-    kept = picture.pixels(parts.keep(np.ones(parts.shape, bool)))
+    parts = parts_of(ImageInput(), image_files.png(pixels))
+    kept = image_files.pixels(parts.keep(np.ones(parts.shape, bool)))
     assert (kept[:, :8] == 0).all()
     assert (kept[:, 8:] == 255).all()
 
 
 @pytest.mark.parametrize(
-    ("size", "shape"), [((1, 1), (1, 1)), ((3, 5), (5, 3)), ((400, 30), (1, 8)), ((30, 400), (8, 1)), ((99, 99), (8, 8))]
+    ("size", "shape"),
+    [
+        ((1, 1), (1, 1)),
+        ((3, 5), (5, 3)),
+        ((400, 30), (1, 8)),
+        ((30, 400), (8, 1)),
+        ((99, 99), (8, 8)),
+    ],
 )
 def test_patches_are_about_square_and_never_empty(size, shape):
-    parts = parts_of(ImageInput(), picture.png(np.zeros((size[1], size[0]), np.uint8)))
+    parts = parts_of(ImageInput(), image_files.png(np.zeros((size[1], size[0]), np.uint8)))
     assert parts.shape == shape
     assert all((np.diff(edge) > 0).all() for edge in parts.edges)
 
@@ -85,23 +97,36 @@ def test_words_of_scripts_with_and_without_spaces(text, pieces):
 def test_of_a_long_text_words_are_left_out_together():
     text = " ".join(map(str, range(1000)))
     parts = parts_of(TextInput(), text.encode())
-    assert parts.size == 91  # eleven at a time
+    # eleven at a time
+    assert parts.size == 91
     assert parts.keep(np.arange(91) == 90).decode() == " ".join(map(str, range(990, 1000)))
     assert parts.keep(np.ones(91, bool)).decode() == text
 
 
 def test_bytes_that_are_no_text_are_what_the_served_graph_reads():
-    assert parts_of(TextInput(), b"red \xff\xfe shoe").keep(np.array([False, True, False])).decode() == "\ufffd\ufffd"
+    assert (
+        parts_of(TextInput(), b"red \xff\xfe shoe").keep(np.array([False, True, False])).decode()
+        == "\ufffd\ufffd"
+    )
 
 
-@pytest.mark.parametrize(("channels", "rate", "seconds"), [(1, 8000, 0.5), (2, 44_100, 0.3), (1, 8000, 0.001), (2, 16_000, 5.0)])
-def test_a_model_hears_the_same_sound_where_nothing_is_left_out_and_silence_where_all_is(channels, rate, seconds):
+@pytest.mark.parametrize(
+    ("channels", "rate", "seconds"),
+    [(1, 8000, 0.5), (2, 44_100, 0.3), (1, 8000, 0.001), (2, 16_000, 5.0)],
+)
+def test_a_model_hears_the_same_sound_where_nothing_is_left_out_and_silence_where_all_is(
+    channels, rate, seconds
+):
     cell = tones(500, 900, channels=channels, seconds=seconds, rate=rate)
     part = CONFIG.inputs["sound"]
     parts = parts_of(part, cell)
     before, after, nothing = (
         served_audio.decode(each, part.sample_rate, part.samples).numpy().astype(int)
-        for each in (cell, parts.keep(np.ones(parts.shape, bool)), parts.keep(np.zeros(parts.shape, bool)))
+        for each in (
+            cell,
+            parts.keep(np.ones(parts.shape, bool)),
+            parts.keep(np.zeros(parts.shape, bool)),
+        )
     )
     np.testing.assert_allclose(after, before, atol=1)
     assert not nothing.any()
@@ -135,7 +160,7 @@ def test_a_moving_gif_has_its_frames():
     parts = parts_of(VideoInput(), [file.getvalue(), b""])
     assert parts.shape == (3,)
     (left,) = parts.keep(np.array([False, True, False]))
-    assert np.abs(picture.pixels(left).astype(int) - 120).max() <= 2
+    assert np.abs(image_files.pixels(left).astype(int) - 120).max() <= 2
     assert parts.keep(np.zeros(3, bool)) == []
 
 
@@ -147,7 +172,9 @@ def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_aga
     parts = parts_of(ImageInput(), cell)
     marked = np.zeros(parts.shape)
     marked[1, 2], marked[4, 7] = 0.5, -0.5
-    drawn = np.asarray(Image.open(io.BytesIO(over_picture(cell, parts, marked))).convert("RGB")).astype(int)
+    drawn = np.asarray(
+        Image.open(io.BytesIO(over_picture(cell, parts, marked))).convert("RGB")
+    ).astype(int)
     assert drawn.shape[1] == 256
     redness = drawn[..., 0] - drawn[..., 2]
     for chosen, (row_, column) in ((redness.argmax(), (1, 2)), (redness.argmin(), (4, 7))):
@@ -156,7 +183,15 @@ def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_aga
         assert parts.edges[1][column] <= (x + 0.5) * 48 / 256 < parts.edges[1][column + 1]
 
 
-@pytest.mark.parametrize("cell", [tones(500, 2000), tones(500, channels=2), wav.wav(np.zeros((400, 1)), RATE), tones(500, seconds=0.001)])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        tones(500, 2000),
+        tones(500, channels=2),
+        wav.wav(np.zeros((400, 1)), RATE),
+        tones(500, seconds=0.001),
+    ],
+)
 def test_the_spectrogram_of_a_map_can_be_drawn_and_twice_the_same(cell):
     parts = parts_of(CONFIG.inputs["sound"], cell)
     marked = np.random.default_rng(0).normal(size=parts.shape)
@@ -168,7 +203,10 @@ def test_the_spectrogram_of_a_map_can_be_drawn_and_twice_the_same(cell):
 
 def test_words_stand_with_their_weights():
     parts = parts_of(TextInput(), "红鞋 <b>".encode())
-    assert over_words("红鞋 <b>".encode(), parts, np.array([0.5, 0.001, -0.25])) == "红 [+0.5] 鞋 <b> [-0.25]"
+    assert (
+        over_words("红鞋 <b>".encode(), parts, np.array([0.5, 0.001, -0.25]))
+        == "红 [+0.5] 鞋 <b> [-0.25]"
+    )
 
 
 def test_bands_are_as_wide_as_the_mel_scale_says():

@@ -11,8 +11,15 @@ import serving_case as case
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, LSTMTower, NumberInput, TextInput
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.config import (
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    LSTMTower,
+    NumberInput,
+    TextInput,
+)
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 from multimodal_tf.serving import endpoints, warmup
@@ -40,8 +47,13 @@ def loaded(path):
 @pytest.fixture(scope="module")
 def serve(loaded):
     def call(raw, signature="serving_default"):
-        tensors = {name: tf.constant(cells, tf.float32 if name == "price" else tf.string) for name, cells in raw.items()}
-        return {name: tensor.numpy() for name, tensor in loaded.signatures[signature](**tensors).items()}
+        tensors = {
+            name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
+            for name, cells in raw.items()
+        }
+        return {
+            name: tensor.numpy() for name, tensor in loaded.signatures[signature](**tensors).items()
+        }
 
     return call
 
@@ -54,12 +66,20 @@ def clean(serve):
 def text_only(names=("title",), presence=True):
     """A small configuration of texts and a number, and its schema."""
     config = Config(
-        inputs={name: TextInput(max_tokens=3, tower=LSTMTower(embedding_dim=2, units=2)) for name in names} | {"price": NumberInput()},
+        inputs={
+            name: TextInput(max_tokens=3, tower=LSTMTower(embedding_dim=2, units=2))
+            for name in names
+        }
+        | {"price": NumberInput()},
         heads={"label": ClassificationHead()},
         fusion=ConcatenationFusion(hidden=[4], presence=presence),
     )
-    learnt = {name: Vocabulary(words=["red", "blue"]) for name in names} | {"price": Moments(mean=5.0, std=2.0)}
-    return config, Schema(rows=2, inputs=learnt, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})
+    stats = {name: Vocabulary(words=["red", "blue"]) for name in names} | {
+        "price": Moments(mean=5.0, std=2.0)
+    }
+    return config, Schema(
+        rows=2, inputs=stats, heads={"label": Classes(names=["x", "y"], counts=[1, 1])}
+    )
 
 
 # What it answers
@@ -82,7 +102,9 @@ def test_signature_keys_are_the_names_of_the_configuration(loaded):
 def prepared():
     """`(features, errors, model inputs)` of the 64 clean rows, straight from the preprocessing."""
     preprocessor = Preprocessor(case.CONFIG, case.SCHEMA)
-    features, errors = preprocessor.features({name: tf.constant(cells) for name, cells in case.raw_rows(64).items()})
+    features, errors = preprocessor.features(
+        {name: tf.constant(cells) for name, cells in case.raw_rows(64).items()}
+    )
     return features, errors, preprocessor.model_inputs(features)
 
 
@@ -90,17 +112,32 @@ def test_predict_is_the_model_on_the_preprocessing(model, clean, prepared):
     features, errors, inputs = prepared
     outputs = model.predict_on_batch(inputs)
     assert not any(errors.numpy())
-    for name, key in (("label", "label_probabilities"), ("tags", "tags_probabilities"), ("age", "age")):
-        np.testing.assert_allclose(clean[key], outputs[name].reshape(clean[key].shape), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(clean["present"], np.stack([features[name + "_present"] for name in case.CONFIG.inputs], 1) == 1)
+    for name, key in (
+        ("label", "label_probabilities"),
+        ("tags", "tags_probabilities"),
+        ("age", "age"),
+    ):
+        np.testing.assert_allclose(
+            clean[key], outputs[name].reshape(clean[key].shape), rtol=1e-5, atol=1e-6
+        )
+    np.testing.assert_array_equal(
+        clean["present"],
+        np.stack([features[name + "_present"] for name in case.CONFIG.inputs], 1) == 1,
+    )
     assert clean["valid"].all()
-    assert not clean["present"].all()  # so that gaps were tried
+    # so that gaps were tried
+    assert not clean["present"].all()
 
 
 def test_answers_spell_out_their_probabilities(clean):
     labels, tags = case.SCHEMA.heads["label"].names, case.SCHEMA.heads["tags"].names
-    assert [text.decode() for text in clean["label"]] == [labels[i] for i in clean["label_probabilities"].argmax(1)]
-    joined = [" | ".join(tag for tag, p in zip(tags, row) if p >= 0.5) for row in clean["tags_probabilities"]]
+    assert [text.decode() for text in clean["label"]] == [
+        labels[i] for i in clean["label_probabilities"].argmax(1)
+    ]
+    joined = [
+        " | ".join(tag for tag, p in zip(tags, row) if p >= 0.5)
+        for row in clean["tags_probabilities"]
+    ]
     assert [text.decode() for text in clean["tags"]] == joined
     assert len(set(joined)) > 1
     np.testing.assert_allclose(clean["label_probabilities"].sum(1), 1, rtol=1e-5)
@@ -114,7 +151,9 @@ def test_joined_labels_of_each_number():
 
 def test_embed_gives_the_layers_of_the_model(model, serve, prepared):
     given = serve(case.raw_rows(64), "embed")
-    layers = {name: model.get_layer(f"{name}_embedding").output for name in case.CONFIG.inputs} | {"fused": model.get_layer("fused").output}
+    layers = {name: model.get_layer(f"{name}_embedding").output for name in case.CONFIG.inputs} | {
+        "fused": model.get_layer("fused").output
+    }
     for name, vectors in keras.Model(model.input, layers).predict_on_batch(prepared[2]).items():
         np.testing.assert_allclose(given[name], vectors, rtol=1e-5, atol=1e-6)
     assert given["fused"].shape == (64, 8)
@@ -134,7 +173,10 @@ def test_core_takes_the_tensors_of_the_model(model, loaded):
 @pytest.mark.parametrize("rows", [0, 1, 3])
 @pytest.mark.parametrize("signature", ["serving_default", "predict", "embed"])
 def test_any_number_of_rows(serve, rows, signature):
-    whole, part = serve(case.raw_rows(3), signature), serve({k: v[:rows] for k, v in case.raw_rows(3).items()}, signature)
+    whole, part = (
+        serve(case.raw_rows(3), signature),
+        serve({k: v[:rows] for k, v in case.raw_rows(3).items()}, signature),
+    )
     for name, values in part.items():
         assert values.shape == (rows, *whole[name].shape[1:])
         if values.dtype == np.float32:
@@ -145,8 +187,14 @@ def test_any_number_of_rows(serve, rows, signature):
 
 def test_core_of_no_rows(loaded):
     specs = loaded.signatures["core"].structured_input_signature[1]
-    given = loaded.signatures["core"](**{name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()})
-    assert {name: output.shape.as_list() for name, output in given.items()} == {"label": [0, 3], "tags": [0, 3], "age": [0, 1]}
+    given = loaded.signatures["core"](
+        **{name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()}
+    )
+    assert {name: output.shape.as_list() for name, output in given.items()} == {
+        "label": [0, 3],
+        "tags": [0, 3],
+        "age": [0, 1],
+    }
 
 
 # Broken and missing cells
@@ -165,7 +213,10 @@ HOSTILE = {
     "noise": ("photo", np.random.default_rng(0).bytes(5000)),
     "a picture as sound": ("sound", case.image_bytes()),
     "RIFF and nothing": ("sound", b"RIFF"),
-    "rate of 1 Hz": ("sound", case.sound_bytes()[:24] + struct.pack("<I", 1) + case.sound_bytes()[28:]),
+    "rate of 1 Hz": (
+        "sound",
+        case.sound_bytes()[:24] + struct.pack("<I", 1) + case.sound_bytes()[28:],
+    ),
     "not UTF-8": ("title", b"caf\xe9 \xff\xfe"),
     "infinite": ("price", float("inf")),
 }
@@ -178,13 +229,15 @@ def test_one_hostile_cell_among_64_rows(serve, clean, kind):
     raw[name][37], without[name][37] = cell, float("nan") if name == "price" else b""
     given = serve(raw)
     others = np.arange(64) != 37
-    for key, values in given.items():  # bit for bit
+    # bit for bit
+    for key, values in given.items():
         np.testing.assert_array_equal(values[others], clean[key][others], err_msg=key)
     assert given["error"][37].decode().startswith(f"{name}: ")
     assert len(given["error"][37]) > len(name) + 5
     assert not given["valid"][37]
     assert not given["present"][37][list(case.CONFIG.inputs).index(name)]
-    for key in NUMBERS:  # answered as if that cell were missing
+    # answered as if that cell were missing
+    for key in NUMBERS:
         np.testing.assert_array_equal(given[key][37], serve(without)[key][37], err_msg=key)
 
 
@@ -195,14 +248,24 @@ def test_empty_cells_are_missing_not_broken(serve):
         raw[name][:] = b""
     raw["price"][:] = [float("nan"), 1.0]
     given = serve(raw)
-    assert given["present"].tolist() == [[False, True, False, False, False], [False, False, False, True, False]]
+    assert given["present"].tolist() == [
+        [False, True, False, False, False],
+        [False, False, False, True, False],
+    ]
     assert given["error"].tolist() == [b"", b""]
     assert given["valid"].all()
 
 
 def test_a_row_without_any_input(serve):
     given = serve(
-        {name: [float("nan")] * 2 if name == "price" else [b"", b"?"] if name == "photo" else [b""] * 2 for name in case.CONFIG.inputs}
+        {
+            name: [float("nan")] * 2
+            if name == "price"
+            else [b"", b"?"]
+            if name == "photo"
+            else [b""] * 2
+            for name in case.CONFIG.inputs
+        }
     )
     assert given["valid"].tolist() == [False, False]
     assert given["error"][0] == b"no input is present"
@@ -226,7 +289,12 @@ def test_weights_are_written_once(model, path):
     checkpoint = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     shapes = checkpoint.get_variable_to_shape_map()
     graph = len(checkpoint.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    assert sum(int(np.prod(shape)) for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")) == model.count_params()
+    assert (
+        sum(
+            int(np.prod(shape)) for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")
+        )
+        == model.count_params()
+    )
     size = sum(file.stat().st_size for file in (path / "variables").glob("variables.data*"))
     assert size <= 4 * model.count_params() + graph + 100
 
@@ -243,12 +311,21 @@ def test_the_server_may_read_it(path, tmp_path):
 
 
 def test_warm_up_requests_are_answered(path, loaded):
-    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path / warmup.FILE))]
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(str(path / warmup.FILE))
+    ]
     requests = [log.predict_log.request for log in logs]
-    assert [request.model_spec.signature_name for request in requests] == ["serving_default", "predict", "embed"]
+    assert [request.model_spec.signature_name for request in requests] == [
+        "serving_default",
+        "predict",
+        "embed",
+    ]
     assert {request.model_spec.name for request in requests} == {"small"}
     for request in requests:
-        inputs = {name: tf.constant(tf.make_ndarray(proto)) for name, proto in request.inputs.items()}
+        inputs = {
+            name: tf.constant(tf.make_ndarray(proto)) for name, proto in request.inputs.items()
+        }
         given = loaded.signatures[request.model_spec.signature_name](**inputs)
         assert given["error"].numpy().tolist() == [b"no input is present", b""]
         if "present" in given:
@@ -271,7 +348,10 @@ def test_an_empty_folder_is_filled_and_hard_names_are_served(tmp_path):
     (tmp_path / "a name" / "007").mkdir(parents=True)
     path = export_model(build_model(config, schema), config, schema, tmp_path / "a name" / "007")
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
-    raw = {name: tf.constant([5.0, float("nan")]) if name == "price" else tf.constant(["red", ""]) for name in config.inputs}
+    raw = {
+        name: tf.constant([5.0, float("nan")]) if name == "price" else tf.constant(["red", ""])
+        for name in config.inputs
+    }
     assert served(**raw)["valid"].numpy().tolist() == [True, False]
 
 
@@ -282,7 +362,9 @@ def test_half_precision_answers_in_float32(tmp_path):
         model = build_model(config, schema)
     finally:
         keras.config.set_dtype_policy("float32")
-    signatures = tf.saved_model.load(str(export_model(model, config, schema, tmp_path / "1"))).signatures
+    signatures = tf.saved_model.load(
+        str(export_model(model, config, schema, tmp_path / "1"))
+    ).signatures
     assert signatures["embed"].structured_outputs["fused"].dtype == tf.float32
     assert signatures["predict"].structured_outputs["label_probabilities"].dtype == tf.float32
 
@@ -312,12 +394,18 @@ def test_a_version_is_never_overwritten(model, tmp_path, kind):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"inputs": {"title": {"type": "text", "max_tokens": 4}}}, "the model's inputs are .*'price'.*, but the configuration gives"),
+        (
+            {"inputs": {"title": {"type": "text", "max_tokens": 4}}},
+            "the model's inputs are .*'price'.*, but the configuration gives",
+        ),
         (
             {"inputs": {"title": {"type": "text", "max_tokens": 4}, "price": {"type": "number"}}},
             r"input 'title' is int32 \(None, 3\), but the configuration gives int32 \(None, 4\)",
         ),
-        ({"fusion": {"presence": False}}, "the model's inputs are .*'price_present'.*, but the configuration gives"),
+        (
+            {"fusion": {"presence": False}},
+            "the model's inputs are .*'price_present'.*, but the configuration gives",
+        ),
         (
             {"heads": {"kind": {"type": "classification"}}},
             r"the model's outputs are \['label'\], but the configuration's heads are \['kind'\]",
@@ -333,11 +421,20 @@ def test_a_model_of_another_configuration(tmp_path, change, said):
 
 
 def test_a_schema_of_another_table(model, tmp_path):
-    fewer = case.SCHEMA.model_copy(update={"heads": case.SCHEMA.heads | {"label": Classes(names=["a", "b"], counts=[1, 1])}})
-    with pytest.raises(ValueError, match=r"output 'label' must be of shape \(None, 2\), received \(None, 3\)"):
+    fewer = case.SCHEMA.model_copy(
+        update={"heads": case.SCHEMA.heads | {"label": Classes(names=["a", "b"], counts=[1, 1])}}
+    )
+    with pytest.raises(
+        ValueError, match=r"output 'label' must be of shape \(None, 2\), received \(None, 3\)"
+    ):
         export_model(model, case.CONFIG, fewer, tmp_path / "1")
     with pytest.raises(ValueError, match="no classes for the head 'tags'"):
-        export_model(model, case.CONFIG, case.SCHEMA.model_copy(update={"heads": {"label": case.SCHEMA.heads["label"]}}), tmp_path / "1")
+        export_model(
+            model,
+            case.CONFIG,
+            case.SCHEMA.model_copy(update={"heads": {"label": case.SCHEMA.heads["label"]}}),
+            tmp_path / "1",
+        )
     assert os.listdir(tmp_path) == []
 
 

@@ -1,4 +1,6 @@
-"""Training: what is written, that it is right, that it repeats, and what is refused before the work begins."""
+"""Training: what is written, that it is right, that it repeats, and what is refused before the work
+begins.
+"""
 
 import csv
 import hashlib
@@ -12,12 +14,12 @@ import pytest
 import training_case as case
 
 from multimodal_tf.config import Config, Training
-from multimodal_tf.data import durable
+from multimodal_tf.data import atomic
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
-from multimodal_tf.training import run as runs
+from multimodal_tf.training import run_dir as runs
 from multimodal_tf.training.fit import fit, make_optimizer
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 
 def changed(config=case.CONFIG, **fields):
@@ -29,7 +31,8 @@ def training(**fields):
     return case.CONFIG.training.model_dump() | fields
 
 
-SMALL = Config(  # some of the inputs and heads that were ingested: quicker
+# some of the inputs and heads that were ingested: quicker
+SMALL = Config(
     inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
     heads={"label": case.CONFIG.heads["label"]},
     fusion={"hidden": [4]},
@@ -66,7 +69,9 @@ def digest(model):
 
 def validation_loss(model, config, schema, records):
     """The total loss, worked out from the answers of all rows at once."""
-    inputs, targets, weights = next(iter(load_split(records, "validation", config, schema, batch_size=1000)))
+    inputs, targets, weights = next(
+        iter(load_split(records, "validation", config, schema, batch_size=1000))
+    )
     answers = model.predict(inputs, verbose=0)
     arguments, total = compile_arguments(config, schema), 0.0
     for name, answer in answers.items():
@@ -80,10 +85,20 @@ def validation_loss(model, config, schema, records):
 
 def test_directory_holds_what_was_promised(trained, place):
     there = {path.name for path in (place / "run").iterdir()}
-    assert there == {"model.keras", "config.yaml", "schema.json", "run.json", "history.csv", "logs", durable.LOCK}
+    assert there == {
+        "model.keras",
+        "config.yaml",
+        "schema.json",
+        "run.json",
+        "history.csv",
+        "logs",
+        atomic.LOCK,
+    }
     assert list((place / "run" / "logs").rglob("events.*"))
     with open(place / "run" / "history.csv", encoding="utf-8") as file:
-        assert [float(line["val_loss"]) for line in csv.DictReader(file)] == trained.history["val_loss"]
+        assert [float(line["val_loss"]) for line in csv.DictReader(file)] == trained.history[
+            "val_loss"
+        ]
 
 
 def test_record_says_where_the_model_came_from(trained, place):
@@ -102,7 +117,9 @@ def test_record_says_where_the_model_came_from(trained, place):
 
 
 def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place):
-    """11 rows in batches of 8; the record leaves out the heads' own losses, in which Keras miscounts the last batch."""
+    """11 rows in batches of 8; the record leaves out the heads' own losses, in which Keras
+    miscounts the last batch.
+    """
     assert min(trained.history["val_loss"]) == pytest.approx(
         validation_loss(trained.model, case.CONFIG, schema, place / "records"), rel=1e-5
     )
@@ -112,7 +129,11 @@ def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place)
 
 def test_loaded_run_is_the_run(trained, schema, place):
     loaded = load_run(place / "run")
-    assert (loaded.config, loaded.schema, loaded.figures) == (trained.config, schema, trained.figures)
+    assert (loaded.config, loaded.schema, loaded.figures) == (
+        trained.config,
+        schema,
+        trained.figures,
+    )
     assert loaded.history == trained.history
     assert digest(loaded.model) == digest(trained.model)
     inputs = next(iter(load_split(place / "records", "test", case.CONFIG, schema)))[0]
@@ -121,14 +142,20 @@ def test_loaded_run_is_the_run(trained, schema, place):
 
 
 def test_plain_keras_does_the_same(trained, schema, place):
-    """`compile` and `fit` by hand on `load_split`, without anything of ours around: the same figures in every epoch."""
+    """`compile` and `fit` by hand on `load_split`, without anything of ours around: the same
+    figures in every epoch.
+    """
     config = case.CONFIG
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, schema)
     train = load_split(place / "records", "train", config, schema, training=True)
-    model.compile(make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema))
+    model.compile(
+        make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema)
+    )
     validation = load_split(place / "records", "validation", config, schema)
-    history = model.fit(train, validation_data=validation, epochs=config.training.epochs, verbose=0).history
+    history = model.fit(
+        train, validation_data=validation, epochs=config.training.epochs, verbose=0
+    ).history
     assert history == trained.history
 
 
@@ -153,25 +180,42 @@ def test_another_process_ends_with_the_same_bits(trained, place):
 
 def test_stops_early_and_keeps_the_best_weights(schema, place):
     """A learning rate that is far too high makes the validation loss worse at some epoch."""
-    config = changed(SMALL, training=training(epochs=30, patience=2, learning_rate=1.0, schedule="constant", warmup_epochs=0))
+    config = changed(
+        SMALL,
+        training=training(
+            epochs=30, patience=2, learning_rate=1.0, schedule="constant", warmup_epochs=0
+        ),
+    )
     run = fit(config, schema, place / "records", place / "early", verbose=0)
     losses = run.history["val_loss"]
     assert run.record.epochs == len(losses) == run.record.best_epoch + 2 < 30
     assert losses[run.record.best_epoch - 1] == min(losses) < losses[-1]
-    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(min(losses), rel=1e-5)
+    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(
+        min(losses), rel=1e-5
+    )
     assert digest(load_run(place / "early").model) == digest(run.model)
 
 
 def test_without_patience_all_epochs_are_run_and_the_best_weights_kept(schema, place):
-    config = changed(SMALL, training=training(epochs=8, patience=None, learning_rate=1.0, schedule="constant", warmup_epochs=0))
+    config = changed(
+        SMALL,
+        training=training(
+            epochs=8, patience=None, learning_rate=1.0, schedule="constant", warmup_epochs=0
+        ),
+    )
     run = fit(config, schema, place / "records", place / "patient", verbose=0)
     assert run.record.epochs == 8
-    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(min(run.history["val_loss"]), rel=1e-5)
+    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(
+        min(run.history["val_loss"]), rel=1e-5
+    )
 
 
 def test_without_validation_rows_it_says_so(without_validation, place):
     schema, records = without_validation
-    with pytest.warns(UserWarning, match="without validation rows of known labels training does not stop early, and the last weights"):
+    with pytest.warns(
+        UserWarning,
+        match="without validation rows of known labels training does not stop early, and the last weights",
+    ):
         run = fit(SMALL, schema, records, place / "blind", verbose=0)
     assert (run.record.epochs, run.record.best_epoch) == (2, 2)
     assert "without validation rows" in load_run(place / "blind").record.note
@@ -202,7 +246,9 @@ class Spy(keras.callbacks.Callback):
 
 
 def test_another_seed_and_a_second_run_in_the_same_place(schema, place):
-    """Callbacks of the caller see the best weights; the earlier run's files are replaced, what lies beside them stays."""
+    """Callbacks of the caller see the best weights; the earlier run's files are replaced, what lies
+    beside them stays.
+    """
     directory, spy = place / "again", Spy()
     first = fit(SMALL, schema, place / "records", directory, callbacks=[spy], verbose=0)
     assert spy.seen == [0, 1, digest(first.model)]
@@ -222,14 +268,18 @@ def test_another_seed_and_a_second_run_in_the_same_place(schema, place):
 def rates(**fields):
     """The learning rate at the steps of a training of 4 epochs of 5 steps."""
     setting = Training(**{"learning_rate": 0.8, "epochs": 4, **fields})
-    schedule = make_optimizer(setting, keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 5)._learning_rate
+    schedule = make_optimizer(
+        setting, keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 5
+    )._learning_rate
     return [float(schedule(step)) for step in range(21)]
 
 
 def test_warm_up_then_cosine():
     steps = rates(warmup_epochs=2)
     assert steps[:10] == pytest.approx([0.08 + 0.072 * step for step in range(10)])
-    assert steps[10:] == pytest.approx([0.4 * (1 + np.cos(np.pi * step / 10)) for step in range(11)], abs=1e-6)
+    assert steps[10:] == pytest.approx(
+        [0.4 * (1 + np.cos(np.pi * step / 10)) for step in range(11)], abs=1e-6
+    )
 
 
 def test_constant_after_warm_up():
@@ -238,7 +288,11 @@ def test_constant_after_warm_up():
 
 def test_no_warm_up_begins_with_the_full_rate():
     steps = rates(warmup_epochs=0)
-    assert (steps[0], steps[10], steps[20]) == (pytest.approx(0.8), pytest.approx(0.4), pytest.approx(0, abs=1e-6))
+    assert (steps[0], steps[10], steps[20]) == (
+        pytest.approx(0.8),
+        pytest.approx(0.4),
+        pytest.approx(0, abs=1e-6),
+    )
 
 
 def test_warm_up_longer_than_the_training_rises_to_its_end():
@@ -248,12 +302,21 @@ def test_warm_up_longer_than_the_training_rises_to_its_end():
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_weight_decay_spares_what_is_no_matrix(name):
-    """With gradients of 0, a step takes weight_decay * learning rate off the kernel, and nothing off biases and scales."""
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, bias_initializer="ones"), keras.layers.BatchNormalization()])
+    """With gradients of 0, a step takes weight_decay * learning rate off the kernel, and nothing
+    off biases and scales.
+    """
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2, bias_initializer="ones"),
+            keras.layers.BatchNormalization(),
+        ]
+    )
     before = {variable.path: variable.numpy() for variable in model.trainable_variables}
     setting = Training(optimizer=name, learning_rate=0.5, weight_decay=0.1, warmup_epochs=0)
     make_optimizer(setting, model, 10).apply(
-        [keras.ops.zeros(variable.shape) for variable in model.trainable_variables], model.trainable_variables
+        [keras.ops.zeros(variable.shape) for variable in model.trainable_variables],
+        model.trainable_variables,
     )
     for variable in model.trainable_variables:
         factor = 0.95 if variable.name == "kernel" else 1.0
@@ -280,12 +343,15 @@ def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
     assert keras.models.load_model(place / "killed" / runs.CHECKPOINT)
     with pytest.raises(ValueError, match="has not ended"):
         load_run(place / "killed")
-    runs.check_place(place / "killed")  # does not refuse: the next training begins there anew
+    # does not refuse: the next training begins there anew
+    runs.check_place(place / "killed")
 
 
 def test_diverging_training_is_one_clear_error(schema, place):
     config = changed(SMALL, training=training(optimizer="sgd", learning_rate=1e30, warmup_epochs=0))
-    with pytest.raises(ValueError, match=r"the loss became NaN or infinite in epoch 1: .*lower, received 1e\+30"):
+    with pytest.raises(
+        ValueError, match=r"the loss became NaN or infinite in epoch 1: .*lower, received 1e\+30"
+    ):
         fit(config, schema, place / "records", place / "diverged", verbose=0)
     assert not (place / "diverged" / "model.keras").exists()
 
@@ -305,9 +371,18 @@ REFUSED = {
         {"inputs": {"photo": {"type": "image"}}},
         r"inputs\.photo: .* was ingested without it, with \['colour', 'price', 'title'\]: ingest the table again",
     ),
-    "a head that was not ingested": ({"heads": {"kind": {"type": "regression"}}}, r"heads\.kind: .* was ingested without it"),
-    "an input ingested as another type": ({"inputs": {"price": {"type": "text"}}}, r"inputs\.price: .*'number'.*received .*'text'"),
-    "another column": ({"inputs": {"price": {"type": "number", "column": "colour"}}}, r"inputs\.price: .*received .*'colour'"),
+    "a head that was not ingested": (
+        {"heads": {"kind": {"type": "regression"}}},
+        r"heads\.kind: .* was ingested without it",
+    ),
+    "an input ingested as another type": (
+        {"inputs": {"price": {"type": "text"}}},
+        r"inputs\.price: .*'number'.*received .*'text'",
+    ),
+    "another column": (
+        {"inputs": {"price": {"type": "number", "column": "colour"}}},
+        r"inputs\.price: .*received .*'colour'",
+    ),
     "another split": ({"split": {"validation": 0.3}}, "split: .* was ingested with column='split'"),
 }
 
@@ -324,14 +399,19 @@ def test_other_settings_than_ingest_had_are_refused(mistake, schema, place):
 @pytest.mark.usefixtures("no_training")
 def test_a_schema_of_another_table_is_refused(schema, place):
     other = schema.model_copy(update={"inputs": {}})
-    with pytest.raises(ValueError, match=r"inputs\.title: the schema must hold vocabulary for a text, received nothing"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.title: the schema must hold vocabulary for a text, received nothing",
+    ):
         fit(case.CONFIG, other, place / "records", place / "never", verbose=0)
 
 
 @pytest.mark.usefixtures("no_training")
 def test_records_of_another_version_are_refused(schema, place, monkeypatch):
-    monkeypatch.setattr("multimodal_tf.data.shards._FORMAT", -1)
-    with pytest.raises(ValueError, match="was ingested by another version of multimodal_tf: ingest the table again"):
+    monkeypatch.setattr("multimodal_tf.data.ingest.shards._FORMAT", -1)
+    with pytest.raises(
+        ValueError, match="was ingested by another version of multimodal_tf: ingest the table again"
+    ):
         fit(case.CONFIG, schema, place / "records", place / "never", verbose=0)
 
 
@@ -339,12 +419,18 @@ def test_records_of_another_version_are_refused(schema, place, monkeypatch):
 def test_places_where_no_run_can_be(schema, place):
     with pytest.raises(FileNotFoundError, match="ingest a table there first"):
         fit(case.CONFIG, schema, place / "nowhere", place / "never", verbose=0)
-    with pytest.raises(ValueError, match="needs a new or empty directory, or one of an earlier run, received .* with 'config.yaml' in it"):
+    with pytest.raises(
+        ValueError,
+        match="needs a new or empty directory, or one of an earlier run, received .* with 'config.yaml' in it",
+    ):
         fit(case.CONFIG, schema, place / "records", place / "records", verbose=0)
     (place / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="file is a file"):
         fit(SMALL, schema, place / "records", place / "file", verbose=0)
-    with durable.locked(place / "busy"), pytest.raises(OSError, match="another process is writing into"):
+    with (
+        atomic.locked(place / "busy"),
+        pytest.raises(OSError, match="another process is writing into"),
+    ):
         fit(SMALL, schema, place / "records", place / "busy", verbose=0)
 
 

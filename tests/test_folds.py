@@ -1,12 +1,22 @@
-"""Folds: every training and validation row once for validation, whole groups, even classes, and nothing learnt from the fold left out."""
+"""Folds: every training and validation row once for validation, whole groups, even classes, and
+nothing learned from the fold left out.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from multimodal_tf.config import CategoryInput, ClassificationHead, Config, NumberInput, RegressionHead, Split, TextInput
-from multimodal_tf.data import records
-from multimodal_tf.data.ingest import ingest, schema_for
+from multimodal_tf.config import (
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    NumberInput,
+    RegressionHead,
+    Split,
+    TextInput,
+)
+from multimodal_tf.data import record_files
+from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
@@ -19,7 +29,9 @@ GROUPED = Config(inputs=INPUTS, heads=LABEL, split=Split(group="shop", stratify=
 
 
 def frame():
-    """Two classes, 1 in 3; 30 shops of three rows each, but for some without one; a word of its own in every title."""
+    """Two classes, 1 in 3; 30 shops of three rows each, but for some without one; a word of its own
+    in every title.
+    """
     random = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -43,7 +55,10 @@ def ingested(directory, config):
 def rows_of(directory, split):
     """Numbers in the table of a split's rows."""
     content, config = Manifest.load(directory), Config.load(directory / "config.yaml")
-    found = [records.parse(config, serialized)[0].numpy() for serialized in records.read(content.shards(split), 100)]
+    found = [
+        record_files.parse(config, serialized)[0].numpy()
+        for serialized in record_files.read(content.shards(split), 100)
+    ]
     return np.concatenate(found) if found else np.zeros(0, int)
 
 
@@ -85,22 +100,28 @@ def test_the_same_folds_again_without_writing_them_anew(grouped):
     assert (place / "folds" / "rows" / "fold-0.tfrecord").stat().st_mtime_ns == written
     elsewhere = make_folds(place / "records", place / "folds again", 4, table)
     assert sides(elsewhere) == sides(turns)
-    assert Manifest.load(elsewhere[1]).hash == Manifest.load(turns[1]).hash != Manifest.load(turns[0]).hash
+    assert (
+        Manifest.load(elsewhere[1]).hash
+        == Manifest.load(turns[1]).hash
+        != Manifest.load(turns[0]).hash
+    )
 
 
 def test_a_turn_learns_from_its_training_rows_alone(grouped):
     words = frame()["title"]
     for turn in grouped[2]:
-        learnt = schema_for(turn, GROUPED)
-        assert set(learnt.inputs["title"].words) == set(words[rows_of(turn, "train")])
-        assert learnt.rows == len(rows_of(turn, "train"))
+        stats = schema_for(turn, GROUPED)
+        assert set(stats.inputs["title"].words) == set(words[rows_of(turn, "train")])
+        assert stats.rows == len(rows_of(turn, "train"))
 
 
 def test_a_turn_is_read_like_any_records(grouped):
     turn = grouped[2][1]
     batches = load_split(turn, "validation", GROUPED, schema_for(turn, GROUPED), batch_size=7)
     prices = np.concatenate([inputs["price"] for inputs, _, _ in batches.as_numpy_iterator()])
-    assert sorted(prices) == pytest.approx(sorted(frame()["price"][rows_of(turn, "validation")]), rel=1e-6)
+    assert sorted(prices) == pytest.approx(
+        sorted(frame()["price"][rows_of(turn, "validation")]), rel=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +134,10 @@ def given(tmp_path_factory):
 
 def test_without_groups_the_first_heads_classes_are_as_even_as_can_be(given):
     label = frame()["label"]
-    counts = [(label[list(valid)] == "rare").sum() for _, valid in sides(make_folds(given / "records", given / "five", 5))]
+    counts = [
+        (label[list(valid)] == "rare").sum()
+        for _, valid in sides(make_folds(given / "records", given / "five", 5))
+    ]
     assert max(counts) - min(counts) <= 1
     assert sum(counts) == (label[:70] == "rare").sum()
 
@@ -121,12 +145,20 @@ def test_without_groups_the_first_heads_classes_are_as_even_as_can_be(given):
 def test_a_group_can_be_named_where_the_split_was_given(given):
     shops = frame()["shop"]
     turns = make_folds(given / "records", given / "named", 3, read_table(frame()), group="shop")
-    assert all(not set(shops[list(train)].dropna()) & set(shops[list(valid)].dropna()) for train, valid in sides(turns))
+    assert all(
+        not set(shops[list(train)].dropna()) & set(shops[list(valid)].dropna())
+        for train, valid in sides(turns)
+    )
 
 
 def test_rows_without_classes_are_dealt_evenly(tmp_path):
-    config = Config(inputs={"shop": CategoryInput()}, heads={"price": RegressionHead()}, split=Split(column="split"))
-    ingested(tmp_path / "records", config)  # rows without a shop are left out
+    config = Config(
+        inputs={"shop": CategoryInput()},
+        heads={"price": RegressionHead()},
+        split=Split(column="split"),
+    )
+    # rows without a shop are left out
+    ingested(tmp_path / "records", config)
     turns = make_folds(tmp_path / "records", tmp_path / "folds", 3)
     sizes = [len(valid) for _, valid in sides(turns)]
     assert max(sizes) - min(sizes) <= 1

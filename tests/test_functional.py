@@ -1,4 +1,6 @@
-"""`FunctionalModel`: invisible as a Keras model; one device learns what Keras does. Each fault of Keras fails without its mend."""
+"""`DistributedModel`: invisible as a Keras model; one device learns what Keras does. Each fault of
+Keras fails without its mend.
+"""
 
 import subprocess
 import sys
@@ -10,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from multimodal_tf.models import build_model, build_towers
-from multimodal_tf.models.functional import FunctionalModel
+from multimodal_tf.models.distributed_model import DistributedModel
 
 
-def plain(make=FunctionalModel):
+def plain(make=DistributedModel):
     x = keras.Input((2,), name="x")
     return make(x, keras.layers.Dense(1, name="y")(keras.layers.Dropout(0.5)(x)))
 
@@ -30,14 +32,14 @@ def test_models_of_the_package_are_functional_keras_models():
     schema = case.contract.schema_of(case.CONFIG)
     functional = type(plain(keras.Model))
     for model in (build_model(case.CONFIG, schema), build_towers(case.CONFIG, schema)):
-        assert isinstance(model, FunctionalModel)
+        assert isinstance(model, DistributedModel)
         assert isinstance(model, functional)
 
 
 def test_it_is_cloned_and_made_from_its_configuration():
     model = plain()
     for copy in (keras.models.clone_model(model), type(model).from_config(model.get_config())):
-        assert type(copy) is FunctionalModel
+        assert type(copy) is DistributedModel
         copy.set_weights(model.get_weights())
         alike(model, copy)
 
@@ -58,14 +60,19 @@ def test_saved_and_loaded_in_another_process_it_is_of_its_class(tmp_path):
         "model = keras.models.load_model(sys.argv[1])\n"
         "print(type(model).__name__, int(model.optimizer.iterations.numpy()), model(keras.ops.array([[1.0, 2.0]])).numpy()[0, 0])"
     )
-    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "model.keras"], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.keras"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     expected = model(np.array([[1.0, 2.0]])).numpy()[0, 0]
-    assert ended.stdout.split()[-3:] == ["FunctionalModel", "1", str(expected)]
+    assert ended.stdout.split()[-3:] == ["DistributedModel", "1", str(expected)]
 
 
 def test_on_one_device_it_learns_what_keras_does_bit_for_bit():
     weights = []
-    for make in (FunctionalModel, keras.Model):
+    for make in (DistributedModel, keras.Model):
         keras.utils.set_random_seed(0)
         model = plain(make)
         model.compile(keras.optimizers.Adam(0.1), "mse")
@@ -80,14 +87,18 @@ def test_on_one_device_it_learns_what_keras_does_bit_for_bit():
 
 def two_heads(make):
     x = keras.Input((1,))
-    model = make(x, {"a": keras.layers.Identity(name="a")(x), "b": keras.layers.Identity(name="b")(x)})
+    model = make(
+        x, {"a": keras.layers.Identity(name="a")(x), "b": keras.layers.Identity(name="b")(x)}
+    )
     model.compile("sgd", {"a": "mse", "b": "mae"})
     return model
 
 
-@pytest.mark.parametrize(("make", "right"), [(FunctionalModel, True), (keras.Model, False)])
+@pytest.mark.parametrize(("make", "right"), [(DistributedModel, True), (keras.Model, False)])
 def test_a_heads_loss_counts_rows_and_not_batches(make, right):
-    """Errors of 0 0 0 0 and 5: the mean square is 5, but 12.5 where the batch of four counts as the batch of one."""
+    """Errors of 0 0 0 0 and 5: the mean square is 5, but 12.5 where the batch of four counts as the
+    batch of one.
+    """
     x, zero = np.array([[0], [0], [0], [0], [5]], "float32"), np.zeros((5, 1), "float32")
     data = tf.data.Dataset.from_tensor_slices((x, {"a": zero, "b": zero})).batch(4)
     found = two_heads(make).evaluate(data, verbose=0, return_dict=True)
@@ -96,9 +107,11 @@ def test_a_heads_loss_counts_rows_and_not_batches(make, right):
     assert (found["b_loss"] == pytest.approx(1)) == right
 
 
-@pytest.mark.parametrize(("make", "right"), [(FunctionalModel, True), (keras.Model, False)])
+@pytest.mark.parametrize(("make", "right"), [(DistributedModel, True), (keras.Model, False)])
 def test_an_embeddings_gradient_is_clipped_by_the_norm_of_its_sum(make, right):
-    """Four times the same word: its row of the gradient is their sum, of a norm that is to be 1 after clipping."""
+    """Four times the same word: its row of the gradient is their sum, of a norm that is to be 1
+    after clipping.
+    """
     x = keras.Input((), dtype="int32")
     model = make(x, keras.layers.Embedding(3, 2, embeddings_initializer="zeros")(x))
     model.compile(keras.optimizers.SGD(1.0, global_clipnorm=1.0), "mse")

@@ -1,4 +1,6 @@
-"""`FunctionalModel` on two replicas ends where one device does. Each fault of Keras fails without its mend."""
+"""`DistributedModel` on two replicas ends where one device does. Each fault of Keras fails without
+its mend.
+"""
 
 import json
 import pathlib
@@ -9,7 +11,8 @@ import distribute_case as case
 import numpy as np
 import pytest
 
-# The most that two replicas may differ from one device, of numbers around 1: what was found is 2e-6, times some.
+# The most that two replicas may differ from one device, of numbers around 1: what was found is
+# 2e-6, times some.
 ROUNDING = 1e-5
 
 pytestmark = pytest.mark.slow
@@ -21,24 +24,38 @@ def found(tmp_path_factory):
     out = tmp_path_factory.mktemp("replicas") / "found"
     command = [sys.executable, pathlib.Path(case.__file__), "replicas", out]
     subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(out.with_suffix(".json").read_text()) | {"arrays": dict(np.load(out.with_suffix(".npz")))}
+    return json.loads(out.with_suffix(".json").read_text()) | {
+        "arrays": dict(np.load(out.with_suffix(".npz")))
+    }
 
 
 def test_two_replicas_end_where_one_device_does(found):
-    """Several heads, missing inputs and labels, class weights, clipping, weight decay, several steps at once, a replica without rows."""
+    """Several heads, missing inputs and labels, class weights, clipping, weight decay, several
+    steps at once, a replica without rows.
+    """
     arrays = found["arrays"]
     names = [name.removeprefix("one/") for name in arrays if name.startswith("one/")]
     assert len(names) > 20
     for name in names:
         scale = max(1.0, np.abs(arrays[f"one/{name}"]).max())
-        np.testing.assert_allclose(arrays[f"two/{name}"], arrays[f"one/{name}"], rtol=0, atol=ROUNDING * scale, err_msg=name)
+        np.testing.assert_allclose(
+            arrays[f"two/{name}"],
+            arrays[f"one/{name}"],
+            rtol=0,
+            atol=ROUNDING * scale,
+            err_msg=name,
+        )
 
 
 def test_two_replicas_have_the_figures_of_one_device(found):
     one, two = found["one device"], found["two replicas"]
     assert found["replicas"] == 2
     assert two["steps"] == one["steps"] == 8
-    assert two["history"].keys() == one["history"].keys() >= {"val_zone_loss", "pair_accuracy", "cost_mae"}
+    assert (
+        two["history"].keys()
+        == one["history"].keys()
+        >= {"val_zone_loss", "pair_accuracy", "cost_mae"}
+    )
     for name, figures in one["history"].items():
         np.testing.assert_allclose(two["history"][name], figures, rtol=ROUNDING, err_msg=name)
     assert two["evaluated"] == pytest.approx(one["evaluated"], rel=ROUNDING)
@@ -53,7 +70,9 @@ def test_gradients_are_those_of_all_rows(found, fault):
 def test_replicas_drop_differently_and_their_seeds_stay_the_same(found):
     assert not found["masks"]["mended"]["same"]
     assert found["masks"]["Keras"]["same"]
-    assert found["masks"]["mended"]["states"] == found["masks"]["Keras"]["states"] == [[3, 1], [3, 1]]
+    assert (
+        found["masks"]["mended"]["states"] == found["masks"]["Keras"]["states"] == [[3, 1], [3, 1]]
+    )
 
 
 def test_several_steps_at_once_fail_in_keras(found):
@@ -83,4 +102,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(found):
     assert "gradient_accumulation_steps: Keras cannot" in refused["accumulation"]
     assert "jit_compile must be False" in refused["jit"]
     assert "batch_size must be a multiple of the 2 replicas" in refused["batch"]
-    assert all(sentence.startswith("ValueError: ") and "received" in sentence for sentence in refused.values())
+    assert all(
+        sentence.startswith("ValueError: ") and "received" in sentence
+        for sentence in refused.values()
+    )

@@ -1,4 +1,6 @@
-"""Every fusion keeps the contract, on several inputs; an absent one has no influence, and where all are the answer is the prior."""
+"""Every fusion keeps the contract, on several inputs; an absent one has no influence, and where all
+are the answer is the prior.
+"""
 
 import contract
 import fusion_case as case
@@ -23,7 +25,8 @@ OTHERS = {
     "concatenation, nothing hidden": ConcatenationFusion(hidden=[], dropout=0),
     "concatenation, plain": ConcatenationFusion(hidden=[8], dropout=0, presence=False),
 }
-ELSEWHERE = (contract.tokens_masks_and_vectors, contract.in_a_strategy)  # the towers'; and once for each way of fusing, below
+# the towers'; and once for each way of fusing, below
+ELSEWHERE = (contract.tokens_masks_and_vectors, contract.in_a_strategy)
 CHECKS = [check for check in contract.CHECKS if check not in ELSEWHERE]
 KINDS = [*case.FUSIONS, *case.LEVELS]
 
@@ -52,7 +55,12 @@ def test_contract_of_concatenation(kind, check, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "check", [contract.absent_has_no_influence, contract.absent_rows_do_not_touch_the_others, contract.all_absent_is_finite]
+    "check",
+    [
+        contract.absent_has_no_influence,
+        contract.absent_rows_do_not_touch_the_others,
+        contract.all_absent_is_finite,
+    ],
 )
 def test_all_kinds_of_input_together(check, tmp_path):
     check(case.configuration(case.FUSIONS["concatenation"], case.ALL), tmp_path)
@@ -61,8 +69,13 @@ def test_all_kinds_of_input_together(check, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_inputs_absent_is_the_prior_and_two_of_three_are_not(kind):
     config = of_every_kind(kind)
-    model, rows = contract.moved(build_model(config, contract.schema_of(config))), contract.rows_of(config, 3)
-    for name, absent in zip(config.inputs, ([True, False, False], [True, False, True], [True, True, True])):
+    model, rows = (
+        contract.moved(build_model(config, contract.schema_of(config))),
+        contract.rows_of(config, 3),
+    )
+    for name, absent in zip(
+        config.inputs, ([True, False, False], [True, False, True], [True, True, True])
+    ):
         rows = contract.without(rows, name, np.array(absent))
     answers = model(rows)["label"].numpy()
     np.testing.assert_allclose(answers[0], [0.4, 0.3, 0.3], rtol=1e-5)
@@ -94,7 +107,11 @@ def test_several_fusions_of_one_kind_find_room_in_one_model():
         "zone": ClassificationHead(inputs=["photo", "title"]),
         "area": ClassificationHead(inputs=["title"]),
     }
-    for fusion in (case.FUSIONS["concatenation"], case.FUSIONS["cross-modal"], case.LEVELS["hybrid"]):
+    for fusion in (
+        case.FUSIONS["concatenation"],
+        case.FUSIONS["cross-modal"],
+        case.LEVELS["hybrid"],
+    ):
         config = case.configuration(fusion, case.MIXED, heads)
         model = build_model(config, contract.schema_of(config))
         assert {"fused", "fused_of_zone", "fused_of_area"} <= set(embeddings(model).output)
@@ -120,20 +137,31 @@ class TestHeadsOnSomeInputs:
         assert {"fused", "fused_of_kind"} <= names
         assert not [name for name in names if name.startswith(("fused_of_zone", "fused_of_area"))]
 
-    @pytest.mark.parametrize(("kind", "name"), [("gated", "gates"), ("mean", "token"), ("attention", "weights"), ("hybrid", "any")])
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [("gated", "gates"), ("mean", "token"), ("attention", "weights"), ("hybrid", "any")],
+    )
     def test_a_head_may_be_called_as_a_layer_of_the_fusion_is(self, kind, name):
-        plain, other = ({"area": ClassificationHead(), head: ClassificationHead(inputs=["price"])} for head in ("kind", name))
+        plain, other = (
+            {"area": ClassificationHead(), head: ClassificationHead(inputs=["price"])}
+            for head in ("kind", name)
+        )
         told = []
         for heads in (plain, other):
             config = case.configuration((case.FUSIONS | case.LEVELS)[kind], heads=heads)
             model = build_model(config, contract.schema_of(config))
             told.append(explanations(model))
         assert {*embeddings(model).output} == {"price", "colour", "fused", f"fused_of_{name}"}
-        shapes = [{} if one is None else {key: answer.shape for key, answer in one.output.items()} for one in told]
+        shapes = [
+            {} if one is None else {key: answer.shape for key, answer in one.output.items()}
+            for one in told
+        ]
         assert {key.replace("kind", name): shape for key, shape in shapes[0].items()} == shapes[1]
 
     def test_one_fusion_is_called_fused_whatever_it_reads(self):
-        config = case.configuration(case.FUSIONS["mean"], heads={"kind": ClassificationHead(inputs=["price"])})
+        config = case.configuration(
+            case.FUSIONS["mean"], heads={"kind": ClassificationHead(inputs=["price"])}
+        )
         model = build_model(config, contract.schema_of(config))
         assert "fused" in {layer.name for layer in model.layers}
 
@@ -141,74 +169,110 @@ class TestHeadsOnSomeInputs:
         for fusion in (case.FUSIONS["mean"], case.LEVELS["decision, mean"]):
             config = case.configuration(fusion, heads=self.HEADS)
             model = build_model(config, contract.schema_of(config))
-            answers = model(contract.without(contract.rows_of(config, 2), "price", np.ones(2, bool)))
+            answers = model(
+                contract.without(contract.rows_of(config, 2), "price", np.ones(2, bool))
+            )
             np.testing.assert_allclose(answers["kind"], [[0.4, 0.3, 0.3]] * 2, rtol=1e-5)
             assert np.abs(answers["area"] - np.array([0.4, 0.3, 0.3])).max() > 1e-3
 
 
 class TestStandIns:
     FUSIONS = {
-        "concatenation": ConcatenationFusion(hidden=[8], dropout=0, absent="learned"),
-        "mean": MeanFusion(**case.PLAIN, absent="learned"),
-        "bottleneck": BottleneckFusion(**case.BLOCKS, depth=1, absent="learned"),
-        "cross-modal": CrossModalFusion(**case.BLOCKS, absent="learned"),
-        "hybrid": HybridFusion(dropout=0, over=AttentionFusion(**case.PLAIN, absent="learned")),
-        "decision": DecisionFusion(dropout=0, absent="learned"),
-        "members of a hybrid": HybridFusion(dropout=0, combine="stacking", absent="learned", over=AttentionFusion(**case.PLAIN)),
+        "concatenation": ConcatenationFusion(hidden=[8], dropout=0, missing="learned"),
+        "mean": MeanFusion(**case.PLAIN, missing="learned"),
+        "bottleneck": BottleneckFusion(**case.BLOCKS, depth=1, missing="learned"),
+        "cross-modal": CrossModalFusion(**case.BLOCKS, missing="learned"),
+        "hybrid": HybridFusion(dropout=0, over=AttentionFusion(**case.PLAIN, missing="learned")),
+        "decision": DecisionFusion(dropout=0, missing="learned"),
+        "members of a hybrid": HybridFusion(
+            dropout=0, combine="stacking", missing="learned", over=AttentionFusion(**case.PLAIN)
+        ),
     }
 
     @pytest.mark.parametrize(
         "check",
-        [contract.absent_has_no_influence, contract.all_absent_is_finite, contract.save_and_load, contract.mixed_precision],
+        [
+            contract.absent_has_no_influence,
+            contract.all_absent_is_finite,
+            contract.save_and_load,
+            contract.mixed_precision,
+        ],
         ids=lambda check: check.__name__,
     )
     @pytest.mark.parametrize("kind", FUSIONS)
     def test_contract(self, kind, check, tmp_path):
-        check(case.configuration(self.FUSIONS[kind], case.WORDS if kind in case.OF_TOKENS else case.TWO), tmp_path)
+        check(
+            case.configuration(
+                self.FUSIONS[kind], case.WORDS if kind in case.OF_TOKENS else case.TWO
+            ),
+            tmp_path,
+        )
 
     def test_they_learn_where_the_input_is_absent_and_only_there(self):
         config = case.configuration(self.FUSIONS["concatenation"])
         model, rows = contract.compiled(config), contract.rows_of(config, 4)
         weights = [model.get_layer(f"fused_{name}_stand_in").vector for name in config.inputs]
         some = contract.without(rows, "price", np.array([True, False, False, False]))
-        (price, colour), nothing = contract.gradients(model, config, some, weights), contract.gradients(model, config, rows, weights)
+        (price, colour), nothing = (
+            contract.gradients(model, config, some, weights),
+            contract.gradients(model, config, rows, weights),
+        )
         assert price.any()
         assert not any(gradient.any() for gradient in (colour, *nothing))
 
     def test_of_a_decision_they_answer_like_an_input_that_is_there(self):
         config = case.configuration(self.FUSIONS["decision"])
-        model, (rows, flags) = contract.moved(build_model(config, contract.schema_of(config))), case.with_gaps(config)
+        model, (rows, flags) = (
+            contract.moved(build_model(config, contract.schema_of(config))),
+            case.with_gaps(config),
+        )
         vectors, answers = embeddings(model)(rows), []
         for name, there in zip(config.inputs, flags.T):
-            vector = np.where(there[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector)
+            vector = np.where(
+                there[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector
+            )
             answers.append(model.get_layer(f"label_from_{name}")(vector))
         found = model(rows)["label"].numpy()
         np.testing.assert_allclose(found[:3], np.mean(answers, axis=0)[:3], rtol=1e-4)
         np.testing.assert_allclose(found[3], [0.4, 0.3, 0.3], rtol=1e-5)
 
     def test_the_fused_vector_has_them_in_place(self):
-        config = case.configuration(ConcatenationFusion(dropout=0, absent="learned"))
+        config = case.configuration(ConcatenationFusion(dropout=0, missing="learned"))
         model = build_model(config, contract.schema_of(config))
         rows, flags = case.with_gaps(config)
         vectors = embeddings(model)(rows)
         sides = [
-            np.where(there[:, None], vectors[name], model.get_layer(f"fused_{name}_stand_in").vector)
+            np.where(
+                there[:, None], vectors[name], model.get_layer(f"fused_{name}_stand_in").vector
+            )
             for name, there in zip(config.inputs, flags.T)
         ]
         np.testing.assert_array_equal(vectors["fused"], np.concatenate(sides, axis=1))
 
 
-@pytest.mark.parametrize("check", [contract.config_round_trip, contract.save_and_load, contract.mixed_precision, contract.in_a_strategy])
+@pytest.mark.parametrize(
+    "check",
+    [
+        contract.config_round_trip,
+        contract.save_and_load,
+        contract.mixed_precision,
+        contract.in_a_strategy,
+    ],
+)
 @pytest.mark.parametrize("kind", ["concatenation", "attention"])
 def test_contract_with_modality_dropout(kind, check, tmp_path):
-    check(case.configuration(case.FUSIONS[kind].model_copy(update={"modality_dropout": 0.5})), tmp_path)
+    check(
+        case.configuration(case.FUSIONS[kind].model_copy(update={"modality_dropout": 0.5})),
+        tmp_path,
+    )
 
 
 def test_modality_dropout_hides_an_input_in_training_only():
     config = case.configuration(ConcatenationFusion(hidden=[], dropout=0, modality_dropout=0.25))
     model = embeddings(build_model(config, contract.schema_of(config)))
     rows = contract.without(contract.rows_of(config, 4000), "price", np.arange(4000) % 2 == 0)
-    colour, price = (slice(4, 8), 9), (slice(0, 4), 8)  # where the vector and the flag of each stand in the fused vector
+    # where the vector and the flag of each stand in the fused vector
+    colour, price = (slice(4, 8), 9), (slice(0, 4), 8)
     assert model(rows)["fused"].numpy()[:, 9].all()
     fused = model(rows, training=True)["fused"].numpy()
     for vector, flag in (colour, price):
@@ -227,9 +291,18 @@ def test_dropout_is_in_training_only():
 
 
 REFUSED = [
-    ({"type": "mean", "presence": False, "modality_dropout": 0.1}, "fusion.modality_dropout needs fusion.presence, received 0.1"),
-    ({"type": "mean", "presence": False, "absent": "learned"}, "fusion.absent 'learned' needs fusion.presence, received presence false"),
-    ({"type": "self_attention", "dim": 10, "heads": 4}, r"fusion.heads must divide fusion.dim \(10\), received 4"),
+    (
+        {"type": "mean", "presence": False, "modality_dropout": 0.1},
+        "fusion.modality_dropout needs fusion.presence, received 0.1",
+    ),
+    (
+        {"type": "mean", "presence": False, "missing": "learned"},
+        "fusion.missing 'learned' needs fusion.presence, received presence false",
+    ),
+    (
+        {"type": "self_attention", "dim": 10, "heads": 4},
+        r"fusion.heads must divide fusion.dim \(10\), received 4",
+    ),
     ({"type": "sum", "rank": 3}, "fusion.rank: Extra inputs are not permitted, received 3"),
     ({"type": "mixture"}, "fusion: Input tag 'mixture' .* expected tags: 'concatenation', 'sum'"),
     ({"type": "hybrid", "over": {"type": "decision"}}, "fusion.over: Input tag 'decision'"),
@@ -237,8 +310,14 @@ REFUSED = [
         {"type": "hybrid", "over": {"modality_dropout": 0.2}},
         "fusion.over.modality_dropout must be given as fusion.modality_dropout, received 0.2",
     ),
-    ({"type": "hybrid", "over": {"presence": False}}, "fusion.over.presence must be given as fusion.presence"),
-    ({"type": "hybrid", "presence": False, "over": {"absent": "learned"}}, "fusion.over.absent 'learned' needs fusion.presence"),
+    (
+        {"type": "hybrid", "over": {"presence": False}},
+        "fusion.over.presence must be given as fusion.presence",
+    ),
+    (
+        {"type": "hybrid", "presence": False, "over": {"missing": "learned"}},
+        "fusion.over.missing 'learned' needs fusion.presence",
+    ),
 ]
 
 
@@ -257,4 +336,6 @@ def test_a_configuration_survives_yaml(kind):
 
 
 def test_a_concatenation_needs_no_type():
-    assert Config.model_validate(case.of("sum").model_dump() | {"fusion": {"hidden": [3]}}).fusion == ConcatenationFusion(hidden=[3])
+    assert Config.model_validate(
+        case.of("sum").model_dump() | {"fusion": {"hidden": [3]}}
+    ).fusion == ConcatenationFusion(hidden=[3])

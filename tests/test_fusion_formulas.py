@@ -1,4 +1,6 @@
-"""Every fusion agrees with its formula written in NumPy, with gaps and with weights that have moved; the symmetric ones are symmetric."""
+"""Every fusion agrees with its formula written in NumPy, with gaps and with weights that have
+moved; the symmetric ones are symmetric.
+"""
 
 import itertools
 
@@ -13,10 +15,16 @@ from scipy.special import erf, expit, softmax
 
 from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.models.fusion import fuse
-from multimodal_tf.models.fusion.simple import PresentMean, PresentProduct, PresentSoftmax, VectorSum
+from multimodal_tf.models.fusion.simple import (
+    PresentMean,
+    PresentProduct,
+    PresentSoftmax,
+    VectorSum,
+)
 from multimodal_tf.models.towers.encoding import Encoding
 
-ABSENT = -1e30  # a score
+# a score
+ABSENT = -1e30
 
 
 class Fused:
@@ -30,7 +38,9 @@ class Fused:
         self.model = contract.moved(build_model(self.config, contract.schema_of(self.config)))
         self.rows, flags = case.with_gaps(self.config)
         self.flags = flags.astype(float)
-        self.vectors = {name: vector.numpy() for name, vector in embeddings(self.model)(self.rows).items()}
+        self.vectors = {
+            name: vector.numpy() for name, vector in embeddings(self.model)(self.rows).items()
+        }
         self.fused = self.vectors.pop("fused")
 
     def weights(self, layer):
@@ -42,7 +52,13 @@ class Fused:
 
     def projected(self):
         """`(rows, inputs, dim)`, zero where an input is absent."""
-        x = np.stack([self.dense(vector, f"fused_{name}_projected") for name, vector in self.vectors.items()], axis=1)
+        x = np.stack(
+            [
+                self.dense(vector, f"fused_{name}_projected")
+                for name, vector in self.vectors.items()
+            ],
+            axis=1,
+        )
         return x * self.flags[..., None]
 
     def shares(self, scores):
@@ -55,11 +71,16 @@ class Fused:
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * gamma + beta
 
     def block(self, x, others, mask, layer):
-        """A block of attention; `mask` `(rows, others)` says which of the others are there: where none is, nothing is added."""
+        """A block of attention; `mask` `(rows, others)` says which of the others are there: where
+        none is, nothing is added.
+        """
         query = self.normalised(x, f"{layer}_norm_1")
         value = query if others is x else self.normalised(others, f"{layer}_norm_others")
         wq, bq, wk, bk, wv, bv, wo, bo = self.weights(f"{layer}_attention")
-        q, k, v = (np.einsum("btd,dhk->bhtk", side, w) + b[:, None] for side, w, b in ((query, wq, bq), (value, wk, bk), (value, wv, bv)))
+        q, k, v = (
+            np.einsum("btd,dhk->bhtk", side, w) + b[:, None]
+            for side, w, b in ((query, wq, bq), (value, wk, bk), (value, wv, bv))
+        )
         scores = np.einsum("bhqk,bhsk->bhqs", q, k) / np.sqrt(q.shape[-1])
         shares = softmax(np.where(mask[:, None, None], scores, ABSENT), axis=-1)
         attended = np.einsum("bhqs,bhsk,hkd->bqd", shares, v, wo) + bo
@@ -72,11 +93,16 @@ class Fused:
         towers = build_towers(self.config, contract.schema_of(self.config))
         for layer in towers.layers:
             layer.set_weights(self.model.get_layer(layer.name).get_weights())
-        found = {name: {part: x.numpy() for part, x in parts.items()} for name, parts in towers(self.rows).items()}
+        found = {
+            name: {part: x.numpy() for part, x in parts.items()}
+            for name, parts in towers(self.rows).items()
+        }
         tokens, masks = {}, {}
         for (name, parts), there in zip(found.items(), self.flags.T):
             vector = self.dense(parts["vector"], f"fused_{name}_vector")[:, None]
-            tokens[name] = np.concatenate([vector, self.dense(parts["tokens"], f"fused_{name}_projected")], axis=1)
+            tokens[name] = np.concatenate(
+                [vector, self.dense(parts["tokens"], f"fused_{name}_projected")], axis=1
+            )
             masks[name] = np.concatenate([there[:, None] > 0, parts["mask"]], axis=1)
         return tokens, masks
 
@@ -110,8 +136,13 @@ def attention(f):
 
 
 def gated(f):
-    x = np.stack([np.tanh(f.dense(vector, f"fused_{name}_projected")) for name, vector in f.vectors.items()], axis=1)
-    gates = expit(f.dense(np.concatenate(list(f.vectors.values()), axis=1), "fused_sigmoids")).reshape(x.shape)
+    x = np.stack(
+        [np.tanh(f.dense(vector, f"fused_{name}_projected")) for name, vector in f.vectors.items()],
+        axis=1,
+    )
+    gates = expit(
+        f.dense(np.concatenate(list(f.vectors.values()), axis=1), "fused_sigmoids")
+    ).reshape(x.shape)
     return (x * gates * f.flags[..., None]).sum(axis=1)
 
 
@@ -119,23 +150,35 @@ def bilinear(f):
     (kernel,) = f.weights("fused_bilinear")
     x = np.concatenate([f.projected(), np.ones((*f.flags.shape, 1))], axis=2)
     pairs = itertools.combinations(range(x.shape[1]), 2)
-    return sum(np.einsum("bi,ijo,bj->bo", x[:, i], kernel[pair], x[:, j]) for pair, (i, j) in enumerate(pairs))
+    return sum(
+        np.einsum("bi,ijo,bj->bo", x[:, i], kernel[pair], x[:, j])
+        for pair, (i, j) in enumerate(pairs)
+    )
 
 
 def low_rank_tensor(f):
     """The outer product of all `[x, 1]`, times the whole tensor of weights, which is made here."""
     *sides, bias = f.weights("fused_tensor")
     units, rank = f.fusion.dim, f.fusion.rank
-    factors = [np.vstack([kernel, constant]).reshape(-1, rank, units) for kernel, constant in zip(sides[::2], sides[1::2])]
-    first, second = (np.concatenate([vector, np.ones((len(vector), 1))], axis=1) for vector in f.vectors.values())
+    factors = [
+        np.vstack([kernel, constant]).reshape(-1, rank, units)
+        for kernel, constant in zip(sides[::2], sides[1::2])
+    ]
+    first, second = (
+        np.concatenate([vector, np.ones((len(vector), 1))], axis=1) for vector in f.vectors.values()
+    )
     tensor = np.einsum("iro,jro->ijo", *factors)
     return np.einsum("bi,bj,ijo->bo", first, second, tensor) + bias
 
 
 def self_attention(f):
     (token,) = f.weights("fused_token")
-    x = np.concatenate([f.projected(), np.broadcast_to(token, (len(f.flags), 1, token.shape[1]))], axis=1)
-    x = f.block(x, x, np.concatenate([f.flags, np.ones((len(f.flags), 1))], axis=1) > 0, "fused_block_1")
+    x = np.concatenate(
+        [f.projected(), np.broadcast_to(token, (len(f.flags), 1, token.shape[1]))], axis=1
+    )
+    x = f.block(
+        x, x, np.concatenate([f.flags, np.ones((len(f.flags), 1))], axis=1) > 0, "fused_block_1"
+    )
     return f.normalised(x[:, -1], "fused_norm")
 
 
@@ -162,7 +205,10 @@ def cross_modal(f):
     for own, other in itertools.permutations(tokens, 2):
         x = f.block(tokens[own], tokens[other], masks[other], f"fused_{own}_from_{other}_1")
         x = f.normalised(f.block(x, x, masks[own], f"fused_{own}_block"), f"fused_{own}_norm")
-        pooled.append((x * masks[own][..., None]).sum(axis=1) / np.maximum(masks[own].sum(axis=1, keepdims=True), 1))
+        pooled.append(
+            (x * masks[own][..., None]).sum(axis=1)
+            / np.maximum(masks[own].sum(axis=1, keepdims=True), 1)
+        )
     return np.concatenate(pooled, axis=1)
 
 
@@ -195,38 +241,70 @@ def test_agrees_with_its_formula(kind):
     np.testing.assert_allclose(fused.fused, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["sum", "mean", "product", "attention", "weighted sum", "self-attention", "low-rank tensor"])
+@pytest.mark.parametrize(
+    "kind",
+    ["sum", "mean", "product", "attention", "weighted sum", "self-attention", "low-rank tensor"],
+)
 def test_symmetric_ones_do_not_know_the_order(kind):
     """With the same projection for all inputs, any order of three gives the same vector."""
     inputs = {name: keras.Input((5,), name=name) for name in "abc"}
     flags = {name: keras.Input((), name=f"{name}_present") for name in inputs}
     encodings = {name: Encoding(None, None, x) for name, x in inputs.items()}
-    model = keras.Model([*inputs.values(), *flags.values()], fuse(case.FUSIONS[kind], encodings, flags))
-    own = [weight for weight in model.weights if any(part in weight.path for part in ("_projected/", "tensor/kernel", "tensor/constant"))]
+    model = keras.Model(
+        [*inputs.values(), *flags.values()], fuse(case.FUSIONS[kind], encodings, flags)
+    )
+    own = [
+        weight
+        for weight in model.weights
+        if any(part in weight.path for part in ("_projected/", "tensor/kernel", "tensor/constant"))
+    ]
     for weight in own:
         weight.assign(next(one for one in own if one.shape == weight.shape))
     random = np.random.default_rng(0)
-    vectors, there = random.normal(size=(3, 7, 5)).astype("float32"), random.integers(0, 2, (3, 7)).astype("float32")
+    vectors, there = (
+        random.normal(size=(3, 7, 5)).astype("float32"),
+        random.integers(0, 2, (3, 7)).astype("float32"),
+    )
     vectors *= there[..., None]
     expected = model([*vectors, *there])
     for order in itertools.permutations(range(3)):
-        np.testing.assert_allclose(model([*vectors[list(order)], *there[list(order)]]), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            model([*vectors[list(order)], *there[list(order)]]), expected, rtol=1e-4, atol=1e-5
+        )
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.floats(-50, 50, width=32, allow_subnormal=False), st.booleans()), min_size=1, max_size=6), st.randoms())
+@given(
+    st.lists(
+        st.tuples(st.floats(-50, 50, width=32, allow_subnormal=False), st.booleans()),
+        min_size=1,
+        max_size=6,
+    ),
+    st.randoms(),
+)
 def test_layers_leave_out_what_is_absent_whatever_it_holds(column, random):
     values, there = (np.array(side) for side in zip(*column))
     left = values[there]
     harmed = np.where(there, values, np.nan).astype("float32")[None, :, None]
     flags = there.astype("float32")[None]
     share = PresentSoftmax()(harmed[..., 0], flags).numpy()[0]
-    np.testing.assert_allclose(share[there], softmax(left) if there.any() else left, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        share[there], softmax(left) if there.any() else left, rtol=1e-4, atol=1e-6
+    )
     assert not share[~there].any()
-    np.testing.assert_allclose(PresentMean()(harmed, flags)[0, 0], left.mean() if there.any() else 0, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(PresentProduct()(harmed, flags)[0, 0], left.astype("float32").prod(), rtol=1e-4)
+    np.testing.assert_allclose(
+        PresentMean()(harmed, flags)[0, 0], left.mean() if there.any() else 0, rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        PresentProduct()(harmed, flags)[0, 0], left.astype("float32").prod(), rtol=1e-4
+    )
     order = random.sample(range(len(values)), len(values))
-    np.testing.assert_allclose(VectorSum()(np.where(there, values, 0)[None, order, None]), [[left.sum()]], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        VectorSum()(np.where(there, values, 0)[None, order, None]),
+        [[left.sum()]],
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_a_bilinear_form_needs_two():
@@ -243,7 +321,9 @@ def test_concatenation_is_vectors_then_flags():
     rows, flags = case.with_gaps(config)
     vectors = embeddings(build_model(config, contract.schema_of(config)))(rows)
     assert not np.any(vectors["colour"][1])
-    np.testing.assert_array_equal(vectors["fused"], np.concatenate([vectors["price"], vectors["colour"], flags], axis=1))
+    np.testing.assert_array_equal(
+        vectors["fused"], np.concatenate([vectors["price"], vectors["colour"], flags], axis=1)
+    )
 
 
 def test_dense_layers_after_it_are_their_formula():

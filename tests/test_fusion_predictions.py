@@ -1,4 +1,6 @@
-"""Decision and model level: each input's own predictions, combined as their formulas say, for every kind of head."""
+"""Decision and model level: each input's own predictions, combined as their formulas say, for every
+kind of head.
+"""
 
 import contract
 import fusion_case as case
@@ -25,18 +27,26 @@ from multimodal_tf.models.fusion.decision import MaximumOfPredictions, ProductOf
 
 PROBABILITIES = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "size": OrdinalHead()}
 HEADS = PROBABILITIES | {"cost": RegressionHead(), "range": QuantileHead()}
-SHARES = np.array([0.4, 0.3, 0.3])  # of the classes in `contract.schema_of`
+# of the classes in `contract.schema_of`
+SHARES = np.array([0.4, 0.3, 0.3])
 
 
-def answered(fusion, heads):
-    """`(model, answers, members, flags)` on four rows with gaps; `members[head]` is `(rows, members, numbers)`."""
+def predicted(fusion, heads):
+    """`(model, answers, members, flags)` on four rows with gaps; `members[head]` is `(rows,
+    members, numbers)`.
+    """
     config = case.configuration(fusion, heads=heads)
     model = contract.moved(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     names = [*config.inputs, *(["fused"] if fusion.type == "hybrid" else [])]
-    outputs = {head: [model.get_layer(f"{head}_from_{name}").output for name in names] for head in heads}
+    outputs = {
+        head: [model.get_layer(f"{head}_from_{name}").output for name in names] for head in heads
+    }
     found = keras.Model(model.input, outputs)(rows)
-    members = {head: np.stack([np.asarray(answer) for answer in answers], axis=1) for head, answers in found.items()}
+    members = {
+        head: np.stack([np.asarray(answer) for answer in answers], axis=1)
+        for head, answers in found.items()
+    }
     flags = flags.astype(float)
     if fusion.type == "hybrid":
         flags = np.concatenate([flags, flags.max(axis=1, keepdims=True)], axis=1)
@@ -57,31 +67,41 @@ def maximum(p, flags):
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
 def test_mean(fusion):
-    _, answers, members, flags = answered(fusion(dropout=0), HEADS)
+    _, answers, members, flags = predicted(fusion(dropout=0), HEADS)
     for head, answer in answers.items():
-        np.testing.assert_allclose(answer[:3], mean(members[head][:3], flags[:3]), rtol=1e-4, err_msg=head)
+        np.testing.assert_allclose(
+            answer[:3], mean(members[head][:3], flags[:3]), rtol=1e-4, err_msg=head
+        )
 
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
 def test_weights_are_a_softmax_over_the_members_that_are_there(fusion):
-    model, answers, members, flags = answered(fusion(dropout=0, combine="weights"), HEADS)
+    model, answers, members, flags = predicted(fusion(dropout=0, combine="weights"), HEADS)
     for head, answer in answers.items():
         shares = np.exp(model.get_layer(f"{head}_scores").scores.numpy()) * flags[:3]
         shares /= shares.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(answer[:3], (members[head][:3] * shares[..., None]).sum(axis=1), rtol=1e-4, err_msg=head)
+        np.testing.assert_allclose(
+            answer[:3], (members[head][:3] * shares[..., None]).sum(axis=1), rtol=1e-4, err_msg=head
+        )
 
 
 def test_product():
-    _, answers, members, flags = answered(DecisionFusion(dropout=0, combine="product"), PROBABILITIES)
+    _, answers, members, flags = predicted(
+        DecisionFusion(dropout=0, combine="product"), PROBABILITIES
+    )
     for head in ("kind", "size"):
         found = product(members[head][:3], flags[:3])
-        np.testing.assert_allclose(answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(
+            answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6
+        )
     yes, no = product(members["tags"][:3], flags[:3]), product(1 - members["tags"][:3], flags[:3])
     np.testing.assert_allclose(answers["tags"][:3], yes / (yes + no), rtol=1e-3, atol=1e-6)
 
 
 def test_in_a_product_a_member_that_is_surely_wrong_learns_as_much_as_the_answer_is_off():
-    """The product of softmaxes is the softmax of the logits' sum, whose cross-entropy has the gradient `answer - truth` for each member."""
+    """The product of softmaxes is the softmax of the logits' sum, whose cross-entropy has the
+    gradient `answer - truth` for each member.
+    """
     logits = tf.Variable([[[0.0, 40.0], [0.0, 0.0]]])
     with tf.GradientTape() as tape:
         answer = ProductOfPredictions()(keras.activations.softmax(logits))
@@ -90,23 +110,38 @@ def test_in_a_product_a_member_that_is_surely_wrong_learns_as_much_as_the_answer
 
 
 def test_maximum():
-    _, answers, members, flags = answered(HybridFusion(dropout=0, combine="maximum"), PROBABILITIES)
+    _, answers, members, flags = predicted(
+        HybridFusion(dropout=0, combine="maximum"), PROBABILITIES
+    )
     for head in ("kind", "size"):
         found = maximum(members[head][:3], flags[:3])
-        np.testing.assert_allclose(answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-4)
-    np.testing.assert_allclose(answers["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4)
+        np.testing.assert_allclose(
+            answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-4
+        )
+    np.testing.assert_allclose(
+        answers["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4
+    )
 
 
 def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
     heads = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
-    model, answers, members, flags = answered(DecisionFusion(dropout=0, combine="stacking"), heads)
+    model, answers, members, flags = predicted(DecisionFusion(dropout=0, combine="stacking"), heads)
     tags = members["tags"]
-    read = {"kind": np.log(members["kind"]), "tags": np.log(tags / (1 - tags)), "cost": (members["cost"] - 100) / 10}
+    read = {
+        "kind": np.log(members["kind"]),
+        "tags": np.log(tags / (1 - tags)),
+        "cost": (members["cost"] - 100) / 10,
+    }
     for head, numbers in read.items():
         x = np.concatenate([(numbers * flags[..., None]).reshape(4, -1), flags], axis=1)
-        kernel, bias = (weight.numpy() for weight in model.get_layer("cost_normalised" if head == "cost" else head).weights)
+        kernel, bias = (
+            weight.numpy()
+            for weight in model.get_layer("cost_normalised" if head == "cost" else head).weights
+        )
         found = x @ kernel + bias
-        expected = {"kind": softmax(found, axis=1), "tags": expit(found), "cost": found * 10 + 100}[head]
+        expected = {"kind": softmax(found, axis=1), "tags": expit(found), "cost": found * 10 + 100}[
+            head
+        ]
         np.testing.assert_allclose(answers[head][:3], expected[:3], rtol=1e-3, err_msg=head)
 
 
@@ -114,7 +149,7 @@ def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
 def test_without_any_input_the_answer_is_the_prior(fusion, combine):
     heads = PROBABILITIES if combine in ("product", "maximum") else HEADS
-    _, answers, _, _ = answered(fusion(dropout=0, combine=combine), heads)
+    _, answers, _, _ = predicted(fusion(dropout=0, combine=combine), heads)
     np.testing.assert_allclose(answers["kind"][3], SHARES, rtol=1e-5)
     np.testing.assert_allclose(answers["tags"][3], SHARES, rtol=1e-5)
     np.testing.assert_allclose(answers["size"][3], SHARES, rtol=1e-5)
@@ -125,22 +160,36 @@ def test_without_any_input_the_answer_is_the_prior(fusion, combine):
 
 @pytest.mark.parametrize("combine", ["product", "maximum"])
 def test_contract_of_the_other_combinations(combine, tmp_path):
-    config = case.configuration(DecisionFusion(dropout=0, combine=combine), heads={"kind": ClassificationHead(), "tags": MultiLabelHead()})
-    for check in (contract.save_and_load, contract.every_weight_learns, contract.absent_has_no_influence, contract.all_absent_is_finite):
+    config = case.configuration(
+        DecisionFusion(dropout=0, combine=combine),
+        heads={"kind": ClassificationHead(), "tags": MultiLabelHead()},
+    )
+    for check in (
+        contract.save_and_load,
+        contract.every_weight_learns,
+        contract.absent_has_no_influence,
+        contract.all_absent_is_finite,
+    ):
         check(config, tmp_path)
 
 
 def test_quantiles_of_members_do_not_cross_when_combined():
     for combine in ("mean", "weights", "stacking"):
-        _, answers, _, _ = answered(HybridFusion(dropout=0, combine=combine), {"range": QuantileHead()})
+        _, answers, _, _ = predicted(
+            HybridFusion(dropout=0, combine=combine), {"range": QuantileHead()}
+        )
         assert (np.diff(answers["range"], axis=1) >= 0).all()
 
 
 def test_a_hybrid_trains_every_head_at_once():
     config = case.configuration(case.LEVELS["hybrid"], heads=HEADS)
     model = contract.compiled(config)
-    members = [layer for layer in model.layers if "_from_" in layer.name and layer.trainable_weights]
-    assert {"kind_from_price", "kind_from_colour", "kind_from_fused"} <= {layer.name for layer in members}
+    members = [
+        layer for layer in model.layers if "_from_" in layer.name and layer.trainable_weights
+    ]
+    assert {"kind_from_price", "kind_from_colour", "kind_from_fused"} <= {
+        layer.name for layer in members
+    }
     weights = [weight for layer in members for weight in layer.trainable_weights]
     found = contract.gradients(model, config, contract.rows_of(config, 8), weights)
     assert [weight.path for weight, gradient in zip(weights, found) if not gradient.any()] == []
@@ -159,14 +208,20 @@ def test_a_decision_has_no_fused_vector_and_a_hybrid_has():
 
 
 def test_heads_that_predict_nothing_read_vectors():
-    heads = {"kind": ClassificationHead(), "alike": EmbeddingHead(), "pair": MatchingHead(inputs=["price", "colour"], dim=3)}
+    heads = {
+        "kind": ClassificationHead(),
+        "alike": EmbeddingHead(),
+        "pair": MatchingHead(inputs=["price", "colour"], dim=3),
+    }
     config = case.configuration(case.LEVELS["hybrid"], heads=heads)
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
     answers, vectors = model(rows), embeddings(model)(rows)
     fused = vectors["fused"] / np.linalg.norm(vectors["fused"], axis=1, keepdims=True)
     np.testing.assert_allclose(answers["alike"], fused, rtol=1e-4, atol=1e-6)
     assert answers["pair"].shape == (3, 2, 4)
-    assert not [layer.name for layer in model.layers if layer.name.startswith(("alike_from", "pair_from"))]
+    assert not [
+        layer.name for layer in model.layers if layer.name.startswith(("alike_from", "pair_from"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +237,11 @@ def test_heads_that_predict_nothing_read_vectors():
             {"type": "quantile"},
             "since heads.y is a quantile and gives no probabilities, received",
         ),
-        ({"type": "decision", "combine": "vote"}, {"type": "classification"}, "combine: Input should be 'mean', .* received 'vote'"),
+        (
+            {"type": "decision", "combine": "vote"},
+            {"type": "classification"},
+            "combine: Input should be 'mean', .* received 'vote'",
+        ),
         (
             {"type": "decision"},
             {"type": "embedding"},
@@ -191,7 +250,11 @@ def test_heads_that_predict_nothing_read_vectors():
     ],
 )
 def test_what_a_head_cannot_be_combined_by_is_refused_in_one_sentence(fusion, head, message):
-    fields = {"inputs": {"a": {"type": "number"}}, "heads": {"y": head, "z": {"type": "classification"}}, "fusion": fusion}
+    fields = {
+        "inputs": {"a": {"type": "number"}},
+        "heads": {"y": head, "z": {"type": "classification"}},
+        "fusion": fusion,
+    }
     with pytest.raises(ValueError, match=message) as error:
         Config.from_yaml(str(fields))
     assert "\n" not in str(error.value)
@@ -201,9 +264,15 @@ def test_layers_leave_out_what_is_absent_whatever_it_holds():
     p = np.array([[[0.5, 0.5], [0.2, 0.8], [np.nan, np.nan]]], "float32")
     there = np.array([[1, 1, 0]], "float32")
     np.testing.assert_allclose(ProductOfPredictions()(p, there), [[0.2, 0.8]], rtol=1e-5)
-    np.testing.assert_allclose(ProductOfPredictions(independent=True)(p, there), [[0.2, 0.8]], rtol=1e-5)
-    np.testing.assert_allclose(MaximumOfPredictions()(p, there), [[0.5 / 1.3, 0.8 / 1.3]], rtol=1e-5)
-    np.testing.assert_allclose(MaximumOfPredictions(independent=True)(p, there), [[0.5, 0.8]], rtol=1e-5)
+    np.testing.assert_allclose(
+        ProductOfPredictions(independent=True)(p, there), [[0.2, 0.8]], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        MaximumOfPredictions()(p, there), [[0.5 / 1.3, 0.8 / 1.3]], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        MaximumOfPredictions(independent=True)(p, there), [[0.5, 0.8]], rtol=1e-5
+    )
 
 
 def test_certain_members_stay_finite():

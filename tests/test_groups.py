@@ -1,4 +1,6 @@
-"""Rows in groups: their numbers, and what a share's interval makes of them, by hand, by SciPy, by simulation and by what it promises."""
+"""Rows in groups: their numbers, and what a share's interval makes of them, by hand, by SciPy, by
+simulation and by what it promises.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from multimodal_tf.evaluation.groups import effective_rows, group_codes, share, weighted_figures
+from multimodal_tf.metrics.clustered import (
+    effective_sample_size,
+    group_codes,
+    share,
+    weighted_metrics,
+)
 
 
 def test_a_row_without_a_group_is_one_of_its_own():
@@ -15,7 +22,7 @@ def test_a_row_without_a_group_is_one_of_its_own():
 
 
 def test_a_figure_that_is_undefined_says_why():
-    figure = weighted_figures(lambda weights: {"x": np.nan}, np.arange(3), 5, 0, "no reason")["x"]
+    figure = weighted_metrics(lambda weights: {"x": np.nan}, np.arange(3), 5, 0, "no reason")["x"]
     assert (figure.value, figure.low, figure.reason) == (None, None, "no reason")
 
 
@@ -24,35 +31,43 @@ def test_rows_by_themselves_have_clopper_and_pearsons_interval():
         hits = np.arange(10) < right
         expected = stats.binomtest(right, 10).proportion_ci(0.95, "exact")
         found = share(hits, np.arange(10))
-        assert (found.value, found.low, found.high) == pytest.approx((right / 10, expected.low, expected.high))
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (right / 10, expected.low, expected.high)
+        )
 
 
 def test_groups_of_equal_rows_count_once():
     hits = np.repeat([1, 0, 1, 1, 0, 1, 1, 1], 5)
-    assert effective_rows(hits, np.repeat(np.arange(8), 5)) == pytest.approx(8 * 7 / 8 * 40 / 39)
+    assert effective_sample_size(hits, np.repeat(np.arange(8), 5)) == pytest.approx(
+        8 * 7 / 8 * 40 / 39
+    )
 
 
 def test_where_all_are_hits_a_group_counts_once_and_rows_of_one_group_are_one():
-    assert effective_rows(np.ones(12), np.arange(12) // 4) == 3
-    assert effective_rows(np.arange(12) % 2, np.zeros(12, int)) == 1
+    assert effective_sample_size(np.ones(12), np.arange(12) // 4) == 3
+    assert effective_sample_size(np.arange(12) % 2, np.zeros(12, int)) == 1
 
 
 def test_numbers_of_groups_may_have_gaps_and_any_order():
     hits, codes = np.array([1, 0, 1, 1, 0, 0]), np.array([0, 1, 0, 2, 1, 3])
-    assert effective_rows(hits, codes) == effective_rows(hits, 7 * codes + 5)
-    assert effective_rows(hits[::-1], codes[::-1]) == pytest.approx(effective_rows(hits, codes))
+    assert effective_sample_size(hits, codes) == effective_sample_size(hits, 7 * codes + 5)
+    assert effective_sample_size(hits[::-1], codes[::-1]) == pytest.approx(
+        effective_sample_size(hits, codes)
+    )
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=40))
 def test_rows_are_worth_one_at_least_and_their_number_at_most(rows):
     hits, codes = np.array([hit for hit, _ in rows]), np.array([code for _, code in rows])
-    assert 1 <= effective_rows(hits, codes) <= len(rows)
+    assert 1 <= effective_sample_size(hits, codes) <= len(rows)
     found = share(hits, codes)
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
-    """Forty groups of ten rows whose chance of a hit varies from group to group, 0.7 in the mean: 95 % of intervals must hold it."""
+    """Forty groups of ten rows whose chance of a hit varies from group to group, 0.7 in the mean:
+    95 % of intervals must hold it.
+    """
     random, codes = np.random.default_rng(0), np.repeat(np.arange(40), 10)
     held = {"grouped": 0, "alone": 0}
     for _ in range(400):
@@ -61,4 +76,5 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
             found = share(hits, of)
             held[name] += found.low <= 0.7 <= found.high
     assert held["grouped"] > 0.92 * 400
-    assert held["alone"] < 0.8 * 400  # which takes rows to be independent
+    # which takes rows to be independent
+    assert held["alone"] < 0.8 * 400

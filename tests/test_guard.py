@@ -1,4 +1,6 @@
-"""The guard of an exported model: what it says of a row is what NumPy says, and who does not fit is refused."""
+"""The guard of an exported model: what it says of a row is what NumPy says, and who does not fit is
+refused.
+"""
 
 import json
 import os
@@ -12,14 +14,23 @@ import pytest
 import serving_case as case
 import tensorflow as tf
 
-from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, LSTMTower, NumberInput, RegressionHead, TextInput
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.config import (
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    LSTMTower,
+    NumberInput,
+    RegressionHead,
+    TextInput,
+)
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation import novelty
-from multimodal_tf.evaluation.consistency import agreement
+from multimodal_tf.evaluation import ood
+from multimodal_tf.evaluation.alignment import agreement
 from multimodal_tf.models.build import build_model, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
-from multimodal_tf.serving import guard, temperature
+from multimodal_tf.scoring import temperature
+from multimodal_tf.serving import guard
 from multimodal_tf.serving.client import Client, predict_table
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.guard import Guard
@@ -28,7 +39,10 @@ JUDGED = {"anomaly", "consistency", "review"}
 
 
 def tensors(raw):
-    return {name: tf.constant(cells, tf.float32 if name == "price" else tf.string) for name, cells in raw.items()}
+    return {
+        name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
+        for name, cells in raw.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +67,26 @@ def expected(raw):
     present = {name: features[f"{name}_present"].numpy() > 0 for name in case.MATCHING.inputs}
     pairs = {"match": ("photo", "title"), "heard": ("title", "sound")}
     cosines = [
-        np.where(present[first] & present[second], agreement(answers[head][:, :, :-1]), np.nan) for head, (first, second) in pairs.items()
+        np.where(present[first] & present[second], agreement(answers[head][:, :, :-1]), np.nan)
+        for head, (first, second) in pairs.items()
     ]
     known = ~np.isnan(cosines)
-    consistency = np.where(known.any(axis=0), np.nansum(cosines, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
-    anomaly = novelty.Mahalanobis(chosen.score.whitening, chosen.score.centres)(vectors["fused"])
-    anyone = np.any(list(present.values()), axis=0)
+    consistency = np.where(
+        known.any(axis=0), np.nansum(cosines, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
+    )
+    anomaly = ood.Mahalanobis(chosen.score.whitening, chosen.score.centres)(vectors["fused"])
+    any_present = np.any(list(present.values()), axis=0)
     broken = errors.numpy() != b""
-    tempered = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)  # a temperature of 2
+    # a temperature of 2
+    tempered = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)
     return {
         "anomaly": anomaly,
         "consistency": consistency,
-        "review": ~anyone | broken | (anomaly > chosen.limit) | (consistency < chosen.threshold),
-        "label_probabilities": np.where(anyone[:, None], tempered, answers["label"]),
+        "review": ~any_present
+        | broken
+        | (anomaly > chosen.limit)
+        | (consistency < chosen.threshold),
+        "label_probabilities": np.where(any_present[:, None], tempered, answers["label"]),
     }
 
 
@@ -79,7 +100,13 @@ def serve():
 
 
 def test_another_process_with_tensorflow_alone_says_what_numpy_says(raw, expected, tmp_path):
-    np.savez(tmp_path / "raw.npz", **{name: np.array(cells, object if name != "price" else np.float32) for name, cells in raw.items()})
+    np.savez(
+        tmp_path / "raw.npz",
+        **{
+            name: np.array(cells, object if name != "price" else np.float32)
+            for name, cells in raw.items()
+        },
+    )
     code = (
         "import numpy as np, tensorflow as tf\n"
         f"raw = np.load({str(tmp_path / 'raw.npz')!r}, allow_pickle=True)\n"
@@ -93,7 +120,8 @@ def test_another_process_with_tensorflow_alone_says_what_numpy_says(raw, expecte
         assert given[name].dtype == (bool if name == "review" else np.float32)
         assert given[name].shape == values.shape
         np.testing.assert_allclose(given[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
-    assert 0 < expected["review"].mean() < 1  # so that both were tried
+    # so that both were tried
+    assert 0 < expected["review"].mean() < 1
     assert np.isnan(expected["consistency"]).any()
 
 
@@ -101,7 +129,9 @@ def test_a_row_without_any_input_is_always_for_review(tmp_path):
     config, schema = small()
     careless = Guard(guard.MaximumSoftmax("label"), limit=1e9)
     path = export_model(build_model(config, schema), config, schema, tmp_path / "1", guard=careless)
-    served = tf.saved_model.load(str(path)).signatures["serving_default"](title=tf.constant(["red", "", ""]), price=[1.0, 2.0, np.nan])
+    served = tf.saved_model.load(str(path)).signatures["serving_default"](
+        title=tf.constant(["red", "", ""]), price=[1.0, 2.0, np.nan]
+    )
     assert served["review"].numpy().tolist() == [False, False, True]
 
 
@@ -122,7 +152,10 @@ def test_answers_and_embeddings_come_from_one_pass():
 
     def heavy(path):
         graph = tf.saved_model.load(str(path)).signatures["serving_default"].graph.as_graph_def()
-        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        nodes = [
+            *graph.node,
+            *(node for function in graph.library.function for node in function.node_def),
+        ]
         return sum(node.op in ("Conv2D", "While", "StatelessWhile", "RFFT") for node in nodes)
 
     assert heavy(case.guarded()[1]) == heavy(case.exported()[1]) > 0
@@ -130,8 +163,14 @@ def test_answers_and_embeddings_come_from_one_pass():
 
 def test_without_guard_and_temperature_nothing_is_added():
     path = case.exported()[1]
-    assert not JUDGED & set(tf.saved_model.load(str(path)).signatures["serving_default"].structured_outputs)
-    assert sorted(os.listdir(path / "assets.extra")) == ["config.yaml", "schema.json", "tf_serving_warmup_requests"]
+    assert not JUDGED & set(
+        tf.saved_model.load(str(path)).signatures["serving_default"].structured_outputs
+    )
+    assert sorted(os.listdir(path / "assets.extra")) == [
+        "config.yaml",
+        "schema.json",
+        "tf_serving_warmup_requests",
+    ]
 
 
 def test_limits_and_temperatures_lie_beside_for_people():
@@ -148,9 +187,11 @@ def test_half_precision_is_judged_in_float32(tmp_path):
         model = build_model(config, schema)
     finally:
         keras.config.set_dtype_policy("float32")
-    score = novelty.Mahalanobis.fit(np.random.default_rng(0).normal(size=(50, 4)))
+    score = ood.Mahalanobis.fit(np.random.default_rng(0).normal(size=(50, 4)))
     chosen = Guard(guard.Mahalanobis(score.whitening, score.centres), limit=5.0)
-    signatures = tf.saved_model.load(str(export_model(model, config, schema, tmp_path / "1", guard=chosen))).signatures
+    signatures = tf.saved_model.load(
+        str(export_model(model, config, schema, tmp_path / "1", guard=chosen))
+    ).signatures
     raw = {"title": tf.constant(["red", "blue red", ""]), "price": tf.constant([1.0, 9.0, 4.0])}
     given = signatures["predict"](**raw)["anomaly"]
     assert given.dtype == tf.float32
@@ -162,9 +203,19 @@ def test_half_precision_is_judged_in_float32(tmp_path):
 
 def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     client = Client(case.guarded()[1])
-    rows = [{"title": "a red bird", "price": 1.0}, {"title": "a red bird", "price": 1.0, "photo": "gone.png"}]
+    rows = [
+        {"title": "a red bird", "price": 1.0},
+        {"title": "a red bird", "price": 1.0, "photo": "gone.png"},
+    ]
     found = client.predict(rows)
-    assert list(found.columns)[-6:] == ["anomaly", "consistency", "review", "valid", "error", "present"]
+    assert list(found.columns)[-6:] == [
+        "anomaly",
+        "consistency",
+        "review",
+        "valid",
+        "error",
+        "present",
+    ]
     assert found["anomaly"][0] == found["anomaly"][1]
     assert found["consistency"].isna().all()
     assert found["review"][1]
@@ -173,7 +224,11 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     for suffix in (".csv", ".parquet"):
         predict_table(client, read_table(pd.DataFrame(rows[:1])), tmp_path / f"out{suffix}")
     again = pd.read_parquet(tmp_path / "out.parquet")
-    assert {name: str(again[name].dtype) for name in JUDGED} == {"anomaly": "float32", "consistency": "float32", "review": "bool"}
+    assert {name: str(again[name].dtype) for name in JUDGED} == {
+        "anomaly": "float32",
+        "consistency": "float32",
+        "review": "bool",
+    }
     assert list(pd.read_csv(tmp_path / "out.csv").columns) == list(again.columns)
 
 
@@ -183,34 +238,56 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
 @pytest.fixture(scope="module")
 def vectors():
     generator = np.random.default_rng(1)
-    return np.concatenate([generator.normal(size=(40, 6)), np.zeros((1, 6)), 100 * generator.normal(size=(5, 6))]).astype(np.float32)
+    return np.concatenate(
+        [generator.normal(size=(40, 6)), np.zeros((1, 6)), 100 * generator.normal(size=(5, 6))]
+    ).astype(np.float32)
 
 
 def test_mahalanobis_is_that_of_the_evaluation(vectors):
     """Also where a direction hardly varies and is stretched by thousands."""
-    train = np.random.default_rng(2).normal(size=(300, 6)) * [1, 1, 1, 1, 1e-3, 0] + [5, 0, 0, 0, 1, 0]
-    fitted = novelty.Mahalanobis.fit(train, np.arange(300) % 4)
+    train = np.random.default_rng(2).normal(size=(300, 6)) * [1, 1, 1, 1, 1e-3, 0] + [
+        5,
+        0,
+        0,
+        0,
+        1,
+        0,
+    ]
+    fitted = ood.Mahalanobis.fit(train, np.arange(300) % 4)
     near = (train[:20] + 0.01).astype(np.float32)
     for tried in (vectors, near):
-        np.testing.assert_allclose(guard.Mahalanobis(fitted.whitening, fitted.centres)(tf.constant(tried)), fitted(tried), rtol=1e-5)
+        np.testing.assert_allclose(
+            guard.Mahalanobis(fitted.whitening, fitted.centres)(tf.constant(tried)),
+            fitted(tried),
+            rtol=1e-5,
+        )
 
 
 def test_nearest_neighbour_is_that_of_the_evaluation(vectors):
-    fitted = novelty.NearestNeighbour.fit(np.random.default_rng(3).normal(size=(50, 6)), k=3)
-    np.testing.assert_allclose(guard.NearestNeighbour(fitted.bank, 3)(tf.constant(vectors)), fitted(vectors), rtol=1e-4, atol=1e-5)
+    fitted = ood.NearestNeighbour.fit(np.random.default_rng(3).normal(size=(50, 6)), k=3)
+    np.testing.assert_allclose(
+        guard.NearestNeighbour(fitted.bank, 3)(tf.constant(vectors)),
+        fitted(vectors),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_energy_is_that_of_logits_of_mean_0():
     logits = np.random.default_rng(4).normal(0, 3, (20, 5))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    centred = novelty.energy(logits - logits.mean(axis=1, keepdims=True))
-    np.testing.assert_allclose(guard.Energy("label")(tf.constant(probabilities, tf.float32)), centred, rtol=1e-5)
+    centred = ood.energy(logits - logits.mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        guard.Energy("label")(tf.constant(probabilities, tf.float32)), centred, rtol=1e-5
+    )
     softmax = guard.MaximumSoftmax("label")(tf.constant(probabilities, tf.float32))
-    np.testing.assert_allclose(softmax, novelty.maximum_softmax(probabilities), rtol=1e-5)
+    np.testing.assert_allclose(softmax, ood.maximum_softmax(probabilities), rtol=1e-5)
 
 
 def test_when_a_person_should_look():
-    """By hand: limit 0.5 on 1 - the highest probability, threshold 0 on the cosine; the last row's answer is no number."""
+    """By hand: limit 0.5 on 1 - the highest probability, threshold 0 on the cosine; the last row's
+    answer is no number.
+    """
     config = case.MATCHING
     right, wrong = [[2.0, 0, 0, 0, 1], [1.0, 0, 0, 0, 1]], [[2.0, 0, 0, 0, 1], [-1.0, 0, 0, 0, 1]]
     outputs = {
@@ -221,9 +298,20 @@ def test_when_a_person_should_look():
     photo_and_title, title = [True, True, False, False, False], [False, True, False, False, False]
     status = {
         "valid": tf.constant([True, True, True, False, True, True]),
-        "present": tf.constant([photo_and_title, photo_and_title, title, photo_and_title, photo_and_title, photo_and_title]),
+        "present": tf.constant(
+            [
+                photo_and_title,
+                photo_and_title,
+                title,
+                photo_and_title,
+                photo_and_title,
+                photo_and_title,
+            ]
+        ),
     }
-    said = Guard(guard.MaximumSoftmax("label"), limit=0.5, threshold=0.0).judge(outputs, {}, status, config)
+    said = Guard(guard.MaximumSoftmax("label"), limit=0.5, threshold=0.0).judge(
+        outputs, {}, status, config
+    )
     assert said["review"].numpy().tolist() == [False, True, False, True, True, True]
     assert said["consistency"].numpy().tolist()[:2] == [1.0, -1.0]
     assert np.isnan(said["consistency"][2])
@@ -236,7 +324,10 @@ def test_columns_of_one_tower_are_there_where_any_is():
         heads={"label": ClassificationHead()},
     )
     present = tf.constant([[True, False, True], [True, False, False]])
-    assert guard.there(present, config, ["tabular", "title"]).numpy().tolist() == [[True, True], [False, True]]
+    assert guard.there(present, config, ["tabular", "title"]).numpy().tolist() == [
+        [True, True],
+        [False, True],
+    ]
 
 
 def test_a_temperature_keeps_the_order_of_classes_and_what_is_said_of_nothing():
@@ -254,13 +345,18 @@ def test_a_temperature_keeps_the_order_of_classes_and_what_is_said_of_nothing():
 def small(**heads):
     """A small configuration of a text and a number, and its schema; its fused vector is 4 wide."""
     config = Config(
-        inputs={"title": TextInput(max_tokens=3, tower=LSTMTower(embedding_dim=2, units=2)), "price": NumberInput()},
+        inputs={
+            "title": TextInput(max_tokens=3, tower=LSTMTower(embedding_dim=2, units=2)),
+            "price": NumberInput(),
+        },
         heads={"label": ClassificationHead()} | heads,
         fusion=ConcatenationFusion(hidden=[4]),
     )
-    learnt = {"title": Vocabulary(words=["red", "blue"]), "price": Moments(mean=5.0, std=2.0)}
+    stats = {"title": Vocabulary(words=["red", "blue"]), "price": Moments(mean=5.0, std=2.0)}
     numbers = {name: Moments(mean=0.0, std=1.0) for name in heads}
-    return config, Schema(rows=2, inputs=learnt, heads={"label": Classes(names=["x", "y"], counts=[1, 1])} | numbers)
+    return config, Schema(
+        rows=2, inputs=stats, heads={"label": Classes(names=["x", "y"], counts=[1, 1])} | numbers
+    )
 
 
 def of_width(width, embedding="fused"):
@@ -271,12 +367,27 @@ def of_width(width, embedding="fused"):
     ("given", "said"),
     [
         ({"guard": Guard(of_width(5), 1.0)}, "'fused' is 4 wide, received a score of width 5"),
-        ({"guard": Guard(of_width(4, "fused_label"), 1.0)}, r"one of the model's \['fused', 'price', 'title'\], received 'fused_label'"),
-        ({"guard": Guard(guard.Energy("kind"), 1.0)}, r"a head that chooses one class \['label'\], received 'kind'"),
-        ({"guard": Guard(guard.MaximumSoftmax("age"), 1.0)}, r"a head that chooses one class \['label'\], received 'age'"),
-        ({"guard": Guard(of_width(4), 1.0, threshold=0.5)}, r"a head of type matching, .* received label \(classification\), age \(regr"),
+        (
+            {"guard": Guard(of_width(4, "fused_label"), 1.0)},
+            r"one of the model's \['fused', 'price', 'title'\], received 'fused_label'",
+        ),
+        (
+            {"guard": Guard(guard.Energy("kind"), 1.0)},
+            r"a head that chooses one class \['label'\], received 'kind'",
+        ),
+        (
+            {"guard": Guard(guard.MaximumSoftmax("age"), 1.0)},
+            r"a head that chooses one class \['label'\], received 'age'",
+        ),
+        (
+            {"guard": Guard(of_width(4), 1.0, threshold=0.5)},
+            r"a head of type matching, .* received label \(classification\), age \(regr",
+        ),
         ({"temperature": {"age": 2.0}}, r"heads that choose one class \['label'\], received 'age'"),
-        ({"temperature": {"label": 0.0}}, "temperature.label must be a number above 0, received 0.0"),
+        (
+            {"temperature": {"label": 0.0}},
+            "temperature.label must be a number above 0, received 0.0",
+        ),
         ({"temperature": {"label": float("nan")}}, "must be a number above 0, received nan"),
     ],
 )
@@ -289,8 +400,16 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_is_written(tmp_p
 
 def test_a_head_of_the_same_name_is_refused(tmp_path):
     config, schema = small(review=RegressionHead())
-    with pytest.raises(ValueError, match="no head's answer can have such a name, received 'review'"):
-        export_model(build_model(config, schema), config, schema, tmp_path / "1", guard=Guard(of_width(4), 1.0))
+    with pytest.raises(
+        ValueError, match="no head's answer can have such a name, received 'review'"
+    ):
+        export_model(
+            build_model(config, schema),
+            config,
+            schema,
+            tmp_path / "1",
+            guard=Guard(of_width(4), 1.0),
+        )
     assert os.listdir(tmp_path) == []
 
 
@@ -298,15 +417,30 @@ def test_a_head_of_the_same_name_is_refused(tmp_path):
     ("make", "said"),
     [
         (lambda: Guard(of_width(2), np.nan), "guard.limit must be a finite number, received nan"),
-        (lambda: Guard(of_width(2), 1.0, np.inf), "guard.threshold must be a finite number, received inf"),
+        (
+            lambda: Guard(of_width(2), 1.0, np.inf),
+            "guard.threshold must be a finite number, received inf",
+        ),
         (
             lambda: guard.Mahalanobis(np.eye(3), np.zeros((1, 2))),
             r"of the shape \(1, 3\), received float64 \(1, 2\)",
         ),
-        (lambda: guard.Mahalanobis(np.eye(3)[:2], np.zeros((1, 2))), r"whitening must be numbers of the shape \(2, 2\)"),
-        (lambda: guard.Mahalanobis(np.full((2, 2), np.nan), np.zeros((1, 2))), "whitening must be finite numbers"),
-        (lambda: guard.NearestNeighbour(np.eye(3), 4), "k must be from 1 to the 3 rows of the bank, received 4"),
-        (lambda: guard.NearestNeighbour(2 * np.eye(3), 1), "rows of length 1 or 0, received lengths up to 2"),
+        (
+            lambda: guard.Mahalanobis(np.eye(3)[:2], np.zeros((1, 2))),
+            r"whitening must be numbers of the shape \(2, 2\)",
+        ),
+        (
+            lambda: guard.Mahalanobis(np.full((2, 2), np.nan), np.zeros((1, 2))),
+            "whitening must be finite numbers",
+        ),
+        (
+            lambda: guard.NearestNeighbour(np.eye(3), 4),
+            "k must be from 1 to the 3 rows of the bank, received 4",
+        ),
+        (
+            lambda: guard.NearestNeighbour(2 * np.eye(3), 1),
+            "rows of length 1 or 0, received lengths up to 2",
+        ),
     ],
 )
 def test_arrays_and_limits_are_checked_when_a_guard_is_made(make, said):

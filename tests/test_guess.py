@@ -2,13 +2,25 @@
 
 import pytest
 
-from multimodal_tf.data.guess import COUNTED, Column, guess_head, guess_input, label_column
-from multimodal_tf.data.observe import Seen
+from multimodal_tf.data.describe.cell_types import Seen
+from multimodal_tf.data.describe.column_types import (
+    COUNTED,
+    Column,
+    describe_head_column,
+    describe_input_column,
+    label_column,
+)
 
 
 def column(name, values, kind="text", rows=None, distinct=None):
     seen = [Seen(row, kind, value) for row, value in enumerate(values)]
-    return Column(name, len(values) if rows is None else rows, 0, len(set(values)) if distinct is None else distinct, seen)
+    return Column(
+        name,
+        len(values) if rows is None else rows,
+        0,
+        len(set(values)) if distinct is None else distinct,
+        seen,
+    )
 
 
 @pytest.mark.parametrize(
@@ -17,7 +29,8 @@ def column(name, values, kind="text", rows=None, distinct=None):
         ("ID", [3, 1, 2], "number", "ignored"),
         ("Unnamed: 0", [0, 1, 2], "number", "ignored"),
         ("image id", ["a", "b"], "text", "ignored"),
-        ("id", [1, 1, 2], "number", "number"),  # it repeats, so it identifies no row
+        # it repeats, so it identifies no row
+        ("id", [1, 1, 2], "number", "number"),
         ("product_id", [1, 2], "number", "ignored"),
         ("speaker", ["ann", "bob", "ann"], "text", "group"),
         ("speaker", ["ann", "bob"], "text", "text"),
@@ -28,7 +41,8 @@ def column(name, values, kind="text", rows=None, distinct=None):
         ("key", [f"{n:032x}" for n in range(20)], "text", "ignored"),
         ("page", [f"https://a.b/{n}" for n in range(20)], "text", "ignored"),
         ("day", ["2024-05-17", "2024-05-18"] * 5, "text", "date"),
-        ("visit_id", [f"2024-05-{n}" for n in range(10, 30)], "text", "date"),  # a date even if it never repeats
+        # a date even if it never repeats
+        ("visit_id", [f"2024-05-{n}" for n in range(10, 30)], "text", "date"),
         ("year", [2023, 2024], "number", "number"),
         ("sold", ["Y", "n", "y"], "text", "boolean"),
         ("sold", ["yes", "yes"], "text", "category"),
@@ -38,38 +52,62 @@ def column(name, values, kind="text", rows=None, distinct=None):
     ],
 )
 def test_inputs(name, values, kind, expected):
-    assert guess_input(column(name, values, kind))[0] == expected
+    assert describe_input_column(column(name, values, kind))[0] == expected
 
 
 def test_nine_tenths_make_numbers_and_half_make_images():
     mixed = column("x", ["1"] * 9, "number")
     mixed.seen += column("x", ["dear"]).seen
     mixed.rows = 10
-    assert guess_input(mixed) == ("number", "90% numbers")
+    assert describe_input_column(mixed) == ("number", "90% numbers")
     mixed.seen += column("x", ["dear"]).seen
-    assert guess_input(mixed)[0] != "number"
+    assert describe_input_column(mixed)[0] != "number"
     half = column("x", ["a.png"], "image")
     half.seen += column("x", ["two owls"]).seen
-    assert guess_input(half) == ("image", "1 of 2 cells open as images")
+    assert describe_input_column(half) == ("image", "1 of 2 cells open as images")
 
 
 def test_a_third_value_in_rows_that_were_not_looked_at_makes_no_boolean():
-    assert guess_input(column("sold", ["yes", "no"] * 5, rows=1000, distinct=3))[0] == "category"
-    assert guess_input(column("sold", ["0", "1"] * 5, "number", rows=1000, distinct=3))[0] == "number"
+    assert (
+        describe_input_column(column("sold", ["yes", "no"] * 5, rows=1000, distinct=3))[0]
+        == "category"
+    )
+    assert (
+        describe_input_column(column("sold", ["0", "1"] * 5, "number", rows=1000, distinct=3))[0]
+        == "number"
+    )
 
 
 def test_distinct_values_beyond_counting():
-    assert guess_input(column("id", [5, 9], "number", rows=10**6, distinct=COUNTED))[0] == "ignored"
-    assert guess_input(column("title", ["an owl", "a tree"], rows=10**6, distinct=COUNTED))[0] == "text"
-    assert guess_head(column("label", ["owl", "tree"], rows=10**6, distinct=COUNTED))[1] == "10000 or more distinct values"
+    assert (
+        describe_input_column(column("id", [5, 9], "number", rows=10**6, distinct=COUNTED))[0]
+        == "ignored"
+    )
+    assert (
+        describe_input_column(column("title", ["an owl", "a tree"], rows=10**6, distinct=COUNTED))[
+            0
+        ]
+        == "text"
+    )
+    assert (
+        describe_head_column(column("label", ["owl", "tree"], rows=10**6, distinct=COUNTED))[1]
+        == "10000 or more distinct values"
+    )
 
 
 @pytest.mark.parametrize(
     ("distinct", "rows", "expected"),
-    [(20, 100, "classification"), (21, 100, "regression"), (100, 5000, "classification"), (1001, 10**6, "regression")],
+    [
+        (20, 100, "classification"),
+        (21, 100, "regression"),
+        (100, 5000, "classification"),
+        (1001, 10**6, "regression"),
+    ],
 )
 def test_whole_numbers_as_labels(distinct, rows, expected):
-    assert guess_head(column("y", list(range(50)), "number", rows, distinct))[0] == expected
+    assert (
+        describe_head_column(column("y", list(range(50)), "number", rows, distinct))[0] == expected
+    )
 
 
 def test_the_name_of_the_label():

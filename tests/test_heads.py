@@ -5,7 +5,15 @@ import keras
 import numpy as np
 import pytest
 
-from multimodal_tf.config import ClassificationHead, ConcatenationFusion, Config, DenseTower, MultiLabelHead, NumberInput, RegressionHead
+from multimodal_tf.config import (
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    DenseTower,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+)
 from multimodal_tf.models import build_model, compile_arguments, heads
 from multimodal_tf.schema import Classes, Moments, Schema
 
@@ -21,7 +29,12 @@ CONFIG = Config(
     fusion=ConcatenationFusion(dropout=0),
 )
 CLASSES = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
-LEARNT = {"zone": CLASSES, "cost": Moments(mean=100, std=10), "tags": Classes(names=["x", "y"], counts=[1, 1]), "area": CLASSES}
+LEARNT = {
+    "zone": CLASSES,
+    "cost": Moments(mean=100, std=10),
+    "tags": Classes(names=["x", "y"], counts=[1, 1]),
+    "area": CLASSES,
+}
 SCHEMA = Schema(rows=10, inputs={"price": Moments(mean=0, std=1)}, heads=LEARNT)
 
 ANSWERS = {
@@ -46,21 +59,33 @@ KNOWN = {
 
 def frozen(config, schema, answers):
     """A compiled model that answers what it is asked to."""
-    inputs = {f"{name}_in": keras.Input((len(answer[0]),), name=f"{name}_in") for name, answer in answers.items()}
-    model = keras.Model(inputs, {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in answers})
+    inputs = {
+        f"{name}_in": keras.Input((len(answer[0]),), name=f"{name}_in")
+        for name, answer in answers.items()
+    }
+    model = keras.Model(
+        inputs, {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in answers}
+    )
     model.compile("sgd", **compile_arguments(config, schema))
     return model, {f"{name}_in": np.array(answer, "float32") for name, answer in answers.items()}
 
 
 def evaluate(batch_size, answers=ANSWERS, schema=SCHEMA):
     model, inputs = frozen(CONFIG, schema, answers)
-    return model.evaluate(inputs, TARGETS, sample_weight=KNOWN, batch_size=batch_size, verbose=0, return_dict=True)
+    return model.evaluate(
+        inputs, TARGETS, sample_weight=KNOWN, batch_size=batch_size, verbose=0, return_dict=True
+    )
 
 
 @pytest.mark.parametrize("batch_size", [4, 3, 1])
 def test_metrics_of_each_head_count_its_own_labelled_rows(batch_size):
     found = evaluate(batch_size)
-    expected = {"zone_accuracy": 2 / 3, "cost_mae": 10.0, "tags_accuracy": 3 / 4, "area_accuracy": 1.0}
+    expected = {
+        "zone_accuracy": 2 / 3,
+        "cost_mae": 10.0,
+        "tags_accuracy": 3 / 4,
+        "area_accuracy": 1.0,
+    }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
@@ -70,7 +95,9 @@ LOSSES = {
     "tags_loss": -(np.log(0.9) + np.log(0.8) + np.log(0.6) + np.log(0.4)) / 2 / 4,
     "area_loss": np.log(2) / 4,
 }
-TOTAL = LOSSES["zone_loss"] + 0.5 * LOSSES["cost_loss"] + LOSSES["tags_loss"] + 2 * LOSSES["area_loss"]
+TOTAL = (
+    LOSSES["zone_loss"] + 0.5 * LOSSES["cost_loss"] + LOSSES["tags_loss"] + 2 * LOSSES["area_loss"]
+)
 
 
 def test_losses_of_each_head_by_hand():
@@ -86,21 +113,40 @@ def test_the_total_does_not_depend_on_the_batches(batch_size):
 
 def test_what_is_answered_to_an_unlabelled_row_does_not_count():
     wild = {
-        name: [row if known else (np.array(row)[::-1] * 0.5).tolist() for row, known in zip(ANSWERS[name], KNOWN[name])] for name in ANSWERS
+        name: [
+            row if known else (np.array(row)[::-1] * 0.5).tolist()
+            for row, known in zip(ANSWERS[name], KNOWN[name])
+        ]
+        for name in ANSWERS
     }
     assert wild != ANSWERS
     assert evaluate(4, wild) == pytest.approx(evaluate(4))
 
 
 def test_the_share_of_labelled_training_rows_is_made_up_for():
-    learnt = LEARNT | {"zone": CLASSES.model_copy(update={"rows": 5}), "cost": Moments(mean=100, std=10, rows=2)}
-    schema = SCHEMA.model_copy(update={"heads": learnt})
-    assert compile_arguments(CONFIG, schema)["loss_weights"] == {"zone": 2.0, "cost": 2.5, "tags": 1.0, "area": 2.0}
-    assert evaluate(4, schema=schema)["loss"] == pytest.approx(TOTAL + LOSSES["zone_loss"] + 2 * LOSSES["cost_loss"], rel=1e-5)
+    stats = LEARNT | {
+        "zone": CLASSES.model_copy(update={"rows": 5}),
+        "cost": Moments(mean=100, std=10, rows=2),
+    }
+    schema = SCHEMA.model_copy(update={"heads": stats})
+    assert compile_arguments(CONFIG, schema)["loss_weights"] == {
+        "zone": 2.0,
+        "cost": 2.5,
+        "tags": 1.0,
+        "area": 2.0,
+    }
+    assert evaluate(4, schema=schema)["loss"] == pytest.approx(
+        TOTAL + LOSSES["zone_loss"] + 2 * LOSSES["cost_loss"], rel=1e-5
+    )
 
 
 def test_no_labelled_training_row_at_all_is_no_division_by_zero():
-    assert heads.loss_weight(ClassificationHead(label_smoothing=0), CLASSES.model_copy(update={"rows": 0}), 10) == 1.0
+    assert (
+        heads.loss_weight(
+            ClassificationHead(label_smoothing=0), CLASSES.model_copy(update={"rows": 0}), 10
+        )
+        == 1.0
+    )
 
 
 def test_answers():
@@ -108,7 +154,12 @@ def test_answers():
     answers = model(contract.rows_of(CONFIG, 5))
     np.testing.assert_allclose(np.sum(answers["zone"], axis=1), 1, rtol=1e-5)
     assert ((answers["tags"] > 0) & (answers["tags"] < 1)).numpy().all()
-    assert {name: answer.shape for name, answer in answers.items()} == {"zone": (5, 3), "cost": (5, 1), "tags": (5, 2), "area": (5, 3)}
+    assert {name: answer.shape for name, answer in answers.items()} == {
+        "zone": (5, 3),
+        "cost": (5, 1),
+        "tags": (5, 2),
+        "area": (5, 3),
+    }
 
 
 def test_a_regression_answers_in_its_own_unit():

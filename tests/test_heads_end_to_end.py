@@ -1,4 +1,6 @@
-"""Ordinal, quantile, matching and embedding heads from a table to a served answer, several at once, each on its own inputs."""
+"""Ordinal, quantile, matching and embedding heads from a table to a served answer, several at once,
+each on its own inputs.
+"""
 
 import json
 
@@ -9,19 +11,23 @@ import pytest
 import training_case as case
 
 from multimodal_tf.config import Config
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation.report import evaluate
+from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.schema import Schema
 from multimodal_tf.serving.client import Client, predict_table
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.skew import skew
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 HEADS = {
-    "size": {"type": "ordinal", "classes": ["small", "medium", "large"], "inputs": ["title", "price"]},
+    "size": {
+        "type": "ordinal",
+        "classes": ["small", "medium", "large"],
+        "inputs": ["title", "price"],
+    },
     "cost": {"type": "quantile", "quantiles": [0.1, 0.4, 0.9], "column": "age"},
     "label": {"type": "classification", "loss": "focal", "inputs": ["title"]},
     "pair": {"type": "matching", "inputs": ["title", "colour"], "dim": 4},
@@ -32,8 +38,11 @@ CONFIG = Config.model_validate(case.CONFIG.model_dump() | {"heads": HEADS})
 
 def frame():
     table = case.frame()
-    table["size"] = pd.cut(table["price"], [-np.inf, 8, 12, np.inf], labels=["small", "medium", "large"]).astype(object)
-    table.loc[0, ["label", "size", "age"]] = None  # a row without any label, from which matching learns
+    table["size"] = pd.cut(
+        table["price"], [-np.inf, 8, 12, np.inf], labels=["small", "medium", "large"]
+    ).astype(object)
+    # a row without any label, from which matching learns
+    table.loc[0, ["label", "size", "age"]] = None
     return table
 
 
@@ -65,7 +74,9 @@ def test_what_the_labels_teach(schema):
 
 
 def test_targets_of_every_head(place, schema):
-    inputs, targets, weights = next(iter(load_split(place / "records", "train", CONFIG, schema, batch_size=40)))
+    inputs, targets, weights = next(
+        iter(load_split(place / "records", "train", CONFIG, schema, batch_size=40))
+    )
     assert {name: target.shape.as_list() for name, target in targets.items()} == {
         "size": [40],
         "cost": [40, 1],
@@ -87,13 +98,23 @@ def test_figures_of_every_head(place, schema, run):
     }
     assert found.rows == 19
     for head in found.heads.values():
-        assert all(figure.value is not None and figure.low <= figure.value <= figure.high for figure in head.figures.values())
+        assert all(
+            figure.value is not None and figure.low <= figure.value <= figure.high
+            for figure in head.figures.values()
+        )
     assert found.heads["cost"].missing > 0
     found.render()
 
 
 def test_history_has_the_figures_of_every_head(run):
-    names = {"val_size_accuracy", "val_cost_mae", "val_cost_coverage", "val_label_accuracy", "val_pair_accuracy", "val_loss"}
+    names = {
+        "val_size_accuracy",
+        "val_cost_mae",
+        "val_cost_coverage",
+        "val_label_accuracy",
+        "val_pair_accuracy",
+        "val_loss",
+    }
     assert names <= set(run.history)
     assert not any("vector" in name for name in run.history)
 
@@ -104,8 +125,12 @@ def test_served_answers_are_the_models(exported, place, schema, run):
     answers = client.predict(rows)
     inputs = next(iter(load_split(place / "records", "test", CONFIG, schema, batch_size=19)))[0]
     own = {name: np.asarray(answer) for name, answer in run.model(inputs).items()}
-    assert answers["size"].tolist() == [schema.heads["size"].names[best] for best in own["size"].argmax(axis=1)]
-    np.testing.assert_allclose(np.stack(answers["size_probabilities"]), own["size"], rtol=1e-4, atol=1e-6)
+    assert answers["size"].tolist() == [
+        schema.heads["size"].names[best] for best in own["size"].argmax(axis=1)
+    ]
+    np.testing.assert_allclose(
+        np.stack(answers["size_probabilities"]), own["size"], rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(np.stack(answers["cost_quantiles"]), own["cost"], rtol=1e-4)
     for column, place_of in (("cost_low", 0), ("cost", 1), ("cost_high", 2)):
         np.testing.assert_allclose(answers[column], own["cost"][:, place_of], rtol=1e-4)
@@ -142,7 +167,16 @@ def test_a_table_of_predictions(exported, tmp_path, ending):
     else:
         found = pd.read_csv(tmp_path / "out.csv")
         assert len(json.loads(found["vector"][0])) > 1
-    assert {"size", "size_probability", "size_probabilities", "cost", "cost_low", "cost_high", "pair", "vector"} <= set(found)
+    assert {
+        "size",
+        "size_probability",
+        "size_probabilities",
+        "cost",
+        "cost_low",
+        "cost_high",
+        "pair",
+        "vector",
+    } <= set(found)
     assert len(found) == 70
 
 
@@ -160,29 +194,41 @@ def test_shards_serve_a_head_without_a_column_that_came_later(place, schema):
 def learn(tmp_path, head, column):
     table = case.frame()
     table["grade"] = column(table)
-    config = Config.model_validate(case.CONFIG.model_dump() | {"heads": {"grade": {"type": "ordinal"} | head}})
+    config = Config.model_validate(
+        case.CONFIG.model_dump() | {"heads": {"grade": {"type": "ordinal"} | head}}
+    )
     ingest(read_table(table), config, tmp_path, processes=1)
     return Schema.load(tmp_path / "schema.json").heads["grade"]
 
 
 def test_numbers_are_in_their_own_order(tmp_path):
-    assert learn(tmp_path, {}, lambda table: [("2", "10", "1")[row % 3] for row in table.index]).names == ["1", "2", "10"]
+    assert learn(
+        tmp_path, {}, lambda table: [("2", "10", "1")[row % 3] for row in table.index]
+    ).names == ["1", "2", "10"]
 
 
 def test_words_need_an_order(tmp_path):
     with pytest.raises(
-        ValueError, match=r"^heads\.grade\.classes must say the order of classes that are not all numbers, received \['b', "
+        ValueError,
+        match=r"^heads\.grade\.classes must say the order of classes that are not all numbers, received \['b', ",
     ):
         learn(tmp_path, {}, lambda table: table["label"])
 
 
 def test_every_class_must_be_in_the_order(tmp_path):
-    with pytest.raises(ValueError, match=r"^heads\.grade\.classes must name every class of the training split, received .* without 'd'$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^heads\.grade\.classes must name every class of the training split, received .* without 'd'$",
+    ):
         learn(tmp_path, {"classes": ["c", "b"]}, lambda table: table["label"])
 
 
 def test_a_class_that_no_row_bears_keeps_its_place_and_another_order_is_learnt_anew(tmp_path):
-    learnt = learn(tmp_path, {"classes": ["d", "e", "c", "b"]}, lambda table: table["label"])
-    assert learnt.names == ["d", "e", "c", "b"]
-    assert learnt.counts[1] == 0
-    assert learn(tmp_path, {"classes": ["b", "c", "d"]}, lambda table: table["label"]).names == ["b", "c", "d"]
+    stats = learn(tmp_path, {"classes": ["d", "e", "c", "b"]}, lambda table: table["label"])
+    assert stats.names == ["d", "e", "c", "b"]
+    assert stats.counts[1] == 0
+    assert learn(tmp_path, {"classes": ["b", "c", "d"]}, lambda table: table["label"]).names == [
+        "b",
+        "c",
+        "d",
+    ]

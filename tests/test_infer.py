@@ -1,4 +1,6 @@
-"""What `describe` finds in tables whose contents the tests know, and the configuration that follows."""
+"""What `describe` finds in tables whose contents the tests know, and the configuration that
+follows.
+"""
 
 import base64
 import datetime
@@ -16,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from multimodal_tf.config import SERVED, Config, MLPTower
-from multimodal_tf.data.infer import Description, _safe_names, describe
+from multimodal_tf.data.describe.table_description import Description, _safe_names, describe
 from multimodal_tf.data.table import read_table
 
 
@@ -28,7 +30,9 @@ def png(width=40, height=30, mode="RGB"):
 
 def sound(seconds=1.0, rate=22_050, form="WAV"):
     file = io.BytesIO()
-    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, int(seconds * rate)), rate, format=form)
+    soundfile.write(
+        file, np.random.default_rng(0).uniform(-0.5, 0.5, int(seconds * rate)), rate, format=form
+    )
     return file.getvalue()
 
 
@@ -88,7 +92,8 @@ def test_every_kind_of_column(found):
         "title": "text",
         "price": "number",
         "colour": "category",
-        "zip": "ignored",  # codes that never repeat, not numbers
+        # codes that never repeat, not numbers
+        "zip": "ignored",
         "family_id": "group",
         "empty": "ignored",
         "label": "classification",
@@ -100,7 +105,8 @@ def test_every_kind_of_column(found):
 
 def test_sizes_and_durations(found):
     photo, clip, title = (column_of(found, name) for name in ("photo", "clip", "title"))
-    assert (photo.width.min, photo.width.max) == (44, 99)  # rows 0 to 3 are missing or broken
+    # rows 0 to 3 are missing or broken
+    assert (photo.width.min, photo.width.max) == (44, 99)
     assert photo.height.median == 200
     assert not photo.grey
     assert (clip.seconds.min, clip.seconds.max) == pytest.approx((0.5, 1.09), abs=1e-3)
@@ -124,7 +130,11 @@ def test_the_configuration_that_follows(found):
     assert (config.inputs["photo"].height, config.inputs["photo"].channels) == (96, 3)
     assert (config.inputs["clip"].seconds, config.inputs["clip"].sample_rate) == (1.5, 16_000)
     assert config.inputs["title"].max_tokens == 9
-    assert (config.split.column, config.split.group, config.split.stratify) == (None, "family_id", "label")
+    assert (config.split.column, config.split.group, config.split.stratify) == (
+        None,
+        "family_id",
+        "label",
+    )
     assert Config.from_yaml(config.to_yaml()) == config
 
 
@@ -136,8 +146,13 @@ def test_a_small_table_gets_small_towers_and_is_told_why(found):
         "price": "dense",
         "colour": "dense",
     }
-    assert column_of(found, "photo").tower == "plain CNN: a ResNet pays from 10,000 rows, here are 54"  # six are missing
-    assert column_of(found, "price").tower.endswith("pays from 4 columns and 3,000 rows, here are 2 and 60")
+    # six are missing
+    assert (
+        column_of(found, "photo").tower == "plain CNN: a ResNet pays from 10,000 rows, here are 54"
+    )
+    assert column_of(found, "price").tower.endswith(
+        "pays from 4 columns and 3,000 rows, here are 2 and 60"
+    )
     assert column_of(found, "label").tower == ""
     assert found.config().tabular is None
 
@@ -161,14 +176,22 @@ def test_a_larger_table_of_numbers_gets_one_tower_over_all():
     ],
 )
 def test_scripts_without_spaces(texts, unspaced):
-    assert described({"t": [*texts, None], "label": list("ab" * 2)[: len(texts) + 1]}, types={"t": "text"}).columns[0].unspaced == unspaced
+    assert (
+        described(
+            {"t": [*texts, None], "label": list("ab" * 2)[: len(texts) + 1]}, types={"t": "text"}
+        )
+        .columns[0]
+        .unspaced
+        == unspaced
+    )
 
 
 def test_a_sample_is_of_the_whole_table_and_seeded(shop, found):
     one, two, other = (describe(shop, sample=20, seed=seed) for seed in (0, 0, 1))
     assert one == two
     assert one.sampled == 20
-    assert column_of(one, "photo").missing == 6  # counted over all rows
+    # counted over all rows
+    assert column_of(one, "photo").missing == 6
     assert column_of(one, "photo").width != column_of(other, "photo").width
     assert types_of(one) == types_of(found)
 
@@ -184,12 +207,31 @@ def test_bytes_data_uris_base64_and_arrays(tmp_path):
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "a.wav").write_bytes(sound())
     array = np.zeros((30, 40), np.uint8)
-    pictures = ["a.png", png(), "data:image/png;base64," + base64.b64encode(png()).decode(), base64.b64encode(png()).decode(), array]
-    sounds = ["a.wav", sound(), "data:audio/wav;base64," + base64.b64encode(sound()).decode(), base64.b64encode(sound()).decode()]
-    found = described({"x": pictures, "y": [*sounds, np.zeros(22_050, np.int16)], "label": list("ababa")}, root=tmp_path)
+    pictures = [
+        "a.png",
+        png(),
+        "data:image/png;base64," + base64.b64encode(png()).decode(),
+        base64.b64encode(png()).decode(),
+        array,
+    ]
+    sounds = [
+        "a.wav",
+        sound(),
+        "data:audio/wav;base64," + base64.b64encode(sound()).decode(),
+        base64.b64encode(sound()).decode(),
+    ]
+    found = described(
+        {"x": pictures, "y": [*sounds, np.zeros(22_050, np.int16)], "label": list("ababa")},
+        root=tmp_path,
+    )
     assert types_of(found) == {"x": "image", "y": "audio", "label": "classification"}
     assert [column.rejected for column in found.columns] == [0, 0, 0]
-    assert column_of(found, "x").width.model_dump() == {"min": 40, "median": 40, "p95": 40, "max": 40}
+    assert column_of(found, "x").width.model_dump() == {
+        "min": 40,
+        "median": 40,
+        "p95": 40,
+        "max": 40,
+    }
 
 
 def test_a_folder_of_files_by_class(tmp_path):
@@ -199,12 +241,18 @@ def test_a_folder_of_files_by_class(tmp_path):
             (tmp_path / label / f"{n}.jpg").write_bytes(png(8, 8, "L"))
     config = describe(read_table(tmp_path)).config()
     assert config.inputs["file"].type == "image"
-    assert (config.inputs["file"].height, config.inputs["file"].width, config.inputs["file"].channels) == (32, 32, 1)
+    assert (
+        config.inputs["file"].height,
+        config.inputs["file"].width,
+        config.inputs["file"].channels,
+    ) == (32, 32, 1)
     assert list(config.heads) == ["label"]
 
 
 def test_broken_files_are_of_the_kind_that_they_are_called():
-    found = described({"photo": ["x.jpg", "y.PNG"], "clip": ["x.mp3", "y.opus"], "label": ["a", "b"]})
+    found = described(
+        {"photo": ["x.jpg", "y.PNG"], "clip": ["x.mp3", "y.opus"], "label": ["a", "b"]}
+    )
     assert types_of(found) == {"photo": "image", "clip": "audio", "label": "classification"}
     assert [column.rejected for column in found.columns] == [2, 2, 0]
 
@@ -214,17 +262,29 @@ def test_a_picture_of_too_many_pixels_is_a_picture(tmp_path):
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     (tmp_path / "huge.png").write_bytes(png()[:8] + chunk + png()[33:])
     (tmp_path / "fine.png").write_bytes(png())
-    photo = described({"photo": ["fine.png", "huge.png"], "label": ["a", "b"]}, root=tmp_path).columns[0]
+    photo = described(
+        {"photo": ["fine.png", "huge.png"], "label": ["a", "b"]}, root=tmp_path
+    ).columns[0]
     assert (photo.type, photo.rejected, photo.rejections[0].row) == ("image", 1, 1)
     assert "pixels" in photo.rejections[0].reason
 
 
 def test_the_majority_decides_and_the_rest_is_rejected(tmp_path):
     (tmp_path / "a.png").write_bytes(png())
-    found = described({"x": ["a.png"] * 8 + ["nothing here", 5], "n": ["1.5"] * 9 + ["cheap"], "label": list("ab") * 5}, root=tmp_path)
+    found = described(
+        {
+            "x": ["a.png"] * 8 + ["nothing here", 5],
+            "n": ["1.5"] * 9 + ["cheap"],
+            "label": list("ab") * 5,
+        },
+        root=tmp_path,
+    )
     assert types_of(found) == {"x": "image", "n": "number", "label": "classification"}
     assert [rejection.row for rejection in column_of(found, "x").rejections] == [8, 9]
-    assert column_of(found, "n").rejections[0].model_dump() == {"row": 9, "reason": "not a number: 'cheap'"}
+    assert column_of(found, "n").rejections[0].model_dump() == {
+        "row": 9,
+        "reason": "not a number: 'cheap'",
+    }
 
 
 # Types by value
@@ -276,18 +336,25 @@ def test_types_by_value(cells, kind):
     ],
 )
 def test_heads_by_value(cells, kind):
-    label = column_of(described({"title": [f"some title {n}" for n in range(40)], "label": cells}), "label")
+    label = column_of(
+        described({"title": [f"some title {n}" for n in range(40)], "label": cells}), "label"
+    )
     assert label.type == kind
     assert label.rejected == 0
 
 
 def test_the_separator_goes_into_the_configuration():
-    config = described({"title": ["an owl", "a tree", "both of"], "tags": ["x|y", "x", "y"]}).config()
+    config = described(
+        {"title": ["an owl", "a tree", "both of"], "tags": ["x|y", "x", "y"]}
+    ).config()
     assert config.heads["tags"].separator == "|"
 
 
 def test_cells_that_a_regression_cannot_read():
-    label = column_of(described({"title": ["a b"] * 41, "label": [str(n * 3) for n in range(40)] + ["dear"]}), "label")
+    label = column_of(
+        described({"title": ["a b"] * 41, "label": [str(n * 3) for n in range(40)] + ["dear"]}),
+        "label",
+    )
     assert (label.type, label.rejected, label.rejections[0].row) == ("regression", 1, 40)
 
 
@@ -295,33 +362,75 @@ def test_cells_that_a_regression_cannot_read():
 
 
 def test_given_types_and_labels():
-    columns = {"a": ["1", "2"], "b": ["x y", "z"], "c": ["u", "v"], "d": ["1", "2"], "e": ["p", "q"], "f": ["f.png", "g.png"]}
-    found = described(columns, types={"a": "category", "c": "group", "e": "ignored", "f": "text"}, label=["b", "d"])
-    assert types_of(found) == {"a": "category", "b": "classification", "c": "group", "d": "classification", "e": "ignored", "f": "text"}
-    assert found.columns[5].rejected == 0  # as a text it is not opened
+    columns = {
+        "a": ["1", "2"],
+        "b": ["x y", "z"],
+        "c": ["u", "v"],
+        "d": ["1", "2"],
+        "e": ["p", "q"],
+        "f": ["f.png", "g.png"],
+    }
+    found = described(
+        columns,
+        types={"a": "category", "c": "group", "e": "ignored", "f": "text"},
+        label=["b", "d"],
+    )
+    assert types_of(found) == {
+        "a": "category",
+        "b": "classification",
+        "c": "group",
+        "d": "classification",
+        "e": "ignored",
+        "f": "text",
+    }
+    # as a text it is not opened
+    assert found.columns[5].rejected == 0
     config = found.config()
     assert (list(config.inputs), list(config.heads)) == (["a", "f"], ["b", "d"])
     assert (config.split.group, config.split.stratify) == ("c", "b")
 
 
 def test_a_type_can_make_a_label():
-    found = described({"title": ["a b", "c d"], "price": [1, 2], "label": ["u", "v"]}, types={"price": "regression"})
+    found = described(
+        {"title": ["a b", "c d"], "price": [1, 2], "label": ["u", "v"]},
+        types={"price": "regression"},
+    )
     assert types_of(found) == {"title": "text", "price": "regression", "label": "text"}
-    assert described({"title": ["a"], "tags": ["x;y"]}, types={"tags": "multi_label"}).config().heads["tags"].type == "multi_label"
+    assert (
+        described({"title": ["a"], "tags": ["x;y"]}, types={"tags": "multi_label"})
+        .config()
+        .heads["tags"]
+        .type
+        == "multi_label"
+    )
 
 
 def test_a_given_group_leaves_no_other():
     columns = {"family": [1, 1, 2], "speaker": [1, 2, 2], "x": [1, 1, 1], "label": list("aba")}
     found = types_of(described(columns, types={"x": "group"}))
-    assert found == {"family": "ignored", "speaker": "ignored", "x": "group", "label": "classification"}
+    assert found == {
+        "family": "ignored",
+        "speaker": "ignored",
+        "x": "group",
+        "label": "classification",
+    }
     assert types_of(described(columns))["speaker"] == "ignored"
 
 
 def test_a_column_of_splits_is_the_split():
-    columns = {"title": ["a b", "c d", "e f"], "split": ["train", "val", "TEST"], "family": [1, 1, 2], "label": list("aba")}
+    columns = {
+        "title": ["a b", "c d", "e f"],
+        "split": ["train", "val", "TEST"],
+        "family": [1, 1, 2],
+        "label": list("aba"),
+    }
     found = described(columns)
     assert types_of(found)["split"] == "split"
-    assert found.config().split.model_dump(exclude={"validation", "test"}) == {"column": "split", "group": None, "stratify": None}
+    assert found.config().split.model_dump(exclude={"validation", "test"}) == {
+        "column": "split",
+        "group": None,
+        "stratify": None,
+    }
     assert types_of(described({**columns, "split": ["train", "banana", "test"]}))["split"] == "text"
 
 
@@ -329,11 +438,20 @@ def test_a_column_of_splits_is_the_split():
     ("arguments", "sentence"),
     [
         ({"types": {"titel": "text"}}, "no column 'titel': did you mean 'title'"),
-        ({"types": {"title": "picture"}}, "the type of column 'title' must be one of image, .* received 'picture'"),
+        (
+            {"types": {"title": "picture"}},
+            "the type of column 'title' must be one of image, .* received 'picture'",
+        ),
         ({"types": {"title": "imgae"}}, "received 'imgae': did you mean 'image'"),
         ({"label": "prize"}, "no column 'prize': did you mean 'price'"),
-        ({"label": "price", "types": {"price": "number"}}, "column 'price' is the label, so its type must be one of classification"),
-        ({"types": {"title": "group", "price": "group"}}, "only one column can be the group, received .'title', 'price'"),
+        (
+            {"label": "price", "types": {"price": "number"}},
+            "column 'price' is the label, so its type must be one of classification",
+        ),
+        (
+            {"types": {"title": "group", "price": "group"}},
+            "only one column can be the group, received .'title', 'price'",
+        ),
         ({"sample": 0}, "sample=0"),
     ],
 )
@@ -344,8 +462,12 @@ def test_what_is_given_wrongly(arguments, sentence):
 
 def test_no_label_and_no_input():
     found = described({"title": ["a b", "c d"], "price": [1, 2]})
-    assert types_of(found) == {"title": "text", "price": "number"}  # it can be looked at all the same
-    with pytest.raises(ValueError, match="no column called label, class, .*: name the one to predict with label=; .* 'title', 'price'"):
+    # it can be looked at all the same
+    assert types_of(found) == {"title": "text", "price": "number"}
+    with pytest.raises(
+        ValueError,
+        match="no column called label, class, .*: name the one to predict with label=; .* 'title', 'price'",
+    ):
         found.config()
     with pytest.raises(ValueError, match="no column to predict from"):
         described({"id": [1, 2], "label": ["a", "b"]}).config()
@@ -353,7 +475,11 @@ def test_no_label_and_no_input():
 
 def test_the_label_is_the_first_name_that_labels_have():
     columns = {"Category": ["a", "b"], "Label": ["a", "b"], "title": ["a b", "c d"]}
-    assert types_of(described(columns)) == {"Category": "text", "Label": "classification", "title": "text"}
+    assert types_of(described(columns)) == {
+        "Category": "text",
+        "Label": "classification",
+        "title": "text",
+    }
 
 
 def test_one_row():
@@ -367,7 +493,12 @@ def test_one_row():
 
 @pytest.mark.parametrize(
     ("seconds", "rate", "expected"),
-    [(0.2, 16_000, (0.5, 16_000)), (1.01, 8_000, (1.5, 8_000)), (2.0, 44_100, (2.0, 16_000)), (40.0, 4_000, (10.0, 4_000))],
+    [
+        (0.2, 16_000, (0.5, 16_000)),
+        (1.01, 8_000, (1.5, 8_000)),
+        (2.0, 44_100, (2.0, 16_000)),
+        (40.0, 4_000, (10.0, 4_000)),
+    ],
 )
 def test_audio_sizes(seconds, rate, expected):
     found = described({"clip": [sound(seconds, rate)] * 2, "label": ["a", "b"]})
@@ -413,8 +544,14 @@ def test_safe_names(column, name):
 
 
 def test_names_of_heads_leave_the_served_answers_alone():
-    assert _safe_names([("present", True), ("valid", True), ("error", True)]) == ["present_2", "valid_2", "error_2"]
-    assert _safe_names([("photo", False), ("photo_present", False), ("a b", False), ("a_b", False)]) == [
+    assert _safe_names([("present", True), ("valid", True), ("error", True)]) == [
+        "present_2",
+        "valid_2",
+        "error_2",
+    ]
+    assert _safe_names(
+        [("photo", False), ("photo_present", False), ("a b", False), ("a_b", False)]
+    ) == [
         "photo",
         "photo_present_2",
         "a_b",
@@ -423,7 +560,20 @@ def test_names_of_heads_leave_the_served_answers_alone():
 
 
 NAMES = st.text(max_size=8) | st.sampled_from(
-    ["a", "a_present", "a_probability", "a_embedding", "a b", "class", "self", "row", "fused", *SERVED, "column_1", "a_2"]
+    [
+        "a",
+        "a_present",
+        "a_probability",
+        "a_embedding",
+        "a b",
+        "class",
+        "self",
+        "row",
+        "fused",
+        *SERVED,
+        "column_1",
+        "a_2",
+    ]
 )
 
 
@@ -434,8 +584,14 @@ def test_safe_names_make_a_configuration(columns, heads):
     names = _safe_names([(column, place < heads) for place, column in enumerate(columns)])
     assert len(set(names)) == len(columns)
     parts = {
-        "heads": {name: {"type": "classification", "column": column} for name, column in list(zip(names, columns))[:heads]},
-        "inputs": {name: {"type": "number", "column": column} for name, column in list(zip(names, columns))[heads:]},
+        "heads": {
+            name: {"type": "classification", "column": column}
+            for name, column in list(zip(names, columns))[:heads]
+        },
+        "inputs": {
+            name: {"type": "number", "column": column}
+            for name, column in list(zip(names, columns))[heads:]
+        },
     }
     config = Config.model_validate(parts)
     assert [config.column(name) for name in names] == columns
@@ -443,7 +599,9 @@ def test_safe_names_make_a_configuration(columns, heads):
 
 def test_odd_columns_end_to_end(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("图片,present,two words,a/b,class\nu v,1,x y,p q,c\nw x,2,z a,r s,d\n", encoding="utf-8")
+    path.write_text(
+        "图片,present,two words,a/b,class\nu v,1,x y,p q,c\nw x,2,z a,r s,d\n", encoding="utf-8"
+    )
     config = describe(read_table(path)).config()
     assert {name: config.column(name) for name in [*config.inputs, *config.heads]} == {
         "column_1": "图片",
@@ -458,12 +616,29 @@ def test_odd_columns_end_to_end(tmp_path):
 @given(
     cells=st.lists(
         st.one_of(
-            st.none(), st.text(max_size=20), st.binary(max_size=20), st.floats(), st.integers(), st.lists(st.integers(0, 9), max_size=3)
+            st.none(),
+            st.text(max_size=20),
+            st.binary(max_size=20),
+            st.floats(),
+            st.integers(),
+            st.lists(st.integers(0, 9), max_size=3),
         ),
         min_size=1,
         max_size=6,
     ),
-    kind=st.sampled_from([None, "image", "audio", "text", "number", "category", "classification", "multi_label", "regression"]),
+    kind=st.sampled_from(
+        [
+            None,
+            "image",
+            "audio",
+            "text",
+            "number",
+            "category",
+            "classification",
+            "multi_label",
+            "regression",
+        ]
+    ),
 )
 def test_any_cells_are_described(cells, kind):
     found = described({"x": cells}, types={"x": kind} if kind else {})

@@ -1,4 +1,6 @@
-"""Ingest: what is kept, what is rejected and why, and that no kill, no full disk and no second run changes a byte."""
+"""Ingest: what is kept, what is rejected and why, and that no kill, no full disk and no second run
+changes a byte.
+"""
 
 import csv
 import errno
@@ -18,10 +20,20 @@ import pytest
 import tensorflow as tf
 from ingest_case import CONFIG, ROWS_PER_SHARD, contents, make_table
 
-from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, RegressionHead, Split, TextInput
-from multimodal_tf.data import durable, ingest, preprocess, records, shards
-from multimodal_tf.data.cells import is_missing
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    MultiLabelHead,
+    RegressionHead,
+    Split,
+    TextInput,
+)
+from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.codecs import riff
+from multimodal_tf.data.ingest import shards, table_ingest
+from multimodal_tf.data.kinds.cells import is_missing
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 
@@ -33,7 +45,9 @@ def case(tmp_path_factory):
     frame, rejected = make_table(root)
     frame.to_pickle(root / "table.pkl")
     directory = root / "out"
-    manifest = ingest.ingest(read_table(frame, root), CONFIG, directory, processes=1, rows_per_shard=ROWS_PER_SHARD)
+    manifest = table_ingest.ingest(
+        read_table(frame, root), CONFIG, directory, processes=1, rows_per_shard=ROWS_PER_SHARD
+    )
     return root, frame, rejected, directory, manifest
 
 
@@ -44,7 +58,9 @@ def rejected_in(directory):
 
 def states(directory):
     return {
-        str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()
+        str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
     }
 
 
@@ -52,17 +68,26 @@ def read_rows(manifest, config, split):
     """Rows by number: (inputs, labels) without what is missing."""
     rows = {}
     for serialized in tf.data.TFRecordDataset(list(map(str, manifest.shards(split)))).batch(7):
-        numbers, inputs, labels = records.parse(config, serialized)
+        numbers, inputs, labels = record_files.parse(config, serialized)
         for place, number in enumerate(numbers.numpy()):
-            cells = [{name: tensor.numpy()[place] for name, tensor in room.items()} for room in (inputs, labels)]
-            rows[int(number)] = [{name: cell for name, cell in room.items() if cell not in (b"",) and cell == cell} for room in cells]
+            cells = [
+                {name: tensor.numpy()[place] for name, tensor in room.items()}
+                for room in (inputs, labels)
+            ]
+            rows[int(number)] = [
+                {name: cell for name, cell in room.items() if cell not in (b"",) and cell == cell}
+                for room in cells
+            ]
     return rows
 
 
 class TestRows:
     def test_rejected_cells_are_listed_in_the_order_of_rows(self, case):
         _, _, expected, directory, manifest = case
-        actual = [(int(one["row"]), one["column"], one["path"], one["reason"]) for one in rejected_in(directory)]
+        actual = [
+            (int(one["row"]), one["column"], one["path"], one["reason"])
+            for one in rejected_in(directory)
+        ]
         assert [one[:3] for one in actual] == [one[:3] for one in expected]
         for (_, _, _, reason), (_, _, path, wanted) in zip(actual, expected):
             assert wanted in reason or (path == "cut.jpg" and "image" in reason), (path, reason)
@@ -74,7 +99,9 @@ class TestRows:
         assert len(left_out) == 4
         sides = frame["side"].replace("val", "validation")
         for split in ("train", "validation", "test"):
-            expected = [row for row in range(len(frame)) if sides[row] == split and row not in left_out]
+            expected = [
+                row for row in range(len(frame)) if sides[row] == split and row not in left_out
+            ]
             assert list(read_rows(manifest, CONFIG, split)) == expected
             assert manifest.rows(split) == len(expected)
         assert manifest.table_rows == len(frame)
@@ -82,11 +109,19 @@ class TestRows:
 
     def test_a_row_goes_on_without_its_bad_cell(self, case):
         root, frame, rejected, _, manifest = case
-        rows = {number: row for split in ("train", "validation", "test") for number, row in read_rows(manifest, CONFIG, split).items()}
+        rows = {
+            number: row
+            for split in ("train", "validation", "test")
+            for number, row in read_rows(manifest, CONFIG, split).items()
+        }
         spoiled = {(row, column) for row, column, _, _ in rejected}
         for number, (inputs, labels) in rows.items():
-            expected = {name for name in CONFIG.inputs if not is_missing(frame[CONFIG.column(name)][number])}
-            assert set(inputs) == {name for name in expected if (number, CONFIG.column(name)) not in spoiled}
+            expected = {
+                name for name in CONFIG.inputs if not is_missing(frame[CONFIG.column(name)][number])
+            }
+            assert set(inputs) == {
+                name for name in expected if (number, CONFIG.column(name)) not in spoiled
+            }
             assert labels["label"].decode() == frame["present"][number]
         photo = frame.index[frame["photo"].map(str) == "a.jpg"][0]
         assert rows[photo][0]["photo"] == (root / "a.jpg").read_bytes()
@@ -94,29 +129,38 @@ class TestRows:
 
     def test_the_graph_reads_every_cell_that_was_kept(self, case):
         _, _, _, directory, manifest = case
-        preprocessor = preprocess.Preprocessor(CONFIG, Schema.load(directory / "schema.json"))
+        reader = Preprocessor(CONFIG, Schema.load(directory / "schema.json"))
         paths = [str(path) for split in manifest.splits for path in manifest.shards(split)]
-        _, inputs, _ = records.parse(CONFIG, next(iter(tf.data.TFRecordDataset(paths).batch(1000))))
-        features, errors = preprocessor.features(inputs)
+        _, inputs, _ = record_files.parse(
+            CONFIG, next(iter(tf.data.TFRecordDataset(paths).batch(1000)))
+        )
+        features, errors = reader.features(inputs)
         assert errors.numpy().tolist() == [b""] * manifest.kept
         assert features["clip_present"].numpy().sum() == 9 + 1
 
     def test_a_sound_is_the_same_to_the_graph_before_and_after(self, case):
         root, frame, _, _, manifest = case
-        rows = {number: row for split in ("train", "validation", "test") for number, row in read_rows(manifest, CONFIG, split).items()}
+        rows = {
+            number: row
+            for split in ("train", "validation", "test")
+            for number, row in read_rows(manifest, CONFIG, split).items()
+        }
         part, compared = CONFIG.inputs["clip"], 0
         for number, (inputs, _) in rows.items():
             name = frame["clip"][number]
             if "clip" in inputs and str(name).endswith(".wav"):
-                before = preprocess.audio.decode((root / name).read_bytes(), part.sample_rate, part.samples)
-                np.testing.assert_array_equal(preprocess.audio.decode(inputs["clip"], part.sample_rate, part.samples), before)
+                before = riff.decode((root / name).read_bytes(), part.sample_rate, part.samples)
+                np.testing.assert_array_equal(
+                    riff.decode(inputs["clip"], part.sample_rate, part.samples), before
+                )
                 compared += 1
         assert compared == 6
 
     def test_half_an_hour_becomes_a_small_record(self, case):
         _, _, _, _, manifest = case
         shard_bytes = sum(shard.bytes for several in manifest.splits.values() for shard in several)
-        assert shard_bytes < 12_000_000  # of which the long text is 10
+        # of which the long text is 10
+        assert shard_bytes < 12_000_000
 
     def test_what_lies_in_the_directory(self, case):
         _, _, _, directory, manifest = case
@@ -130,18 +174,28 @@ class TestRows:
 
     def test_shards_hold_rows_per_shard(self, case):
         _, frame, _, _, manifest = case
-        assert len(manifest.splits["train"]) == -(-(frame["side"] == "train").sum() // ROWS_PER_SHARD)
+        assert len(manifest.splits["train"]) == -(
+            -(frame["side"] == "train").sum() // ROWS_PER_SHARD
+        )
 
 
 class TestAgain:
     @pytest.fixture
     def again(self, case, tmp_path):
-        """A copy of the ingested directory, to change, and a function that ingests into it once more."""
+        """A copy of the ingested directory, to change, and a function that ingests into it once
+        more.
+        """
         root, frame, _, directory, _ = case
         shutil.copytree(directory, tmp_path / "out")
 
         def run(config=CONFIG, rows=None):
-            return ingest.ingest(read_table(frame[:rows], root), config, tmp_path / "out", processes=1, rows_per_shard=ROWS_PER_SHARD)
+            return table_ingest.ingest(
+                read_table(frame[:rows], root),
+                config,
+                tmp_path / "out",
+                processes=1,
+                rows_per_shard=ROWS_PER_SHARD,
+            )
 
         return tmp_path / "out", run
 
@@ -154,8 +208,12 @@ class TestAgain:
     def test_other_training_leaves_the_records(self, again):
         directory, run = again
         before = states(directory)
-        run(CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update={"epochs": 3})}))
-        assert {name for name, state in states(directory).items() if before[name] != state} == {"config.yaml"}
+        run(
+            CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update={"epochs": 3})})
+        )
+        assert {name for name, state in states(directory).items() if before[name] != state} == {
+            "config.yaml"
+        }
 
     def test_a_changed_file_changes_its_shard_alone(self, again, case):
         directory, run = again
@@ -168,13 +226,16 @@ class TestAgain:
             os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
         changed = {name for name, state in states(directory).items() if before.get(name) != state}
         assert {name for name in changed if name.startswith("parts/t")} == {"parts/test-00000.json"}
-        assert "test-00000.tfrecord" not in changed  # its bytes are what they were
+        # its bytes are what they were
+        assert "test-00000.tfrecord" not in changed
         assert manifest.model_dump() == case[4].model_dump()
 
     def test_another_setting_of_a_column_makes_all_anew(self, tmp_path):
-        ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
-        commas = SMALL.model_copy(update={"heads": SMALL.heads | {"tags": MultiLabelHead(separator=",")}})
-        manifest = ingest.ingest(read_table(FRAME), commas, tmp_path, processes=1)
+        table_ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
+        commas = SMALL.model_copy(
+            update={"heads": SMALL.heads | {"tags": MultiLabelHead(separator=",")}}
+        )
+        manifest = table_ingest.ingest(read_table(FRAME), commas, tmp_path, processes=1)
         assert read_rows(manifest, commas, "train")[0][1]["tags"] == b"x;y"
 
     def test_shards_of_a_larger_ingest_go(self, again):
@@ -182,10 +243,23 @@ class TestAgain:
         (directory / "mine.tfrecord").write_text("not ours")
         manifest = run(rows=20)
         there = {path.name for path in directory.glob("*.tfrecord")}
-        assert there == {path.name for split in manifest.splits for path in manifest.shards(split)} | {"mine.tfrecord"}
-        assert {path.stem for path in (directory / "parts").glob("*.json")} == {name.removesuffix(".tfrecord") for name in there} - {"mine"}
+        assert there == {
+            path.name for split in manifest.splits for path in manifest.shards(split)
+        } | {"mine.tfrecord"}
+        assert {path.stem for path in (directory / "parts").glob("*.json")} == {
+            name.removesuffix(".tfrecord") for name in there
+        } - {"mine"}
 
-    @pytest.mark.parametrize("name", ["train-00001.tfrecord", "parts/train-00001.json", "manifest.json", "schema.json", "rejected.csv"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "train-00001.tfrecord",
+            "parts/train-00001.json",
+            "manifest.json",
+            "schema.json",
+            "rejected.csv",
+        ],
+    )
     def test_a_lost_or_cut_file_is_made_again(self, again, case, name):
         directory, run = again
         (directory / name).write_bytes((directory / name).read_bytes()[:10])
@@ -228,10 +302,14 @@ def test_killed_and_started_again_gives_the_same_bytes(case, tmp_path):
     script, out = tmp_path / "killed.py", tmp_path / "out"
     script.write_text(KILLED)
     environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parent.parent)}
-    process = subprocess.Popen([sys.executable, script, root, out], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, script, root, out], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(lambda: len(list(out.glob("parts/*.json"))) >= 3 or process.poll() is not None)
-        workers = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = (
+            pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        )
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -240,9 +318,13 @@ def test_killed_and_started_again_gives_the_same_bytes(case, tmp_path):
     assert not (out / "manifest.json").exists()
     finished = {name: state for name, state in states(out).items() if name.endswith(".tfrecord")}
     (out / "train-00000.tfrecord.1.tmp").write_bytes(b"half")
-    ingest.ingest(read_table(frame, root), CONFIG, out, processes=1, rows_per_shard=ROWS_PER_SHARD)
+    table_ingest.ingest(
+        read_table(frame, root), CONFIG, out, processes=1, rows_per_shard=ROWS_PER_SHARD
+    )
     assert contents(out) == contents(reference)
-    done_before = {path.stem for path in out.glob("parts/*.json")} & {name.removesuffix(".tfrecord") for name in finished}
+    done_before = {path.stem for path in out.glob("parts/*.json")} & {
+        name.removesuffix(".tfrecord") for name in finished
+    }
     assert len(done_before) >= 3
     assert {name: state for name, state in states(out).items() if name in finished} == finished
 
@@ -256,18 +338,27 @@ def is_running(pid):
 
 def test_a_dead_worker_is_one_sentence():
     with pytest.raises(ChildProcessError, match="a worker process died"):
-        list(ingest._results(os._exit, iter([9]), 2))
+        list(table_ingest._results(os._exit, iter([9]), 2))
 
 
-FRAME = pd.DataFrame({"title": ["a b", "c", None, "d"], "tags": ["x;y", ";", "x", None], "price": [1, 2, 3, None], "class": list("xyxx")})
+FRAME = pd.DataFrame(
+    {
+        "title": ["a b", "c", None, "d"],
+        "tags": ["x;y", ";", "x", None],
+        "price": [1, 2, 3, None],
+        "class": list("xyxx"),
+    }
+)
 SMALL = Config(
-    inputs={"title": TextInput()}, heads={"tags": MultiLabelHead(), "price": RegressionHead()}, split=Split(validation=0, test=0)
+    inputs={"title": TextInput()},
+    heads={"tags": MultiLabelHead(), "price": RegressionHead()},
+    split=Split(validation=0, test=0),
 )
 
 
 class TestSmallTables:
     def test_several_heads(self, tmp_path):
-        manifest = ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
+        manifest = table_ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1)
         rows = read_rows(manifest, SMALL, "train")
         assert rows == {
             0: [{"title": b"a b"}, {"tags": b"x\x1fy", "price": 1.0}],
@@ -280,34 +371,42 @@ class TestSmallTables:
 
     def test_one_row(self, tmp_path):
         config = SMALL.model_copy(update={"heads": {"price": RegressionHead()}, "split": Split()})
-        assert ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1).kept == 1
+        assert table_ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1).kept == 1
 
     def test_nothing_left_to_train_on(self, tmp_path):
-        with pytest.raises(ValueError, match="no row of the DataFrame is left to train on: see .*rejected.csv"):
-            ingest.ingest(read_table(FRAME[2:]), SMALL, tmp_path, processes=1)
+        with pytest.raises(
+            ValueError, match="no row of the DataFrame is left to train on: see .*rejected.csv"
+        ):
+            table_ingest.ingest(read_table(FRAME[2:]), SMALL, tmp_path, processes=1)
         assert len(rejected_in(tmp_path)) == 2
 
     def test_one_class(self, tmp_path):
         config = SMALL.model_copy(update={"heads": {"class": ClassificationHead()}})
         with pytest.raises(ValueError, match="must have two classes or more"):
-            ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1)
+            table_ingest.ingest(read_table(FRAME[:1]), config, tmp_path, processes=1)
 
     def test_progress_bar(self, tmp_path, capsys):
-        ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1, progress=True)
+        table_ingest.ingest(read_table(FRAME), SMALL, tmp_path, processes=1, progress=True)
         assert "4/4 rows" in capsys.readouterr().err
 
     def test_rows_are_gathered_by_split(self, tmp_path):
-        frame = pd.concat([FRAME[:2]] * 10, ignore_index=True).assign(side=(["train"] * 4 + ["test"]) * 4)
+        frame = pd.concat([FRAME[:2]] * 10, ignore_index=True).assign(
+            side=(["train"] * 4 + ["test"]) * 4
+        )
         config = SMALL.model_copy(update={"split": Split(column="side")})
-        manifest = ingest.ingest(read_table(frame), config, tmp_path, processes=1, rows_per_shard=6)
+        manifest = table_ingest.ingest(
+            read_table(frame), config, tmp_path, processes=1, rows_per_shard=6
+        )
         assert [shard.rows for shard in manifest.splits["train"]] == [6, 6, 4]
         assert [shard.rows for shard in manifest.splits["test"]] == [4]
         assert manifest.splits["validation"] == []
 
     def test_a_shard_of_large_cells_is_full_before_its_rows(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(ingest, "_BYTES_PER_SHARD", 100)
-        frame = pd.DataFrame({"title": ["x" * size for size in (60, 30, 10, 200, 1, 1)], "price": 1.0, "tags": "x"})
-        manifest = ingest.ingest(read_table(frame), SMALL, tmp_path, processes=1)
+        monkeypatch.setattr(table_ingest, "_BYTES_PER_SHARD", 100)
+        frame = pd.DataFrame(
+            {"title": ["x" * size for size in (60, 30, 10, 200, 1, 1)], "price": 1.0, "tags": "x"}
+        )
+        manifest = table_ingest.ingest(read_table(frame), SMALL, tmp_path, processes=1)
         assert [shard.rows for shard in manifest.splits["train"]] == [3, 1, 2]
 
 
@@ -318,33 +417,49 @@ def test_memory_does_not_grow_with_rows(tmp_path):
         config = SMALL.model_copy(update={"heads": {"price": RegressionHead()}, "split": Split()})
         tracemalloc.start()
         try:
-            ingest.ingest(read_table(table), config, tmp_path / str(rows), processes=1, rows_per_shard=200)
+            table_ingest.ingest(
+                read_table(table), config, tmp_path / str(rows), processes=1, rows_per_shard=200
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    peak(200)  # what is imported and traced once does not count
+    # what is imported and traced once does not count
+    peak(200)
     assert peak(8_000) < 1.1 * peak(2_000)
 
 
 class TestFullDisk:
     @pytest.mark.parametrize(
-        "name", ["train-00001.tfrecord", "parts/train-00001.json", "rejected.csv", "config.yaml", "manifest.json", "schema.json"]
+        "name",
+        [
+            "train-00001.tfrecord",
+            "parts/train-00001.json",
+            "rejected.csv",
+            "config.yaml",
+            "manifest.json",
+            "schema.json",
+        ],
     )
     def test_is_one_sentence_and_the_next_run_goes_on(self, tmp_path, monkeypatch, name):
         """What is written to /dev/full meets a full disk, whatever writes it."""
 
         def run(directory):
-            return ingest.ingest(read_table(FRAME), SMALL, directory, processes=1, rows_per_shard=1)
+            return table_ingest.ingest(
+                read_table(FRAME), SMALL, directory, processes=1, rows_per_shard=1
+            )
 
         reference = tmp_path / "reference"
         run(reference)
         out = tmp_path / "out"
         (out / "parts").mkdir(parents=True)
-        durable.temporary(out / name).symlink_to("/dev/full")
+        atomic.temporary(out / name).symlink_to("/dev/full")
         with monkeypatch.context() as patch:
-            patch.setattr(durable, "remove_temporaries", lambda directory: None)
-            with pytest.raises(OSError, match="^no space left for .*/out .*: make room and run it again, it will go on") as caught:
+            patch.setattr(atomic, "remove_temporaries", lambda directory: None)
+            with pytest.raises(
+                OSError,
+                match="^no space left for .*/out .*: make room and run it again, it will go on",
+            ) as caught:
                 run(out)
         assert caught.value.errno == errno.ENOSPC
         assert not list(out.rglob("*.tmp"))
@@ -357,14 +472,20 @@ class TestFullDisk:
 
 class TestRefusals:
     def run(self, directory, config=SMALL, **options):
-        return ingest.ingest(read_table(FRAME), config, directory, **options)
+        return table_ingest.ingest(read_table(FRAME), config, directory, **options)
 
     def test_a_column_that_is_not_there(self, tmp_path):
         config = SMALL.model_copy(update={"inputs": {"text": TextInput(column="titel")}})
-        with pytest.raises(ValueError, match="the DataFrame has no column 'titel', which text reads: did you mean 'title'\\?"):
+        with pytest.raises(
+            ValueError,
+            match="the DataFrame has no column 'titel', which text reads: did you mean 'title'\\?",
+        ):
             self.run(tmp_path / "out", config)
         config = SMALL.model_copy(update={"split": Split(group="zzzz")})
-        with pytest.raises(ValueError, match="no column 'zzzz', which split.group reads: it has 'title', 'tags', 'price', 'class'"):
+        with pytest.raises(
+            ValueError,
+            match="no column 'zzzz', which split.group reads: it has 'title', 'tags', 'price', 'class'",
+        ):
             self.run(tmp_path / "out", config)
         assert not (tmp_path / "out").exists()
 
@@ -375,12 +496,17 @@ class TestRefusals:
 
     def test_beam_without_beam(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "apache_beam", None)
-        with pytest.raises(ValueError, match="needs Apache Beam, which is not installed .*: pip install 'multimodal_tf\\[beam\\]'"):
+        with pytest.raises(
+            ValueError,
+            match="needs Apache Beam, which is not installed .*: pip install 'multimodal_tf\\[beam\\]'",
+        ):
             self.run(tmp_path / "out", beam=["--runner=DirectRunner"])
         assert not (tmp_path / "out").exists()
 
     def test_beam_with_processes(self, tmp_path):
-        with pytest.raises(ValueError, match="processes must be None where Beam has workers of its own, received 2"):
+        with pytest.raises(
+            ValueError, match="processes must be None where Beam has workers of its own, received 2"
+        ):
             self.run(tmp_path / "out", processes=2, beam=[])
 
     def test_the_directory_is_a_file(self, tmp_path):
@@ -392,18 +518,22 @@ class TestRefusals:
     def test_the_directory_cannot_be_written(self, tmp_path):
         user = os.geteuid()
         (tmp_path / "out").mkdir(mode=0o555)
-        if user == 0:  # root may write everything
+        # root may write everything
+        if user == 0:
             for folder in (tmp_path, *list(tmp_path.parents)[:3]):
                 folder.chmod(0o755)
             os.seteuid(65534)
         try:
-            with pytest.raises(PermissionError, match="the output directory .*out cannot be written: Permission denied"):
+            with pytest.raises(
+                PermissionError,
+                match="the output directory .*out cannot be written: Permission denied",
+            ):
                 self.run(tmp_path / "out")
         finally:
             os.seteuid(user)
 
     def test_two_at_a_time(self, tmp_path):
-        with open(tmp_path / durable.LOCK, "w") as lock:
+        with open(tmp_path / atomic.LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with pytest.raises(BlockingIOError, match="another process is writing into"):
                 self.run(tmp_path)
@@ -411,7 +541,11 @@ class TestRefusals:
 
     def test_a_table_that_changes_meanwhile(self, tmp_path, monkeypatch):
         for rows in (3, 5):
-            monkeypatch.setattr(ingest, "assign_splits", lambda table, config, rows=rows: np.zeros(rows, np.int8))
+            monkeypatch.setattr(
+                table_ingest,
+                "assign_splits",
+                lambda table, config, rows=rows: np.zeros(rows, np.int8),
+            )
             with pytest.raises(ValueError, match=f"changed while it was read: it had {rows} rows"):
                 self.run(tmp_path, processes=1)
 
@@ -452,23 +586,38 @@ class TestFingerprint:
         ]
         assert len({self.of(value) for value in values}) == len(values)
         assert self.of("a") != self.of("a", row=1)
-        assert self.of("a") != self.of("a", SMALL.model_copy(update={"heads": {"tags": MultiLabelHead(separator=",")}}))
+        assert self.of("a") != self.of(
+            "a", SMALL.model_copy(update={"heads": {"tags": MultiLabelHead(separator=",")}})
+        )
 
 
 def test_the_schema_of_another_tokenizer(tmp_path):
     file = tmp_path / "vectors.txt"
     file.write_text("cat 1 2\n")
-    pd.DataFrame({"title": ["cat", "dog", "cat dog"] * 8, "label": ["a", "b"] * 12}).to_csv(tmp_path / "t.csv", index=False)
-    text = {"type": "text", "vectors": {"type": "file", "path": str(file)}, "tower": {"type": "bag", "embedding_dim": 2}}
+    pd.DataFrame({"title": ["cat", "dog", "cat dog"] * 8, "label": ["a", "b"] * 12}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    text = {
+        "type": "text",
+        "vectors": {"type": "file", "path": str(file)},
+        "tower": {"type": "bag", "embedding_dim": 2},
+    }
     config = Config(inputs={"title": text}, heads={"label": ClassificationHead()})
-    ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
+    table_ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
     first = Schema.load(tmp_path / "records" / "schema.json")
-    assert ingest.schema_for(tmp_path / "records", config) == first
-    other = Config(inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=config.heads)
-    assert ingest.schema_for(tmp_path / "records", other).inputs["title"].tokenizer == "characters"
+    assert table_ingest.schema_for(tmp_path / "records", config) == first
+    other = Config(
+        inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=config.heads
+    )
+    assert (
+        table_ingest.schema_for(tmp_path / "records", other).inputs["title"].tokenizer
+        == "characters"
+    )
     assert Schema.load(tmp_path / "records" / "schema.json") == first
     file.write_text("cat 30 40\n")
-    again = ingest.schema_for(tmp_path / "records", config)
-    assert again.inputs["title"].vectors.array()[again.inputs["title"].words.index("cat")].tolist() == [30, 40]
-    ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
+    again = table_ingest.schema_for(tmp_path / "records", config)
+    assert again.inputs["title"].vectors.array()[
+        again.inputs["title"].words.index("cat")
+    ].tolist() == [30, 40]
+    table_ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
     assert Schema.load(tmp_path / "records" / "schema.json") == again

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from multimodal_tf.config import ClassificationHead, Config, RegressionHead, TextInput
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
 
@@ -17,9 +17,21 @@ def ingested(labels, head, directory):
 @pytest.mark.parametrize(
     ("labels", "head", "message"),
     [
-        (["b", None, "c"] * 10, RegressionHead, "must hold what a regression learns from, received 20 broken labels, .* number: 'b'$"),
-        ([b"\xff"] * 30, ClassificationHead, "must hold what a classification learns from, received 30 broken labels, .* UTF-8"),
-        ([row / 7 + 0.1 for row in range(30)], ClassificationHead, "must hold classes, .* nearly all different, such as 0.1$"),
+        (
+            ["b", None, "c"] * 10,
+            RegressionHead,
+            "must hold what a regression learns from, received 20 broken labels, .* number: 'b'$",
+        ),
+        (
+            [b"\xff"] * 30,
+            ClassificationHead,
+            "must hold what a classification learns from, received 30 broken labels, .* UTF-8",
+        ),
+        (
+            [row / 7 + 0.1 for row in range(30)],
+            ClassificationHead,
+            "must hold classes, .* nearly all different, such as 0.1$",
+        ),
     ],
 )
 def test_labels_of_another_kind(tmp_path, labels, head, message):

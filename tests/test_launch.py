@@ -13,7 +13,7 @@ import training_case
 
 from multimodal_tf import cli
 from multimodal_tf.training.launch import commands_by_host, launch
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 WORKER = """
 import json, os, pathlib, signal, sys, time
@@ -56,8 +56,12 @@ def alive(pids):
 def test_each_worker_gets_its_place_and_its_log(tmp_path):
     said = []
     launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", say=said.append)
-    given = [json.loads((tmp_path / "logs" / f"worker-{number}.log").read_text()) for number in range(3)]
-    assert [one["task"] for one in given] == [{"type": "worker", "index": number} for number in range(3)]
+    given = [
+        json.loads((tmp_path / "logs" / f"worker-{number}.log").read_text()) for number in range(3)
+    ]
+    assert [one["task"] for one in given] == [
+        {"type": "worker", "index": number} for number in range(3)
+    ]
     assert given[0]["cluster"] == given[1]["cluster"] == given[2]["cluster"]
     assert len(set(given[0]["cluster"]["worker"])) == 3
     assert [json.loads(line) for line in said] == [given[0]]
@@ -65,7 +69,9 @@ def test_each_worker_gets_its_place_and_its_log(tmp_path):
 
 def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
     said = []
-    command = worker("if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else time.sleep(600)")
+    command = worker(
+        "if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else time.sleep(600)"
+    )
     begun = time.monotonic()
     launch(command, 2, tmp_path / "logs", grace=0.5, say=said.append)
     assert time.monotonic() - begun < 30
@@ -73,24 +79,51 @@ def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
     assert len(started(tmp_path)) == 4
     assert alive(started(tmp_path)) == []
     log = (tmp_path / "logs" / "worker-0.log").read_text()
-    assert log.split("\n") == ["worker 0, start 1", "--- started again (1)", "worker 0, start 2", ""]
+    assert log.split("\n") == [
+        "worker 0, start 1",
+        "--- started again (1)",
+        "worker 0, start 2",
+        "",
+    ]
 
 
 def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
-    with pytest.raises(ChildProcessError, match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see .*worker-1\.log"):
-        launch(worker("if number: print('no memory'); sys.exit(3)\ntime.sleep(600)"), 2, tmp_path, restarts=2, grace=0.2, say=str)
+    with pytest.raises(
+        ChildProcessError,
+        match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see .*worker-1\.log",
+    ):
+        launch(
+            worker("if number: print('no memory'); sys.exit(3)\ntime.sleep(600)"),
+            2,
+            tmp_path,
+            restarts=2,
+            grace=0.2,
+            say=str,
+        )
     assert len(started(tmp_path)) == 6
     assert alive(started(tmp_path)) == []
 
 
 def test_an_error_at_the_start_is_not_tried_again(tmp_path, worker):
-    with pytest.raises(ChildProcessError, match="worker 0 ended with exit code 1: «error: no such table»; see"):
-        launch(worker("print('error: no such table') if number == 0 else time.sleep(600); sys.exit(1)"), 2, tmp_path, grace=0.2, say=str)
+    with pytest.raises(
+        ChildProcessError, match="worker 0 ended with exit code 1: «error: no such table»; see"
+    ):
+        launch(
+            worker(
+                "print('error: no such table') if number == 0 else time.sleep(600); sys.exit(1)"
+            ),
+            2,
+            tmp_path,
+            grace=0.2,
+            say=str,
+        )
     assert len(started(tmp_path)) == 2
 
 
 def test_a_killed_worker_is_told_and_not_one_that_gave_up_for_it(tmp_path, worker):
-    command = worker("time.sleep(0.5)\nif number: os.kill(os.getpid(), 9)\ntime.sleep(0.5)\nsys.exit(1)")
+    command = worker(
+        "time.sleep(0.5)\nif number: os.kill(os.getpid(), 9)\ntime.sleep(0.5)\nsys.exit(1)"
+    )
     with pytest.raises(ChildProcessError, match="worker 1 was ended by SIGKILL"):
         launch(command, 2, tmp_path, restarts=0, grace=0.2, say=str)
 
@@ -106,7 +139,10 @@ def test_what_a_worker_started_is_ended_too(tmp_path, worker):
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_the_launcher_ends_no_worker_is_left(tmp_path, worker, end):
     code = "import sys; from multimodal_tf.training.launch import launch; launch(sys.argv[2:], 2, sys.argv[1], grace=0.3)"
-    launcher = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *worker("time.sleep(600)")], stderr=subprocess.DEVNULL)
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), *worker("time.sleep(600)")],
+        stderr=subprocess.DEVNULL,
+    )
     wait_until(lambda: len(started(tmp_path)) == 2)
     assert len(alive(started(tmp_path))) == 2
     os.kill(launcher.pid, end)
@@ -125,14 +161,24 @@ def wait_until(true, seconds=30):
 
 
 def test_each_host_gets_its_own_line_of_shell():
-    lines = commands_by_host([sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"], ["a:1", "b:2"])
-    printed = subprocess.run(["sh", "-c", lines["b:2"]], capture_output=True, text=True, check=True).stdout
-    assert json.loads(printed) == {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+    lines = commands_by_host(
+        [sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"], ["a:1", "b:2"]
+    )
+    printed = subprocess.run(
+        ["sh", "-c", lines["b:2"]], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(printed) == {
+        "cluster": {"worker": ["a:1", "b:2"]},
+        "task": {"type": "worker", "index": 1},
+    }
 
 
 @pytest.mark.parametrize("hosts", ["a,b:1", "a:1,a:1", "a:0", ":1", "a:x"])
 def test_a_wrong_host_is_refused(hosts):
-    with pytest.raises(ValueError, match=f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, received {hosts}"):
+    with pytest.raises(
+        ValueError,
+        match=f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, received {hosts}",
+    ):
         commands_by_host(["true"], hosts.split(","))
 
 
@@ -146,21 +192,35 @@ def run(monkeypatch, capsys, *words):
 
 
 def test_with_hosts_the_command_line_only_prints(monkeypatch, capsys):
-    code, printed = run(monkeypatch, capsys, "launch", "--hosts", "a:1,b:2", "--", "python", "train.py")
+    code, printed = run(
+        monkeypatch, capsys, "launch", "--hosts", "a:1,b:2", "--", "python", "train.py"
+    )
     assert code == 0
     assert printed.out.count("python train.py") == 2
     assert printed.out.splitlines()[0] == "On a, with the same files:"
 
 
 def test_the_command_line_launches_any_program(monkeypatch, capsys, tmp_path, worker):
-    code, printed = run(monkeypatch, capsys, "launch", "--workers", 2, "--logs", tmp_path / "logs", "--", *worker(""))
+    code, printed = run(
+        monkeypatch,
+        capsys,
+        "launch",
+        "--workers",
+        2,
+        "--logs",
+        tmp_path / "logs",
+        "--",
+        *worker(""),
+    )
     assert code == 0
     assert "worker 0, start 1" in printed.out
     assert f"What they printed: {tmp_path / 'logs'}" in printed.out
 
 
 def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, tmp_path):
-    code, printed = run(monkeypatch, capsys, "launch", "--logs", tmp_path / "logs", "--", "no-such-program")
+    code, printed = run(
+        monkeypatch, capsys, "launch", "--logs", tmp_path / "logs", "--", "no-such-program"
+    )
     assert code == 1
     assert printed.err.strip() == "error: no-such-program: No such file or directory"
 
@@ -169,15 +229,42 @@ def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, 
 def test_train_is_launched_as_it_is_typed(monkeypatch, capsys, tmp_path):
     """Two workers, one run; what they wrote is what one process would have."""
     schema = training_case.ingested(tmp_path / "records")
-    words = ["--workers", 2, "--logs", tmp_path / "logs", "--", "train", tmp_path / "records", "--epochs", 1, "--out", tmp_path / "run"]
+    words = [
+        "--workers",
+        2,
+        "--logs",
+        tmp_path / "logs",
+        "--",
+        "train",
+        tmp_path / "records",
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
+    ]
     code, printed = run(monkeypatch, capsys, "launch", *words)
     assert code == 0, printed.err
     assert f"Model: {tmp_path / 'run' / 'model.keras'}" in printed.out
     trained = load_run(tmp_path / "run")
-    assert (trained.record.strategy, trained.record.replicas, trained.schema) == ("multi_worker", 2, schema)
+    assert (trained.record.strategy, trained.record.replicas, trained.schema) == (
+        "multi_worker",
+        2,
+        schema,
+    )
 
 
 def test_what_other_hosts_are_to_run_to_train_names_the_strategy(monkeypatch, capsys):
-    code, printed = run(monkeypatch, capsys, "launch", "--hosts", "a:1,b:2", "--", "train", "records", "--out", "run")
+    code, printed = run(
+        monkeypatch,
+        capsys,
+        "launch",
+        "--hosts",
+        "a:1,b:2",
+        "--",
+        "train",
+        "records",
+        "--out",
+        "run",
+    )
     assert code == 0
     assert printed.out.count("multimodal-tf train records --out run --strategy multi_worker") == 2

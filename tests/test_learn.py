@@ -27,8 +27,8 @@ from multimodal_tf.config import (
     VectorFile,
     WordTokenizer,
 )
-from multimodal_tf.data.learn import learn_schema
-from multimodal_tf.data.records import LABEL_SEPARATOR
+from multimodal_tf.data.fit_schema import fit_schema
+from multimodal_tf.data.record_files import LABEL_SEPARATOR
 from multimodal_tf.schema import Classes, Moments, Vocabulary
 
 CONFIG = Config(
@@ -38,34 +38,58 @@ CONFIG = Config(
         "price": NumberInput(),
         "kind": CategoryInput(),
     },
-    heads={"label": ClassificationHead(column="Klasse"), "tags": MultiLabelHead(), "age": RegressionHead()},
+    heads={
+        "label": ClassificationHead(column="Klasse"),
+        "tags": MultiLabelHead(),
+        "age": RegressionHead(),
+    },
 )
 ROWS = [
-    ({"title": b"The the cat", "photo": b"x", "price": 1.0, "kind": b"red"}, {"label": "b", "tags": "x\x1fy", "age": 5.0}),
-    ({"title": "cat, dog, 猫!".encode(), "price": 2.0}, {"label": "a", "tags": LABEL_SEPARATOR, "age": 5.0}),
+    (
+        {"title": b"The the cat", "photo": b"x", "price": 1.0, "kind": b"red"},
+        {"label": "b", "tags": "x\x1fy", "age": 5.0},
+    ),
+    (
+        {"title": "cat, dog, 猫!".encode(), "price": 2.0},
+        {"label": "a", "tags": LABEL_SEPARATOR, "age": 5.0},
+    ),
     ({"title": b"", "price": 6.0, "kind": b" red "}, {"label": "b", "tags": "x"}),
     ({"kind": b"blue"}, {"tags": "", "age": 5.0}),
 ]
 
 
 def test_everything(tmp_path):
-    schema = learn_schema(write(tmp_path, rows_per_shard=3, train=ROWS, test=[({"title": b"zzz"}, {"label": "q", "age": 9.0})]), CONFIG)
+    schema = fit_schema(
+        write(
+            tmp_path,
+            rows_per_shard=3,
+            train=ROWS,
+            test=[({"title": b"zzz"}, {"label": "q", "age": 9.0})],
+        ),
+        CONFIG,
+    )
     assert schema.rows == 4
     assert schema.inputs == {
-        "title": Vocabulary(words=["cat", "the", "dog"]),  # ties in code point order
+        # ties in code point order
+        "title": Vocabulary(words=["cat", "the", "dog"]),
         "price": Moments(mean=3.0, std=math.sqrt(14 / 3), rows=3),
         "kind": Vocabulary(words=["red", "blue"]),
     }
     assert schema.heads == {
         "label": Classes(names=["a", "b"], counts=[1, 2], rows=3),
         "tags": Classes(names=["x", "y"], counts=[2, 1], rows=3),
-        "age": Moments(mean=5.0, std=1.0, rows=3),  # all equal
+        # all equal
+        "age": Moments(mean=5.0, std=1.0, rows=3),
     }
 
 
 def test_an_input_that_no_row_has(tmp_path):
-    schema = learn_schema(write(tmp_path, train=[({}, labels) for _, labels in ROWS]), CONFIG)
-    assert schema.inputs == {"title": Vocabulary(words=[]), "price": Moments(mean=0.0, std=1.0, rows=0), "kind": Vocabulary(words=[])}
+    schema = fit_schema(write(tmp_path, train=[({}, labels) for _, labels in ROWS]), CONFIG)
+    assert schema.inputs == {
+        "title": Vocabulary(words=[]),
+        "price": Moments(mean=0.0, std=1.0, rows=0),
+        "kind": Vocabulary(words=[]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,17 +104,17 @@ def test_an_input_that_no_row_has(tmp_path):
 def test_a_head_that_learns_nothing(tmp_path, change, message):
     write(tmp_path, train=[(inputs, labels | change) for inputs, labels in ROWS])
     with pytest.raises(ValueError, match=message):
-        learn_schema(tmp_path, CONFIG)
+        fit_schema(tmp_path, CONFIG)
 
 
 def test_no_training_rows(tmp_path):
     with pytest.raises(ValueError, match="training split of pets.csv must have rows"):
-        learn_schema(write(tmp_path, train=[], test=ROWS), CONFIG)
+        fit_schema(write(tmp_path, train=[], test=ROWS), CONFIG)
 
 
 def test_no_manifest(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
-        learn_schema(tmp_path, CONFIG)
+        fit_schema(tmp_path, CONFIG)
 
 
 @settings(max_examples=10, deadline=None)
@@ -98,7 +122,10 @@ def test_no_manifest(tmp_path):
 def test_moments_of_many_chunks(values):
     config = Config(inputs={"price": NumberInput()}, heads={"age": RegressionHead()})
     with tempfile.TemporaryDirectory() as directory:
-        schema = learn_schema(write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]), config)
+        schema = fit_schema(
+            write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]),
+            config,
+        )
     exact = np.array(values, np.float64)
     for moments in (schema.inputs["price"], schema.heads["age"]):
         np.testing.assert_allclose(moments.mean, exact.mean(), rtol=1e-9, atol=1e-6)
@@ -116,28 +143,44 @@ def text_config(**fields):
 def test_characters_and_ngrams(tmp_path):
     write(tmp_path, train=TEXT_ROWS)
     characters = text_config(tokenizer=CharacterTokenizer(vocabulary_size=4))
-    assert learn_schema(tmp_path, characters).inputs == {"title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")}
-    assert learn_schema(tmp_path, text_config(tokenizer=NgramTokenizer())).inputs == {}
+    assert fit_schema(tmp_path, characters).inputs == {
+        "title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")
+    }
+    assert fit_schema(tmp_path, text_config(tokenizer=NgramTokenizer())).inputs == {}
 
 
 def test_subwords(tmp_path):
-    learnt = learn_schema(write(tmp_path, train=TEXT_ROWS), text_config(tokenizer=BytePairTokenizer())).inputs["title"]
-    assert (learnt.type, learnt.tokenizer) == ("subwords", "byte_pair")
+    stats = fit_schema(
+        write(tmp_path, train=TEXT_ROWS), text_config(tokenizer=BytePairTokenizer())
+    ).inputs["title"]
+    assert (stats.type, stats.tokenizer) == ("subwords", "byte_pair")
     write(tmp_path, train=[({}, labels) for _, labels in TEXT_ROWS])
-    with pytest.raises(ValueError, match=r"inputs\.title\.tokenizer: byte_pair must have texts in the training split"):
-        learn_schema(tmp_path, text_config(tokenizer=BytePairTokenizer()))
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.title\.tokenizer: byte_pair must have texts in the training split",
+    ):
+        fit_schema(tmp_path, text_config(tokenizer=BytePairTokenizer()))
 
 
 @pytest.mark.parametrize("tokenizer", [WordTokenizer(), CharacterTokenizer()])
 def test_word_vectors(tmp_path, tokenizer):
     write(tmp_path, train=TEXT_ROWS)
     tower = BagTower(embedding_dim=2)
-    learnt = learn_schema(tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1))).inputs["title"]
-    assert learnt.vectors.array().shape == (len(learnt.words), 2)
+    stats = fit_schema(
+        tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1))
+    ).inputs["title"]
+    assert stats.vectors.array().shape == (len(stats.words), 2)
     file = tmp_path / "vectors.txt"
     file.write_text("cat 1 2\nc 3 4\n")
-    learnt = learn_schema(tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=VectorFile(path=str(file)))).inputs["title"]
-    found = dict(zip(learnt.words, learnt.vectors.array().tolist()))
-    assert found["cat" if tokenizer.type == "words" else "c"] == ([1, 2] if tokenizer.type == "words" else [3, 4])
-    with pytest.raises(ValueError, match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers, received 2"):
-        learn_schema(tmp_path, text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))))
+    stats = fit_schema(
+        tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=VectorFile(path=str(file)))
+    ).inputs["title"]
+    found = dict(zip(stats.words, stats.vectors.array().tolist()))
+    assert found["cat" if tokenizer.type == "words" else "c"] == (
+        [1, 2] if tokenizer.type == "words" else [3, 4]
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers, received 2",
+    ):
+        fit_schema(tmp_path, text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))))

@@ -1,4 +1,6 @@
-"""What a guard and a temperature are fitted on: training and validation rows of a table, from Python and from the command line."""
+"""What a guard and a temperature are fitted on: training and validation rows of a table, from
+Python and from the command line.
+"""
 
 import json
 import os
@@ -22,20 +24,23 @@ from multimodal_tf.config import (
     Split,
     TextInput,
 )
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation import consistency, novelty
-from multimodal_tf.evaluation.calibration import Temperature
-from multimodal_tf.evaluation.limits import fit_limits, fit_temperatures, mahalanobis
+from multimodal_tf.evaluation import alignment, ood
+from multimodal_tf.evaluation.fit_guard import fit_guard_limits, fit_temperatures, mahalanobis
+from multimodal_tf.metrics.calibration import Temperature
 from multimodal_tf.models.build import build_model, embeddings
 from multimodal_tf.schema import Schema
 from multimodal_tf.serving.client import Client
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 WORDS = np.array(["red", "blue", "green"])
 CONFIG = Config(
-    inputs={"title": TextInput(max_tokens=3, tower=BagTower(embedding_dim=4)), "price": NumberInput(tower=DenseTower(dim=4))},
+    inputs={
+        "title": TextInput(max_tokens=3, tower=BagTower(embedding_dim=4)),
+        "price": NumberInput(tower=DenseTower(dim=4)),
+    },
     heads={"label": ClassificationHead(), "match": MatchingHead(inputs=["title", "price"], dim=3)},
     fusion=ConcatenationFusion(hidden=[6]),
     split=Split(column="split"),
@@ -44,20 +49,35 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Records of 300 rows, a run of an epoch and its table; a tenth of the cells is missing, ten labels too, and one row has no input."""
+    """Records of 300 rows, a run of an epoch and its table; a tenth of the cells is missing, ten
+    labels too, and one row has no input.
+    """
     folder = tmp_path_factory.mktemp("limits")
     random = np.random.default_rng(0)
     classes = random.integers(3, size=300)
-    frame = pd.DataFrame({"title": WORDS[classes], "price": classes + random.normal(0, 0.3, 300), "label": WORDS[classes]})
+    frame = pd.DataFrame(
+        {
+            "title": WORDS[classes],
+            "price": classes + random.normal(0, 0.3, 300),
+            "label": WORDS[classes],
+        }
+    )
     frame["split"] = np.array(["train", "validation", "test"])[np.arange(300) % 3]
     frame.loc[random.random(300) < 0.1, "title"] = None
     frame.loc[random.random(300) < 0.1, "price"] = np.nan
     frame.loc[:9, "label"] = None
-    frame.loc[31, ["title", "price"]] = None  # of the validation split
+    # of the validation split
+    frame.loc[31, ["title", "price"]] = None
     ingest(read_table(frame), CONFIG, folder / "records", processes=1)
     settings = CONFIG.model_copy(deep=True)
     settings.training.epochs = 1
-    fit(settings, Schema.load(folder / "records" / "schema.json"), folder / "records", folder / "run", verbose=0)
+    fit(
+        settings,
+        Schema.load(folder / "records" / "schema.json"),
+        folder / "records",
+        folder / "run",
+        verbose=0,
+    )
     frame.to_parquet(folder / "table.parquet")
     return folder
 
@@ -72,35 +92,58 @@ def known(trained, folder):
 
 
 def split_of(folder, name):
-    """`(frame, labels as numbers or -1)` of a split, straight from the table; ingest leaves rows without any input out."""
-    frame = pd.read_parquet(folder / "table.parquet").query(f"split == '{name}'").dropna(subset=["title", "price"], how="all")
-    words = {word: place for place, word in enumerate(Schema.load(folder / "records" / "schema.json").heads["label"].names)}
+    """`(frame, labels as numbers or -1)` of a split, straight from the table; ingest leaves rows
+    without any input out.
+    """
+    frame = (
+        pd.read_parquet(folder / "table.parquet")
+        .query(f"split == '{name}'")
+        .dropna(subset=["title", "price"], how="all")
+    )
+    words = {
+        word: place
+        for place, word in enumerate(
+            Schema.load(folder / "records" / "schema.json").heads["label"].names
+        )
+    }
     return frame, frame["label"].map(words).fillna(-1).astype(int).to_numpy()
 
 
 def test_limits_are_those_of_validation_rows(folder, trained):
-    fitted = fit_limits(trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch, *known(trained, folder))
+    fitted = fit_guard_limits(
+        trained.model.predict_on_batch,
+        embeddings(trained.model).predict_on_batch,
+        *known(trained, folder),
+    )
     vectors, answers, there = {}, {}, {}
     for name in ("train", "validation"):
         frame, _ = split_of(folder, name)
         there[name] = frame[["title", "price"]].notna().to_numpy()
         inputs = preprocessed(frame, trained)
-        vectors[name], answers[name] = embeddings(trained.model).predict_on_batch(inputs), trained.model.predict_on_batch(inputs)
+        vectors[name], answers[name] = (
+            embeddings(trained.model).predict_on_batch(inputs),
+            trained.model.predict_on_batch(inputs),
+        )
     score = mahalanobis(vectors["train"]["fused"], split_of(folder, "train")[1])
     assert fitted.embedding == "fused"
-    assert fitted.limit == pytest.approx(novelty.limit(score(vectors["validation"]["fused"])), rel=1e-3)
-    agreement = consistency.agreement(answers["validation"]["match"][:, :, :-1])[there["validation"].all(axis=1)]
-    assert fitted.threshold == pytest.approx(consistency.threshold(agreement), abs=1e-4)
+    assert fitted.limit == pytest.approx(ood.limit(score(vectors["validation"]["fused"])), rel=1e-3)
+    agreement = alignment.agreement(answers["validation"]["match"][:, :, :-1])[
+        there["validation"].all(axis=1)
+    ]
+    assert fitted.threshold == pytest.approx(alignment.threshold(agreement), abs=1e-4)
 
 
 def preprocessed(frame, trained):
     """The model's inputs of a table's rows."""
     import tensorflow as tf
 
-    from multimodal_tf.data.preprocess import Preprocessor
+    from multimodal_tf.data.preprocessor import Preprocessor
 
     preprocessor = Preprocessor(trained.config, trained.schema)
-    raw = {"title": tf.constant(frame["title"].fillna("").tolist()), "price": tf.constant(frame["price"], tf.float32)}
+    raw = {
+        "title": tf.constant(frame["title"].fillna("").tolist()),
+        "price": tf.constant(frame["price"], tf.float32),
+    }
     return preprocessor.model_inputs(preprocessor.features(raw)[0])
 
 
@@ -110,39 +153,60 @@ def test_a_temperature_is_that_of_validation_rows_that_have_a_label(folder, trai
     said = trained.model.predict_on_batch(preprocessed(frame, trained))["label"][labels >= 0]
     found = fit_temperatures(trained.model.predict_on_batch, *known(trained, folder))
     assert list(found) == ["label"]
-    assert found["label"].value.value == pytest.approx(Temperature.fit(labels[labels >= 0], said).value.value, rel=1e-3)
+    assert found["label"].value.value == pytest.approx(
+        Temperature.fit(labels[labels >= 0], said).value.value, rel=1e-3
+    )
 
 
 def test_rows_without_a_class_do_not_shape_it_where_others_do():
     vectors = np.random.default_rng(0).normal(size=(40, 2)) + 50 * np.eye(2)[np.arange(40) % 2]
     classes = np.arange(40) % 2
-    known = novelty.Mahalanobis.fit(vectors[4:], classes[4:])
-    assert mahalanobis(vectors, np.where(np.arange(40) < 4, -1, classes))(vectors) == pytest.approx(known(vectors))
-    alone = novelty.Mahalanobis.fit(vectors)
+    known = ood.Mahalanobis.fit(vectors[4:], classes[4:])
+    assert mahalanobis(vectors, np.where(np.arange(40) < 4, -1, classes))(vectors) == pytest.approx(
+        known(vectors)
+    )
+    alone = ood.Mahalanobis.fit(vectors)
     assert mahalanobis(vectors, None)(vectors) == pytest.approx(alone(vectors))
-    assert mahalanobis(vectors, np.arange(40))(vectors) == pytest.approx(alone(vectors))  # every class of one row
+    # every class of one row
+    assert mahalanobis(vectors, np.arange(40))(vectors) == pytest.approx(alone(vectors))
 
 
 # What is refused
 
 
 def test_too_few_rows_for_the_rate(folder, trained):
-    with pytest.raises(ValueError, match="validation rows of .*records give no limit: a false-alarm rate of 0.001 needs 999 rows or more"):
-        fit_limits(trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch, *known(trained, folder), 0.001)
+    with pytest.raises(
+        ValueError,
+        match="validation rows of .*records give no limit: a false-alarm rate of 0.001 needs 999 rows or more",
+    ):
+        fit_guard_limits(
+            trained.model.predict_on_batch,
+            embeddings(trained.model).predict_on_batch,
+            *known(trained, folder),
+            0.001,
+        )
 
 
 def test_a_model_without_a_fused_embedding(folder, trained):
     config = CONFIG.model_copy(update={"fusion": DecisionFusion()})
     model = build_model(config, trained.schema)
     with pytest.raises(ValueError, match="a fused embedding, which a decision fusion has not"):
-        fit_limits(model.predict_on_batch, embeddings(model).predict_on_batch, folder / "records", config, trained.schema)
+        fit_guard_limits(
+            model.predict_on_batch,
+            embeddings(model).predict_on_batch,
+            folder / "records",
+            config,
+            trained.schema,
+        )
 
 
 def test_records_of_other_settings_and_heads_of_no_class(folder, trained):
     other = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"size": NumberInput()}})
     with pytest.raises(ValueError, match="inputs.size: .* was ingested without it"):
         fit_temperatures(trained.model.predict_on_batch, folder / "records", other, trained.schema)
-    with pytest.raises(ValueError, match=r"a head that chooses one class, received \['price_next'\]"):
+    with pytest.raises(
+        ValueError, match=r"a head that chooses one class, received \['price_next'\]"
+    ):
         fit_temperatures(
             trained.model.predict_on_batch,
             folder / "records",
@@ -164,11 +228,17 @@ def run(patch, *words):
 
 
 def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
-    assert run(monkeypatch, "export", folder / "run", folder / "saved" / "1", "--guard", "--calibrate") == 0
+    assert (
+        run(monkeypatch, "export", folder / "run", folder / "saved" / "1", "--guard", "--calibrate")
+        == 0
+    )
     said = capsys.readouterr().out
     assert "Without review: anomaly up to" in said
     assert "Temperature: label" in said
-    assert sorted(os.listdir(folder / "saved" / "1" / "assets.extra"))[:2] == ["config.yaml", "guard.json"]
+    assert sorted(os.listdir(folder / "saved" / "1" / "assets.extra"))[:2] == [
+        "config.yaml",
+        "guard.json",
+    ]
     limits = json.loads((folder / "saved" / "1" / "assets.extra" / "guard.json").read_text())
     rows = pd.read_parquet(folder / "table.parquet")
     client = Client(folder / "saved" / "1")

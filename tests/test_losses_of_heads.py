@@ -1,4 +1,6 @@
-"""Focal, cumulative link, pinball and matching losses, against their formulas in NumPy and Keras' own where it has them."""
+"""Focal, cumulative link, pinball and matching losses, against their formulas in NumPy and Keras'
+own where it has them.
+"""
 
 import keras
 import numpy as np
@@ -6,9 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal_tf.losses import CumulativeLinkLoss, FocalCrossentropy, MatchingLoss, PinballLoss, SmoothedCrossentropy
+from multimodal_tf.losses import (
+    CumulativeLinkLoss,
+    FocalCrossentropy,
+    MatchingLoss,
+    PinballLoss,
+    SmoothedCrossentropy,
+)
 
-CLASSES, PROBABILITIES = np.array([0, 2, 1]), np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], "float32")
+CLASSES, PROBABILITIES = (
+    np.array([0, 2, 1]),
+    np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]], "float32"),
+)
 LOSSES = {
     "focal": FocalCrossentropy(1.5, 0.1),
     "ordinal": CumulativeLinkLoss(),
@@ -30,23 +41,37 @@ def test_round_trip(loss):
 def test_focal_without_gamma_is_the_crossentropy():
     for smoothing in (0.0, 0.2):
         expected = SmoothedCrossentropy(smoothing).call(CLASSES, PROBABILITIES)
-        np.testing.assert_allclose(FocalCrossentropy(0.0, smoothing).call(CLASSES, PROBABILITIES), expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            FocalCrossentropy(0.0, smoothing).call(CLASSES, PROBABILITIES), expected, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_focal_is_that_of_keras_for_one_hot_classes(smoothing):
-    keras_own = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0, label_smoothing=smoothing, reduction=None)
+    keras_own = keras.losses.CategoricalFocalCrossentropy(
+        alpha=1.0, gamma=2.0, label_smoothing=smoothing, reduction=None
+    )
     expected = keras_own(np.eye(3)[CLASSES], PROBABILITIES)
-    np.testing.assert_allclose(FocalCrossentropy(2.0, smoothing).call(CLASSES[:, np.newaxis], PROBABILITIES), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        FocalCrossentropy(2.0, smoothing).call(CLASSES[:, np.newaxis], PROBABILITIES),
+        expected,
+        rtol=1e-5,
+    )
 
 
 def test_focal_by_hand():
-    np.testing.assert_allclose(FocalCrossentropy(2.0).call(CLASSES[:1], PROBABILITIES[:1]), -(0.3**2) * np.log(0.7), rtol=1e-5)
+    np.testing.assert_allclose(
+        FocalCrossentropy(2.0).call(CLASSES[:1], PROBABILITIES[:1]),
+        -(0.3**2) * np.log(0.7),
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
 def test_a_gamma_that_cannot_be_is_refused(gamma):
-    with pytest.raises(ValueError, match=f"^`gamma` must be 0 or more and finite, received {gamma}$"):
+    with pytest.raises(
+        ValueError, match=f"^`gamma` must be 0 or more and finite, received {gamma}$"
+    ):
         FocalCrossentropy(gamma)
 
 
@@ -62,13 +87,20 @@ def test_cumulative_link_is_its_formula(classes, seed):
     above = 1 - np.cumsum(probabilities, axis=1)[:, :-1]
     marks = truth[:, None] > np.arange(classes - 1)
     expected = -np.sum(np.where(marks, np.log(above), np.log(1 - above)), axis=1)
-    np.testing.assert_allclose(CumulativeLinkLoss().call(truth, probabilities.astype("float32")), expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        CumulativeLinkLoss().call(truth, probabilities.astype("float32")),
+        expected,
+        rtol=1e-3,
+        atol=1e-5,
+    )
 
 
 def test_cumulative_link_of_two_classes_is_the_crossentropy():
     probabilities = np.array([[0.7, 0.3], [0.2, 0.8]], "float32")
     expected = SmoothedCrossentropy(0.0).call([0, 0], probabilities)
-    np.testing.assert_allclose(CumulativeLinkLoss().call(np.array([0, 0]), probabilities), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        CumulativeLinkLoss().call(np.array([0, 0]), probabilities), expected, rtol=1e-5
+    )
 
 
 def test_a_mistake_by_two_steps_costs_more():
@@ -90,8 +122,12 @@ def test_pinball_is_least_at_the_quantile():
 
 
 def test_pinball_by_hand():
-    loss = PinballLoss([0.2, 0.8], 10.0).call(np.array([[5.0], [5.0]], "float32"), np.array([[0.0, 10.0], [15.0, 15.0]], "float32"))
-    np.testing.assert_allclose(loss, [(0.2 * 5 + 0.2 * 5) / 20, (0.8 * 10 + 0.2 * 10) / 20], rtol=1e-6)
+    loss = PinballLoss([0.2, 0.8], 10.0).call(
+        np.array([[5.0], [5.0]], "float32"), np.array([[0.0, 10.0], [15.0, 15.0]], "float32")
+    )
+    np.testing.assert_allclose(
+        loss, [(0.2 * 5 + 0.2 * 5) / 20, (0.8 * 10 + 0.2 * 10) / 20], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("levels", [[], [0.0, 0.5], [0.5, 1.0]])
@@ -101,7 +137,9 @@ def test_levels_that_cannot_be_are_refused(levels):
 
 
 def test_a_std_that_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r"^`std` must be a positive finite number, received 0\.0$"):
+    with pytest.raises(
+        ValueError, match=r"^`std` must be a positive finite number, received 0\.0$"
+    ):
         PinballLoss([0.5], 0.0)
 
 
@@ -114,7 +152,10 @@ def softplus(x):
 
 def test_matching_by_hand():
     """Three rows, the last without its second: the first two are each other's mismatched pair."""
-    first, second = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), np.array([[3.0, -1.0], [1.0, 1.0], [0.0, 0.0]])
+    first, second = (
+        np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]),
+        np.array([[3.0, -1.0], [1.0, 1.0], [0.0, 0.0]]),
+    )
     vectors = np.stack([first, second], axis=1).astype("float32")
     expected = [(softplus(-3) + softplus(1)) / 2, (softplus(-2) + softplus(-2)) / 2, 0]
     np.testing.assert_allclose(MatchingLoss().call(np.ones((3, 1)), vectors), expected, rtol=1e-5)
@@ -122,7 +163,9 @@ def test_matching_by_hand():
 
 def test_matching_of_one_row_alone_has_no_mismatched_pair():
     vectors = np.array([[[1.0, 0.0], [2.0, 0.0]]], "float32")
-    np.testing.assert_allclose(MatchingLoss().call(np.ones((1, 1)), vectors), [softplus(-2) / 2], rtol=1e-5)
+    np.testing.assert_allclose(
+        MatchingLoss().call(np.ones((1, 1)), vectors), [softplus(-2) / 2], rtol=1e-5
+    )
 
 
 def test_matching_without_rows():

@@ -6,15 +6,24 @@ from multimodal_tf.data.manifest import Manifest, Shard
 
 
 def manifest():
-    shards = {"train": [Shard(file=f"train-0000{n}.tfrecord", rows=n + 1, bytes=9, sha256="") for n in range(2)]}
-    return Manifest(table="t", config_hash="c", splits=shards, table_rows=4, kept=3, rejected=1, hash="h")
+    shards = {
+        "train": [
+            Shard(file=f"train-0000{n}.tfrecord", rows=n + 1, bytes=9, sha256="") for n in range(2)
+        ]
+    }
+    return Manifest(
+        table="t", config_hash="c", splits=shards, table_rows=4, kept=3, rejected=1, hash="h"
+    )
 
 
 def test_round_trip(tmp_path):
     manifest().save(tmp_path)
     loaded = Manifest.load(tmp_path)
     assert loaded.model_dump() == manifest().model_dump()
-    assert loaded.shards("train") == [tmp_path / "train-00000.tfrecord", tmp_path / "train-00001.tfrecord"]
+    assert loaded.shards("train") == [
+        tmp_path / "train-00000.tfrecord",
+        tmp_path / "train-00001.tfrecord",
+    ]
     assert (loaded.rows("train"), loaded.rows("test"), loaded.shards("test")) == (3, 0, [])
 
 

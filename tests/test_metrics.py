@@ -1,4 +1,6 @@
-"""The figures of a head: hand-worked cases, scikit-learn, every row count, and intervals that mean what they say."""
+"""The figures of a head: hand-worked cases, scikit-learn, every row count, and intervals that mean
+what they say.
+"""
 
 import time
 
@@ -8,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from multimodal_tf.evaluation import bootstrap, metrics
+from multimodal_tf.metrics import bootstrap, supervised
 
-pytestmark = pytest.mark.filterwarnings("error")  # a warning of scikit-learn that leaks is a failure
+# a warning of scikit-learn that leaks is a failure
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def _values(head):
@@ -27,7 +30,7 @@ def _distribution(random, rows, classes):
 def test_classification_by_hand():
     """Truth a a a b c, said a a b b a: hits 2 1 0, rows 3 1 1, said 3 2 0."""
     said = np.eye(3)[[0, 0, 1, 1, 0]] * 0.8 + 0.1 * (1 - np.eye(3)[[0, 0, 1, 1, 0]])
-    head = metrics.classification([0, 0, 0, 1, 2], said, ["a", "b", "c"], resamples=0)
+    head = supervised.classification([0, 0, 0, 1, 2], said, ["a", "b", "c"], resamples=0)
     expected = {
         "accuracy": 3 / 5,
         "balanced_accuracy": (2 / 3 + 1 + 0) / 3,
@@ -40,13 +43,16 @@ def test_classification_by_hand():
         "precision_weighted": (3 * 2 / 3 + 1 / 2) / 5,
         "recall_weighted": 3 / 5,
         "f1_weighted": (3 * 2 / 3 + 2 / 3) / 5,
-        # a: pairs of (0.8, 0.8, 0.1) with (0.1, 0.8): 1 + 1 + 1/2 + two ties = 3.5 of 6; b: 1 of 1, 3 of 4 and a tie; c: all ties
+        # a: pairs of (0.8, 0.8, 0.1) with (0.1, 0.8): 1 + 1 + 1/2 + two ties = 3.5 of 6; b: 1 of 1,
+        # 3 of 4 and a tie; c: all ties
         "auroc": (3.5 / 6 + 3.5 / 4 + 1 / 2) / 3,
         "log_loss": -(3 * np.log(0.8) + 2 * np.log(0.1)) / 5,
     }
     assert _values(head) == pytest.approx(expected)
     assert head.confusion == [[2, 1, 0], [0, 1, 0], [1, 0, 0]]
-    assert head.classes["a"] == metrics.ClassFigures(n=3, precision=2 / 3, recall=2 / 3, f1=2 / 3)
+    assert head.classes["a"] == supervised.ClassMetrics(
+        n=3, precision=2 / 3, recall=2 / 3, f1=2 / 3
+    )
     assert (head.n, [of.n for of in head.classes.values()]) == (5, [3, 1, 1])
 
 
@@ -56,55 +62,81 @@ def test_classification_agrees_with_scikit_learn(rows, classes, seed):
     random = np.random.default_rng(seed)
     truth, probabilities = random.integers(classes, size=rows), _distribution(random, rows, classes)
     chosen = probabilities.argmax(axis=1)
-    values = _values(metrics.classification(truth, probabilities, [str(i) for i in range(classes)], resamples=0))
+    values = _values(
+        supervised.classification(
+            truth, probabilities, [str(i) for i in range(classes)], resamples=0
+        )
+    )
     assert values["accuracy"] == pytest.approx(sk.accuracy_score(truth, chosen))
     for average in ("macro", "micro", "weighted"):
-        expected = sk.precision_recall_fscore_support(truth, chosen, average=average, zero_division=0)
-        assert [values[f"{name}_{average}"] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3])
-    assert values["log_loss"] == pytest.approx(sk.log_loss(truth, probabilities, labels=range(classes)), rel=1e-5)
+        expected = sk.precision_recall_fscore_support(
+            truth, chosen, average=average, zero_division=0
+        )
+        assert [
+            values[f"{name}_{average}"] for name in ("precision", "recall", "f1")
+        ] == pytest.approx(expected[:3])
+    assert values["log_loss"] == pytest.approx(
+        sk.log_loss(truth, probabilities, labels=range(classes)), rel=1e-5
+    )
     if len(set(truth)) == classes > 2:
-        expected = sk.roc_auc_score(truth, probabilities / probabilities.sum(axis=1, keepdims=True), multi_class="ovr")
+        expected = sk.roc_auc_score(
+            truth, probabilities / probabilities.sum(axis=1, keepdims=True), multi_class="ovr"
+        )
         assert values["auroc"] == pytest.approx(expected)
     if set(chosen) <= set(truth) and len(set(truth)) > 1:
-        assert values["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, chosen))
+        assert values["balanced_accuracy"] == pytest.approx(
+            sk.balanced_accuracy_score(truth, chosen)
+        )
 
 
 def test_a_class_without_rows_and_predictions_takes_no_part():
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
-    narrow = metrics.classification([0, 1], probabilities, ["a", "b"], resamples=50)
-    wide = metrics.classification([0, 1], np.pad(probabilities, ((0, 0), (0, 1))), ["a", "b", "c"], resamples=50)
+    narrow = supervised.classification([0, 1], probabilities, ["a", "b"], resamples=50)
+    wide = supervised.classification(
+        [0, 1], np.pad(probabilities, ((0, 0), (0, 1))), ["a", "b", "c"], resamples=50
+    )
     assert wide.figures == narrow.figures
     assert wide.classes["c"].n == 0
 
 
 def test_binary_auroc_is_the_usual_one():
     random = np.random.default_rng(3)
-    truth, positive = random.integers(2, size=50), random.random(50).round(1)  # rounded: ties
-    head = metrics.classification(truth, np.stack([1 - positive, positive], axis=1), ["no", "yes"], resamples=0)
+    # rounded: ties
+    truth, positive = random.integers(2, size=50), random.random(50).round(1)
+    head = supervised.classification(
+        truth, np.stack([1 - positive, positive], axis=1), ["no", "yes"], resamples=0
+    )
     assert head.figures["auroc"].value == pytest.approx(sk.roc_auc_score(truth, positive))
 
 
 def test_one_class_only():
-    head = metrics.classification([1, 1], [[0.1, 0.9], [0.8, 0.2]], ["a", "b"], resamples=20)
-    assert head.figures["auroc"] == metrics.Figure(value=None, reason=metrics.ONE_CLASS)
-    assert (head.figures["accuracy"].value, head.figures["recall_macro"].value) == (0.5, 0.25)  # a is predicted, so it takes part
-    assert head.figures["balanced_accuracy"].value == 0.5  # but a has no rows
+    head = supervised.classification([1, 1], [[0.1, 0.9], [0.8, 0.2]], ["a", "b"], resamples=20)
+    assert head.figures["auroc"] == supervised.Figure(value=None, reason=supervised.ONE_CLASS)
+    # a is predicted, so it takes part
+    assert (head.figures["accuracy"].value, head.figures["recall_macro"].value) == (0.5, 0.25)
+    # but a has no rows
+    assert head.figures["balanced_accuracy"].value == 0.5
 
 
 def test_unknown_rows_do_not_count():
     probabilities = [[0.9, 0.1], [0.1, 0.9], [np.nan, 0.5]]
-    known = metrics.classification([0, 0], probabilities[:2], ["a", "b"])
-    assert metrics.classification([0, 0, 99], probabilities, ["a", "b"], known=[1.0, 2.0, 0.0]) == known
+    known = supervised.classification([0, 0], probabilities[:2], ["a", "b"])
+    assert (
+        supervised.classification([0, 0, 99], probabilities, ["a", "b"], known=[1.0, 2.0, 0.0])
+        == known
+    )
 
 
 # --- multi-label
 
 
 def test_multi_label_by_hand():
-    """Labels red and round on three rows; red: hit, miss, right without; round: hit, false alarm, miss."""
+    """Labels red and round on three rows; red: hit, miss, right without; round: hit, false alarm,
+    miss.
+    """
     truth = [[1, 1], [1, 0], [0, 1]]
     said = [[0.9, 0.5], [0.4, 0.7], [0.2, 0.3]]
-    head = metrics.multi_label(truth, said, ["red", "round"], resamples=0)
+    head = supervised.multi_label(truth, said, ["red", "round"], resamples=0)
     expected = {
         "exact_match": 1 / 3,
         "accuracy": 3 / 6,
@@ -123,7 +155,9 @@ def test_multi_label_by_hand():
     }
     assert _values(head) == pytest.approx(expected)
     assert head.confusion == [[[1, 0], [1, 1]], [[0, 1], [1, 1]]]
-    assert head.classes["round"] == metrics.ClassFigures(n=2, precision=1 / 2, recall=1 / 2, f1=1 / 2)
+    assert head.classes["round"] == supervised.ClassMetrics(
+        n=2, precision=1 / 2, recall=1 / 2, f1=1 / 2
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -132,29 +166,44 @@ def test_multi_label_agrees_with_scikit_learn(rows, labels, seed):
     random = np.random.default_rng(seed)
     truth, probabilities = random.integers(2, size=(rows, labels)), random.random((rows, labels))
     chosen = probabilities >= 0.5
-    values = _values(metrics.multi_label(truth, probabilities, [str(i) for i in range(labels)], resamples=0))
+    values = _values(
+        supervised.multi_label(truth, probabilities, [str(i) for i in range(labels)], resamples=0)
+    )
     part = np.flatnonzero(truth.any(axis=0) | chosen.any(axis=0))
     if len(part):
         for average in ("macro", "micro", "weighted"):
-            expected = sk.precision_recall_fscore_support(truth, chosen, labels=part, average=average, zero_division=0)
-            assert [values[f"{name}_{average}"] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3])
+            expected = sk.precision_recall_fscore_support(
+                truth, chosen, labels=part, average=average, zero_division=0
+            )
+            assert [
+                values[f"{name}_{average}"] for name in ("precision", "recall", "f1")
+            ] == pytest.approx(expected[:3])
     assert values["exact_match"] == pytest.approx(sk.accuracy_score(truth, chosen))
     assert values["accuracy"] == pytest.approx(1 - sk.hamming_loss(truth, chosen))
-    assert values["log_loss"] == pytest.approx(np.mean([sk.log_loss(t, p, labels=[0, 1]) for t, p in zip(truth.T, probabilities.T)]))
+    assert values["log_loss"] == pytest.approx(
+        np.mean([sk.log_loss(t, p, labels=[0, 1]) for t, p in zip(truth.T, probabilities.T)])
+    )
     if ((truth.sum(axis=0) > 0) & (truth.sum(axis=0) < rows)).all():
-        assert values["auroc"] == pytest.approx(sk.roc_auc_score(truth, probabilities, average="macro"))
+        assert values["auroc"] == pytest.approx(
+            sk.roc_auc_score(truth, probabilities, average="macro")
+        )
 
 
 def test_one_label_only_is_not_taken_for_a_binary_class():
-    head = metrics.multi_label([[1], [0], [0]], [[0.9], [0.8], [0.1]], ["red"], resamples=20)
-    assert head.figures["precision_macro"].value == 1 / 2  # of label red alone
+    head = supervised.multi_label([[1], [0], [0]], [[0.9], [0.8], [0.1]], ["red"], resamples=20)
+    # of label red alone
+    assert head.figures["precision_macro"].value == 1 / 2
     assert head.confusion == [[[1, 1], [0, 1]]]
 
 
 def test_no_label_applies():
-    head = metrics.multi_label([[0, 0]] * 3, [[0.1, 0.2]] * 3, ["a", "b"], resamples=20)
-    assert head.figures["f1_macro"] == metrics.Figure(value=None, reason=metrics.NO_LABEL)
-    assert head.figures["auroc"].reason == head.figures["balanced_accuracy"].reason == metrics.ONE_SIDED
+    head = supervised.multi_label([[0, 0]] * 3, [[0.1, 0.2]] * 3, ["a", "b"], resamples=20)
+    assert head.figures["f1_macro"] == supervised.Figure(value=None, reason=supervised.NO_LABEL)
+    assert (
+        head.figures["auroc"].reason
+        == head.figures["balanced_accuracy"].reason
+        == supervised.ONE_SIDED
+    )
     assert (head.figures["exact_match"].value, head.figures["accuracy"].low) == (1.0, 1.0)
 
 
@@ -163,18 +212,22 @@ def test_no_label_applies():
 
 def test_regression_by_hand_and_column_vectors():
     """Errors 1, 0, -2 around labels 1, 2, 6 with mean 3 and squares 4 + 1 + 9."""
-    head = metrics.regression(np.array([[1.0], [2.0], [6.0]]), np.array([[2.0], [2.0], [4.0]]), resamples=0)
+    head = supervised.regression(
+        np.array([[1.0], [2.0], [6.0]]), np.array([[2.0], [2.0], [4.0]]), resamples=0
+    )
     assert _values(head) == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "r2": 1 - 5 / 14})
-    assert metrics.regression([1.0, 2.0, 6.0], [2.0, 2.0, 4.0], resamples=0) == head
+    assert supervised.regression([1.0, 2.0, 6.0], [2.0, 2.0, 4.0], resamples=0) == head
 
 
 def test_equal_labels_have_no_r2():
-    assert metrics.regression([2.0, 2.0], [1.0, 2.0]).figures["r2"] == metrics.Figure(value=None, reason=metrics.NO_SPREAD)
-    assert metrics.regression([2.0], [1.0]).figures["r2"].value is None
+    assert supervised.regression([2.0, 2.0], [1.0, 2.0]).figures["r2"] == supervised.Figure(
+        value=None, reason=supervised.NO_SPREAD
+    )
+    assert supervised.regression([2.0], [1.0]).figures["r2"].value is None
 
 
 def test_missing_label_of_a_regression_is_nan_and_unknown():
-    head = metrics.regression([1.0, np.nan, 3.0], [1.0, 5.0, 2.0], known=[1, 0, 1])
+    head = supervised.regression([1.0, np.nan, 3.0], [1.0, 5.0, 2.0], known=[1, 0, 1])
     assert (head.n, head.figures["mae"].value) == (2, 0.5)
 
 
@@ -182,13 +235,15 @@ def test_missing_label_of_a_regression_is_nan_and_unknown():
 
 
 HEADS = {
-    "classification": lambda rows, resamples=30: metrics.classification(
+    "classification": lambda rows, resamples=30: supervised.classification(
         np.arange(rows) % 2, np.full((rows, 2), 0.5), ["a", "b"], resamples=resamples
     ),
-    "multi_label": lambda rows, resamples=30: metrics.multi_label(
+    "multi_label": lambda rows, resamples=30: supervised.multi_label(
         np.ones((rows, 2)), np.full((rows, 2), 0.5), ["a", "b"], resamples=resamples
     ),
-    "regression": lambda rows, resamples=30: metrics.regression(np.arange(rows), np.zeros(rows), resamples=resamples),
+    "regression": lambda rows, resamples=30: supervised.regression(
+        np.arange(rows), np.zeros(rows), resamples=resamples
+    ),
 }
 
 
@@ -196,8 +251,10 @@ HEADS = {
 def test_no_rows(kind):
     head = HEADS[kind](0)
     assert head.n == 0
-    assert tuple(head.figures) == metrics.FIGURES[kind]
-    assert {(figure.value, figure.reason) for figure in head.figures.values()} == {(None, metrics.NO_ROWS)}
+    assert tuple(head.figures) == supervised.FIGURES[kind]
+    assert {(figure.value, figure.reason) for figure in head.figures.values()} == {
+        (None, supervised.NO_ROWS)
+    }
     assert not np.any(head.confusion)
 
 
@@ -214,7 +271,9 @@ def test_without_resamples_there_are_values_and_no_intervals(kind):
     full, bare = HEADS[kind](7), HEADS[kind](7, resamples=0)
     assert _values(full) == _values(bare)
     assert all(figure.low is None for figure in bare.figures.values())
-    assert all(figure.low is not None for figure in full.figures.values() if figure.value is not None)
+    assert all(
+        figure.low is not None for figure in full.figures.values() if figure.value is not None
+    )
 
 
 # --- intervals
@@ -227,10 +286,14 @@ def _every_row(kind, random, rows=60):
         truth, chosen = random.integers(4, size=rows), random.integers(3, size=rows)
         hits, actual, said = bootstrap.class_counts(truth, chosen, 5, index)
         averages = bootstrap.averaged(hits, actual, said)
-        return averages, lambda average: sk.precision_recall_fscore_support(truth, chosen, average=average, zero_division=0)
+        return averages, lambda average: sk.precision_recall_fscore_support(
+            truth, chosen, average=average, zero_division=0
+        )
     truth, chosen = random.random((rows, 4)) > 0.7, random.random((rows, 4)) > 0.7
     averages = bootstrap.averaged(*bootstrap.label_counts(truth, chosen, index))
-    return averages, lambda average: sk.precision_recall_fscore_support(truth, chosen, average=average, zero_division=0)
+    return averages, lambda average: sk.precision_recall_fscore_support(
+        truth, chosen, average=average, zero_division=0
+    )
 
 
 @pytest.mark.parametrize("kind", ["classification", "multi_label"])
@@ -238,13 +301,18 @@ def _every_row(kind, random, rows=60):
 def test_what_is_resampled_is_what_is_reported(kind, average):
     for seed in range(5):
         averages, reference = _every_row(kind, np.random.default_rng(seed))
-        assert [averages[f"{name}_{average}"] for name in ("precision", "recall", "f1")] == pytest.approx(reference(average)[:3])
+        assert [
+            averages[f"{name}_{average}"] for name in ("precision", "recall", "f1")
+        ] == pytest.approx(reference(average)[:3])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30))
 def test_resampled_auroc_is_scikit_learns(rows):
-    positive, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], dtype=float)
+    positive, scores = (
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows], dtype=float),
+    )
     area = bootstrap.auroc(positive[:, None], scores[:, None])(np.arange(len(rows)))["auroc"]
     if positive.all() or not positive.any():
         assert np.isnan(area)
@@ -254,16 +322,18 @@ def test_resampled_auroc_is_scikit_learns(rows):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_figure_is_resampled_by_its_own_formula(kind):
-    """On 200 rows an interval holds the value strictly inside; resamples of another formula would miss it."""
+    """On 200 rows an interval holds the value strictly inside; resamples of another formula would
+    miss it.
+    """
     random = np.random.default_rng(0)
     truth = random.integers(3, size=200)
     scores = _distribution(random, 200, 3)
     if kind == "classification":
-        head = metrics.classification(truth, scores, ["a", "b", "c"], resamples=200)
+        head = supervised.classification(truth, scores, ["a", "b", "c"], resamples=200)
     elif kind == "multi_label":
-        head = metrics.multi_label(np.eye(3)[truth], scores, ["a", "b", "c"], resamples=200)
+        head = supervised.multi_label(np.eye(3)[truth], scores, ["a", "b", "c"], resamples=200)
     else:
-        head = metrics.regression(truth + scores[:, 0], truth, resamples=200)
+        head = supervised.regression(truth + scores[:, 0], truth, resamples=200)
     for name, figure in head.figures.items():
         assert figure.low < figure.value < figure.high, name
         assert figure.resamples == 200
@@ -271,14 +341,23 @@ def test_every_figure_is_resampled_by_its_own_formula(kind):
 
 def test_interval_of_accuracy_is_the_binomial_one():
     """90 right of 100: the resamples are binomial, so their standard deviation is 0.03."""
-    head = metrics.classification([0] * 100, [[0.9, 0.1]] * 90 + [[0.1, 0.9]] * 10, ["a", "b"], resamples=4000)
+    head = supervised.classification(
+        [0] * 100, [[0.9, 0.1]] * 90 + [[0.1, 0.9]] * 10, ["a", "b"], resamples=4000
+    )
     figure = head.figures["accuracy"]
-    assert (figure.low, figure.high) == (pytest.approx(0.84, abs=0.011), pytest.approx(0.95, abs=0.011))
+    assert (figure.low, figure.high) == (
+        pytest.approx(0.84, abs=0.011),
+        pytest.approx(0.95, abs=0.011),
+    )
 
 
 def test_undefined_resamples_are_left_out_and_counted():
-    """With 1 row of b out of 4, a resample lacks b with probability (3/4)^4 = 0.32, and its AUROC is undefined."""
-    head = metrics.classification([0, 0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], ["a", "b"], resamples=1000)
+    """With 1 row of b out of 4, a resample lacks b with probability (3/4)^4 = 0.32, and its AUROC
+    is undefined.
+    """
+    head = supervised.classification(
+        [0, 0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], ["a", "b"], resamples=1000
+    )
     assert 560 < head.figures["auroc"].resamples < 800
     assert head.figures["accuracy"].resamples == 1000
 
@@ -286,20 +365,29 @@ def test_undefined_resamples_are_left_out_and_counted():
 def test_seed_decides_the_interval():
     random = np.random.default_rng(0)
     arguments = (random.integers(3, size=50), _distribution(random, 50, 3), ["a", "b", "c"])
-    assert metrics.classification(*arguments, seed=1) == metrics.classification(*arguments, seed=1)
-    assert metrics.classification(*arguments, seed=1) != metrics.classification(*arguments, seed=2)
+    assert supervised.classification(*arguments, seed=1) == supervised.classification(
+        *arguments, seed=1
+    )
+    assert supervised.classification(*arguments, seed=1) != supervised.classification(
+        *arguments, seed=2
+    )
 
 
 def test_many_classes_get_fewer_resamples_of_auroc():
     random = np.random.default_rng(0)
-    head = metrics.classification(
-        random.integers(100, size=300), _distribution(random, 300, 100), [str(i) for i in range(100)], resamples=300
+    head = supervised.classification(
+        random.integers(100, size=300),
+        _distribution(random, 300, 100),
+        [str(i) for i in range(100)],
+        resamples=300,
     )
     assert (head.figures["auroc"].resamples, head.figures["accuracy"].resamples) == (200, 300)
 
 
 def test_bootstrap_costs_little_beside_scikit_learn():
-    """A thousand resamples of 5,000 rows are to take less time than 400 rounds of scikit-learn's averages."""
+    """A thousand resamples of 5,000 rows are to take less time than 400 rounds of scikit-learn's
+    averages.
+    """
     random = np.random.default_rng(0)
     truth, probabilities = random.integers(10, size=5000), _distribution(random, 5000, 10)
     chosen = probabilities.argmax(axis=1)
@@ -308,7 +396,7 @@ def test_bootstrap_costs_little_beside_scikit_learn():
         for average in ("macro", "micro", "weighted"):
             sk.precision_recall_fscore_support(truth, chosen, average=average, zero_division=0)
     ten_rounds, start = time.perf_counter() - start, time.perf_counter()
-    metrics.classification(truth, probabilities, [str(i) for i in range(10)], resamples=1000)
+    supervised.classification(truth, probabilities, [str(i) for i in range(10)], resamples=1000)
     assert time.perf_counter() - start < 40 * ten_rounds
 
 
@@ -318,18 +406,39 @@ def test_bootstrap_costs_little_beside_scikit_learn():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.classification([0, 2], [[0.5, 0.5]] * 2, ["a", "b"]), "a label must be an index from 0 to 1, received 0 to 2"),
-        (lambda: metrics.classification([0, -1], [[0.5, 0.5]] * 2, ["a", "b"]), "received -1 to 0"),
         (
-            lambda: metrics.classification([0], [[0.5, 0.5]], ["a", "b", "c"]),
+            lambda: supervised.classification([0, 2], [[0.5, 0.5]] * 2, ["a", "b"]),
+            "a label must be an index from 0 to 1, received 0 to 2",
+        ),
+        (
+            lambda: supervised.classification([0, -1], [[0.5, 0.5]] * 2, ["a", "b"]),
+            "received -1 to 0",
+        ),
+        (
+            lambda: supervised.classification([0], [[0.5, 0.5]], ["a", "b", "c"]),
             r"predictions must have the shape \(1, 3\), received \(1, 2\)",
         ),
-        (lambda: metrics.classification([0], [[np.nan, 0.5]], ["a", "b"]), "received NaN or infinity in 1 of 1 rows"),
-        (lambda: metrics.classification([0], [[0.5, 0.5]], ["a", "b"], known=[1, 1]), r"known must have the shape \(1,\), received \(2,\)"),
-        (lambda: metrics.classification([], np.zeros((0, 0)), []), "at least one class"),
-        (lambda: metrics.multi_label([0], [[0.5]], ["a"]), r"labels must have the shape \(1, 1\), received \(1,\)"),
-        (lambda: metrics.regression([1.0, np.nan], [1.0, 1.0]), "labels must be finite numbers, received NaN or infinity in 1 of 2 rows"),
-        (lambda: metrics.regression([1.0, 2.0], [1.0, np.inf]), "predictions must be finite numbers"),
+        (
+            lambda: supervised.classification([0], [[np.nan, 0.5]], ["a", "b"]),
+            "received NaN or infinity in 1 of 1 rows",
+        ),
+        (
+            lambda: supervised.classification([0], [[0.5, 0.5]], ["a", "b"], known=[1, 1]),
+            r"known must have the shape \(1,\), received \(2,\)",
+        ),
+        (lambda: supervised.classification([], np.zeros((0, 0)), []), "at least one class"),
+        (
+            lambda: supervised.multi_label([0], [[0.5]], ["a"]),
+            r"labels must have the shape \(1, 1\), received \(1,\)",
+        ),
+        (
+            lambda: supervised.regression([1.0, np.nan], [1.0, 1.0]),
+            "labels must be finite numbers, received NaN or infinity in 1 of 2 rows",
+        ),
+        (
+            lambda: supervised.regression([1.0, 2.0], [1.0, np.inf]),
+            "predictions must be finite numbers",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(call, message):

@@ -1,21 +1,27 @@
-"""Figures of ordinal, quantile and matching heads, against scikit-learn where it has them and by hand."""
+"""Figures of ordinal, quantile and matching heads, against scikit-learn where it has them and by
+hand.
+"""
 
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from multimodal_tf.evaluation import metrics
-from multimodal_tf.evaluation.special_heads import matching, ordinal, quantile
+from multimodal_tf.metrics import supervised
+from multimodal_tf.metrics.special_heads import matching, ordinal, quantile
 
 RANDOM = np.random.default_rng(0)
 LEVELS = [0.1, 0.5, 0.9]
 
 
 def test_ordinal_has_the_figures_of_a_classification_and_the_distance_in_ranks():
-    truth, scores, known = RANDOM.integers(0, 3, 50), RANDOM.dirichlet([1, 1, 1], 50), RANDOM.random(50) < 0.8
+    truth, scores, known = (
+        RANDOM.integers(0, 3, 50),
+        RANDOM.dirichlet([1, 1, 1], 50),
+        RANDOM.random(50) < 0.8,
+    )
     found = ordinal(truth, scores, ["S", "M", "L"], known, resamples=30)
-    same = metrics.classification(truth, scores, ["S", "M", "L"], known, resamples=30)
-    assert tuple(found.figures) == metrics.FIGURES["ordinal"]
+    same = supervised.classification(truth, scores, ["S", "M", "L"], known, resamples=30)
+    assert tuple(found.figures) == supervised.FIGURES["ordinal"]
     assert {name: found.figures[name] for name in same.figures} == same.figures
     distance = sklearn_metrics.mean_absolute_error(truth[known], scores.argmax(axis=1)[known])
     figure = found.figures["rank_mae"]
@@ -26,11 +32,18 @@ def test_ordinal_has_the_figures_of_a_classification_and_the_distance_in_ranks()
 def test_quantile_against_scikit_learn():
     truth, said = RANDOM.normal(10, 3, 60), np.sort(RANDOM.normal(10, 3, (60, 3)), axis=1)
     found = quantile(truth[:, None], said, LEVELS, resamples=30).figures
-    assert tuple(found) == metrics.FIGURES["quantile"]
-    losses = [sklearn_metrics.mean_pinball_loss(truth, said[:, place], alpha=level) for place, level in enumerate(LEVELS)]
+    assert tuple(found) == supervised.FIGURES["quantile"]
+    losses = [
+        sklearn_metrics.mean_pinball_loss(truth, said[:, place], alpha=level)
+        for place, level in enumerate(LEVELS)
+    ]
     assert found["pinball"].value == pytest.approx(np.mean(losses))
-    assert found["mae"].value == pytest.approx(sklearn_metrics.mean_absolute_error(truth, said[:, 1]))
-    assert found["coverage"].value == np.mean([low <= one <= high for one, (low, _, high) in zip(truth, said)])
+    assert found["mae"].value == pytest.approx(
+        sklearn_metrics.mean_absolute_error(truth, said[:, 1])
+    )
+    assert found["coverage"].value == np.mean(
+        [low <= one <= high for one, (low, _, high) in zip(truth, said)]
+    )
     assert found["width"].value == pytest.approx(np.mean(said[:, 2] - said[:, 0]))
     assert all(figure.low < figure.value < figure.high for figure in found.values())
 
@@ -43,16 +56,27 @@ def test_quantile_leaves_out_unknown_rows():
 
 def test_matching_against_scikit_learn():
     vectors = RANDOM.normal(size=(40, 2, 3))
-    vectors[[3, 17]] = 0  # rows that lack one of the two
+    # rows that lack one of the two
+    vectors[[3, 17]] = 0
     found = matching(vectors, resamples=30)
-    first, second = (vectors[[row for row in range(40) if row not in (3, 17)], side] for side in (0, 1))
-    logits = np.concatenate([(first * second).sum(axis=1), (first * second[[*range(1, 38), 0]]).sum(axis=1)])
+    first, second = (
+        vectors[[row for row in range(40) if row not in (3, 17)], side] for side in (0, 1)
+    )
+    logits = np.concatenate(
+        [(first * second).sum(axis=1), (first * second[[*range(1, 38), 0]]).sum(axis=1)]
+    )
     truth = np.arange(76) < 38
     probabilities = 1 / (1 + np.exp(-logits))
     assert found.n == 38
-    assert found.figures["accuracy"].value == pytest.approx(sklearn_metrics.accuracy_score(truth, probabilities >= 0.5))
-    assert found.figures["auroc"].value == pytest.approx(sklearn_metrics.roc_auc_score(truth, logits))
-    assert found.figures["log_loss"].value == pytest.approx(sklearn_metrics.log_loss(truth, probabilities))
+    assert found.figures["accuracy"].value == pytest.approx(
+        sklearn_metrics.accuracy_score(truth, probabilities >= 0.5)
+    )
+    assert found.figures["auroc"].value == pytest.approx(
+        sklearn_metrics.roc_auc_score(truth, logits)
+    )
+    assert found.figures["log_loss"].value == pytest.approx(
+        sklearn_metrics.log_loss(truth, probabilities)
+    )
     assert all(figure.low < figure.value < figure.high for figure in found.figures.values())
 
 
@@ -64,7 +88,9 @@ def test_without_rows_there_are_no_figures(rows):
         matching(np.zeros((rows, 2, 3))),
     ):
         assert found.n == 0
-        assert {(figure.value, figure.reason) for figure in found.figures.values()} == {(None, metrics.NO_ROWS)}
+        assert {(figure.value, figure.reason) for figure in found.figures.values()} == {
+            (None, supervised.NO_ROWS)
+        }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The notebooks run from top to bottom, with small settings in place of the cell tagged `parameters`, and then hold what they say."""
+"""The notebooks run from top to bottom, with small settings in place of the cell tagged
+`parameters`, and then hold what they say.
+"""
 
 import pathlib
 import re
@@ -9,13 +11,20 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 SMALL = {"EPOCHS": 1, "ROWS": 100}
-OWN = {  # settings of one notebook alone
+# settings of one notebook alone
+OWN = {
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
-    "03_fusion_and_fine_tuning": {"FUSIONS": {"attention": {"type": "attention"}, "hybrid": {"type": "hybrid", "over": {"type": "gated"}}}},
+    "03_fusion_and_fine_tuning": {
+        "FUSIONS": {
+            "attention": {"type": "attention"},
+            "hybrid": {"type": "hybrid", "over": {"type": "gated"}},
+        }
+    },
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
     "05_perception": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
 }
-HOLDS = {  # what is true of a notebook's variables at its end
+# what is true of a notebook's variables at its end
+HOLDS = {
     "01_quickstart": [
         "manifest.kept == ROWS",
         "np.isfinite(history.history['val_loss']).all()",
@@ -27,7 +36,7 @@ HOLDS = {  # what is true of a notebook's variables at its end
         "np.isfinite(decibels).all() and decibels.std() > 0",
         "patches.shape[1:3] == (4, 4)",
         "[*pieces] == ['word_piece', 'byte_pair', 'sentence_piece'] and all(lines[0] for lines in pieces.values())",
-        "0 < trained < model.count_params() and learnt.inputs[words].preset == str(preset)",
+        "0 < trained < model.count_params() and learned.inputs[words].preset == str(preset)",
     ],
     "03_fusion_and_fine_tuning": [
         "weighing == ['attention', 'hybrid'] and len(chosen) > 1",
@@ -60,20 +69,36 @@ def prepared(path, folder):
     notebook = nbformat.read(path, as_version=4)
     [cell] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     settings = SMALL | OWN.get(path.stem, {})
-    for name, value in {"OUT": f"pathlib.{folder!r}", **{name: repr(value) for name, value in settings.items()}}.items():
-        cell.source, found = re.subn(rf"^{name} = .*$", lambda _, line=f"{name} = {value}": line, cell.source, flags=re.MULTILINE)
+    for name, value in {
+        "OUT": f"pathlib.{folder!r}",
+        **{name: repr(value) for name, value in settings.items()},
+    }.items():
+        cell.source, found = re.subn(
+            rf"^{name} = .*$",
+            lambda _, line=f"{name} = {value}": line,
+            cell.source,
+            flags=re.MULTILINE,
+        )
         assert found == 1, f"the parameters cell does not set {name}"
-    notebook.cells.append(nbformat.v4.new_code_cell("\n".join(f"assert {one}" for one in HOLDS.get(path.stem, []))))
+    notebook.cells.append(
+        nbformat.v4.new_code_cell("\n".join(f"assert {one}" for one in HOLDS.get(path.stem, [])))
+    )
     return notebook
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs(path, tmp_path):
-    NotebookClient(prepared(path, tmp_path), timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        prepared(path, tmp_path), timeout=600, resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_defines_nothing(path):
-    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    assert [source for source in sources if re.search(r"^\s*(def|class) ", source, flags=re.MULTILINE)] == []
+    sources = [
+        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    ]
+    assert [
+        source for source in sources if re.search(r"^\s*(def|class) ", source, flags=re.MULTILINE)
+    ] == []

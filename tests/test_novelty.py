@@ -8,12 +8,21 @@ from scipy.spatial import distance
 from sklearn import metrics as sk
 from sklearn.covariance import LedoitWolf
 
-from multimodal_tf.evaluation.novelty import Mahalanobis, NearestNeighbour, energy, limit, maximum_softmax, separation
+from multimodal_tf.evaluation.ood import (
+    Mahalanobis,
+    NearestNeighbour,
+    energy,
+    limit,
+    maximum_softmax,
+    separation,
+)
 
 
 def _classes(random, rows=200, dim=5):
     labels = random.integers(3, size=rows)
-    return random.normal(size=(rows, dim)) @ random.normal(size=(dim, dim)) + 6 * np.eye(3, dim)[labels], labels
+    return random.normal(size=(rows, dim)) @ random.normal(size=(dim, dim)) + 6 * np.eye(3, dim)[
+        labels
+    ], labels
 
 
 # --- Mahalanobis
@@ -25,26 +34,35 @@ def test_mahalanobis_is_scipys_distance_to_the_nearest_class():
     means = np.stack([embeddings[labels == c].mean(axis=0) for c in range(3)])
     covariance = LedoitWolf(assume_centered=True).fit(embeddings - means[labels]).covariance_
     new = random.normal(size=(20, 5)) * 5
-    expected = distance.cdist(new, means, "mahalanobis", VI=np.linalg.inv(covariance)).min(axis=1) ** 2
+    expected = (
+        distance.cdist(new, means, "mahalanobis", VI=np.linalg.inv(covariance)).min(axis=1) ** 2
+    )
     assert Mahalanobis.fit(embeddings, labels)(new) == pytest.approx(expected)
 
 
 def test_mahalanobis_of_one_class_is_scikit_learns():
     random = np.random.default_rng(1)
     embeddings, _ = _classes(random)
-    assert Mahalanobis.fit(embeddings)(embeddings) == pytest.approx(LedoitWolf().fit(embeddings).mahalanobis(embeddings))
+    assert Mahalanobis.fit(embeddings)(embeddings) == pytest.approx(
+        LedoitWolf().fit(embeddings).mahalanobis(embeddings)
+    )
 
 
 def test_classes_can_be_words_and_the_order_of_rows_changes_nothing():
     random = np.random.default_rng(2)
     embeddings, labels = _classes(random)
     names, order = np.array(["hat", "shoe", "bag"])[labels], random.permutation(200)
-    first, second = Mahalanobis.fit(embeddings, labels), Mahalanobis.fit(embeddings[order], names[order])
+    first, second = (
+        Mahalanobis.fit(embeddings, labels),
+        Mahalanobis.fit(embeddings[order], names[order]),
+    )
     assert first(embeddings) == pytest.approx(second(embeddings))
 
 
 def test_a_direction_without_spread_does_no_harm():
-    """A dead unit is 0 in training; a row where it is not is very strange, and no number overflows, in float32 neither."""
+    """A dead unit is 0 in training; a row where it is not is very strange, and no number overflows,
+    in float32 neither.
+    """
     embeddings = np.pad(np.random.default_rng(3).normal(size=(5000, 3)), ((0, 0), (0, 2)))
     fitted = Mahalanobis.fit(embeddings)
     usual, strange = fitted([[1.0, 1, 1, 0, 0]]), fitted([[1.0, 1, 1, 0, 1]])
@@ -71,7 +89,7 @@ def test_blocks_change_nothing(monkeypatch):
     embeddings, labels = _classes(random)
     fitted = Mahalanobis.fit(embeddings, labels)
     whole = fitted(embeddings)
-    monkeypatch.setattr("multimodal_tf.evaluation.novelty.BLOCK", 7)
+    monkeypatch.setattr("multimodal_tf.evaluation.ood.BLOCK", 7)
     assert fitted(embeddings) == pytest.approx(whole)
     assert fitted(np.empty((0, 5))).shape == (0,)
 
@@ -89,7 +107,9 @@ def test_nearest_neighbour_by_brute_force():
 
 def test_the_bank_is_limited_and_drawn_by_the_seed():
     embeddings = np.random.default_rng(7).normal(size=(100, 3))
-    first, again, other = (NearestNeighbour.fit(embeddings, k=3, bank=20, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        NearestNeighbour.fit(embeddings, k=3, bank=20, seed=seed) for seed in (0, 0, 1)
+    )
     assert first.bank.shape == (20, 3)
     assert (first.bank == again.bank).all()
     assert (first.bank != other.bank).any()
@@ -105,7 +125,9 @@ def test_an_embedding_of_zeros_is_at_distance_one():
 def test_what_is_fitted_is_frozen_and_a_few_arrays(kind):
     embeddings, _ = _classes(np.random.default_rng(8))
     fitted = kind.fit(embeddings)
-    again = kind(**{field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)})
+    again = kind(
+        **{field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)}
+    )
     assert (again(embeddings) == fitted(embeddings)).all()
     with pytest.raises(dataclasses.FrozenInstanceError):
         fitted.bank = fitted.centres = 0
@@ -115,9 +137,16 @@ def test_what_is_fitted_is_frozen_and_a_few_arrays(kind):
 def test_other_data_score_higher(kind):
     random = np.random.default_rng(9)
     embeddings, labels = _classes(random, 400)
-    fitted = kind.fit(embeddings[:200], labels[:200]) if kind is Mahalanobis else kind.fit(embeddings[:200])
+    fitted = (
+        kind.fit(embeddings[:200], labels[:200])
+        if kind is Mahalanobis
+        else kind.fit(embeddings[:200])
+    )
     other = random.normal(size=(200, 5)) * 12 - 6
-    assert separation(fitted(embeddings[200:]), fitted(other), resamples=0).figures["auroc"].value > 0.8
+    assert (
+        separation(fitted(embeddings[200:]), fitted(other), resamples=0).figures["auroc"].value
+        > 0.8
+    )
 
 
 # --- from answers
@@ -142,13 +171,17 @@ def test_separation_is_scikit_learns():
     found = separation(clean, other, resamples=0)
     passes = np.repeat([1, 0], [150, 90])
     false, true, _ = sk.roc_curve(passes, -np.concatenate([clean, other]), drop_intermediate=False)
-    assert found.figures["auroc"].value == pytest.approx(sk.roc_auc_score(passes, -np.concatenate([clean, other])))
+    assert found.figures["auroc"].value == pytest.approx(
+        sk.roc_auc_score(passes, -np.concatenate([clean, other]))
+    )
     assert found.figures["fpr_at_95_tpr"].value == pytest.approx(false[true >= 0.95].min())
     assert (found.n, found.n_other) == (150, 90)
 
 
 def test_separation_by_hand():
-    """Of twenty clean scores, 0 to 19, nineteen must pass: the limit is 18, and of 17, 18, 18.5 and 30 two pass."""
+    """Of twenty clean scores, 0 to 19, nineteen must pass: the limit is 18, and of 17, 18, 18.5 and
+    30 two pass.
+    """
     found = separation(range(20), [17, 18, 18.5, 30], resamples=0)
     assert found.figures["fpr_at_95_tpr"].value == 0.5
     assert found.figures["auroc"].value == pytest.approx((17.5 + 18.5 + 19 + 20) / 80)
@@ -158,7 +191,10 @@ def test_intervals_of_pairs_are_narrower_where_pairs_go_together():
     random = np.random.default_rng(11)
     clean = random.normal(size=200) * 3
     other = clean + 1
-    free, paired = separation(clean, other, resamples=300), separation(clean, other, paired=True, resamples=300)
+    free, paired = (
+        separation(clean, other, resamples=300),
+        separation(clean, other, paired=True, resamples=300),
+    )
     for found in (free, paired):
         for figure in found.figures.values():
             assert figure.low <= figure.value <= figure.high
@@ -174,13 +210,17 @@ def test_intervals_of_pairs_are_narrower_where_pairs_go_together():
 def test_a_limit_keeps_its_false_alarm_rate(rate):
     """Over many draws of the held-out rows the rate is at most what was chosen, and not much less."""
     random = np.random.default_rng(12)
-    rates = [(random.normal(size=200) > limit(random.normal(size=50), rate)).mean() for _ in range(2000)]
+    rates = [
+        (random.normal(size=200) > limit(random.normal(size=50), rate)).mean() for _ in range(2000)
+    ]
     assert rate - 1 / 51 - 0.003 < np.mean(rates) < rate + 0.003
 
 
 def test_too_few_rows_for_so_rare_alarms_are_refused():
     assert limit(range(99), 0.01) == 98
-    with pytest.raises(ValueError, match="a false-alarm rate of 0.01 needs 99 rows or more, received 98"):
+    with pytest.raises(
+        ValueError, match="a false-alarm rate of 0.01 needs 99 rows or more, received 98"
+    ):
         limit(range(98), 0.01)
 
 
@@ -192,12 +232,21 @@ def test_too_few_rows_for_so_rare_alarms_are_refused():
     [
         (lambda: Mahalanobis.fit([[1.0, 2.0]]), "at least 2 rows"),
         (lambda: Mahalanobis.fit([1.0, 2.0]), r"received \(2,\)"),
-        (lambda: Mahalanobis.fit([[1.0], [np.nan]]), "finite numbers, received NaN or infinity in 1 of 2"),
-        (lambda: Mahalanobis.fit([[1.0], [2.0]], ["a", "b"]), "more rows than classes, received 2 rows of 2 classes"),
+        (
+            lambda: Mahalanobis.fit([[1.0], [np.nan]]),
+            "finite numbers, received NaN or infinity in 1 of 2",
+        ),
+        (
+            lambda: Mahalanobis.fit([[1.0], [2.0]], ["a", "b"]),
+            "more rows than classes, received 2 rows of 2 classes",
+        ),
         (lambda: Mahalanobis.fit([[1.0], [2.0]], ["a"]), "labels must have the shape"),
         (lambda: Mahalanobis.fit([[1.0], [1.0], [3.0]], [0, 0, 1]), "must differ within a class"),
         (lambda: Mahalanobis.fit([[1.0], [2.0]])([[1.0, 2.0]]), r"received \(1, 2\)"),
-        (lambda: NearestNeighbour.fit(np.eye(5), k=6), "k must be from 1 to the 5 rows that are kept, received 6"),
+        (
+            lambda: NearestNeighbour.fit(np.eye(5), k=6),
+            "k must be from 1 to the 5 rows that are kept, received 6",
+        ),
         (lambda: NearestNeighbour.fit(np.eye(5), k=3, bank=2), "from 1 to the 2 rows"),
         (lambda: NearestNeighbour.fit(np.eye(5), k=1)([[np.nan] * 5]), "finite"),
         (lambda: maximum_softmax([[0.5, 0.6]]), "sum to 1"),

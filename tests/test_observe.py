@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from multimodal_tf.data.observe import LISTEN, Seen, look, recheck
+from multimodal_tf.data.describe.cell_types import LISTEN, Seen, look, recheck
 
 
 @pytest.fixture
@@ -27,9 +27,12 @@ def files(tmp_path):
 def test_an_image_and_a_sound_are_measured(files):
     assert look(3, "a.png", files) == Seen(3, "image", "a.png", opened=True, size=(7, 5), grey=True)
     assert look(3, "b.tif", files) == Seen(3, "image", "b.tif", opened=True, size=(70, 50))
-    assert look(3, "a.wav", files) == Seen(3, "audio", "a.wav", opened=True, seconds=0.05, rate=8_000)
+    assert look(3, "a.wav", files) == Seen(
+        3, "audio", "a.wav", opened=True, seconds=0.05, rate=8_000
+    )
     assert look(0, "long.ogg", files).seconds == LISTEN
-    assert look(0, (files / "a.png").read_bytes(), files).value is None  # no file stays in memory
+    # no file stays in memory
+    assert look(0, (files / "a.png").read_bytes(), files).value is None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,8 @@ def test_an_image_and_a_sound_are_measured(files):
         (decimal.Decimal("1.5"), "number"),
         ("1_000", "text"),
         ("an owl", "text"),
-        ("photos", "text"),  # a folder is there, but the text does not call it a picture
+        # a folder is there, but the text does not call it a picture
+        ("photos", "text"),
         ("a\0b", "text"),
         ("x" * 100_000, "text"),
         (["x", "y"], "list"),
@@ -85,10 +89,17 @@ def test_recheck(files):
     assert recheck(Seen(0, "text", "five"), "number", files) == "not a number: 'five'"
     assert recheck(Seen(0, "text", "an owl"), "image", files) == "no such file"
     assert recheck(Seen(0, "image", "a.png", "broken"), "image", files) == "broken"
-    assert recheck(Seen(0, "image", "a.png"), "text", files) == ""  # a text that happens to name a picture
+    # a text that happens to name a picture
+    assert recheck(Seen(0, "image", "a.png"), "text", files) == ""
     assert recheck(Seen(0, "image"), "number", files) == "image, not number"
     assert recheck(Seen(0, "number", np.bool_(True)), "boolean", files) == ""
-    assert recheck(Seen(0, "text", "perhaps"), "boolean", files) == "neither true nor false: 'perhaps'"
-    assert recheck(Seen(0, "text", "2023-02-30"), "date", files).startswith("not a date in ISO 8601: '2023-02-30'")
-    assert recheck(look(0, np.datetime64("20000-01-01"), files), "date", files).startswith("not a date")
+    assert (
+        recheck(Seen(0, "text", "perhaps"), "boolean", files) == "neither true nor false: 'perhaps'"
+    )
+    assert recheck(Seen(0, "text", "2023-02-30"), "date", files).startswith(
+        "not a date in ISO 8601: '2023-02-30'"
+    )
+    assert recheck(look(0, np.datetime64("20000-01-01"), files), "date", files).startswith(
+        "not a date"
+    )
     assert recheck(look(0, datetime.date(2020, 1, 1), files), "text", files) == ""

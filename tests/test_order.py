@@ -1,4 +1,6 @@
-"""The order of rows: a permutation in every epoch, each as likely as another, and a function of nothing but seed, epoch and position."""
+"""The order of rows: a permutation in every epoch, each as likely as another, and a function of
+nothing but seed, epoch and position.
+"""
 
 import collections
 import itertools
@@ -8,29 +10,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from multimodal_tf.data import order
+from multimodal_tf.data import shuffle
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)])
 def four(seed_is_0, epoch):
-    return order.shuffled(tf.range(4, dtype=tf.int64), 4, 0, epoch) + seed_is_0
+    return shuffle.shuffled(tf.range(4, dtype=tf.int64), 4, 0, epoch) + seed_is_0
 
 
 def epoch_of(rows, seed, epoch, positions=None):
     positions = np.arange(rows) if positions is None else positions
-    return order.shuffled(tf.constant(positions, tf.int64), rows, seed, tf.constant(epoch, tf.int64)).numpy()
+    return shuffle.shuffled(
+        tf.constant(positions, tf.int64), rows, seed, tf.constant(epoch, tf.int64)
+    ).numpy()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 50, 1797, 65_537, 262_145])
 def test_an_epoch_is_a_permutation(rows):
-    """Also where the last row's number is a power of 4, from 65,536 on: TensorFlow's operation alone gives a row twice there."""
+    """Also where the last row's number is a power of 4, from 65,536 on: TensorFlow's operation
+    alone gives a row twice there.
+    """
     for epoch in (0, 1, 2**31):
         assert len(set(epoch_of(rows, 3, epoch)) & set(range(rows))) == rows
 
 
 def test_a_position_alone_has_the_row_that_it_has_among_others():
     whole = epoch_of(1000, 7, 2)
-    assert [int(epoch_of(1000, 7, 2, [position])[0]) for position in (0, 17, 999)] == whole[[0, 17, 999]].tolist()
+    assert [int(epoch_of(1000, 7, 2, [position])[0]) for position in (0, 17, 999)] == whole[
+        [0, 17, 999]
+    ].tolist()
 
 
 def test_seeds_and_epochs_have_orders_of_their_own():
@@ -47,7 +55,9 @@ def test_all_orders_of_four_rows_are_equally_likely():
 
 @pytest.mark.parametrize("rows", [1000, 10**6, 10**9])
 def test_neighbours_in_the_table_do_not_stay_neighbours(rows):
-    """Of 1,000 rows in a random order about two pairs of neighbours follow each other; of a plain key, more than a hundred do."""
+    """Of 1,000 rows in a random order about two pairs of neighbours follow each other; of a plain
+    key, more than a hundred do.
+    """
     count = min(rows, 20_000)
     for epoch in range(3):
         order_of = epoch_of(rows, 0, epoch, np.arange(count)).astype(float)
@@ -57,7 +67,7 @@ def test_neighbours_in_the_table_do_not_stay_neighbours(rows):
 
 
 def listed(*arguments, **named):
-    return [batch.tolist() for batch in order.batches(*arguments, **named).as_numpy_iterator()]
+    return [batch.tolist() for batch in shuffle.batches(*arguments, **named).as_numpy_iterator()]
 
 
 def test_batches_without_a_seed_are_in_order():
@@ -67,7 +77,7 @@ def test_batches_without_a_seed_are_in_order():
 
 
 def test_every_iteration_is_the_next_epoch():
-    batches = order.batches(5, 2, seed=1)
+    batches = shuffle.batches(5, 2, seed=1)
     assert len(batches) == 3
     for epoch in range(3):
         rows = [row for batch in batches.as_numpy_iterator() for row in batch.tolist()]
@@ -75,18 +85,27 @@ def test_every_iteration_is_the_next_epoch():
 
 
 def test_iterations_at_the_same_time_do_not_mix():
-    batches = order.batches(6, 2, seed=1)
+    batches = shuffle.batches(6, 2, seed=1)
     first, second = iter(batches), iter(batches)
-    drawn = [np.concatenate(pair) for pair in zip(*((next(first).numpy(), next(second).numpy()) for _ in range(3)))]
-    assert [part.tolist() for part in drawn] == [epoch_of(6, 1, 0).tolist(), epoch_of(6, 1, 1).tolist()]
+    drawn = [
+        np.concatenate(pair)
+        for pair in zip(*((next(first).numpy(), next(second).numpy()) for _ in range(3)))
+    ]
+    assert [part.tolist() for part in drawn] == [
+        epoch_of(6, 1, 0).tolist(),
+        epoch_of(6, 1, 1).tolist(),
+    ]
 
 
 def test_a_variable_says_the_epoch():
     epoch = tf.Variable(4, dtype=tf.int64)
-    batches = order.batches(7, 3, seed=1, start=1, epoch=epoch)
+    batches = shuffle.batches(7, 3, seed=1, start=1, epoch=epoch)
     for number in (4, 4, 9):
         epoch.assign(number)
-        assert np.concatenate(list(batches.as_numpy_iterator())).tolist() == epoch_of(7, 1, number)[3:].tolist()
+        assert (
+            np.concatenate(list(batches.as_numpy_iterator())).tolist()
+            == epoch_of(7, 1, number)[3:].tolist()
+        )
 
 
 @pytest.mark.parametrize("rows", [2, 5, 13])

@@ -1,4 +1,6 @@
-"""The page writer: what a page holds, how it is written, and that no text of the data becomes markup."""
+"""The page writer: what a page holds, how it is written, and that no text of the data becomes
+markup.
+"""
 
 import base64
 import csv
@@ -14,14 +16,23 @@ import pytest
 import soundfile
 from PIL import Image
 
-from multimodal_tf.data import durable
-from multimodal_tf.evaluation import page as mp
-from multimodal_tf.evaluation.page import charts, markup, media, tables
+from multimodal_tf.data import atomic
+from multimodal_tf.report import page as mp
+from multimodal_tf.report.page import charts, markup, media, tables
 
 EVIL = "<script>document.title = 'taken'</script>"
 EVIL_FILE = 'photos/"><img src=x onerror="document.title=\'taken\'"><script>.png'
 HEBREW, CHINESE = "נעליים אדומות", "红色的鞋子"
-NAMES = ["boots", "sandals", "slippers", "trainers", "wellingtons", "a rather long name of a class", HEBREW, CHINESE]
+NAMES = [
+    "boots",
+    "sandals",
+    "slippers",
+    "trainers",
+    "wellingtons",
+    "a rather long name of a class",
+    HEBREW,
+    CHINESE,
+]
 HTML_VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -47,60 +58,142 @@ def curve(name, start, drop):
 
 
 def shares():
-    known = {"all inputs": figure(0.847), "without title": figure(0.512), "AUROC": mp.Figure(None, 3, "AUROC", reason="one class only")}
-    parts = {"title": figure(0.71, unit="share"), "photo": figure(0.22, unit="share"), "voice": figure(-0.03, unit="share")}
+    known = {
+        "all inputs": figure(0.847),
+        "without title": figure(0.512),
+        "AUROC": mp.Figure(None, 3, "AUROC", reason="one class only"),
+    }
+    parts = {
+        "title": figure(0.71, unit="share"),
+        "photo": figure(0.22, unit="share"),
+        "voice": figure(-0.03, unit="share"),
+    }
     without = {"title": figure(0.51), "photo": figure(0.79, 470), EVIL: figure(0.84, 12)}
-    blocks = [mp.Figures("On all rows", known), mp.Bars("Share of each input", parts), mp.Bars("Accuracy without it", without)]
-    return mp.Section("Each input's share", "The title carries the model.", [*blocks, mp.Note(f"Shares add up to 1. {'x' * 300}")])
+    blocks = [
+        mp.Figures("On all rows", known),
+        mp.Bars("Share of each input", parts),
+        mp.Bars("Accuracy without it", without),
+    ]
+    return mp.Section(
+        "Each input's share",
+        "The title carries the model.",
+        [*blocks, mp.Note(f"Shares add up to 1. {'x' * 300}")],
+    )
 
 
 def robustness():
     x = np.linspace(0.05, 0.95, 10)
     reliability = mp.Line("boots", x, [figure(each**1.2, 47, "share right") for each in x])
-    risk = mp.Line("risk", np.linspace(0.01, 1, 100), [figure(0.3 * each, unit="errors") for each in np.linspace(0.01, 1, 100)])
-    photo = [curve(name, 0.85, 0.02 * (i + 1)) for i, name in enumerate(["Gaussian noise", "blur", "JPEG", "rotation", "occlusion"])]
+    risk = mp.Line(
+        "risk",
+        np.linspace(0.01, 1, 100),
+        [figure(0.3 * each, unit="errors") for each in np.linspace(0.01, 1, 100)],
+    )
+    photo = [
+        curve(name, 0.85, 0.02 * (i + 1))
+        for i, name in enumerate(["Gaussian noise", "blur", "JPEG", "rotation", "occlusion"])
+    ]
     blocks = [
         mp.Lines("Photo", "severity", photo, span=(0, 1)),
-        mp.Lines("Title", "severity", [curve("typos", 0.85, 0.12), curve(EVIL, 0.85, 0.03)], span=(0, 1)),
-        mp.Lines("Reliability", "probability", [reliability], mp.Reference("perfectly calibrated", (0, 0), (1, 1)), (0, 1)),
+        mp.Lines(
+            "Title", "severity", [curve("typos", 0.85, 0.12), curve(EVIL, 0.85, 0.03)], span=(0, 1)
+        ),
+        mp.Lines(
+            "Reliability",
+            "probability",
+            [reliability],
+            mp.Reference("perfectly calibrated", (0, 0), (1, 1)),
+            (0, 1),
+        ),
         mp.Lines("Risk and coverage", "coverage", [risk]),
     ]
-    return mp.Section("Robustness", "Typos break it first: at severity 3 half of its accuracy is gone.", blocks)
+    return mp.Section(
+        "Robustness", "Typos break it first: at severity 3 half of its accuracy is gone.", blocks
+    )
 
 
 def classes():
     random = np.random.default_rng(0)
     counts = (np.eye(8) * random.integers(20, 60, 8) + random.integers(0, 6, (8, 8))).astype(int)
-    rows = [[name, figure(recall, n, "recall"), n] for name, recall, n in zip(NAMES, random.uniform(0.4, 0.95, 8), range(5, 85, 10))]
+    rows = [
+        [name, figure(recall, n, "recall"), n]
+        for name, recall, n in zip(NAMES, random.uniform(0.4, 0.95, 8), range(5, 85, 10))
+    ]
     rows.append([EVIL, mp.Figure(None, 0, "recall", reason="no rows"), None])
-    columns = [mp.Column("class"), mp.Column("recall", "number"), mp.Column("support", "number", "rows")]
-    heat = mp.HeatMap("Confusions", NAMES, NAMES, counts, "true class", "predicted class", "rows", by_row=True)
-    return mp.Section("Classes", "Sandals are taken for slippers.", [mp.Table("Recall by class", columns, rows), heat])
+    columns = [
+        mp.Column("class"),
+        mp.Column("recall", "number"),
+        mp.Column("support", "number", "rows"),
+    ]
+    heat = mp.HeatMap(
+        "Confusions", NAMES, NAMES, counts, "true class", "predicted class", "rows", by_row=True
+    )
+    return mp.Section(
+        "Classes",
+        "Sandals are taken for slippers.",
+        [mp.Table("Recall by class", columns, rows), heat],
+    )
 
 
 def slices():
-    numbers = [*(mp.Column(f"figure {i}", "number") for i in range(5)), mp.Column("share", "number", "%", 1)]
+    numbers = [
+        *(mp.Column(f"figure {i}", "number") for i in range(5)),
+        mp.Column("share", "number", "%", 1),
+    ]
     columns = [mp.Column("slice"), mp.Column("file"), *numbers]
-    rows = [[f"{HEBREW} {row}", EVIL_FILE, *(figure(0.5 + 0.05 * row) for _ in range(5)), 3.25 * row] for row in range(5)]
-    return mp.Section("Slices", f"One slice is named {EVIL}.", [mp.Table(f"Slices {EVIL}", columns, rows)])
+    rows = [
+        [f"{HEBREW} {row}", EVIL_FILE, *(figure(0.5 + 0.05 * row) for _ in range(5)), 3.25 * row]
+        for row in range(5)
+    ]
+    return mp.Section(
+        "Slices", f"One slice is named {EVIL}.", [mp.Table(f"Slices {EVIL}", columns, rows)]
+    )
 
 
 def worst_rows():
     cells = {"photo": picture(), "title": f"Red shoes. {HEBREW} {EVIL}", "voice": sound()}
     examples = [
-        mp.Example(EVIL_FILE, cells, "boots", "sandals", {"probability": "0.97", "loss": "4.61 nats"}),
-        mp.Example("row 12", {"photo": None, "title": CHINESE * 200, "voice": sound(12.0, 44_100, 2)}, "boots", "boots"),
-        mp.Example("row 7", {"photo": picture((8, 8)), "title": "x" * 300, "voice": mp.Sound(b"nothing")}, "boots", EVIL),
-        mp.Example("row 4", {"photo": mp.Picture(b"nothing"), "title": "", "voice": None}, "slippers", "trainers"),
+        mp.Example(
+            EVIL_FILE, cells, "boots", "sandals", {"probability": "0.97", "loss": "4.61 nats"}
+        ),
+        mp.Example(
+            "row 12",
+            {"photo": None, "title": CHINESE * 200, "voice": sound(12.0, 44_100, 2)},
+            "boots",
+            "boots",
+        ),
+        mp.Example(
+            "row 7",
+            {"photo": picture((8, 8)), "title": "x" * 300, "voice": mp.Sound(b"nothing")},
+            "boots",
+            EVIL,
+        ),
+        mp.Example(
+            "row 4",
+            {"photo": mp.Picture(b"nothing"), "title": "", "voice": None},
+            "slippers",
+            "trainers",
+        ),
     ]
-    return mp.Section("Worst rows", "Most of them have no photo.", [mp.Examples("Greatest loss", examples)])
+    return mp.Section(
+        "Worst rows", "Most of them have no photo.", [mp.Examples("Greatest loss", examples)]
+    )
 
 
 def full_page():
     """Every kind of block, hostile and foreign texts, and more than fits a narrow screen."""
-    summary = ["The title carries the model: 71 % of its gain.", "Typos break it first.", f"The class {EVIL} suffers most."]
+    summary = [
+        "The title carries the model: 71 % of its gain.",
+        "Typos break it first.",
+        f"The class {EVIL} suffers most.",
+    ]
     sections = [shares(), robustness(), classes(), slices(), worst_rows()]
-    return mp.Page(f"Perception of shoes {EVIL}", summary, sections, {"date": "2026-11-28", "multimodal_tf": "0.1.0", "table": EVIL_FILE})
+    return mp.Page(
+        f"Perception of shoes {EVIL}",
+        summary,
+        sections,
+        {"date": "2026-11-28", "multimodal_tf": "0.1.0", "table": EVIL_FILE},
+    )
 
 
 def page_of(*blocks):
@@ -108,7 +201,9 @@ def page_of(*blocks):
 
 
 class Document(html.parser.HTMLParser):
-    """All elements of an HTML text as `(tag, attributes)`, all texts, and a check that elements are closed in order."""
+    """All elements of an HTML text as `(tag, attributes)`, all texts, and a check that elements are
+    closed in order.
+    """
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -153,27 +248,75 @@ class TestBlocks:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda: mp.Figure(float("nan"), 3, "AUROC"), "value of a figure must be finite, received nan"),
+            (
+                lambda: mp.Figure(float("nan"), 3, "AUROC"),
+                "value of a figure must be finite, received nan",
+            ),
             (lambda: mp.Figure(None, 3, "AUROC"), "a figure without a value must say why"),
             (lambda: mp.Figure(0.5, -1, "AUROC"), "n of a figure must be 0 or more, received -1"),
-            (lambda: mp.Figure(0.5, 3, "AUROC", 0.6, 0.4), "in order or both None, received 0.6 and 0.4"),
-            (lambda: mp.Figure(0.5, 3, "AUROC", 0.4), "in order or both None, received 0.4 and None"),
+            (
+                lambda: mp.Figure(0.5, 3, "AUROC", 0.6, 0.4),
+                "in order or both None, received 0.6 and 0.4",
+            ),
+            (
+                lambda: mp.Figure(0.5, 3, "AUROC", 0.4),
+                "in order or both None, received 0.4 and None",
+            ),
             (lambda: mp.Table("T", [], []), "table 'T' must have at least one column"),
-            (lambda: mp.Table("T", [mp.Column("a")], [["x"], []]), "table 'T', row 1: a row must have 1 cells, received 0"),
-            (lambda: mp.Table("T", [mp.Column("a")], [[1]]), "row 0, column 'a': a cell must be a text or None, received 1"),
-            (lambda: mp.Table("T", [mp.Column("a", "number")], [["x"]]), "a cell must be a number or None, received 'x'"),
-            (lambda: mp.Table("T", [mp.Column("a", "number")], [[np.inf]]), "row 0, column 'a' must be finite, received inf"),
+            (
+                lambda: mp.Table("T", [mp.Column("a")], [["x"], []]),
+                "table 'T', row 1: a row must have 1 cells, received 0",
+            ),
+            (
+                lambda: mp.Table("T", [mp.Column("a")], [[1]]),
+                "row 0, column 'a': a cell must be a text or None, received 1",
+            ),
+            (
+                lambda: mp.Table("T", [mp.Column("a", "number")], [["x"]]),
+                "a cell must be a number or None, received 'x'",
+            ),
+            (
+                lambda: mp.Table("T", [mp.Column("a", "number")], [[np.inf]]),
+                "row 0, column 'a' must be finite, received inf",
+            ),
             (lambda: mp.Bars("B", {}), "bars 'B' must have at least one bar"),
-            (lambda: mp.Bars("B", {"a": figure(1, unit="m"), "b": figure(1, unit="s")}), r"one unit, received \['m', 's'\]"),
-            (lambda: mp.Line("l", [0, 1], [figure(1)]), "as many figures as x, at least one, received 1 and 2"),
-            (lambda: mp.Line("l", [1, 0], [figure(1), figure(1)]), r"x of line 'l' must rise, received \[1, 0\]"),
-            (lambda: mp.Lines("L", "x", [curve("a", 1, 0)], span=(1, 1)), r"must be two finite numbers that rise, received \(1, 1\)"),
-            (lambda: mp.Reference("r", (0, 0), (1, np.nan)), "a point of reference 'r' must be finite"),
-            (lambda: mp.HeatMap("H", ["a"], ["b", "c"], [[1]], "r", "c", "rows"), "1 rows of 2 values"),
-            (lambda: mp.HeatMap("H", ["a"], ["b"], [[-1]], "r", "c", "rows"), "must be 0 or more, received -1"),
+            (
+                lambda: mp.Bars("B", {"a": figure(1, unit="m"), "b": figure(1, unit="s")}),
+                r"one unit, received \['m', 's'\]",
+            ),
+            (
+                lambda: mp.Line("l", [0, 1], [figure(1)]),
+                "as many figures as x, at least one, received 1 and 2",
+            ),
+            (
+                lambda: mp.Line("l", [1, 0], [figure(1), figure(1)]),
+                r"x of line 'l' must rise, received \[1, 0\]",
+            ),
+            (
+                lambda: mp.Lines("L", "x", [curve("a", 1, 0)], span=(1, 1)),
+                r"must be two finite numbers that rise, received \(1, 1\)",
+            ),
+            (
+                lambda: mp.Reference("r", (0, 0), (1, np.nan)),
+                "a point of reference 'r' must be finite",
+            ),
+            (
+                lambda: mp.HeatMap("H", ["a"], ["b", "c"], [[1]], "r", "c", "rows"),
+                "1 rows of 2 values",
+            ),
+            (
+                lambda: mp.HeatMap("H", ["a"], ["b"], [[-1]], "r", "c", "rows"),
+                "must be 0 or more, received -1",
+            ),
             (lambda: mp.Examples("E", []), "examples 'E' must have at least one example"),
-            (lambda: mp.Page("P", "A sentence.", [shares()], {}), "at least one sentence, received 'A sentence.'"),
-            (lambda: mp.Page("P", ["A sentence."], [], {}), "page 'P' must have at least one section"),
+            (
+                lambda: mp.Page("P", "A sentence.", [shares()], {}),
+                "at least one sentence, received 'A sentence.'",
+            ),
+            (
+                lambda: mp.Page("P", ["A sentence."], [], {}),
+                "page 'P' must have at least one section",
+            ),
         ],
     )
     def test_what_cannot_be_shown_is_refused_where_it_is_made(self, make, message):
@@ -182,7 +325,10 @@ class TestBlocks:
         assert "\n" not in str(error.value)
 
     def test_a_figure_says_its_interval_its_n_and_its_unit(self):
-        assert str(mp.Figure(12.34, 1_797, "ms", 11.0, 13.0, digits=1)) == "12.3 (11.0 .. 13.0), n = 1,797, ms"
+        assert (
+            str(mp.Figure(12.34, 1_797, "ms", 11.0, 13.0, digits=1))
+            == "12.3 (11.0 .. 13.0), n = 1,797, ms"
+        )
         assert str(mp.Figure(0.5, 1, "accuracy")) == "0.500 (no interval), n = 1, accuracy"
 
 
@@ -190,7 +336,12 @@ class TestMarkup:
     def test_a_text_is_never_markup(self, document):
         tags = [tag for tag, _ in document.elements]
         assert (tags.count("script"), tags.count("style"), tags.count("img")) == (1, 1, 2)
-        assert not [name for _, attributes in document.elements for name in attributes if name.startswith("on") or name == "style"]
+        assert not [
+            name
+            for _, attributes in document.elements
+            for name in attributes
+            if name.startswith("on") or name == "style"
+        ]
         assert sum(EVIL in each for each in document.texts) >= 10
         assert sum(each == EVIL_FILE for each in document.texts) >= 7
 
@@ -199,23 +350,38 @@ class TestMarkup:
 
     def test_characters_that_html_may_not_hold_are_replaced(self, tmp_path):
         mp.save(page_of(mp.Note("a\x00b\ud800c\x1bd")), tmp_path / "p")
-        assert "a\ufffdb\ufffdc\ufffdd" in (tmp_path / "p" / "index.html").read_text(encoding="utf-8")
+        assert "a\ufffdb\ufffdc\ufffdd" in (tmp_path / "p" / "index.html").read_text(
+            encoding="utf-8"
+        )
 
     def test_texts_find_their_own_direction(self, document):
         holding = [
-            attributes for tag, attributes in document.elements if tag in ("td", "p", "li", "h2", "h4", "dd") and "dir" in attributes
+            attributes
+            for tag, attributes in document.elements
+            if tag in ("td", "p", "li", "h2", "h4", "dd") and "dir" in attributes
         ]
         assert len(holding) > 20
         assert {each["dir"] for each in holding} == {"auto"}
 
-    def test_own_style_and_script_are_allowed_by_digest_and_all_else_is_forbidden(self, text, document):
-        [policy] = [attributes["content"] for _, attributes in document.elements if "http-equiv" in attributes]
+    def test_own_style_and_script_are_allowed_by_digest_and_all_else_is_forbidden(
+        self, text, document
+    ):
+        [policy] = [
+            attributes["content"]
+            for _, attributes in document.elements
+            if "http-equiv" in attributes
+        ]
         for tag in ("style", "script"):
             [content] = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
-            assert f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'" in policy
+            assert (
+                f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+                in policy
+            )
         assert policy.startswith("default-src 'none'; img-src data:; media-src data:;")
 
-    def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(self, folder, text, document):
+    def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(
+        self, folder, text, document
+    ):
         assert "http:" not in text
         assert "https:" not in text
         assert {address.split(":")[0] for address in document.values("src")} == {"data"}
@@ -230,14 +396,17 @@ class TestMarkup:
         assert levels.count(1) == 1
         assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:]))
         tags = [tag for tag, _ in document.elements]
-        assert tags.count("table") == tags.count("caption") == 7  # two tables, a heat map, and one under each of four charts of lines
+        # two tables, a heat map, and one under each of four charts of lines
+        assert tags.count("table") == tags.count("caption") == 7
         assert dict(document.elements)["html"] == {"lang": "en"}
 
 
 class TestTables:
     def test_what_all_figures_of_a_column_share_stands_in_its_heading(self):
         table = mp.Table(
-            "T", [mp.Column("a", "number"), mp.Column("b", "number")], [[figure(0.5), figure(0.5, 3)], [figure(0.6), figure(0.6, 4)]]
+            "T",
+            [mp.Column("a", "number"), mp.Column("b", "number")],
+            [[figure(0.5), figure(0.5, 3)], [figure(0.6), figure(0.6, 4)]],
         )
         written = markup.written(tables.table_element(table, None, "t"))
         assert written.count("accuracy, n = 471") == 1
@@ -245,11 +414,20 @@ class TestTables:
         assert "(0.460 .. 0.540), n = 3" in written
 
     def test_a_number_is_sorted_by_its_value_and_not_by_what_is_shown(self):
-        columns = [mp.Column("a", "number"), mp.Column("b", "number", digits=1), mp.Column("c", "number")]
-        written = markup.written(tables.table_element(mp.Table("T", columns, [[1_797, np.float32(0.25), None]]), None, "t"))
+        columns = [
+            mp.Column("a", "number"),
+            mp.Column("b", "number", digits=1),
+            mp.Column("c", "number"),
+        ]
+        written = markup.written(
+            tables.table_element(
+                mp.Table("T", columns, [[1_797, np.float32(0.25), None]]), None, "t"
+            )
+        )
         assert 'data-sort="1797">1,797<' in written
         assert 'data-sort="0.25">0.2<' in written
-        assert written.count("data-sort") == 2  # an empty cell has no value to sort by
+        # an empty cell has no value to sort by
+        assert written.count("data-sort") == 2
 
     def test_a_table_without_rows_can_be_shown(self, tmp_path):
         mp.save(page_of(mp.Table("None", [mp.Column("a")], [])), tmp_path / "p")
@@ -267,35 +445,74 @@ class TestCharts:
 
     def test_bars_start_at_zero_and_end_at_their_value(self):
         block = mp.Bars(
-            "B", {"half": mp.Figure(0.5, 9, "share", 0.4, 0.6), "below": mp.Figure(-0.5, 9, "share"), "whole": mp.Figure(1.0, 9, "share")}
+            "B",
+            {
+                "half": mp.Figure(0.5, 9, "share", 0.4, 0.6),
+                "below": mp.Figure(-0.5, 9, "share"),
+                "whole": mp.Figure(1.0, 9, "share"),
+            },
         )
-        bars = charts.bars_element(block, self.link()).iter("rect")  # on an axis from -0.5 to 1
-        assert [(each.get("x"), each.get("width")) for each in bars] == [("33.33%", "33.33%"), ("0.00%", "33.33%"), ("33.33%", "66.67%")]
+        # on an axis from -0.5 to 1
+        bars = charts.bars_element(block, self.link()).iter("rect")
+        assert [(each.get("x"), each.get("width")) for each in bars] == [
+            ("33.33%", "33.33%"),
+            ("0.00%", "33.33%"),
+            ("33.33%", "66.67%"),
+        ]
 
     def test_a_line_breaks_where_a_figure_is_not_defined(self):
-        figures = [figure(0.1), figure(0.2), mp.Figure(None, 0, "accuracy", reason="no rows"), figure(0.4), figure(0.5)]
-        drawn = charts.lines_element(mp.Lines("L", "x", [mp.Line("a", range(5), figures)], span=(0, 1)), self.link(), "l")
+        figures = [
+            figure(0.1),
+            figure(0.2),
+            mp.Figure(None, 0, "accuracy", reason="no rows"),
+            figure(0.4),
+            figure(0.5),
+        ]
+        drawn = charts.lines_element(
+            mp.Lines("L", "x", [mp.Line("a", range(5), figures)], span=(0, 1)), self.link(), "l"
+        )
         assert [len(each.get("points").split()) for each in drawn.iter("polyline")] == [2, 2]
-        assert [each.get("cx") for each in drawn.iter("circle")] == ["0.00%", "25.00%", "75.00%", "100.00%"]
+        assert [each.get("cx") for each in drawn.iter("circle")] == [
+            "0.00%",
+            "25.00%",
+            "75.00%",
+            "100.00%",
+        ]
 
     def test_marks_say_their_figure_and_the_drawing_says_itself_in_words(self):
-        drawn = charts.lines_element(mp.Lines("Photo", "severity", [curve("blur", 0.85, 0.1)], span=(0, 1)), self.link(), "l")
+        drawn = charts.lines_element(
+            mp.Lines("Photo", "severity", [curve("blur", 0.85, 0.1)], span=(0, 1)), self.link(), "l"
+        )
         titles = [each.text for each in drawn.iter("title")]
         assert titles[1] == "blur, severity 1: 0.750 (0.710 .. 0.790), n = 471, accuracy"
-        assert drawn.find("svg").get("aria-label") == "Photo: accuracy over severity. blur: 0.850 at 0, 0.350 at 5."
+        assert (
+            drawn.find("svg").get("aria-label")
+            == "Photo: accuracy over severity. blur: 0.850 at 0, 0.350 at 5."
+        )
 
     def test_no_two_of_28_lines_look_the_same(self):
-        drawn = charts.lines_element(mp.Lines("L", "x", [curve(str(i), 0.9, 0.01) for i in range(28)]), self.link(), "l")
+        drawn = charts.lines_element(
+            mp.Lines("L", "x", [curve(str(i), 0.9, 0.01) for i in range(28)]), self.link(), "l"
+        )
         assert len({each.get("class") for each in drawn.iter("polyline")}) == 28
 
     def test_equal_figures_have_an_axis_too(self):
-        drawn = charts.lines_element(mp.Lines("L", "x", [mp.Line("a", [3], [mp.Figure(0.5, 1, "share")])]), self.link(), "l")
-        assert [(each.get("cx"), each.get("cy")) for each in drawn.iter("circle")] == [("50.00%", "50.00%")]
+        drawn = charts.lines_element(
+            mp.Lines("L", "x", [mp.Line("a", [3], [mp.Figure(0.5, 1, "share")])]), self.link(), "l"
+        )
+        assert [(each.get("cx"), each.get("cy")) for each in drawn.iter("circle")] == [
+            ("50.00%", "50.00%")
+        ]
 
     def test_a_heat_map_shades_by_the_row_where_it_is_told_to(self):
-        block = mp.HeatMap("H", ["often", "rarely"], ["a", "b"], [[90, 10], [1, 1]], "true", "predicted", "rows")
+        block = mp.HeatMap(
+            "H", ["often", "rarely"], ["a", "b"], [[90, 10], [1, 1]], "true", "predicted", "rows"
+        )
         shades = [
-            [each.get("class") for each in charts.heat_map_element(one, self.link(), "h").iter("td")][1:]
+            [
+                each.get("class")
+                for each in charts.heat_map_element(one, self.link(), "h").iter("td")
+            ][1:]
             for one in (block, dataclasses.replace(block, by_row=True))
         ]
         assert shades == [["h7", "h1", "h1", "h1"], ["h7", "h1", "h4", "h4"]]
@@ -303,7 +520,13 @@ class TestCharts:
 
 class TestMedia:
     @pytest.mark.parametrize(
-        ("size", "shown"), [((1000, 500), (256, 128)), ((8, 8), (96, 96)), ((3000, 1), (256, 1)), ((200, 100), (200, 100))]
+        ("size", "shown"),
+        [
+            ((1000, 500), (256, 128)),
+            ((8, 8), (96, 96)),
+            ((3000, 1), (256, 1)),
+            ((200, 100), (200, 100)),
+        ],
     )
     @pytest.mark.parametrize("mode", ["RGB", "LA", "P", "1"])
     def test_a_picture_becomes_neither_too_large_nor_too_small(self, size, shown, mode):
@@ -313,7 +536,10 @@ class TestMedia:
 
     def test_a_picture_that_is_broken_or_too_large_is_none(self, monkeypatch):
         whole = picture(kind="JPEG").data
-        assert [media.thumbnail(data) for data in (b"", b"<svg onload='x()'/>", whole[: len(whole) // 2])] == [None] * 3
+        assert [
+            media.thumbnail(data)
+            for data in (b"", b"<svg onload='x()'/>", whole[: len(whole) // 2])
+        ] == [None] * 3
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
         assert media.thumbnail(whole) is None
 
@@ -328,7 +554,9 @@ class TestMedia:
     )
     def test_a_sound_becomes_a_short_mono_wav(self, cell, seconds, rate):
         source, shown, _ = media.clip(cell.data)
-        samples, found = soundfile.read(io.BytesIO(base64.b64decode(source.removeprefix("data:audio/wav;base64,"))))
+        samples, found = soundfile.read(
+            io.BytesIO(base64.b64decode(source.removeprefix("data:audio/wav;base64,")))
+        )
         assert (samples.ndim, found) == (1, rate)
         assert len(samples) / rate == pytest.approx(shown) == pytest.approx(seconds)
         assert np.abs(samples[100:-100]).max() == pytest.approx(0.3, abs=0.01)
@@ -339,12 +567,30 @@ class TestMedia:
 
 class TestFolder:
     def test_the_data_lie_beside_the_page_as_csv(self, folder):
-        rows = list(csv.DictReader((folder / "data" / "03-01-recall-by-class.csv").open(encoding="utf-8", newline="")))
-        assert list(rows[0]) == ["class", "recall", "recall_low", "recall_high", "recall_n", "recall_unit", "support"]
+        rows = list(
+            csv.DictReader(
+                (folder / "data" / "03-01-recall-by-class.csv").open(encoding="utf-8", newline="")
+            )
+        )
+        assert list(rows[0]) == [
+            "class",
+            "recall",
+            "recall_low",
+            "recall_high",
+            "recall_n",
+            "recall_unit",
+            "support",
+        ]
         written = classes().blocks[0].rows
-        assert [float(row["recall"]) for row in rows[:-1]] == [cells[1].value for cells in written[:-1]]
+        assert [float(row["recall"]) for row in rows[:-1]] == [
+            cells[1].value for cells in written[:-1]
+        ]
         assert (rows[-1]["class"], rows[-1]["recall"], rows[-1]["recall_n"]) == (EVIL, "", "0")
-        examples = list(csv.DictReader((folder / "data" / "05-01-greatest-loss.csv").open(encoding="utf-8", newline="")))
+        examples = list(
+            csv.DictReader(
+                (folder / "data" / "05-01-greatest-loss.csv").open(encoding="utf-8", newline="")
+            )
+        )
         assert (examples[0]["row"], examples[1]["title"]) == (EVIL_FILE, CHINESE * 200)
 
     def test_the_data_lie_beside_the_page_as_json(self, folder):
@@ -353,10 +599,15 @@ class TestFolder:
         blocks = [block for section in held["sections"] for block in section["blocks"]]
         assert [block["type"] for block in blocks[:4]] == ["Figures", "Bars", "Bars", "Note"]
         assert blocks[1]["bars"]["voice"] == dataclasses.asdict(figure(-0.03, unit="share"))
-        assert {block["csv"] for block in blocks if "csv" in block} == {f"data/{path.name}" for path in (folder / "data").iterdir()}
+        assert {block["csv"] for block in blocks if "csv" in block} == {
+            f"data/{path.name}" for path in (folder / "data").iterdir()
+        }
 
     def test_names_of_files_are_plain_whatever_the_titles_are(self, folder):
-        assert all(re.fullmatch(r"\d\d-\d\d(-[a-z0-9]+)*\.csv", path.name) for path in (folder / "data").iterdir())
+        assert all(
+            re.fullmatch(r"\d\d-\d\d(-[a-z0-9]+)*\.csv", path.name)
+            for path in (folder / "data").iterdir()
+        )
         assert (folder / "data" / "04-01-slices-script-document-title-taken-scrip.csv").is_file()
 
     def test_an_earlier_page_is_replaced_with_all_its_data(self, tmp_path):
@@ -374,8 +625,10 @@ class TestFolder:
         def full(path):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(durable, "_sync", full)
-        with pytest.raises(OSError, match=r"the page cannot be written to .*p: No space left on device"):
+        monkeypatch.setattr(atomic, "_sync", full)
+        with pytest.raises(
+            OSError, match=r"the page cannot be written to .*p: No space left on device"
+        ):
             mp.save(page_of(mp.Note("later")), place)
         assert [path.name for path in tmp_path.iterdir()] == (["p"] if earlier else [])
         assert not earlier or "earlier" in (place / "index.html").read_text()

@@ -5,10 +5,18 @@ import contextlib
 import re
 
 import pytest
-from chromium_case import COMPLAINTS, NEEDS_CHROMIUM, SCHEMES, STICKS_OUT, TOO_FAINT, WIDTHS, Browser
+from chromium_case import (
+    COMPLAINTS,
+    NEEDS_CHROMIUM,
+    SCHEMES,
+    STICKS_OUT,
+    TOO_FAINT,
+    WIDTHS,
+    Browser,
+)
 from test_page import full_page
 
-from multimodal_tf.evaluation.page import save
+from multimodal_tf.report.page import save
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -27,16 +35,24 @@ def address(tmp_path_factory):
 
 
 def column(browser, place):
-    return browser.run(f"[...document.querySelector('#section-2 tbody').rows].map(row => row.cells[{place}].textContent)")
+    return browser.run(
+        f"[...document.querySelector('#section-2 tbody').rows].map(row => row.cells[{place}].textContent)"
+    )
 
 
 def states(browser):
-    return browser.run("[...document.querySelectorAll('#section-2 table.sortable th')].map(heading => heading.ariaSort)")
+    return browser.run(
+        "[...document.querySelectorAll('#section-2 table.sortable th')].map(heading => heading.ariaSort)"
+    )
 
 
 def style(browser, selector, name):
     """The computed style of all that the selector finds, each value once."""
-    return set(browser.run(f"[...document.querySelectorAll('{selector}')].map(each => getComputedStyle(each).{name})"))
+    return set(
+        browser.run(
+            f"[...document.querySelectorAll('{selector}')].map(each => getComputedStyle(each).{name})"
+        )
+    )
 
 
 def click(browser, selector):
@@ -51,7 +67,9 @@ def click(browser, selector):
 
 
 def press_enter(browser):
-    browser.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, text="\r")
+    browser.call(
+        "Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, text="\r"
+    )
     browser.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", windowsVirtualKeyCode=13)
 
 
@@ -61,26 +79,47 @@ class TestOnScreen:
     def test_all_is_there_and_within_the_screen(self, browser, address, width, scheme):
         browser.open(address, width, scheme)
         assert [event for event in browser.events if event["method"] in COMPLAINTS] == []
-        asked = [event["params"]["request"]["url"] for event in browser.events if event["method"] == "Network.requestWillBeSent"]
+        asked = [
+            event["params"]["request"]["url"]
+            for event in browser.events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
         assert {url.split(":")[0] for url in asked} == {"file", "data"}
         assert browser.run("document.title") == full_page().title
-        for selector, number in (("main > section", 6), (".chart", 6), ("main > section > .blocks > .scroll", 3), (".cards > li", 4)):
-            heights = browser.run(f"[...document.querySelectorAll('{selector}')].map(each => each.clientHeight)")
+        for selector, number in (
+            ("main > section", 6),
+            (".chart", 6),
+            ("main > section > .blocks > .scroll", 3),
+            (".cards > li", 4),
+        ):
+            heights = browser.run(
+                f"[...document.querySelectorAll('{selector}')].map(each => each.clientHeight)"
+            )
             assert len(heights) == number
             assert min(heights) > 100
-        assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-        assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert browser.run(
+            "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+        )
+        assert browser.run(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
         assert browser.run(STICKS_OUT) == []
 
-    def test_it_has_the_scheme_that_was_asked_for_and_the_contrast_that_wcag_asks_for(self, browser, address, width, scheme):
+    def test_it_has_the_scheme_that_was_asked_for_and_the_contrast_that_wcag_asks_for(
+        self, browser, address, width, scheme
+    ):
         browser.open(address, width, scheme)
         browser.run("document.querySelectorAll('details').forEach(each => each.open = true)")
-        assert style(browser, "html", "backgroundColor") == {"rgb(22, 23, 26)" if scheme == "dark" else "rgb(255, 254, 252)"}
+        assert style(browser, "html", "backgroundColor") == {
+            "rgb(22, 23, 26)" if scheme == "dark" else "rgb(255, 254, 252)"
+        }
         assert browser.run(TOO_FAINT) == []
 
 
 class TestReader:
-    def test_a_click_sorts_rising_then_falling_and_leaves_what_is_not_defined_last(self, browser, address):
+    def test_a_click_sorts_rising_then_falling_and_leaves_what_is_not_defined_last(
+        self, browser, address
+    ):
         browser.open(address, 1280, "light")
         click(browser, "#section-2 th:nth-child(2) button")
         rising, first = column(browser, 1), states(browser)
@@ -111,7 +150,9 @@ class TestReader:
         })()""")
         assert played == [None, 1]
 
-    def test_the_contents_stay_beside_the_text_on_a_wide_screen_and_lead_to_the_sections(self, browser, address):
+    def test_the_contents_stay_beside_the_text_on_a_wide_screen_and_lead_to_the_sections(
+        self, browser, address
+    ):
         browser.open(address, 1280, "light")
         click(browser, "nav li:nth-child(4) a")
         browser.run("""new Promise(done => {
@@ -124,21 +165,29 @@ class TestReader:
     def test_nothing_glides_for_who_asked_for_no_motion(self, browser, address):
         browser.open(address, 1280, "light")
         assert style(browser, "html", "scrollBehavior") == {"smooth"}
-        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        browser.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-reduced-motion", "value": "reduce"}],
+        )
         assert style(browser, "html", "scrollBehavior") == {"auto"}
 
 
 class TestInPrint:
     def test_paper_is_white_nothing_is_cut_off_and_charts_stay_whole(self, browser, address):
-        browser.open(address, 680, "dark", media="print")  # A4 less its margins, at 96 pixels an inch
+        # A4 less its margins, at 96 pixels an inch
+        browser.open(address, 680, "dark", media="print")
         assert style(browser, "html", "backgroundColor") == {"rgb(255, 255, 255)"}
-        assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert browser.run(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
         assert style(browser, ".blocks > .scroll", "overflowX") == {"visible"}
         assert style(browser, ".chart, .heat, .cards > li", "breakInside") == {"avoid"}
         assert browser.run(TOO_FAINT) == []
 
     def test_it_becomes_a_pdf_of_a_few_pages(self, browser, address):
         browser.open(address, 1280, "dark", media="")
-        written = base64.b64decode(browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])
+        written = base64.b64decode(
+            browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"]
+        )
         assert written.startswith(b"%PDF")
         assert 3 <= len(re.findall(rb"/Type\s*/Page\b", written)) <= 8

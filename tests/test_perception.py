@@ -1,4 +1,6 @@
-"""The report of perception, whole: on a small model whose titles give the class away, from Python, the command line, and a SavedModel."""
+"""The report of perception, whole: on a small model whose titles give the class away, from Python,
+the command line, and a SavedModel.
+"""
 
 import contextlib
 import json
@@ -11,21 +13,30 @@ import pytest
 import serving_case
 import tensorflow as tf
 import training_case as case
-from chromium_case import COMPLAINTS, NEEDS_CHROMIUM, SCHEMES, STICKS_OUT, TOO_FAINT, WIDTHS, Browser
+from chromium_case import (
+    COMPLAINTS,
+    NEEDS_CHROMIUM,
+    SCHEMES,
+    STICKS_OUT,
+    TOO_FAINT,
+    WIDTHS,
+    Browser,
+)
 
 from multimodal_tf import cli
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation.page import Note
-from multimodal_tf.evaluation.perception import perception_report, subject_of
-from multimodal_tf.evaluation.perception.examined import examine
+from multimodal_tf.evaluation.eval_split import examine
 from multimodal_tf.models.build import build_model
+from multimodal_tf.report.model import model_report, predictor_of
+from multimodal_tf.report.page import Note
 from multimodal_tf.schema import Classes
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.training.fit import fit
 
 CONFIG = Config.model_validate(
-    case.CONFIG.model_dump() | {"training": Training(epochs=20, batch_size=8, learning_rate=0.03, patience=20).model_dump()}
+    case.CONFIG.model_dump()
+    | {"training": Training(epochs=20, batch_size=8, learning_rate=0.03, patience=20).model_dump()}
 )
 FEW = {"resamples": 50, "damaged": 8}
 TITLES = [
@@ -41,7 +52,9 @@ TITLES = [
 
 
 def table():
-    """The title tells the class; training and validation rows lack it now and then, test rows never."""
+    """The title tells the class; training and validation rows lack it now and then, test rows
+    never.
+    """
     frame = case.frame(train=60, validation=15, test=24)
     names = frame["label"].map({"b": "bird", "c": "cat", "d": "dog"})
     frame["title"] = frame["title"].where(frame["split"] != "test", names)
@@ -69,17 +82,30 @@ def model(folder):
 
 @pytest.fixture(scope="module")
 def report(folder, schema, model):
-    return perception_report(model, folder / "records", folder / "report", CONFIG, schema, table=read_table(table()), **FEW)
+    return model_report(
+        model,
+        folder / "records",
+        folder / "report",
+        CONFIG,
+        schema,
+        table=read_table(table()),
+        **FEW,
+    )
 
 
 def test_a_planted_leak_is_found_and_said(report):
     assert report.shares.share["title"].value > 0.9
-    assert any(sentence.startswith("title carries the model almost alone") for sentence in report.page.summary)
+    assert any(
+        sentence.startswith("title carries the model almost alone")
+        for sentence in report.page.summary
+    )
     assert report.shares.drop["title"].value > 0.3 > report.shares.drop["price"].value
 
 
 def test_what_breaks_it_is_the_title(report):
-    [sentence] = [sentence for sentence in report.page.summary if sentence.startswith("What breaks it first")]
+    [sentence] = [
+        sentence for sentence in report.page.summary if sentence.startswith("What breaks it first")
+    ]
     assert " of title: " in sentence
 
 
@@ -90,9 +116,18 @@ def test_the_page_in_a_browser(report, folder, tmp_path, width, scheme):
     with contextlib.closing(Browser(tmp_path)) as browser:
         browser.open((folder / "report" / "index.html").as_uri(), width, scheme)
         assert [event for event in browser.events if event["method"] in COMPLAINTS] == []
-        assert browser.run("[...document.querySelectorAll('main > section h2')].map(each => each.textContent)")[1:] == TITLES
-        assert browser.run("[...document.querySelectorAll('main > section')].every(each => each.clientHeight > 100)")
-        assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert (
+            browser.run(
+                "[...document.querySelectorAll('main > section h2')].map(each => each.textContent)"
+            )[1:]
+            == TITLES
+        )
+        assert browser.run(
+            "[...document.querySelectorAll('main > section')].every(each => each.clientHeight > 100)"
+        )
+        assert browser.run(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
         assert browser.run(STICKS_OUT) == []
         assert browser.run(TOO_FAINT) == []
 
@@ -108,7 +143,13 @@ def test_every_section_is_on_the_page_and_beside_it(report, folder):
 
 
 def test_a_saved_model_has_the_same_figures(report, folder):
-    served = perception_report(folder / "model" / "1", folder / "records", folder / "served", table=read_table(table()), **FEW)
+    served = model_report(
+        folder / "model" / "1",
+        folder / "records",
+        folder / "served",
+        table=read_table(table()),
+        **FEW,
+    )
     assert served.page.summary == report.page.summary
     assert served.shares == report.shares
 
@@ -120,61 +161,93 @@ def test_a_served_temperature_counts():
     for name, cells in raw.items():
         cells[3] = np.nan if name == "price" else b""
     served = tf.saved_model.load(str(path)).signatures["predict"]
-    expected = served(**{name: tf.constant(cells) for name, cells in raw.items()})["label_probabilities"]
-    np.testing.assert_allclose(subject_of(path).answer(raw)["label"], expected, atol=1e-6)
+    expected = served(**{name: tf.constant(cells) for name, cells in raw.items()})[
+        "label_probabilities"
+    ]
+    np.testing.assert_allclose(predictor_of(path).answer(raw)["label"], expected, atol=1e-6)
 
 
 def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, model):
     """Subsets are run on decoded rows; with emptied cells the answers would be the same."""
-    subject = subject_of(model, CONFIG, schema)
-    examined, features = examine(subject, folder / "records", "test", "label")
-    emptied = {"title": np.full(len(examined.rows), b"", object), "price": np.full(len(examined.rows), np.nan, np.float32)}
+    predictor = predictor_of(model, CONFIG, schema)
+    eval_split, features = examine(predictor, folder / "records", "test", "label")
+    emptied = {
+        "title": np.full(len(eval_split.rows), b"", object),
+        "price": np.full(len(eval_split.rows), np.nan, np.float32),
+    }
     for names in (("title",), ("price",), ("title", "price")):
-        raw = examined.raw | {name: emptied[name] for name in names}
-        for head, expected in subject.answer(raw).items():
-            np.testing.assert_allclose(subject.answer_features(features, names)[head], expected, atol=1e-6)
+        raw = eval_split.raw | {name: emptied[name] for name in names}
+        for head, expected in predictor.answer(raw).items():
+            np.testing.assert_allclose(
+                predictor.answer_features(features, names)[head], expected, atol=1e-6
+            )
 
 
 def test_a_row_has_the_answers_and_labels_of_the_pipeline(folder, schema, model):
-    examined, _ = examine(subject_of(model, CONFIG, schema), folder / "records", "test", "label", read_table(table()))
-    assert examined.table is not None
+    eval_split, _ = examine(
+        predictor_of(model, CONFIG, schema),
+        folder / "records",
+        "test",
+        "label",
+        read_table(table()),
+    )
+    assert eval_split.table is not None
     names = np.array([*schema.heads["label"].names, None], object)
-    known = examined.known
-    np.testing.assert_array_equal(names[examined.labels[known]], examined.table["label"].to_numpy()[known])
-    assert (examined.labels[~known] == -1).all()
-    np.testing.assert_array_equal(examined.present[:, 0], examined.table["title"].notna())
+    known = eval_split.known
+    np.testing.assert_array_equal(
+        names[eval_split.labels[known]], eval_split.table["label"].to_numpy()[known]
+    )
+    assert (eval_split.labels[~known] == -1).all()
+    np.testing.assert_array_equal(eval_split.present[:, 0], eval_split.table["title"].notna())
 
 
 def test_so_many_rows_as_are_asked_for_the_same_ones_each_time(folder, schema, model):
-    subject = subject_of(model, CONFIG, schema)
-    one, other = (examine(subject, folder / "records", "train", "label", most=10, seed=3)[0] for _ in range(2))
+    predictor = predictor_of(model, CONFIG, schema)
+    one, other = (
+        examine(predictor, folder / "records", "train", "label", most=10, seed=3)[0]
+        for _ in range(2)
+    )
     assert len(one.rows) == 10
     np.testing.assert_array_equal(one.rows, other.rows)
 
 
-@pytest.mark.parametrize(("head", "unit"), [("age", "negative absolute error"), ("tags", "share of labels right")])
-def test_heads_of_numbers_and_of_several_labels_have_a_report_too(head, unit, folder, schema, model, tmp_path):
-    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, head=head, **FEW)
+@pytest.mark.parametrize(
+    ("head", "unit"), [("age", "negative absolute error"), ("tags", "share of labels right")]
+)
+def test_heads_of_numbers_and_of_several_labels_have_a_report_too(
+    head, unit, folder, schema, model, tmp_path
+):
+    found = model_report(
+        model, folder / "records", tmp_path / "report", CONFIG, schema, head=head, **FEW
+    )
     assert found.shares.n > 5
     assert any(unit in sentence for sentence in found.page.summary)
 
 
 def single(name, schema):
     """A run, untrained, that reads one input."""
-    config = Config.model_validate(CONFIG.model_dump() | {"inputs": {name: CONFIG.inputs[name].model_dump()}})
+    config = Config.model_validate(
+        CONFIG.model_dump() | {"inputs": {name: CONFIG.inputs[name].model_dump()}}
+    )
     return types.SimpleNamespace(model=build_model(config, schema), config=config, schema=schema)
 
 
 def test_a_model_of_one_input_and_a_baseline_stand_beside(folder, schema, model, tmp_path):
     options = {"alone": {"title": single("title", schema)}, "baseline": model}
-    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW)
+    found = model_report(
+        model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW
+    )
     inputs, damage = found.page.sections[:2]
     table = block(inputs, "Inputs")
     assert table.columns[-1].name == "alone, trained so"
     assert [row[-1] is None for row in table.rows] == [False, True, True]
     summary = block(damage, "Robustness by input")
-    effective = [row[[column.name for column in summary.columns].index("effective robustness")].value for row in summary.rows]
-    assert effective == pytest.approx([0.0] * len(effective))  # against itself
+    effective = [
+        row[[column.name for column in summary.columns].index("effective robustness")].value
+        for row in summary.rows
+    ]
+    # against itself
+    assert effective == pytest.approx([0.0] * len(effective))
 
 
 def block(section, title):
@@ -183,13 +256,15 @@ def block(section, title):
 
 def test_damaged_cells_have_the_answers_of_whole_rows_with_these_cells(folder, schema, model):
     """Only what was damaged is decoded anew."""
-    subject = subject_of(model, CONFIG, schema)
-    examined, features = examine(subject, folder / "records", "test", "label")
-    changed = {"title": np.roll(examined.raw["title"], 1), "price": examined.raw["price"] + 1}
+    predictor = predictor_of(model, CONFIG, schema)
+    eval_split, features = examine(predictor, folder / "records", "test", "label")
+    changed = {"title": np.roll(eval_split.raw["title"], 1), "price": eval_split.raw["price"] + 1}
     for names in (["title"], ["price"], ["title", "price"]):
         cells = {name: changed[name] for name in names}
-        for head, expected in subject.answer(examined.raw | cells).items():
-            np.testing.assert_allclose(subject.answer_changed(features, cells)[head], expected, atol=1e-6)
+        for head, expected in predictor.answer(eval_split.raw | cells).items():
+            np.testing.assert_allclose(
+                predictor.answer_changed(features, cells)[head], expected, atol=1e-6
+            )
 
 
 def test_how_many_rows_were_damaged_is_said(report):
@@ -199,15 +274,17 @@ def test_how_many_rows_were_damaged_is_said(report):
 
 
 def test_intervals_draw_the_split_s_groups(folder, schema, model, tmp_path):
-    grouped = CONFIG.model_copy(update={"split": CONFIG.split.model_copy(update={"group": "colour"})})
+    grouped = CONFIG.model_copy(
+        update={"split": CONFIG.split.model_copy(update={"group": "colour"})}
+    )
     options = {"table": read_table(table()), **FEW}
-    found = perception_report(model, folder / "records", tmp_path / "report", grouped, schema, **options)
+    found = model_report(model, folder / "records", tmp_path / "report", grouped, schema, **options)
     assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of groups of colour"
     assert found.shares.groups < found.shares.n
 
 
 def test_without_the_table_intervals_draw_rows_and_it_is_said(folder, schema, model, tmp_path):
-    found = perception_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **FEW)
+    found = model_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **FEW)
     assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of rows"
     assert found.page.made["table"].endswith(", which could not be read")
 
@@ -217,25 +294,46 @@ def test_without_the_table_intervals_draw_rows_and_it_is_said(folder, schema, mo
 
 def refused(tmp_path, match, *arguments, **options):
     with pytest.raises((ValueError, OSError), match=match):
-        perception_report(*arguments[:2], tmp_path / "report", *arguments[2:], **options)
+        model_report(*arguments[:2], tmp_path / "report", *arguments[2:], **options)
     assert not (tmp_path / "report").exists()
 
 
 def test_heads_that_are_not_there(folder, schema, model, tmp_path):
-    refused(tmp_path, r"head must be one of \['label', 'tags', 'age'\], received 'x'", model, folder / "records", CONFIG, schema, head="x")
+    refused(
+        tmp_path,
+        r"head must be one of \['label', 'tags', 'age'\], received 'x'",
+        model,
+        folder / "records",
+        CONFIG,
+        schema,
+        head="x",
+    )
 
 
 def test_a_keras_model_without_its_configuration(folder, model, tmp_path):
-    refused(tmp_path, "a Keras model must come with its config and its schema, received it without", model, folder / "records")
+    refused(
+        tmp_path,
+        "a Keras model must come with its config and its schema, received it without",
+        model,
+        folder / "records",
+    )
 
 
 def test_other_models_that_do_not_stand_beside(folder, schema, model, tmp_path):
-    renamed = schema.model_copy(update={"heads": schema.heads | {"label": Classes(names=["b", "c", "x"], counts=[1, 1, 1])}})
+    renamed = schema.model_copy(
+        update={"heads": schema.heads | {"label": Classes(names=["b", "c", "x"], counts=[1, 1, 1])}}
+    )
     whole = types.SimpleNamespace(model=model, config=CONFIG, schema=schema)
     for options, message in (
         ({"alone": {"photo": whole}}, "alone: must be by input, one of .*, received 'photo'"),
-        ({"alone": {"title": whole}}, "alone: the model of 'title' must read this input only, received one of .*'price'"),
-        ({"alone": {"title": single("title", renamed)}}, r"must answer 'label' with the classes .*, received \['b', 'c', 'x'\]"),
+        (
+            {"alone": {"title": whole}},
+            "alone: the model of 'title' must read this input only, received one of .*'price'",
+        ),
+        (
+            {"alone": {"title": single("title", renamed)}},
+            r"must answer 'label' with the classes .*, received \['b', 'c', 'x'\]",
+        ),
     ):
         refused(tmp_path, message, model, folder / "records", CONFIG, schema, **options)
     refused(
@@ -248,7 +346,12 @@ def test_other_models_that_do_not_stand_beside(folder, schema, model, tmp_path):
 
 
 def test_numbers_out_of_range(folder, schema, model, tmp_path):
-    for name, number, least in (("rows", 1, 2), ("damaged", 0, 2), ("resamples", -1, 0), ("seed", -1, 0)):
+    for name, number, least in (
+        ("rows", 1, 2),
+        ("damaged", 0, 2),
+        ("resamples", -1, 0),
+        ("seed", -1, 0),
+    ):
         message = f"{name} must be {least} or more, received {number}"
         refused(tmp_path, message, model, folder / "records", CONFIG, schema, **{name: number})
 
@@ -256,7 +359,11 @@ def test_numbers_out_of_range(folder, schema, model, tmp_path):
 def test_a_split_of_one_class_and_of_one_row(schema, model, tmp_path):
     whole = table()
     for name, rows, message in (
-        ("one class", whole["label"] == "b", "must have rows of two classes of 'label' or more, received 'b' only"),
+        (
+            "one class",
+            whole["label"] == "b",
+            "must have rows of two classes of 'label' or more, received 'b' only",
+        ),
         (
             "one row",
             whole.index == whole.index[whole["split"] == "test"][1],
@@ -272,40 +379,62 @@ def test_an_input_that_is_nowhere_is_said(schema, model, tmp_path):
     part = table()
     part.loc[part["split"] == "test", "price"] = np.nan
     case.ingested(tmp_path / "records", CONFIG, part)
-    found = perception_report(model, tmp_path / "records", tmp_path / "report", CONFIG, schema, **FEW)
-    assert found.page.summary[0] == "No row of the test split has price, so nothing can be said of it."
+    found = model_report(model, tmp_path / "records", tmp_path / "report", CONFIG, schema, **FEW)
+    assert (
+        found.page.summary[0] == "No row of the test split has price, so nothing can be said of it."
+    )
 
 
 def test_answers_that_are_no_numbers(folder, schema, tmp_path):
     broken = keras.models.load_model(folder / "run" / "model.keras")
     broken.trainable_variables[-1].assign(broken.trainable_variables[-1] * np.nan)
-    refused(tmp_path, "answers must be finite numbers, received NaN", broken, folder / "records", CONFIG, schema)
+    refused(
+        tmp_path,
+        "answers must be finite numbers, received NaN",
+        broken,
+        folder / "records",
+        CONFIG,
+        schema,
+    )
 
 
 def test_a_saved_model_that_is_not_ours(folder, tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "other" / "1"))
-    refused(tmp_path, "must be a SavedModel that export_model wrote", tmp_path / "other" / "1", folder / "records")
+    refused(
+        tmp_path,
+        "must be a SavedModel that export_model wrote",
+        tmp_path / "other" / "1",
+        folder / "records",
+    )
 
 
 def test_a_folder_with_something_else(folder, schema, model, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("x")
     with pytest.raises(FileExistsError, match=r"which holds thesis\.txt"):
-        perception_report(model, folder / "records", tmp_path / "taken", CONFIG, schema)
+        model_report(model, folder / "records", tmp_path / "taken", CONFIG, schema)
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.txt"]
 
 
 def test_another_table(folder, schema, model, tmp_path):
     other = read_table(case.frame())
     refused(
-        tmp_path, "table: must be the one that was ingested, of 99 rows, received", model, folder / "records", CONFIG, schema, table=other
+        tmp_path,
+        "table: must be the one that was ingested, of 99 rows, received",
+        model,
+        folder / "records",
+        CONFIG,
+        schema,
+        table=other,
     )
 
 
 # --- the command line
 
 
-def test_the_command_writes_the_report_of_a_run_and_of_a_saved_model(folder, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_report_of_a_run_and_of_a_saved_model(
+    folder, tmp_path, monkeypatch, capsys
+):
     for model in (folder / "run", folder / "model" / "1"):
         out = tmp_path / model.name
         words = ["perceive", model, folder / "records", "--out", out, "--damaged", "8"]

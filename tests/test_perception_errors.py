@@ -7,34 +7,43 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from perception_case import CLASSES, HEADS, blocks, examined, notes, saved
+from perception_case import CLASSES, HEADS, blocks, eval_split, notes, saved
 from sklearn.metrics import confusion_matrix
 
-from multimodal_tf.evaluation.page import Examples, HeatMap, Picture, Sound, Table
-from multimodal_tf.evaluation.perception.errors import errors_section
+from multimodal_tf.report.model.errors import errors_section
+from multimodal_tf.report.page import Examples, HeatMap, Picture, Sound, Table
 from multimodal_tf.schema import Classes
 
 
 def test_confusions_are_counted():
-    whole = examined()
+    whole = eval_split()
     told = errors_section(whole, resamples=0, seed=0)
     (heat,) = blocks(told, HeatMap)
-    np.testing.assert_array_equal(heat.values, confusion_matrix(whole.labels, whole.answers["label"].argmax(axis=1)))
+    np.testing.assert_array_equal(
+        heat.values, confusion_matrix(whole.labels, whole.answers["label"].argmax(axis=1))
+    )
     (frequent,) = blocks(told, Table, "Most frequent confusions")
-    assert {(row[0], row[1], row[2]) for row in frequent.rows} == {(CLASSES[i], CLASSES[(i + 1) % 3], 2) for i in range(3)}
+    assert {(row[0], row[1], row[2]) for row in frequent.rows} == {
+        (CLASSES[i], CLASSES[(i + 1) % 3], 2) for i in range(3)
+    }
     assert frequent.rows[0][3].value == pytest.approx(2 / 15)
 
 
 def test_the_worst_rows_are_the_wrong_ones_and_can_be_seen_and_heard(tmp_path):
-    told = errors_section(examined(), resamples=0, seed=0)
+    told = errors_section(eval_split(), resamples=0, seed=0)
     (worst,) = blocks(told, Examples)
-    assert {example.name for example in worst.examples[:6]} == {f"row {number}" for number in range(100, 106)}
+    assert {example.name for example in worst.examples[:6]} == {
+        f"row {number}" for number in range(100, 106)
+    }
     assert all(example.truth != example.predicted for example in worst.examples[:6])
     one = next(example for example in worst.examples if example.name == "row 101")
     assert isinstance(one.cells["photo"], Picture)
     assert isinstance(one.cells["sound"], Sound)
     assert soundfile.info(io.BytesIO(one.cells["sound"].data)).channels == 2
-    assert next(example for example in worst.examples if example.name == "row 100").cells["sound"] is None
+    assert (
+        next(example for example in worst.examples if example.name == "row 100").cells["sound"]
+        is None
+    )
     html = saved(told, tmp_path)
     assert "<audio" in html
     assert "<b>cat</b>" not in html
@@ -43,15 +52,23 @@ def test_the_worst_rows_are_the_wrong_ones_and_can_be_seen_and_heard(tmp_path):
 def test_a_planted_slice_is_found_among_the_columns_of_the_table():
     rows = 90
     random = np.random.default_rng(0)
-    table = pd.DataFrame({"camera": np.where(np.arange(rows) < 15, "old", "new"), "shop": random.integers(3, size=rows)})
+    table = pd.DataFrame(
+        {
+            "camera": np.where(np.arange(rows) < 15, "old", "new"),
+            "shop": random.integers(3, size=rows),
+        }
+    )
     table["label"] = "x"
     table["path"] = [f"{number}.png" for number in range(rows)]
     table["boxes"] = [[1, 2]] * rows
     table["taken"] = pd.date_range("2024-01-01", periods=rows)
-    told = errors_section(examined(rows=rows, wrong=14, table=table), resamples=0, seed=0)
+    told = errors_section(eval_split(rows=rows, wrong=14, table=table), resamples=0, seed=0)
     (slices,) = blocks(told, Table, "Slices")
     assert {row[0] for row in slices.rows} == {"camera", "shop", "taken", "presence of sound"}
-    assert "It is right less often where camera = old" in told.sentences[-1] or "taken" in told.sentences[-1]
+    assert (
+        "It is right less often where camera = old" in told.sentences[-1]
+        or "taken" in told.sentences[-1]
+    )
     old = next(row for row in slices.rows if row[:2] == ["camera", "old"])
     assert old[2].value == pytest.approx(1 / 15)
     assert old[2].low < 1 / 15 < old[2].high
@@ -60,22 +77,29 @@ def test_a_planted_slice_is_found_among_the_columns_of_the_table():
 
 def test_columns_that_cannot_be_sliced_are_left_out():
     number = np.arange(45)
-    table = pd.DataFrame({"shop": np.where(number % 2, "a", "b"), "ratio": np.where(number % 7, number, np.inf)})
+    table = pd.DataFrame(
+        {"shop": np.where(number % 2, "a", "b"), "ratio": np.where(number % 7, number, np.inf)}
+    )
     table["sets"], table["nested"] = [{1}] * 45, [(1, [2])] * 45
-    (slices,) = blocks(errors_section(examined(table=table), resamples=0, seed=0), Table, "Slices")
+    (slices,) = blocks(
+        errors_section(eval_split(table=table), resamples=0, seed=0), Table, "Slices"
+    )
     assert {row[0] for row in slices.rows} <= {"shop", "presence of sound"}
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
 def test_none_or_one_row_wrong(wrong):
-    told = errors_section(examined(wrong=wrong), resamples=0, seed=0)
+    told = errors_section(eval_split(wrong=wrong), resamples=0, seed=0)
     assert len(blocks(told, Table, "Most frequent confusions")) == wrong
-    expected = ("It errs in none of 45 rows.", "The most frequent confusion: bird is taken for <b>cat</b>, in 1 of 1 errors.")
+    expected = (
+        "It errs in none of 45 rows.",
+        "The most frequent confusion: bird is taken for <b>cat</b>, in 1 of 1 errors.",
+    )
     assert told.sentences == (expected[wrong],)
 
 
 def test_absent_and_broken_cells_of_the_worst_rows_are_none():
-    whole = examined()
+    whole = eval_split()
     whole.raw["photo"][1], whole.present[1, 0] = b"no picture", False
     (worst,) = blocks(errors_section(whole, resamples=0, seed=0), Examples)
     cells = {example.name: example.cells for example in worst.examples}
@@ -86,26 +110,40 @@ def test_absent_and_broken_cells_of_the_worst_rows_are_none():
 
 def test_rows_of_a_group_widen_the_intervals():
     alone, grouped = (
-        blocks(errors_section(examined(groups=groups), resamples=0, seed=0), Table, "Most frequent confusions")[0].rows[0][3]
+        blocks(
+            errors_section(eval_split(groups=groups), resamples=0, seed=0),
+            Table,
+            "Most frequent confusions",
+        )[0].rows[0][3]
         for groups in (None, np.arange(45) // 9)
     )
     assert (alone.value, alone.n) == (grouped.value, grouped.n)
     assert grouped.high - grouped.low > alone.high - alone.low
 
 
-@pytest.mark.parametrize("head", [None, *HEADS], ids=lambda head: "classification" if head is None else head.type)
+@pytest.mark.parametrize(
+    "head", [None, *HEADS], ids=lambda head: "classification" if head is None else head.type
+)
 @pytest.mark.parametrize("labelled", [0, 1])
 def test_errors_need_two_rows_with_a_label(head, labelled):
-    told = errors_section(dataclasses.replace(examined(head=head), known=np.arange(45) < labelled), resamples=0, seed=0)
+    told = errors_section(
+        dataclasses.replace(eval_split(head=head), known=np.arange(45) < labelled),
+        resamples=0,
+        seed=0,
+    )
     assert notes(told) == f"Errors need two rows with a label, received {labelled}."
 
 
 def test_of_many_classes_those_with_errors_are_shown():
-    whole = examined()
+    whole = eval_split()
     names = [f"class {number}" for number in range(60)]
     answers = np.concatenate([whole.answers["label"], np.zeros((45, 57))], axis=1)
-    schema = whole.schema.model_copy(update={"heads": {"label": Classes(names=names, counts=[1] * 60)}})
-    told = errors_section(dataclasses.replace(whole, schema=schema, answers={"label": answers}), 0, 0)
+    schema = whole.schema.model_copy(
+        update={"heads": {"label": Classes(names=names, counts=[1] * 60)}}
+    )
+    told = errors_section(
+        dataclasses.replace(whole, schema=schema, answers={"label": answers}), 0, 0
+    )
     (heat,) = blocks(told, HeatMap)
     assert "30 of 60 classes" in heat.title
     assert heat.rows[:3] == names[:3]
@@ -114,7 +152,7 @@ def test_of_many_classes_those_with_errors_are_shown():
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_have_worst_rows(head, tmp_path):
-    told = errors_section(examined(head=head), resamples=0, seed=0)
+    told = errors_section(eval_split(head=head), resamples=0, seed=0)
     assert "does not choose one class" in notes(told)
     assert len(blocks(told, Examples)[0].examples) == 8
     assert "row 10" in saved(told, tmp_path)

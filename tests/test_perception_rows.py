@@ -5,26 +5,24 @@ import io
 
 import numpy as np
 import pytest
-from perception_case import HEADS, INPUTS, blocks, examined, notes, photo, saved
+from perception_case import HEADS, INPUTS, blocks, eval_split, notes, photo, saved
 from PIL import Image
 
-from multimodal_tf.config import (
-    Config,
-    RegressionHead,
-    VideoInput,
-)
-from multimodal_tf.evaluation.page import Bars, Examples, Figure, Lines, Picture
-from multimodal_tf.evaluation.perception.rows import explained_section
+from multimodal_tf.config import Config, RegressionHead, VideoInput
+from multimodal_tf.report.model.explanations import explained_section
+from multimodal_tf.report.page import Bars, Examples, Figure, Lines, Picture
 
 
 @pytest.fixture(scope="module")
 def explained():
-    return explained_section(examined(), resamples=50, seed=0)
+    return explained_section(eval_split(), resamples=50, seed=0)
 
 
 def test_the_worst_rows_and_some_right_ones_are_explained(explained, tmp_path):
     worst, right = blocks(explained, Examples)
-    assert {example.name for example in worst.examples} == {f"row {number}" for number in range(100, 106)}
+    assert {example.name for example in worst.examples} == {
+        f"row {number}" for number in range(100, 106)
+    }
     assert len(right.examples) == 3
     assert all(example.truth == example.predicted for example in right.examples)
     html = saved(explained, tmp_path)
@@ -37,7 +35,8 @@ def test_contributions_and_maps_stand_with_each_row(explained):
     assert example.predicted == "dog"
     adds = {name: float(example.facts[f"{name} adds"]) for name in INPUTS}
     total = float(example.facts["probability"]) - float(example.facts["without any input"])
-    assert sum(adds.values()) == pytest.approx(total, abs=0.03)  # of rounded numbers
+    # of rounded numbers
+    assert sum(adds.values()) == pytest.approx(total, abs=0.03)
     assert adds["price"] == 0
     assert min(adds["photo"], adds["title"], adds["sound"]) > 0.1
     title = example.cells["title"]
@@ -50,12 +49,16 @@ def test_contributions_and_maps_stand_with_each_row(explained):
 
 def test_what_the_picture_marks_is_the_spot():
     """Only the picture is there, and its class' spot is red."""
-    whole = examined(rows=6, wrong=0)
+    whole = eval_split(rows=6, wrong=0)
     for name in ("title", "sound"):
         whole.raw[name][:] = b""
     whole.present[:, 1:3] = False
-    told = explained_section(dataclasses.replace(whole, answers=whole.answer(whole.raw)), resamples=0, seed=0)
-    (example,) = [one for block in blocks(told, Examples) for one in block.examples if one.name == "row 105"]
+    told = explained_section(
+        dataclasses.replace(whole, answers=whole.answer(whole.raw)), resamples=0, seed=0
+    )
+    (example,) = [
+        one for block in blocks(told, Examples) for one in block.examples if one.name == "row 105"
+    ]
     assert example.truth == "dog"
     (name,) = [name for name in example.cells if name.startswith("photo, strongest part +")]
     drawn = np.asarray(Image.open(io.BytesIO(example.cells[name].data))).astype(int)
@@ -78,45 +81,71 @@ def test_deletion_by_the_map_hurts_sooner_than_at_random_in_every_input(explaine
 
 
 def test_the_same_seed_explains_the_same(explained):
-    again = explained_section(examined(), resamples=50, seed=0)
+    again = explained_section(eval_split(), resamples=50, seed=0)
     assert again == explained
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_are_explained_too(head, tmp_path):
-    told = explained_section(examined(rows=12, head=head, wrong=3), resamples=10, seed=0)
+    told = explained_section(eval_split(rows=12, head=head, wrong=3), resamples=10, seed=0)
     assert len(blocks(told, Examples)) == 2
-    assert blocks(told, Bars)[0].bars["photo"].unit.startswith({"classes": "probability of the surest label"}.get(head.label, "answer"))
+    assert (
+        blocks(told, Bars)[0]
+        .bars["photo"]
+        .unit.startswith(
+            {"classes": "probability of the surest label"}.get(head.target_type, "answer")
+        )
+    )
     assert "adds" in saved(told, tmp_path)
 
 
 def test_broken_cells_and_rows_without_anything(tmp_path):
-    whole = examined(rows=6)
+    whole = eval_split(rows=6)
     whole.raw["photo"][0] = b"no picture"
     whole.raw["title"][1], whole.raw["sound"][2] = "一只 bark".encode(), b""
     plain = whole.answer
 
     def answer(raw):
-        return plain(raw | {"photo": np.array([b"" if cell == b"no picture" else cell for cell in raw["photo"]], object)})
+        return plain(
+            raw
+            | {
+                "photo": np.array(
+                    [b"" if cell == b"no picture" else cell for cell in raw["photo"]], object
+                )
+            }
+        )
 
     told = explained_section(
-        dataclasses.replace(whole, answer=answer, answers=answer(whole.raw), known=np.arange(6) < 2), resamples=0, seed=0
+        dataclasses.replace(
+            whole, answer=answer, answers=answer(whole.raw), known=np.arange(6) < 2
+        ),
+        resamples=0,
+        seed=0,
     )
     html = saved(told, tmp_path)
     assert "cannot be read: an image must be one that can be decoded" in html
     assert "一只 bark [+" in html
     nothing = dataclasses.replace(whole, present=np.zeros_like(whole.present))
-    assert "No row of this split has a label and an input" in notes(explained_section(nothing, 0, 0))
+    assert "No row of this split has a label and an input" in notes(
+        explained_section(nothing, 0, 0)
+    )
     unknown = dataclasses.replace(whole, known=np.zeros(6, bool))
-    assert "No row of this split has a label and an input" in notes(explained_section(unknown, 0, 0))
+    assert "No row of this split has a label and an input" in notes(
+        explained_section(unknown, 0, 0)
+    )
 
 
 def test_one_labelled_row_is_explained():
-    whole = examined(rows=6)
-    told = explained_section(dataclasses.replace(whole, known=np.arange(6) == 2), resamples=10, seed=0)
+    whole = eval_split(rows=6)
+    told = explained_section(
+        dataclasses.replace(whole, known=np.arange(6) == 2), resamples=10, seed=0
+    )
     (only,) = blocks(told, Examples)
     assert [example.name for example in only.examples] == ["row 102"]
-    assert all(isinstance(figure, Figure) and figure.low is None for figure in blocks(told, Bars)[0].bars.values())
+    assert all(
+        isinstance(figure, Figure) and figure.low is None
+        for figure in blocks(told, Bars)[0].bars.values()
+    )
 
 
 def test_frames_of_a_video_are_explained(tmp_path):
@@ -126,10 +155,12 @@ def test_frames_of_a_video_are_explained(tmp_path):
         clips[row] = [photo(number % 3) for number in range(2 + row)] + [b""] * (2 - row)
 
     def answer(raw):
-        return {"label": np.array([[sum(bool(cell) for cell in cells)] for cells in raw["clip"]], float)}
+        return {
+            "label": np.array([[sum(bool(cell) for cell in cells)] for cells in raw["clip"]], float)
+        }
 
     whole = dataclasses.replace(
-        examined(rows=3, head=RegressionHead()),
+        eval_split(rows=3, head=RegressionHead()),
         config=config,
         raw={"clip": clips},
         present=np.ones((3, 1), bool),
@@ -144,11 +175,19 @@ def test_frames_of_a_video_are_explained(tmp_path):
 
 def test_maps_that_are_no_better_than_chance_are_said():
     """Words matter in pairs only: without any one of four all is lost, so their map says nothing."""
-    whole = examined(rows=6)
+    whole = eval_split(rows=6)
 
     def answer(raw):
         right = [len(cell.split()) == 4 for cell in raw["title"]]
-        return {"label": np.stack([np.array(right, float), 1.0 - np.array(right), np.zeros(len(right))], axis=1)}
+        return {
+            "label": np.stack(
+                [np.array(right, float), 1.0 - np.array(right), np.zeros(len(right))], axis=1
+            )
+        }
 
-    told = explained_section(dataclasses.replace(whole, answer=answer, answers=answer(whole.raw)), resamples=0, seed=0)
-    assert any("not to be relied on" in sentence and "title" in sentence for sentence in told.sentences)
+    told = explained_section(
+        dataclasses.replace(whole, answer=answer, answers=answer(whole.raw)), resamples=0, seed=0
+    )
+    assert any(
+        "not to be relied on" in sentence and "title" in sentence for sentence in told.sentences
+    )

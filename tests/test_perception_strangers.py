@@ -1,4 +1,6 @@
-"""Perception: do inputs belong together, and are strange rows noticed? On a model made by hand, whose answers are known."""
+"""Perception: do inputs belong together, and are strange rows noticed? On a model made by hand,
+whose answers are known.
+"""
 
 import dataclasses
 import re
@@ -19,28 +21,35 @@ from multimodal_tf.config import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.data.preprocess import Preprocessor
-from multimodal_tf.evaluation import matched, novelty
-from multimodal_tf.evaluation.corruptions import corrupted
-from multimodal_tf.evaluation.matched import Aligned, aligned
-from multimodal_tf.evaluation.page import Bars, HeatMap, Note, Table
-from multimodal_tf.evaluation.perception import foreign, scores
-from multimodal_tf.evaluation.perception.belonging import CONSISTENCY, RAW, consistency_section
-from multimodal_tf.evaluation.perception.examined import Examined
-from multimodal_tf.evaluation.perception.strangers import novelty_section
+from multimodal_tf.corruptions import corrupted
+from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.evaluation import matching, ood, ood_samples, ood_scores
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.matching import Aligned, aligned
+from multimodal_tf.report.model.alignment import CONSISTENCY, RAW, alignment_section
+from multimodal_tf.report.model.ood import ood_section
+from multimodal_tf.report.page import Bars, HeatMap, Note, Table
 from multimodal_tf.schema import Classes, Moments, Schema
 
 NAMES, CLASSES, DIM = ("photo", "title", "sound"), 4, 8
-PAIRS = {"photo_title": ("photo", "title"), "title_sound": ("title", "sound"), "photo_sound": ("photo", "sound")}
+PAIRS = {
+    "photo_title": ("photo", "title"),
+    "title_sound": ("title", "sound"),
+    "photo_sound": ("photo", "sound"),
+}
 
 
-def configured(matching=tuple(PAIRS), head=None):
-    heads = {"label": head or ClassificationHead()} | {name: MatchingHead(inputs=list(PAIRS[name]), dim=DIM) for name in matching}
+def configured(pairs=tuple(PAIRS), head=None):
+    heads = {"label": head or ClassificationHead()} | {
+        name: MatchingHead(inputs=list(PAIRS[name]), dim=DIM) for name in pairs
+    }
     return Config(inputs={name: TextInput() for name in NAMES}, heads=heads)
 
 
 def vector(cell, name):
-    """A cell `b"class 2, row 7"` stands near the class' own place; other words stand anywhere, and far; no cell is 0."""
+    """A cell `b"class 2, row 7"` stands near the class' own place; other words stand anywhere, and
+    far; no cell is 0.
+    """
     if not cell or cell == b"\xff\xfe":
         return np.zeros(DIM)
     random = np.random.default_rng([*cell, *name.encode()])
@@ -53,19 +62,25 @@ def answers_of(config, probabilities_only=False):
     """The functions `answer` and `embed` of the model."""
 
     def embed(raw):
-        own = {name: np.stack([vector(cell, name) for cell in raw[name]]).astype(np.float32) for name in NAMES}
+        own = {
+            name: np.stack([vector(cell, name) for cell in raw[name]]).astype(np.float32)
+            for name in NAMES
+        }
         return own | {"fused": np.concatenate(list(own.values()), axis=1)}
 
     def answer(raw):
         own = embed(raw)
         logits = 3 * sum(own[name][:, :CLASSES] for name in NAMES)
         said = {"label": np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)}
-        if config.heads["label"].label == "number":
+        if config.heads["label"].target_type == "number":
             said["label"] = logits[:, :1]
         for name in PAIRS.keys() & config.heads.keys():
             first, second = (own[one] for one in PAIRS[name])
             ones = np.ones((len(first), 1), np.float32)
-            said[name] = np.stack([np.concatenate([5 * first, ones], 1), np.concatenate([second, 0.3 * ones], 1)], axis=1)
+            said[name] = np.stack(
+                [np.concatenate([5 * first, ones], 1), np.concatenate([second, 0.3 * ones], 1)],
+                axis=1,
+            )
             if probabilities_only:
                 said[name] = 1 / (1 + np.exp(-(first * second).sum(axis=1)))
         return said
@@ -73,7 +88,7 @@ def answers_of(config, probabilities_only=False):
     return answer, embed
 
 
-def examined(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.1, **options):
+def eval_split(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.1, **options):
     """A split in which all inputs of a row say its class, some are missing."""
     config = config or configured()
     answer, embed = answers_of(config, **options)
@@ -83,41 +98,55 @@ def examined(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.1,
     present[:, 0] |= ~present.any(axis=1)
     raw = {name: np.empty(rows, object) for name in NAMES}
     for place, name in enumerate(NAMES):
-        raw[name][:] = [f"class {c}, row {r} of {seed}".encode() if present[r, place] else b"" for r, c in enumerate(labels)]
+        raw[name][:] = [
+            f"class {c}, row {r} of {seed}".encode() if present[r, place] else b""
+            for r, c in enumerate(labels)
+        ]
     classes = Classes(names=list("abcd"), counts=[5] * CLASSES)
-    learnt = Moments(mean=0.0, std=1.0) if config.heads["label"].label == "number" else classes
-    return Examined(
+    stats = Moments(mean=0.0, std=1.0) if config.heads["label"].target_type == "number" else classes
+    return EvalSplit(
         config=config,
-        schema=Schema(rows=20, inputs={}, heads={"label": learnt}),
+        schema=Schema(rows=20, inputs={}, heads={"label": stats}),
         split=split,
         head="label",
         rows=np.arange(rows) + 1000 * seed,
         raw=raw,
         present=present,
         groups=groups,
-        labels=labels if learnt is classes else labels.astype(float),
+        labels=labels if stats is classes else labels.astype(float),
         known=np.ones(rows, bool),
         answers=answer(raw),
         embeddings=embed(raw),
         table=None,
         answer=answer,
         embed=embed,
-        train=None if split != "test" else examined(rows, "train", seed + 1, config, gaps=gaps, **options),
-        validation=None if split != "test" else examined(rows, "validation", seed + 2, config, gaps=gaps, **options),
+        train=None
+        if split != "test"
+        else eval_split(rows, "train", seed + 1, config, gaps=gaps, **options),
+        validation=None
+        if split != "test"
+        else eval_split(rows, "validation", seed + 2, config, gaps=gaps, **options),
     )
 
 
 @pytest.fixture(scope="module")
 def whole():
-    return examined()
+    return eval_split()
 
 
 def cells(told, title):
     """A table of the section as a dict by its texts, of dicts by its numbers' columns."""
-    table = next(block for block in told.section.blocks if isinstance(block, Table) and title in block.title)
+    table = next(
+        block for block in told.section.blocks if isinstance(block, Table) and title in block.title
+    )
     texts = [place for place, column in enumerate(table.columns) if column.kind == "text"]
     names = [column.name for column in table.columns if column.kind == "number"]
-    return {tuple(row[place] for place in texts): dict(zip(names, (x for p, x in enumerate(row) if p not in texts))) for row in table.rows}
+    return {
+        tuple(row[place] for place in texts): dict(
+            zip(names, (x for p, x in enumerate(row) if p not in texts))
+        )
+        for row in table.rows
+    }
 
 
 def notes(told):
@@ -129,7 +158,7 @@ def notes(told):
 
 @pytest.fixture(scope="module")
 def belonging(whole):
-    return consistency_section(whole, resamples=50, seed=0)
+    return alignment_section(whole, resamples=50, seed=0)
 
 
 def test_exchanged_inputs_are_found_and_which_one_it_is(belonging):
@@ -141,18 +170,29 @@ def test_exchanged_inputs_are_found_and_which_one_it_is(belonging):
         assert rates["detected"].value == 1
         assert rates["false alarms"].value < 0.15
         assert rates["odd one out found"].value == 1
-        assert 60 < rates["odd one out found"].n < figures["AUROC"].n <= 120  # rows with three inputs, rows with two
+        # rows with three inputs, rows with two
+        assert 60 < rates["odd one out found"].n < figures["AUROC"].n <= 120
 
 
 def test_baselines_stand_beside(belonging):
     found = cells(belonging, "by score")
-    assert {score for _, score in found} == {CONSISTENCY, RAW, scores.SOFTMAX, scores.MAHALANOBIS}
-    assert all(figures["AUROC"].low <= figures["AUROC"].value <= figures["AUROC"].high for figures in found.values())
+    assert {score for _, score in found} == {
+        CONSISTENCY,
+        RAW,
+        ood_scores.SOFTMAX,
+        ood_scores.MAHALANOBIS,
+    }
+    assert all(
+        figures["AUROC"].low <= figures["AUROC"].value <= figures["AUROC"].high
+        for figures in found.values()
+    )
 
 
 def test_it_says_in_words_what_it_found(belonging):
     assert "AUROC of 1.000" in belonging.sentences[0]
-    assert next(block for block in belonging.section.blocks if isinstance(block, Bars)).bars.keys() == set(NAMES)
+    assert next(
+        block for block in belonging.section.blocks if isinstance(block, Bars)
+    ).bars.keys() == set(NAMES)
 
 
 def test_a_mismatch_is_of_another_class_and_another_group(whole):
@@ -163,8 +203,9 @@ def test_a_mismatch_is_of_another_class_and_another_group(whole):
         met.append(raw)
         return whole.answer(raw)
 
-    groups = np.where(whole.labels < 2, 0, np.arange(120))  # classes 0 and 1 are one group
-    consistency_section(dataclasses.replace(whole, answer=spy, groups=groups), 0, 0)
+    # classes 0 and 1 are one group
+    groups = np.where(whole.labels < 2, 0, np.arange(120))
+    alignment_section(dataclasses.replace(whole, answer=spy, groups=groups), 0, 0)
     assert len(met) == 3
     for name, raw in zip(NAMES, met):
         for changed, beside in zip(raw[name], raw[NAMES[NAMES.index(name) - 1]]):
@@ -174,58 +215,84 @@ def test_a_mismatch_is_of_another_class_and_another_group(whole):
 
 
 def test_intervals_draw_groups_as_a_whole():
-    """Near-duplicates add no certainty: with each row six times, in a group, the interval is that of the rows alone."""
+    """Near-duplicates add no certainty: with each row six times, in a group, the interval is that
+    of the rows alone.
+    """
     random = np.random.default_rng(0)
     clean, other = random.normal(size=30), random.normal(0.5, size=30)
-    alone, _ = scores.apart(clean, other, None, 200, 0)
+    alone, _ = ood_scores.apart(clean, other, None, 200, 0)
     groups = np.arange(30).repeat(6)
-    together, _ = scores.apart(clean.repeat(6), other.repeat(6), groups, 200, 0)
-    apart, _ = scores.apart(clean.repeat(6), other.repeat(6), None, 200, 0)
-    assert (together.value, together.low, together.high) == pytest.approx((alone.value, alone.low, alone.high))
+    together, _ = ood_scores.apart(clean.repeat(6), other.repeat(6), groups, 200, 0)
+    apart, _ = ood_scores.apart(clean.repeat(6), other.repeat(6), None, 200, 0)
+    assert (together.value, together.low, together.high) == pytest.approx(
+        (alone.value, alone.low, alone.high)
+    )
     assert apart.high - apart.low < 0.6 * (together.high - together.low)
 
 
 def test_an_interval_holds_its_figure_where_each_row_changed_a_little():
-    """A resample compares a row with its own change more often than the rows do, so all of its AUROCs are above that of the rows."""
+    """A resample compares a row with its own change more often than the rows do, so all of its
+    AUROCs are above that of the rows.
+    """
     clean = np.arange(300.0)
-    figure, _ = scores.apart(clean, clean + 0.5, None, 200, 0)
+    figure, _ = ood_scores.apart(clean, clean + 0.5, None, 200, 0)
     assert figure.low <= figure.value <= figure.high
 
 
 def test_without_a_head_that_aligns_the_baselines_are_left(whole):
-    told = consistency_section(examined(config=configured(())), 0, 0)
+    told = alignment_section(eval_split(config=configured(())), 0, 0)
     assert "No head of this model aligns inputs" in notes(told)
-    assert {score for _, score in cells(told, "by score")} == {RAW, scores.SOFTMAX, scores.MAHALANOBIS}
-    assert not any("false-alarm rate" in getattr(block, "title", "") for block in told.section.blocks)
+    assert {score for _, score in cells(told, "by score")} == {
+        RAW,
+        ood_scores.SOFTMAX,
+        ood_scores.MAHALANOBIS,
+    }
+    assert not any(
+        "false-alarm rate" in getattr(block, "title", "") for block in told.section.blocks
+    )
 
 
 def test_a_served_model_that_tells_probabilities_only():
-    told = consistency_section(examined(probabilities_only=True), 0, 0)
+    told = alignment_section(eval_split(probabilities_only=True), 0, 0)
     assert cells(told, "by score")["title", CONSISTENCY]["AUROC"].value > 0.95
 
 
 def test_too_few_validation_rows_for_a_threshold(whole):
-    told = consistency_section(dataclasses.replace(whole, validation=examined(8, "validation")), 0, 0)
+    told = alignment_section(
+        dataclasses.replace(whole, validation=eval_split(8, "validation")), 0, 0
+    )
     assert "needs 19 rows or more" in cells(told, "false-alarm rate")[("title",)]["detected"].reason
-    told = consistency_section(dataclasses.replace(whole, validation=None), 0, 0)
+    told = alignment_section(dataclasses.replace(whole, validation=None), 0, 0)
     assert "no validation split" in cells(told, "false-alarm rate")[("title",)]["detected"].reason
 
 
 def test_what_cannot_be_exchanged_is_said(whole):
     one = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
-    assert "one input, title" in notes(consistency_section(dataclasses.replace(whole, config=one), 0, 0))
-    same = dataclasses.replace(whole, labels=np.zeros(120, int))  # then any other row's cell will do
-    assert cells(consistency_section(same, 0, 0), "by score")["title", CONSISTENCY]["AUROC"].value > 0.7
-    assert "A mismatch needs two rows" in notes(consistency_section(examined(1), 0, 0))
+    assert "one input, title" in notes(
+        alignment_section(dataclasses.replace(whole, config=one), 0, 0)
+    )
+    # then any other row's cell will do
+    same = dataclasses.replace(whole, labels=np.zeros(120, int))
+    assert (
+        cells(alignment_section(same, 0, 0), "by score")["title", CONSISTENCY]["AUROC"].value > 0.7
+    )
+    assert "A mismatch needs two rows" in notes(alignment_section(eval_split(1), 0, 0))
 
 
 def test_a_chain_of_pairs_does_not_say_which_link_is_wrong():
     cosines = np.array([[0.9, 0.1], [0.9, 0.1]])
-    assert Aligned(cosines, np.ones((2, 2), bool), (("a", "b"), ("b", "c"))).odd_one_out().tolist() == [-1, -1]
+    assert Aligned(
+        cosines, np.ones((2, 2), bool), (("a", "b"), ("b", "c"))
+    ).odd_one_out().tolist() == [-1, -1]
     ring = Aligned(
-        np.array([[0.9, 0.1, 0.2], [0.9, 0.1, 0.2]]), np.array([[1, 1, 1], [1, 1, 0]], bool), (("a", "b"), ("b", "c"), ("a", "c"))
+        np.array([[0.9, 0.1, 0.2], [0.9, 0.1, 0.2]]),
+        np.array([[1, 1, 1], [1, 1, 0]], bool),
+        (("a", "b"), ("b", "c"), ("a", "c")),
     )
-    assert [ring.names[place] if place >= 0 else None for place in ring.odd_one_out()] == ["c", None]
+    assert [ring.names[place] if place >= 0 else None for place in ring.odd_one_out()] == [
+        "c",
+        None,
+    ]
 
 
 def test_the_columns_of_one_tower_are_one_input():
@@ -236,7 +303,7 @@ def test_the_columns_of_one_tower_are_one_input():
     )
     said = aligned({"match": np.ones((3, 2, 4))}, [[1, 0, 1], [1, 0, 0], [0, 1, 1]], config)
     assert said.known[:, 0].tolist() == [True, False, False]
-    assert matched.members(config) == {"title": ["title"], "tabular": ["price", "size"]}
+    assert matching.members(config) == {"title": ["title"], "tabular": ["price", "size"]}
 
 
 # --- strange rows
@@ -244,16 +311,20 @@ def test_the_columns_of_one_tower_are_one_input():
 
 @pytest.fixture(scope="module")
 def strange(whole):
-    return novelty_section(whole, resamples=50, seed=0)
+    return ood_section(whole, resamples=50, seed=0)
 
 
 def test_other_data_is_noticed_and_where_it_is(whole, strange):
     found = cells(strange, "by score")
     for kind in ("other data in all inputs", *(f"other data as {name}" for name in NAMES)):
-        assert found[kind, scores.MAHALANOBIS]["AUROC"].value > 0.95
-    for place, name in enumerate(NAMES):  # of the rows that have that input
-        assert found[f"other data as {name}", scores.MAHALANOBIS]["AUROC"].n == whole.present[:, place].sum()
-    assert found["other data in all inputs", scores.MAHALANOBIS]["above the limit"].value > 0.95
+        assert found[kind, ood_scores.MAHALANOBIS]["AUROC"].value > 0.95
+    # of the rows that have that input
+    for place, name in enumerate(NAMES):
+        assert (
+            found[f"other data as {name}", ood_scores.MAHALANOBIS]["AUROC"].n
+            == whole.present[:, place].sum()
+        )
+    assert found["other data in all inputs", ood_scores.MAHALANOBIS]["above the limit"].value > 0.95
     heat = next(block for block in strange.section.blocks if isinstance(block, HeatMap))
     values = np.array(heat.values)
     assert list(heat.rows) == list(heat.columns) == list(NAMES)
@@ -262,8 +333,14 @@ def test_other_data_is_noticed_and_where_it_is(whole, strange):
 
 def test_each_kind_of_strange_row_has_every_score(strange):
     found = cells(strange, "by score")
-    assert {score for _, score in found} == {scores.MAHALANOBIS, scores.NEAREST, scores.ENERGY, scores.SOFTMAX}
-    assert len({kind for kind, _ in found}) == 6  # damaged, three inputs, all, broken
+    assert {score for _, score in found} == {
+        ood_scores.MAHALANOBIS,
+        ood_scores.NEAREST,
+        ood_scores.ENERGY,
+        ood_scores.SOFTMAX,
+    }
+    # damaged, three inputs, all, broken
+    assert len({kind for kind, _ in found}) == 6
     for figures in found.values():
         assert figures["AUROC"].low <= figures["AUROC"].value <= figures["AUROC"].high
 
@@ -281,48 +358,79 @@ def test_a_row_without_any_input_is_spoken_of(strange):
 
 def test_rows_of_another_data_set(whole):
     raw = {name: np.array([b"of another world"] * 7 + [b""], object) for name in NAMES}
-    other = dataclasses.replace(examined(8), raw=raw, present=np.array([[True] * 3] * 7 + [[False] * 3]))
-    figures = cells(novelty_section(whole, 20, 0, other), "by score")["rows of another data set", scores.MAHALANOBIS]
+    other = dataclasses.replace(
+        eval_split(8), raw=raw, present=np.array([[True] * 3] * 7 + [[False] * 3])
+    )
+    figures = cells(ood_section(whole, 20, 0, other), "by score")[
+        "rows of another data set", ood_scores.MAHALANOBIS
+    ]
     assert figures["AUROC"].value == 1
     assert figures["AUROC"].n == 7
 
 
 def test_the_same_seed_gives_the_same_figures(whole, strange):
-    assert cells(novelty_section(whole, 50, 0), "by score") == cells(strange, "by score")
+    assert cells(ood_section(whole, 50, 0), "by score") == cells(strange, "by score")
 
 
 def test_without_training_rows_no_distance_is_fitted(whole):
-    told = novelty_section(dataclasses.replace(whole, train=None), 0, 0)
-    assert {score for _, score in cells(told, "by score")} == {scores.ENERGY, scores.SOFTMAX}
+    told = ood_section(dataclasses.replace(whole, train=None), 0, 0)
+    assert {score for _, score in cells(told, "by score")} == {
+        ood_scores.ENERGY,
+        ood_scores.SOFTMAX,
+    }
     assert "no distance can be fitted" in notes(told)
-    told = novelty_section(dataclasses.replace(whole, embeddings={}, train=dataclasses.replace(whole.train, embeddings={})), 0, 0)
-    assert {score for _, score in cells(told, "by score")} == {scores.ENERGY, scores.SOFTMAX}
+    told = ood_section(
+        dataclasses.replace(
+            whole, embeddings={}, train=dataclasses.replace(whole.train, embeddings={})
+        ),
+        0,
+        0,
+    )
+    assert {score for _, score in cells(told, "by score")} == {
+        ood_scores.ENERGY,
+        ood_scores.SOFTMAX,
+    }
 
 
 def test_a_head_of_numbers_has_distances_only():
-    of_numbers = examined(config=configured((), RegressionHead()))
-    told = novelty_section(of_numbers, 0, 0)
-    assert {score for _, score in cells(told, "by score")} == {scores.MAHALANOBIS, scores.NEAREST}
+    of_numbers = eval_split(config=configured((), RegressionHead()))
+    told = ood_section(of_numbers, 0, 0)
+    assert {score for _, score in cells(told, "by score")} == {
+        ood_scores.MAHALANOBIS,
+        ood_scores.NEAREST,
+    }
     assert "does not choose one class" in notes(told)
-    assert "there is no score" in notes(novelty_section(dataclasses.replace(of_numbers, train=None), 0, 0))
+    assert "there is no score" in notes(
+        ood_section(dataclasses.replace(of_numbers, train=None), 0, 0)
+    )
 
 
 def test_without_validation_rows_there_is_no_limit(whole):
-    told = novelty_section(dataclasses.replace(whole, validation=None), 0, 0)
-    assert all("no validation split" in figures["above the limit"].reason for figures in cells(told, "by score").values())
+    told = ood_section(dataclasses.replace(whole, validation=None), 0, 0)
+    assert all(
+        "no validation split" in figures["above the limit"].reason
+        for figures in cells(told, "by score").values()
+    )
 
 
 def test_a_split_of_one_row_and_one_without_inputs(whole):
-    one = dataclasses.replace(examined(1), train=whole.train, validation=whole.validation)
-    assert cells(novelty_section(one, 10, 0), "by score")["other data in all inputs", scores.MAHALANOBIS]["AUROC"].n == 1
+    one = dataclasses.replace(eval_split(1), train=whole.train, validation=whole.validation)
+    assert (
+        cells(ood_section(one, 10, 0), "by score")[
+            "other data in all inputs", ood_scores.MAHALANOBIS
+        ]["AUROC"].n
+        == 1
+    )
     nothing = dataclasses.replace(whole, present=np.zeros((120, 3), bool))
-    assert "No row of this split has an input" in notes(novelty_section(nothing, 0, 0))
+    assert "No row of this split has an input" in notes(ood_section(nothing, 0, 0))
 
 
 def test_energy_is_of_logits_whose_mean_is_0():
     logits = np.random.default_rng(0).normal(size=(5, 3)) + np.arange(5)[:, None]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert scores.energy(probabilities) == pytest.approx(novelty.energy(logits - logits.mean(axis=1, keepdims=True)))
+    assert ood_scores.energy(probabilities) == pytest.approx(
+        ood.energy(logits - logits.mean(axis=1, keepdims=True))
+    )
 
 
 # --- the cells themselves
@@ -331,15 +439,29 @@ def test_energy_is_of_logits_whose_mean_is_0():
 @pytest.fixture(scope="module")
 def every_type():
     """`(config, schema, raw)`: an input of every type, three rows, the last one all missing."""
-    more = {"clip": VideoInput(frames=2, height=8, width=8), "sold": BooleanInput(), "day": DateInput()}
+    more = {
+        "clip": VideoInput(frames=2, height=8, width=8),
+        "sold": BooleanInput(),
+        "day": DateInput(),
+    }
     config = Config(inputs=case.CONFIG.inputs | more, heads={"label": ClassificationHead()})
-    schema = case.SCHEMA.model_copy(update={"inputs": case.SCHEMA.inputs | {"day": Moments(mean=19000.0, std=300.0)}})
+    schema = case.SCHEMA.model_copy(
+        update={"inputs": case.SCHEMA.inputs | {"day": Moments(mean=19000.0, std=300.0)}}
+    )
     raw = case.raw_rows(3) | {
-        "clip": np.array([[case.image_bytes(1), case.image_bytes(2)], [case.image_bytes(3), b""], [b"", b""]], object),
+        "clip": np.array(
+            [[case.image_bytes(1), case.image_bytes(2)], [case.image_bytes(3), b""], [b"", b""]],
+            object,
+        ),
         "sold": np.array([1.0, 0.0, np.nan], np.float32),
         "day": np.array([b"2024-02-29", b"2020-01-01T10:00:00", b""], object),
     }
-    for name, good in (("photo", case.image_bytes()), ("title", b"a bird"), ("sound", case.sound_bytes()), ("colour", b"red")):
+    for name, good in (
+        ("photo", case.image_bytes()),
+        ("title", b"a bird"),
+        ("sound", case.sound_bytes()),
+        ("colour", b"red"),
+    ):
         raw[name] = np.array([good, good, b""], object)
     raw["price"] = np.array([1.0, 2.0, np.nan], np.float32)
     return config, schema, raw
@@ -350,16 +472,23 @@ def test_made_up_cells_are_read_and_broken_ones_are_not(every_type):
     config, schema, raw = every_type
     given = {}
     for name, part in config.inputs.items():
-        learnt = schema.inputs.get(name)
-        kinds = (foreign.damaged(part, learnt), foreign.other_data(part, learnt), foreign.broken(part))
+        stats = schema.inputs.get(name)
+        kinds = (
+            ood_samples.damaged(part, stats),
+            ood_samples.other_data(part, stats),
+            ood_samples.broken(part),
+        )
         changed = [corrupted(raw[name], name, kind, 5, 0, np.arange(3)) for kind in kinds]
         if part.type != "boolean":
             assert not any(np.array_equal(cells[:2], raw[name][:2]) for cells in changed)
-        given[name] = tf.constant(np.concatenate(changed).tolist(), tf.string if raw[name].dtype == object else tf.float32)
+        given[name] = tf.constant(
+            np.concatenate(changed).tolist(), tf.string if raw[name].dtype == object else tf.float32
+        )
     features, errors = Preprocessor(config, schema).features(given)
     said = [error.decode() for error in errors.numpy()]
     there = np.stack([features[f"{name}_present"].numpy() > 0 for name in config.inputs], axis=1)
     assert said[:6] == [""] * 6
     assert there[[0, 1, 3, 4]].all()
-    assert not there[[2, 5, 6, 7, 8]].any()  # the third row of each has no cell; broken ones count as absent
+    # the third row of each has no cell; broken ones count as absent
+    assert not there[[2, 5, 6, 7, 8]].any()
     assert all(f"{name}: " in error for error in said[6:8] for name in config.inputs)

@@ -5,23 +5,25 @@ import io
 
 import numpy as np
 import pytest
-from perception_case import HEADS, blocks, examined, notes
+from perception_case import HEADS, blocks, eval_split, notes
 from PIL import Image
 
-from multimodal_tf.evaluation import calibration
-from multimodal_tf.evaluation.page import Figures, Lines, Table
-from multimodal_tf.evaluation.perception.pairs import retrieval_section
-from multimodal_tf.evaluation.perception.trust import calibration_section
+from multimodal_tf.metrics import calibration
+from multimodal_tf.report.model.calibration import calibration_section
+from multimodal_tf.report.model.retrieval import retrieval_section
+from multimodal_tf.report.page import Figures, Lines, Table
 from multimodal_tf.schema import Classes
 
 
 def test_figures_are_those_of_the_labelled_rows():
-    whole = examined()
+    whole = eval_split()
     known = np.arange(45) % 7 > 0
     whole = dataclasses.replace(whole, known=known, labels=np.where(known, whole.labels, -1))
     told = calibration_section(whole, resamples=0, seed=0)
     (figures,) = blocks(told, Figures, "Calibration")
-    expected = calibration.calibration(whole.labels[known], whole.answers["label"][known], resamples=0).figures
+    expected = calibration.calibration(
+        whole.labels[known], whole.answers["label"][known], resamples=0
+    ).figures
     assert figures.figures["expected calibration error"].value == expected["ece"].value
     assert figures.figures["Brier score"].value == expected["brier"].value
     assert {figure.n for figure in figures.figures.values()} == {int(known.sum())}
@@ -29,39 +31,48 @@ def test_figures_are_those_of_the_labelled_rows():
 
 def test_a_temperature_of_validation_rows_mends_a_model_that_is_too_sure():
     """Of 45 rows 6 are wrong, and the model is sure of all."""
-    whole = dataclasses.replace(examined(sure=12.0), validation=examined(sure=12.0, seed=1))
+    whole = dataclasses.replace(eval_split(sure=12.0), validation=eval_split(sure=12.0, seed=1))
     told = calibration_section(whole, resamples=100, seed=0)
     (table,) = blocks(told, Table, "With a temperature of")
     before, after = ({row[0]: row[column] for row in table.rows} for column in (1, 2))
-    assert after["expected calibration error"].value < 0.2 * before["expected calibration error"].value
+    assert (
+        after["expected calibration error"].value < 0.2 * before["expected calibration error"].value
+    )
     assert after["log loss"].value < before["log loss"].value
     assert after["log loss"].low < after["log loss"].value < after["log loss"].high
     assert any(sentence.startswith("Its probabilities are too sure") for sentence in told.sentences)
 
 
 def test_risk_by_coverage_has_intervals_and_ends_with_the_error_rate():
-    told = calibration_section(examined(), resamples=0, seed=0)
+    told = calibration_section(eval_split(), resamples=0, seed=0)
     (lines,) = blocks(told, Lines, "Wrong answers by how many are given")
     last = lines.lines[0].figures[-1]
     assert (last.value, last.n) == (pytest.approx(6 / 45), 45)
     assert all(figure.low <= figure.value <= figure.high for figure in lines.lines[0].figures)
-    assert last.high == pytest.approx(0.2679, abs=1e-3)  # Clopper and Pearson of 6 in 45
+    # Clopper and Pearson of 6 in 45
+    assert last.high == pytest.approx(0.2679, abs=1e-3)
 
 
 def test_the_reliability_diagrams_stand_against_the_diagonal():
-    told = calibration_section(examined(), resamples=0, seed=0)
+    told = calibration_section(eval_split(), resamples=0, seed=0)
     for diagram in blocks(told, Lines, "Reliability"):
         assert (diagram.reference.start, diagram.reference.end) == ((0, 0), (1, 1))
         assert sum(figure.n for figure in diagram.lines[0].figures) == 45
 
 
 def test_without_validation_rows_it_says_so():
-    assert "no validation rows" in notes(calibration_section(examined(), resamples=10, seed=0))
+    assert "no validation rows" in notes(calibration_section(eval_split(), resamples=10, seed=0))
 
 
 def test_groups_widen_the_intervals_of_calibration():
     alone, grouped = (
-        blocks(calibration_section(examined(groups=groups), resamples=300, seed=0), Lines, "Wrong answers")[0].lines[0].figures[-1]
+        blocks(
+            calibration_section(eval_split(groups=groups), resamples=300, seed=0),
+            Lines,
+            "Wrong answers",
+        )[0]
+        .lines[0]
+        .figures[-1]
         for groups in (None, np.arange(45) // 9)
     )
     assert (alone.value, alone.n) == (grouped.value, grouped.n)
@@ -69,49 +80,62 @@ def test_groups_widen_the_intervals_of_calibration():
 
 
 def test_without_intervals_it_does_not_say_whether_a_gap_is_chance():
-    told = calibration_section(examined(sure=12.0), resamples=0, seed=0)
+    told = calibration_section(eval_split(sure=12.0), resamples=0, seed=0)
     assert told.sentences[0] == "Confidence less accuracy is 0.133 (no interval), n = 45, share."
 
 
 def test_a_temperature_by_hand_and_the_sentence_about_it():
     """Right in three rows of four with a confidence of 0.9: 2 = log(9) / log(3) makes it 0.75."""
     rows = np.arange(40)
-    whole = examined(rows=40, wrong=0)
-    schema = whole.schema.model_copy(update={"heads": {"label": Classes(names=["a", "b"], counts=[1, 1])}})
-    whole = dataclasses.replace(whole, schema=schema, labels=(rows % 4 == 3).astype(int), answers={"label": np.tile([0.9, 0.1], (40, 1))})
+    whole = eval_split(rows=40, wrong=0)
+    schema = whole.schema.model_copy(
+        update={"heads": {"label": Classes(names=["a", "b"], counts=[1, 1])}}
+    )
+    whole = dataclasses.replace(
+        whole,
+        schema=schema,
+        labels=(rows % 4 == 3).astype(int),
+        answers={"label": np.tile([0.9, 0.1], (40, 1))},
+    )
     told = calibration_section(dataclasses.replace(whole, validation=whole), resamples=50, seed=0)
     (figures,) = blocks(told, Figures, "Temperature")
     assert figures.figures["temperature"].value == pytest.approx(2, abs=1e-4)
     assert figures.figures["temperature"].low < 2 < figures.figures["temperature"].high
     said = "A temperature of 2.00, fitted on 40 validation rows, would bring the expected calibration error from 0.150 to 0.000 (n = 40)."
     assert said in told.sentences
-    assert len(told.sentences) == 2  # all are equally sure: no threshold parts them
+    # all are equally sure: no threshold parts them
+    assert len(told.sentences) == 2
 
 
 def test_a_temperature_that_does_not_mend_is_said_so():
     """Validation rows say that it is too sure, but all test rows are right."""
-    whole = dataclasses.replace(examined(wrong=0), validation=examined(wrong=15))
+    whole = dataclasses.replace(eval_split(wrong=0), validation=eval_split(wrong=15))
     told = calibration_section(whole, resamples=50, seed=0)
     assert any("would not mend its calibration" in sentence for sentence in told.sentences)
-    assert not any("surest" in sentence for sentence in told.sentences)  # nothing is wrong, so nothing is won
+    # nothing is wrong, so nothing is won
+    assert not any("surest" in sentence for sentence in told.sentences)
 
 
 def test_validation_rows_that_are_all_right_give_no_temperature():
-    told = calibration_section(dataclasses.replace(examined(), validation=examined(wrong=0)), resamples=0, seed=0)
+    told = calibration_section(
+        dataclasses.replace(eval_split(), validation=eval_split(wrong=0)), resamples=0, seed=0
+    )
     assert "No temperature could be fitted on 45 validation rows: every row is right" in notes(told)
     assert not blocks(told, Table, "With a temperature of")
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_have_no_confidence(head):
-    told = calibration_section(examined(head=head), resamples=0, seed=0)
+    told = calibration_section(eval_split(head=head), resamples=0, seed=0)
     assert "does not choose one class" in notes(told)
     assert not told.sentences
 
 
 def test_a_single_labelled_row_is_no_calibration():
-    whole = examined()
-    told = calibration_section(dataclasses.replace(whole, known=np.arange(45) == 3), resamples=0, seed=0)
+    whole = eval_split()
+    told = calibration_section(
+        dataclasses.replace(whole, known=np.arange(45) == 3), resamples=0, seed=0
+    )
     assert "needs two rows with a label" in notes(told)
 
 
@@ -126,64 +150,89 @@ def retrieved(told):
 
 def test_each_input_finds_the_other_both_ways_as_often_as_chance_says():
     """The vectors know the class only: of 15 rows of it, any is first as often."""
-    told = retrieval_section(examined(matching=True), resamples=20, seed=0)
+    told = retrieval_section(eval_split(matching=True), resamples=20, seed=0)
     found = retrieved(told)
     assert set(found) == {("photo", "title"), ("title", "photo")}
     assert len(told.sentences) == 2
     for figures in found.values():
-        assert figures["recall at 1"].value == 1  # photos of a class are equal files: each is right
+        # photos of a class are equal files: each is right
+        assert figures["recall at 1"].value == 1
         assert figures["recall at 1 by chance"] == pytest.approx(15 / 45)
         assert figures["median rank"].value == pytest.approx(1)
         assert figures["recall at 1"].n == 45
 
 
 def test_without_equal_cells_only_the_row_itself_is_right():
-    whole = examined(matching=True)
-    for row in range(45):  # other files of the same pixels
+    whole = eval_split(matching=True)
+    # other files of the same pixels
+    for row in range(45):
         file = io.BytesIO()
-        Image.open(io.BytesIO(whole.raw["photo"][row])).save(file, "PNG", compress_level=row % 9 + 1, dpi=(row + 1, 1))
+        Image.open(io.BytesIO(whole.raw["photo"][row])).save(
+            file, "PNG", compress_level=row % 9 + 1, dpi=(row + 1, 1)
+        )
         whole.raw["photo"][row] = file.getvalue()
     found = retrieved(retrieval_section(whole, resamples=0, seed=0))["photo", "title"]
     assert found["recall at 1"].value == pytest.approx(1 / 15)
     assert found["recall at 10"].value == pytest.approx(10 / 15)
     assert found["recall at 1 by chance"] == pytest.approx(1 / 45)
     grouped = dataclasses.replace(whole, groups=np.arange(45) % 3 + 3 * (np.arange(45) < 6))
-    assert retrieved(retrieval_section(grouped, resamples=0, seed=0))["photo", "title"]["recall at 1"].value > 0.6
+    assert (
+        retrieved(retrieval_section(grouped, resamples=0, seed=0))["photo", "title"][
+            "recall at 1"
+        ].value
+        > 0.6
+    )
 
 
 def test_rows_that_lack_one_of_the_two_or_have_no_vector_take_no_part():
-    whole = examined(matching=True)
+    whole = eval_split(matching=True)
     whole.present[:4, 0] = False
     whole.answers["match"][4, 1, :-1] = 0
-    assert retrieved(retrieval_section(whole, resamples=0, seed=0))["title", "photo"]["recall at 1"].n == 40
+    assert (
+        retrieved(retrieval_section(whole, resamples=0, seed=0))["title", "photo"]["recall at 1"].n
+        == 40
+    )
 
 
 def test_where_nothing_is_aligned_it_says_so():
-    assert "No head of this model aligns inputs" in notes(retrieval_section(examined(), 0, 0))
-    assert "photo and title: fewer than 10 rows have both" in notes(retrieval_section(examined(rows=8, matching=True), 0, 0))
-    whole = examined(matching=True)
+    assert "No head of this model aligns inputs" in notes(retrieval_section(eval_split(), 0, 0))
+    assert "photo and title: fewer than 10 rows have both" in notes(
+        retrieval_section(eval_split(rows=8, matching=True), 0, 0)
+    )
+    whole = eval_split(matching=True)
     served = dataclasses.replace(whole, answers=whole.answers | {"match": np.full(45, 0.5)})
     assert "a served model gives no vectors" in notes(retrieval_section(served, 0, 0))
 
 
 def test_vectors_made_by_hand_give_figures_worked_by_hand():
     """Rows 0 and 1 have changed titles: each finds its own second, all others first."""
-    whole = examined(rows=12, matching=True)
-    for row in range(12):  # no two are the same file
+    whole = eval_split(rows=12, matching=True)
+    # no two are the same file
+    for row in range(12):
         whole.raw["photo"][row] = b"photo %d" % row
     title = np.eye(12)
     title[[0, 1]] = 0.6 * np.eye(12)[[0, 1]] + 0.8 * np.eye(12)[[1, 0]]
-    vectors = np.stack([np.pad(np.eye(12), ((0, 0), (0, 1))), np.pad(title, ((0, 0), (0, 1)), constant_values=9)], axis=1)
-    told = retrieval_section(dataclasses.replace(whole, answers=whole.answers | {"match": vectors}), resamples=0, seed=0)
+    vectors = np.stack(
+        [np.pad(np.eye(12), ((0, 0), (0, 1))), np.pad(title, ((0, 0), (0, 1)), constant_values=9)],
+        axis=1,
+    )
+    told = retrieval_section(
+        dataclasses.replace(whole, answers=whole.answers | {"match": vectors}), resamples=0, seed=0
+    )
     for figures in retrieved(told).values():
         assert figures["recall at 1"].value == pytest.approx(10 / 12)
         assert figures["recall at 5"].value == 1
         assert figures["mean average precision"].value == pytest.approx(11 / 12)
         assert figures["recall at 5 by chance"] == pytest.approx(5 / 12)
-    assert told.sentences[0] == "Photo finds its row's title first among 12 in 0.833 (no interval) of the cases; by chance 0.083."
+    assert (
+        told.sentences[0]
+        == "Photo finds its row's title first among 12 in 0.833 (no interval) of the cases; by chance 0.083."
+    )
 
 
 def test_where_all_rows_are_alike_there_is_nothing_to_find():
-    told = retrieval_section(examined(matching=True, groups=np.zeros(45, int)), resamples=0, seed=0)
+    told = retrieval_section(
+        eval_split(matching=True, groups=np.zeros(45, int)), resamples=0, seed=0
+    )
     assert "photo and title: all 45 rows are right answers to each other" in notes(told)
     assert not told.sentences

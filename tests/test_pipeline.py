@@ -10,9 +10,16 @@ import pytest
 import tensorflow as tf
 from pipeline_case import write
 
-from multimodal_tf.config import ClassificationHead, Config, NumberInput, RegressionHead, TextInput, Training
-from multimodal_tf.data import pipeline, records
-from multimodal_tf.data.learn import learn_schema
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    NumberInput,
+    RegressionHead,
+    TextInput,
+    Training,
+)
+from multimodal_tf.data import pipeline, record_files
+from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
@@ -27,7 +34,9 @@ CONFIG = Config(
 
 
 def row(number):
-    inputs = {"title": b"w%d" % (number % 3)} | ({} if number % 4 == 3 else {"price": float(number)})
+    inputs = {"title": b"w%d" % (number % 3)} | (
+        {} if number % 4 == 3 else {"price": float(number)}
+    )
     return inputs, {"label": "odd" if number % 2 else "even", "age": float(number)}
 
 
@@ -35,8 +44,12 @@ def row(number):
 def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("shards")
     splits = {"train": 50, "validation": 1, "test": 9}
-    write(path, rows_per_shard=7, **{split: [row(number) for number in range(rows)] for split, rows in splits.items()})
-    learn_schema(path, CONFIG).save(path / "schema.json")
+    write(
+        path,
+        rows_per_shard=7,
+        **{split: [row(number) for number in range(rows)] for split, rows in splits.items()},
+    )
+    fit_schema(path, CONFIG).save(path / "schema.json")
     return path
 
 
@@ -101,7 +114,10 @@ def test_inputs_targets_and_weights_stay_together(directory, place):
 
 
 def test_the_seed_says_the_order(directory, place):
-    first, again = ([ages(batches) for _ in range(2)] for batches in (load(directory, training=True), load(directory, training=True)))
+    first, again = (
+        [ages(batches) for _ in range(2)]
+        for batches in (load(directory, training=True), load(directory, training=True))
+    )
     assert first == again
     other = CONFIG.model_copy(update={"seed": 6})
     assert ages(load(directory, config=other, training=True)) != first[0]
@@ -131,7 +147,10 @@ def test_an_epoch_from_a_step_on(directory, place):
 def test_workers_share_each_batch(directory, place, training, workers):
     """50 rows in batches of 8: of the last one, of 2 rows, the first of three workers gets none."""
     whole = [ages([batch]) for batch in load(directory, training=training)]
-    shares = [[ages([batch]) for batch in load(directory, training=training, worker=(w, workers))] for w in range(workers)]
+    shares = [
+        [ages([batch]) for batch in load(directory, training=training, worker=(w, workers))]
+        for w in range(workers)
+    ]
     assert [sum(parts, []) for parts in zip(*shares, strict=True)] == whole
     assert [len(share[-1]) for share in shares] == ([1, 1] if workers == 2 else [0, 1, 1])
 
@@ -142,8 +161,11 @@ def test_the_order_is_the_same_in_another_process(directory):
         f"keras.utils.set_random_seed(0); batches = t.load(Path({str(directory)!r}), training=True); "
         "print([t.ages(batches) for _ in range(2)])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
-    keras.utils.set_random_seed(1)  # it has no part in the order
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.strip()
+    # it has no part in the order
+    keras.utils.set_random_seed(1)
     batches = load(directory, training=True)
     assert answer == str([ages(batches) for _ in range(2)])
 
@@ -160,7 +182,9 @@ def test_raw_rows(directory):
 
 def test_no_such_split(directory):
     for act in (lambda: load(directory, "val"), lambda: load_raw(directory, "val", CONFIG, 4)):
-        with pytest.raises(ValueError, match=r"split 'val' of pets\.csv must have rows, received none; .*'test': 9"):
+        with pytest.raises(
+            ValueError, match=r"split 'val' of pets\.csv must have rows, received none; .*'test': 9"
+        ):
             act()
 
 
@@ -169,23 +193,31 @@ def test_a_batch_size_of_nothing(directory):
         load(directory, batch_size=0)
 
 
-@pytest.mark.parametrize(("worker", "start"), [((2, 2), 0), ((-1, 2), 0), ((0, 0), 0), ((0, 1), 8), ((0, 1), -1)])
+@pytest.mark.parametrize(
+    ("worker", "start"), [((2, 2), 0), ((-1, 2), 0), ((0, 0), 0), ((0, 1), 8), ((0, 1), -1)]
+)
 def test_a_share_or_a_start_that_cannot_be(directory, worker, start):
-    with pytest.raises(ValueError, match="worker must be|start must be from 0 to the 7 batches of 'train', received"):
+    with pytest.raises(
+        ValueError,
+        match="worker must be|start must be from 0 to the 7 batches of 'train', received",
+    ):
         load(directory, training=True, worker=worker, start=start)
 
 
 def test_a_shard_whose_bytes_are_others(tmp_path, monkeypatch):
     """Kept rows: the hash says it. Others: the checksum of the record does, when it is drawn."""
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema, shard = learn_schema(tmp_path, CONFIG), tmp_path / "train-00000.tfrecord"
+    schema, shard = fit_schema(tmp_path, CONFIG), tmp_path / "train-00000.tfrecord"
     manifest = Manifest.load(tmp_path)
-    manifest.splits["train"][0].sha256 = records.sha256(shard)
+    manifest.splits["train"][0].sha256 = record_files.sha256(shard)
     manifest.save(tmp_path)
     content = bytearray(shard.read_bytes())
     content[-20] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(ValueError, match=r"train-00000\.tfrecord was changed: it must have the bytes that ingest wrote"):
+    with pytest.raises(
+        ValueError,
+        match=r"train-00000\.tfrecord was changed: it must have the bytes that ingest wrote",
+    ):
         load_split(tmp_path, "train", CONFIG, schema)
     monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
@@ -196,7 +228,10 @@ def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
     """What ingest noted, or where that is missing or wrong, the records' own heads."""
     monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     write(tmp_path, rows_per_shard=7, train=[row(number) for number in range(20)])
-    schema, noted = learn_schema(tmp_path, CONFIG), records.lengths_path(tmp_path / "train-00001.tfrecord")
+    schema, noted = (
+        fit_schema(tmp_path, CONFIG),
+        record_files.lengths_path(tmp_path / "train-00001.tfrecord"),
+    )
     found = ages(load_split(tmp_path, "train", CONFIG, schema))
     noted.parent.mkdir()
     for content in (b"", b"abc", bytes(28)):
@@ -206,7 +241,7 @@ def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
 
 def test_a_damaged_shard_and_a_missing_one(tmp_path):
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema = learn_schema(tmp_path, CONFIG)
+    schema = fit_schema(tmp_path, CONFIG)
     shard = tmp_path / "train-00000.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(ValueError, match="is damaged"):
@@ -218,7 +253,7 @@ def test_a_damaged_shard_and_a_missing_one(tmp_path):
 
 def test_a_shard_with_other_rows_than_the_manifest_says(tmp_path):
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema, manifest = learn_schema(tmp_path, CONFIG), tmp_path / "manifest.json"
+    schema, manifest = fit_schema(tmp_path, CONFIG), tmp_path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": 20', '"rows": 21'))
     with pytest.raises(ValueError, match="must hold 21 rows as the manifest says, received 20"):
         load_split(tmp_path, "train", CONFIG, schema)

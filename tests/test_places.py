@@ -10,18 +10,23 @@ import upath
 from ingest_case import contents
 
 from multimodal_tf.config import ClassificationHead, Config, TextInput
-from multimodal_tf.data import durable, ingest, places, shards
+from multimodal_tf.data import atomic, filesystem
+from multimodal_tf.data.ingest import shards, table_ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 
-FRAME = pd.DataFrame({"title": [f"word {row}" for row in range(24)] + [b"caf\xe9"], "label": ["x", "y"] * 12 + ["x"]})
+FRAME = pd.DataFrame(
+    {"title": [f"word {row}" for row in range(24)] + [b"caf\xe9"], "label": ["x", "y"] * 12 + ["x"]}
+)
 CONFIG = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
 
 
 def run(directory, frame=FRAME, config=CONFIG, **options):
-    return ingest.ingest(read_table(frame), config, directory, **{"processes": 1, "rows_per_shard": 5} | options)
+    return table_ingest.ingest(
+        read_table(frame), config, directory, **{"processes": 1, "rows_per_shard": 5} | options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def local(tmp_path_factory):
     """What ingest writes on this machine, without the lock."""
     directory = tmp_path_factory.mktemp("local")
     run(directory)
-    return {name: data for name, data in contents(directory).items() if name != durable.LOCK}
+    return {name: data for name, data in contents(directory).items() if name != atomic.LOCK}
 
 
 @pytest.fixture
@@ -50,7 +55,11 @@ def server(tmp_path):
     handler = type("Handler", (FTPHandler,), {"authorizer": users})
     with servers.FTPServer(("127.0.0.1", 0), handler) as serving:
         stop = threading.Event()
-        thread = threading.Thread(target=lambda: [serving.serve_forever(timeout=0.01, blocking=False) for _ in iter(stop.is_set, True)])
+        thread = threading.Thread(
+            target=lambda: [
+                serving.serve_forever(timeout=0.01, blocking=False) for _ in iter(stop.is_set, True)
+            ]
+        )
         thread.start()
         yield f"ftp://user:word@127.0.0.1:{serving.address[1]}/deep/records"
         stop.set()
@@ -60,46 +69,54 @@ def server(tmp_path):
 class TestPlace:
     def test_what_has_no_protocol_is_of_this_machine(self):
         for given in ("records/a", "/records/a", pathlib.Path("records/a"), "a:b"):
-            assert places.place(given) == pathlib.Path(given)
-            assert places.is_local(places.place(given))
+            assert filesystem.place(given) == pathlib.Path(given)
+            assert filesystem.is_local(filesystem.place(given))
 
     def test_what_has_one_is_a_upath(self):
-        place = places.place("memory://records")
+        place = filesystem.place("memory://records")
         assert isinstance(place, upath.UPath)
-        assert not places.is_local(place)
-        assert places.place(place) == place
+        assert not filesystem.is_local(place)
+        assert filesystem.place(place) == place
 
     def test_an_unknown_protocol(self):
-        with pytest.raises(ValueError, match="^nope://b/records must be on a file system that fsspec can read here: .*'nope'"):
-            places.place("nope://b/records")
+        with pytest.raises(
+            ValueError,
+            match="^nope://b/records must be on a file system that fsspec can read here: .*'nope'",
+        ):
+            filesystem.place("nope://b/records")
 
     def test_a_protocol_whose_package_is_missing(self, monkeypatch):
         def missing(*arguments, **options):
             raise ImportError("Install s3fs to access S3")
 
         monkeypatch.setattr(upath.UPath, "fs", property(missing))
-        with pytest.raises(ValueError, match="^s3://b/records must be on a file system that fsspec can read here: Install s3fs"):
-            places.place("s3://b/records")
+        with pytest.raises(
+            ValueError,
+            match="^s3://b/records must be on a file system that fsspec can read here: Install s3fs",
+        ):
+            filesystem.place("s3://b/records")
 
     def test_a_server_that_is_not_there(self):
-        with pytest.raises(OSError, match="^ftp://127.0.0.1:1/records cannot be reached: Connection refused"):
-            places.place("ftp://127.0.0.1:1/records")
+        with pytest.raises(
+            OSError, match="^ftp://127.0.0.1:1/records cannot be reached: Connection refused"
+        ):
+            filesystem.place("ftp://127.0.0.1:1/records")
 
 
 class TestReadable:
     def test_what_tensorflow_reads_keeps_its_name(self, tmp_path):
-        assert places.readable(tmp_path / "a") == str(tmp_path / "a")
+        assert filesystem.readable(tmp_path / "a") == str(tmp_path / "a")
 
     def test_other_files_are_copied_and_again_when_they_change(self, memory):
-        file = places.place(memory) / "a"
+        file = filesystem.place(memory) / "a"
         file.write_bytes(b"first")
-        assert pathlib.Path(places.readable(file)).read_bytes() == b"first"
+        assert pathlib.Path(filesystem.readable(file)).read_bytes() == b"first"
         file.write_bytes(b"second")
-        assert pathlib.Path(places.readable(file)).read_bytes() == b"second"
+        assert pathlib.Path(filesystem.readable(file)).read_bytes() == b"second"
 
     def test_a_missing_file(self, memory):
         with pytest.raises(FileNotFoundError):
-            places.readable(places.place(memory) / "none")
+            filesystem.readable(filesystem.place(memory) / "none")
 
 
 class TestIngest:
@@ -115,11 +132,15 @@ class TestIngest:
         assert Config.load(f"{address}/config.yaml") == CONFIG
         assert Schema.load(f"{address}/schema.json").rows == manifest.rows("train")
 
-    def test_nothing_is_done_twice_and_what_is_lost_is_made_again(self, address, local, monkeypatch):
+    def test_nothing_is_done_twice_and_what_is_lost_is_made_again(
+        self, address, local, monkeypatch
+    ):
         run(address)
-        (places.place(address) / "train-00001.tfrecord").unlink()
+        (filesystem.place(address) / "train-00001.tfrecord").unlink()
         made, write = [], shards.write
-        monkeypatch.setattr(shards, "write", lambda job, **rest: made.append(job.file) or write(job, **rest))
+        monkeypatch.setattr(
+            shards, "write", lambda job, **rest: made.append(job.file) or write(job, **rest)
+        )
         run(address)
         run(address)
         assert made == ["train-00001.tfrecord"]
@@ -133,19 +154,29 @@ class TestIngest:
 
     def test_the_schema_of_another_configuration(self, address):
         run(address)
-        other = Config(inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=CONFIG.heads)
-        assert "w" in ingest.schema_for(address, other).inputs["title"].words
+        other = Config(
+            inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}},
+            heads=CONFIG.heads,
+        )
+        assert "w" in table_ingest.schema_for(address, other).inputs["title"].words
 
     def test_the_pipeline_reads_the_same_rows(self, address, tmp_path):
         batches = []
         for directory in (address, tmp_path / "records"):
             run(directory)
             schema = Schema.load(f"{directory}/schema.json")
-            batches.append([batch[0]["title"].numpy() for batch in load_split(directory, "train", CONFIG, schema, training=True)])
+            batches.append(
+                [
+                    batch[0]["title"].numpy()
+                    for batch in load_split(directory, "train", CONFIG, schema, training=True)
+                ]
+            )
         assert all((one == other).all() for one, other in zip(*batches, strict=True))
 
     def test_no_manifest(self, address):
-        with pytest.raises(FileNotFoundError, match="has no manifest.json: ingest a table there first"):
+        with pytest.raises(
+            FileNotFoundError, match="has no manifest.json: ingest a table there first"
+        ):
             Manifest.load(address)
 
 

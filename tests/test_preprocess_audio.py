@@ -1,4 +1,6 @@
-"""WAV files to samples: against libsndfile on every encoding, eagerly, in tf.data and in a SavedModel; and on headers that lie."""
+"""WAV files to samples: against libsndfile on every encoding, eagerly, in tf.data and in a
+SavedModel; and on headers that lie.
+"""
 
 import io
 import struct
@@ -11,23 +13,25 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal_tf.data.preprocess import audio
+from multimodal_tf.data.codecs import riff
 
 RATE, SAMPLES = 8000, 4000
 ONE_FILE = [tf.TensorSpec([], tf.string)]
 
-decode = tf.function(lambda data: audio.decode(data, RATE, SAMPLES), input_signature=ONE_FILE)
-parse = tf.function(audio.parse, input_signature=ONE_FILE)
-problem = tf.function(audio.problem, input_signature=ONE_FILE)
+decode = tf.function(lambda data: riff.decode(data, RATE, SAMPLES), input_signature=ONE_FILE)
+parse = tf.function(riff.parse, input_signature=ONE_FILE)
+problem = tf.function(riff.problem, input_signature=ONE_FILE)
 resample = tf.function(
-    lambda sound, rate: audio.resample(sound, rate, 16_000, 3),
+    lambda sound, rate: riff.resample(sound, rate, 16_000, 3),
     input_signature=[tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64)],
 )
 
 
 @pytest.fixture(autouse=True)
 def _seed():
-    """Instead of the one for all tests: nothing is drawn here, and seeding makes TensorFlow compile every function anew, in each test."""
+    """Instead of the one for all tests: nothing is drawn here, and seeding makes TensorFlow compile
+    every function anew, in each test.
+    """
 
 
 def reason(data):
@@ -51,10 +55,25 @@ def by_soundfile(data):
     return sound.mean(axis=1), rate
 
 
-def wav(body, tag=1, channels=1, rate=RATE, bits=16, extra=b"", before=b"", data_size=None, riff_size=None):
-    """A WAV by hand; sizes may lie, `extra` follows in the fmt chunk, `before` stands between the fmt and the data chunk."""
+def wav(
+    body,
+    tag=1,
+    channels=1,
+    rate=RATE,
+    bits=16,
+    extra=b"",
+    before=b"",
+    data_size=None,
+    riff_size=None,
+):
+    """A WAV by hand; sizes may lie, `extra` follows in the fmt chunk, `before` stands between the
+    fmt and the data chunk.
+    """
     block = channels * ((bits + 7) // 8)
-    form = struct.pack("<HHIIHH", tag, channels, rate, rate * block % 2**32, block % 2**16, bits) + extra
+    form = (
+        struct.pack("<HHIIHH", tag, channels, rate, rate * block % 2**32, block % 2**16, bits)
+        + extra
+    )
     chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + before
     chunks += b"data" + struct.pack("<I", len(body) if data_size is None else data_size) + body
     return b"RIFF" + struct.pack("<I", len(chunks) if riff_size is None else riff_size) + chunks
@@ -81,7 +100,8 @@ def test_every_encoding_agrees_with_libsndfile(subtype, kind, channels):
     assert reason(data) == ""
     assert found.dtype == tf.float32
     assert found_rate.numpy() == rate
-    if channels <= 2:  # beyond, NumPy's mean may add in another order
+    # beyond, NumPy's mean may add in another order
+    if channels <= 2:
         assert (found.numpy() == expected).all()
     np.testing.assert_allclose(found, expected, atol=1.2e-7, rtol=0)
 
@@ -90,7 +110,10 @@ def test_hand_worked_samples():
     assert samples(wav(bytes([0, 128, 255, 64]), bits=8)).tolist() == [-1, 0, 127 / 128, -0.5]
     assert samples(wav(shorts(-32768, 16384))).tolist() == [-1, 0.5]
     assert samples(wav(b"\0\0\x80\0\0\x40\xff\xff\xff", bits=24)).tolist() == [-1, 0.5, -(2.0**-23)]
-    assert samples(wav(shorts(1000, 3000, -1000, -3000), channels=2)).tolist() == [2000 / 32768, -2000 / 32768]
+    assert samples(wav(shorts(1000, 3000, -1000, -3000), channels=2)).tolist() == [
+        2000 / 32768,
+        -2000 / 32768,
+    ]
 
 
 def test_chunks_before_the_samples_are_stepped_over_with_the_padding_of_odd_ones():
@@ -99,7 +122,10 @@ def test_chunks_before_the_samples_are_stepped_over_with_the_padding_of_odd_ones
     assert samples(data).tolist() == by_soundfile(data)[0].tolist() == [1 / 32768, 2 / 32768]
 
 
-@pytest.mark.parametrize(("data_size", "riff_size"), [(2**32 - 1, 2**32 - 1), (0, 0), (0, 2**32 - 1), (0, 36), (0, 8), (2**31, 2**31 + 36)])
+@pytest.mark.parametrize(
+    ("data_size", "riff_size"),
+    [(2**32 - 1, 2**32 - 1), (0, 0), (0, 2**32 - 1), (0, 36), (0, 8), (2**31, 2**31 + 36)],
+)
 def test_a_stream_of_unknown_length_is_read_to_its_end(data_size, riff_size):
     data = wav(shorts(5, 6, 7), data_size=data_size, riff_size=riff_size)
     assert reason(data) == ""
@@ -108,7 +134,8 @@ def test_a_stream_of_unknown_length_is_read_to_its_end(data_size, riff_size):
 
 def test_a_truncated_file_gives_what_is_there():
     whole = wav(shorts(*range(100)), channels=2)
-    assert samples(whole[:-7]).tolist() == samples(whole).tolist()[:-2]  # the last frame lacks 3 bytes
+    # the last frame lacks 3 bytes
+    assert samples(whole[:-7]).tolist() == samples(whole).tolist()[:-2]
 
 
 def test_bytes_after_the_samples_are_no_sound():
@@ -118,11 +145,19 @@ def test_bytes_after_the_samples_are_no_sound():
 
 def test_extensible_names_its_format_in_the_extension():
     def extension(tag):
-        return struct.pack("<HHI", 22, 16, 4) + struct.pack("<H", tag) + b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+        return (
+            struct.pack("<HHI", 22, 16, 4)
+            + struct.pack("<H", tag)
+            + b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+        )
 
     assert samples(wav(shorts(9), tag=0xFFFE, extra=extension(1))).tolist() == [9 / 32768]
-    assert samples(wav(struct.pack("<f", 0.3), tag=0xFFFE, bits=32, extra=extension(3))).tolist() == [np.float32(0.3)]
-    assert "received format 7 (mu-law)" in reason(wav(b"abc", tag=0xFFFE, bits=8, extra=extension(7)))
+    assert samples(
+        wav(struct.pack("<f", 0.3), tag=0xFFFE, bits=32, extra=extension(3))
+    ).tolist() == [np.float32(0.3)]
+    assert "received format 7 (mu-law)" in reason(
+        wav(b"abc", tag=0xFFFE, bits=8, extra=extension(7))
+    )
 
 
 def test_samples_that_are_no_numbers_are_silent_and_huge_ones_do_not_spread():
@@ -130,9 +165,13 @@ def test_samples_that_are_no_numbers_are_silent_and_huge_ones_do_not_spread():
     data = wav(values.tobytes(), tag=3, bits=32, rate=RATE)
     assert samples(data).tolist() == [0, 0, 0, 0.5, 1e6, -1e6]
     assert decode(data).numpy()[:6].tolist() == [0, 0, 0, 16384, 32767, -32768]
-    assert samples(wav(np.array([1e300, -0.25], "<f8").tobytes(), tag=3, bits=64)).tolist() == [0, -0.25]
+    assert samples(wav(np.array([1e300, -0.25], "<f8").tobytes(), tag=3, bits=64)).tolist() == [
+        0,
+        -0.25,
+    ]
     other_rate = wav(np.tile(values, 500).tobytes(), tag=3, bits=32, rate=12_000)
-    assert np.abs(decode(other_rate).numpy().astype(int)).max() > 0  # and no error
+    # and no error
+    assert np.abs(decode(other_rate).numpy().astype(int)).max() > 0
 
 
 # --- decoding to one rate and length
@@ -152,7 +191,9 @@ def decibel(found, expected):
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 22_050, 8000, 11_025])
 def test_resampling_agrees_with_a_long_filter(rate):
-    """Against 128 zero crossings of a Kaiser-windowed sinc, on noise that fades out below the lower Nyquist frequency."""
+    """Against 128 zero crossings of a Kaiser-windowed sinc, on noise that fades out below the lower
+    Nyquist frequency.
+    """
     low_pass = scipy.signal.butter(8, min(rate, 16_000) * 0.3, fs=rate, output="sos")
     sound = scipy.signal.sosfilt(low_pass, np.random.default_rng(5).normal(0, 0.1, int(2.5 * rate)))
     up, down = 16_000 // np.gcd(16_000, rate), rate // np.gcd(16_000, rate)
@@ -168,10 +209,13 @@ def test_a_tone_keeps_its_pitch_place_and_loudness(rate):
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(int(rate * 1.3)) / rate)
     found = resample(tone.astype("float32"), rate).numpy()
     expected = 0.5 * np.sin(2 * np.pi * 200 * np.arange(len(found)) / 16_000)
-    inner = slice(1600, 19_200)  # away from the ends, where a tone cut off rings in any resampler
-    assert len(found) == 32_000  # begun seconds count
+    # away from the ends, where a tone cut off rings in any resampler
+    inner = slice(1600, 19_200)
+    # begun seconds count
+    assert len(found) == 32_000
     assert decibel(found[inner], expected[inner]) > 40
-    assert np.abs(found[22_400:]).max() < 0.01  # after its end, silence
+    # after its end, silence
+    assert np.abs(found[22_400:]).max() < 0.01
 
 
 def test_only_the_needed_part_of_a_long_sound_counts():
@@ -197,8 +241,11 @@ def test_silence_one_sample_and_both_ends_of_the_rates():
 
 
 def test_a_high_rate_on_a_short_file_takes_little_memory():
-    concrete = tf.function(lambda data: audio.decode(data, 16_000, 16_000 * 600), input_signature=ONE_FILE)
-    assert concrete(wav(shorts(1, 2, 3), rate=768_000)).shape == (9_600_000,)  # 600 s at 768 kHz would be 1.8 GB of floats
+    concrete = tf.function(
+        lambda data: riff.decode(data, 16_000, 16_000 * 600), input_signature=ONE_FILE
+    )
+    # 600 s at 768 kHz would be 1.8 GB of floats
+    assert concrete(wav(shorts(1, 2, 3), rate=768_000)).shape == (9_600_000,)
 
 
 # --- what is refused
@@ -211,10 +258,16 @@ REFUSED = {
     "webp": (b"RIFF\x04\0\0\0WEBPVP8 ", "not a WAV file"),
     "riff alone": (b"RIFF", "not a WAV file"),
     "header alone": (b"RIFF\0\0\0\0WAVE", "a WAV without a fmt chunk before the samples"),
-    "data first": (b"RIFF\0\0\0\0WAVEdata\x02\0\0\0\x01\0", "a WAV without a fmt chunk before the samples"),
+    "data first": (
+        b"RIFF\0\0\0\0WAVEdata\x02\0\0\0\x01\0",
+        "a WAV without a fmt chunk before the samples",
+    ),
     "no data": (wav(b"")[:36], "a WAV without a data chunk"),
     "chunk of 4 GB": (wav(shorts(1), before=b"LIST\xff\xff\xff\xff"), "a WAV without a data chunk"),
-    "chunks without end": (wav(shorts(1), before=b"LIST\0\0\0\0" * 2000), "a WAV without a data chunk"),
+    "chunks without end": (
+        wav(shorts(1), before=b"LIST\0\0\0\0" * 2000),
+        "a WAV without a data chunk",
+    ),
     "no samples": (wav(b""), "a WAV without samples"),
     "half a sample": (wav(b"\x01"), "a WAV without samples"),
     "closed and empty": (wav(b"", riff_size=48) + b"LIST\x04\0\0\0abcd", "a WAV without samples"),
@@ -222,9 +275,18 @@ REFUSED = {
     "65535 channels": (wav(shorts(1), channels=65_535), "a WAV without samples"),
     "0 Hz": (wav(shorts(1), rate=0), "a sample rate from 1000 to 768000 Hz is read, received 0"),
     "1 Hz": (wav(shorts(1), rate=1), "a sample rate from 1000 to 768000 Hz is read, received 1"),
-    "999 Hz": (wav(shorts(1), rate=999), "a sample rate from 1000 to 768000 Hz is read, received 999"),
-    "768001 Hz": (wav(shorts(1), rate=768_001), "a sample rate from 1000 to 768000 Hz is read, received 768001"),
-    "4 GHz": (wav(shorts(1), rate=2**32 - 1), "a sample rate from 1000 to 768000 Hz is read, received 4294967295"),
+    "999 Hz": (
+        wav(shorts(1), rate=999),
+        "a sample rate from 1000 to 768000 Hz is read, received 999",
+    ),
+    "768001 Hz": (
+        wav(shorts(1), rate=768_001),
+        "a sample rate from 1000 to 768000 Hz is read, received 768001",
+    ),
+    "4 GHz": (
+        wav(shorts(1), rate=2**32 - 1),
+        "a sample rate from 1000 to 768000 Hz is read, received 4294967295",
+    ),
     "mu-law": (written(noise(), subtype="ULAW"), RULE + "7 (mu-law) of 8 bits"),
     "A-law": (written(noise(), subtype="ALAW"), RULE + "6 (A-law) of 8 bits"),
     "adpcm": (written(noise(), subtype="MS_ADPCM"), RULE + "2 (Microsoft ADPCM) of 4 bits"),
@@ -263,14 +325,21 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     module.decode, module.problem = decode, problem
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    mapped = tf.data.Dataset.from_tensor_slices(FILES).map(lambda data: (decode(data), problem(data)))
+    mapped = tf.data.Dataset.from_tensor_slices(FILES).map(
+        lambda data: (decode(data), problem(data))
+    )
     for data, (sound, fault) in zip(FILES, mapped, strict=True):
-        eager = audio.decode(tf.constant(data), RATE, SAMPLES).numpy()
+        eager = riff.decode(tf.constant(data), RATE, SAMPLES).numpy()
         assert eager.dtype == np.int16
         assert eager.any()
         assert (eager == sound.numpy()).all()
         assert (eager == loaded.decode(data).numpy()).all()
-        assert fault.numpy() == loaded.problem(data).numpy() == audio.problem(tf.constant(data)).numpy() == b""
+        assert (
+            fault.numpy()
+            == loaded.problem(data).numpy()
+            == riff.problem(tf.constant(data)).numpy()
+            == b""
+        )
     for data, expected in REFUSED.values():
         assert loaded.problem(data).numpy().decode() == expected
 
@@ -279,7 +348,9 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
 
 
 def ends_well(data):
-    """`problem` never raises; where it is silent, `decode` gives samples; otherwise the one error that is promised."""
+    """`problem` never raises; where it is silent, `decode` gives samples; otherwise the one error
+    that is promised.
+    """
     if reason(data) == "":
         assert decode(data).shape == (SAMPLES,)
         return
@@ -289,7 +360,16 @@ def ends_well(data):
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from([b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RF64\xff\xff\xff\xffWAVEds64", b"RIFF\0\0\0\0WAVEfmt "]), st.binary(max_size=200)
+    st.sampled_from(
+        [
+            b"",
+            b"RIFF",
+            b"RIFF\0\0\0\0WAVE",
+            b"RF64\xff\xff\xff\xffWAVEds64",
+            b"RIFF\0\0\0\0WAVEfmt ",
+        ]
+    ),
+    st.binary(max_size=200),
 )
 def test_random_bytes_end_well(start, data):
     ends_well(start + data)
@@ -300,7 +380,12 @@ def test_random_bytes_end_well(start, data):
 def test_damaged_files_end_well(data):
     damaged = bytearray(data.draw(st.sampled_from([file[:3000] for file in FILES])))
     near = st.integers(0, 47) | st.integers(0, len(damaged) - 1)
-    for place, value in data.draw(st.lists(st.tuples(near, st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255)), max_size=6)):
+    for place, value in data.draw(
+        st.lists(
+            st.tuples(near, st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255)),
+            max_size=6,
+        )
+    ):
         damaged[place] = value
     ends_well(bytes(damaged[: data.draw(st.just(len(damaged)) | st.integers(0, len(damaged)))]))
 

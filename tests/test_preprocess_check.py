@@ -2,7 +2,7 @@
 
 from test_preprocess_rows import BROKEN, CONFIG, preprocessor, raw, with_cell
 
-from multimodal_tf.data.preprocess import problem
+from multimodal_tf.data.kinds.check import problem
 
 
 def test_sound_cells_have_no_problem():
@@ -24,4 +24,8 @@ def test_the_reason_is_the_graphs():
 def test_the_answer_does_not_depend_on_what_came_before():
     part = CONFIG.inputs["photo"]
     good = raw()["photo"].numpy()[0]
-    assert [problem(part, good), problem(part, good[:150]), problem(part, good)] == ["", "damaged image", ""]
+    assert [problem(part, good), problem(part, good[:150]), problem(part, good)] == [
+        "",
+        "damaged image",
+        "",
+    ]

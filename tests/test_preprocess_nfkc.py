@@ -1,4 +1,6 @@
-"""NFKC and NFC and lower case: against Python's own on every character, on hard cases and on random text."""
+"""NFKC and NFC and lower case: against Python's own on every character, on hard cases and on random
+text.
+"""
 
 import random
 import sys
@@ -9,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multimodal_tf.data.preprocess.nfkc import nfc_lower, nfkc_lower
+from multimodal_tf.data.tokenizers.normal_forms import nfc_lower, nfkc_lower
 
 
 def reference(text, form="NFKC"):
@@ -18,12 +20,17 @@ def reference(text, form="NFKC"):
 
 def ours(texts, form="NFKC"):
     lower = {"NFKC": nfkc_lower, "NFC": nfc_lower}[form]
-    return [text.decode() for text in lower(tf.constant([text.encode() for text in texts], tf.string)).numpy()]
+    return [
+        text.decode()
+        for text in lower(tf.constant([text.encode() for text in texts], tf.string)).numpy()
+    ]
 
 
 @pytest.mark.parametrize("form", ["NFKC", "NFC"])
 def test_every_character(form):
-    characters = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
+    characters = [
+        chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF
+    ]
     assert ours(characters, form) == [reference(character, form) for character in characters]
 
 
@@ -33,15 +40,21 @@ def test_every_character(form):
         ("ＦＵＬＬ①ﬁ㎏", "full1fikg"),
         ("e\u0301", "é"),
         ("e\u0327\u0301", "ȩ\u0301"),
-        ("e\u0301\u0327", "ȩ\u0301"),  # marks are sorted first
+        # marks are sorted first
+        ("e\u0301\u0327", "ȩ\u0301"),
         ("e\u0302\u0301", "ế"),
-        ("e\u0301\u0301", "é\u0301"),  # the second is blocked by nothing, yet composes with nothing
-        ("\u0301e", "\u0301e"),  # a mark without a letter before it
+        # the second is blocked by nothing, yet composes with nothing
+        ("e\u0301\u0301", "é\u0301"),
+        # a mark without a letter before it
+        ("\u0301e", "\u0301e"),
         ("\u1112\u1161\u11ab", "한"),
-        ("\ud558\u11ab", "한"),  # a syllable and its last letter
+        # a syllable and its last letter
+        ("\ud558\u11ab", "한"),
         ("\ud55c\u11ab", "한\u11ab"),
-        ("\u0958", "\u0915\u093c"),  # excluded from composition
-        ("\u09c7\u09be", "\u09cb"),  # two letters of class 0 compose
+        # excluded from composition
+        ("\u0958", "\u0915\u093c"),
+        # two letters of class 0 compose
+        ("\u09c7\u09be", "\u09cb"),
         ("ΟΔΟΣ", "οδοσ"),
         ("İ", "i̇"),
         ("a\0B", "a\0b"),
@@ -67,7 +80,15 @@ def test_long_runs_of_marks():
 
 
 MARKS = [chr(point) for point in range(0x300, 0x370)]
-LETTERS = [chr(point) for point in [*range(0x41, 0x250), *range(0x391, 0x3CA), *range(0x410, 0x450), *range(0x1E00, 0x2000)]]
+LETTERS = [
+    chr(point)
+    for point in [
+        *range(0x41, 0x250),
+        *range(0x391, 0x3CA),
+        *range(0x410, 0x450),
+        *range(0x1E00, 0x2000),
+    ]
+]
 INDIC = [chr(point) for point in range(0x900, 0xE00)]
 HANGUL = [chr(point) for point in [*range(0x1100, 0x1200), *range(0xAC00, 0xAC80), 0xD7A3]]
 
@@ -76,7 +97,9 @@ HANGUL = [chr(point) for point in [*range(0x1100, 0x1200), *range(0xAC00, 0xAC80
 def test_random_mixes_of_what_composes(form):
     draw = random.Random(0)
     pools = [LETTERS + MARKS * 8, INDIC, HANGUL, LETTERS + MARKS + INDIC + HANGUL]
-    texts = ["".join(draw.choices(pool, k=draw.randint(1, 12))) for pool in pools for _ in range(2000)]
+    texts = [
+        "".join(draw.choices(pool, k=draw.randint(1, 12))) for pool in pools for _ in range(2000)
+    ]
     assert ours(texts, form) == [reference(text, form) for text in texts]
 
 
@@ -89,4 +112,6 @@ def test_random_text(texts):
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=40))
 def test_invalid_bytes_are_replaced_as_in_python(data):
-    assert nfkc_lower(tf.constant([data])).numpy()[0].decode() == reference(data.decode("utf-8", "replace"))
+    assert nfkc_lower(tf.constant([data])).numpy()[0].decode() == reference(
+        data.decode("utf-8", "replace")
+    )

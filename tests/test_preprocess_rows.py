@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from multimodal_tf.config import AudioInput, CategoryInput, ClassificationHead, Config, ImageInput, NumberInput, TextInput
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.config import (
+    AudioInput,
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    NumberInput,
+    TextInput,
+)
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 
 CONFIG = Config(
@@ -27,14 +35,20 @@ CONFIG = Config(
 )
 SCHEMA = Schema(
     rows=4,
-    inputs={"title": Vocabulary(words=["cat", "猫"]), "price": Moments(mean=2.5, std=1.0), "kind": Vocabulary(words=["red", "blue"])},
+    inputs={
+        "title": Vocabulary(words=["cat", "猫"]),
+        "price": Moments(mean=2.5, std=1.0),
+        "kind": Vocabulary(words=["red", "blue"]),
+    },
     heads={"label": Classes(names=["a", "b"], counts=[2, 2])},
 )
 
 
 def png(seed):
     stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)).save(stream, "PNG")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)).save(
+        stream, "PNG"
+    )
     return stream.getvalue()
 
 
@@ -52,15 +66,23 @@ def preprocessor():
 def raw(rows=4):
     return {
         "photo": tf.constant([png(row) for row in range(rows)], tf.string),
-        "title": tf.constant(["Cat!", "猫 dog cat cat", "new", "cat"][:rows] + ["cat"] * (rows - 4), tf.string),
+        "title": tf.constant(
+            ["Cat!", "猫 dog cat cat", "new", "cat"][:rows] + ["cat"] * (rows - 4), tf.string
+        ),
         "sound": tf.constant([wav(row) for row in range(rows)], tf.string),
         "price": tf.range(rows, dtype=tf.float32),
-        "kind": tf.constant(["red", " blue ", "green", "red"][:rows] + ["red"] * (rows - 4), tf.string),
+        "kind": tf.constant(
+            ["red", " blue ", "green", "red"][:rows] + ["red"] * (rows - 4), tf.string
+        ),
     }
 
 
 def with_cell(cells, name, row, value):
-    return cells | {name: tf.tensor_scatter_nd_update(cells[name], [[row]], tf.constant([value], cells[name].dtype))}
+    return cells | {
+        name: tf.tensor_scatter_nd_update(
+            cells[name], [[row]], tf.constant([value], cells[name].dtype)
+        )
+    }
 
 
 def arrays(features):
@@ -90,7 +112,9 @@ def test_values():
     assert errors.numpy().tolist() == [b""] * 4
     found = arrays(features)
     for row in range(4):
-        pixels = np.asarray(Image.open(io.BytesIO(png(row))).resize((8, 6), Image.Resampling.BILINEAR), np.int32)
+        pixels = np.asarray(
+            Image.open(io.BytesIO(png(row))).resize((8, 6), Image.Resampling.BILINEAR), np.int32
+        )
         assert np.abs(pixels - found["photo"][row]).mean() < 3
         samples = soundfile.read(io.BytesIO(wav(row)), dtype="int16")[0]
         np.testing.assert_array_equal(found["sound"][row], np.pad(samples, (0, 100)))
@@ -102,8 +126,14 @@ def test_values():
 
 def test_shapes_and_types():
     for rows in (0, 1, 3):
-        features, errors = preprocessor().features(raw(rows) if rows else {name: cells[:0] for name, cells in raw().items()})
-        assert {name: (tensor.dtype, tensor.shape.as_list()) for name, tensor in features.items() if name in CONFIG.inputs} == {
+        features, errors = preprocessor().features(
+            raw(rows) if rows else {name: cells[:0] for name, cells in raw().items()}
+        )
+        assert {
+            name: (tensor.dtype, tensor.shape.as_list())
+            for name, tensor in features.items()
+            if name in CONFIG.inputs
+        } == {
             "photo": (tf.uint8, [rows, 6, 8, 3]),
             "title": (tf.int32, [rows, 3]),
             "sound": (tf.int16, [rows, 400]),
@@ -120,7 +150,9 @@ def test_model_inputs():
     assert list(inputs) == [key for name in CONFIG.inputs for key in (name, f"{name}_present")]
     np.testing.assert_allclose(inputs["photo"], features["photo"].numpy() / 255, rtol=1e-6)
     np.testing.assert_array_equal(inputs["sound"], features["sound"].numpy() / np.float32(32768))
-    assert {tensor.dtype for name, tensor in inputs.items() if name not in ("title", "kind")} == {tf.float32}
+    assert {tensor.dtype for name, tensor in inputs.items() if name not in ("title", "kind")} == {
+        tf.float32
+    }
     plain = Config.model_validate(CONFIG.model_dump() | {"fusion": {"presence": False}})
     assert list(Preprocessor(plain, SCHEMA).model_inputs(features)) == list(CONFIG.inputs)
 
@@ -129,7 +161,12 @@ def test_missing_is_absent_and_no_error():
     for row, gap in enumerate(["", "", " \t\u3000", ""]):
         cells = raw()
         for name in CONFIG.inputs:
-            cells = with_cell(cells, name, row, float("nan") if name == "price" else gap if name in ("title", "kind") else "")
+            cells = with_cell(
+                cells,
+                name,
+                row,
+                float("nan") if name == "price" else gap if name in ("title", "kind") else "",
+            )
         features, errors = preprocessor().features(cells)
         assert errors.numpy().tolist() == [b""] * 4
         found = arrays(features)
@@ -148,7 +185,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "reason"), BROKEN, ids=[f"{name}-{reason.decode()}" for name, _, reason in BROKEN])
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    BROKEN,
+    ids=[f"{name}-{reason.decode()}" for name, _, reason in BROKEN],
+)
 def test_one_broken_cell_of_64_leaves_the_rest_untouched(name, value, reason):
     good, _ = preprocessor().features(raw(64))
     features, errors = preprocessor().features(with_cell(raw(64), name, 37, value))
@@ -161,7 +202,12 @@ def test_one_broken_cell_of_64_leaves_the_rest_untouched(name, value, reason):
 
 
 def test_several_broken_cells_of_a_row_are_all_named():
-    cells = with_cell(with_cell(with_cell(raw(), "photo", 2, b"junk"), "price", 2, float("inf")), "title", 1, b"\xff")
+    cells = with_cell(
+        with_cell(with_cell(raw(), "photo", 2, b"junk"), "price", 2, float("inf")),
+        "title",
+        1,
+        b"\xff",
+    )
     _, errors = preprocessor().features(cells)
     assert errors.numpy()[0] == errors.numpy()[3] == b""
     assert errors.numpy()[1] == b"title: invalid UTF-8"
@@ -171,7 +217,9 @@ def test_several_broken_cells_of_a_row_are_all_named():
 
 
 def test_too_many_pixels_are_refused_from_the_header():
-    small = Config.model_validate(CONFIG.model_dump() | {"inputs": {"photo": ImageInput(height=6, width=8, max_pixels=62)}})
+    small = Config.model_validate(
+        CONFIG.model_dump() | {"inputs": {"photo": ImageInput(height=6, width=8, max_pixels=62)}}
+    )
     features, errors = Preprocessor(small, SCHEMA).features({"photo": tf.constant([png(0)])})
     assert b"9 x 7 pixels" in errors.numpy()[0]
     assert not features["photo_present"].numpy()[0]
@@ -188,8 +236,11 @@ def test_the_same_in_a_dataset_in_a_function_and_in_a_saved_model(tmp_path):
     cells = with_cell(raw(), "photo", 1, b"junk")
     expected, errors = preprocessor().features(cells)
     module = tf.Module()
-    module.preprocessor = preprocessor()  # tracks the lookup tables
-    module.features = tf.function(preprocessor().features, input_signature=[preprocessor().raw_spec])
+    # tracks the lookup tables
+    module.preprocessor = preprocessor()
+    module.features = tf.function(
+        preprocessor().features, input_signature=[preprocessor().raw_spec]
+    )
     tf.saved_model.save(module, str(tmp_path))
     for features, found in (
         module.features(cells),
@@ -202,7 +253,9 @@ def test_the_same_in_a_dataset_in_a_function_and_in_a_saved_model(tmp_path):
 
 def test_numpy_and_lists_will_do():
     cells = {name: values.numpy() for name, values in raw().items()}
-    features, _ = preprocessor().features(cells | {"price": [0, 1, 2, 3], "title": [b"cat"] * 4, "unused": 1})
+    features, _ = preprocessor().features(
+        cells | {"price": [0, 1, 2, 3], "title": [b"cat"] * 4, "unused": 1}
+    )
     assert features["price"].numpy().tolist() == [0, 1, 2, 3]
 
 
@@ -213,25 +266,38 @@ def test_a_schema_without_the_input_is_refused():
 
 _bytes = st.one_of(
     st.binary(max_size=60),
-    st.tuples(st.sampled_from([png(1), wav(1)]), st.integers(0, 250), st.binary(min_size=1, max_size=8)).map(
-        lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + len(parts[2]) :]
-    ),
+    st.tuples(
+        st.sampled_from([png(1), wav(1)]), st.integers(0, 250), st.binary(min_size=1, max_size=8)
+    ).map(lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + len(parts[2]) :]),
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(_bytes, _bytes, _bytes, _bytes, st.floats(width=32)), min_size=1, max_size=4), st.integers(0, 4))
+@given(
+    st.lists(
+        st.tuples(_bytes, _bytes, _bytes, _bytes, st.floats(width=32)), min_size=1, max_size=4
+    ),
+    st.integers(0, 4),
+)
 def test_random_bytes_never_fail_and_never_touch_another_row(rows, place):
     place = min(place, len(rows))
-    hostile = {name: [row[index] for row in rows] for index, name in enumerate(["photo", "title", "sound", "kind", "price"])}
+    hostile = {
+        name: [row[index] for row in rows]
+        for index, name in enumerate(["photo", "title", "sound", "kind", "price"])
+    }
     sound = {name: cells[:1].numpy().tolist()[0] for name, cells in raw(1).items()}
     cells = {
-        name: tf.constant(values[:place] + [sound[name]] + values[place:], tf.float32 if name == "price" else tf.string)
+        name: tf.constant(
+            values[:place] + [sound[name]] + values[place:],
+            tf.float32 if name == "price" else tf.string,
+        )
         for name, values in hostile.items()
     }
     features, errors = preprocessor().features(cells)
     alone, _ = preprocessor().features(raw(1))
-    assert_same({name: array[place : place + 1] for name, array in arrays(features).items()}, arrays(alone))
+    assert_same(
+        {name: array[place : place + 1] for name, array in arrays(features).items()}, arrays(alone)
+    )
     assert errors.numpy()[place] == b""
     for name in CONFIG.inputs:
         present = features[f"{name}_present"].numpy()

@@ -1,4 +1,6 @@
-"""Rows of frames, or GIFs, to tensors: which frames, gaps, broken ones, and GIFs drawn as Pillow draws them."""
+"""Rows of frames, or GIFs, to tensors: which frames, gaps, broken ones, and GIFs drawn as Pillow
+draws them.
+"""
 
 import functools
 import io
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from multimodal_tf.config import ImageInput, VideoInput
-from multimodal_tf.data import video
-from multimodal_tf.data.preprocess import gif, image, problem
-from multimodal_tf.data.preprocess.video import VideoReader
+from multimodal_tf.data.codecs import gif, image, video_file
+from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds.video import VideoReader
 
 PART = VideoInput(frames=4, height=12, width=16, max_pixels=20_000)
 
@@ -29,7 +31,9 @@ def reader():
 def read(rows):
     """`(pixels, present, reasons)` of rows of files, filled up with ""."""
     longest = max(map(len, rows), default=0)
-    cells = tf.constant([[*row, *[b""] * (longest - len(row))] for row in rows], tf.string, [len(rows), longest])
+    cells = tf.constant(
+        [[*row, *[b""] * (longest - len(row))] for row in rows], tf.string, [len(rows), longest]
+    )
     pixels, present, reasons = reader()(cells)
     return pixels.numpy(), present.numpy().tolist(), [reason.decode() for reason in reasons.numpy()]
 
@@ -44,7 +48,9 @@ def pictures(count, kind="PNG"):
 
 @given(st.integers(1, 40), st.integers(1, 20))
 def test_ingest_and_the_graph_choose_alike(count, frames):
-    assert gif.choose(tf.constant(count, tf.int64), frames).numpy().tolist() == video.choose(count, frames)
+    assert gif.choose(tf.constant(count, tf.int64), frames).numpy().tolist() == video_file.choose(
+        count, frames
+    )
 
 
 def test_evenly_spaced_frames_are_decoded_as_images():
@@ -81,7 +87,12 @@ def test_one_broken_frame_breaks_its_row_and_no_other():
     broken = [*good[:2], good[2][:60], b"<html>"]
     pixels, present, reasons = read([good, broken, other, [b"<html>"]])
     assert present == [True, False, True, False]
-    assert reasons == ["", "frame 3: damaged image", "", "frame 1: not a JPEG, PNG, GIF, BMP or WebP image"]
+    assert reasons == [
+        "",
+        "frame 3: damaged image",
+        "",
+        "frame 1: not a JPEG, PNG, GIF, BMP or WebP image",
+    ]
     assert not pixels[[1, 3]].any()
     np.testing.assert_array_equal(pixels[[0, 2]], read([good, other])[0])
 
@@ -93,7 +104,9 @@ def test_a_frame_that_is_not_chosen_does_not_matter():
 def test_a_frame_too_large_is_refused_from_its_header():
     huge = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(huge, "PNG")
-    assert read([[*pictures(1), huge.getvalue()]])[2] == ["frame 2: 20000 x 20000 pixels, more than the limit of 20000 in all"]
+    assert read([[*pictures(1), huge.getvalue()]])[2] == [
+        "frame 2: 20000 x 20000 pixels, more than the limit of 20000 in all"
+    ]
 
 
 def test_grey():
@@ -102,7 +115,13 @@ def test_grey():
 
 
 def test_ingest_is_told_what_the_graph_says():
-    for row in (pictures(3), [b"<html>"], [case.gif(3)], [case.gif(3)[:40]], [*pictures(2), pictures(1)[0][:50]]):
+    for row in (
+        pictures(3),
+        [b"<html>"],
+        [case.gif(3)],
+        [case.gif(3)[:40]],
+        [*pictures(2), pictures(1)[0][:50]],
+    ):
         assert problem(PART, row) == read([row])[2][0]
     assert problem(PART, []) == ""
 
@@ -110,7 +129,9 @@ def test_ingest_is_told_what_the_graph_says():
 # --- animated GIFs
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, [0] * 4), (3, [0, 1, 1, 2]), (8, [1, 3, 5, 7])])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, [0] * 4), (3, [0, 1, 1, 2]), (8, [1, 3, 5, 7])]
+)
 def test_frames_of_a_gif_are_chosen_as_files_are(count, expected):
     pixels, present, reasons = read([[case.gif(count)], pictures(count)])
     assert shown(pixels[0]) == expected
@@ -119,8 +140,10 @@ def test_frames_of_a_gif_are_chosen_as_files_are(count, expected):
 
 
 def test_the_delays_of_a_gif_count():
-    assert shown(read([[case.gif(3, [1000, 200, 400])]])[0][0]) == [0, 0, 1, 2]  # centres at 0.2, 0.6, 1.0 and 1.4 of 1.6 s
-    assert shown(read([[case.gif(4, [0, 10, 0, 700])]])[0][0]) == [1, 3, 3, 3]  # less than 20 ms counts as 100: centres at 0.125 and so on
+    # centres at 0.2, 0.6, 1.0 and 1.4 of 1.6 s
+    assert shown(read([[case.gif(3, [1000, 200, 400])]])[0][0]) == [0, 0, 1, 2]
+    # less than 20 ms counts as 100: centres at 0.125 and so on
+    assert shown(read([[case.gif(4, [0, 10, 0, 700])]])[0][0]) == [1, 3, 3, 3]
 
 
 def test_a_gif_among_other_files_is_its_first_frame():
@@ -150,17 +173,28 @@ def test_a_gif_that_breaks_off_in_its_first_frame_has_none():
 
 
 def test_a_gif_that_promises_enormous_frames_is_refused_from_its_headers():
-    place = _small().index(b"\x2c\2\0\1\0") + 5  # of the size, behind left and top, of the second frame
+    # of the size, behind left and top, of the second frame
+    place = _small().index(b"\x2c\2\0\1\0") + 5
     data = _small()[:place] + b"\xff\xff\xff\xff" + _small()[place + 4 :]
     assert read([[data]])[2] == ["a GIF of 2 frames of 8 x 6 pixels, more than can be read"]
 
 
 def drawn(frames, disposals, transparent, offsets, size=(24, 18)):
     """A GIF of frames, smaller than the screen or beyond it, as they are: Pillow would change them."""
-    data = b"GIF89a" + size[0].to_bytes(2, "little") + size[1].to_bytes(2, "little") + b"\x81\0\0" + bytes(range(12))
+    data = (
+        b"GIF89a"
+        + size[0].to_bytes(2, "little")
+        + size[1].to_bytes(2, "little")
+        + b"\x81\0\0"
+        + bytes(range(12))
+    )
     for pixels, disposal, (left, top) in zip(frames, disposals, offsets):
-        data += b"\x21\xf9\x04" + bytes([disposal << 2 | (transparent is not None), 10, 0, transparent or 0, 0])
-        place = b"".join(number.to_bytes(2, "little") for number in (left, top, pixels.shape[1], pixels.shape[0]))
+        data += b"\x21\xf9\x04" + bytes(
+            [disposal << 2 | (transparent is not None), 10, 0, transparent or 0, 0]
+        )
+        place = b"".join(
+            number.to_bytes(2, "little") for number in (left, top, pixels.shape[1], pixels.shape[0])
+        )
         data += b"\x2c" + place + b"\0" + compressed(pixels)
     return data + b";"
 
@@ -186,13 +220,18 @@ def compressed(pixels):
 def test_a_gif_is_drawn_as_pillow_draws_it(draw):
     count = draw.draw(st.sampled_from([1, 2, 5]))
     random = np.random.default_rng(draw.draw(st.integers(0, 2**32)))
-    transparent = draw.draw(st.sampled_from([0, 3]))  # where nothing is transparent, Pillow clears to a colour, and browsers do not
-    sizes = [(18, 24)] + [(int(random.integers(1, 18)), int(random.integers(1, 24))) for _ in range(count - 1)]
+    # where nothing is transparent, Pillow clears to a colour, and browsers do not
+    transparent = draw.draw(st.sampled_from([0, 3]))
+    sizes = [(18, 24)] + [
+        (int(random.integers(1, 18)), int(random.integers(1, 24))) for _ in range(count - 1)
+    ]
     offsets = [(0, 0)] + [
-        (int(random.integers(0, 24 - width + 1)), int(random.integers(0, 18 - height + 1))) for height, width in sizes[1:]
+        (int(random.integers(0, 24 - width + 1)), int(random.integers(0, 18 - height + 1)))
+        for height, width in sizes[1:]
     ]
     frames = [random.integers(0, 4, size) for size in sizes]
-    disposals = [draw.draw(st.sampled_from([1, 2, 3])) for _ in frames]  # 0 is for Pillow the one before
+    # 0 is for Pillow the one before
+    disposals = [draw.draw(st.sampled_from([1, 2, 3])) for _ in frames]
     data = drawn(frames, disposals, transparent, offsets)
     found = decoder(count)(data).numpy()
     with Image.open(io.BytesIO(data)) as pillow:
@@ -203,7 +242,9 @@ def test_a_gif_is_drawn_as_pillow_draws_it(draw):
 @functools.cache
 def decoder(count):
     spec = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda data: gif.decode(data, count, 18, 24, 3), input_signature=spec, autograph=False)
+    return tf.function(
+        lambda data: gif.decode(data, count, 18, 24, 3), input_signature=spec, autograph=False
+    )
 
 
 def test_what_a_frame_leaves():
@@ -232,11 +273,18 @@ def test_a_frame_beyond_the_screen_is_cut_off():
 def test_a_long_gif_takes_no_memory_for_frames_that_are_not_shown():
     data = case.gif(400, size=(16, 12))
     start = time.process_time()
-    assert shown(read([[data]])[0][0]) == [50, 150, 250, 94]  # 350 % 256
+    # 350 % 256
+    assert shown(read([[data]])[0][0]) == [50, 150, 250, 94]
     assert time.process_time() - start < 10
 
 
-@given(st.lists(st.binary(max_size=80).map(lambda noise: [noise]) | st.lists(st.binary(max_size=20), max_size=3), max_size=3))
+@given(
+    st.lists(
+        st.binary(max_size=80).map(lambda noise: [noise])
+        | st.lists(st.binary(max_size=20), max_size=3),
+        max_size=3,
+    )
+)
 @settings(max_examples=25, deadline=None)
 def test_any_bytes_fail_no_batch(rows):
     pixels, present, _ = read([pictures(2), *rows])

@@ -1,4 +1,6 @@
-"""A network of a library sees the rows where the input is there, and only those, in every way in which Keras runs it."""
+"""A network of a library sees the rows where the input is there, and only those, in every way in
+which Keras runs it.
+"""
 
 import keras
 import numpy as np
@@ -6,16 +8,24 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from multimodal_tf.models.presence import OnPresentRows, on_present_rows
+from multimodal_tf.models.presence import MaskedNetwork, masked_network
 
 SOME = np.array([0, 1, 0, 1, 1], "float32")
 ALL, NONE = np.ones(5, "float32"), np.zeros(5, "float32")
-GRAPH = pytest.mark.parametrize("how", [lambda call: call, tf.function], ids=["eagerly", "in a graph"])
+GRAPH = pytest.mark.parametrize(
+    "how", [lambda call: call, tf.function], ids=["eagerly", "in a graph"]
+)
 
 
 def network(**options):
     return keras.Sequential(
-        [keras.Input((4, 4, 2)), layers.Conv2D(3, 3, **options), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)],
+        [
+            keras.Input((4, 4, 2)),
+            layers.Conv2D(3, 3, **options),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ],
         name="probe",
     )
 
@@ -33,17 +43,20 @@ def test_present_rows_are_as_the_network_alone_has_them(present, training, how):
     reference.set_weights(inner.get_weights())
     x = images()
     x[~there] = np.nan
-    answer = how(lambda x, present: OnPresentRows(inner)(x, present, training=training))(x, present).numpy()
+    answer = how(lambda x, present: MaskedNetwork(inner)(x, present, training=training))(
+        x, present
+    ).numpy()
     expected = reference(x[there], training=training)
     np.testing.assert_allclose(answer[there], expected, rtol=1e-4, atol=1e-5)
     assert not answer[~there].any()
-    for one, other in zip(inner.get_weights(), reference.get_weights()):  # the batch statistics as well
+    # the batch statistics as well
+    for one, other in zip(inner.get_weights(), reference.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 @GRAPH
 def test_where_nobody_is_there_the_answer_is_zero_and_statistics_stay(how):
-    layer = OnPresentRows(network())
+    layer = MaskedNetwork(network())
     before = layer.network.get_weights()
     answer = how(lambda x: layer(x, NONE, training=True))(np.full((5, 4, 4, 2), np.nan, "float32"))
     assert answer.shape == (5, 2)
@@ -55,7 +68,7 @@ def test_where_nobody_is_there_the_answer_is_zero_and_statistics_stay(how):
 @GRAPH
 @pytest.mark.parametrize("present", [SOME, ALL, NONE])
 def test_gradients_reach_present_rows_and_weights_only_through_them(present, how):
-    layer, x = OnPresentRows(network()), tf.constant(images())
+    layer, x = MaskedNetwork(network()), tf.constant(images())
     layer(x, present)
     kernel = layer.network.layers[-1].kernel
 
@@ -73,20 +86,34 @@ def test_gradients_reach_present_rows_and_weights_only_through_them(present, how
 
 @GRAPH
 def test_a_dict_of_tensors(how):
-    ids, mask = keras.Input((3,), dtype="int32", name="ids"), keras.Input((3,), dtype="bool", name="mask")
-    counted = layers.Embedding(5, 2)(ids) * keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32")
+    ids, mask = (
+        keras.Input((3,), dtype="int32", name="ids"),
+        keras.Input((3,), dtype="bool", name="mask"),
+    )
+    counted = layers.Embedding(5, 2)(ids) * keras.ops.cast(
+        keras.ops.expand_dims(mask, -1), "float32"
+    )
     inner = keras.Model({"ids": ids, "mask": mask}, layers.GlobalAveragePooling1D()(counted))
-    rows = {"ids": np.array([[1, 2, 3], [10**6, -1, 7], [4, 0, 1]], "int32"), "mask": np.array([[True] * 3, [False] * 3, [True] * 3])}
-    answer = how(lambda rows, present: OnPresentRows(inner)(rows, present))(rows, np.array([1, 0, 1], "float32")).numpy()
-    np.testing.assert_allclose(answer[[0, 2]], inner({name: value[[0, 2]] for name, value in rows.items()}), rtol=1e-6)
+    rows = {
+        "ids": np.array([[1, 2, 3], [10**6, -1, 7], [4, 0, 1]], "int32"),
+        "mask": np.array([[True] * 3, [False] * 3, [True] * 3]),
+    }
+    answer = how(lambda rows, present: MaskedNetwork(inner)(rows, present))(
+        rows, np.array([1, 0, 1], "float32")
+    ).numpy()
+    np.testing.assert_allclose(
+        answer[[0, 2]], inner({name: value[[0, 2]] for name, value in rows.items()}), rtol=1e-6
+    )
     assert not answer[1].any()
 
 
 def test_a_frozen_network_runs_as_in_inference():
-    inner = keras.Sequential([keras.Input((4, 4, 2)), layers.BatchNormalization(), layers.Dropout(0.5)])
+    inner = keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.BatchNormalization(), layers.Dropout(0.5)]
+    )
     inner.trainable = False
     before, x = inner.get_weights(), images()
-    layer = OnPresentRows(inner)
+    layer = MaskedNetwork(inner)
     np.testing.assert_allclose(layer(x, ALL, training=True), inner(x, training=False), rtol=1e-6)
     for one, other in zip(before, inner.get_weights()):
         np.testing.assert_array_equal(one, other)
@@ -100,15 +127,24 @@ def test_a_frozen_network_runs_as_in_inference():
 def test_a_model_with_it_is_saved_loaded_and_exported(trainable, presence, tmp_path):
     inner = network()
     inner.trainable = trainable
-    x, present = keras.Input((4, 4, 2), name="x"), keras.Input((), name="x_present") if presence else None
-    model = keras.Model([x, present] if presence else [x], on_present_rows(inner, x, present, "probe"))
+    x, present = (
+        keras.Input((4, 4, 2), name="x"),
+        keras.Input((), name="x_present") if presence else None,
+    )
+    model = keras.Model(
+        [x, present] if presence else [x], masked_network(inner, x, present, "probe")
+    )
     rows = [images(), SOME] if presence else [images()]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(rows), model(rows), rtol=1e-6)
     assert len(loaded.trainable_weights) == len(model.trainable_weights) == (6 if trainable else 0)
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serve", lambda *rows: model(list(rows), training=False), [tf.TensorSpec([None, *row.shape[1:]]) for row in rows])
+    archive.add_endpoint(
+        "serve",
+        lambda *rows: model(list(rows), training=False),
+        [tf.TensorSpec([None, *row.shape[1:]]) for row in rows],
+    )
     archive.write_out(tmp_path / "served", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "served"))
     for some in (rows, [row[:1] for row in rows], [np.repeat(row, 3, 0) for row in rows]):
@@ -119,7 +155,7 @@ def test_a_model_with_it_is_saved_loaded_and_exported(trainable, presence, tmp_p
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        layer = OnPresentRows(network())
+        layer = MaskedNetwork(network())
         inner = layer.network
     finally:
         keras.config.set_dtype_policy("float32")
@@ -130,17 +166,20 @@ def test_mixed_precision(policy):
 
 
 def test_a_layer_of_a_library_is_built_by_its_first_call_and_keeps_its_shape():
-    layer = OnPresentRows(layers.Conv1D(4, 2))
+    layer = MaskedNetwork(layers.Conv1D(4, 2))
     answer = layer(keras.Input((6, 3)), keras.Input(()))
     assert answer.shape == (None, 5, 4)
     assert len(layer.weights) == 2
-    copy = OnPresentRows.from_config(layer.get_config())
+    copy = MaskedNetwork.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
 
 
 def test_batches_of_every_size_train_in_a_graph():
     x, present = keras.Input((4, 4, 2)), keras.Input(())
-    model = keras.Model([x, present], OnPresentRows(network())(layers.Conv2D(2, 1)(x), present))  # a gradient to what lies before
+    # a gradient to what lies before
+    model = keras.Model([x, present], MaskedNetwork(network())(layers.Conv2D(2, 1)(x), present))
     model.compile("adam", "mse")
-    data = tf.data.Dataset.from_tensor_slices(((images(5), SOME), np.ones((5, 2), "float32"))).batch(2)
+    data = tf.data.Dataset.from_tensor_slices(
+        ((images(5), SOME), np.ones((5, 2), "float32"))
+    ).batch(2)
     assert np.isfinite(model.fit(data, verbose=0, shuffle=False, epochs=2).history["loss"]).all()

@@ -9,10 +9,10 @@ import pytest
 import training_case as case
 
 from multimodal_tf.config import Config, Training
-from multimodal_tf.training import run as runs
+from multimodal_tf.training import run_dir as runs
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.repeat import compare, prepare
-from multimodal_tf.training.run import load_record, load_run
+from multimodal_tf.training.reproduce import compare, prepare
+from multimodal_tf.training.run_dir import load_record, load_run
 
 CONFIG = Config(
     inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
@@ -41,12 +41,28 @@ def trained(place, schema):
 
 def test_the_command_line_repeats_a_run(trained, place):
     """In another process, without being told where the rows are."""
-    command = [sys.executable, "-m", "multimodal_tf.cli", "train", "--repeat", place / "run" / "run.json", "--out", place / "again"]
-    said = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True, cwd=case.ROOT).stdout
-    assert f"figures are those of {place / 'run' / 'run.json'}, bit for bit" in said.replace("\n", "")
+    command = [
+        sys.executable,
+        "-m",
+        "multimodal_tf.cli",
+        "train",
+        "--repeat",
+        place / "run" / "run.json",
+        "--out",
+        place / "again",
+    ]
+    said = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=True, cwd=case.ROOT
+    ).stdout
+    assert f"figures are those of {place / 'run' / 'run.json'}, bit for bit" in said.replace(
+        "\n", ""
+    )
     again = load_run(place / "again")
     assert (again.history, again.config) == (trained.history, CONFIG)
-    assert all((one == other).all() for one, other in zip(again.model.get_weights(), trained.model.get_weights(), strict=True))
+    assert all(
+        (one == other).all()
+        for one, other in zip(again.model.get_weights(), trained.model.get_weights(), strict=True)
+    )
 
 
 def test_the_record_says_what_is_needed(trained, place):
@@ -74,7 +90,9 @@ def test_other_figures_are_said(trained, place, tmp_path):
     record = json.loads((place / "run" / "run.json").read_text())
     record["figures"]["val_loss"] += 1
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert compare(tmp_path / "run.json", trained).startswith(f"1 of {len(record['figures'])} figures differ from ")
+    assert compare(tmp_path / "run.json", trained).startswith(
+        f"1 of {len(record['figures'])} figures differ from "
+    )
 
 
 def changed(place, tmp_path, **fields):
@@ -86,10 +104,15 @@ def changed(place, tmp_path, **fields):
 def test_what_cannot_be_repeated(trained, place, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no record of a run"):
         prepare(tmp_path / "run.json")
-    with pytest.raises(ValueError, match="was given its model and callbacks, which no record holds: train it as before"):
+    with pytest.raises(
+        ValueError,
+        match="was given its model and callbacks, which no record holds: train it as before",
+    ):
         prepare(changed(place, tmp_path, given=["model", "callbacks"]))
     data = json.loads((place / "run" / "run.json").read_text())["data"]
-    with pytest.raises(ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"):
+    with pytest.raises(
+        ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"
+    ):
         prepare(changed(place, tmp_path, data=data | {"hash": "0000"}))
     with pytest.raises(ValueError, match="the repetition needs another folder than the run's own"):
         prepare(place / "run" / "run.json", run_directory=place / "run")

@@ -1,4 +1,6 @@
-"""Evaluation of a split: every row once, whatever the batches; what does not count is counted; JSON and tables."""
+"""Evaluation of a split: every row once, whatever the batches; what does not count is counted; JSON
+and tables.
+"""
 
 import io
 
@@ -11,8 +13,9 @@ from sklearn import metrics as sk
 
 from multimodal_tf.config import ImageInput
 from multimodal_tf.data.pipeline import load_split
-from multimodal_tf.evaluation import metrics, report
-from multimodal_tf.evaluation.report import Evaluation, evaluate
+from multimodal_tf.evaluation import evaluate as evaluate_module
+from multimodal_tf.evaluation.evaluate import Evaluation, evaluate
+from multimodal_tf.metrics import supervised
 from multimodal_tf.models.build import build_model
 
 
@@ -39,7 +42,9 @@ def evaluation(model, records, schema):
 
 def at_once(records, schema, split="test"):
     """All rows of the split in one batch of NumPy arrays: `(inputs, targets, weights)`."""
-    return next(load_split(records, split, case.CONFIG, schema, batch_size=1000).as_numpy_iterator())
+    return next(
+        load_split(records, split, case.CONFIG, schema, batch_size=1000).as_numpy_iterator()
+    )
 
 
 def text_of(evaluation, width=140):
@@ -54,18 +59,27 @@ def test_figures_are_those_of_all_rows_at_once(evaluation, model, records, schem
     known = {name: weight > 0 for name, weight in weights.items()}
     label, tags, age = (evaluation.heads[name] for name in ("label", "tags", "age"))
     chosen = answers["label"].argmax(axis=1)[known["label"]]
-    assert label.figures["accuracy"].value == sk.accuracy_score(targets["label"][known["label"]], chosen)
-    assert label.confusion == sk.confusion_matrix(targets["label"][known["label"]], chosen, labels=[0, 1, 2]).tolist()
-    assert tags.figures["exact_match"].value == sk.accuracy_score(targets["tags"][known["tags"]], answers["tags"][known["tags"]] >= 0.5)
+    assert label.figures["accuracy"].value == sk.accuracy_score(
+        targets["label"][known["label"]], chosen
+    )
+    assert (
+        label.confusion
+        == sk.confusion_matrix(targets["label"][known["label"]], chosen, labels=[0, 1, 2]).tolist()
+    )
+    assert tags.figures["exact_match"].value == sk.accuracy_score(
+        targets["tags"][known["tags"]], answers["tags"][known["tags"]] >= 0.5
+    )
     errors = (answers["age"] - targets["age"])[known["age"]]
     assert age.figures["rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
-    assert [head.n for head in (label, tags, age)] == [int(known[name].sum()) for name in ("label", "tags", "age")]
+    assert [head.n for head in (label, tags, age)] == [
+        int(known[name].sum()) for name in ("label", "tags", "age")
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 6, 18, 19, 20])
 def test_batches_change_nothing(batch, evaluation, model, records, schema, monkeypatch):
     """19 rows: ragged tails of 1 row and of none, and a batch that is larger than the split."""
-    monkeypatch.setattr(report, "BATCH", batch)
+    monkeypatch.setattr(evaluate_module, "BATCH", batch)
     sizes = []
 
     def predict(inputs):
@@ -77,7 +91,9 @@ def test_batches_change_nothing(batch, evaluation, model, records, schema, monke
     for name, head in evaluation.heads.items():
         assert again.heads[name].confusion == head.confusion
         for figure_name, figure in head.figures.items():
-            assert again.heads[name].figures[figure_name].value == pytest.approx(figure.value, rel=1e-4)
+            assert again.heads[name].figures[figure_name].value == pytest.approx(
+                figure.value, rel=1e-4
+            )
 
 
 def test_rows_that_do_not_count_are_counted(evaluation):
@@ -90,7 +106,9 @@ def test_rows_that_do_not_count_are_counted(evaluation):
 
 
 def test_no_label_applies_is_not_missing(tmp_path):
-    """A multi-label row of an empty list says that none applies; an unseen label beside a seen one leaves the row in."""
+    """A multi-label row of an empty list says that none applies; an unseen label beside a seen one
+    leaves the row in.
+    """
     table = case.frame(train=30, validation=3, test=4)
     tags = [value.split(";") if isinstance(value, str) else None for value in table["tags"]]
     table["tags"] = [*tags[:-4], [], ["x", "odd"], ["odd"], None]
@@ -109,7 +127,11 @@ def test_a_perfect_function(records, schema):
         nonlocal start
         assert all(isinstance(array, np.ndarray) for array in inputs.values())
         part = slice(start, start := start + len(inputs["price"]))
-        return {"label": np.eye(3)[targets["label"][part]], "tags": targets["tags"][part], "age": targets["age"][part]}
+        return {
+            "label": np.eye(3)[targets["label"][part]],
+            "tags": targets["tags"][part],
+            "age": targets["age"][part],
+        }
 
     heads = evaluate(predict, records, case.CONFIG, schema, bootstrap=0).heads
     assert [heads["label"].figures[name].value for name in ("accuracy", "auroc")] == [1, 1]
@@ -128,12 +150,17 @@ def test_predict_of_a_model_prints_nothing(model, records, schema, capsys):
 
 def test_one_row(tmp_path):
     schema = case.ingested(tmp_path / "records", table=case.frame(train=30, validation=3, test=1))
-    evaluation = evaluate(build_model(case.CONFIG, schema), tmp_path / "records", case.CONFIG, schema)
+    evaluation = evaluate(
+        build_model(case.CONFIG, schema), tmp_path / "records", case.CONFIG, schema
+    )
     assert evaluation.rows == 1
-    assert evaluation.heads["label"].n == 0  # its only class was never seen
-    assert {figure.reason for figure in evaluation.heads["label"].figures.values()} == {metrics.NO_ROWS}
+    # its only class was never seen
+    assert evaluation.heads["label"].n == 0
+    assert {figure.reason for figure in evaluation.heads["label"].figures.values()} == {
+        supervised.NO_ROWS
+    }
     assert evaluation.heads["tags"].n + evaluation.heads["tags"].missing == 1
-    assert metrics.NO_ROWS in text_of(evaluation)
+    assert supervised.NO_ROWS in text_of(evaluation)
 
 
 def test_json_and_back(evaluation, tmp_path):
@@ -143,7 +170,9 @@ def test_json_and_back(evaluation, tmp_path):
 
 def test_file_that_is_no_evaluation(tmp_path):
     (tmp_path / "broken.json").write_text('{"split": "test"}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"broken\.json is not an evaluation: rows: Field required"):
+    with pytest.raises(
+        ValueError, match=r"broken\.json is not an evaluation: rows: Field required"
+    ):
         Evaluation.load(tmp_path / "broken.json")
 
 
@@ -158,19 +187,39 @@ def test_tables_show_figures_intervals_and_what_does_not_count(evaluation):
 
 
 def test_names_from_the_table_are_no_markup():
-    head = metrics.classification([0, 1], np.eye(2), ["[red]a[/red]", "[/]"], resamples=0)
+    head = supervised.classification([0, 1], np.eye(2), ["[red]a[/red]", "[/]"], resamples=0)
     head.unseen = {f"[bold]{i}": 1 for i in range(9)}
     text = text_of(Evaluation(split="test", rows=2, resamples=0, seed=0, heads={"label": head}))
     assert "[red]a[/red]" in text
-    assert "9 with a class that training never saw: [bold]0, [bold]1, [bold]2, [bold]3, [bold]4, ..." in text
+    assert (
+        "9 with a class that training never saw: [bold]0, [bold]1, [bold]2, [bold]3, [bold]4, ..."
+        in text
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 3))}, r"received \['label', 'tags'\] without 'age'"),
-        (lambda rows: {"label": np.full((rows, 3), np.nan), "tags": np.ones((rows, 3)), "age": np.ones(rows)}, "head 'label': .*NaN"),
-        (lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 2)), "age": np.ones(rows)}, "head 'tags': .* the shape"),
+        (
+            lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 3))},
+            r"received \['label', 'tags'\] without 'age'",
+        ),
+        (
+            lambda rows: {
+                "label": np.full((rows, 3), np.nan),
+                "tags": np.ones((rows, 3)),
+                "age": np.ones(rows),
+            },
+            "head 'label': .*NaN",
+        ),
+        (
+            lambda rows: {
+                "label": np.ones((rows, 3)),
+                "tags": np.ones((rows, 2)),
+                "age": np.ones(rows),
+            },
+            "head 'tags': .* the shape",
+        ),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(answer, message, records, schema):

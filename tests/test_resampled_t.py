@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from multimodal_tf.evaluation.resampled_t import interval, paired_test
+from multimodal_tf.metrics.resampled_t import interval, paired_test
 
 
 def test_the_interval_by_hand():
-    """Two times three folds: mean 0.7, variance 0.02; 1 / 6 for six folds and 1 / 2 for the rows shared; t of 5 degrees is 2.5706."""
+    """Two times three folds: mean 0.7, variance 0.02; 1 / 6 for six folds and 1 / 2 for the rows
+    shared; t of 5 degrees is 2.5706.
+    """
     scores = [[0.6, 0.7, 0.8], [0.5, 0.7, 0.9]]
     half = 2.570582 * np.sqrt((1 / 6 + 1 / 2) * 0.02)
     found = interval(scores)
@@ -20,13 +22,16 @@ def test_without_the_part_for_shared_rows_it_is_the_usual_interval():
     scores = np.random.default_rng(0).normal(size=(40, 500))
     usual = stats.ttest_1samp(scores.ravel(), 0).confidence_interval(0.95)
     found = interval(scores)
-    assert (found.high - found.low) / (usual.high - usual.low) == pytest.approx(np.sqrt(1 + 20_000 / 499))
+    assert (found.high - found.low) / (usual.high - usual.low) == pytest.approx(
+        np.sqrt(1 + 20_000 / 499)
+    )
 
 
 def test_the_paired_test_by_hand():
     first, second = np.array([[0.9, 0.8, 0.9, 0.8]]), np.array([[0.7, 0.8, 0.8, 0.7]])
     found = paired_test(first, second)
-    t = 0.1 / np.sqrt((1 / 4 + 1 / 3) * (0.1**2 + 0.1**2) / 3)  # differences 0.2, 0, 0.1, 0.1
+    # differences 0.2, 0, 0.1, 0.1
+    t = 0.1 / np.sqrt((1 / 4 + 1 / 3) * (0.1**2 + 0.1**2) / 3)
     assert (found.n, found.difference.value, found.t) == (4, pytest.approx(0.1), pytest.approx(t))
     assert found.p == pytest.approx(2 * stats.t.sf(t, 3))
     assert found.p < 0.05 or found.difference.low < 0 < found.difference.high
@@ -37,7 +42,9 @@ def test_the_other_way_round_only_the_sign_changes():
     first, second = random.random((2, 5)), random.random((2, 5))
     one, other = paired_test(first, second), paired_test(second, first)
     assert (one.t, one.p) == (pytest.approx(-other.t), pytest.approx(other.p))
-    assert (one.difference.low, one.difference.high) == pytest.approx((-other.difference.high, -other.difference.low))
+    assert (one.difference.low, one.difference.high) == pytest.approx(
+        (-other.difference.high, -other.difference.low)
+    )
 
 
 def test_the_test_and_the_interval_say_the_same():
@@ -71,7 +78,9 @@ def test_two_equally_good_models_are_rarely_called_different_where_the_usual_tes
         for repeat in range(10):
             halves = random.permutation(60).reshape(2, 30)
             for model, fold in np.ndindex(2, 2):
-                scores[model, repeat, fold] = _fold_accuracy(columns[model], labels, halves[1 - fold], halves[fold])
+                scores[model, repeat, fold] = _fold_accuracy(
+                    columns[model], labels, halves[1 - fold], halves[fold]
+                )
         corrected.append(paired_test(scores[0], scores[1]).p < 0.05)
         usual.append(stats.ttest_rel(scores[0].ravel(), scores[1].ravel()).pvalue < 0.05)
     assert np.mean(corrected) <= 0.1

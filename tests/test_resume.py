@@ -1,4 +1,6 @@
-"""A training that is killed at any moment goes on, and ends with the bits of one that was not; what is of another training is refused."""
+"""A training that is killed at any moment goes on, and ends with the bits of one that was not; what
+is of another training is refused.
+"""
 
 import errno
 import io
@@ -30,27 +32,31 @@ from multimodal_tf.config import (
     Split,
     Training,
 )
-from multimodal_tf.data import durable
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data import atomic
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
-from multimodal_tf.training import run as runs
+from multimodal_tf.training import run_dir as runs
 from multimodal_tf.training.checkpoint import Checkpoints
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.resume import Resumable
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
-CONFIG = Config(  # some of the inputs and heads that were ingested: quicker
+# some of the inputs and heads that were ingested: quicker
+CONFIG = Config(
     inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
     heads={name: case.CONFIG.heads[name] for name in ("label", "age")},
     fusion={"hidden": [4], "dropout": 0.3},
     split=case.CONFIG.split,
     training=Training(epochs=4, batch_size=8, patience=2, learning_rate=0.03, checkpoint_steps=1),
 )
-STEPS = 5  # 40 rows in batches of 8
+# 40 rows in batches of 8
+STEPS = 5
 
 
 class Stop(keras.callbacks.Callback):
-    """Ends the training as a crash would, at the end of a step, counted from the training's begin, or of an epoch's begin; once."""
+    """Ends the training as a crash would, at the end of a step, counted from the training's begin,
+    or of an epoch's begin; once.
+    """
 
     def __init__(self, at):
         super().__init__()
@@ -105,21 +111,32 @@ def assert_same(one, other):
     assert one.record.figures == other.record.figures
     for ours, theirs in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(one.model.optimizer.variables, other.model.optimizer.variables, strict=True):
+    for ours, theirs in zip(
+        one.model.optimizer.variables, other.model.optimizer.variables, strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
-    assert (one.directory / "history.csv").read_bytes() == (other.directory / "history.csv").read_bytes()
+    assert (one.directory / "history.csv").read_bytes() == (
+        other.directory / "history.csv"
+    ).read_bytes()
 
 
 # --- going on
 
 
-@pytest.mark.parametrize("at", [STEPS + 1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, STEPS, 2 * STEPS + 3))])
+@pytest.mark.parametrize(
+    "at",
+    [STEPS + 1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, STEPS, 2 * STEPS + 3))],
+)
 def test_goes_on_bit_for_bit(at, whole, schema, place):
-    """In the first epoch, with the last step of one, after the first of another; dropout, shuffling, best weights."""
+    """In the first epoch, with the last step of one, after the first of another; dropout,
+    shuffling, best weights.
+    """
     directory, counter = place / f"at {at}", Counter()
     interrupted(CONFIG, schema, place / "records", directory, at, callbacks=[Counter()])
     assert not (directory / "model.keras").exists()
-    resumed = fit(CONFIG, schema, place / "records", directory, callbacks=[counter, Stop(None)], verbose=0)
+    resumed = fit(
+        CONFIG, schema, place / "records", directory, callbacks=[counter, Stop(None)], verbose=0
+    )
     assert_same(resumed, whole)
     assert load_run(directory).record.resumed == 1
     assert counter.batches == [*range(STEPS)] * len(whole.history["loss"])
@@ -129,7 +146,8 @@ def test_goes_on_bit_for_bit(at, whole, schema, place):
 @pytest.mark.slow
 def test_interrupted_again_and_again(whole, schema, place):
     directory = place / "again"
-    for at in (2, 4, 3):  # a step is lost where the crash comes before its checkpoint
+    # a step is lost where the crash comes before its checkpoint
+    for at in (2, 4, 3):
         interrupted(CONFIG, schema, place / "records", directory, at)
     resumed = fit(CONFIG, schema, place / "records", directory, callbacks=[Stop(None)], verbose=0)
     assert_same(resumed, whole)
@@ -137,14 +155,18 @@ def test_interrupted_again_and_again(whole, schema, place):
 
 
 def train(config, schema, place, name, at=None, callbacks=()):
-    return fit(config, schema, place / "records", place / name, callbacks=[*callbacks, Stop(at)], verbose=0)
+    return fit(
+        config, schema, place / "records", place / name, callbacks=[*callbacks, Stop(at)], verbose=0
+    )
 
 
 MANY = {
-    "layers let loose in stages": {"adaptation": {"train": "heads", "stages": [["price_*"]], "rates": {"price_*": 0.5}}},
-    "inputs hidden in training, learnt weights of heads": {
+    "layers let loose in stages": {
+        "peft": {"train": "heads", "stages": [["price_*"]], "rates": {"price_*": 0.5}}
+    },
+    "inputs hidden in training, learned weights of heads": {
         "fusion": {"type": "gated", "dim": 4, "modality_dropout": 0.3},
-        "tasks": {"type": "gradnorm"},
+        "loss_weighting": {"type": "gradnorm"},
     },
 }
 
@@ -160,13 +182,17 @@ def test_what_has_a_state_has_it_again(what, schema, place):
 
 def test_a_rate_that_falls_on_a_plateau(schema, place, monkeypatch):
     """Keras' callback counts epochs, and sets a variable of the optimizer."""
-    monkeypatch.setattr("multimodal_tf.training.fit._schedule", lambda training, steps: training.learning_rate)
+    monkeypatch.setattr(
+        "multimodal_tf.training.fit._schedule", lambda training, steps: training.learning_rate
+    )
 
     def plateau():
         return keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=10.0)
 
     whole = train(CONFIG, schema, place, "plateau whole", callbacks=[plateau()])
-    interrupted(CONFIG, schema, place / "records", place / "plateau", 2 * STEPS + 1, callbacks=[plateau()])
+    interrupted(
+        CONFIG, schema, place / "records", place / "plateau", 2 * STEPS + 1, callbacks=[plateau()]
+    )
     assert_same(train(CONFIG, schema, place, "plateau", callbacks=[plateau()]), whole)
     assert whole.history["learning_rate"][-1] < 0.03
 
@@ -182,7 +208,10 @@ def checkpoints(directory):
 def stopped(schema, place, tmp_path):
     """A training that was interrupted after three checkpoints, of which two are kept."""
     interrupted(CONFIG, schema, place / "records", tmp_path / "run", 4)
-    assert [path.name for path in checkpoints(tmp_path / "run")] == ["000000000002.checkpoint", "000000000003.checkpoint"]
+    assert [path.name for path in checkpoints(tmp_path / "run")] == [
+        "000000000002.checkpoint",
+        "000000000003.checkpoint",
+    ]
     return tmp_path / "run"
 
 
@@ -190,7 +219,9 @@ def test_of_a_torn_file_the_one_before_is_taken(stopped, whole, schema, place):
     last = checkpoints(stopped)[-1]
     last.write_bytes(last.read_bytes()[:-100])
     assert Checkpoints(stopped / "checkpoints").latest()["step"] == 2
-    assert_same(fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole)
+    assert_same(
+        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole
+    )
 
 
 def test_a_changed_byte_makes_a_file_torn(stopped):
@@ -202,25 +233,33 @@ def test_a_changed_byte_makes_a_file_torn(stopped):
 
 
 def test_another_configuration_is_refused(stopped, schema, place):
-    other = Config.model_validate(CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"learning_rate": 0.5}})
-    message = (
-        r"holds an interrupted training with other configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
+    other = Config.model_validate(
+        CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"learning_rate": 0.5}}
     )
+    message = r"holds an interrupted training with other configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
     with pytest.raises(ValueError, match=message):
         fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
     assert len(checkpoints(stopped)) == 2
     shutil.rmtree(stopped / "checkpoints")
-    assert fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0).record.resumed == 0
+    assert (
+        fit(
+            other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0
+        ).record.resumed
+        == 0
+    )
 
 
-def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(stopped, schema, place):
+def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(
+    stopped, schema, place
+):
     kept = Checkpoints(stopped / "checkpoints")
     state = kept.latest()
     del state["identity"]["strategy"]
     kept.save(9, state)
     kept.close()
     with pytest.raises(
-        ValueError, match=r"interrupted training with other strategy \(None, received 'none of 1'\): .* delete .*checkpoints"
+        ValueError,
+        match=r"interrupted training with other strategy \(None, received 'none of 1'\): .* delete .*checkpoints",
     ):
         fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
@@ -229,50 +268,72 @@ def test_other_rows_are_refused(stopped, schema, place, tmp_path):
     table = case.frame()
     table.loc[0, "price"] = 99.0
     case.ingested(tmp_path / "records", table=table)
-    with pytest.raises(ValueError, match="holds an interrupted training with other data: give it the same again, or delete"):
+    with pytest.raises(
+        ValueError,
+        match="holds an interrupted training with other data: give it the same again, or delete",
+    ):
         fit(CONFIG, schema, tmp_path / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
 
 def test_other_callbacks_are_refused(stopped, schema, place):
-    with pytest.raises(ValueError, match=r"callbacks: must be those of the training .*'Stop'.*, received .*'Counter'"):
+    with pytest.raises(
+        ValueError,
+        match=r"callbacks: must be those of the training .*'Stop'.*, received .*'Counter'",
+    ):
         fit(CONFIG, schema, place / "records", stopped, callbacks=[Counter()], verbose=0)
 
 
 def test_how_often_checkpoints_are_written_may_change(stopped, whole, schema, place):
-    config = Config.model_validate(CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"checkpoint_steps": None}})
-    assert_same(fit(config, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole)
+    config = Config.model_validate(
+        CONFIG.model_dump()
+        | {"training": CONFIG.training.model_dump() | {"checkpoint_steps": None}}
+    )
+    assert_same(
+        fit(config, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole
+    )
 
 
 def test_other_threads_are_said(stopped, schema, place):
     record = json.loads((stopped / "run.json").read_text())
     record["machine"]["cores"] += 1
     (stopped / "run.json").write_text(json.dumps(record))
-    with pytest.warns(UserWarning, match=r"goes on with cores \d+ instead of \d+: its figures may differ"):
+    with pytest.warns(
+        UserWarning, match=r"goes on with cores \d+ instead of \d+: its figures may differ"
+    ):
         fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(schema, place, tmp_path, monkeypatch):
-    directory, replacing = tmp_path / "run", durable.replacing
+    directory, replacing = tmp_path / "run", atomic.replacing
 
     def full(path):
         if path.suffix == ".checkpoint" and len(checkpoints(directory)) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return replacing(path)
 
-    monkeypatch.setattr("multimodal_tf.data.durable.replacing", full)
-    with pytest.raises(OSError, match="no space left for .*checkpoints .*it will go on where it stopped"):
+    monkeypatch.setattr("multimodal_tf.data.atomic.replacing", full)
+    with pytest.raises(
+        OSError, match="no space left for .*checkpoints .*it will go on where it stopped"
+    ):
         train(CONFIG, schema, place, directory)
     monkeypatch.undo()
     assert Checkpoints(directory / "checkpoints").latest()["step"] == 2
 
 
 def test_a_state_that_no_file_can_hold(tmp_path):
-    with pytest.raises(ValueError, match=r"a checkpoint holds dicts, lists, .*, received PurePosixPath"):
+    with pytest.raises(
+        ValueError, match=r"a checkpoint holds dicts, lists, .*, received PurePosixPath"
+    ):
         Checkpoints(tmp_path).save(1, {"where": pathlib.PurePosixPath("x")})
 
 
 def test_values_come_back_as_they_were(tmp_path):
-    state = {"a": [1, 2.5, None, True, "x"], 3: (float("inf"), {}), "array": np.arange(4, dtype=np.uint32), "number": np.float32(0.1)}
+    state = {
+        "a": [1, 2.5, None, True, "x"],
+        3: (float("inf"), {}),
+        "array": np.arange(4, dtype=np.uint32),
+        "number": np.float32(0.1),
+    }
     files = Checkpoints(tmp_path / "files")
     files.save(1, state)
     files.close()
@@ -284,7 +345,18 @@ def test_values_come_back_as_they_were(tmp_path):
 
 def test_a_checkpoint_waits_as_long_as_it_takes(schema, place, tmp_path):
     """One that stops training for a tenth of a second is followed by none for five seconds."""
-    resumable = Resumable([], keras.Sequential(), Checkpoints(tmp_path), None, None, {}, seconds=0.001, verbose=0, epochs=1, steps=1)
+    resumable = Resumable(
+        [],
+        keras.Sequential(),
+        Checkpoints(tmp_path),
+        None,
+        None,
+        {},
+        seconds=0.001,
+        verbose=0,
+        epochs=1,
+        steps=1,
+    )
     resumable._pause = 0.1
     assert not resumable._is_due()
     resumable._saved -= 4.9
@@ -309,13 +381,17 @@ MEDIA = Config(
             height=8,
             width=8,
             tower={"type": "cnn", "filters": [4]},
-            augmentation=ImageAugmentation(flip="horizontal", crop=0.2, rand_augment=0.3, erasing=0.2),
+            augmentation=ImageAugmentation(
+                flip="horizontal", crop=0.2, rand_augment=0.3, erasing=0.2
+            ),
         ),
         "sound": AudioInput(
             sample_rate=8000,
             seconds=0.25,
             tower={"type": "spectrogram_cnn", "filters": [4]},
-            augmentation=AudioAugmentation(shift_ms=20, gain_db=6, noise_db=-40, time_masks=1, frequency_masks=1),
+            augmentation=AudioAugmentation(
+                shift_ms=20, gain_db=6, noise_db=-40, time_masks=1, frequency_masks=1
+            ),
         ),
         "price": NumberInput(),
     },
@@ -333,7 +409,10 @@ def media(rows=72):
     return pd.DataFrame(
         {
             "split": ["train"] * (rows - 16) + ["validation"] * 16,
-            "photo": [generator.integers(0, 128, (9, 9, 3), np.uint8) + np.uint8(100 * one) for one in kind],
+            "photo": [
+                generator.integers(0, 128, (9, 9, 3), np.uint8) + np.uint8(100 * one)
+                for one in kind
+            ],
             "sound": list(map(wav, kind, generator.normal(size=(rows, 2000)))),
             "price": generator.normal(size=rows),
             "label": [["day", "night"][one] for one in kind],
@@ -343,25 +422,39 @@ def media(rows=72):
 
 def wav(kind, noise):
     file = io.BytesIO()
-    soundfile.write(file, 0.1 * noise + 0.3 * np.sin(np.arange(2000) * (0.3 + 0.4 * kind)), 8000, format="WAV")
+    soundfile.write(
+        file, 0.1 * noise + 0.3 * np.sin(np.arange(2000) * (0.3 + 0.4 * kind)), 8000, format="WAV"
+    )
     return file.getvalue()
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_in_another_process(tmp_path):
-    """Pictures and sounds with all of their augmentation: kills with signal 9 while it starts, trains, writes; then the same bits."""
+    """Pictures and sounds with all of their augmentation: kills with signal 9 while it starts,
+    trains, writes; then the same bits.
+    """
     ingest(read_table(media()), MEDIA, tmp_path / "records", processes=1)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "records")]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, cwd=case.ROOT, capture_output=True)
+    subprocess.run(
+        [*command, str(tmp_path / "whole")], check=True, cwd=case.ROOT, capture_output=True
+    )
     moments, files = random.Random(3), tmp_path / "killed" / runs.CHECKPOINTS
     for _ in range(2):
         before = set(files.glob("*.checkpoint"))
-        process = subprocess.Popen([*command, str(tmp_path / "killed")], cwd=case.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*command, str(tmp_path / "killed")],
+            cwd=case.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
         while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
-            time.sleep(0.01)  # until it has come further than the last time
+            # until it has come further than the last time
+            time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, cwd=case.ROOT, capture_output=True)
+    subprocess.run(
+        [*command, str(tmp_path / "killed")], check=True, cwd=case.ROOT, capture_output=True
+    )
     assert_same(load_run(tmp_path / "killed"), load_run(tmp_path / "whole"))
     assert load_run(tmp_path / "killed").record.resumed >= 1

@@ -1,4 +1,6 @@
-"""Retrieval between two sets of embeddings: by hand, by scikit-learn and SciPy, with groups, duplicates and ties."""
+"""Retrieval between two sets of embeddings: by hand, by scikit-learn and SciPy, with groups,
+duplicates and ties.
+"""
 
 import tracemalloc
 
@@ -7,12 +9,15 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from multimodal_tf.evaluation import retrieval as module
-from multimodal_tf.evaluation.retrieval import retrieval
+from multimodal_tf.metrics import retrieval as module
+from multimodal_tf.metrics.retrieval import retrieval
 
 
 def _values(*arguments, **settings):
-    return {name: figure.value for name, figure in retrieval(*arguments, **{"resamples": 0} | settings).figures.items()}
+    return {
+        name: figure.value
+        for name, figure in retrieval(*arguments, **{"resamples": 0} | settings).figures.items()
+    }
 
 
 def _vectors(random, rows, dim=6):
@@ -20,19 +25,35 @@ def _vectors(random, rows, dim=6):
 
 
 def _cosines(queries, answers):
-    return (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ (answers / np.linalg.norm(answers, axis=1, keepdims=True)).T
+    return (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ (
+        answers / np.linalg.norm(answers, axis=1, keepdims=True)
+    ).T
 
 
 def test_by_hand():
     """Queries at 0, 42, 100 degrees, their answers at 10, 50, 30: the nearer, the better."""
-    queries, answers = (np.stack([np.cos(np.radians(of)), np.sin(np.radians(of))], axis=1) for of in ([0, 42, 100], [10, 50, 30]))
-    # 0: 10 30 50, right is 10: rank 1. 42: 50 30 10, right is 50: rank 1. 100: 50 30 10, right is 30: rank 2.
+    queries, answers = (
+        np.stack([np.cos(np.radians(of)), np.sin(np.radians(of))], axis=1)
+        for of in ([0, 42, 100], [10, 50, 30])
+    )
+    # 0: 10 30 50, right is 10: rank 1. 42: 50 30 10, right is 50: rank 1. 100: 50 30 10, right is
+    # 30: rank 2.
     assert _values(queries, answers, first=[1, 2]) == pytest.approx(
-        {"recall_at_1": 2 / 3, "recall_at_2": 1, "median_rank": 1, "mean_average_precision": (1 + 1 + 1 / 2) / 3}
+        {
+            "recall_at_1": 2 / 3,
+            "recall_at_2": 1,
+            "median_rank": 1,
+            "mean_average_precision": (1 + 1 + 1 / 2) / 3,
+        }
     )
     # The other way: 10 finds 0 (10 away), 50 finds 42, 30 finds 42, then 0, then 100.
     assert _values(answers, queries, first=[1, 2]) == pytest.approx(
-        {"recall_at_1": 2 / 3, "recall_at_2": 2 / 3, "median_rank": 1, "mean_average_precision": (1 + 1 + 1 / 3) / 3}
+        {
+            "recall_at_1": 2 / 3,
+            "recall_at_2": 2 / 3,
+            "median_rank": 1,
+            "mean_average_precision": (1 + 1 + 1 / 3) / 3,
+        }
     )
 
 
@@ -40,17 +61,31 @@ def test_by_hand():
 def test_scikit_learn_and_scipy_agree(groups):
     random = np.random.default_rng(0)
     queries, answers = _vectors(random, 60), _vectors(random, 60)
-    codes = {None: np.arange(60), "few": random.integers(4, size=60), "many": random.integers(40, size=60)}[groups]
+    codes = {
+        None: np.arange(60),
+        "few": random.integers(4, size=60),
+        "many": random.integers(40, size=60),
+    }[groups]
     scores, right = _cosines(queries, answers), codes[:, None] == codes
     best = np.array([stats.rankdata(-row)[of].min() for row, of in zip(scores, right)])
-    expected = {f"recall_at_{k}": (best <= k).mean() for k in (1, 5, 10)} | {"median_rank": np.median(best)}
-    expected["mean_average_precision"] = np.mean([sk.average_precision_score(of, row) for row, of in zip(scores, right)])
-    assert _values(queries, answers, groups=None if groups is None else codes) == pytest.approx(expected)
+    expected = {f"recall_at_{k}": (best <= k).mean() for k in (1, 5, 10)} | {
+        "median_rank": np.median(best)
+    }
+    expected["mean_average_precision"] = np.mean(
+        [sk.average_precision_score(of, row) for row, of in zip(scores, right)]
+    )
+    assert _values(queries, answers, groups=None if groups is None else codes) == pytest.approx(
+        expected
+    )
 
 
 def test_how_rows_are_cut_into_blocks_changes_nothing(monkeypatch):
     random = np.random.default_rng(1)
-    queries, answers, groups = _vectors(random, 50), _vectors(random, 50), random.integers(20, size=50)
+    queries, answers, groups = (
+        _vectors(random, 50),
+        _vectors(random, 50),
+        random.integers(20, size=50),
+    )
     whole = _values(queries, answers, groups)
     monkeypatch.setattr(module, "SCORES", 7 * 50)
     assert _values(queries, answers, groups) == pytest.approx(whole)
@@ -70,12 +105,20 @@ def test_equal_answers_are_right_where_they_are_of_one_group():
 
 
 def test_equal_answers_that_are_wrong_share_the_chance():
-    """Each answer three times, each row its own group: first in one order of three, and never beyond the third place."""
+    """Each answer three times, each row its own group: first in one order of three, and never
+    beyond the third place.
+    """
     random = np.random.default_rng(3)
     vectors = np.repeat(_vectors(random, 10, dim=64), 3, axis=0)
     found = _values(vectors, vectors, first=[1, 2, 3])
     assert found == pytest.approx(
-        {"recall_at_1": 1 / 3, "recall_at_2": 2 / 3, "recall_at_3": 1, "median_rank": 2, "mean_average_precision": 1 / 3}
+        {
+            "recall_at_1": 1 / 3,
+            "recall_at_2": 2 / 3,
+            "recall_at_3": 1,
+            "median_rank": 2,
+            "mean_average_precision": 1 / 3,
+        }
     )
 
 
@@ -89,17 +132,27 @@ def test_embeddings_that_all_collapsed_have_the_recall_of_chance():
 @pytest.mark.parametrize("dim", [7, 64, 100])
 @pytest.mark.parametrize("rows", [5, 7, 37])
 def test_equal_answers_are_level_to_the_last_bit(dim, rows):
-    """A matrix product rounds some columns in another way than others, and a last bit would break the tie."""
+    """A matrix product rounds some columns in another way than others, and a last bit would break
+    the tie.
+    """
     random = np.random.default_rng(9)
-    found = _values(_vectors(random, rows, dim), np.repeat(_vectors(random, 1, dim), rows, axis=0), first=[1])
+    found = _values(
+        _vectors(random, rows, dim), np.repeat(_vectors(random, 1, dim), rows, axis=0), first=[1]
+    )
     assert found["recall_at_1"] == pytest.approx(1 / rows)
     assert found["median_rank"] == (rows + 1) / 2
 
 
 def test_ties_are_the_mean_over_orders():
-    """Scores that are whole numbers, against the same ones with a little noise that breaks the ties."""
+    """Scores that are whole numbers, against the same ones with a little noise that breaks the
+    ties.
+    """
     random = np.random.default_rng(4)
-    queries, answers, groups = np.eye(4)[random.integers(4, size=24)], np.eye(4)[random.integers(4, size=24)], random.integers(12, size=24)
+    queries, answers, groups = (
+        np.eye(4)[random.integers(4, size=24)],
+        np.eye(4)[random.integers(4, size=24)],
+        random.integers(12, size=24),
+    )
     drawn = []
     for _ in range(600):
         row = np.argsort(-(queries @ answers.T) + random.random((24, 24)) * 1e-3, axis=1)
@@ -107,13 +160,17 @@ def test_ties_are_the_mean_over_orders():
         drawn.append([(first <= 1).mean(), (first <= 5).mean()])
     found = _values(queries, answers, groups, first=[1, 5])
     expected = np.mean(drawn, axis=0)
-    assert [found["recall_at_1"], found["recall_at_5"]] == pytest.approx(expected, abs=4 * np.std(drawn) / np.sqrt(600))
+    assert [found["recall_at_1"], found["recall_at_5"]] == pytest.approx(
+        expected, abs=4 * np.std(drawn) / np.sqrt(600)
+    )
 
 
 def test_a_rows_length_does_not_count():
     random = np.random.default_rng(5)
     queries, answers = _vectors(random, 30), _vectors(random, 30)
-    assert _values(queries * random.uniform(1, 9, (30, 1)), answers) == pytest.approx(_values(queries, answers))
+    assert _values(queries * random.uniform(1, 9, (30, 1)), answers) == pytest.approx(
+        _values(queries, answers)
+    )
 
 
 def test_intervals_hold_the_figure_and_draw_groups_as_a_whole():
@@ -121,20 +178,32 @@ def test_intervals_hold_the_figure_and_draw_groups_as_a_whole():
     few = _vectors(random, 30)
     near = few + _vectors(random, 30)
     single = retrieval(few, near, resamples=300)
-    grouped = retrieval(np.repeat(few, 4, axis=0), np.repeat(near, 4, axis=0), np.repeat(np.arange(30), 4), resamples=300)
+    grouped = retrieval(
+        np.repeat(few, 4, axis=0),
+        np.repeat(near, 4, axis=0),
+        np.repeat(np.arange(30), 4),
+        resamples=300,
+    )
     assert (grouped.n, grouped.groups, single.groups) == (120, 30, 30)
     for name in ("recall_at_1", "median_rank"):
         one, other = single.figures[name], grouped.figures[name]
         assert one.low <= one.value <= one.high
         assert (other.value, other.resamples) == (pytest.approx(one.value), 300)
-    assert grouped.figures["recall_at_1"].model_dump() == pytest.approx(single.figures["recall_at_1"].model_dump())
+    assert grouped.figures["recall_at_1"].model_dump() == pytest.approx(
+        single.figures["recall_at_1"].model_dump()
+    )
 
 
 def test_the_median_of_resampled_ranks_is_numpys():
     random = np.random.default_rng(7)
-    values, weights = np.sort(random.integers(9, size=15)).astype(float), random.integers(3, size=(40, 15)).astype(float)
+    values, weights = (
+        np.sort(random.integers(9, size=15)).astype(float),
+        random.integers(3, size=(40, 15)).astype(float),
+    )
     for row in weights:
-        assert module._median(values, np.cumsum(row)) == np.median(np.repeat(values, row.astype(int)))
+        assert module._median(values, np.cumsum(row)) == np.median(
+            np.repeat(values, row.astype(int))
+        )
 
 
 def test_no_matrix_of_all_pairs_is_in_memory():
@@ -154,7 +223,11 @@ def test_no_matrix_of_all_pairs_is_in_memory():
         (np.ones((3, 2)), np.ones((3, 4)), r"the same shape, received \(3, 2\) and \(3, 4\)"),
         (np.ones((3, 2)), np.ones((4, 2)), "the same shape"),
         ([[1, 0], [0, 0]], np.ones((2, 2)), "queries must be finite and not zero, received 1 of 2"),
-        (np.ones((2, 2)), [[1, np.nan], [0, 1]], "answers must be finite and not zero, received 1 of 2"),
+        (
+            np.ones((2, 2)),
+            [[1, np.nan], [0, 1]],
+            "answers must be finite and not zero, received 1 of 2",
+        ),
         (np.ones((9, 2)), np.ones((9, 2)), r"from 1 to the 9 rows, received \[1, 5, 10\]"),
     ],
 )

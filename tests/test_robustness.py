@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from multimodal_tf.evaluation import robustness
+from multimodal_tf.metrics import robustness
 
 CLEAN, MODEL = 0.9, np.array([[0.8, 0.6], [0.5, 0.1]])
 BASELINE = (0.8, np.array([[0.6, 0.4], [0.7, 0.5]]))
@@ -22,13 +22,19 @@ def test_corruption_errors_by_hand():
 def test_relative_corruption_errors_by_hand():
     """Drops 0.1 + 0.3 over 0.2 + 0.4, and 0.4 + 0.8 over 0.1 + 0.3."""
     assert robustness.relative_corruption_errors(CLEAN, MODEL) == pytest.approx([0.2, 0.6])
-    assert robustness.relative_corruption_errors(CLEAN, MODEL, BASELINE) == pytest.approx([2 / 3, 3])
-    assert robustness.relative_mean_corruption_error(CLEAN, MODEL, BASELINE) == pytest.approx(11 / 6)
+    assert robustness.relative_corruption_errors(CLEAN, MODEL, BASELINE) == pytest.approx(
+        [2 / 3, 3]
+    )
+    assert robustness.relative_mean_corruption_error(CLEAN, MODEL, BASELINE) == pytest.approx(
+        11 / 6
+    )
 
 
 def test_a_model_has_an_mce_of_one_against_itself():
     assert robustness.mean_corruption_error(MODEL, MODEL) == pytest.approx(1)
-    assert robustness.relative_mean_corruption_error(CLEAN, MODEL, (CLEAN, MODEL)) == pytest.approx(1)
+    assert robustness.relative_mean_corruption_error(CLEAN, MODEL, (CLEAN, MODEL)) == pytest.approx(
+        1
+    )
 
 
 def test_relative_robustness_is_the_area_of_trapezoids():
@@ -37,12 +43,16 @@ def test_relative_robustness_is_the_area_of_trapezoids():
 
 
 def test_effective_robustness_is_the_area_above_the_moved_baseline():
-    """The baseline moved up by 0.1 is 0.9, 0.7, 0.5 and 0.9, 0.8, 0.6; differences 0, 0.1, 0.1 and 0, -0.3, -0.5."""
+    """The baseline moved up by 0.1 is 0.9, 0.7, 0.5 and 0.9, 0.8, 0.6; differences 0, 0.1, 0.1 and
+    0, -0.3, -0.5.
+    """
     assert robustness.effective_robustness(CLEAN, MODEL, BASELINE) == pytest.approx([0.075, -0.275])
 
 
 def test_a_model_on_the_trend_has_no_effective_robustness_and_one_above_it_has():
-    """The trend's logits lie on y = 0.5 x - 1: at a clean accuracy of 0.5 (logit 0) it expects sigmoid(-1)."""
+    """The trend's logits lie on y = 0.5 x - 1: at a clean accuracy of 0.5 (logit 0) it expects
+    sigmoid(-1).
+    """
     x = np.array([-1.0, 0.5, 2.0])
     trend = [1 / (1 + np.exp(-values)) for values in (x, 0.5 * x - 1)]
     expected = 1 / (1 + np.exp(1))
@@ -63,24 +73,46 @@ def test_a_baseline_without_errors_or_drop_gives_no_ratio():
     assert (found.mean_corruption_error, found.mean_drop) == (None, None)
 
 
-@given(arrays.arrays(float, (4, 3, 5), elements=st.floats(0, 1)), arrays.arrays(float, 4, elements=st.floats(0, 1)))
+@given(
+    arrays.arrays(float, (4, 3, 5), elements=st.floats(0, 1)),
+    arrays.arrays(float, 4, elements=st.floats(0, 1)),
+)
 def test_leading_axes_are_as_one_call_for_each(accuracy, clean):
-    for figure in (robustness.relative_robustness, robustness.relative_corruption_errors, robustness.curve):
+    for figure in (
+        robustness.relative_robustness,
+        robustness.relative_corruption_errors,
+        robustness.curve,
+    ):
         together = figure(clean, accuracy)
-        assert together == pytest.approx(np.stack([figure(one, of) for one, of in zip(clean, accuracy)]))
-    assert robustness.mean_corruption_error(accuracy) == pytest.approx(1 - accuracy.mean(axis=(1, 2)))
+        assert together == pytest.approx(
+            np.stack([figure(one, of) for one, of in zip(clean, accuracy)])
+        )
+    assert robustness.mean_corruption_error(accuracy) == pytest.approx(
+        1 - accuracy.mean(axis=(1, 2))
+    )
 
 
 @given(arrays.arrays(float, (2, 5), elements=st.floats(0, 1)), st.floats(0, 1))
 def test_figures_are_bounded_and_zero_against_oneself(accuracy, clean):
     assert (robustness.relative_robustness(clean, accuracy) <= 1 + 1e-12).all()
-    assert robustness.effective_robustness(clean, accuracy, (clean, accuracy)) == pytest.approx([0, 0])
+    assert robustness.effective_robustness(clean, accuracy, (clean, accuracy)) == pytest.approx(
+        [0, 0]
+    )
     assert robustness.relative_robustness_gain(accuracy, accuracy) == pytest.approx([0, 0])
 
 
 def test_summary_by_hand():
-    found = robustness.summary(CLEAN, {"noise": MODEL[0], "blur": MODEL[1]}, (0.8, {"blur": BASELINE[1][1], "noise": BASELINE[1][0]}))
-    expected = {"mean_corruption_error": 1.175, "mean_drop": 11 / 6, "relative_robustness": 0.6375, "effective_robustness": -0.1}
+    found = robustness.summary(
+        CLEAN,
+        {"noise": MODEL[0], "blur": MODEL[1]},
+        (0.8, {"blur": BASELINE[1][1], "noise": BASELINE[1][0]}),
+    )
+    expected = {
+        "mean_corruption_error": 1.175,
+        "mean_drop": 11 / 6,
+        "relative_robustness": 0.6375,
+        "effective_robustness": -0.1,
+    }
     assert {name: getattr(found, name) for name in expected} == pytest.approx(expected)
     assert (found.clean, found.worst) == (0.9, "blur")
 
@@ -101,20 +133,47 @@ def test_each_input_counts_alike_in_the_whole():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: robustness.corruption_errors([[0.5, np.nan]]), "accuracy must lie in 0..1, received nan"),
-        (lambda: robustness.corruption_errors([[50, 60]]), "accuracy must lie in 0..1, received 50.0"),
-        (lambda: robustness.corruption_errors([0.5]), r"\(..., corruptions, severities\), neither of them 0, received \(1,\)"),
+        (
+            lambda: robustness.corruption_errors([[0.5, np.nan]]),
+            "accuracy must lie in 0..1, received nan",
+        ),
+        (
+            lambda: robustness.corruption_errors([[50, 60]]),
+            "accuracy must lie in 0..1, received 50.0",
+        ),
+        (
+            lambda: robustness.corruption_errors([0.5]),
+            r"\(..., corruptions, severities\), neither of them 0, received \(1,\)",
+        ),
         (lambda: robustness.corruption_errors(np.ones([0, 5])), r"received \(0, 5\)"),
-        (lambda: robustness.corruption_errors([[0.5]], [[0.5, 0.5]]), r"must be \(1, 1\), as the model's, received \(1, 2\)"),
+        (
+            lambda: robustness.corruption_errors([[0.5]], [[0.5, 0.5]]),
+            r"must be \(1, 1\), as the model's, received \(1, 2\)",
+        ),
         (lambda: robustness.curve([0.5, 0.5], [[0.5]]), r"clean must be \(\), .* received \(2,\)"),
-        (lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.5, 0.5], [0.4, 0.5]), "at least 2 different"),
-        (lambda: robustness.effective_robustness_beyond_trend(1.0, 0.5, [0.4, 0.5], [0.4, 0.5]), "clean must lie between 0 and 1"),
-        (lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.4, 0.5], [0.4]), r"received \[\(\), \(\), \(2,\), \(1,\)\]"),
+        (
+            lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.5, 0.5], [0.4, 0.5]),
+            "at least 2 different",
+        ),
+        (
+            lambda: robustness.effective_robustness_beyond_trend(1.0, 0.5, [0.4, 0.5], [0.4, 0.5]),
+            "clean must lie between 0 and 1",
+        ),
+        (
+            lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.4, 0.5], [0.4]),
+            r"received \[\(\), \(\), \(2,\), \(1,\)\]",
+        ),
         (lambda: robustness.summary(0.5, {}), "at least one corruption"),
         (lambda: robustness.summary(0.5, {"a": [0.5], "b": [0.5, 0.4]}), "all the same severities"),
-        (lambda: robustness.summary(0.5, {"a": [0.5]}, (0.5, {"b": [0.5]})), r"the corruptions \['a'\], received \['b'\]"),
+        (
+            lambda: robustness.summary(0.5, {"a": [0.5]}, (0.5, {"b": [0.5]})),
+            r"the corruptions \['a'\], received \['b'\]",
+        ),
         (lambda: robustness.by_input(0.5, {}), "at least one input"),
-        (lambda: robustness.by_input(0.5, {"x": {"a": [0.5]}}, (0.5, {})), r"the inputs \['x'\], received \[\]"),
+        (
+            lambda: robustness.by_input(0.5, {"x": {"a": [0.5]}}, (0.5, {})),
+            r"the inputs \['x'\], received \[\]",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, message):

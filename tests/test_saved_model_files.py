@@ -1,4 +1,6 @@
-"""Where a SavedModel comes from, and that none does harm: archives, handles, and graphs that leave their network."""
+"""Where a SavedModel comes from, and that none does harm: archives, handles, and graphs that leave
+their network.
+"""
 
 import io
 import pathlib
@@ -25,7 +27,9 @@ HARM = {
     "ReadFile": lambda: tf.io.read_file("/etc/passwd"),
     "EagerPyFunc": lambda: tf.py_function(print, ["x"], []),
     "PrintV2": lambda: tf.print("x", output_stream=f"file://{TARGET}"),
-    "SaveV2": lambda: tf.raw_ops.SaveV2(prefix=str(TARGET), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]),
+    "SaveV2": lambda: tf.raw_ops.SaveV2(
+        prefix=str(TARGET), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
+    ),
 }
 
 
@@ -36,7 +40,9 @@ def harmful(operation, hidden, folder):
         hidden(operation)
         return {"out": image[:, 0, 0]}
 
-    signature = tf.function(harm, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")], autograph=False)
+    signature = tf.function(
+        harm, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")], autograph=False
+    )
     tf.saved_model.save(tf.Module(), folder, signatures=signature)
 
 
@@ -57,7 +63,11 @@ def in_a_loop(operation):
 
 
 def in_a_dataset(operation):
-    return tf.data.Dataset.range(3).map(lambda i: (operation(), i)[1]).reduce(tf.constant(0, tf.int64), lambda x, y: x + y)
+    return (
+        tf.data.Dataset.range(3)
+        .map(lambda i: (operation(), i)[1])
+        .reduce(tf.constant(0, tf.int64), lambda x, y: x + y)
+    )
 
 
 @pytest.mark.parametrize("hidden", [plainly, in_a_function, in_a_branch, in_a_loop, in_a_dataset])
@@ -65,7 +75,9 @@ def in_a_dataset(operation):
 def test_a_graph_that_leaves_its_network_is_refused(operation, hidden, tmp_path):
     harmful(HARM[operation], hidden, tmp_path)
     message = refused(image(SavedModelTower(path=str(tmp_path))))
-    assert message.endswith(f"must not touch other files or call Python, its graph has the operations ['{operation}']")
+    assert message.endswith(
+        f"must not touch other files or call Python, its graph has the operations ['{operation}']"
+    )
     assert not TARGET.exists()
 
 
@@ -82,7 +94,9 @@ def test_one_that_does_so_as_soon_as_it_is_loaded_is_refused(tmp_path):
             HARM["SaveV2"]()
 
     module = Table()
-    signature = tf.function(lambda image: {"out": image[:, 0, 0]}, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
+    signature = tf.function(
+        lambda image: {"out": image[:, 0, 0]}, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")]
+    )
     tf.saved_model.save(module, tmp_path, signatures=signature)
     shutil.rmtree(TARGET.parent, ignore_errors=True)
     assert "['SaveV2']" in refused(image(SavedModelTower(path=str(tmp_path))))
@@ -93,18 +107,30 @@ def test_a_keras_file_of_somebody_else_is_read_as_carefully(tmp_path):
     model = built(image(SavedModelTower(path=case.image_module())))
     model.save(tmp_path / "good.keras")
     harmful(HARM["WriteFile"], in_a_function, tmp_path / "harm")
-    digest = model.get_layer("probe_network").network.digest.encode()  # under another, nothing that is there already is taken
-    with zipfile.ZipFile(tmp_path / "good.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+    # under another, nothing that is there already is taken
+    digest = model.get_layer("probe_network").network.digest.encode()
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
+    ):
         for name in good.namelist():
             content = good.read(name).replace(digest, b"0" * 64)
-            bad.writestr(name, (tmp_path / "harm" / "saved_model.pb").read_bytes() if name.endswith("saved_model.pb") else content)
+            bad.writestr(
+                name,
+                (tmp_path / "harm" / "saved_model.pb").read_bytes()
+                if name.endswith("saved_model.pb")
+                else content,
+            )
     with pytest.raises(ValueError, match=r"must not touch other files .* \['WriteFile'\]"):
         keras.saving.load_model(tmp_path / "bad.keras")
     assert not TARGET.exists()
 
 
 def test_a_file_url_is_a_path():
-    url, plain = (image(SavedModelTower(path=path)) for path in (f"file://{case.image_module()}", case.image_module()))
+    url, plain = (
+        image(SavedModelTower(path=path))
+        for path in (f"file://{case.image_module()}", case.image_module())
+    )
     np.testing.assert_array_equal(vector(url, rows_of(url)), vector(plain, rows_of(plain)))
 
 
@@ -115,16 +141,23 @@ def test_other_handles_are_resolved_by_tensorflow_hub(monkeypatch):
         return case.image_module() if handle.startswith("https://") else handle
 
     monkeypatch.setitem(sys.modules, "tensorflow_hub", types.SimpleNamespace(resolve=resolve))
-    handle, plain = (image(SavedModelTower(path=path)) for path in ("https://example.com/module/1", case.image_module()))
+    handle, plain = (
+        image(SavedModelTower(path=path))
+        for path in ("https://example.com/module/1", case.image_module())
+    )
     np.testing.assert_array_equal(vector(handle, rows_of(handle)), vector(plain, rows_of(plain)))
-    assert "does not resolve 'https://broken': HTTP Error 404" in refused(image(SavedModelTower(path="https://broken")))
+    assert "does not resolve 'https://broken': HTTP Error 404" in refused(
+        image(SavedModelTower(path="https://broken"))
+    )
     assert "does not know how to read 's9://x'" in refused(image(SavedModelTower(path="s9://x")))
 
 
 def test_without_tensorflow_hub_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
     message = refused(image(SavedModelTower(path="https://example.com/module/1")))
-    assert re.search(r"^inputs\.probe\.tower\.path: the handle .* needs tensorflow-hub, .* pip install", message)
+    assert re.search(
+        r"^inputs\.probe\.tower\.path: the handle .* needs tensorflow-hub, .* pip install", message
+    )
 
 
 class TestArchive:
@@ -132,8 +165,13 @@ class TestArchive:
     def test_an_archive_is_unpacked(self, inner, tmp_path):
         with tarfile.open(tmp_path / "module.tar.gz", "w:gz") as archive:
             archive.add(case.image_module(), arcname=inner or ".")
-        packed, plain = (image(SavedModelTower(path=path)) for path in (str(tmp_path / "module.tar.gz"), case.image_module()))
-        np.testing.assert_array_equal(vector(packed, rows_of(packed)), vector(plain, rows_of(plain)))
+        packed, plain = (
+            image(SavedModelTower(path=path))
+            for path in (str(tmp_path / "module.tar.gz"), case.image_module())
+        )
+        np.testing.assert_array_equal(
+            vector(packed, rows_of(packed)), vector(plain, rows_of(plain))
+        )
 
     @pytest.mark.parametrize("name", ["../outside", "/tmp/multimodal_tf-outside"])
     def test_no_member_lands_outside(self, name, tmp_path):
@@ -154,14 +192,18 @@ class TestArchive:
 
     def test_no_more_than_the_limit(self, monkeypatch, tmp_path):
         monkeypatch.setattr(saved_model_files, "LARGEST", 10)
-        assert "may hold 10 bytes" in self._refused([(tarfile.TarInfo("saved_model.pb"), b"x" * 11)], tmp_path)
+        assert "may hold 10 bytes" in self._refused(
+            [(tarfile.TarInfo("saved_model.pb"), b"x" * 11)], tmp_path
+        )
 
     def test_a_truncated_one_is_an_error_of_the_field(self, tmp_path):
         with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
             archive.add(case.image_module(), arcname=".")
         content = (tmp_path / "whole.tar.gz").read_bytes()
         (tmp_path / "half.tar.gz").write_bytes(content[: len(content) // 2])
-        assert "is damaged or not a safe one" in refused(image(SavedModelTower(path=str(tmp_path / "half.tar.gz"))))
+        assert "is damaged or not a safe one" in refused(
+            image(SavedModelTower(path=str(tmp_path / "half.tar.gz")))
+        )
 
     def _refused(self, members, tmp_path):
         with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:

@@ -9,7 +9,10 @@ def test_file_round_trip(tmp_path):
     schema = Schema(
         rows=3,
         inputs={"title": Vocabulary(words=["crow", "鸟"]), "price": Moments(mean=1.5, std=0.1)},
-        heads={"label": Classes(names=["a", "b"], counts=[1, 2]), "rating": Moments(mean=0.0, std=1.0)},
+        heads={
+            "label": Classes(names=["a", "b"], counts=[1, 2]),
+            "rating": Moments(mean=0.0, std=1.0),
+        },
     )
     schema.save(tmp_path / "schema.json")
     assert Schema.load(tmp_path / "schema.json") == schema

@@ -6,15 +6,27 @@ import math
 import numpy as np
 import pytest
 
-from multimodal_tf.evaluation import metrics
-from multimodal_tf.evaluation.shares import coalitions, shapley, shares
+from multimodal_tf.metrics import supervised
+from multimodal_tf.metrics.shapley import coalitions, shapley, shares
 
-GLOVES = {"left": 0, "right": 0, "other": 0, "left+right": 1, "left+other": 1, "right+other": 0, "all": 1}  # one left glove, two right ones
+# one left glove, two right ones
+GLOVES = {
+    "left": 0,
+    "right": 0,
+    "other": 0,
+    "left+right": 1,
+    "left+other": 1,
+    "right+other": 0,
+    "all": 1,
+}
 
 
 def _values_of(of, worth):
     """The value of each subset, by a function of its inputs."""
-    return np.array([worth({name for name, there in zip(of.names, row) if there}) for row in of.present], dtype=float)
+    return np.array(
+        [worth({name for name, there in zip(of.names, row) if there}) for row in of.present],
+        dtype=float,
+    )
 
 
 def _by_definition(names, worth, empty):
@@ -29,19 +41,35 @@ def _by_definition(names, worth, empty):
 
 def _random_game(names, seed):
     random = np.random.default_rng(seed)
-    worth = {frozenset(of): random.normal() for size in range(len(names) + 1) for of in itertools.combinations(names, size)}
+    worth = {
+        frozenset(of): random.normal()
+        for size in range(len(names) + 1)
+        for of in itertools.combinations(names, size)
+    }
     return lambda there: worth[frozenset(there)]
 
 
 def test_the_subsets_of_three_inputs_are_seven():
     of = coalitions(["a", "b", "c"])
-    assert of.present.astype(int).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]]
+    assert of.present.astype(int).tolist() == [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 1, 0],
+        [1, 0, 1],
+        [0, 1, 1],
+        [1, 1, 1],
+    ]
     assert of.by_order is None
 
 
 def test_the_glove_game_by_hand():
-    """The owner of the only left glove gets 4 / 6, each of the others 1 / 6: they complete the pair in one order of six."""
-    assert shapley(coalitions(["left", "right", "other"]), list(GLOVES.values()), 0) == pytest.approx([4 / 6, 1 / 6, 1 / 6])
+    """The owner of the only left glove gets 4 / 6, each of the others 1 / 6: they complete the pair
+    in one order of six.
+    """
+    assert shapley(
+        coalitions(["left", "right", "other"]), list(GLOVES.values()), 0
+    ) == pytest.approx([4 / 6, 1 / 6, 1 / 6])
 
 
 @pytest.mark.parametrize("size", range(1, 7))
@@ -49,7 +77,9 @@ def test_exact_values_are_the_mean_over_all_orders(size):
     names = [f"input_{i}" for i in range(size)]
     worth, of = _random_game(names, size), coalitions(names)
     assert len(of.present) == 2**size - 1
-    assert shapley(of, _values_of(of, worth), worth(())) == pytest.approx(_by_definition(names, worth, worth(())))
+    assert shapley(of, _values_of(of, worth), worth(())) == pytest.approx(
+        _by_definition(names, worth, worth(()))
+    )
 
 
 @pytest.mark.parametrize("size", [3, 6, 8])
@@ -62,7 +92,9 @@ def test_efficiency_they_add_up_to_what_all_inputs_give(size):
 
 def test_symmetry_inputs_that_give_the_same_get_the_same():
     of = coalitions("abcd")
-    given = shapley(of, _values_of(of, lambda there: len(there & {"a", "b"}) ** 2 + 3 * ("c" in there)), 0)
+    given = shapley(
+        of, _values_of(of, lambda there: len(there & {"a", "b"}) ** 2 + 3 * ("c" in there)), 0
+    )
     assert given == pytest.approx([2, 2, 3, 0])
 
 
@@ -90,7 +122,10 @@ def test_drawn_orders_are_unbiased_and_their_error_is_as_stated():
 
 
 def test_the_same_seed_draws_the_same_subsets_and_they_hold_each_alone_and_each_left_out():
-    first, second = coalitions("abcdefgh", permutations=4, seed=2), coalitions("abcdefgh", permutations=4, seed=2)
+    first, second = (
+        coalitions("abcdefgh", permutations=4, seed=2),
+        coalitions("abcdefgh", permutations=4, seed=2),
+    )
     assert (first.present == second.present).all()
     sizes = first.present.sum(axis=1)
     assert (np.sum(sizes == 1), np.sum(sizes == 7), np.sum(sizes == 8)) == (8, 8, 1)
@@ -99,18 +134,47 @@ def test_the_same_seed_draws_the_same_subsets_and_they_hold_each_alone_and_each_
 
 
 def test_shares_by_hand():
-    """Four rows, two inputs; hits with photo 1 0 0 0, with title 1 1 0 0, with both 1 1 1 0, with none 0 0 0 1."""
+    """Four rows, two inputs; hits with photo 1 0 0 0, with title 1 1 0 0, with both 1 1 1 0, with
+    none 0 0 0 1.
+    """
     values = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
-    found = shares(coalitions(["photo", "title"]), values, [0, 0, 0, 1], [0, 0, 1, 1], ["cat", "dog"], resamples=20)
-    assert (found.n, found.groups, found.nothing.value, found.everything.value) == (4, 4, 0.25, 0.75)
-    assert [(of.inputs, of.figure.value) for of in found.subsets] == [(["photo"], 0.25), (["title"], 0.5), (["photo", "title"], 0.75)]
+    found = shares(
+        coalitions(["photo", "title"]),
+        values,
+        [0, 0, 0, 1],
+        [0, 0, 1, 1],
+        ["cat", "dog"],
+        resamples=20,
+    )
+    assert (found.n, found.groups, found.nothing.value, found.everything.value) == (
+        4,
+        4,
+        0.25,
+        0.75,
+    )
+    assert [(of.inputs, of.figure.value) for of in found.subsets] == [
+        (["photo"], 0.25),
+        (["title"], 0.5),
+        (["photo", "title"], 0.75),
+    ]
     # photo: (0.25 - 0.25 + 0.75 - 0.5) / 2; title: (0.5 - 0.25 + 0.75 - 0.25) / 2
-    assert {name: figure.value for name, figure in found.shapley.items()} == pytest.approx({"photo": 0.125, "title": 0.375})
-    assert {name: figure.value for name, figure in found.share.items()} == pytest.approx({"photo": 0.25, "title": 0.75})
-    assert {name: figure.value for name, figure in found.drop.items()} == pytest.approx({"photo": 0.25, "title": 0.5})
+    assert {name: figure.value for name, figure in found.shapley.items()} == pytest.approx(
+        {"photo": 0.125, "title": 0.375}
+    )
+    assert {name: figure.value for name, figure in found.share.items()} == pytest.approx(
+        {"photo": 0.25, "title": 0.75}
+    )
+    assert {name: figure.value for name, figure in found.drop.items()} == pytest.approx(
+        {"photo": 0.25, "title": 0.5}
+    )
     assert found.sampling_error == {}
     cat, dog = found.classes["cat"], found.classes["dog"]
-    assert (cat.n, cat.everything.value, cat.shapley["title"].value, cat.drop["title"].value) == (2, 1.0, 0.75, 0.5)
+    assert (cat.n, cat.everything.value, cat.shapley["title"].value, cat.drop["title"].value) == (
+        2,
+        1.0,
+        0.75,
+        0.5,
+    )
     assert (dog.n, dog.shapley["photo"].value, dog.share["photo"].value) == (2, 0, None)
     assert dog.share["photo"].reason == "the inputs together are no better than none"
 
@@ -118,7 +182,9 @@ def test_shares_by_hand():
 def test_classes_weighted_by_their_rows_give_the_whole():
     random = np.random.default_rng(0)
     of, labels = coalitions("abc"), random.integers(3, size=60)
-    found = shares(of, random.random((60, 7)), random.random(60), labels, ["x", "y", "z"], resamples=0)
+    found = shares(
+        of, random.random((60, 7)), random.random(60), labels, ["x", "y", "z"], resamples=0
+    )
     for name in "abc":
         parts = [(one.n, one.shapley[name].value) for one in found.classes.values()]
         assert sum(n * value for n, value in parts) / 60 == pytest.approx(found.shapley[name].value)
@@ -129,13 +195,15 @@ def test_intervals_over_rows_are_those_of_the_mean_of_the_rows_values():
     of, table = coalitions("abc"), random.integers(2, size=(80, 7))
     found = shares(of, table, 0, resamples=200, seed=5)
     rows = shapley(of, table, np.zeros(80))
-    expected = metrics.mean_figures({name: rows[:, i] for i, name in enumerate("abc")}, 200, 5)
+    expected = supervised.mean_metrics({name: rows[:, i] for i, name in enumerate("abc")}, 200, 5)
     for name in "abc":
         assert found.shapley[name].model_dump() == pytest.approx(expected[name].model_dump())
 
 
 def test_rows_of_one_group_are_drawn_together():
-    """Each row ten times over: without groups the interval is too narrow, by a factor of the square root of ten."""
+    """Each row ten times over: without groups the interval is too narrow, by a factor of the square
+    root of ten.
+    """
     random = np.random.default_rng(2)
     of, few = coalitions("ab"), random.random((40, 3))
     many, groups = np.repeat(few, 10, axis=0), np.repeat([f"film {i}" for i in range(40)], 10)
@@ -143,10 +211,15 @@ def test_rows_of_one_group_are_drawn_together():
     def width(found):
         return found.shapley["a"].high - found.shapley["a"].low
 
-    single, grouped = shares(of, few, 0, resamples=400), shares(of, many, 0, groups=groups, resamples=400)
+    single, grouped = (
+        shares(of, few, 0, resamples=400),
+        shares(of, many, 0, groups=groups, resamples=400),
+    )
     assert (grouped.n, grouped.groups) == (400, 40)
     assert width(grouped) == pytest.approx(width(single))
-    assert width(shares(of, many, 0, resamples=400)) == pytest.approx(width(single) / math.sqrt(10), rel=0.15)
+    assert width(shares(of, many, 0, resamples=400)) == pytest.approx(
+        width(single) / math.sqrt(10), rel=0.15
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""A description in terminals of several widths and in a pipe: what stands in the table, what under it, and where lines break."""
+"""A description in terminals of several widths and in a pipe: what stands in the table, what under
+it, and where lines break.
+"""
 
 import io
 
@@ -8,9 +10,15 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from multimodal_tf.data.infer import ColumnDescription, Description, Rejection, Spread
+from multimodal_tf.data.describe.table_description import (
+    ColumnDescription,
+    Description,
+    Rejection,
+    Spread,
+)
 
-PIPE = {"width": 80, "soft_wrap": True}  # as the command line's console where its output is no terminal
+# as the command line's console where its output is no terminal
+PIPE = {"width": 80, "soft_wrap": True}
 DENSE = "a Dense layer: an MLP over all such columns pays from 4 columns and 3,000 rows, here are 2 and 40"
 
 
@@ -19,12 +27,17 @@ def spread(low, high):
 
 
 def column(title, kind="ignored", why="given", **fields):
-    return ColumnDescription(**{"name": title, "column": title, "type": kind, "why": why, "missing": 0, "distinct": 2} | fields)
+    return ColumnDescription(
+        **{"name": title, "column": title, "type": kind, "why": why, "missing": 0, "distinct": 2}
+        | fields
+    )
 
 
 def lines_of(*columns, **console):
     console = Console(file=io.StringIO(), **console)
-    console.print(Description(table="shop.csv", rows=40, sampled=40, columns=list(columns)).render())
+    console.print(
+        Description(table="shop.csv", rows=40, sampled=40, columns=list(columns)).render()
+    )
     return console.file.getvalue().split("\n")
 
 
@@ -38,10 +51,15 @@ SHOP = [
         width=spread(44, 99),
         height=spread(200, 200),
         rejected=7,
-        rejections=[Rejection(row=1, reason="no such file"), Rejection(row=3, reason="damaged image")],
+        rejections=[
+            Rejection(row=1, reason="no such file"),
+            Rejection(row=3, reason="damaged image"),
+        ],
     ),
     column("price", "number", "numbers", tower=DENSE, missing=3),
-    column("Größe (cm)", "category", "short texts, 2 distinct values", tower=DENSE, name="Gro_e_cm"),
+    column(
+        "Größe (cm)", "category", "short texts, 2 distinct values", tower=DENSE, name="Gro_e_cm"
+    ),
     column("label", "classification", "2 distinct values", distinct=10_000),
 ]
 TABLE = """\
@@ -82,7 +100,8 @@ def test_in_80_columns_sentences_go_on_further_to_the_right():
         "  row 1: no such file",
     ]
     again = [line.strip() for line in lines[9:]]
-    assert " ".join(again).split() == LINES.split()  # broken between words only
+    # broken between words only
+    assert " ".join(again).split() == LINES.split()
 
 
 def test_a_long_rejection_goes_on_under_itself():
@@ -96,9 +115,18 @@ def test_a_long_rejection_goes_on_under_itself():
     ("measured", "values"),
     [
         ({"width": spread(28, 28), "height": spread(28, 28), "grey": True}, "28 x 28 pixels, grey"),
-        ({"width": spread(320, 640), "height": spread(240, 480), "seconds": spread(1, 3)}, "320 to 640 x 240 to 480 pixels, 1.0 to 3.0 s"),
-        ({"seconds": spread(0.5, 1.09), "sample_rate": spread(22_050, 22_050)}, "0.50 to 1.09 s, 22050 Hz"),
-        ({"seconds": spread(2, 30), "sample_rate": spread(8_000, 44_100)}, "2.00 to 30.00 or more s, 8000 to 44100 Hz"),
+        (
+            {"width": spread(320, 640), "height": spread(240, 480), "seconds": spread(1, 3)},
+            "320 to 640 x 240 to 480 pixels, 1.0 to 3.0 s",
+        ),
+        (
+            {"seconds": spread(0.5, 1.09), "sample_rate": spread(22_050, 22_050)},
+            "0.50 to 1.09 s, 22050 Hz",
+        ),
+        (
+            {"seconds": spread(2, 30), "sample_rate": spread(8_000, 44_100)},
+            "2.00 to 30.00 or more s, 8000 to 44100 Hz",
+        ),
         ({"words": spread(3, 9)}, "3 to 9 words"),
     ],
 )

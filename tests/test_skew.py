@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
@@ -21,14 +21,22 @@ def exported(tmp_path_factory):
     """`(model, path, records, config, schema)` of 150 rows of digits; the weights are random."""
     folder = tmp_path_factory.mktemp("skew")
     config = digits_config()
-    rows = pd.concat([chunk.sample(25, random_state=0) for chunk in digits_table().chunks(rows=300)])
+    rows = pd.concat(
+        [chunk.sample(25, random_state=0) for chunk in digits_table().chunks(rows=300)]
+    )
     ingest(read_table(rows), config, folder / "records", processes=1)
     schema = Schema.load(folder / "records" / "schema.json")
     model = build_model(config, schema)
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(generator.normal(0, 0.1, variable.shape))
-    return model, export_model(model, config, schema, folder / "digits" / "1"), folder / "records", config, schema
+    return (
+        model,
+        export_model(model, config, schema, folder / "digits" / "1"),
+        folder / "records",
+        config,
+        schema,
+    )
 
 
 def test_training_and_serving_agree_on_every_row(exported):

@@ -1,4 +1,6 @@
-"""Focal, ordinal, quantile, matching and embedding heads: the contract, their formulas, what they learn, and the prior."""
+"""Focal, ordinal, quantile, matching and embedding heads: the contract, their formulas, what they
+learn, and the prior.
+"""
 
 import contract
 import keras
@@ -24,15 +26,16 @@ from multimodal_tf.config import (
     QuantileHead,
     RegressionHead,
 )
-from multimodal_tf.evaluation import special_heads
 from multimodal_tf.losses import CumulativeLinkLoss
+from multimodal_tf.metrics import special_heads
 from multimodal_tf.models import build_model, compile_arguments, heads
-from multimodal_tf.models.answers import OrderedClasses, RisingQuantiles
+from multimodal_tf.models.heads.output_layers import OrderedClasses, RisingQuantiles
 from multimodal_tf.schema import Classes, Moments
 
 NUMBER = NumberInput(tower=DenseTower(dim=4))
 INPUTS = {"price": NUMBER, "weight": NUMBER}
-HEADS = {  # in an order that is not the alphabet's, which is Keras' own
+# in an order that is not the alphabet's, which is Keras' own
+HEADS = {
     "size": OrdinalHead(),
     "label": ClassificationHead(loss="focal"),
     "vector": EmbeddingHead(),
@@ -42,7 +45,9 @@ HEADS = {  # in an order that is not the alphabet's, which is Keras' own
     "tags": MultiLabelHead(),
 }
 CONFIG = Config(inputs=INPUTS, heads=HEADS, fusion=ConcatenationFusion(dropout=0, hidden=[6]))
-PLAIN = CONFIG.model_copy(update={"fusion": ConcatenationFusion(dropout=0, hidden=[6], presence=False)})
+PLAIN = CONFIG.model_copy(
+    update={"fusion": ConcatenationFusion(dropout=0, hidden=[6], presence=False)}
+)
 CLASSES = Classes(names=["a", "b", "c"], counts=[5, 3, 2])
 MOMENTS = Moments(mean=100.0, std=10.0)
 
@@ -52,7 +57,9 @@ def test_contract_of_all_heads_at_once(check, tmp_path):
     check(CONFIG, tmp_path)
 
 
-@pytest.mark.parametrize("check", [contract.shape_and_dtype, contract.save_and_load, contract.training_lowers_the_loss])
+@pytest.mark.parametrize(
+    "check", [contract.shape_and_dtype, contract.save_and_load, contract.training_lowers_the_loss]
+)
 def test_contract_without_presence(check, tmp_path):
     check(PLAIN, tmp_path)
 
@@ -79,9 +86,15 @@ def answers_and_targets(rows=11):
         "pair": random.normal(size=(rows, 2, 4)),
         "tags": random.random((rows, 3)),
     }
-    known = {name: (random.random(rows) < 0.6).astype("float32") for name in answers} | {"pair": np.ones(rows, "float32")}
+    known = {name: (random.random(rows) < 0.6).astype("float32") for name in answers} | {
+        "pair": np.ones(rows, "float32")
+    }
     known["vector"] = np.zeros(rows, "float32")
-    return {name: answer.astype("float32") for name, answer in answers.items()}, contract.targets_of(config, rows), known
+    return (
+        {name: answer.astype("float32") for name, answer in answers.items()},
+        contract.targets_of(config, rows),
+        known,
+    )
 
 
 def metrics_by_hand(answers, targets, known):
@@ -93,7 +106,9 @@ def metrics_by_hand(answers, targets, known):
         "size_accuracy": mean(answers["size"].argmax(axis=1) == targets["size"], "size"),
         "label_accuracy": mean(answers["label"].argmax(axis=1) == targets["label"], "label"),
         "cost_mae": mean(np.abs(answers["cost"][:, 1] - cost[:, 0]), "cost"),
-        "cost_coverage": mean((answers["cost"][:, :1] <= cost)[:, 0] & (cost <= answers["cost"][:, 2:])[:, 0], "cost"),
+        "cost_coverage": mean(
+            (answers["cost"][:, :1] <= cost)[:, 0] & (cost <= answers["cost"][:, 2:])[:, 0], "cost"
+        ),
         "age_mae": mean(np.abs(answers["age"] - targets["age"])[:, 0], "age"),
         "tags_accuracy": mean(((answers["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"),
     }
@@ -103,22 +118,31 @@ def metrics_by_hand(answers, targets, known):
 def test_metrics_are_of_their_own_head_on_ragged_tails_too(batch_size):
     """11 rows in batches of 4; keras#22625 and #21675 gave a dict's metrics to other heads."""
     answers, targets, known = answers_and_targets()
-    inputs = {name: keras.Input(answer.shape[1:], name=f"{name}_in") for name, answer in answers.items()}
-    model = keras.Model({f"{name}_in": x for name, x in inputs.items()}, {n: keras.layers.Identity(name=n)(x) for n, x in inputs.items()})
+    inputs = {
+        name: keras.Input(answer.shape[1:], name=f"{name}_in") for name, answer in answers.items()
+    }
+    model = keras.Model(
+        {f"{name}_in": x for name, x in inputs.items()},
+        {n: keras.layers.Identity(name=n)(x) for n, x in inputs.items()},
+    )
     model.compile("sgd", **compile_arguments(CONFIG, contract.schema_of(CONFIG)))
     rows = {f"{name}_in": answer for name, answer in answers.items()}
-    found = model.evaluate(rows, targets, sample_weight=known, batch_size=batch_size, verbose=0, return_dict=True)
+    found = model.evaluate(
+        rows, targets, sample_weight=known, batch_size=batch_size, verbose=0, return_dict=True
+    )
     expected = metrics_by_hand(answers, targets, known)
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert not any(name.startswith("vector") for name in found)
 
 
 def test_the_accuracy_of_matching_by_hand():
-    vectors = np.array([[[1, 0], [3, -1]], [[0, 2], [-1, -1]], [[0, 0], [0, 0]]], "float32")  # own 3, -2, -; mismatched -1, -2
+    # own 3, -2, -; mismatched -1, -2
+    vectors = np.array([[[1, 0], [3, -1]], [[0, 2], [-1, -1]], [[0, 0], [0, 0]]], "float32")
     metric = heads.metrics(HEADS["pair"], None)[0]
     metric.update_state(np.ones((3, 1)), vectors, np.ones(3))
     np.testing.assert_allclose(metric.result(), (1 + 0.5) / 2)
-    metric.update_state(np.ones((1, 1)), vectors[:1], np.ones(1))  # alone: its own pair only
+    # alone: its own pair only
+    metric.update_state(np.ones((1, 1)), vectors[:1], np.ones(1))
     np.testing.assert_allclose(metric.result(), (1 + 0.5 + 1) / 3)
 
 
@@ -140,8 +164,12 @@ def test_thresholds_rise_and_the_answer_is_the_formula(weights, score):
 
 
 def test_an_ordinal_head_begins_with_the_shares():
-    np.testing.assert_allclose(OrderedClasses([0.5, 0.3, 0.2])(np.zeros((2, 1))), [[0.5, 0.3, 0.2]] * 2, rtol=1e-5)
-    np.testing.assert_allclose(OrderedClasses([0.3, 0.7])(np.zeros((1, 1))), [[0.3, 0.7]], rtol=1e-5)
+    np.testing.assert_allclose(
+        OrderedClasses([0.5, 0.3, 0.2])(np.zeros((2, 1))), [[0.5, 0.3, 0.2]] * 2, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        OrderedClasses([0.3, 0.7])(np.zeros((1, 1))), [[0.3, 0.7]], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("score", [-40.0, 40.0])
@@ -163,26 +191,38 @@ def test_quantiles_never_cross(x):
 
 
 def test_intervals_cover():
-    """The spread grows with the input: a fitted interval holds its share of unseen rows, at both ends, and is wider where it must be."""
+    """The spread grows with the input: a fitted interval holds its share of unseen rows, at both
+    ends, and is wider where it must be.
+    """
     random = np.random.default_rng(0)
     price = random.uniform(-2, 2, 6000)
     cost = 50 + 10 * price + random.normal(size=6000) * np.exp(price)
     inputs = {"price": NumberInput(tower=DenseTower(dim=16))}
     fusion = ConcatenationFusion(hidden=[32], dropout=0)
-    config = Config(inputs=inputs, heads={"cost": QuantileHead(quantiles=[0.1, 0.5, 0.9])}, fusion=fusion)
+    config = Config(
+        inputs=inputs, heads={"cost": QuantileHead(quantiles=[0.1, 0.5, 0.9])}, fusion=fusion
+    )
     schema = contract.schema_of(config)
     schema.inputs["price"] = Moments(mean=0, std=1)
     schema.heads["cost"] = Moments(mean=cost.mean(), std=cost.std())
     model = build_model(config, schema)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 600)), **compile_arguments(config, schema))
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 600)),
+        **compile_arguments(config, schema),
+    )
     rows = {"price": price.astype("float32"), "price" + PRESENT: np.ones(6000, "float32")}
-    train, test = ({name: value[part] for name, value in rows.items()} for part in (slice(3000), slice(3000, None)))
+    train, test = (
+        {name: value[part] for name, value in rows.items()}
+        for part in (slice(3000), slice(3000, None))
+    )
     model.fit(train, {"cost": cost[:3000, None]}, batch_size=50, epochs=10, verbose=0)
     said, truth, price = model.predict(test, verbose=0)["cost"], cost[3000:], price[3000:]
     figures = special_heads.quantile(truth, said, [0.1, 0.5, 0.9], resamples=0).figures
     assert figures["coverage"].value == pytest.approx(0.8, abs=0.04)
     for part in (price < 0, price >= 0):
-        assert np.mean((truth >= said[:, 0]) & (truth <= said[:, 2]), where=part) == pytest.approx(0.8, abs=0.06)
+        assert np.mean((truth >= said[:, 0]) & (truth <= said[:, 2]), where=part) == pytest.approx(
+            0.8, abs=0.06
+        )
     width = said[:, 2] - said[:, 0]
     assert width[price > 1].mean() > 3 * width[price < -1].mean()
 
@@ -194,14 +234,19 @@ def test_matching_tells_its_own_pair_from_anothers():
     random = np.random.default_rng(0)
     price = random.normal(5, 2, 1500)
     rows = {"price": price, "weight": price + random.normal(0, 0.2, 1500)}
-    rows = {name: value.astype("float32") for name, value in rows.items()} | {n + PRESENT: np.ones(1500, "float32") for n in rows}
+    rows = {name: value.astype("float32") for name, value in rows.items()} | {
+        n + PRESENT: np.ones(1500, "float32") for n in rows
+    }
     tower = NumberInput(tower=DenseTower(dim=24))
     head = MatchingHead(inputs=["price", "weight"], dim=8)
     config = Config(inputs={"price": tower, "weight": tower}, heads={"pair": head})
     schema = contract.schema_of(config)
     model = build_model(config, schema)
     model.compile(keras.optimizers.Adam(0.02), **compile_arguments(config, schema))
-    train, test = ({name: value[part] for name, value in rows.items()} for part in (slice(1000), slice(1000, None)))
+    train, test = (
+        {name: value[part] for name, value in rows.items()}
+        for part in (slice(1000), slice(1000, None))
+    )
     before = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
     model.fit(train, {"pair": np.ones((1000, 1), "float32")}, batch_size=50, epochs=12, verbose=0)
     after = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
@@ -241,7 +286,8 @@ def test_where_nothing_is_there_the_answer_is_the_prior():
     answers = {name: answer.numpy() for name, answer in model(rows).items()}
     for name, expected in EXPECTED.items():
         np.testing.assert_allclose(answers[name][1], expected, rtol=1e-5, err_msg=name)
-        if name != "pair":  # which needs both
+        # which needs both
+        if name != "pair":
             assert not np.allclose(some[name][1], expected), "one input is enough"
         assert np.isfinite(answers[name]).all()
 
@@ -257,11 +303,20 @@ def test_rows_without_inputs_teach_nothing():
 
 
 def test_a_combined_answer_gets_its_prior():
-    learnt = {"size": CLASSES, "label": CLASSES, "tags": CLASSES, "cost": MOMENTS, "age": MOMENTS, "vector": None}
-    for name, one in learnt.items():
+    stats = {
+        "size": CLASSES,
+        "label": CLASSES,
+        "tags": CLASSES,
+        "cost": MOMENTS,
+        "age": MOMENTS,
+        "vector": None,
+    }
+    for name, one in stats.items():
         answer = keras.Input((len(EXPECTED[name]),), name="answer")
-        anyone = keras.Input((), name="anyone")
-        model = keras.Model([answer, anyone], heads.with_prior(HEADS[name], one, answer, anyone, name))
+        any_present = keras.Input((), name="anyone")
+        model = keras.Model(
+            [answer, any_present], heads.with_prior(HEADS[name], one, answer, any_present, name)
+        )
         found = model([np.full((2, len(EXPECTED[name])), 7.0), np.array([1.0, 0.0])])
         np.testing.assert_allclose(found, [[7.0] * len(EXPECTED[name]), EXPECTED[name]], rtol=1e-5)
 
@@ -269,11 +324,15 @@ def test_a_combined_answer_gets_its_prior():
 def test_a_class_without_rows_still_has_a_finite_prior():
     answer = heads.prior(MultiLabelHead(), Classes(names=["x", "y"], counts=[0, 4], rows=4))
     assert answer == [0.125, 0.875]
-    assert heads.prior(ClassificationHead(), Classes(names=["x", "y"], counts=[0, 4])) == pytest.approx([1 / 9, 8 / 9])
+    assert heads.prior(
+        ClassificationHead(), Classes(names=["x", "y"], counts=[0, 4])
+    ) == pytest.approx([1 / 9, 8 / 9])
 
 
 def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_answer():
-    config = Config(inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)})
+    config = Config(
+        inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)}
+    )
     schema = contract.schema_of(config)
     model = build_model(config, schema)
     model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, schema))
@@ -284,7 +343,10 @@ def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_answer():
 
 
 def test_a_head_reads_its_own_inputs_only():
-    config = Config(inputs=INPUTS, heads={"age": RegressionHead(inputs=["price"]), "label": ClassificationHead()})
+    config = Config(
+        inputs=INPUTS,
+        heads={"age": RegressionHead(inputs=["price"]), "label": ClassificationHead()},
+    )
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 2)
     other = model(rows | {"weight": rows["weight"] + 1})
     np.testing.assert_array_equal(model(rows)["age"], other["age"])
@@ -299,20 +361,46 @@ def test_a_head_reads_its_own_inputs_only():
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"type": "classification", "inputs": ["colour"]}, r"heads\.h\.inputs: must name inputs that have a tower .* received 'colour'"),
-        ({"type": "classification", "inputs": ["price", "price"]}, r"heads\.h\.inputs: must name each input once"),
-        ({"type": "classification", "gamma": 2}, r"heads\.h: gamma needs the loss focal, received 2\.0 with the loss crossentropy"),
+        (
+            {"type": "classification", "inputs": ["colour"]},
+            r"heads\.h\.inputs: must name inputs that have a tower .* received 'colour'",
+        ),
+        (
+            {"type": "classification", "inputs": ["price", "price"]},
+            r"heads\.h\.inputs: must name each input once",
+        ),
+        (
+            {"type": "classification", "gamma": 2},
+            r"heads\.h: gamma needs the loss focal, received 2\.0 with the loss crossentropy",
+        ),
         ({"type": "matching", "inputs": ["price"]}, r"heads\.h\.inputs: .* at least 2 items"),
-        ({"type": "matching", "inputs": ["price", "price"]}, r"heads\.h\.inputs: must name each input once"),
-        ({"type": "matching", "inputs": ["price", "weight"], "column": "x"}, r"heads\.h\.column: Extra inputs are not permitted"),
-        ({"type": "quantile", "quantiles": [0.5, 0.1]}, r"heads\.h\.quantiles: quantiles must rise, received \[0\.5, 0\.1\]"),
+        (
+            {"type": "matching", "inputs": ["price", "price"]},
+            r"heads\.h\.inputs: must name each input once",
+        ),
+        (
+            {"type": "matching", "inputs": ["price", "weight"], "column": "x"},
+            r"heads\.h\.column: Extra inputs are not permitted",
+        ),
+        (
+            {"type": "quantile", "quantiles": [0.5, 0.1]},
+            r"heads\.h\.quantiles: quantiles must rise, received \[0\.5, 0\.1\]",
+        ),
         ({"type": "quantile", "quantiles": [0.5, 1.0]}, r"heads\.h\.quantiles\.1: .* less than 1"),
-        ({"type": "ordinal", "classes": ["a", "a"]}, r"heads\.h\.classes: classes must name each class once, received 'a' twice"),
+        (
+            {"type": "ordinal", "classes": ["a", "a"]},
+            r"heads\.h\.classes: classes must name each class once, received 'a' twice",
+        ),
         ({"type": "classification", "inputs": []}, r"heads\.h\.inputs: .* at least 1 item"),
     ],
 )
 def test_a_wrong_head_is_refused_by_name(head, message):
-    text = yaml.safe_dump({"inputs": {"price": {"type": "number"}, "weight": {"type": "number"}}, "heads": {"h": head}})
+    text = yaml.safe_dump(
+        {
+            "inputs": {"price": {"type": "number"}, "weight": {"type": "number"}},
+            "heads": {"h": head},
+        }
+    )
     with pytest.raises(ValueError, match=f"^the configuration is wrong: .*{message}"):
         Config.from_yaml(text)
 
@@ -325,6 +413,7 @@ def test_served_keys_do_not_collide():
 def test_an_order_that_the_schema_does_not_have():
     config = Config(inputs=INPUTS, heads={"size": OrdinalHead(classes=["c", "b", "a"])})
     with pytest.raises(
-        ValueError, match=r"^heads\.size\.classes: must be those of the schema, \['a', 'b', 'c'\], received \['c', 'b', 'a'\]"
+        ValueError,
+        match=r"^heads\.size\.classes: must be those of the schema, \['a', 'b', 'c'\], received \['c', 'b', 'a'\]",
     ):
         build_model(config, contract.schema_of(config))

@@ -14,7 +14,12 @@ from multimodal_tf.data.table import read_table
 
 
 def config_of(seed=0, **split):
-    return Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()}, split=Split(**split), seed=seed)
+    return Config(
+        inputs={"title": TextInput()},
+        heads={"label": ClassificationHead()},
+        split=Split(**split),
+        seed=seed,
+    )
 
 
 def split_of(columns, seed=0, **split):
@@ -42,7 +47,10 @@ def test_a_column_gives_the_split():
 @pytest.mark.parametrize("cell", ["holdout", None, 1.0])
 def test_another_value_is_an_error_with_its_row(cell):
     rows = pd.DataFrame({"part": ["train"] * 1500 + [cell]}, dtype=object)
-    with pytest.raises(ValueError, match=f"row 1500: column 'part' must say train, validation, test, received {cell!r}"):
+    with pytest.raises(
+        ValueError,
+        match=f"row 1500: column 'part' must say train, validation, test, received {cell!r}",
+    ):
         assign_splits(read_table(rows), config_of(column="part"))
 
 
@@ -62,15 +70,21 @@ def test_a_column_that_is_not_there(field):
 
 def test_random_numbers_of_rows():
     assert counts_of(split_of({"n": range(1000)})) == [700, 100, 200]
-    assert counts_of(split_of({"n": range(10)}, validation=0.15, test=0.15)) == [6, 2, 2]  # 1.5 rounds to 2
+    # 1.5 rounds to 2
+    assert counts_of(split_of({"n": range(10)}, validation=0.15, test=0.15)) == [6, 2, 2]
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1]), (4, [2, 1, 1]), (10, [7, 1, 2])])
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1]), (4, [2, 1, 1]), (10, [7, 1, 2])],
+)
 def test_few_rows(rows, expected):
     assert counts_of(split_of({"n": range(rows)})) == expected
 
 
-@pytest.mark.parametrize("how", [{}, {"stratify": "y"}, {"group": "n"}, {"group": "n", "stratify": "y"}])
+@pytest.mark.parametrize(
+    "how", [{}, {"stratify": "y"}, {"group": "n"}, {"group": "n", "stratify": "y"}]
+)
 def test_sides_of_no_size(how):
     columns = {"n": range(50), "y": ["a", "b"] * 25}
     assert counts_of(split_of(columns, validation=0, test=0, **how)) == [50, 0, 0]
@@ -78,21 +92,31 @@ def test_sides_of_no_size(how):
     assert counts_of(split_of(columns, validation=0.2, test=0, **how)) == [40, 10, 0]
 
 
-@pytest.mark.parametrize("how", [{}, {"stratify": "y"}, {"group": "g"}, {"group": "g", "stratify": "y"}])
+@pytest.mark.parametrize(
+    "how", [{}, {"stratify": "y"}, {"group": "g"}, {"group": "g", "stratify": "y"}]
+)
 def test_the_seed_decides_and_chunks_do_not(how, monkeypatch):
-    table = read_table(pd.DataFrame({"y": list("aabbc") * 60, "g": [f"g{n // 3}" for n in range(300)]}))
+    table = read_table(
+        pd.DataFrame({"y": list("aabbc") * 60, "g": [f"g{n // 3}" for n in range(300)]})
+    )
     first = assign_splits(table, config_of(seed=1, **how))
     assert np.array_equal(first, assign_splits(table, config_of(seed=1, **how)))
     assert not np.array_equal(first, assign_splits(table, config_of(seed=2, **how)))
     chunks = type(table).chunks
-    monkeypatch.setattr(type(table), "chunks", lambda self, rows=1000, columns=None: chunks(self, 7, columns))
+    monkeypatch.setattr(
+        type(table), "chunks", lambda self, rows=1000, columns=None: chunks(self, 7, columns)
+    )
     assert np.array_equal(first, assign_splits(table, config_of(seed=1, **how)))
 
 
 def test_rows_are_drawn_evenly_from_the_whole_table():
-    tests = sum((split_of({"y": ["a", "b"] * 10}, seed=seed, stratify="y") == 2).astype(int) for seed in range(200))
+    tests = sum(
+        (split_of({"y": ["a", "b"] * 10}, seed=seed, stratify="y") == 2).astype(int)
+        for seed in range(200)
+    )
     assert tests.sum() == 200 * 4
-    assert tests.min() > 15  # 40 expected for each row, standard deviation 5.7
+    # 40 expected for each row, standard deviation 5.7
+    assert tests.min() > 15
     assert tests.max() < 65
 
 
@@ -102,7 +126,11 @@ def test_rows_are_drawn_evenly_from_the_whole_table():
 def test_stratified_by_hand():
     labels = np.array(["a"] * 50 + ["b"] * 30 + ["c"] * 20)
     sides = split_of({"y": labels}, stratify="y")
-    assert {y: counts_of(sides[labels == y]) for y in "abc"} == {"a": [35, 5, 10], "b": [21, 3, 6], "c": [14, 2, 4]}
+    assert {y: counts_of(sides[labels == y]) for y in "abc"} == {
+        "a": [35, 5, 10],
+        "b": [21, 3, 6],
+        "c": [14, 2, 4],
+    }
 
 
 def test_tiny_classes_go_to_training():
@@ -114,7 +142,8 @@ def test_tiny_classes_go_to_training():
 
 
 def test_more_classes_than_rows_on_a_side():
-    labels = np.repeat([f"class {n}" for n in range(16)], 4)  # 64 rows: validation has 6 of them for 16 classes
+    # 64 rows: validation has 6 of them for 16 classes
+    labels = np.repeat([f"class {n}" for n in range(16)], 4)
     sides = split_of({"y": labels}, stratify="y")
     assert counts_of(sides) == [45, 6, 13]
     assert all((sides[labels == label] == 0).any() for label in set(labels))
@@ -139,11 +168,19 @@ def test_missing_and_listed_classes_are_classes():
     stratify=st.sampled_from([None, "y"]),
 )
 def test_fractions_are_within_a_row(labels, validation, test, seed, stratify):
-    sides = split_of({"y": pd.Series(labels, dtype=object)}, seed, validation=validation, test=test, stratify=stratify)
+    sides = split_of(
+        {"y": pd.Series(labels, dtype=object)},
+        seed,
+        validation=validation,
+        test=test,
+        stratify=stratify,
+    )
     trained, valid, tested = counts_of(sides)
     assert trained >= 1
     assert trained + valid + tested == len(sides) == len(labels)
-    assert (abs(valid - validation * len(labels)) <= 1 and abs(tested - test * len(labels)) <= 1) or len(labels) < 4
+    assert (
+        abs(valid - validation * len(labels)) <= 1 and abs(tested - test * len(labels)) <= 1
+    ) or len(labels) < 4
     counts = collections.Counter(labels)
     rare = sum(count for count in counts.values() if count < 3) if len(counts) > 1 else 0
     if stratify and not rare:
@@ -198,14 +235,21 @@ def test_one_huge_group_trains():
         assert counts_of(sides)[2] > 0
 
 
-@pytest.mark.parametrize(("groups", "expected"), [(["x"] * 5, [5, 0, 0]), (["x", "y"] * 5, [5, 0, 5]), (["x", "y", "z"], [1, 1, 1])])
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [(["x"] * 5, [5, 0, 0]), (["x", "y"] * 5, [5, 0, 5]), (["x", "y", "z"], [1, 1, 1])],
+)
 def test_few_groups(groups, expected):
     assert counts_of(split_of({"g": groups}, group="g")) == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    rows=st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), st.sampled_from("abcd")), min_size=1, max_size=150),
+    rows=st.lists(
+        st.tuples(st.one_of(st.none(), st.integers(0, 30)), st.sampled_from("abcd")),
+        min_size=1,
+        max_size=150,
+    ),
     validation=st.sampled_from([0, 0.1, 0.15]),
     test=st.sampled_from([0, 0.2, 0.33, 0.8]),
     seed=st.integers(0, 9),
@@ -225,23 +269,33 @@ def test_no_group_on_two_sides(rows, validation, test, seed, stratify):
 
 
 def test_groups_of_one_row_fill_the_sides_up():
-    groups = [f"g{n // 7}" for n in range(70)] + [None] * 30  # folds of 7 rows alone could not make 10 and 20
+    # folds of 7 rows alone could not make 10 and 20
+    groups = [f"g{n // 7}" for n in range(70)] + [None] * 30
     for seed in range(5):
         assert counts_of(split_of({"g": groups}, seed, group="g")) == [70, 10, 20]
 
 
 def test_no_group_left_to_train_on(monkeypatch):
     monkeypatch.setattr("multimodal_tf.data.split._grouped", lambda *arguments: np.ones(2, np.int8))
-    with pytest.raises(ValueError, match="no group of column 'g' is left to train on: lower split.validation or split.test"):
+    with pytest.raises(
+        ValueError,
+        match="no group of column 'g' is left to train on: lower split.validation or split.test",
+    ):
         split_of({"g": ["x", "y"]}, group="g")
 
 
 @settings(max_examples=40, deadline=None)
-@given(sizes=st.lists(st.integers(1, 6), min_size=60, max_size=90), seed=st.integers(0, 9), stratify=st.booleans())
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=60, max_size=90),
+    seed=st.integers(0, 9),
+    stratify=st.booleans(),
+)
 def test_grouped_fractions_are_near(sizes, seed, stratify):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     columns = {"g": groups, "y": np.array(list("ab"))[groups % 2]}
-    trained, valid, tested = np.array(counts_of(split_of(columns, seed, group="g", stratify="y" if stratify else None))) / len(groups)
+    trained, valid, tested = np.array(
+        counts_of(split_of(columns, seed, group="g", stratify="y" if stratify else None))
+    ) / len(groups)
     assert trained == pytest.approx(0.7, abs=0.06)
     assert valid == pytest.approx(0.1, abs=0.06)
     assert tested == pytest.approx(0.2, abs=0.06)

@@ -1,4 +1,6 @@
-"""`fit` on two replicas of one process and on two workers: the outcome of one device, and killed and started again, the same bits."""
+"""`fit` on two replicas of one process and on two workers: the outcome of one device, and killed
+and started again, the same bits.
+"""
 
 import pathlib
 import subprocess
@@ -14,26 +16,42 @@ import training_case
 from multimodal_tf.models import build_model
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.launch import launch
-from multimodal_tf.training.run import load_run
+from multimodal_tf.training.run_dir import load_run
 
 pytestmark = pytest.mark.slow
 
-ROUNDING = 1e-5  # as in test_functional
+# as in test_functional
+ROUNDING = 1e-5
 PROGRAM = [sys.executable, str(pathlib.Path(case.__file__))]
 SPREAD = ["mirrored", "multi_worker"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs of all three ways, by name: `alike`, `whole`, and `killed` with signal 9 in its second epoch."""
+    """Runs of all three ways, by name: `alike`, `whole`, and `killed` with signal 9 in its second
+    epoch.
+    """
     folder = tmp_path_factory.mktemp("strategies")
     training_case.ingested(folder / "records")
-    fit(case.ALIKE, schema_of(folder), folder / "records", folder / "none alike", callbacks=[case.Kill(0)], verbose=0)
+    fit(
+        case.ALIKE,
+        schema_of(folder),
+        folder / "records",
+        folder / "none alike",
+        callbacks=[case.Kill(0)],
+        verbose=0,
+    )
     command = [*PROGRAM, "mirrored", str(folder)]
     killed = subprocess.run(command, capture_output=True, text=True)
     assert killed.returncode == -9, killed.stderr
     subprocess.run(command, check=True, capture_output=True)
-    launch([*PROGRAM, "multi_worker", str(folder)], 2, folder / "logs", restarts=1, say=lambda line: None)
+    launch(
+        [*PROGRAM, "multi_worker", str(folder)],
+        2,
+        folder / "logs",
+        restarts=1,
+        say=lambda line: None,
+    )
     return folder
 
 
@@ -46,10 +64,16 @@ def test_the_outcome_is_that_of_one_device(name, folder):
     one, other = load_run(folder / "none alike"), load_run(folder / f"{name} alike")
     assert one.history.keys() == other.history.keys()
     for figure, values in one.history.items():
-        np.testing.assert_allclose(other.history[figure], values, rtol=ROUNDING, atol=ROUNDING, err_msg=figure)
+        np.testing.assert_allclose(
+            other.history[figure], values, rtol=ROUNDING, atol=ROUNDING, err_msg=figure
+        )
     for ours, theirs in zip(one.model.weights, other.model.weights, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=0, atol=ROUNDING, err_msg=ours.path)
-    assert (other.record.strategy, other.record.replicas, other.record.best_epoch) == (name, 2, one.record.best_epoch)
+    assert (other.record.strategy, other.record.replicas, other.record.best_epoch) == (
+        name,
+        2,
+        one.record.best_epoch,
+    )
 
 
 @pytest.mark.parametrize("name", SPREAD)
@@ -60,9 +84,13 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(name, folder):
     assert killed.record.figures == whole.record.figures
     for ours, theirs in zip(killed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(killed.model.optimizer.variables, whole.model.optimizer.variables, strict=True):
+    for ours, theirs in zip(
+        killed.model.optimizer.variables, whole.model.optimizer.variables, strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
-    assert (killed.directory / "history.csv").read_bytes() == (whole.directory / "history.csv").read_bytes()
+    assert (killed.directory / "history.csv").read_bytes() == (
+        whole.directory / "history.csv"
+    ).read_bytes()
 
 
 def test_a_worker_that_was_killed_is_started_again_with_the_other(folder):
@@ -71,7 +99,9 @@ def test_a_worker_that_was_killed_is_started_again_with_the_other(folder):
 
 def test_only_the_chief_writes(folder):
     runs = {path.name for path in folder.iterdir() if path.is_dir()} - {"records", "logs"}
-    assert runs == {"none alike"} | {f"{name} {run}" for name in SPREAD for run in ("alike", "whole", "killed")}
+    assert runs == {"none alike"} | {
+        f"{name} {run}" for name in SPREAD for run in ("alike", "whole", "killed")
+    }
     assert not list(folder.rglob("*.tmp"))
     assert not list(folder.rglob("*.checkpoint"))
 
@@ -80,12 +110,21 @@ def test_a_training_of_another_strategy_is_not_gone_on_with(folder, tmp_path):
     """One that was interrupted on two replicas, given to one device."""
 
     def train(strategy):
-        fit(case.DRAWN, schema_of(folder), folder / "records", tmp_path / "run", callbacks=[Stop()], verbose=0, strategy=strategy)
+        fit(
+            case.DRAWN,
+            schema_of(folder),
+            folder / "records",
+            tmp_path / "run",
+            callbacks=[Stop()],
+            verbose=0,
+            strategy=strategy,
+        )
 
     with pytest.raises(KeyboardInterrupt):
         train("none")
     with pytest.raises(
-        ValueError, match=r"interrupted training with other strategy \('none of 1', received 'mirrored of 1'\): give it the"
+        ValueError,
+        match=r"interrupted training with other strategy \('none of 1', received 'mirrored of 1'\): give it the",
     ):
         train("mirrored")
 
@@ -99,7 +138,15 @@ def test_a_model_of_another_scope_is_refused(folder, tmp_path):
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         model = build_model(case.DRAWN, schema_of(folder))
     with pytest.raises(
-        ValueError, match="model: it must be made in the scope of the strategy that fit is given, .*, received one of OneDevice"
+        ValueError,
+        match="model: it must be made in the scope of the strategy that fit is given, .*, received one of OneDevice",
     ):
-        fit(case.DRAWN, schema_of(folder), folder / "records", tmp_path / "run", model=model, verbose=0)
+        fit(
+            case.DRAWN,
+            schema_of(folder),
+            folder / "records",
+            tmp_path / "run",
+            model=model,
+            verbose=0,
+        )
     assert not (tmp_path / "run" / "run.json").exists()

@@ -19,67 +19,95 @@ from multimodal_tf.config import (
     TextInput,
     WordPieceTokenizer,
 )
-from multimodal_tf.data.preprocess import Preprocessor
-from multimodal_tf.data.preprocess.tokenizers import restore
-from multimodal_tf.data.subwords import learn_subwords
+from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.data.tokenizers.graph_tokenizers import restore
+from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.schema import Classes, Schema
 
 TRAINED = [WordPieceTokenizer, BytePairTokenizer, SentencePieceTokenizer]
-TEXTS = ["the cat sat on the mat", "cats and mats, cats and hats", "你好世界 猫", "กี่ไหน", "नमस्ते", "🙂"] * 4
+TEXTS = [
+    "the cat sat on the mat",
+    "cats and mats, cats and hats",
+    "你好世界 猫",
+    "กี่ไหน",
+    "नमस्ते",
+    "🙂",
+] * 4
 
 
 def learn(tokenizer, texts=TEXTS):
-    return learn_subwords(
-        "inputs.t.tokenizer", tokenizer, lambda prepare: [one.decode() for one in prepare(tf.constant(texts)).numpy() if one]
+    return fit_subwords(
+        "inputs.t.tokenizer",
+        tokenizer,
+        lambda prepare: [one.decode() for one in prepare(tf.constant(texts)).numpy() if one],
     )
 
 
-def framed(learnt, tokenizer, cells, max_tokens):
-    config = Config(inputs={"t": TextInput(tokenizer=tokenizer, max_tokens=max_tokens)}, heads={"y": ClassificationHead()})
-    schema = Schema(rows=1, inputs={"t": learnt}, heads={"y": Classes(names=["a", "b"], counts=[1, 1])})
+def framed(stats, tokenizer, cells, max_tokens):
+    config = Config(
+        inputs={"t": TextInput(tokenizer=tokenizer, max_tokens=max_tokens)},
+        heads={"y": ClassificationHead()},
+    )
+    schema = Schema(
+        rows=1, inputs={"t": stats}, heads={"y": Classes(names=["a", "b"], counts=[1, 1])}
+    )
     return Preprocessor(config, schema)._readers["t"].read(tf.constant(cells))[0].numpy().tolist()
 
 
 @pytest.mark.parametrize("kind", TRAINED)
 def test_a_small_text_gives_a_smaller_vocabulary(kind):
-    learnt = learn(kind())
-    layer = restore(learnt)
-    assert learnt.size == layer.vocabulary_size() < 400
-    assert (learnt.padding, learnt.unknown, learnt.start, learnt.end) == (0, 1, None, None)
+    stats = learn(kind())
+    layer = restore(stats)
+    assert stats.size == layer.vocabulary_size() < 400
+    assert (stats.padding, stats.unknown, stats.start, stats.end) == (0, 1, None, None)
     assert learn(kind(), ["a"]).size >= 3
-    learnt.model_validate_json(learnt.model_dump_json())
+    stats.model_validate_json(stats.model_dump_json())
 
 
 @pytest.mark.parametrize("kind", TRAINED)
 def test_the_vocabulary_has_the_wanted_size(kind):
-    words = ["".join(np.random.default_rng(n).choice([*"abcdefghijklmnopqrst"], 6)) for n in range(400)]
+    words = [
+        "".join(np.random.default_rng(n).choice([*"abcdefghijklmnopqrst"], 6)) for n in range(400)
+    ]
     assert learn(kind(vocabulary_size=330), words).size == 330
 
 
 @pytest.mark.parametrize("kind", TRAINED)
 def test_nothing_to_learn_from(kind):
-    with pytest.raises(ValueError, match=r"inputs\.t\.tokenizer: \w+ must have texts in the training split to learn from, received none"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.tokenizer: \w+ must have texts in the training split to learn from, received none",
+    ):
         learn(kind(), ["", " "])
 
 
 def test_more_characters_than_the_vocabulary():
     texts = ["".join(chr(0x4E00 + n) for n in range(500))]
-    with pytest.raises(ValueError, match=r"inputs\.t\.tokenizer\.vocabulary_size: must be 503 or more for the characters .* received 300"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.tokenizer\.vocabulary_size: must be 503 or more for the characters .* received 300",
+    ):
         learn(SentencePieceTokenizer(vocabulary_size=300), texts)
     assert learn(WordPieceTokenizer(vocabulary_size=300), texts).size <= 300
 
 
 def test_the_same_bytes_in_every_process():
     code = "import sys; sys.path.insert(0, 'tests'); import test_subwords as case; print(case.fingerprint())"
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_other_threads()).stdout.split()[
-        -1
-    ]
+    outcome = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=_other_threads(),
+    ).stdout.split()[-1]
     assert outcome == fingerprint()
 
 
 def fingerprint():
     """A hash of what each tokenizer learns."""
-    return hashlib.sha256("".join(learn(kind(vocabulary_size=320)).model_dump_json() for kind in TRAINED).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(learn(kind(vocabulary_size=320)).model_dump_json() for kind in TRAINED).encode()
+    ).hexdigest()
 
 
 def _other_threads():
@@ -95,23 +123,44 @@ def bert(tmp_path_factory):
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", "猫", ",", "cafe"]
     folder = tmp_path_factory.mktemp("bert")
-    keras_hub.models.BertBackbone(len(words), 1, 1, 4, 4, max_sequence_length=16).save_to_preset(str(folder))
+    keras_hub.models.BertBackbone(len(words), 1, 1, 4, 4, max_sequence_length=16).save_to_preset(
+        str(folder)
+    )
     keras_hub.models.BertTokenizer(words, lowercase=True).save_to_preset(str(folder))
     return folder
 
 
 def test_a_preset_of_bert(bert):
     tokenizer = PresetTokenizer(preset=str(bert))
-    learnt = learn(tokenizer)
-    assert (learnt.size, learnt.padding, learnt.unknown, learnt.start, learnt.end, learnt.preset) == (11, 0, 1, 2, 3, str(bert))
+    stats = learn(tokenizer)
+    assert (stats.size, stats.padding, stats.unknown, stats.start, stats.end, stats.preset) == (
+        11,
+        0,
+        1,
+        2,
+        3,
+        str(bert),
+    )
     cells = ["The cats, 猫猫!", "", "\u200b", "the the the the the the", "dog [SEP]"]
-    found = framed(learnt, tokenizer, cells, 6)
-    assert found == [[2, 5, 6, 7, 9, 3], [0] * 6, [2, 3, 0, 0, 0, 0], [2, 5, 5, 5, 5, 3], [2, 1, 1, 1, 1, 3]]
-    assert framed(learnt, tokenizer, cells[:1], 10) == [[2, 5, 6, 7, 9, 8, 8, 1, 3, 0]]
-    with pytest.raises(ValueError, match=r"inputs\.t\.max_tokens: must be more than the 2 ids that frame .* received 2"):
-        framed(learnt, tokenizer, cells, 2)
-    with pytest.raises(ValueError, match=r"inputs\.t\.tokenizer\.preset: must be '.*', which the schema was taken from, received 'other'"):
-        framed(learnt, PresetTokenizer(preset="other"), cells, 6)
+    found = framed(stats, tokenizer, cells, 6)
+    assert found == [
+        [2, 5, 6, 7, 9, 3],
+        [0] * 6,
+        [2, 3, 0, 0, 0, 0],
+        [2, 5, 5, 5, 5, 3],
+        [2, 1, 1, 1, 1, 3],
+    ]
+    assert framed(stats, tokenizer, cells[:1], 10) == [[2, 5, 6, 7, 9, 8, 8, 1, 3, 0]]
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.max_tokens: must be more than the 2 ids that frame .* received 2",
+    ):
+        framed(stats, tokenizer, cells, 2)
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.tokenizer\.preset: must be '.*', which the schema was taken from, received 'other'",
+    ):
+        framed(stats, PresetTokenizer(preset="other"), cells, 6)
 
 
 def test_hugging_faces_uncased_folder_drops_accents(bert):
@@ -128,11 +177,17 @@ def test_a_preset_of_roberta(tmp_path):
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "Ġ": 5, "Ġa": 6, "<mask>": 7}
     layer = keras_hub.models.RobertaTokenizer(vocabulary, ["Ġ a"])
     layer.save_to_preset(str(tmp_path))
-    keras_hub.models.RobertaBackbone(len(vocabulary), 1, 1, 4, 4, max_sequence_length=16).save_to_preset(str(tmp_path))
+    keras_hub.models.RobertaBackbone(
+        len(vocabulary), 1, 1, 4, 4, max_sequence_length=16
+    ).save_to_preset(str(tmp_path))
     tokenizer = PresetTokenizer(preset=str(tmp_path))
-    learnt = learn(tokenizer)
-    assert (learnt.padding, learnt.start, learnt.end) == (1, 0, 2)
-    assert framed(learnt, tokenizer, ["a a", "", "aaaaaaaa"], 5) == [[0, 4, 6, 2, 1], [1] * 5, [0, 4, 4, 4, 2]]
+    stats = learn(tokenizer)
+    assert (stats.padding, stats.start, stats.end) == (1, 0, 2)
+    assert framed(stats, tokenizer, ["a a", "", "aaaaaaaa"], 5) == [
+        [0, 4, 6, 2, 1],
+        [1] * 5,
+        [0, 4, 4, 4, 2],
+    ]
 
 
 def test_what_stands_around_a_text_is_what_kerashubs_preprocessor_says(tmp_path):
@@ -146,14 +201,17 @@ def test_what_stands_around_a_text_is_what_kerashubs_preprocessor_says(tmp_path)
         (None, 1, "bare"),
     ]
     folder = shutil.copytree(pretrained_case.pair_preset("SigLIP"), tmp_path / "own")
-    preprocessor = keras_hub.models.SigLIPPreprocessor.from_preset(str(folder), add_end_token=False, canonicalize_text=False)
+    preprocessor = keras_hub.models.SigLIPPreprocessor.from_preset(
+        str(folder), add_end_token=False, canonicalize_text=False
+    )
     preprocessor.save_to_preset(str(folder))
     own = learn(PresetTokenizer(preset=str(folder)))
     assert (own.start, own.end, own.reads) == (None, None, None)
 
 
 FAMILIES = {
-    "T5": pretrained_case.text_family,  # whose start token is its end token and stands before no text
+    # whose start token is its end token and stands before no text
+    "T5": pretrained_case.text_family,
     "Bart": pretrained_case.text_family,
     "CLIP": pretrained_case.pair_preset,
     "SigLIP": pretrained_case.pair_preset,
@@ -161,7 +219,13 @@ FAMILIES = {
 
 
 def test_what_is_no_preset(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"inputs\.t\.tokenizer\.preset: must be a folder, .* received '/not/there'"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"inputs\.t\.tokenizer\.preset: must be a folder, .* received '/not/there'",
+    ):
         learn(PresetTokenizer(preset="/not/there"))
-    with pytest.raises(ValueError, match=r"inputs\.t\.tokenizer\.preset: must be a KerasHub preset with a tokenizer, received"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.tokenizer\.preset: must be a KerasHub preset with a tokenizer, received",
+    ):
         learn(PresetTokenizer(preset=str(tmp_path)))

@@ -1,4 +1,6 @@
-"""A table of numbers, categories, booleans and dates with holes and wrong cells, all the way: described, trained on, served."""
+"""A table of numbers, categories, booleans and dates with holes and wrong cells, all the way:
+described, trained on, served.
+"""
 
 import functools
 import pathlib
@@ -19,12 +21,13 @@ from multimodal_tf.config import (
     MLPTower,
     NumberInput,
 )
-from multimodal_tf.data.infer import describe
-from multimodal_tf.data.ingest import ingest
-from multimodal_tf.data.learn import learn_schema
-from multimodal_tf.data.preprocess import Preprocessor, problem
+from multimodal_tf.data.describe.table_description import describe
+from multimodal_tf.data.fit_schema import fit_schema
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation.report import evaluate
+from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.models import build_model
 from multimodal_tf.schema import Classes, Moments, Schema
 from multimodal_tf.serving.client import Client
@@ -42,7 +45,9 @@ TABULAR = ["weight", "colour", "sold", "day"]
 
 
 def frame():
-    """Rows whose label follows from the boolean and the day of the week; a hole in every sixth cell, and three wrong cells."""
+    """Rows whose label follows from the boolean and the day of the week; a hole in every sixth
+    cell, and three wrong cells.
+    """
     random = np.random.default_rng(0)
     days = pd.Timestamp("2023-01-01") + pd.to_timedelta(random.integers(0, 700, ROWS), "D")
     sold = random.random(ROWS) < 0.5
@@ -57,7 +62,9 @@ def frame():
     )
     for column in TABULAR:
         table.loc[random.random(ROWS) < 1 / 6, column] = None
-    for row, (column, value) in enumerate([("weight", "heavy"), ("day", "2023-02-30"), ("day", "soon")]):
+    for row, (column, value) in enumerate(
+        [("weight", "heavy"), ("day", "2023-02-30"), ("day", "soon")]
+    ):
         table.loc[row, column] = value
     return table
 
@@ -89,21 +96,29 @@ def test_describe_ingest_and_learn():
     rejected = pd.read_csv(directory / "rejected.csv")
     assert sorted(rejected["column"]) == ["day", "day", "weight"]
     assert rejected["reason"].str.startswith(("not a date in ISO 8601", "not a number")).all()
-    learnt = Schema.load(directory / "schema.json").inputs
-    assert set(learnt) == {"weight", "colour", "day"}
-    assert abs(learnt["day"].mean - (pd.Timestamp("2023-12-17") - pd.Timestamp(0)).days) < 60
+    stats = Schema.load(directory / "schema.json").inputs
+    assert set(stats) == {"weight", "colour", "day"}
+    assert abs(stats["day"].mean - (pd.Timestamp("2023-12-17") - pd.Timestamp(0)).days) < 60
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tower", TOWERS)
 def test_from_fit_to_client(tower, tmp_path):
     description, directory = records()
-    settings = {"tabular": TOWERS[tower], "training": {"epochs": 12, "batch_size": 32, "learning_rate": 0.02}}
-    config = Config.model_validate(description.config().model_dump() | settings | {"fusion": {"modality_dropout": 0.05, "dropout": 0.1}})
+    settings = {
+        "tabular": TOWERS[tower],
+        "training": {"epochs": 12, "batch_size": 32, "learning_rate": 0.02},
+    }
+    config = Config.model_validate(
+        description.config().model_dump()
+        | settings
+        | {"fusion": {"modality_dropout": 0.05, "dropout": 0.1}}
+    )
     schema = Schema.load(directory / "schema.json")
     model = fit(config, schema, directory, tmp_path / "run", verbose=0).model
     figures = evaluate(model.predict, directory, config, schema, bootstrap=20)
-    assert figures.heads["label"].figures["accuracy"].value > 0.68  # the larger class is 0.64 of the rows
+    # the larger class is 0.64 of the rows
+    assert figures.heads["label"].figures["accuracy"].value > 0.68
     path = export_model(model, config, schema, tmp_path / "shop" / "1")
     assert skew(model, path, directory, config, schema)["label"] < 1e-6
     answers = Client(path).predict(
@@ -116,7 +131,12 @@ def test_from_fit_to_client(tower, tmp_path):
     )
     assert answers["valid"].tolist() == [True, True, False, False]
     np.testing.assert_allclose(*answers["label_probabilities"][:2], rtol=1e-6)
-    assert answers["present"].tolist() == ["weight,colour,sold,day", "weight,colour,sold,day", "colour", ""]
+    assert answers["present"].tolist() == [
+        "weight,colour,sold,day",
+        "weight,colour,sold,day",
+        "colour",
+        "",
+    ]
     assert "day: not a date in ISO 8601" in answers["error"][2]
     assert "sold: neither true nor false: 'perhaps'" in answers["error"][3]
     served = tf.saved_model.load(str(path)).signatures
@@ -127,8 +147,13 @@ def test_from_fit_to_client(tower, tmp_path):
         "day": tf.constant(["2024-03-01", "2024-02-30"]),
     }
     answer = served["serving_default"](**raw)
-    np.testing.assert_allclose(answer["label_probabilities"][0], answers["label_probabilities"][0], rtol=1e-6)
-    assert answer["error"].numpy()[1] == b"sold: neither 0 nor 1; day: not a date in ISO 8601; no input is present"
+    np.testing.assert_allclose(
+        answer["label_probabilities"][0], answers["label_probabilities"][0], rtol=1e-6
+    )
+    assert (
+        answer["error"].numpy()[1]
+        == b"sold: neither 0 nor 1; day: not a date in ISO 8601; no input is present"
+    )
     vectors = served["embed"](**raw)
     assert set(vectors) == {*(TABULAR if TOWERS[tower] is None else ["tabular"]), "fused", "error"}
     empty = served["serving_default"](**{name: cells[:0] for name, cells in raw.items()})
@@ -136,8 +161,14 @@ def test_from_fit_to_client(tower, tmp_path):
     assert (path / "assets.extra/tf_serving_warmup_requests").stat().st_size
 
 
-SMALL = Config(inputs={"sold": BooleanInput(), "day": DateInput()}, heads={"label": ClassificationHead()})
-LEARNT = Schema(rows=3, inputs={"day": Moments(mean=19_000.6, std=2.0)}, heads={"label": Classes(names=["a", "b"], counts=[1, 2])})
+SMALL = Config(
+    inputs={"sold": BooleanInput(), "day": DateInput()}, heads={"label": ClassificationHead()}
+)
+LEARNT = Schema(
+    rows=3,
+    inputs={"day": Moments(mean=19_000.6, std=2.0)},
+    heads={"label": Classes(names=["a", "b"], counts=[1, 2])},
+)
 
 
 def test_features_of_booleans_and_dates():
@@ -145,25 +176,45 @@ def test_features_of_booleans_and_dates():
     features, errors = Preprocessor(SMALL, LEARNT).features(raw)
     assert features["sold"].numpy().tolist() == [1, 0, 0, 0]
     assert features["sold_present"].numpy().tolist() == [1, 1, 0, 0]
-    assert features["day"].numpy().tolist() == [[1, 60], [19_001, 0], [19_001, 0], [19_001, 0]]  # the training mean where there is none
+    # the training mean where there is none
+    assert features["day"].numpy().tolist() == [[1, 60], [19_001, 0], [19_001, 0], [19_001, 0]]
     assert features["day"].dtype == tf.int32
     assert features["day_present"].numpy().tolist() == [1, 0, 0, 0]
-    assert errors.numpy().tolist() == [b"", b"", b"", b"sold: neither 0 nor 1; day: not a date in ISO 8601"]
-    assert [problem(BooleanInput(), value) for value in (1.0, float("nan"), 2.0)] == ["", "", "neither 0 nor 1"]
+    assert errors.numpy().tolist() == [
+        b"",
+        b"",
+        b"",
+        b"sold: neither 0 nor 1; day: not a date in ISO 8601",
+    ]
+    assert [problem(BooleanInput(), value) for value in (1.0, float("nan"), 2.0)] == [
+        "",
+        "",
+        "neither 0 nor 1",
+    ]
 
 
 def test_the_schema_must_know_the_dates():
     with pytest.raises(ValueError, match="input 'day'"):
         Preprocessor(SMALL, LEARNT.model_copy(update={"inputs": {}}))
-    with pytest.raises(ValueError, match=r"inputs\.day: the schema must hold moments for a date, received nothing"):
+    with pytest.raises(
+        ValueError, match=r"inputs\.day: the schema must hold moments for a date, received nothing"
+    ):
         build_model(SMALL, LEARNT.model_copy(update={"inputs": {}}))
 
 
 @pytest.mark.parametrize(
     ("days", "mean", "std"),
-    [(["2024-05-17", "", "2024-05-18T12:00:00Z"], 19_860.75, 0.75), (["2024-05-17"] * 3, 19_860, 1), ([""] * 3, 0, 1)],
+    [
+        (["2024-05-17", "", "2024-05-18T12:00:00Z"], 19_860.75, 0.75),
+        (["2024-05-17"] * 3, 19_860, 1),
+        ([""] * 3, 0, 1),
+    ],
 )
 def test_moments_of_dates(tmp_path, days, mean, std):
-    config = Config(inputs={"day": DateInput(), "price": NumberInput()}, heads={"label": ClassificationHead()})
+    config = Config(
+        inputs={"day": DateInput(), "price": NumberInput()}, heads={"label": ClassificationHead()}
+    )
     rows = [({"day": day.encode()}, {"label": label}) for day, label in zip(days, "aba")]
-    assert learn_schema(write(tmp_path, train=rows), config).inputs["day"] == Moments(mean=mean, std=std, rows=sum(map(bool, days)))
+    assert fit_schema(write(tmp_path, train=rows), config).inputs["day"] == Moments(
+        mean=mean, std=std, rows=sum(map(bool, days))
+    )

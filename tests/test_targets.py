@@ -36,7 +36,11 @@ LABELS = {
 
 
 def make(class_weight=None, class_weights=True):
-    heads = {"label": ClassificationHead(class_weight=class_weight), "tags": MultiLabelHead(), "age": RegressionHead()}
+    heads = {
+        "label": ClassificationHead(class_weight=class_weight),
+        "tags": MultiLabelHead(),
+        "age": RegressionHead(),
+    }
     return Targets(Config(inputs={"title": TextInput()}, heads=heads), SCHEMA, class_weights)
 
 
@@ -50,7 +54,8 @@ def test_targets_and_weights():
     assert targets["label"].numpy().tolist() == [1, 0, 0, 2]
     assert weights["label"].numpy().tolist() == [1, 0, 0, 1]
     assert targets["tags"].numpy().tolist() == [[1, 1], [0, 0], [0, 0], [0, 1]]
-    assert weights["tags"].numpy().tolist() == [1, 1, 0, 1]  # no label applies; not known; one of two is known
+    # no label applies; not known; one of two is known
+    assert weights["tags"].numpy().tolist() == [1, 1, 0, 1]
     assert targets["age"].numpy().tolist() == [[4], [0], [-1], [0]]
     assert weights["age"].numpy().tolist() == [1, 0, 1, 0]
 
@@ -80,14 +85,18 @@ def test_class_weights_are_for_training_only():
 
 
 def test_a_class_weight_for_no_class():
-    with pytest.raises(ValueError, match=r"heads\.label\.class_weight must name classes .* received 'zebra'"):
+    with pytest.raises(
+        ValueError, match=r"heads\.label\.class_weight must name classes .* received 'zebra'"
+    ):
         make({"zebra": 2.0})
 
 
 def test_heads_of_the_same_labels_have_the_same_targets():
     heads = {"label": OrdinalHead(), "age": QuantileHead()}
     same = make(None)(LABELS)
-    found = Targets(Config(inputs={"title": TextInput()}, heads=heads), SCHEMA, class_weights=True)(LABELS)
+    found = Targets(Config(inputs={"title": TextInput()}, heads=heads), SCHEMA, class_weights=True)(
+        LABELS
+    )
     for mine, theirs in zip(found, same):
         for name in heads:
             np.testing.assert_array_equal(mine[name], theirs[name])
@@ -97,9 +106,17 @@ def test_heads_without_labels():
     """Every row's pair matches; an embedding learns nothing. Records give ones for both."""
     heads = {"pair": MatchingHead(inputs=["title", "body"]), "vector": EmbeddingHead()}
     ones = tf.ones([3])
-    targets, weights = Targets(Config(inputs={"title": TextInput(), "body": TextInput()}, heads=heads), SCHEMA)(dict.fromkeys(heads, ones))
-    assert {name: part.numpy().tolist() for name, part in targets.items()} == {"pair": [[1], [1], [1]], "vector": [[1], [1], [1]]}
-    assert {name: part.numpy().tolist() for name, part in weights.items()} == {"pair": [1, 1, 1], "vector": [0, 0, 0]}
+    targets, weights = Targets(
+        Config(inputs={"title": TextInput(), "body": TextInput()}, heads=heads), SCHEMA
+    )(dict.fromkeys(heads, ones))
+    assert {name: part.numpy().tolist() for name, part in targets.items()} == {
+        "pair": [[1], [1], [1]],
+        "vector": [[1], [1], [1]],
+    }
+    assert {name: part.numpy().tolist() for name, part in weights.items()} == {
+        "pair": [1, 1, 1],
+        "vector": [0, 0, 0],
+    }
 
 
 def test_no_rows():

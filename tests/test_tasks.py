@@ -1,4 +1,6 @@
-"""Loss weights that are learnt: by uncertainty and by GradNorm, against their formulas, saved, loaded and trained again."""
+"""Loss weights that are learned: by uncertainty and by GradNorm, against their formulas, saved,
+loaded and trained again.
+"""
 
 import pathlib
 import subprocess
@@ -25,22 +27,36 @@ from multimodal_tf.config import (
     UncertaintyWeights,
 )
 from multimodal_tf.models import build_model, compile_arguments, embeddings
-from multimodal_tf.models.functional import FunctionalModel
-from multimodal_tf.models.tasks import GradNormWeighted, UncertaintyWeighted
+from multimodal_tf.models.distributed_model import DistributedModel
+from multimodal_tf.models.loss_weighting import GradNormWeighted, UncertaintyWeighted
 
-INPUTS = {"price": NumberInput(tower=DenseTower(dim=4)), "weight": NumberInput(tower=DenseTower(dim=4))}
-HEADS = {"zone": ClassificationHead(label_smoothing=0), "cost": RegressionHead(weight=0.5), "vector": EmbeddingHead()}
+INPUTS = {
+    "price": NumberInput(tower=DenseTower(dim=4)),
+    "weight": NumberInput(tower=DenseTower(dim=4)),
+}
+HEADS = {
+    "zone": ClassificationHead(label_smoothing=0),
+    "cost": RegressionHead(weight=0.5),
+    "vector": EmbeddingHead(),
+}
 KINDS = {"uncertainty": UncertaintyWeights(), "gradnorm": GradNormWeights()}
 
 
-def configuration(tasks, heads=HEADS):
-    return Config(inputs=INPUTS, heads=heads, tasks=tasks, fusion=ConcatenationFusion(hidden=[6], dropout=0))
+def configuration(loss_weighting, heads=HEADS):
+    return Config(
+        inputs=INPUTS,
+        heads=heads,
+        loss_weighting=loss_weighting,
+        fusion=ConcatenationFusion(hidden=[6], dropout=0),
+    )
 
 
-def ready(tasks, optimizer="adam", run_eagerly=True):
-    config = configuration(tasks)
+def ready(loss_weighting, optimizer="adam", run_eagerly=True):
+    config = configuration(loss_weighting)
     model = build_model(config, contract.schema_of(config))
-    model.compile(optimizer, run_eagerly=run_eagerly, **compile_arguments(config, contract.schema_of(config)))
+    model.compile(
+        optimizer, run_eagerly=run_eagerly, **compile_arguments(config, contract.schema_of(config))
+    )
     return model, config, contract.rows_of(config, 8), contract.targets_of(config, 8)
 
 
@@ -71,18 +87,23 @@ def test_the_model_answers_as_with_fixed_weights(kind):
 
 
 def test_fixed_weights_are_the_plain_functional_model():
-    assert type(ready(FixedWeights())[0]) is FunctionalModel
+    assert type(ready(FixedWeights())[0]) is DistributedModel
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_counts_with_the_fixed_weights(kind):
-    """So that the validation loss is the same measure in every epoch, whatever the weights have become."""
+    """So that the validation loss is the same measure in every epoch, whatever the weights have
+    become.
+    """
     model, _, rows, targets = ready(KINDS[kind])
     for weight in model.weights:
         if "log_variance" in weight.name or "task_weights" in weight.name:
             weight.assign(weight + 0.7)
     fixed = ready(FixedWeights())[0]
-    found, expected = (one.evaluate(rows, targets, batch_size=3, verbose=0, return_dict=True) for one in (model, fixed))
+    found, expected = (
+        one.evaluate(rows, targets, batch_size=3, verbose=0, return_dict=True)
+        for one in (model, fixed)
+    )
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -107,8 +128,20 @@ def test_weights_are_saved_and_training_goes_on(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_gives_the_figures_of_every_head(kind):
     model, _, rows, targets = ready(KINDS[kind], run_eagerly=False)
-    known = {"zone": np.ones(8, "float32"), "cost": np.arange(8) % 2, "vector": np.zeros(8, "float32")}
-    history = model.fit(rows, targets, sample_weight=known, batch_size=3, epochs=2, validation_data=(rows, targets), verbose=0).history
+    known = {
+        "zone": np.ones(8, "float32"),
+        "cost": np.arange(8) % 2,
+        "vector": np.zeros(8, "float32"),
+    }
+    history = model.fit(
+        rows,
+        targets,
+        sample_weight=known,
+        batch_size=3,
+        epochs=2,
+        validation_data=(rows, targets),
+        verbose=0,
+    ).history
     names = {"loss", "zone_loss", "cost_loss", "zone_accuracy", "cost_mae"}
     assert set(history) == names | {f"val_{name}" for name in names}
     assert np.isfinite(list(history.values())).all()
@@ -123,11 +156,11 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 known = {"zone": np.array([1, 0, 1, 1, 1, 0, 1, 0]), "cost": np.array([0, 0, 1, 0, 1, 1, 1, 1]), "vector": np.zeros(8)}
-for tasks in case.KINDS.values():
+for loss_weighting in case.KINDS.values():
     weights = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
         with scope:
-            model, _, rows, targets = case.ready(tasks, keras.optimizers.SGD(0.05), run_eagerly=False)
+            model, _, rows, targets = case.ready(loss_weighting, keras.optimizers.SGD(0.05), run_eagerly=False)
         model.fit(tf.data.Dataset.from_tensor_slices((rows, targets, known)).batch(8), epochs=3, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     print(max(np.abs(one - other).max() for one, other in zip(*weights)))
@@ -137,7 +170,13 @@ for tasks in case.KINDS.values():
 def test_two_replicas_end_where_one_device_does():
     """In another process: a second strategy can poison one. Labels are missing unevenly on the two."""
     command = [sys.executable, "-c", REPLICAS]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parent.parent)
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
     assert [float(line) < 1e-6 for line in ended.stdout.split()] == [True, True]
 
 
@@ -147,7 +186,9 @@ def test_two_replicas_end_where_one_device_does():
 def losses(model, config, rows, targets):
     arguments = compile_arguments(config, contract.schema_of(config))
     answers = model(rows, training=True)
-    return {name: float(loss(targets[name], answers[name])) for name, loss in arguments["loss"].items()}
+    return {
+        name: float(loss(targets[name], answers[name])) for name, loss in arguments["loss"].items()
+    }
 
 
 def test_uncertainty_is_its_formula():
@@ -155,13 +196,18 @@ def test_uncertainty_is_its_formula():
     model.log_variances["zone"].assign(0.4)
     model.log_variances["cost"].assign(-0.6)
     of = losses(model, config, rows, targets)
-    # the cost's loss and the term that keeps its variance small both count by the head's weight, 0.5
+    # the cost's loss and the term that keeps its variance small both count by the head's weight,
+    # 0.5
     expected = np.exp(-0.4) * of["zone"] + 0.4 / 2 + 0.5 * (np.exp(0.6) * of["cost"] / 2 - 0.6 / 2)
-    np.testing.assert_allclose(model.compute_loss(y=targets, y_pred=model(rows, training=True)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        model.compute_loss(y=targets, y_pred=model(rows, training=True)), expected, rtol=1e-5
+    )
 
 
 def test_a_variance_settles_at_twice_its_loss_or_at_a_squared_error_itself():
-    model, config, rows, targets = ready(UncertaintyWeights(), keras.optimizers.Adam(0.1), run_eagerly=False)
+    model, config, rows, targets = ready(
+        UncertaintyWeights(), keras.optimizers.Adam(0.1), run_eagerly=False
+    )
     for layer in model.layers:
         layer.trainable = False
     for _ in range(200):
@@ -177,7 +223,9 @@ def test_a_variance_settles_at_twice_its_loss_or_at_a_squared_error_itself():
 def lengths(model, config, rows, targets):
     """By head, how long the gradient of its weighted loss on the fused vector is."""
     arguments = compile_arguments(config, contract.schema_of(config))
-    after = keras.Model(model.get_layer("fused").output, {name: model.output[name] for name in ("zone", "cost")})
+    after = keras.Model(
+        model.get_layer("fused").output, {name: model.output[name] for name in ("zone", "cost")}
+    )
     fused = tf.Variable(embeddings(model)(rows)["fused"])
     found = {}
     for name, loss in arguments["loss"].items():
@@ -190,7 +238,9 @@ def lengths(model, config, rows, targets):
 def plain_gradnorm(alpha=1.5, rate=0.1):
     """Without presence flags, so that the heads can be run on the fused vector alone."""
     config = configuration(GradNormWeights(alpha=alpha, rate=rate))
-    config = config.model_copy(update={"fusion": ConcatenationFusion(hidden=[6], dropout=0, presence=False)})
+    config = config.model_copy(
+        update={"fusion": ConcatenationFusion(hidden=[6], dropout=0, presence=False)}
+    )
     model = build_model(config, contract.schema_of(config))
     model.compile("sgd", run_eagerly=True, **compile_arguments(config, contract.schema_of(config)))
     return model, config, contract.rows_of(config, 8), contract.targets_of(config, 8)
@@ -200,7 +250,8 @@ def test_gradnorm_is_its_formula():
     model, config, rows, targets = plain_gradnorm()
     found = lengths(model, config, rows, targets)
     length, loss = (np.array([found[name][place] for name in model.heads]) for place in (0, 1))
-    before, first = np.array([1.3, 0.7]), loss * [2.0, 4.0]  # one has fallen to a half, one to a quarter
+    # one has fallen to a half, one to a quarter
+    before, first = np.array([1.3, 0.7]), loss * [2.0, 4.0]
     model.task_weights.assign(before)
     model.first_losses.assign(first)
     model.train_on_batch(rows, targets)
@@ -213,25 +264,37 @@ def test_gradnorm_is_its_formula():
 
 
 def test_gradnorm_balances_the_pulls():
-    """With alpha 0 and everything else held, the pulls become alike though one head's loss is counted half."""
+    """With alpha 0 and everything else held, the pulls become alike though one head's loss is
+    counted half.
+    """
     model, config, rows, targets = plain_gradnorm(alpha=0.0, rate=0.02)
     for layer in model.layers:
         layer.trainable = False
-    model.get_layer("zone").trainable = True  # something has to learn
+    # something has to learn
+    model.get_layer("zone").trainable = True
     model.optimizer.learning_rate = 0.0
     for _ in range(80):
         model.train_on_batch(rows, targets)
-    pulls = [weight * lengths(model, config, rows, targets)[name][0] for name, weight in zip(model.heads, np.array(model.task_weights))]
+    pulls = [
+        weight * lengths(model, config, rows, targets)[name][0]
+        for name, weight in zip(model.heads, np.array(model.task_weights))
+    ]
     assert pulls[0] == pytest.approx(pulls[1], rel=0.15)
     assert float(np.sum(model.task_weights)) == pytest.approx(2, rel=1e-5)
 
 
 def test_a_head_without_a_label_in_the_batch_takes_no_step():
     model, _, rows, targets = plain_gradnorm()
-    known = {"zone": np.ones(8, "float32"), "cost": np.zeros(8, "float32"), "vector": np.zeros(8, "float32")}
+    known = {
+        "zone": np.ones(8, "float32"),
+        "cost": np.zeros(8, "float32"),
+        "vector": np.zeros(8, "float32"),
+    }
     model.train_on_batch(rows, targets, sample_weight=known)
     assert np.isfinite(model.task_weights).all()
-    assert np.array(model.first_losses)[model.heads.index("cost")] == 0, "its first loss is still to come"
+    assert np.array(model.first_losses)[model.heads.index("cost")] == 0, (
+        "its first loss is still to come"
+    )
     model.train_on_batch(rows, targets)
     assert (np.array(model.first_losses) > 0).all()
 
@@ -240,13 +303,33 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
 
 
 @pytest.mark.parametrize(
-    ("tasks", "heads", "fusion", "message"),
+    ("loss_weighting", "heads", "fusion", "message"),
     [
-        ("uncertainty", {"zone": ClassificationHead(), "v": EmbeddingHead()}, None, r"uncertainty weighs two heads or more .* \['zone'\]"),
+        (
+            "uncertainty",
+            {"zone": ClassificationHead(), "v": EmbeddingHead()},
+            None,
+            r"uncertainty weighs two heads or more .* \['zone'\]",
+        ),
         ("gradnorm", {"zone": ClassificationHead()}, None, "gradnorm weighs two heads or more"),
-        ("uncertainty", HEADS | {"age": RegressionHead(weight=0)}, None, r"a weight above 0, received 0 for heads\.age\.weight"),
-        ("gradnorm", HEADS | {"age": RegressionHead(inputs=["price"])}, None, "gradnorm needs heads that read the same inputs"),
-        ("gradnorm", HEADS | {"pair": MatchingHead(inputs=["price", "weight"])}, None, "received the matching head 'pair'"),
+        (
+            "uncertainty",
+            HEADS | {"age": RegressionHead(weight=0)},
+            None,
+            r"a weight above 0, received 0 for heads\.age\.weight",
+        ),
+        (
+            "gradnorm",
+            HEADS | {"age": RegressionHead(inputs=["price"])},
+            None,
+            "gradnorm needs heads that read the same inputs",
+        ),
+        (
+            "gradnorm",
+            HEADS | {"pair": MatchingHead(inputs=["price", "weight"])},
+            None,
+            "received the matching head 'pair'",
+        ),
         (
             "gradnorm",
             {"zone": HEADS["zone"], "cost": HEADS["cost"]},
@@ -255,18 +338,28 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
         ),
     ],
 )
-def test_weights_with_nothing_to_weigh_are_refused(tasks, heads, fusion, message):
-    with pytest.raises(ValueError, match=f"tasks: .*{message}"):
-        Config(inputs=INPUTS, heads=heads, tasks=KINDS[tasks], **({} if fusion is None else {"fusion": fusion}))
+def test_weights_with_nothing_to_weigh_are_refused(loss_weighting, heads, fusion, message):
+    with pytest.raises(ValueError, match=f"loss_weighting: .*{message}"):
+        Config(
+            inputs=INPUTS,
+            heads=heads,
+            loss_weighting=KINDS[loss_weighting],
+            **({} if fusion is None else {"fusion": fusion}),
+        )
 
 
-@pytest.mark.parametrize("tasks", KINDS)
-@pytest.mark.parametrize("loss", ["mse", {"zone": "mse", "cost": "mse"}, {"zone": keras.losses.MeanSquaredError()}])
-def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(tasks, loss):
-    config = configuration(KINDS[tasks])
+@pytest.mark.parametrize("loss_weighting", KINDS)
+@pytest.mark.parametrize(
+    "loss", ["mse", {"zone": "mse", "cost": "mse"}, {"zone": keras.losses.MeanSquaredError()}]
+)
+def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(loss_weighting, loss):
+    config = configuration(KINDS[loss_weighting])
     model = build_model(config, contract.schema_of(config))
     model.compile("adam", loss=loss)
-    with pytest.raises(ValueError, match=r"^loss: learnt weights need a `keras\.losses\.Loss` for each of \['zone', 'cost'\], by head, "):
+    with pytest.raises(
+        ValueError,
+        match=r"^loss: learned weights need a `keras\.losses\.Loss` for each of \['zone', 'cost'\], by head, ",
+    ):
         model.train_on_batch(contract.rows_of(config, 8), contract.targets_of(config, 8))
 
 
@@ -279,10 +372,16 @@ def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(tasks, loss):
 )
 def test_weights_of_heads_that_are_not_there_are_refused(make):
     x = keras.Input((2,))
-    with pytest.raises(ValueError, match=r"Weighted: heads must be outputs of the model, \['cost'\], received 'none'$"):
+    with pytest.raises(
+        ValueError,
+        match=r"Weighted: heads must be outputs of the model, \['cost'\], received 'none'$",
+    ):
         make({"price": x}, {"cost": keras.layers.Dense(1, name="fused")(x)})
 
 
 def test_all_inputs_named_are_all_inputs():
     heads = HEADS | {"age": RegressionHead(inputs=list(INPUTS))}
-    assert Config(inputs=INPUTS, heads=heads, tasks=KINDS["gradnorm"]).tasks.type == "gradnorm"
+    assert (
+        Config(inputs=INPUTS, heads=heads, loss_weighting=KINDS["gradnorm"]).loss_weighting.type
+        == "gradnorm"
+    )

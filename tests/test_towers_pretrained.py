@@ -1,4 +1,6 @@
-"""Pretrained towers: what they compute is what the part computes by itself; they travel in one file; and nothing runs from a bad one."""
+"""Pretrained towers: what they compute is what the part computes by itself; they travel in one
+file; and nothing runs from a bad one.
+"""
 
 import base64
 import json
@@ -29,10 +31,10 @@ from multimodal_tf.config import (
     SavedModelTower,
     TextInput,
 )
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
-from multimodal_tf.data.subwords import learn_subwords
 from multimodal_tf.data.table import read_table
+from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving.export import export_model
@@ -43,25 +45,39 @@ class TestSavedModel:
         part = image(SavedModelTower(path=case.image_module()))
         rows, config = rows_of(part), contract.with_input(part)
         tokens = build_towers(config, contract.schema_of(config))(rows)["probe"]["tokens"]
-        reference = tf.saved_model.load(case.image_module()).signatures["image"](image=rows["probe"])["places"].numpy()
+        reference = (
+            tf.saved_model.load(case.image_module())
+            .signatures["image"](image=rows["probe"])["places"]
+            .numpy()
+        )
         np.testing.assert_allclose(tokens, reference.reshape(3, 4, 3), rtol=1e-5)
         np.testing.assert_allclose(vector(part, rows), reference.mean((1, 2)), rtol=1e-4)
 
     def test_a_single_clip_is_read_row_by_row(self):
         part = AudioInput(
-            sample_rate=1000, seconds=0.3, tower=SavedModelTower(path=case.sound_module(), output="embeddings", pooling="max")
+            sample_rate=1000,
+            seconds=0.3,
+            tower=SavedModelTower(path=case.sound_module(), output="embeddings", pooling="max"),
         )
         rows = rows_of(part)
         reference = tf.saved_model.load(case.sound_module())
-        expected = [reference(tf.constant(row))["embeddings"].numpy().max(0) for row in rows["probe"]]
+        expected = [
+            reference(tf.constant(row))["embeddings"].numpy().max(0) for row in rows["probe"]
+        ]
         np.testing.assert_allclose(vector(part, rows), expected, rtol=1e-5)
 
-    @pytest.mark.parametrize(("pixels", "scale", "offset"), [("0..1", 1, 0), ("-1..1", 2, -1), ("0..255", 255, 0)])
+    @pytest.mark.parametrize(
+        ("pixels", "scale", "offset"), [("0..1", 1, 0), ("-1..1", 2, -1), ("0..255", 255, 0)]
+    )
     def test_pixels_are_as_the_network_was_trained(self, pixels, scale, offset):
         part = image(SavedModelTower(path=case.image_module(), pixels=pixels))
         rows = rows_of(part)
-        expected = tf.saved_model.load(case.image_module()).signatures["image"](image=rows["probe"] * scale + offset)["places"]
-        np.testing.assert_allclose(vector(part, rows), expected.numpy().mean((1, 2)), rtol=1e-4, atol=1e-5)
+        expected = tf.saved_model.load(case.image_module()).signatures["image"](
+            image=rows["probe"] * scale + offset
+        )["places"]
+        np.testing.assert_allclose(
+            vector(part, rows), expected.numpy().mean((1, 2)), rtol=1e-4, atol=1e-5
+        )
 
     @pytest.mark.parametrize("trainable", [False, True])
     def test_only_what_may_learns(self, trainable):
@@ -71,8 +87,10 @@ class TestSavedModel:
         before = network.get_weights()
         model.train_on_batch(contract.rows_of(config, 8), contract.targets_of(config, 8))
         changed = [not np.array_equal(*pair) for pair in zip(before, network.get_weights())]
-        assert sorted(changed) == [False, trainable, trainable]  # the module's count is no trainable variable
-        assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_weights)  # so what is frozen has no state
+        # the module's count is no trainable variable
+        assert sorted(changed) == [False, trainable, trainable]
+        # so what is frozen has no state
+        assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_weights)
 
     def test_the_keras_file_alone_goes_on_training_in_a_new_process(self, tmp_path):
         shutil.copytree(case.image_module(), tmp_path / "module")
@@ -82,7 +100,9 @@ class TestSavedModel:
         model.train_on_batch(rows, targets)
         model.save(tmp_path / "model.keras")
         shutil.rmtree(tmp_path / "module")
-        np.savez(tmp_path / "rows.npz", answer=model(rows)["label"], targets=targets["label"], **rows)
+        np.savez(
+            tmp_path / "rows.npz", answer=model(rows)["label"], targets=targets["label"], **rows
+        )
         code = """
 import keras, numpy as np, sys, multimodal_tf.models.build
 model, rows = keras.saving.load_model(sys.argv[1] + "/model.keras"), dict(np.load(sys.argv[1] + "/rows.npz"))
@@ -90,11 +110,15 @@ answer, targets = rows.pop("answer"), rows.pop("targets")
 np.testing.assert_allclose(model(rows)["label"], answer, rtol=1e-5)
 print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"] for _ in range(3)))
 """
-        found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+        found = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+        )
         assert found.returncode == 0, found.stderr[-2000:]
         model.reset_metrics()
         losses = [model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(3)]
-        np.testing.assert_allclose([float(loss) for loss in found.stdout.split()[-3:]], losses, rtol=1e-5)
+        np.testing.assert_allclose(
+            [float(loss) for loss in found.stdout.split()[-3:]], losses, rtol=1e-5
+        )
 
     def test_it_goes_into_a_saved_model_again_and_its_variables_only_once(self, tmp_path):
         part = image(SavedModelTower(path=case.image_module(), trainable=True))
@@ -105,9 +129,16 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
         archive.write_out(str(tmp_path / "out"), verbose=False)
         again = tf.saved_model.load(str(tmp_path / "out"))
         np.testing.assert_allclose(
-            again.core({name: tf.constant(value) for name, value in rows.items()})["label"], model(rows)["label"], rtol=1e-5
+            again.core({name: tf.constant(value) for name, value in rows.items()})["label"],
+            model(rows)["label"],
+            rtol=1e-5,
         )
-        shapes = [shape for _, shape in tf.train.list_variables(str(tmp_path / "out" / "variables" / "variables"))]
+        shapes = [
+            shape
+            for _, shape in tf.train.list_variables(
+                str(tmp_path / "out" / "variables" / "variables")
+            )
+        ]
         assert shapes.count([4, 4, 1, 3]) == 1
 
     def test_a_configuration_alone_says_what_it_lacks(self):
@@ -131,13 +162,22 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
                 lambda: {"path": case.two_signatures()},
                 r"tower\.signature: must name one .* image\(image: float32 \(any, 8, 8, 1\)\) -> places",
             ),
-            (lambda: {"path": case.two_signatures(), "signature": "photo"}, r"tower\.signature: must be one .* received 'photo'$"),
-            (lambda: {"path": case.image_module(), "output": "logits"}, r"tower\.output: must name one of .*, received 'logits'$"),
+            (
+                lambda: {"path": case.two_signatures(), "signature": "photo"},
+                r"tower\.signature: must be one .* received 'photo'$",
+            ),
+            (
+                lambda: {"path": case.image_module(), "output": "logits"},
+                r"tower\.output: must name one of .*, received 'logits'$",
+            ),
             (
                 lambda: {"path": case.sound_module()},
                 r"tower: no signature takes .*, float32 \(batch, 8, 8, 1\), the SavedModel has serving_default",
             ),
-            (lambda: {"path": str(case.FOLDER)}, r"tower\.path: a SavedModel is a folder with saved_model\.pb, .* holds \["),
+            (
+                lambda: {"path": str(case.FOLDER)},
+                r"tower\.path: a SavedModel is a folder with saved_model\.pb, .* holds \[",
+            ),
         ],
     )
     def test_what_cannot_be_is_refused_by_field(self, make, message):
@@ -146,31 +186,45 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
 
     def test_what_has_constants_only_cannot_be_trained(self, tmp_path):
         module = tf.Module()
-        signature = tf.function(lambda image: {"out": image[:, 0, 0]}, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
+        signature = tf.function(
+            lambda image: {"out": image[:, 0, 0]},
+            [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")],
+        )
         tf.saved_model.save(module, tmp_path, signatures=signature)
         assert refused(image(SavedModelTower(path=str(tmp_path), trainable=True))).endswith(
             "no variable that can be trained, received true"
         )
-        assert vector(image(SavedModelTower(path=str(tmp_path))), rows_of(image(SavedModelTower(path=str(tmp_path))))).shape == (3, 1)
+        assert vector(
+            image(SavedModelTower(path=str(tmp_path))),
+            rows_of(image(SavedModelTower(path=str(tmp_path)))),
+        ).shape == (3, 1)
 
     def test_nothing_there_is_a_missing_file(self):
-        assert "nothing is at '/no/such'" in refused(image(SavedModelTower(path="/no/such")), FileNotFoundError)
+        assert "nothing is at '/no/such'" in refused(
+            image(SavedModelTower(path="/no/such")), FileNotFoundError
+        )
 
 
 @pytest.mark.slow
-def test_all_of_them_are_served_on_raw_cells_in_a_new_process_and_their_weights_written_once(tmp_path):
+def test_all_of_them_are_served_on_raw_cells_in_a_new_process_and_their_weights_written_once(
+    tmp_path,
+):
     config, schema = served()
     model = build_model(config, schema)
     model.save(tmp_path / "model.keras")
     rows = [raw_row(number) for number in range(3)] + [{"photo": serving_case.image_bytes(9)}]
     export_model(model, config, schema, tmp_path / "served" / "1")
-    (tmp_path / "rows.json").write_text(json.dumps([{name: base64.b64encode(cell).decode() for name, cell in row.items()} for row in rows]))
+    (tmp_path / "rows.json").write_text(
+        json.dumps(
+            [{name: base64.b64encode(cell).decode() for name, cell in row.items()} for row in rows]
+        )
+    )
     code = """
 import base64, json, sys
 import keras, numpy as np
 import multimodal_tf as mm
 import multimodal_tf.models.build
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.data.preprocessor import Preprocessor
 folder = sys.argv[1]
 rows = [{name: base64.b64decode(cell) for name, cell in row.items()} for row in json.load(open(folder + "/rows.json"))]
 client, model = mm.Client(folder + "/served/1"), keras.saving.load_model(folder + "/model.keras")
@@ -183,30 +237,55 @@ np.testing.assert_allclose(np.stack(answers["label_probabilities"]), expected, r
 assert len({*map(tuple, np.round(expected, 5))}) == len(rows)
 print(*expected.numpy().ravel())
 """
-    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
     assert found.returncode == 0, found.stderr[-2000:]
     written = tf.train.list_variables(str(tmp_path / "served" / "1" / "variables" / "variables"))
-    assert sum(np.prod(shape, dtype=int) for name, shape in written if "VARIABLE_VALUE" in name) <= model.count_params() + 1
+    assert (
+        sum(np.prod(shape, dtype=int) for name, shape in written if "VARIABLE_VALUE" in name)
+        <= model.count_params() + 1
+    )
 
 
 def served():
     """A model of every kind of pretrained tower."""
     inputs = {
         "photo": ImageInput(height=8, width=8, tower=PresetTower(preset=case.image_preset())),
-        "voice": AudioInput(sample_rate=2000, seconds=0.2, tower=PresetTower(preset=case.whisper_preset())),
-        "song": AudioInput(sample_rate=1000, seconds=0.3, tower=SavedModelTower(path=case.sound_module(), output="embeddings")),
+        "voice": AudioInput(
+            sample_rate=2000, seconds=0.2, tower=PresetTower(preset=case.whisper_preset())
+        ),
+        "song": AudioInput(
+            sample_rate=1000,
+            seconds=0.3,
+            tower=SavedModelTower(path=case.sound_module(), output="embeddings"),
+        ),
         "title": TextInput(max_tokens=8, tower=PresetTower(preset=case.text_family("GPT2"))),
-        "note": TextInput(tokenizer=NoTokenizer(), tower=SavedModelTower(path=case.text_module(listed=True), trainable=True)),
+        "note": TextInput(
+            tokenizer=NoTokenizer(),
+            tower=SavedModelTower(path=case.text_module(listed=True), trainable=True),
+        ),
         "tags": TextInput(tokenizer=NoTokenizer(), tower=KerasTower(path=case.keras_text_model())),
     }
     config = Config(inputs=inputs, heads={"label": ClassificationHead()})
-    learnt = {"title": learn_subwords("inputs.title.tokenizer", config.inputs["title"].tokenizer, None)}
-    return config, Schema(rows=4, inputs=learnt, heads={"label": Classes(names=["a", "b"], counts=[2, 2])})
+    stats = {
+        "title": fit_subwords("inputs.title.tokenizer", config.inputs["title"].tokenizer, None)
+    }
+    return config, Schema(
+        rows=4, inputs=stats, heads={"label": Classes(names=["a", "b"], counts=[2, 2])}
+    )
 
 
 def raw_row(number):
-    texts = {name: b" ".join(case.WORDS[(number + i) % 5].encode() for i in range(3)) for name in ("title", "note", "tags")}
-    return texts | {name: serving_case.sound_bytes(number) for name in ("voice", "song")} | {"photo": serving_case.image_bytes(number)}
+    texts = {
+        name: b" ".join(case.WORDS[(number + i) % 5].encode() for i in range(3))
+        for name in ("title", "note", "tags")
+    }
+    return (
+        texts
+        | {name: serving_case.sound_bytes(number) for name in ("voice", "song")}
+        | {"photo": serving_case.image_bytes(number)}
+    )
 
 
 @pytest.mark.parametrize("listed", [False, True])
@@ -219,36 +298,53 @@ def test_a_text_goes_as_it_is_into_a_saved_model_of_strings(listed, tmp_path):
     model = build_model(config, schema)
     model.compile("adam", **compile_arguments(config, schema))
     before = model.get_layer("probe_network").get_weights()[0]
-    model.fit(load_split(tmp_path, "train", config, schema, training=True), verbose=0, shuffle=False)
+    model.fit(
+        load_split(tmp_path, "train", config, schema, training=True), verbose=0, shuffle=False
+    )
     assert np.any(model.get_layer("probe_network").get_weights()[0] != before)
     vectors = tf.saved_model.load(case.text_module(listed))(tf.constant(texts[:2]))["default"]
-    np.testing.assert_allclose(vector(part, rows_of(part, 2) | {"probe": np.array(texts[:2], object)}), vectors, rtol=1e-5)
+    np.testing.assert_allclose(
+        vector(part, rows_of(part, 2) | {"probe": np.array(texts[:2], object)}), vectors, rtol=1e-5
+    )
 
 
 def test_tables_and_operations_of_texts_come_with_the_keras_file(tmp_path):
     model, rows = built(strings(listed=True)), rows_of(strings(listed=True), 2)
     model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "rows.npz", answer=model(rows)["label"], **rows | {"probe": rows["probe"].astype(str)})
+    np.savez(
+        tmp_path / "rows.npz",
+        answer=model(rows)["label"],
+        **rows | {"probe": rows["probe"].astype(str)},
+    )
     code = """
 import keras, numpy as np, sys, multimodal_tf.models.build
 rows = dict(np.load(sys.argv[1] + "/rows.npz"))
 answer = rows.pop("answer")
 np.testing.assert_allclose(keras.saving.load_model(sys.argv[1] + "/model.keras")(rows)["label"], answer, rtol=1e-5)
 """
-    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
     assert found.returncode == 0, found.stderr[-2000:]
 
 
 def strings(listed):
-    return TextInput(tokenizer=NoTokenizer(), tower=SavedModelTower(path=case.text_module(listed), trainable=True))
+    return TextInput(
+        tokenizer=NoTokenizer(),
+        tower=SavedModelTower(path=case.text_module(listed), trainable=True),
+    )
 
 
 class TestKerasFile:
     def test_up_to_a_layer_it_is_the_model(self):
         part = image(KerasTower(path=case.keras_model(), layer="features"))
         whole = keras.saving.load_model(case.keras_model())
-        reference = keras.Model(whole.inputs[0], whole.get_layer("features").output)(rows_of(part)["probe"]).numpy()
-        np.testing.assert_allclose(vector(part, rows_of(part)), reference.mean((1, 2)), rtol=1e-4, atol=1e-6)
+        reference = keras.Model(whole.inputs[0], whole.get_layer("features").output)(
+            rows_of(part)["probe"]
+        ).numpy()
+        np.testing.assert_allclose(
+            vector(part, rows_of(part)), reference.mean((1, 2)), rtol=1e-4, atol=1e-6
+        )
 
     def test_frozen_it_runs_as_in_inference_even_in_training(self):
         part = image(KerasTower(path=case.keras_model(), layer="features"))
@@ -264,12 +360,23 @@ class TestKerasFile:
     @pytest.mark.parametrize(
         ("fields", "size", "message"),
         [
-            ({"layer": "feature"}, 8, r"tower\.layer: must be a layer of the model, such as \['features'\], received 'feature'$"),
-            ({}, 16, r"tower\.path: the model .* takes float32 \(batch, 8, 8, 1\), received float32 \(batch, 16, 16, 1\)$"),
+            (
+                {"layer": "feature"},
+                8,
+                r"tower\.layer: must be a layer of the model, such as \['features'\], received 'feature'$",
+            ),
+            (
+                {},
+                16,
+                r"tower\.path: the model .* takes float32 \(batch, 8, 8, 1\), received float32 \(batch, 16, 16, 1\)$",
+            ),
         ],
     )
     def test_what_does_not_fit_is_refused_by_field(self, fields, size, message):
-        assert re.search(rf"^inputs\.probe\.{message}", refused(image(KerasTower(path=case.keras_model(), **fields), size)))
+        assert re.search(
+            rf"^inputs\.probe\.{message}",
+            refused(image(KerasTower(path=case.keras_model(), **fields), size)),
+        )
 
     def test_several_inputs_are_refused(self, tmp_path):
         pair = [keras.Input((8, 8, 1), name=name) for name in ("one", "other")]
@@ -278,10 +385,14 @@ class TestKerasFile:
 
     def test_a_lambda_is_not_run(self, tmp_path):
         x = keras.Input((8, 8, 1))
-        keras.Model(x, layers.Lambda(lambda x: x * 2, output_shape=(8, 8, 1))(x)).save(tmp_path / "lambda.keras")
+        keras.Model(x, layers.Lambda(lambda x: x * 2, output_shape=(8, 8, 1))(x)).save(
+            tmp_path / "lambda.keras"
+        )
         assert "does not load" in refused(image(KerasTower(path=str(tmp_path / "lambda.keras"))))
 
     def test_another_format_is_refused(self, tmp_path):
         (tmp_path / "model.keras").write_bytes(b"\x89HDF\r\n\x1a\n")
         assert "zip archive" in refused(image(KerasTower(path=str(tmp_path / "model.keras"))))
-        assert "nothing is at" in refused(image(KerasTower(path=str(tmp_path / "none.keras"))), FileNotFoundError)
+        assert "nothing is at" in refused(
+            image(KerasTower(path=str(tmp_path / "none.keras"))), FileNotFoundError
+        )

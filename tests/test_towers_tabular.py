@@ -1,4 +1,6 @@
-"""Numbers, categories, booleans and dates: alone they are in test_towers; here what is peculiar to them, and the towers over all."""
+"""Numbers, categories, booleans and dates: alone they are in test_towers; here what is peculiar to
+them, and the towers over all.
+"""
 
 import contract
 import keras
@@ -70,7 +72,8 @@ def test_boolean_and_number_in_their_own_units():
     model = built(config)
     numbers = keras.Model(model.input, model.get_layer("tabular_numbers_there").output)
     rows = contract.rows_of(config, 3) | {
-        "price": np.array([5.0, 9.0, 1.0], "float32"),  # mean 5, standard deviation 2
+        # mean 5, standard deviation 2
+        "price": np.array([5.0, 9.0, 1.0], "float32"),
         "sold": np.array([0.0, 1.0, 1.0], "float32"),
         "weight": np.array([5.0, 7.0, np.nan], "float32"),
         "weight_present": np.array([1, 1, 0], "float32"),
@@ -86,10 +89,13 @@ def test_every_column_counts_and_an_absent_one_does_not(config):
         other = rows | {name: contract.rows_of(config, 2, seed=1)[name]}
         other |= {"sold": 1 - rows["sold"]} if name == "sold" else {}
         other |= {"colour": (rows["colour"] + 1) % 4} if name == "colour" else {}
-        assert (np.abs(model(rows)["tabular"] - model(other)["tabular"]).max(axis=1) > 1e-6).all(), name
+        assert (
+            np.abs(model(rows)["tabular"] - model(other)["tabular"]).max(axis=1) > 1e-6
+        ).all(), name
         gone = np.ones(2, bool)
         np.testing.assert_array_equal(
-            model(contract.without(rows, name, gone))["tabular"], model(contract.without(other, name, gone, value=0))["tabular"]
+            model(contract.without(rows, name, gone))["tabular"],
+            model(contract.without(other, name, gone, value=0))["tabular"],
         )
 
 
@@ -99,7 +105,8 @@ def test_the_weights_of_an_absent_number_have_no_gradient():
         rows = contract.without(contract.rows_of(config, 4), "weight", np.ones(4, bool))
         kernel = model.get_layer(layer).kernel
         (gradient,) = contract.gradients(model, config, rows, [kernel])
-        assert not gradient[2].any()  # after price and sold
+        # after price and sold
+        assert not gradient[2].any()
         assert gradient[0].any()
 
 
@@ -119,15 +126,21 @@ def test_the_group_is_there_where_any_column_is(config):
 def test_tokens_and_their_mask():
     config = TOWERS["transformer"]
     rows = contract.without(contract.rows_of(config, 3), "colour", np.array([False, True, False]))
-    tokens, mask, vector = build_towers(config, contract.schema_of(config))(rows)["tabular"].values()
+    tokens, mask, vector = build_towers(config, contract.schema_of(config))(rows)[
+        "tabular"
+    ].values()
     assert tokens.shape == (3, 6, 8)
-    assert mask.numpy()[1].tolist() == [True, True, True, True, False, True]  # class; price, sold, weight; colour, day
+    # class; price, sold, weight; colour, day
+    assert mask.numpy()[1].tolist() == [True, True, True, True, False, True]
     np.testing.assert_array_equal(tokens[:, 0], vector)
 
 
 @both
 def test_other_inputs_stay_apart(config):
-    config = Config.model_validate(config.model_dump() | {"inputs": config.model_dump()["inputs"] | {"title": TextInput(max_tokens=4)}})
+    config = Config.model_validate(
+        config.model_dump()
+        | {"inputs": config.model_dump()["inputs"] | {"title": TextInput(max_tokens=4)}}
+    )
     assert config.vectors() == ["title", "tabular"]
     model = built(config)
     assert set(embeddings(model).output) == {"title", "tabular", "fused"}
@@ -156,11 +169,18 @@ def test_training_shows_some_values_as_unknown():
     assert 0.2 < (shown == 0).mean() < 0.3
     config = configuration(None, ("colour",))
     config.inputs["colour"] = CategoryInput(tower=DenseTower(dim=3), unknown=0.5)
-    model, rows = contract.compiled(config), {"colour": np.full(32, 2, "int32"), "colour_present": np.ones(32, "float32")}
-    (gradient,) = contract.gradients(model, config, rows, [model.get_layer("colour_values").embeddings])
+    model, rows = (
+        contract.compiled(config),
+        {"colour": np.full(32, 2, "int32"), "colour_present": np.ones(32, "float32")},
+    )
+    (gradient,) = contract.gradients(
+        model, config, rows, [model.get_layer("colour_values").embeddings]
+    )
     assert np.flatnonzero(tf.convert_to_tensor(gradient).numpy().any(axis=1)).tolist() == [0, 2]
 
 
 def test_l2_is_of_the_group():
     model = built(configuration(MLPTower(hidden=[8], l2=0.1, dropout=0)))
-    assert [layer.name for layer in model.layers if getattr(layer, "kernel_regularizer", None)] == ["tabular_vector"]
+    assert [layer.name for layer in model.layers if getattr(layer, "kernel_regularizer", None)] == [
+        "tabular_vector"
+    ]

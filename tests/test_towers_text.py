@@ -38,7 +38,9 @@ TOWERS = {
     "both ways": LSTMTower(embedding_dim=4, units=5, bidirectional=True),
     "a GRU both ways": GRUTower(embedding_dim=4, units=5, bidirectional=True),
     "two LSTMs": LSTMTower(embedding_dim=4, units=5, depth=2),
-    "two GRUs both ways, averaged": GRUTower(embedding_dim=4, units=5, depth=2, bidirectional=True, pooling="average"),
+    "two GRUs both ways, averaged": GRUTower(
+        embedding_dim=4, units=5, depth=2, bidirectional=True, pooling="average"
+    ),
     "transformer": TransformerTower(**ATTENTION),
     "causal": TransformerTower(**ATTENTION, causal=True),
 }
@@ -49,25 +51,33 @@ def text(tower, tokens=4, **fields):
     return TextInput(max_tokens=tokens, tower=tower, **fields)
 
 
-def built(part, build=build_towers, learnt=None):
+def built(part, build=build_towers, stats=None):
     config = contract.with_input(part)
     schema = contract.schema_of(config)
-    if learnt is not None:
-        schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": learnt}})
+    if stats is not None:
+        schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": stats}})
     return build(config, schema)
 
 
 def encoded(model, words, present=1):
     """Tokens, mask and vector of rows of words, as arrays."""
     rows = {"probe": np.array(words, "int32"), "other": np.zeros(len(words), "float32")}
-    rows |= {"probe_present": np.full(len(words), present, "float32"), "other_present": np.ones(len(words), "float32")}
+    rows |= {
+        "probe_present": np.full(len(words), present, "float32"),
+        "other_present": np.ones(len(words), "float32"),
+    }
     return {key: value.numpy() for key, value in model(rows)["probe"].items()}
 
 
 def shortened(model, part, tokens):
     """The same weights, for shorter texts."""
     short = built(part.model_copy(update={"max_tokens": tokens}))
-    short.set_weights([weight[: other.shape[0]] for weight, other in zip(model.get_weights(), short.get_weights(), strict=True)])
+    short.set_weights(
+        [
+            weight[: other.shape[0]]
+            for weight, other in zip(model.get_weights(), short.get_weights(), strict=True)
+        ]
+    )
     return short
 
 
@@ -90,14 +100,19 @@ def test_a_text_without_a_word_is_finite(tower):
     assert TOWERS[tower].type == "transformer" or not none["vector"][0].any()
 
 
-@pytest.mark.parametrize(("tower", "same"), [("bag", True), ("lstm", False), ("gru", False), ("transformer", False), ("causal", False)])
+@pytest.mark.parametrize(
+    ("tower", "same"),
+    [("bag", True), ("lstm", False), ("gru", False), ("transformer", False), ("causal", False)],
+)
 def test_who_reads_the_order(tower, same):
     one, other = encoded(built(text(TOWERS[tower])), [[2, 3, 4, 0], [4, 2, 3, 0]])["vector"]
     assert np.allclose(one, other, atol=1e-6) is same
 
 
 def test_a_bag_is_the_mean_of_its_words():
-    first, second, both, none = encoded(built(text(TOWERS["bag"])), [[2, 0, 0, 0], [3, 0, 0, 0], [3, 2, 0, 0], [0, 0, 0, 0]])["vector"]
+    first, second, both, none = encoded(
+        built(text(TOWERS["bag"])), [[2, 0, 0, 0], [3, 0, 0, 0], [3, 2, 0, 0], [0, 0, 0, 0]]
+    )["vector"]
     np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-5)
     assert not none.any()
 
@@ -124,23 +139,34 @@ def test_both_ways_is_one_layer_forward_and_one_over_the_words_reversed(kind):
         layer.build(words.shape)
         layer.set_weights(source.get_weights())
     forward, backward = plain[0](words).numpy(), plain[1](words[:, ::-1]).numpy()[:, ::-1]
-    np.testing.assert_allclose(both["tokens"][:, :3], np.concatenate([forward, backward], -1), atol=1e-6)
-    np.testing.assert_allclose(both["vector"], np.concatenate([forward[:, -1], backward[:, 0]], -1), atol=1e-6)
+    np.testing.assert_allclose(
+        both["tokens"][:, :3], np.concatenate([forward, backward], -1), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        both["vector"], np.concatenate([forward[:, -1], backward[:, 0]], -1), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pooling", ["last", "average", "max"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both ways"])
 @pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
 def test_layers_one_on_the_other_are_a_stack_of_keras(kind, both, pooling):
-    """By hand: that stack with the same weights, on each row's words alone, and NumPy over its states."""
-    model = built(text(kind(embedding_dim=4, units=5, depth=2, bidirectional=both, pooling=pooling)))
+    """By hand: that stack with the same weights, on each row's words alone, and NumPy over its
+    states.
+    """
+    model = built(
+        text(kind(embedding_dim=4, units=5, depth=2, bidirectional=both, pooling=pooling))
+    )
     cell, name = (keras.layers.LSTM, "lstm") if kind is LSTMTower else (keras.layers.GRU, "gru")
     plain = [cell(5, return_sequences=True) for _ in range(2)]
-    stack = keras.Sequential([keras.layers.Embedding(5, 4), *(map(keras.layers.Bidirectional, plain) if both else plain)])
+    stack = keras.Sequential(
+        [keras.layers.Embedding(5, 4), *(map(keras.layers.Bidirectional, plain) if both else plain)]
+    )
     stack.build((None, None))
     ours = [model.get_layer(f"probe_{layer}") for layer in ("words", name, f"{name}_2")]
     stack.set_weights([weight for layer in ours for weight in layer.get_weights()])
-    texts = [[2, 3, 4, 2], [3, 4], [2], [], [2, 3]]  # the last is absent
+    # the last is absent
+    texts = [[2, 3, 4, 2], [3, 4], [2], [], [2, 3]]
     found = encoded(model, [words + [0] * (4 - len(words)) for words in texts], [1, 1, 1, 1, 0])
     for row, words in enumerate(texts[:3]):
         states = stack(np.array([words])).numpy()[0]
@@ -191,20 +217,31 @@ def test_a_block_is_the_formula(causal):
     random = np.random.default_rng(0)
     x, mask = random.normal(size=(1, 5, 8)), np.array([[True, True, True, True, False]])
     tokens, seen = keras.Input((5, 8)), keras.Input((5,), dtype="bool")
-    model = keras.Model([tokens, seen], encoder(TransformerTower(**ATTENTION | {"depth": 1}), tokens, seen, "probe", causal=causal))
+    model = keras.Model(
+        [tokens, seen],
+        encoder(TransformerTower(**ATTENTION | {"depth": 1}), tokens, seen, "probe", causal=causal),
+    )
     weights = [random.normal(size=weight.shape) * 0.5 for weight in model.get_weights()]
     model.set_weights(weights)
-    pairs = list(zip(weights[::2], weights[1::2], strict=True))  # kernel and bias, or scale and offset
+    # kernel and bias, or scale and offset
+    pairs = list(zip(weights[::2], weights[1::2], strict=True))
     names = [weight.path.split("/")[-2] for weight in model.weights[::2]]
     part = dict(zip(names, pairs, strict=True))
     see = mask[0] & (np.tri(5, dtype=bool) if causal else np.ones((5, 5), bool))
     h = _normalised(x[0], *part["self_attention_layer_norm"])
-    h = x[0] + _attention(h, see, *(part[name] for name in ("query", "key", "value", "attention_output")))
-    inner = _normalised(h, *part["feedforward_layer_norm"]) @ part["feedforward_intermediate_dense"][0]
+    h = x[0] + _attention(
+        h, see, *(part[name] for name in ("query", "key", "value", "attention_output"))
+    )
+    inner = (
+        _normalised(h, *part["feedforward_layer_norm"]) @ part["feedforward_intermediate_dense"][0]
+    )
     inner += part["feedforward_intermediate_dense"][1]
-    inner = inner * (1 + erf(inner / np.sqrt(2))) / 2  # GELU
+    # GELU
+    inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
     h = h + inner @ part["feedforward_output_dense"][0] + part["feedforward_output_dense"][1]
-    np.testing.assert_allclose(model([x.astype("float32"), mask])[0], _normalised(h, *part["probe_block_norm"]), atol=1e-4)
+    np.testing.assert_allclose(
+        model([x.astype("float32"), mask])[0], _normalised(h, *part["probe_block_norm"]), atol=1e-4
+    )
 
 
 LOAD = """
@@ -224,14 +261,19 @@ def test_a_new_process_loads_transformers_without_being_told_about_keras_hub(tmp
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "rows.npz", answer=model.predict(rows, verbose=0)["label"], **rows)
     files = [tmp_path / name for name in ("model.keras", "rows.npz")]
-    done = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
+    )
     assert done.stdout.strip() == "True", done.stderr
 
 
 @pytest.mark.parametrize("tower", TOWERS)
 def test_a_word_that_stands_in_absent_rows_only_has_a_gradient_of_exactly_zero(tower):
     config = contract.with_input(text(TOWERS[tower]))
-    model, rows = contract.compiled(config), contract.rows_of(config, 2) | {"probe": np.array([[3, 3, 3, 0], [2, 4, 2, 4]], "int32")}
+    model, rows = (
+        contract.compiled(config),
+        contract.rows_of(config, 2) | {"probe": np.array([[3, 3, 3, 0], [2, 4, 2, 4]], "int32")},
+    )
     rows |= {"probe_present": np.array([1, 0], "float32")}
     (found,) = contract.gradients(model, config, rows, [model.get_layer("probe_words").embeddings])
     assert found.any(axis=1).tolist() == [False, False, False, True, False]
@@ -239,19 +281,26 @@ def test_a_word_that_stands_in_absent_rows_only_has_a_gradient_of_exactly_zero(t
 
 class TestVectors:
     rows = np.arange(12, dtype="float32").reshape(3, 4) / 7
-    learnt = Vocabulary(words=contract.WORDS, vectors=Vectors.of(rows))
+    stats = Vocabulary(words=contract.WORDS, vectors=Vectors.of(rows))
 
     @pytest.mark.parametrize("trainable", [True, False])
-    @pytest.mark.parametrize("tower", [TOWERS["bag"], TOWERS["lstm"], TransformerTower(**ATTENTION | {"units": 4})])
+    @pytest.mark.parametrize(
+        "tower", [TOWERS["bag"], TOWERS["lstm"], TransformerTower(**ATTENTION | {"units": 4})]
+    )
     def test_each_word_begins_with_its_own(self, tower, trainable):
-        model = built(text(tower, vectors=VectorFile(path="v", trainable=trainable)), build_model, self.learnt)
+        model = built(
+            text(tower, vectors=VectorFile(path="v", trainable=trainable)), build_model, self.stats
+        )
         layer = model.get_layer("probe_words")
-        np.testing.assert_array_equal(layer.embeddings, np.concatenate([np.zeros((2, 4)), self.rows]))  # padding and unknown: zeros
+        # padding and unknown: zeros
+        np.testing.assert_array_equal(
+            layer.embeddings, np.concatenate([np.zeros((2, 4)), self.rows])
+        )
         assert len(layer.trainable_weights) == trainable
 
     def test_all_other_weights_are_what_the_seed_says(self):
-        one = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.learnt)
-        again = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.learnt)
+        one = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
+        again = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
         without = built(text(TOWERS["lstm"]), build_model)
         for weight, same, other in zip(one.weights, again.weights, without.weights, strict=True):
             np.testing.assert_array_equal(weight, same)
@@ -260,8 +309,14 @@ class TestVectors:
     @pytest.mark.parametrize("trainable", [True, False])
     def test_they_are_saved_once_as_weights_and_not_in_the_configuration(self, trainable, tmp_path):
         words = [f"w{number}" for number in range(500)]
-        learnt = Vocabulary(words=words, vectors=Vectors.of(np.random.default_rng(0).normal(size=(500, 4))))
-        model = built(text(TOWERS["bag"], vectors=VectorFile(path="v", trainable=trainable)), build_model, learnt)
+        stats = Vocabulary(
+            words=words, vectors=Vectors.of(np.random.default_rng(0).normal(size=(500, 4)))
+        )
+        model = built(
+            text(TOWERS["bag"], vectors=VectorFile(path="v", trainable=trainable)),
+            build_model,
+            stats,
+        )
         model.save(tmp_path / "model.keras")
         with zipfile.ZipFile(tmp_path / "model.keras") as file:
             assert len(file.read("config.json")) < 20_000
@@ -270,18 +325,38 @@ class TestVectors:
         assert loaded.trainable is trainable
 
     def test_of_another_width_are_refused(self):
-        with pytest.raises(ValueError, match=r"^inputs\.probe\.vectors: must be as wide as the tower's embeddings, 8, received .* 4 num"):
-            built(text(BagTower(embedding_dim=8), vectors=VectorFile(path="v")), build_model, self.learnt)
+        with pytest.raises(
+            ValueError,
+            match=r"^inputs\.probe\.vectors: must be as wide as the tower's embeddings, 8, received .* 4 num",
+        ):
+            built(
+                text(BagTower(embedding_dim=8), vectors=VectorFile(path="v")),
+                build_model,
+                self.stats,
+            )
 
     def test_missing_are_refused(self):
-        with pytest.raises(ValueError, match=r"^inputs\.probe\.vectors: the schema must hold word vectors, received none"):
-            built(text(TOWERS["bag"], vectors=VectorFile(path="v")), build_model, Vocabulary(words=["a"]))
+        with pytest.raises(
+            ValueError,
+            match=r"^inputs\.probe\.vectors: the schema must hold word vectors, received none",
+        ):
+            built(
+                text(TOWERS["bag"], vectors=VectorFile(path="v")),
+                build_model,
+                Vocabulary(words=["a"]),
+            )
 
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"tokenizer": NgramTokenizer()}, "vectors need the tokenizer words or characters, received ngrams"),
-            ({"tower": KerasTower(path="x")}, "vectors need a tower with embeddings .* received keras"),
+            (
+                {"tokenizer": NgramTokenizer()},
+                "vectors need the tokenizer words or characters, received ngrams",
+            ),
+            (
+                {"tower": KerasTower(path="x")},
+                "vectors need a tower with embeddings .* received keras",
+            ),
         ],
     )
     def test_where_they_have_no_place_they_are_refused(self, fields, message):
@@ -290,7 +365,7 @@ class TestVectors:
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "learnt", "count", "filler"),
+    ("tokenizer", "stats", "count", "filler"),
     [
         (WordTokenizer(), Vocabulary(words=["a"]), 3, 0),
         (CharacterTokenizer(), Vocabulary(words=[], tokenizer="characters"), 2, 0),
@@ -298,33 +373,51 @@ class TestVectors:
         (BytePairTokenizer(), SUBWORDS, 5, 2),
     ],
 )
-def test_the_number_of_tokens_and_which_one_is_padding(tokenizer, learnt, count, filler):
+def test_the_number_of_tokens_and_which_one_is_padding(tokenizer, stats, count, filler):
     part = text(TOWERS["bag"], tokenizer=tokenizer)
-    assert (token_count(part, learnt), padding(part, learnt)) == (count, filler)
-    assert built(part, build_model, learnt).get_layer("probe_words").embeddings.shape == (count, 4)
+    assert (token_count(part, stats), padding(part, stats)) == (count, filler)
+    assert built(part, build_model, stats).get_layer("probe_words").embeddings.shape == (count, 4)
 
 
 @pytest.mark.parametrize("tower", TOWERS)
 def test_padding_is_what_the_tokenizer_says(tower):
-    model = built(text(TOWERS[tower], tokenizer=BytePairTokenizer()), learnt=SUBWORDS)
+    model = built(text(TOWERS[tower], tokenizer=BytePairTokenizer()), stats=SUBWORDS)
     found = encoded(model, [[0, 3, 2, 2]])
     assert found["mask"].tolist() == [[True, True, False, False]]
-    model.get_layer("probe_words").embeddings.assign(model.get_layer("probe_words").embeddings + np.eye(5)[:, 2:3] * 9)
+    model.get_layer("probe_words").embeddings.assign(
+        model.get_layer("probe_words").embeddings + np.eye(5)[:, 2:3] * 9
+    )
     np.testing.assert_allclose(encoded(model, [[0, 3, 2, 2]])["vector"], found["vector"], atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "learnt", "message"),
+    ("tokenizer", "stats", "message"),
     [
-        (WordPieceTokenizer(), Vocabulary(words=["a"]), r"^inputs\.probe: the schema must hold subwords for a text, received vocabulary"),
-        (WordTokenizer(), SUBWORDS, r"^inputs\.probe: the schema must hold vocabulary for a text, received subwords"),
-        (WordPieceTokenizer(), SUBWORDS, r"^inputs\.probe\.tokenizer: must be 'byte_pair', which .*, received 'word_piece'$"),
-        (CharacterTokenizer(), Vocabulary(words=["a"]), r"^inputs\.probe\.tokenizer: must be 'words', which .*, received 'characters'$"),
+        (
+            WordPieceTokenizer(),
+            Vocabulary(words=["a"]),
+            r"^inputs\.probe: the schema must hold subwords for a text, received vocabulary",
+        ),
+        (
+            WordTokenizer(),
+            SUBWORDS,
+            r"^inputs\.probe: the schema must hold vocabulary for a text, received subwords",
+        ),
+        (
+            WordPieceTokenizer(),
+            SUBWORDS,
+            r"^inputs\.probe\.tokenizer: must be 'byte_pair', which .*, received 'word_piece'$",
+        ),
+        (
+            CharacterTokenizer(),
+            Vocabulary(words=["a"]),
+            r"^inputs\.probe\.tokenizer: must be 'words', which .*, received 'characters'$",
+        ),
     ],
 )
-def test_a_schema_of_another_tokenizer_is_refused(tokenizer, learnt, message):
+def test_a_schema_of_another_tokenizer_is_refused(tokenizer, stats, message):
     with pytest.raises(ValueError, match=message) as error:
-        built(text(TOWERS["bag"], tokenizer=tokenizer), build_model, learnt)
+        built(text(TOWERS["bag"], tokenizer=tokenizer), build_model, stats)
     assert "\n" not in str(error.value)
 
 
@@ -332,7 +425,10 @@ def test_a_schema_of_another_tokenizer_is_refused(tokenizer, learnt, message):
     ("fields", "message"),
     [
         ("heads: 3", r"inputs\.probe\.tower: heads must divide units \(128\), received 3$"),
-        ("causal: true, pooling: first", r"pooling must be 'last' or 'average' if causal, .* received 'first'$"),
+        (
+            "causal: true, pooling: first",
+            r"pooling must be 'last' or 'average' if causal, .* received 'first'$",
+        ),
         ("depth: 0", r"inputs\.probe\.tower\.depth: .* received 0$"),
     ],
 )
@@ -344,7 +440,10 @@ def test_a_transformer_that_cannot_be_is_refused(fields, message):
 
 
 def test_heads_that_do_not_divide_the_width_of_tokens_are_refused():
-    with pytest.raises(ValueError, match=r"^inputs\.clip: the heads of a transformer must divide the width of a token, 6, received 4$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^inputs\.clip: the heads of a transformer must divide the width of a token, 6, received 4$",
+    ):
         encoder(TransformerTower(), keras.Input((5, 6)), None, "clip")
 
 
@@ -362,4 +461,6 @@ def test_vectors_by_hand_are_those_of_the_towers(tower):
     config = contract.with_input(text(TOWERS[tower]))
     rows = contract.rows_of(config, 2) | {"probe": np.array([[2, 3, 0, 0], [4, 0, 0, 0]], "int32")}
     vectors = embeddings(build_model(config, contract.schema_of(config)))(rows)
-    np.testing.assert_array_equal(vectors["probe"], built(text(TOWERS[tower]))(rows)["probe"]["vector"])
+    np.testing.assert_array_equal(
+        vectors["probe"], built(text(TOWERS[tower]))(rows)["probe"]["vector"]
+    )

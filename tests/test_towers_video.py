@@ -37,7 +37,9 @@ def model_of(video, presence=True):
 
 def vector(video, clips):
     config, model = model_of(video)
-    return embeddings(model)(contract.rows_of(config, len(clips)) | {"probe": clips})["probe"].numpy()
+    return embeddings(model)(contract.rows_of(config, len(clips)) | {"probe": clips})[
+        "probe"
+    ].numpy()
 
 
 def clips(rows=2, frames=4, size=8):
@@ -47,22 +49,34 @@ def clips(rows=2, frames=4, size=8):
 def test_the_mean_over_frames_is_the_image_tower_s_mean():
     video = framed(FramesAverage())
     config, model = model_of(video)
-    image_config = contract.with_input(ImageInput(height=8, width=8, channels=1, tower=video.tower.frame))
+    image_config = contract.with_input(
+        ImageInput(height=8, width=8, channels=1, tower=video.tower.frame)
+    )
     image = build_model(image_config, contract.schema_of(image_config))
     for layer in image.layers:
         if layer.name.startswith("probe_") and layer.weights:
-            layer.set_weights(model.get_layer(layer.name.replace("probe_", "probe_frame_")).get_weights())
+            layer.set_weights(
+                model.get_layer(layer.name.replace("probe_", "probe_frame_")).get_weights()
+            )
     seen = clips()
     rows = contract.rows_of(image_config, 8) | {"probe": seen.reshape(8, 8, 8, 1)}
     alone = embeddings(image)(rows)["probe"].numpy().reshape(2, 4, -1)
     rows = contract.rows_of(config, 2) | {"probe": seen}
-    np.testing.assert_allclose(embeddings(model)(rows)["probe"], alone.mean(axis=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        embeddings(model)(rows)["probe"], alone.mean(axis=1), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_only_an_average_does_not_know_the_order_of_frames():
     seen = clips()
-    for over, order in ((FramesAverage(), False), (FramesLSTM(units=5), True), (FramesTransformer(depth=1, heads=2, mlp_units=8), True)):
-        same = np.allclose(vector(framed(over), seen), vector(framed(over), seen[:, ::-1]), atol=1e-6)
+    for over, order in (
+        (FramesAverage(), False),
+        (FramesLSTM(units=5), True),
+        (FramesTransformer(depth=1, heads=2, mlp_units=8), True),
+    ):
+        same = np.allclose(
+            vector(framed(over), seen), vector(framed(over), seen[:, ::-1]), atol=1e-6
+        )
         assert same != order, over.type
 
 
@@ -73,14 +87,18 @@ def test_only_an_average_does_not_know_the_order_of_frames():
         (framed(FramesLSTM(units=5)), (4, 5)),
         (framed(FramesLSTM(units=5, bidirectional=True)), (4, 10)),
         (framed(FramesTransformer(depth=1, heads=2, mlp_units=8)), (4, 6)),
-        (part(Conv3DTower(filters=[4, 5, 6]), frames=8), (2, 6)),  # the first block keeps the time
+        # the first block keeps the time
+        (part(Conv3DTower(filters=[4, 5, 6]), frames=8), (2, 6)),
         (part(Conv3DTower(filters=[4]), frames=1), (1, 4)),
     ],
     ids=["average", "lstm", "lstm both ways", "transformer", "conv3d", "conv3d of one frame"],
 )
 def test_a_token_is_a_frame_or_a_step_of_time(video, tokens):
     config = contract.with_input(video)
-    assert build_towers(config, contract.schema_of(config)).output["probe"]["tokens"].shape == (None, *tokens)
+    assert build_towers(config, contract.schema_of(config)).output["probe"]["tokens"].shape == (
+        None,
+        *tokens,
+    )
 
 
 def test_an_lstm_s_vector_is_its_last_token():
@@ -93,18 +111,30 @@ def test_without_presence_the_model_is_the_plain_graph():
     _, model = model_of(framed(FramesLSTM(units=5)), presence=False)
     names = [layer.name for layer in model.layers if layer.name.startswith("probe")]
     inner = ["conv_1", "pool_1", "normalization_1", "relu_1", "pool", "vector"]
-    assert names == ["probe", "probe_apart", *(f"probe_frame_{step}" for step in inner), "probe_together", "probe_embedding"]
+    assert names == [
+        "probe",
+        "probe_apart",
+        *(f"probe_frame_{step}" for step in inner),
+        "probe_together",
+        "probe_embedding",
+    ]
 
 
 def test_a_library_s_network_sees_the_frames_of_present_rows_only():
-    video = part(FramesTower(frame=ApplicationTower(name="MobileNet"), over=FramesAverage()), frames=2, size=32)
+    video = part(
+        FramesTower(frame=ApplicationTower(name="MobileNet"), over=FramesAverage()),
+        frames=2,
+        size=32,
+    )
     contract.absent_rows_do_not_touch_the_others(contract.with_input(video), None)
 
 
 def test_the_weights_of_the_frame_tower_are_regularized():
     config = contract.with_input(framed(FramesAverage(), ConvTower(filters=[4], dim=6, l2=0.1)))
     model = build_model(config, contract.schema_of(config))
-    assert isinstance(model.get_layer("probe_frame_conv_1").kernel_regularizer, keras.regularizers.L2)
+    assert isinstance(
+        model.get_layer("probe_frame_conv_1").kernel_regularizer, keras.regularizers.L2
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +144,10 @@ def test_the_weights_of_the_frame_tower_are_regularized():
             part(Conv3DTower(filters=[4, 4], padding="valid")),
             r"^inputs\.probe\.tower\.filters: .* of 4 frames of 8 x 8 in block 2, received \[4, 4\]$",
         ),
-        (part(Conv3DTower(filters=[4], padding="valid"), frames=2), r"^inputs\.probe\.tower\.filters: .* of 2 frames of 8 x 8 in block 1"),
+        (
+            part(Conv3DTower(filters=[4], padding="valid"), frames=2),
+            r"^inputs\.probe\.tower\.filters: .* of 2 frames of 8 x 8 in block 1",
+        ),
         (
             framed(FramesAverage(), ConvTower(filters=[4] * 4, padding="valid")),
             r"^inputs\.probe\.tower\.frame\.filters: .* nothing of 8 x 8 in block 2",
@@ -124,10 +157,24 @@ def test_the_weights_of_the_frame_tower_are_regularized():
             framed(FramesTransformer(heads=4)),
             r"^inputs\.probe\.tower\.over\.heads: must divide the width of a frame's vector, 6, received 4$",
         ),
-        (framed(FramesAverage(), ApplicationTower(name="NoNet")), r"^inputs\.probe\.tower\.frame\."),
-        (framed(FramesAverage(), KerasTower(path="gone.keras")), r"^inputs\.probe\.tower\.frame\.path: "),
+        (
+            framed(FramesAverage(), ApplicationTower(name="NoNet")),
+            r"^inputs\.probe\.tower\.frame\.",
+        ),
+        (
+            framed(FramesAverage(), KerasTower(path="gone.keras")),
+            r"^inputs\.probe\.tower\.frame\.path: ",
+        ),
     ],
-    ids=["too many blocks", "too few frames", "frames too small", "a small ResNet is well", "heads", "no such application", "no such file"],
+    ids=[
+        "too many blocks",
+        "too few frames",
+        "frames too small",
+        "a small ResNet is well",
+        "heads",
+        "no such application",
+        "no such file",
+    ],
 )
 def test_what_cannot_be_is_refused_by_field(video, message):
     config = contract.with_input(video)

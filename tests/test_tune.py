@@ -1,4 +1,6 @@
-"""A search in one process: what it tries, what it records of trials that fail, and that its best can be had again."""
+"""A search in one process: what it tries, what it records of trials that fail, and that its best
+can be had again.
+"""
 
 import json
 import pathlib
@@ -25,13 +27,24 @@ from multimodal_tf.config import (
     Split,
     Training,
 )
-from multimodal_tf.data.ingest import ingest, schema_for
+from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds
-from multimodal_tf.training.tune import Choice, Float, Int, SearchModel, Space, memory, model, outcome, report, tune
+from multimodal_tf.training.tune import (
+    Choice,
+    Float,
+    Int,
+    SearchModel,
+    Space,
+    memory,
+    model,
+    outcome,
+    report,
+    tune,
+)
 
 CONFIG = Config(
     inputs={"price": NumberInput(), "colour": CategoryInput()},
@@ -41,7 +54,8 @@ CONFIG = Config(
     seed=5,
 )
 FUSIONS = Choice([{"type": "concatenation"}, {"type": "gated", "dim": Choice([4, 8])}])
-MEMORY = 500_000_000  # that the searches believe to have
+# that the searches believe to have
+MEMORY = 500_000_000
 
 
 @pytest.fixture(scope="module")
@@ -57,60 +71,102 @@ def over(fields):
 
 def test_the_space_is_keras_tuners_with_conditions(records):
     learning = Float(1e-4, 1e-2, sampling="log")
-    space = over({"fusion": FUSIONS, "training.learning_rate": learning, "training.epochs": Int(1, 9, 2)})
+    space = over(
+        {"fusion": FUSIONS, "training.learning_rate": learning, "training.epochs": Int(1, 9, 2)}
+    )
     hp = SearchModel(space, records).hyperparameters()
     kinds = {one.name: type(one).__name__ for one in hp.space}
-    assert kinds == {"fusion": "Choice", "fusion.gated.dim": "Choice", "training.learning_rate": "Float", "training.epochs": "Int"}
-    assert hp.values == {"fusion": "concatenation", "training.learning_rate": 1e-4, "training.epochs": 1}  # gated.dim does not exist there
+    assert kinds == {
+        "fusion": "Choice",
+        "fusion.gated.dim": "Choice",
+        "training.learning_rate": "Float",
+        "training.epochs": "Int",
+    }
+    # gated.dim does not exist there
+    assert hp.values == {
+        "fusion": "concatenation",
+        "training.learning_rate": 1e-4,
+        "training.epochs": 1,
+    }
     hp.values["fusion"] = "gated"
     hp.ensure_active_values()
     assert hp.values["fusion.gated.dim"] in (4, 8)
 
 
 def test_a_trial_has_the_same_key_when_it_came_over_the_network(records):
-    fusions = Choice([{"type": "concatenation", "hidden": Choice([[], [8]])}, {"type": "sum", "dim": Choice([4, 8])}])
+    fusions = Choice(
+        [
+            {"type": "concatenation", "hidden": Choice([[], [8]])},
+            {"type": "sum", "dim": Choice([4, 8])},
+        ]
+    )
     hp = SearchModel(over({"fusion": fusions}), records).hyperparameters()
     hp.values = {"fusion": "sum", "fusion.sum.dim": 8}
     received = keras_tuner.HyperParameters.from_proto(hp.to_proto())
-    assert received.values != hp.values  # the fault that `key_of` looks past
+    # the fault that `key_of` looks past
+    assert received.values != hp.values
     assert outcome.key_of(received) == outcome.key_of(hp)
 
 
 def test_plain_keras_tuner_builds_one_model_before_it_begins(records, tmp_path, monkeypatch):
     built = []
-    monkeypatch.setattr(model, "build_model", lambda *given: built.append(given) or build_model(*given))
+    monkeypatch.setattr(
+        model, "build_model", lambda *given: built.append(given) or build_model(*given)
+    )
     searched = SearchModel(over({"fusion": FUSIONS}), records)
-    keras_tuner.RandomSearch(searched, searched.objective("val_loss"), max_trials=2, directory=tmp_path)
+    keras_tuner.RandomSearch(
+        searched, searched.objective("val_loss"), max_trials=2, directory=tmp_path
+    )
     assert len(built) == 1
 
 
 @pytest.mark.slow
 def test_a_notebook_uses_it_as_plain_keras_tuner(records, tmp_path):
     searched = SearchModel(over({"fusion": FUSIONS}), records)
-    tuner = keras_tuner.RandomSearch(searched, searched.objective("val_label_accuracy"), max_trials=2, directory=tmp_path, seed=1)
+    tuner = keras_tuner.RandomSearch(
+        searched, searched.objective("val_label_accuracy"), max_trials=2, directory=tmp_path, seed=1
+    )
     tuner.search(epochs=2, verbose=0)
     best = tuner.oracle.get_best_trials()[0]
     assert best.status == "COMPLETED"
     assert isinstance(tuner.get_best_models()[0], keras.Model)
-    assert searched.config(best.hyperparameters).fusion.type == best.hyperparameters.values["fusion"]
+    assert (
+        searched.config(best.hyperparameters).fusion.type == best.hyperparameters.values["fusion"]
+    )
     with pytest.raises(keras_tuner.errors.FatalValueError, match="received data"):
         searched.fit(best.hyperparameters, None, np.zeros(3))
 
 
 @pytest.fixture(scope="module")
 def search(records, tmp_path_factory):
-    """Learning rates that learn, and one that diverges; fusions that are none, and one that is too large."""
+    """Learning rates that learn, and one that diverges; fusions that are none, and one that is too
+    large.
+    """
     fusion = Choice(
         [
             {"type": "concatenation"},
-            {"type": "self_attention", "dim": 8, "heads": 3},  # heads must divide dim
+            # heads must divide dim
+            {"type": "self_attention", "dim": 8, "heads": 3},
             {"type": "concatenation", "hidden": [5_000_000]},
         ]
     )
-    space = over({"fusion": fusion, "training.learning_rate": Choice([0.01, 0.1, 1e30]), "training.optimizer": Choice(["sgd", "adamw"])})
+    space = over(
+        {
+            "fusion": fusion,
+            "training.learning_rate": Choice([0.01, 0.1, 1e30]),
+            "training.optimizer": Choice(["sgd", "adamw"]),
+        }
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
-        return space, tune(space, records, tmp_path_factory.mktemp("search"), trials=14, tuner="random", progress=False)
+        return space, tune(
+            space,
+            records,
+            tmp_path_factory.mktemp("search"),
+            trials=14,
+            tuner="random",
+            progress=False,
+        )
 
 
 @pytest.mark.slow
@@ -118,8 +174,18 @@ def test_failed_and_diverging_trials_are_recorded_and_the_search_goes_on(search)
     table = search[1].table
     assert len(table) == 14
     kinds = table.groupby(["fusion", "training.learning_rate"])["status"].agg(set).to_dict()
-    assert {status for (fusion, _), status in kinds.items() if fusion == "self_attention" for status in status} == {"failed"}
-    assert {status for (fusion, _), status in kinds.items() if fusion == "concatenation-2" for status in status} == {"refused"}
+    assert {
+        status
+        for (fusion, _), status in kinds.items()
+        if fusion == "self_attention"
+        for status in status
+    } == {"failed"}
+    assert {
+        status
+        for (fusion, _), status in kinds.items()
+        if fusion == "concatenation-2"
+        for status in status
+    } == {"refused"}
     assert kinds.get(("concatenation", 0.01), {"completed"}) == {"completed"}
     assert kinds[("concatenation", 1e30)] == {"diverged"}
     reasons = table.groupby("status")["reason"].agg(list)
@@ -160,7 +226,8 @@ def test_trials_are_a_table_and_pictures(search):
 @pytest.mark.slow
 def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, records, monkeypatch):
     space, found = search
-    monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)  # or the next trial may have the model that is too large
+    # or the next trial may have the model that is too large
+    monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "fit", lambda *_: pytest.fail("a trial was trained again"))
         again = tune(space, records, found.directory, trials=14, tuner="random", progress=False)
@@ -179,15 +246,37 @@ def test_another_search_is_refused_in_its_directory(search, records):
         ({"space": over({"training.learning_rate": Choice([1e-3, 1e-2])})}, "another space"),
     ]:
         with pytest.raises(ValueError, match=said):
-            tune(**({"space": space, "records": records, "directory": found.directory, "tuner": "random", "progress": False} | arguments))
+            tune(
+                **(
+                    {
+                        "space": space,
+                        "records": records,
+                        "directory": found.directory,
+                        "tuner": "random",
+                        "progress": False,
+                    }
+                    | arguments
+                )
+            )
 
 
 @pytest.mark.slow
 def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
     space = over({"training.learning_rate": Choice([0.01, 0.1])})
-    found = tune(space, records, tmp_path, "val_label_accuracy", trials=2, tuner="random", folds=2, progress=False)
+    found = tune(
+        space,
+        records,
+        tmp_path,
+        "val_label_accuracy",
+        trials=2,
+        tuner="random",
+        folds=2,
+        progress=False,
+    )
     turn = tmp_path / "folds" / "turn-1"
-    alone = fit(found.best, schema_for(turn, found.best), turn, tmp_path / "alone", verbose=0).figures["val_accuracy"]
+    alone = fit(
+        found.best, schema_for(turn, found.best), turn, tmp_path / "alone", verbose=0
+    ).figures["val_accuracy"]
     outcomes = [json.loads(file.read_text()) for file in (tmp_path / "outcomes").iterdir()]
     figures = [[fold["val_accuracy"] for fold in one["folds"]] for one in outcomes]
     best = max(figures, key=np.mean)
@@ -204,21 +293,34 @@ def test_hyperband_trains_good_ones_on(records, tmp_path):
     space = Space.over(config, {"training.learning_rate": Float(1e-3, 1e-1, sampling="log")})
     found = tune(space, records, tmp_path, tuner="hyperband", progress=False)
     assert found.table["status"].tolist() == ["completed"] * 6
-    assert sorted(found.table["epochs"].tolist()) == [1, 1, 1, 2, 3, 3]  # three for an epoch, the best of them for two more; two for all
+    # three for an epoch, the best of them for two more; two for all
+    assert sorted(found.table["epochs"].tolist()) == [1, 1, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"objective": "val_lable_accuracy"}, "the objective must be one of val_loss, val_label_accuracy, received 'val_lable_accuracy'"),
+        (
+            {"objective": "val_lable_accuracy"},
+            "the objective must be one of val_loss, val_label_accuracy, received 'val_lable_accuracy'",
+        ),
         ({"trials": 0}, "trials must be at least 1, received 0"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"tuner": "grid"}, "tuner must be random, bayesian or hyperband, received 'grid'"),
         ({"tuner": "hyperband", "trials": 9}, "trials must be left to hyperband"),
         ({"tuner": "hyperband", "folds": 3}, "folds need the tuner random or bayesian"),
-        ({"space": {"inputs.price.column": Choice(["price", "age"])}}, "inputs.price: .* was ingested with .* ingest the table again"),
-        ({"space": {"split": Choice([{"column": "split"}, {"test": 0.3}])}}, "split: .* was ingested with"),
-        ({"space": {"training.batch_size": Choice([10**9, 8])}}, "first options must make a model that can be trained: .* of memory"),
+        (
+            {"space": {"inputs.price.column": Choice(["price", "age"])}},
+            "inputs.price: .* was ingested with .* ingest the table again",
+        ),
+        (
+            {"space": {"split": Choice([{"column": "split"}, {"test": 0.3}])}},
+            "split: .* was ingested with",
+        ),
+        (
+            {"space": {"training.batch_size": Choice([10**9, 8])}},
+            "first options must make a model that can be trained: .* of memory",
+        ),
         ({"workers": 2, "listen": "127.0.0.1:x"}, "an address must be HOST:PORT"),
     ],
     ids=str,
@@ -238,28 +340,50 @@ def test_without_validation_rows_there_must_be_folds(tmp_path):
     with pytest.raises(ValueError, match="needs validation rows or folds"):
         SearchModel(space, tmp_path / "records")
     turns = make_folds(tmp_path / "records", tmp_path / "folds", 2)
-    assert SearchModel(space, tmp_path / "records", folds=turns).objective("val_loss").direction == "min"
+    assert (
+        SearchModel(space, tmp_path / "records", folds=turns).objective("val_loss").direction
+        == "min"
+    )
 
 
 @pytest.mark.parametrize(
     ("heads", "name", "logged", "direction"),
     [
         ({"label": ClassificationHead()}, "val_label_accuracy", "val_accuracy", "max"),
-        ({"label": ClassificationHead(), "vector": EmbeddingHead()}, "val_label_accuracy", "val_label_accuracy", "max"),
-        ({"label": ClassificationHead(), "age": RegressionHead()}, "val_age_mae", "val_age_mae", "min"),
+        (
+            {"label": ClassificationHead(), "vector": EmbeddingHead()},
+            "val_label_accuracy",
+            "val_label_accuracy",
+            "max",
+        ),
+        (
+            {"label": ClassificationHead(), "age": RegressionHead()},
+            "val_age_mae",
+            "val_age_mae",
+            "min",
+        ),
     ],
 )
 def test_an_objective_is_a_figure_that_fit_has(tmp_path, heads, name, logged, direction):
     config = CONFIG.model_copy(update={"heads": heads})
     schema = ingested(tmp_path / "records", config)
-    objective = SearchModel(Space.over(config, {"training.learning_rate": Choice([0.01, 0.1])}), tmp_path / "records").objective(name)
+    objective = SearchModel(
+        Space.over(config, {"training.learning_rate": Choice([0.01, 0.1])}), tmp_path / "records"
+    ).objective(name)
     assert (objective.name, objective.direction) == (logged, direction)
-    assert objective.name in fit(config, schema, tmp_path / "records", tmp_path / "run", verbose=0).figures
+    assert (
+        objective.name
+        in fit(config, schema, tmp_path / "records", tmp_path / "run", verbose=0).figures
+    )
 
 
 def test_memory_is_weights_gradients_optimizer_and_answers():
     tower = DenseTower(dim=4)
-    config = Config(inputs={"price": NumberInput(tower=tower)}, heads={"age": RegressionHead()}, fusion={"presence": False, "dropout": 0})
+    config = Config(
+        inputs={"price": NumberInput(tower=tower)},
+        heads={"age": RegressionHead()},
+        fusion={"presence": False, "dropout": 0},
+    )
     schema = Schema.model_validate(
         {
             "rows": 9,
@@ -267,11 +391,14 @@ def test_memory_is_weights_gradients_optimizer_and_answers():
             "heads": {"age": {"type": "moments", "mean": 0, "std": 1}},
         }
     )
-    small, large = (memory.training_bytes(with_batch(config, batch), schema) for batch in (100, 200))
+    small, large = (
+        memory.training_bytes(with_batch(config, batch), schema) for batch in (100, 200)
+    )
     built = model.build_model(config, schema)
     weights = sum(int(np.prod(one.shape)) for one in built.trainable_variables)
     fixed = built.count_params() - weights
-    assert 2 * small - large == 4 * (4 * weights + fixed)  # what does not grow with the batch: value, gradient and Adam's two of each
+    # what does not grow with the batch: value, gradient and Adam's two of each
+    assert 2 * small - large == 4 * (4 * weights + fixed)
     config.training.optimizer = "sgd"
     assert memory.training_bytes(with_batch(config, 100), schema) == small - 4 * weights
 
@@ -285,7 +412,8 @@ def test_a_model_that_is_too_large_is_refused_without_being_made(records):
     config = CONFIG.model_copy(deep=True)
     config.fusion.hidden = [1_000_000, 1_000_000]
     assert memory.training_bytes(config, schema_for(records, config)) > 4 * 4 * 10**12
-    with keras.StatelessScope():  # where it ends, Keras makes what was left unmade
+    # where it ends, Keras makes what was left unmade
+    with keras.StatelessScope():
         pass
 
 
@@ -293,7 +421,9 @@ def test_a_model_that_is_too_large_is_refused_without_being_made(records):
     "part",
     [
         lambda: pretrained_case.image(KerasTower(path=pretrained_case.keras_model())),
-        lambda: pretrained_case.image(PresetTower(preset=pretrained_case.image_preset()), size=32, channels=3),
+        lambda: pretrained_case.image(
+            PresetTower(preset=pretrained_case.image_preset()), size=32, channels=3
+        ),
     ],
     ids=["keras", "preset"],
 )
@@ -307,7 +437,13 @@ def test_estimating_a_pretrained_tower_leaves_its_weights_as_they_are(part):
 
 
 def test_the_field_that_decides_is_the_most_important():
-    space = over({"fusion": FUSIONS, "training.learning_rate": Float(1e-3, 1e-1), "training.weight_decay": Float(0, 1)})
+    space = over(
+        {
+            "fusion": FUSIONS,
+            "training.learning_rate": Float(1e-3, 1e-1),
+            "training.weight_decay": Float(0, 1),
+        }
+    )
     random = np.random.default_rng(0)
     rate = random.uniform(1e-3, 1e-1, 30)
     table = pd.DataFrame(

@@ -16,7 +16,14 @@ import pytest
 from training_case import ingested
 
 from multimodal_tf import cli
-from multimodal_tf.config import CategoryInput, ClassificationHead, Config, NumberInput, Split, Training
+from multimodal_tf.config import (
+    CategoryInput,
+    ClassificationHead,
+    Config,
+    NumberInput,
+    Split,
+    Training,
+)
 from multimodal_tf.training.tune import Choice, Float, Space, processes, tune
 
 CONFIG = Config(
@@ -28,7 +35,12 @@ CONFIG = Config(
 SPACE = Space.over(
     CONFIG,
     {
-        "fusion": Choice([{"type": "concatenation", "hidden": Choice([[], [4]])}, {"type": "sum", "dim": Choice([4, 8])}]),
+        "fusion": Choice(
+            [
+                {"type": "concatenation", "hidden": Choice([[], [4]])},
+                {"type": "sum", "dim": Choice([4, 8])},
+            ]
+        ),
         "training.learning_rate": Float(1e-3, 1e-1, sampling="log"),
     },
 )
@@ -70,8 +82,24 @@ def ended(directory):
 def start(records, directory):
     """The command in a process of its own."""
     (directory.parent / "space.yaml").write_text(SPACE.to_yaml())
-    words = ["tune", directory.parent / "space.yaml", records, "--out", directory, "--trials", TRIALS, "--workers", 2, "--tuner", "random"]
-    return subprocess.Popen([sys.executable, "-m", "multimodal_tf.cli", *map(str, words)], stdout=subprocess.PIPE, text=True)
+    words = [
+        "tune",
+        directory.parent / "space.yaml",
+        records,
+        "--out",
+        directory,
+        "--trials",
+        TRIALS,
+        "--workers",
+        2,
+        "--tuner",
+        "random",
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "multimodal_tf.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.slow
@@ -80,7 +108,8 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_ends_whole(records
     command = start(records, directory)
     wait_for(lambda: ended(directory) >= 1)
     everyone = psutil.Process(command.pid).children(recursive=True)
-    command.kill()  # which has no time to end the others
+    # which has no time to end the others
+    command.kill()
     command.wait()
     _, alive = psutil.wait_procs(everyone, timeout=20)
     assert alive == []
@@ -117,9 +146,15 @@ def test_ctrl_c_leaves_no_process(records, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(records, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "_work", os.abort)  # called with arguments that it does not take, each child dies
-    with pytest.raises(ChildProcessError, match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run it again"):
+def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
+    records, tmp_path, monkeypatch
+):
+    # called with arguments that it does not take, each child dies
+    monkeypatch.setattr(processes, "_work", os.abort)
+    with pytest.raises(
+        ChildProcessError,
+        match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run it again",
+    ):
         tune(SPACE, records, tmp_path / "search", workers=2, progress=False)
 
 
@@ -136,14 +171,24 @@ def test_without_a_chief_workers_end_in_one_sentence(records, tmp_path, monkeypa
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "space.yaml").write_text(SPACE.to_yaml())
-    words = ["tune", tmp_path / "space.yaml", records, "--out", tmp_path / "search", "--chief", f"127.0.0.1:{port}"]
+    words = [
+        "tune",
+        tmp_path / "space.yaml",
+        records,
+        "--out",
+        tmp_path / "search",
+        "--chief",
+        f"127.0.0.1:{port}",
+    ]
     monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
     with pytest.raises(SystemExit):
         cli.main()
     assert f"no chief answers at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_another_host_is_told_what_to_run_and_what_an_open_port_means(records, tmp_path, monkeypatch, capsys):
+def test_another_host_is_told_what_to_run_and_what_an_open_port_means(
+    records, tmp_path, monkeypatch, capsys
+):
     def run(_, workers, address, chief):
         seen.append((workers, address, chief))
         raise ChildProcessError("enough")
@@ -151,7 +196,17 @@ def test_another_host_is_told_what_to_run_and_what_an_open_port_means(records, t
     seen: list = []
     monkeypatch.setattr(processes, "run", run)
     (tmp_path / "space.yaml").write_text(SPACE.to_yaml())
-    words = ["tune", tmp_path / "space.yaml", records, "--out", tmp_path / "search", "--workers", "2", "--listen", "0.0.0.0"]
+    words = [
+        "tune",
+        tmp_path / "space.yaml",
+        records,
+        "--out",
+        tmp_path / "search",
+        "--workers",
+        "2",
+        "--listen",
+        "0.0.0.0",
+    ]
     monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
     with pytest.raises(SystemExit):
         cli.main()
@@ -164,7 +219,9 @@ def test_another_host_is_told_what_to_run_and_what_an_open_port_means(records, t
 
 def test_listening_beyond_this_machine_warns(monkeypatch):
     monkeypatch.setattr(processes, "_Processes", _Nothing)
-    with pytest.warns(UserWarning, match=r"the chief listens on 0.0.0.0 by unencrypted gRPC, without a password"):
+    with pytest.warns(
+        UserWarning, match=r"the chief listens on 0.0.0.0 by unencrypted gRPC, without a password"
+    ):
         processes.run(SETTINGS, 1, ("0.0.0.0", 8000), chief=True)
     processes.run(SETTINGS, 1, ("127.0.0.1", 8000), chief=True)
 

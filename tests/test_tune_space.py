@@ -1,12 +1,23 @@
-"""Search spaces: their spelling in YAML and in Python, conditional fields, and what is refused before anything is trained."""
+"""Search spaces: their spelling in YAML and in Python, conditional fields, and what is refused
+before anything is trained.
+"""
 
 import pytest
 import yaml
 
-from multimodal_tf.config import ClassificationHead, Config, ConvTower, ImageInput, TextInput, ViTTower
-from multimodal_tf.config.space import Choice, Float, Int, Space
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    ConvTower,
+    ImageInput,
+    TextInput,
+    ViTTower,
+)
+from multimodal_tf.config.search_space import Choice, Float, Int, Space
 
-CONFIG = Config(inputs={"photo": ImageInput(), "title": TextInput()}, heads={"label": ClassificationHead()})
+CONFIG = Config(
+    inputs={"photo": ImageInput(), "title": TextInput()}, heads={"label": ClassificationHead()}
+)
 YAML = """
 inputs:
   photo: {type: image, height: 32, width: 32}
@@ -21,7 +32,7 @@ fusion:
       dropout: {choice: [0, 0.5]}
 training:
   learning_rate: {float: [1e-4, 1e-2], sampling: log}
-adaptation: {choice: [null, {train: heads}]}
+peft: {choice: [null, {train: heads}]}
 """
 
 
@@ -44,40 +55,67 @@ def test_every_choice_and_range_is_a_field_under_its_path(space):
         "fusion.gated.dim": Int(16, 64, 2, "log"),
         "fusion.gated.dropout": Choice([0, 0.5]),
         "training.learning_rate": Float(1e-4, 1e-2, None, "log"),
-        "adaptation": Choice([None, {"train": "heads"}]),
+        "peft": Choice([None, {"train": "heads"}]),
     }
 
 
 def test_a_field_within_an_option_exists_where_the_option_is_taken(space):
     conditions = {field.name: field.conditions for field in space.fields() if field.conditions}
     gated, concatenation = (("fusion", "gated"),), (("fusion", "concatenation"),)
-    assert conditions == {"fusion.concatenation.hidden": concatenation, "fusion.gated.dim": gated, "fusion.gated.dropout": gated}
+    assert conditions == {
+        "fusion.concatenation.hidden": concatenation,
+        "fusion.gated.dim": gated,
+        "fusion.gated.dropout": gated,
+    }
 
 
 def test_parents_come_before_what_they_decide_on(space):
     names = [field.name for field in space.fields()]
-    assert all(names.index(parent) < names.index(field.name) for field in space.fields() for parent, _ in field.conditions)
+    assert all(
+        names.index(parent) < names.index(field.name)
+        for field in space.fields()
+        for parent, _ in field.conditions
+    )
 
 
 def test_what_is_drawn_is_a_configuration(space):
     values = {field.name: "?" for field in space.fields()}
-    values |= {"inputs.title.tokenizer.type": "characters", "heads.label.label_smoothing": 0.2, "training.learning_rate": 0.002}
-    config = space.draw(values | {"fusion": "concatenation", "fusion.concatenation.hidden": "[32,16]", "adaptation": '{"train":"heads"}'})
+    values |= {
+        "inputs.title.tokenizer.type": "characters",
+        "heads.label.label_smoothing": 0.2,
+        "training.learning_rate": 0.002,
+    }
+    config = space.draw(
+        values
+        | {
+            "fusion": "concatenation",
+            "fusion.concatenation.hidden": "[32,16]",
+            "peft": '{"train":"heads"}',
+        }
+    )
     assert (config.fusion.type, config.fusion.hidden) == ("concatenation", [32, 16])
     assert config.inputs["title"].tokenizer.type == "characters"
     assert (config.training.learning_rate, config.heads["label"].label_smoothing) == (0.002, 0.2)
-    assert config.adaptation.train == "heads"
+    assert config.peft.train == "heads"
 
 
 def test_the_first_configuration_has_first_options_and_lowest_values(space):
     first = space.first()
-    assert (first.fusion.type, first.fusion.hidden, first.adaptation, first.training.learning_rate) == ("concatenation", [], None, 1e-4)
+    assert (first.fusion.type, first.fusion.hidden, first.peft, first.training.learning_rate) == (
+        "concatenation",
+        [],
+        None,
+        1e-4,
+    )
 
 
 def test_variants_have_each_option_once_beside_the_first(space):
-    learnt = [(config.fusion.type, getattr(config.fusion, "dim", None)) for config in space.variants()]
-    assert learnt.count(("gated", 64)) == 1
-    assert learnt.count(("gated", 16)) == 2  # the option itself, and its dropout 0.5
+    stats = [
+        (config.fusion.type, getattr(config.fusion, "dim", None)) for config in space.variants()
+    ]
+    assert stats.count(("gated", 64)) == 1
+    # the option itself, and its dropout 0.5
+    assert stats.count(("gated", 16)) == 2
 
 
 def test_a_space_survives_its_yaml(space, tmp_path):
@@ -90,7 +128,11 @@ def test_python_says_the_same_as_yaml(space):
     tree["fusion"] = Choice(
         [
             {"type": "concatenation", "hidden": Choice([[], [32, 16]])},
-            {"type": "gated", "dim": Int(16, 64, step=2, sampling="log"), "dropout": Choice([0, 0.5])},
+            {
+                "type": "gated",
+                "dim": Int(16, 64, step=2, sampling="log"),
+                "dropout": Choice([0, 0.5]),
+            },
         ]
     )
     tree["training"] = {"learning_rate": Float(1e-4, 1e-2, sampling="log")}
@@ -98,7 +140,10 @@ def test_python_says_the_same_as_yaml(space):
 
 
 def test_parts_of_the_configuration_are_options():
-    space = Space.over(CONFIG, {"inputs.photo.tower": Choice([ConvTower(filters=[8]), ViTTower(), ViTTower(depth=1)])})
+    space = Space.over(
+        CONFIG,
+        {"inputs.photo.tower": Choice([ConvTower(filters=[8]), ViTTower(), ViTTower(depth=1)])},
+    )
     [field] = space.fields()
     assert field.part.labels == ("cnn", "vit", "vit-2")
     assert space.draw({"inputs.photo.tower": "vit-2"}).inputs["photo"].tower.depth == 1
@@ -123,8 +168,13 @@ def test_options_have_labels_that_keras_tuner_takes(options, labels):
 
 
 def test_an_input_may_be_called_choice():
-    config = Config(inputs={"choice": TextInput(), "int": TextInput()}, heads={"label": ClassificationHead()})
-    assert Space.over(config, {"training.epochs": Int(1, 3)}).first().inputs.keys() == {"choice", "int"}
+    config = Config(
+        inputs={"choice": TextInput(), "int": TextInput()}, heads={"label": ClassificationHead()}
+    )
+    assert Space.over(config, {"training.epochs": Int(1, 3)}).first().inputs.keys() == {
+        "choice",
+        "int",
+    }
 
 
 def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fail():
@@ -141,17 +191,41 @@ def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fa
         ({}, "must have a field with a choice or a range"),
         ({"training.learning_rte": Choice([1e-3, 1e-2])}, "training.learning_rte"),
         ({"train.learning_rate": Choice([1e-3, 1e-2])}, "'train.learning_rate'"),
-        ({"fusion": Choice([{"type": "sum"}, {"type": "sum", "width": 8}])}, "fusion.width: Extra inputs"),
-        ({"fusion": Choice([{"type": "sum"}, {"type": "product", "dim": Choice([8, -8])}])}, "fusion.product.dim with -8"),
+        (
+            {"fusion": Choice([{"type": "sum"}, {"type": "sum", "width": 8}])},
+            "fusion.width: Extra inputs",
+        ),
+        (
+            {"fusion": Choice([{"type": "sum"}, {"type": "product", "dim": Choice([8, -8])}])},
+            "fusion.product.dim with -8",
+        ),
         ({"fusion.dropout": Float(0, 1)}, "fusion.dropout with 1"),
         ({"training.epochs": Choice(["few", "many"])}, "first options must make a configuration"),
-        ({"training": {"learning_rate": {"float": [0.1]}}}, r"training.learning_rate: float must be \[low, high\], received \[0.1\]"),
-        ({"training": {"learning_rate": {"float": [1, 0.1]}}}, r"low below high, received \[1, 0.1\]"),
-        ({"training": {"learning_rate": {"float": [0, 0.1], "sampling": "log"}}}, "sampling log must begin above 0, received 0"),
-        ({"training": {"epochs": {"int": [1, 2.5]}}}, r"int must be \[low, high\].*received \[1, 2.5\]"),
-        ({"training": {"epochs": {"int": [1, 9], "sampling": "cubic"}}}, "sampling must be linear, log, reverse_log, received 'cubic'"),
+        (
+            {"training": {"learning_rate": {"float": [0.1]}}},
+            r"training.learning_rate: float must be \[low, high\], received \[0.1\]",
+        ),
+        (
+            {"training": {"learning_rate": {"float": [1, 0.1]}}},
+            r"low below high, received \[1, 0.1\]",
+        ),
+        (
+            {"training": {"learning_rate": {"float": [0, 0.1], "sampling": "log"}}},
+            "sampling log must begin above 0, received 0",
+        ),
+        (
+            {"training": {"epochs": {"int": [1, 2.5]}}},
+            r"int must be \[low, high\].*received \[1, 2.5\]",
+        ),
+        (
+            {"training": {"epochs": {"int": [1, 9], "sampling": "cubic"}}},
+            "sampling must be linear, log, reverse_log, received 'cubic'",
+        ),
         ({"training": {"epochs": {"int": [1, 9], "step": 0}}}, "step must be above 0"),
-        ({"training": {"epochs": {"choice": [3]}}}, r"training.epochs: choice must have two options or more, received \[3\]"),
+        (
+            {"training": {"epochs": {"choice": [3]}}},
+            r"training.epochs: choice must have two options or more, received \[3\]",
+        ),
         ({"training": {"epochs": {"choice": [3, 4, 3]}}}, "each option once, received 3 twice"),
     ],
     ids=str,

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 
 from multimodal_tf.config import SkipGram
-from multimodal_tf.data.vectors import read_vectors, skip_gram
+from multimodal_tf.data.tokenizers.word_vectors import read_vectors, skip_gram
 from multimodal_tf.schema import Vectors
 
-ROWS = {"cat": [1.0, 2.0, 3.0], "Dog": [0.5, -1.0, 0.0], "猫": [1e-3, 4.0, 5.0], "other": [9.0, 9.0, 9.0]}
+ROWS = {
+    "cat": [1.0, 2.0, 3.0],
+    "Dog": [0.5, -1.0, 0.0],
+    "猫": [1e-3, 4.0, 5.0],
+    "other": [9.0, 9.0, 9.0],
+}
 WORDS = ["cat", "dog", "猫", "unseen"]
 FIELD = "inputs.t.vectors"
 
@@ -22,14 +27,17 @@ def lines(rows=ROWS):
 
 
 def binary(rows=ROWS, dim=3):
-    entries = (word.encode() + b" " + struct.pack(f"<{dim}f", *row) + b"\n" for word, row in rows.items())
+    entries = (
+        word.encode() + b" " + struct.pack(f"<{dim}f", *row) + b"\n" for word, row in rows.items()
+    )
     return f"{len(rows)} {dim}\n".encode() + b"".join(entries)
 
 
 FILES = {
     "glove.txt": lines().encode(),
     "word2vec.txt": b"4 3\n" + lines().encode(),
-    "word2vec.vec": b"4 3\n" + lines().replace("\n", " \n").encode(),  # as word2vec and fastText end their lines
+    # as word2vec and fastText end their lines
+    "word2vec.vec": b"4 3\n" + lines().replace("\n", " \n").encode(),
     "word2vec.bin": binary(),
     "google.bin": b"4 3\n" + binary()[4:].replace(b"\n", b""),
     "windows.txt": lines().replace("\n", "\r\n").encode(),
@@ -46,7 +54,9 @@ def test_formats(tmp_path, name, zipped):
     path = tmp_path / (name + ".gz" if zipped else name)
     path.write_bytes(gzip.compress(FILES[name]) if zipped else FILES[name])
     found = read(path).array()
-    np.testing.assert_array_equal(found[:3], np.array([ROWS["cat"], ROWS["Dog"], ROWS["猫"]], np.float32))
+    np.testing.assert_array_equal(
+        found[:3], np.array([ROWS["cat"], ROWS["Dog"], ROWS["猫"]], np.float32)
+    )
     assert found.shape == (4, 3)
     assert np.isfinite(found).all()
 
@@ -68,19 +78,55 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("v.txt", b"cat 1 2\n", r"inputs\.t\.vectors: the vectors of .*v\.txt must have tower\.embedding_dim = 3 numbers, received 2"),
-        ("v.txt", b"1 5\ncat 1 2 3 4 5\n", r"must have tower\.embedding_dim = 3 numbers, received 5"),
-        ("v.bin", binary({"cat": [1, 2]}, 2), r"must have tower\.embedding_dim = 3 numbers, received 2"),
-        ("v.txt", b"a 1 2 3\ncat 1 2\n", r"inputs\.t\.vectors\.path: .*v\.txt, line 2: must be a word and 3 numbers, received b'cat 1 2"),
-        ("v.txt", b"a 1 2 3\ncat 1 x 3\n", r"v\.txt, line 2: must be a word and 3 numbers, received b'1 x 3'"),
+        (
+            "v.txt",
+            b"cat 1 2\n",
+            r"inputs\.t\.vectors: the vectors of .*v\.txt must have tower\.embedding_dim = 3 numbers, received 2",
+        ),
+        (
+            "v.txt",
+            b"1 5\ncat 1 2 3 4 5\n",
+            r"must have tower\.embedding_dim = 3 numbers, received 5",
+        ),
+        (
+            "v.bin",
+            binary({"cat": [1, 2]}, 2),
+            r"must have tower\.embedding_dim = 3 numbers, received 2",
+        ),
+        (
+            "v.txt",
+            b"a 1 2 3\ncat 1 2\n",
+            r"inputs\.t\.vectors\.path: .*v\.txt, line 2: must be a word and 3 numbers, received b'cat 1 2",
+        ),
+        (
+            "v.txt",
+            b"a 1 2 3\ncat 1 x 3\n",
+            r"v\.txt, line 2: must be a word and 3 numbers, received b'1 x 3'",
+        ),
         ("v.txt", b"cat 1 nan 3\n", r"v\.txt, line 1: the numbers must be finite, received nan"),
-        ("v.txt", b"9 3\ncat 1 2 3\n", r"must have 9 vectors, as its first line says, received 1: it is cut short"),
-        ("v.bin", binary()[:-9], r"must have 4 vectors, as its first line says, received 3: it is cut short"),
-        ("v.bin", b"cat 1 2 3\n", r"v\.bin, line 1: must be the number of words and of numbers in a vector, received b'cat 1 2 3"),
+        (
+            "v.txt",
+            b"9 3\ncat 1 2 3\n",
+            r"must have 9 vectors, as its first line says, received 1: it is cut short",
+        ),
+        (
+            "v.bin",
+            binary()[:-9],
+            r"must have 4 vectors, as its first line says, received 3: it is cut short",
+        ),
+        (
+            "v.bin",
+            b"cat 1 2 3\n",
+            r"v\.bin, line 1: must be the number of words and of numbers in a vector, received b'cat 1 2 3",
+        ),
         ("v.bin", b"", r"line 1: must be the number of words"),
         ("v.txt.gz", b"no gzip", r"v\.txt\.gz is damaged"),
         ("v.txt.gz", gzip.compress(lines().encode(), mtime=0)[:-12], r"v\.txt\.gz is damaged"),
-        ("v.txt", b"zebra 1 2 3\n", r"has a vector for none of the 4 words of the training split, such as \['cat', 'dog', '猫'\]"),
+        (
+            "v.txt",
+            b"zebra 1 2 3\n",
+            r"has a vector for none of the 4 words of the training split, such as \['cat', 'dog', '猫'\]",
+        ),
         ("v.txt", b"", r"has a vector for none"),
         ("v.pkl", b"\x80\x04\x95\x0b\x00\x00\x00.", r"must have tower\.embedding_dim"),
     ],
@@ -93,7 +139,8 @@ def test_damaged_files(tmp_path, name, data, message):
 
 def test_no_file(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*', which is not there"
+        FileNotFoundError,
+        match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*', which is not there",
     ):
         read(tmp_path / "nothing.txt")
 
@@ -125,19 +172,28 @@ def test_words_that_stand_together_lie_together():
 def test_the_same_vectors_in_every_process():
     assert vectors() != vectors(1)
     code = "import sys; sys.path.insert(0, 'tests'); import test_vectors as case; print(case.vectors().data)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == vectors().data
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == vectors().data
+    )
 
 
 def test_only_the_vocabulary_is_trained_and_what_never_stands_anywhere_is_drawn():
     found = skip_gram(FIELD, SkipGram(epochs=1), ["a", "never"], [["a", "b"], [], ["b"]], 4, 0)
     assert found.array().shape == (2, 4)
     with pytest.raises(
-        ValueError, match=r"inputs\.t\.vectors: skip_gram must have words in the training split to learn from, received none"
+        ValueError,
+        match=r"inputs\.t\.vectors: skip_gram must have words in the training split to learn from, received none",
     ):
         skip_gram(FIELD, SkipGram(), [], [], 4, 0)
 
 
 def test_without_gensim(monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim.models", None)
-    with pytest.raises(ValueError, match=r"inputs\.t\.vectors: skip_gram needs gensim, .*: pip install multimodal_tf\[word2vec\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.vectors: skip_gram needs gensim, .*: pip install multimodal_tf\[word2vec\]",
+    ):
         vectors()

@@ -1,4 +1,6 @@
-"""Which frames of a video file are chosen, whatever its container, and what is said of files that are none."""
+"""Which frames of a video file are chosen, whatever its container, and what is said of files that
+are none.
+"""
 
 import contextlib
 import functools
@@ -14,16 +16,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from multimodal_tf.config import VideoInput
-from multimodal_tf.data import video
-from multimodal_tf.data.cells import CellError, read_cell
-from multimodal_tf.data.preprocess import problem
+from multimodal_tf.data.codecs import video_file
+from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.kinds.check import problem
 
-FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}  # an MP4 as it is streamed
+# an MP4 as it is streamed
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 PART = VideoInput(frames=4, height=24, width=32)
 
 
 def frames(data, part=PART):
-    return video.to_frames(io.BytesIO(data), part)
+    return video_file.to_frames(io.BytesIO(data), part)
 
 
 def chosen(data, part=PART):
@@ -35,10 +38,11 @@ def picture(file):
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(16, [2, 6, 10, 14]), (8, [1, 3, 5, 7]), (4, [0, 1, 2, 3]), (3, [0, 1, 1, 2]), (1, [0] * 4)]
+    ("count", "expected"),
+    [(16, [2, 6, 10, 14]), (8, [1, 3, 5, 7]), (4, [0, 1, 2, 3]), (3, [0, 1, 1, 2]), (1, [0] * 4)],
 )
 def test_the_frames_at_the_centres_of_equal_stretches_are_chosen(count, expected):
-    assert video.choose(count, 4) == expected
+    assert video_file.choose(count, 4) == expected
     assert chosen(case.video(count)) == expected
 
 
@@ -47,21 +51,30 @@ def test_the_frames_at_the_centres_of_equal_stretches_are_chosen(count, expected
 def test_every_container_gives_the_same_frames(kind, count):
     data = case.video(count, kind)
     part = VideoInput(frames=7, height=24, width=32)
-    assert chosen(data, part) == video.choose(count, 7)
-    assert video.measure(io.BytesIO(data), part) == pytest.approx((64, 48, count / 10, 10.0))
+    assert chosen(data, part) == video_file.choose(count, 7)
+    assert video_file.measure(io.BytesIO(data), part) == pytest.approx((64, 48, count / 10, 10.0))
 
 
-@given(st.integers(1, 30), st.integers(1, 12), st.sampled_from(list(case.KINDS)), st.integers(1, 9), st.integers(0, 3))
+@given(
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.sampled_from(list(case.KINDS)),
+    st.integers(1, 9),
+    st.integers(0, 3),
+)
 @settings(max_examples=15, deadline=None)
 def test_keyframes_and_reordered_frames_do_not_matter(count, wanted, kind, keyframes, reordered):
     options = {} if kind == "webm" else {"bf": reordered}
     data = case.video(count, kind, g=keyframes, **options)
-    assert chosen(data, VideoInput(frames=wanted, height=24, width=32)) == video.choose(count, wanted)
+    assert chosen(data, VideoInput(frames=wanted, height=24, width=32)) == video_file.choose(
+        count, wanted
+    )
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "mkv"])
 def test_time_counts_and_not_the_number_of_frames(kind):
-    times = [0, 1, 2, 3, 4, 5, 20, 39]  # 40 tenths of a second: the centres are at 5, 15, 25 and 35
+    # 40 tenths of a second: the centres are at 5, 15, 25 and 35
+    times = [0, 1, 2, 3, 4, 5, 20, 39]
     assert chosen(case.video(8, kind, times=times)) == [5, 5, 6, 6]
 
 
@@ -72,7 +85,7 @@ def test_a_video_that_begins_late_is_read_from_its_first_frame():
 def test_a_stream_that_knows_no_duration_is_measured():
     data = case.video(16, container_options=FRAGMENTS)
     assert chosen(data) == [2, 6, 10, 14]
-    assert video.measure(io.BytesIO(data), PART).seconds == pytest.approx(1.6)
+    assert video_file.measure(io.BytesIO(data), PART).seconds == pytest.approx(1.6)
 
 
 def test_a_second_track_does_not_matter():
@@ -85,7 +98,11 @@ def test_frames_are_as_small_as_the_model_allows():
     for file, size in zip(frames(data), [(64, 48)] * 4):
         assert Image.open(io.BytesIO(file)).size == size
         assert Image.open(io.BytesIO(file)).format == "JPEG"
-    assert picture(frames(data, VideoInput(frames=1, height=200, width=32))[0]).shape == (120, 64, 3)
+    assert picture(frames(data, VideoInput(frames=1, height=200, width=32))[0]).shape == (
+        120,
+        64,
+        3,
+    )
 
 
 def test_pixels_survive():
@@ -100,7 +117,11 @@ def turned(data, degrees):
     cosine, sine = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
     matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30]
     place = data.index(b"tkhd") + 4 + 40
-    return data[:place] + b"".join(value.to_bytes(4, "big", signed=True) for value in matrix) + data[place + 36 :]
+    return (
+        data[:place]
+        + b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+        + data[place + 36 :]
+    )
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 3), (180, 2), (270, 1)])
@@ -109,7 +130,9 @@ def test_a_video_taken_sideways_is_turned(degrees, turns):
     upright, shown = frames(data, PART)[0], frames(turned(data, degrees), PART)[0]
     assert Image.open(io.BytesIO(shown)).size == (64, 48)
     expected = np.rot90(case.numbered(2, 128, 96), turns)
-    expected = np.asarray(Image.fromarray(expected).resize((64, 48), Image.Resampling.BOX)).astype(int)
+    expected = np.asarray(Image.fromarray(expected).resize((64, 48), Image.Resampling.BOX)).astype(
+        int
+    )
     assert np.abs(picture(shown) - expected).mean() < 8
     assert np.abs(picture(upright) - expected).mean() > 8
 
@@ -147,11 +170,22 @@ def bad():
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing", "text", "sound", "sound in WebM", "no index", "only a header", "cut short", "large", "a playlist"]
+    "name",
+    [
+        "nothing",
+        "text",
+        "sound",
+        "sound in WebM",
+        "no index",
+        "only a header",
+        "cut short",
+        "large",
+        "a playlist",
+    ],
 )
 def test_a_file_that_is_no_video_has_one_reason(name):
     data, reason = bad()[name]
-    for function in (video.to_frames, video.measure):
+    for function in (video_file.to_frames, video_file.measure):
         with pytest.raises(CellError, match=reason) as error:
             function(io.BytesIO(data), VideoInput(max_pixels=9999))
         assert "\n" not in str(error.value)
@@ -183,10 +217,12 @@ def test_far_keyframes_stand_for_frames_where_exact_ones_would_take_too_long(mon
     data = case.video(200, "mkv", g=10, bf=0, sc_threshold=0)
     exact = chosen(data)
     assert exact == [25, 75, 125, 175]
-    monkeypatch.setattr(video, "_DECODED", 10 * 64 * 48)
+    monkeypatch.setattr(video_file, "_DECODED", 10 * 64 * 48)
     assert chosen(data) == [20, 70, 120, 170]
     only_one = case.video(60, "mkv", g=1000, bf=0, sc_threshold=0)
-    assert chosen(only_one) == [0, 22, 37, 52], "where no keyframe is in the stretch, all is decoded"
+    assert chosen(only_one) == [0, 22, 37, 52], (
+        "where no keyframe is in the stretch, all is decoded"
+    )
 
 
 def test_a_long_video_takes_neither_memory_nor_time():
@@ -199,7 +235,10 @@ def test_a_long_video_takes_neither_memory_nor_time():
     tracemalloc.stop()
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"", b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3", b"RIFF\0\1\0\0AVI LIST"]))
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3", b"RIFF\0\1\0\0AVI LIST"]),
+)
 @settings(max_examples=50, deadline=None)
 def test_any_bytes_are_frames_or_a_reason(noise, start):
     assert_frames_or_reason(start + noise)

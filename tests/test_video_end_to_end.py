@@ -1,4 +1,6 @@
-"""Videos the whole way: a table of files, gaps and broken ones, described, ingested, trained, exported and served from raw files."""
+"""Videos the whole way: a table of files, gaps and broken ones, described, ingested, trained,
+exported and served from raw files.
+"""
 
 import base64
 import json
@@ -22,12 +24,12 @@ from multimodal_tf.config import (
     Split,
     VideoInput,
 )
-from multimodal_tf.data import records
-from multimodal_tf.data.cells import CellError, read_cell
-from multimodal_tf.data.infer import describe
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data import record_files
+from multimodal_tf.data.describe.table_description import describe
+from multimodal_tf.data.ingest.shards import check_settings
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.kinds.cells import CellError, read_cell
 from multimodal_tf.data.pipeline import load_split
-from multimodal_tf.data.shards import check_settings
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
@@ -36,14 +38,21 @@ from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.skew import skew
 
 ROWS = 24
-PART = VideoInput(frames=4, height=12, width=16, tower=FramesTower(frame=ConvTower(filters=[4], dim=6)), max_pixels=10_000)
+PART = VideoInput(
+    frames=4,
+    height=12,
+    width=16,
+    tower=FramesTower(frame=ConvTower(filters=[4], dim=6)),
+    max_pixels=10_000,
+)
 CONFIG = Config(
     inputs={"clip": PART, "price": NumberInput()},
     heads={"label": ClassificationHead()},
     fusion=ConcatenationFusion(hidden=[8]),
     split=Split(column="split"),
 )
-BROKEN = {  # row: (file, reason)
+# row: (file, reason)
+BROKEN = {
     3: ("gone.mp4", "no such file"),
     4: ("sound.mp4", "a file without moving pictures"),
     5: ("empty.mp4", "an empty file (0 bytes)"),
@@ -73,7 +82,10 @@ def table(tmp_path_factory):
     names = [f"good.{kind}" for kind in ("mp4", "webm", "avi", "gif")]
     frame = pd.DataFrame(
         {
-            "clip": [BROKEN.get(row, (names[row % 4],))[0] if row not in GAPS else "" for row in range(ROWS)],
+            "clip": [
+                BROKEN.get(row, (names[row % 4],))[0] if row not in GAPS else ""
+                for row in range(ROWS)
+            ],
             "price": [str(row) for row in range(ROWS)],
             "label": [["a", "b"][row % 2] for row in range(ROWS)],
             "split": ["train"] * 14 + ["validation"] * 4 + ["test"] * 6,
@@ -92,7 +104,10 @@ def made(table, tmp_path_factory):
     schema = Schema.load(folder / "records" / "schema.json")
     model = build_model(CONFIG, schema)
     model.compile(keras.optimizers.AdamW(1e-2), **compile_arguments(CONFIG, schema))
-    history = model.fit(load_split(folder / "records", "train", CONFIG, schema, training=True, batch_size=4), verbose=0)
+    history = model.fit(
+        load_split(folder / "records", "train", CONFIG, schema, training=True, batch_size=4),
+        verbose=0,
+    )
     assert np.isfinite(history.history["loss"][0])
     return folder / "records", model, export_model(model, CONFIG, schema, folder / "clips" / "1")
 
@@ -131,8 +146,8 @@ def test_every_broken_video_is_listed_and_no_other(made):
 
 @pytest.mark.slow
 def test_records_hold_the_chosen_frames(made):
-    serialized = next(records.read([made[0] / "train-00000.tfrecord"], 14))
-    _, inputs, _ = records.parse(CONFIG, serialized)
+    serialized = next(record_files.read([made[0] / "train-00000.tfrecord"], 14))
+    _, inputs, _ = record_files.parse(CONFIG, serialized)
     clips = inputs["clip"].numpy()
     assert clips.shape == (14, 4)
     assert case.numbers(clips[0]) == [2, 7, 12, 17]
@@ -155,9 +170,13 @@ def test_the_client_answers_raw_files_as_training_saw_them(made, table):
     client = Client(exported)
     frame = pd.concat(table.chunks(rows=100)).iloc[-6:]
     served = client.predict(frame, table.root)
-    trained = model.predict(load_split(directory, "test", CONFIG, Schema.load(directory / "schema.json")), verbose=0)["label"]
+    trained = model.predict(
+        load_split(directory, "test", CONFIG, Schema.load(directory / "schema.json")), verbose=0
+    )["label"]
     np.testing.assert_allclose(np.stack(served["label_probabilities"]), trained, atol=1e-6)
-    assert served["present"].tolist() == ["clip,price" if clip else "price" for clip in frame["clip"]]
+    assert served["present"].tolist() == [
+        "clip,price" if clip else "price" for clip in frame["clip"]
+    ]
 
 
 @pytest.mark.slow
@@ -165,7 +184,15 @@ def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
     client, data = Client(made[2]), pathlib.Path(table.root, "good.mp4").read_bytes()
     uri = "data:video/mp4;base64," + base64.b64encode(data).decode()
     files = read_cell(data, PART)
-    cells = ["good.mp4", data, uri, base64.b64encode(data).decode(), {"bytes": data, "path": None}, files, [*files, None]]
+    cells = [
+        "good.mp4",
+        data,
+        uri,
+        base64.b64encode(data).decode(),
+        {"bytes": data, "path": None},
+        files,
+        [*files, None],
+    ]
     answers = client.predict([{"clip": cell, "price": 1.0} for cell in cells], table.root)
     assert answers["valid"].all()
     probabilities = np.stack(answers["label_probabilities"])
@@ -175,7 +202,13 @@ def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
 @pytest.mark.slow
 def test_an_array_is_as_good_as_its_pictures(made):
     frames = np.stack([case.numbered(place) for place in range(8)])
-    cells = [frames, frames / 255, list(frames), frames.tolist(), [case.picture(place) for place in range(8)]]
+    cells = [
+        frames,
+        frames / 255,
+        list(frames),
+        frames.tolist(),
+        [case.picture(place) for place in range(8)],
+    ]
     answers = Client(made[2]).predict([{"clip": cell} for cell in cells])
     probabilities = np.stack(answers["label_probabilities"])
     assert answers["valid"].all()
@@ -190,15 +223,30 @@ def test_a_broken_video_is_its_row_s_error_alone(made, table):
     assert answers["error"][0] == "clip: no such file"
     assert answers["error"][2].startswith("clip: frame 2: not an image")
     assert answers["error"][5] == "clip: frame 1: no such file"
-    assert answers["present"].tolist() == ["price", "clip,price", "price", "price", "price", "price"]
-    with pytest.raises(CellError, match=r"a video array must be \(frames, height, width, 1, 3 or 4\), received \(8, 6, 3\)"):
+    assert answers["present"].tolist() == [
+        "price",
+        "clip,price",
+        "price",
+        "price",
+        "price",
+        "price",
+    ]
+    with pytest.raises(
+        CellError,
+        match=r"a video array must be \(frames, height, width, 1, 3 or 4\), received \(8, 6, 3\)",
+    ):
         read_cell(np.zeros((8, 6, 3)), PART)
 
 
 @pytest.mark.slow
 def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
     served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
-    rows = [[case.picture(0), case.picture(1), b""], [case.gif(4), b"", b""], [b"", b"", b""], [case.picture(0), b"junk", b""]]
+    rows = [
+        [case.picture(0), case.picture(1), b""],
+        [case.gif(4), b"", b""],
+        [b"", b"", b""],
+        [case.picture(0), b"junk", b""],
+    ]
     answer = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
     assert answer["valid"].numpy().tolist() == [True, True, True, False]
     assert answer["error"].numpy()[3] == b"clip: frame 2: not a JPEG, PNG, GIF, BMP or WebP image"
@@ -222,22 +270,30 @@ def test_a_whole_table_is_answered(made, table, tmp_path):
 def test_other_frames_need_another_ingest(made):
     manifest = json.loads((made[0] / "manifest.json").read_text())
     for change in ({"frames": 5}, {"height": 20}):
-        config = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"clip": PART.model_copy(update=change)}})
+        config = CONFIG.model_copy(
+            update={"inputs": CONFIG.inputs | {"clip": PART.model_copy(update=change)}}
+        )
         with pytest.raises(ValueError, match=r"^inputs\.clip: .* ingest the table again"):
             check_settings(config, made[0], type("Manifest", (), manifest))
     other = PART.model_copy(update={"tower": Conv3DTower(filters=[4])})
     config = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"clip": other}})
-    check_settings(config, made[0], type("Manifest", (), manifest))  # another tower does not
+    # another tower does not
+    check_settings(config, made[0], type("Manifest", (), manifest))
 
 
 def test_a_list_of_files_is_done_again_when_one_of_them_changes(tmp_path):
     for place in range(2):
         (tmp_path / f"{place}.png").write_bytes(case.picture(place))
-    rows = {"clip": [["0.png", "1.png"]] * 4, "price": range(4), "label": ["a", "b"] * 2, "split": ["train"] * 3 + ["test"]}
+    rows = {
+        "clip": [["0.png", "1.png"]] * 4,
+        "price": range(4),
+        "label": ["a", "b"] * 2,
+        "split": ["train"] * 3 + ["test"],
+    }
     pd.DataFrame(rows).to_json(tmp_path / "table.jsonl", orient="records", lines=True)
     first = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
     (tmp_path / "1.png").write_bytes(case.picture(77))
     second = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
     assert first.hash != second.hash
-    serialized = next(records.read(second.shards("train"), 3))
-    assert case.numbers(records.parse(CONFIG, serialized)[1]["clip"].numpy()[0]) == [0, 77]
+    serialized = next(record_files.read(second.shards("train"), 3))
+    assert case.numbers(record_files.parse(CONFIG, serialized)[1]["clip"].numpy()[0]) == [0, 77]

@@ -1,4 +1,6 @@
-"""What the tests of training and evaluation share: a small table of words and numbers with three labels, and its records."""
+"""What the tests of training and evaluation share: a small table of words and numbers with three
+labels, and its records.
+"""
 
 import pathlib
 
@@ -17,7 +19,7 @@ from multimodal_tf.config import (
     TextInput,
     Training,
 )
-from multimodal_tf.data.ingest import ingest
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 
@@ -37,7 +39,9 @@ CONFIG = Config(
 
 
 def frame(train=40, validation=11, test=19):
-    """Rows whose title says the class, with gaps in inputs and labels; the last test row has a class that training never sees."""
+    """Rows whose title says the class, with gaps in inputs and labels; the last test row has a
+    class that training never sees.
+    """
     random = np.random.default_rng(0)
     rows = train + validation + test
     kind = random.integers(3, size=rows)

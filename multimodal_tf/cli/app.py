@@ -14,15 +14,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=not sys.stdout.isatty())  # in a file or pipe, a path stays in one piece
+# in a file or pipe, a path stays in one piece
+out = Console(soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, soft_wrap=True)
 
 Table = Annotated[
-    pathlib.Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, or a folder with one folder of files per class.")
+    pathlib.Path,
+    typer.Argument(
+        help="CSV, TSV, JSON Lines or Parquet file, or a folder with one folder of files per class."
+    ),
 ]
-Records = Annotated[str, typer.Argument(help="What `ingest` wrote: a folder, or an address such as gs://bucket/records.")]
+Records = Annotated[
+    str,
+    typer.Argument(
+        help="What `ingest` wrote: a folder, or an address such as gs://bucket/records."
+    ),
+]
 Run = Annotated[pathlib.Path, typer.Argument(help="What `train` wrote.")]
-Root = Annotated[pathlib.Path | None, typer.Option(help="Folder that the table's paths start from. (default: the table's own)")]
+Root = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Folder that the table's paths start from. (default: the table's own)"),
+]
 
 
 def verbose():

@@ -11,17 +11,19 @@ from multimodal_tf.cli.app import app, out, verbose
 
 @app.command()
 def demo(
-    directory: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder for records, run and figures.")] = pathlib.Path(
-        "runs/digits"
-    ),
-    saved_model: Annotated[pathlib.Path, typer.Option(help="NAME/VERSION folder for the exported model.")] = pathlib.Path(
-        "saved_models/digits/1"
-    ),
+    directory: Annotated[
+        pathlib.Path, typer.Option("--out", "-o", help="Folder for records, run and figures.")
+    ] = pathlib.Path("runs/digits"),
+    saved_model: Annotated[
+        pathlib.Path, typer.Option(help="NAME/VERSION folder for the exported model.")
+    ] = pathlib.Path("saved_models/digits/1"),
 ):
-    """The main job on the embedded digits: ingest, train, evaluate, export, and classify three raw rows."""
+    """The main job on the embedded digits: ingest, train, evaluate, export, and classify three raw
+    rows.
+    """
     from multimodal_tf.data.datasets.digits import digits_config, digits_table
-    from multimodal_tf.data.ingest import ingest as ingest_table
-    from multimodal_tf.evaluation.report import evaluate as evaluate_model
+    from multimodal_tf.data.ingest.table_ingest import ingest as ingest_table
+    from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
     from multimodal_tf.models.build import explanations
     from multimodal_tf.schema import Schema
     from multimodal_tf.serving.client import Client
@@ -47,7 +49,9 @@ def demo(
         shutil.rmtree(saved_model)
     export_model(trained.model, config, schema, saved_model, explanations(trained.model))
     difference = skew(trained.model, saved_model, records, config, schema)["label"]
-    out.print(f"Largest difference of a probability, model on the pipeline and SavedModel on raw bytes, all test rows: {difference:.1e}")
+    out.print(
+        f"Largest difference of a probability, model on the pipeline and SavedModel on raw bytes, all test rows: {difference:.1e}"
+    )
     out.rule("5 of 5: the exported model classifies three raw rows")
     rows = next(table.chunks()).query("split == 'test'").sample(3, random_state=config.seed)
     served = Client(saved_model).predict(rows)

@@ -13,14 +13,18 @@ def evaluate(
     run: Run,
     records: Records,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    file: Annotated[pathlib.Path | None, typer.Option("--out", "-o", help="Write the figures here, as JSON.")] = None,
+    file: Annotated[
+        pathlib.Path | None, typer.Option("--out", "-o", help="Write the figures here, as JSON.")
+    ] = None,
 ):
     """Figures of a trained model on one split, with intervals."""
-    from multimodal_tf.evaluation.report import evaluate as evaluate_model
-    from multimodal_tf.training.run import load_run
+    from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
+    from multimodal_tf.training.run_dir import load_run
 
     trained = load_run(run)
-    evaluation = evaluate_model(trained.model.predict, records, trained.config, trained.schema, split=split)
+    evaluation = evaluate_model(
+        trained.model.predict, records, trained.config, trained.schema, split=split
+    )
     out.print(evaluation.render())
     if file is not None:
         evaluation.save(file)
@@ -29,23 +33,40 @@ def evaluate(
 
 @app.command()
 def perceive(
-    model: Annotated[pathlib.Path, typer.Argument(help="What `train` wrote, or a SavedModel that `export` wrote.")],
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(help="What `train` wrote, or a SavedModel that `export` wrote."),
+    ],
     records: Records,
-    report: Annotated[pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")],
+    report: Annotated[
+        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")
+    ],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    head: Annotated[str | None, typer.Option(help="Which one. (default: the first with a label)")] = None,
-    alone: Annotated[list[str] | None, typer.Option(help="INPUT=MODEL, a model trained with this input only; may be repeated.")] = None,
-    baseline: Annotated[pathlib.Path | None, typer.Option(help="A model that robustness is measured against.")] = None,
-    table: Annotated[pathlib.Path | None, typer.Option(help="What was ingested. (default: where ingest found it)")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="Which one. (default: the first with a label)")
+    ] = None,
+    alone: Annotated[
+        list[str] | None,
+        typer.Option(help="INPUT=MODEL, a model trained with this input only; may be repeated."),
+    ] = None,
+    baseline: Annotated[
+        pathlib.Path | None, typer.Option(help="A model that robustness is measured against.")
+    ] = None,
+    table: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="What was ingested. (default: where ingest found it)"),
+    ] = None,
     root: Root = None,
     rows: Annotated[int, typer.Option(min=2, help="So many rows of the split at most.")] = 2000,
-    damaged: Annotated[int, typer.Option(min=2, help="So many of them at most for each corruption.")] = 500,
+    damaged: Annotated[
+        int, typer.Option(min=2, help="So many of them at most for each corruption.")
+    ] = 500,
 ):
     """What a model takes from each input, what breaks it, where it errs: one page."""
     from multimodal_tf.data.table import read_table
-    from multimodal_tf.evaluation.perception import perception_report
+    from multimodal_tf.report.model import model_report
 
-    found = perception_report(
+    found = model_report(
         _subject(model),
         records,
         report,
@@ -65,7 +86,7 @@ def perceive(
 
 def _subject(path):
     """A run, or else the folder of a SavedModel."""
-    from multimodal_tf.training.run import RECORD, load_run
+    from multimodal_tf.training.run_dir import RECORD, load_run
 
     return load_run(path) if (path / RECORD).is_file() else path
 

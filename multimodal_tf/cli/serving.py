@@ -11,38 +11,68 @@ from multimodal_tf.cli.app import Root, Run, Table, app, err, out
 @app.command()
 def export(
     run: Run,
-    path: Annotated[pathlib.Path, typer.Argument(help="NAME/VERSION folder to make, such as saved_models/stamps/1.")],
+    path: Annotated[
+        pathlib.Path,
+        typer.Argument(help="NAME/VERSION folder to make, such as saved_models/stamps/1."),
+    ],
     merge: Annotated[
-        bool, typer.Option("--merge", help="Put LoRA and linear adapters into the weights: as large and as fast as without them.")
+        bool,
+        typer.Option(
+            "--merge",
+            help="Put LoRA and linear adapters into the weights: as large and as fast as without them.",
+        ),
     ] = False,
     guard: Annotated[
-        bool, typer.Option("--guard", help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.")
+        bool,
+        typer.Option(
+            "--guard",
+            help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.",
+        ),
     ] = False,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Answer probabilities at a temperature fitted on RECORDS.")] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Answer probabilities at a temperature fitted on RECORDS."
+        ),
+    ] = False,
     records: Annotated[
-        str | None, typer.Option(help="For --guard and --calibrate: what `ingest` wrote. (default: what the run was trained on)")
+        str | None,
+        typer.Option(
+            help="For --guard and --calibrate: what `ingest` wrote. (default: what the run was trained on)"
+        ),
     ] = None,
-    false_alarms: Annotated[float, typer.Option(help="Of a guard: the share of right rows that each of its limits may alarm at.")] = 0.05,
+    false_alarms: Annotated[
+        float,
+        typer.Option(
+            help="Of a guard: the share of right rows that each of its limits may alarm at."
+        ),
+    ] = 0.05,
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
-    from multimodal_tf.evaluation.limits import fit_temperatures
+    from multimodal_tf.evaluation.fit_guard import fit_temperatures
     from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.export import check_path, export_model
-    from multimodal_tf.training import adapt
-    from multimodal_tf.training.run import load_run
+    from multimodal_tf.training import peft
+    from multimodal_tf.training.run_dir import load_run
 
     check_path(path)
     trained = load_run(run)
     if merge:
-        adapt.merge(trained.model)
+        peft.merge(trained.model)
     model, directory = trained.model, records or trained.record.data.directory
     chosen = _guard(trained, directory, false_alarms) if guard else None
     temperature = {}
     if calibrate:
         fitted = fit_temperatures(model.predict_on_batch, directory, trained.config, trained.schema)
         temperature = {name: each.value.value for name, each in fitted.items()}
-        out.print("Temperature: " + ", ".join(f"{name} {value:.3f}" for name, value in temperature.items()), highlight=False)
-    export_model(model, trained.config, trained.schema, path, explanations(model), chosen, temperature)
+        out.print(
+            "Temperature: "
+            + ", ".join(f"{name} {value:.3f}" for name, value in temperature.items()),
+            highlight=False,
+        )
+    export_model(
+        model, trained.config, trained.schema, path, explanations(model), chosen, temperature
+    )
     out.print(
         f"SavedModel: {path}. Serve it: tensorflow_model_server --model_name={path.parent.name} --model_base_path={path.parent.resolve()}"
     )
@@ -52,26 +82,32 @@ def export(
 def predict(
     saved_model: Annotated[pathlib.Path, typer.Argument(help="What `export` wrote.")],
     table: Table,
-    predictions: Annotated[pathlib.Path, typer.Option("--out", "-o", help="A .csv or .parquet file to write.")],
+    predictions: Annotated[
+        pathlib.Path, typer.Option("--out", "-o", help="A .csv or .parquet file to write.")
+    ],
     root: Root = None,
 ):
     """Predict every row of a table with an exported model."""
     from multimodal_tf.data.table import read_table
     from multimodal_tf.serving.client import Client, predict_table
 
-    for note in predict_table(Client(saved_model), read_table(table, root=root), predictions, progress=True):
+    for note in predict_table(
+        Client(saved_model), read_table(table, root=root), predictions, progress=True
+    ):
         err.print(f"note: {note}", markup=False)
     out.print(f"Predictions: {predictions}")
 
 
 def _guard(trained, directory, false_alarms):
     """The guard whose limits the records give."""
-    from multimodal_tf.evaluation.limits import fit_limits
+    from multimodal_tf.evaluation.fit_guard import fit_guard_limits
     from multimodal_tf.models.build import embeddings
     from multimodal_tf.serving.guard import Guard, Mahalanobis
 
     answer, embed = trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch
-    fitted = fit_limits(answer, embed, directory, trained.config, trained.schema, false_alarms)
+    fitted = fit_guard_limits(
+        answer, embed, directory, trained.config, trained.schema, false_alarms
+    )
     score = Mahalanobis(fitted.score.whitening, fitted.score.centres, fitted.embedding)
     consistency = "" if fitted.threshold is None else f", consistency from {fitted.threshold:.4g}"
     out.print(f"Without review: anomaly up to {fitted.limit:.4g}{consistency}", highlight=False)

@@ -1,6 +1,7 @@
-"""What a model is: one validated configuration, as Python objects or as the same thing in YAML or JSON."""
+"""What a model is: one validated configuration, as Python objects or as the same thing in YAML or
+JSON.
+"""
 
-from multimodal_tf.config.adapt import Adaptation, Adapters, LoRA
 from multimodal_tf.config.fusion import (
     AttentionFusion,
     BilinearFusion,
@@ -45,6 +46,7 @@ from multimodal_tf.config.inputs import (
     TextInput,
     VideoInput,
 )
+from multimodal_tf.config.loss_weighting import FixedWeights, GradNormWeights, UncertaintyWeights
 from multimodal_tf.config.model import Config, Split, Training
 from multimodal_tf.config.names import (
     EMBEDDING,
@@ -62,7 +64,7 @@ from multimodal_tf.config.names import (
     TABULAR,
     TOKENS,
 )
-from multimodal_tf.config.tasks import FixedWeights, GradNormWeights, UncertaintyWeights
+from multimodal_tf.config.peft import Adapters, LoRA, Peft
 from multimodal_tf.config.text import (
     BytePairTokenizer,
     CharacterTokenizer,
@@ -103,7 +105,7 @@ from multimodal_tf.config.towers import (
 )
 
 __all__ = [
-    "Adaptation",
+    "Peft",
     "Adapters",
     "ApplicationTower",
     "AttentionFusion",

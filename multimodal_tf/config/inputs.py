@@ -24,20 +24,27 @@ class Column(Strict):
     """What inputs and heads have in common."""
 
     type: str
-    column: str | None = Field(None, description="the table's column, where it differs from the name")
+    column: str | None = Field(
+        None, description="the table's column, where it differs from the name"
+    )
 
 
 class ImageAugmentation(Strict):
     """Changes of an image, in training only, by Keras' own layers, in this order."""
 
     flip: Literal["horizontal", "vertical", "both"] | None = None
-    crop: Fraction = 0.0  # share of height and width that is cut off at a random place; the rest is resized
-    rand_augment: Fraction = 0.0  # strength of RandAugment (Cubuk et al. 2020); 0: none
-    erasing: Fraction = 0.0  # largest share of the image that is erased (Zhong et al. 2020); 0: none
+    # share of height and width that is cut off at a random place; the rest is resized
+    crop: Fraction = 0.0
+    # strength of RandAugment (Cubuk et al. 2020); 0: none
+    rand_augment: Fraction = 0.0
+    # largest share of the image that is erased (Zhong et al. 2020); 0: none
+    erasing: Fraction = 0.0
 
 
 class ImageInput(Column):
-    """Pixels, resized to `height` x `width`; a larger source than `max_pixels` is refused from its header."""
+    """Pixels, resized to `height` x `width`; a larger source than `max_pixels` is refused from its
+    header.
+    """
 
     type: Literal["image"] = "image"
     height: PositiveInt = 96
@@ -49,7 +56,9 @@ class ImageInput(Column):
 
 
 class TextInput(Column):
-    """The first `max_tokens` tokens of a text; by default 128 of characters, 256 of n-grams, 32 of others."""
+    """The first `max_tokens` tokens of a text; by default 128 of characters, 256 of n-grams, 32 of
+    others.
+    """
 
     type: Literal["text"] = "text"
     max_tokens: PositiveInt = 32
@@ -60,7 +69,9 @@ class TextInput(Column):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _what_goes_together(cls, fields):
-        """A pretrained tower brings its tokenizer along, and small tokens are read in larger numbers, unless it is said otherwise."""
+        """A pretrained tower brings its tokenizer along, and small tokens are read in larger
+        numbers, unless it is said otherwise.
+        """
         if not isinstance(fields, dict):
             return fields
         preset = _field(fields.get("tower"), "preset")
@@ -73,22 +84,32 @@ class TextInput(Column):
     def _tokenizer_of_the_preset(self):
         preset = self.tower.preset if self.tower.type == "preset" and self.tower.weights else None
         if preset is not None and getattr(self.tokenizer, "preset", None) != preset:
-            raise ValueError(f"the tokenizer must be {{type: preset, preset: {preset}}}, as the tower's is, received {self.tokenizer.type}")
+            raise ValueError(
+                f"the tokenizer must be {{type: preset, preset: {preset}}}, as the tower's is, received {self.tokenizer.type}"
+            )
         return self
 
     @pydantic.model_validator(mode="after")
     def _strings_for_saved_models(self):
         if self.tokenizer.type == "none" and self.tower.type not in ("saved_model", "keras"):
-            raise ValueError(f"the tokenizer none needs a tower that takes strings, saved_model or keras, received {self.tower.type}")
+            raise ValueError(
+                f"the tokenizer none needs a tower that takes strings, saved_model or keras, received {self.tower.type}"
+            )
         return self
 
     @pydantic.model_validator(mode="after")
     def _vectors_of_words(self):
-        """Also of characters, whose vectors can be learnt in the same way; a pretrained tower has its own."""
+        """Also of characters, whose vectors can be learned in the same way; a pretrained tower has
+        its own.
+        """
         if self.vectors is not None and self.tokenizer.type not in ("words", "characters"):
-            raise ValueError(f"vectors need the tokenizer words or characters, received {self.tokenizer.type}")
+            raise ValueError(
+                f"vectors need the tokenizer words or characters, received {self.tokenizer.type}"
+            )
         if self.vectors is not None and not hasattr(self.tower, "embedding_dim"):
-            raise ValueError(f"vectors need a tower with embeddings of its own: bag, lstm, gru or transformer, received {self.tower.type}")
+            raise ValueError(
+                f"vectors need a tower with embeddings of its own: bag, lstm, gru or transformer, received {self.tower.type}"
+            )
         return self
 
 
@@ -100,17 +121,26 @@ def _field(part, name):
 class AudioAugmentation(Strict):
     """Changes of a sound, in training only, in this order."""
 
-    shift_ms: NonNegativeFloat = 0.0  # the sound begins up to so much later or earlier
-    gain_db: NonNegativeFloat = 0.0  # up to so much louder or softer
-    noise_db: float | None = Field(None, le=0)  # white noise, so many decibels of full scale; null: none
-    time_masks: int = Field(0, ge=0)  # SpecAugment (Park et al. 2019): how many stretches of time are silenced,
-    time_mask_ms: NonNegativeFloat = 200.0  # each up to so long,
-    frequency_masks: int = Field(0, ge=0)  # and how many bands of the spectrogram,
-    frequency_mask_bins: PositiveInt = 8  # each up to so wide
+    # the sound begins up to so much later or earlier
+    shift_ms: NonNegativeFloat = 0.0
+    # up to so much louder or softer
+    gain_db: NonNegativeFloat = 0.0
+    # white noise, so many decibels of full scale; null: none
+    noise_db: float | None = Field(None, le=0)
+    # SpecAugment (Park et al. 2019): how many stretches of time are silenced,
+    time_masks: int = Field(0, ge=0)
+    # each up to so long,
+    time_mask_ms: NonNegativeFloat = 200.0
+    # and how many bands of the spectrogram,
+    frequency_masks: int = Field(0, ge=0)
+    # each up to so wide
+    frequency_mask_bins: PositiveInt = 8
 
 
 class AudioInput(Column):
-    """The first `seconds` of a sound, mono, at `sample_rate` Hz; a shorter one is followed by silence, which the towers mask."""
+    """The first `seconds` of a sound, mono, at `sample_rate` Hz; a shorter one is followed by
+    silence, which the towers mask.
+    """
 
     type: Literal["audio"] = "audio"
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
@@ -120,7 +150,9 @@ class AudioInput(Column):
 
     @pydantic.model_validator(mode="after")
     def _masks_need_a_spectrogram(self):
-        masks = {name: getattr(self.augmentation, name) for name in ("time_masks", "frequency_masks")}
+        masks = {
+            name: getattr(self.augmentation, name) for name in ("time_masks", "frequency_masks")
+        }
         if any(masks.values()) and not hasattr(self.tower, "mel_bins"):
             raise ValueError(
                 f"augmentation: time_masks and frequency_masks need a tower over spectrograms, received {masks} for a {self.tower.type}"
@@ -134,14 +166,17 @@ class AudioInput(Column):
 
 
 class VideoInput(Column):
-    """`frames` evenly spaced frames of a video, resized to `height` x `width`; a shorter video repeats frames."""
+    """`frames` evenly spaced frames of a video, resized to `height` x `width`; a shorter video
+    repeats frames.
+    """
 
     type: Literal["video"] = "video"
     frames: Annotated[int, Field(ge=1, le=256)] = 8
     height: PositiveInt = 96
     width: PositiveInt = 96
     channels: Literal[1, 3] = 3
-    max_pixels: PositiveInt = 50_000_000  # of one frame
+    # of one frame
+    max_pixels: PositiveInt = 50_000_000
     tower: VideoTower = FramesTower()
 
 
@@ -155,7 +190,8 @@ class NumberInput(Column):
 class CategoryInput(Column):
     """One of the values seen in the training split, or unknown.
 
-    Training shows the model a random share `unknown` of the values as unknown, so that it learns what to make of one.
+    Training shows the model a random share `unknown` of the values as unknown, so that it learns
+    what to make of one.
     """
 
     type: Literal["category"] = "category"
@@ -171,14 +207,23 @@ class BooleanInput(Column):
 
 
 class DateInput(Column):
-    """A date, with or without the time of day, in ISO 8601: read as time passed, and as places in the day, week, month and year."""
+    """A date, with or without the time of day, in ISO 8601: read as time passed, and as places in
+    the day, week, month and year.
+    """
 
     type: Literal["date"] = "date"
     tower: DenseTower = DenseTower()
 
 
 Input = Annotated[
-    ImageInput | TextInput | AudioInput | VideoInput | NumberInput | CategoryInput | BooleanInput | DateInput,
+    ImageInput
+    | TextInput
+    | AudioInput
+    | VideoInput
+    | NumberInput
+    | CategoryInput
+    | BooleanInput
+    | DateInput,
     Field(discriminator="type"),
 ]
 TABULAR_TYPES = ("number", "category", "boolean", "date")

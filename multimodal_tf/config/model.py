@@ -1,7 +1,9 @@
-"""What a model is: one validated configuration, as Python objects or as the same thing in YAML or JSON.
+"""What a model is: one validated configuration, as Python objects or as the same thing in YAML or
+JSON.
 
-Names: an input's name is the key of the model's `Input`, of its tower and of the served signature. TensorFlow Serving takes only
-letters, digits and underscores there, so a column of another spelling keeps its spelling in `column`.
+Names: an input's name is the key of the model's `Input`, of its tower and of the served signature.
+TensorFlow Serving takes only letters, digits and underscores there, so a column of another spelling
+keeps its spelling in `column`.
 """
 
 import json
@@ -14,10 +16,10 @@ import upath
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from multimodal_tf.config.adapt import Adaptation
 from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusion
-from multimodal_tf.config.heads import Head, answer_keys, check_inputs
+from multimodal_tf.config.heads import Head, check_inputs, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
+from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
@@ -32,15 +34,16 @@ from multimodal_tf.config.names import (
     Strict,
     sentence,
 )
-from multimodal_tf.config.tasks import FixedWeights, Tasks, check_tasks
+from multimodal_tf.config.peft import Peft
 from multimodal_tf.config.towers import TabularTower
 
 
 class Split(Strict):
     """How rows fall into train, validation and test.
 
-    `column` names a column that says it (`train`, `validation` or `val`, `test`). Otherwise rows are drawn by the seed: no value of the
-    column `group` stands on two sides, and the values of the column `stratify` keep their proportions.
+    `column` names a column that says it (`train`, `validation` or `val`, `test`). Otherwise rows
+    are drawn by the seed: no value of the column `group` stands on two sides, and the values of the
+    column `stratify` keep their proportions.
     """
 
     column: str | None = None
@@ -52,9 +55,13 @@ class Split(Strict):
     @pydantic.model_validator(mode="after")
     def _consistent(self):
         if self.column is not None and (self.group is not None or self.stratify is not None):
-            raise ValueError("split.column gives the split, so split.group and split.stratify must be absent")
+            raise ValueError(
+                "split.column gives the split, so split.group and split.stratify must be absent"
+            )
         if self.validation + self.test >= 1:
-            raise ValueError(f"split.validation + split.test must leave rows to train on, received {self.validation} + {self.test}")
+            raise ValueError(
+                f"split.validation + split.test must leave rows to train on, received {self.validation} + {self.test}"
+            )
         return self
 
 
@@ -64,15 +71,20 @@ class Training(Strict):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 3e-3
     weight_decay: NonNegativeFloat = 1e-4
-    momentum: Fraction = 0.9  # sgd only
+    # sgd only
+    momentum: Fraction = 0.9
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: NonNegativeFloat = 1.0
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 32
-    patience: PositiveInt | None = None  # epochs without a better validation loss before training stops; null: never
-    synchronized_batch_normalization: bool = False  # over the rows of all replicas, where a strategy spreads them
-    checkpoint_seconds: PositiveFloat = 60.0  # between two checkpoints, or longer, so that they take a 50th of the time at most
-    checkpoint_steps: PositiveInt | None = None  # batches between two checkpoints; null: `checkpoint_seconds` counts
+    # epochs without a better validation loss before training stops; null: never
+    patience: PositiveInt | None = None
+    # over the rows of all replicas, where a strategy spreads them
+    synchronized_batch_normalization: bool = False
+    # between two checkpoints, or longer, so that they take a 50th of the time at most
+    checkpoint_seconds: PositiveFloat = 60.0
+    # batches between two checkpoints; null: `checkpoint_seconds` counts
+    checkpoint_steps: PositiveInt | None = None
 
 
 class Config(Strict):
@@ -87,30 +99,46 @@ class Config(Strict):
 
     inputs: dict[str, Input] = Field(min_length=1)
     heads: dict[str, Head] = Field(min_length=1)
-    tabular: TabularTower | None = Field(None, description="one tower over all numbers, categories, dates and booleans; null: one each")
+    tabular: TabularTower | None = Field(
+        None,
+        description="one tower over all numbers, categories, dates and booleans; null: one each",
+    )
     fusion: Fusion = ConcatenationFusion()
-    tasks: Tasks = FixedWeights()
+    loss_weighting: LossWeighting = FixedWeights()
     split: Split = Split()
     training: Training = Training()
-    adaptation: Adaptation | None = Field(None, description="what `fit` trains of the model, and adds to it; null: all of it, nothing")
+    peft: Peft | None = Field(
+        None, description="what `fit` trains of the model, and adds to it; null: all of it, nothing"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @pydantic.model_validator(mode="after")
     def _names(self):
         for name in [*self.inputs, *self.heads]:
-            if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "self":  # Python's TensorFlow calls a signature by keywords
+            # Python's TensorFlow calls a signature by keywords
+            if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "self":
                 raise ValueError(
                     f"a name must be a letter followed by letters, digits or underscores and no Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"
                 )
         towers = [*self.inputs, TABULAR] if self.tabular is not None else [*self.inputs]
-        own = [*towers, *(name + suffix for name in towers for suffix in (PRESENT, EMBEDDING, TOKENS)), FUSED]
+        own = [
+            *towers,
+            *(name + suffix for name in towers for suffix in (PRESENT, EMBEDDING, TOKENS)),
+            FUSED,
+        ]
         own += [FUSED_OF + head for head in self.heads]
-        served = [*answer_keys(self.heads), *SERVED, ROW]
-        for taken, where in (([*own, "error"], "input keys"), (served, "head keys"), ([*own, *self.heads], "layers")):
+        served = [*prediction_keys(self.heads), *SERVED, ROW]
+        for taken, where in (
+            ([*own, "error"], "input keys"),
+            (served, "head keys"),
+            ([*own, *self.heads], "layers"),
+        ):
             twice = sorted({key for key in taken if taken.count(key) > 1})
             if twice:
-                raise ValueError(f"two {where} would be called {twice[0]!r}: choose another name and give the table's in `column`")
+                raise ValueError(
+                    f"two {where} would be called {twice[0]!r}: choose another name and give the table's in `column`"
+                )
         return self
 
     @pydantic.model_validator(mode="after")
@@ -129,22 +157,31 @@ class Config(Strict):
     @pydantic.model_validator(mode="after")
     def _heads_fit(self):
         check_inputs(self.heads, self.vectors())
-        check_tasks(self.tasks, self.heads, self.fusion, self.vectors())
+        check_loss_weighting(self.loss_weighting, self.heads, self.fusion, self.vectors())
         return self
 
     def tabular_inputs(self):
         """Names of the inputs that the tower `tabular` reads; none where there is no such tower."""
-        return [name for name, part in self.inputs.items() if part.type in TABULAR_TYPES] if self.tabular is not None else []
+        return (
+            [name for name, part in self.inputs.items() if part.type in TABULAR_TYPES]
+            if self.tabular is not None
+            else []
+        )
 
     def vectors(self):
-        """Names of the vectors that fusion reads: every input's, but `tabular` in place of those that this tower reads."""
+        """Names of the vectors that fusion reads: every input's, but `tabular` in place of those
+        that this tower reads.
+        """
         together = self.tabular_inputs()
-        return [name for name in self.inputs if name not in together] + ([TABULAR] if together else [])
+        return [name for name in self.inputs if name not in together] + (
+            [TABULAR] if together else []
+        )
 
     def column(self, name):
         """The table's column that an input or head of this name reads."""
         part = self.inputs[name] if name in self.inputs else self.heads[name]
-        column = getattr(part, "column", None)  # matching and embedding heads read none
+        # matching and embedding heads read none
+        column = getattr(part, "column", None)
         return name if column is None else column
 
     def to_yaml(self):
@@ -156,12 +193,15 @@ class Config(Strict):
         """The configuration in a YAML or JSON text (JSON is YAML).
 
         Raises:
-            ValueError: the text is not YAML, or breaks a rule; one line per fault, with the field and what was received.
+            ValueError: the text is not YAML, or breaks a rule; one line per fault, with the field
+            and what was received.
         """
         try:
             return cls.model_validate(yaml.safe_load(text))
         except (yaml.YAMLError, RecursionError) as error:
-            raise ValueError(f"the configuration is not YAML: {' '.join(str(error).split())}") from error
+            raise ValueError(
+                f"the configuration is not YAML: {' '.join(str(error).split())}"
+            ) from error
         except pydantic.ValidationError as error:
             raise ValueError(f"the configuration is wrong: {sentence(error)}") from error
 
@@ -176,5 +216,9 @@ class Config(Strict):
     def save(self, path):
         """Writes YAML, or JSON where `path` ends in `.json`."""
         path = pathlib.Path(path)
-        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) if path.suffix == ".json" else self.to_yaml()
+        text = (
+            json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
+            if path.suffix == ".json"
+            else self.to_yaml()
+        )
         path.write_text(text, encoding="utf-8")

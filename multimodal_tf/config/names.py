@@ -10,21 +10,35 @@ from pydantic import Field
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _Metaclass
 else:
-    _Metaclass = type(pydantic.BaseModel)  # pydantic has no public name for it
+    # pydantic has no public name for it
+    _Metaclass = type(pydantic.BaseModel)
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-PRESENT = "_present"  # an input `photo` has its presence flag in the model's input `photo_present`
-PROBABILITIES = "_probabilities"  # a served classification head `label` has its probabilities in `label_probabilities`
-PROBABILITY = "_probability"  # and `Client.predict` gives the likeliest class's own in the column `label_probability`
-QUANTILES = "_quantiles"  # a served quantile head `price` has all its quantiles in `price_quantiles`
-LOW, HIGH = "_low", "_high"  # and `Client.predict` gives the bounds of its interval in the columns `price_low` and `price_high`
-SERVED = ("valid", "error", "present")  # what the served signature answers besides the heads
-ROW = "row"  # the column with a row's number in a table of predictions
-EMBEDDING = "_embedding"  # the tower of an input `photo` ends in a layer `photo_embedding`
-TOKENS = "_tokens"  # and has its tokens in a layer `photo_tokens`
-TABULAR = "tabular"  # the tower over several numbers, categories, dates and booleans is called so
-FUSED = "fused"  # and the fusion in a layer of this name; the endpoint `embed` answers inputs, FUSED and `error`
-FUSED_OF = f"{FUSED}_of_"  # where heads read different inputs, the fusion of some is called after the first head that reads these
+# an input `photo` has its presence flag in the model's input `photo_present`
+PRESENT = "_present"
+# a served classification head `label` has its probabilities in `label_probabilities`
+PROBABILITIES = "_probabilities"
+# and `Client.predict` gives the likeliest class's own in the column `label_probability`
+PROBABILITY = "_probability"
+# a served quantile head `price` has all its quantiles in `price_quantiles`
+QUANTILES = "_quantiles"
+# and `Client.predict` gives the bounds of its interval in the columns `price_low` and `price_high`
+LOW, HIGH = "_low", "_high"
+# what the served signature answers besides the heads
+SERVED = ("valid", "error", "present")
+# the column with a row's number in a table of predictions
+ROW = "row"
+# the tower of an input `photo` ends in a layer `photo_embedding`
+EMBEDDING = "_embedding"
+# and has its tokens in a layer `photo_tokens`
+TOKENS = "_tokens"
+# the tower over several numbers, categories, dates and booleans is called so
+TABULAR = "tabular"
+# and the fusion in a layer of this name; the endpoint `embed` answers inputs, FUSED and `error`
+FUSED = "fused"
+# where heads read different inputs, the fusion of some is called after the first head that reads
+# these
+FUSED_OF = f"{FUSED}_of_"
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -34,12 +48,16 @@ def sentence(error: pydantic.ValidationError) -> str:
     return "; ".join(map(_fault, error.errors()))
 
 
-_CHOICES = ("tabular", "tasks", "fusion", "tower", "frame", "over", "tokenizer", "vectors")  # fields that hold one of several kinds
+# fields that hold one of several kinds
+_CHOICES = ("tabular", "loss_weighting", "fusion", "tower", "frame", "over", "tokenizer", "vectors")
 
 
 def _fault(fault):
-    ours = fault["type"] == "value_error"  # our own rules already say what was received
-    said = str(fault["ctx"]["error"]) if ours else f"{fault['msg']}, received {fault['input']!r:.80}"
+    # our own rules already say what was received
+    ours = fault["type"] == "value_error"
+    said = (
+        str(fault["ctx"]["error"]) if ours else f"{fault['msg']}, received {fault['input']!r:.80}"
+    )
     return ": ".join(filter(None, [".".join(_path(fault["loc"])), said]))
 
 
@@ -67,7 +85,9 @@ class _InWords(_Metaclass):
 
 
 class Strict(pydantic.BaseModel, metaclass=_InWords):
-    """A part of the configuration: unknown fields are refused, and assignment is validated like construction."""
+    """A part of the configuration: unknown fields are refused, and assignment is validated like
+    construction.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
 

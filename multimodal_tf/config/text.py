@@ -9,23 +9,29 @@ from multimodal_tf.config.names import Strict
 
 
 class WordTokenizer(Strict):
-    """Words (`data.preprocess.text` says what one is): the `vocabulary_size` most frequent of the training split."""
+    """Words (`data.tokenizers.normalization` says what one is): the `vocabulary_size` most frequent
+    of the training split.
+    """
 
     type: Literal["words"] = "words"
     vocabulary_size: PositiveInt = 10_000
 
 
 class CharacterTokenizer(Strict):
-    """Characters as a reader sees them (grapheme clusters): the `vocabulary_size` most frequent of the training split."""
+    """Characters as a reader sees them (grapheme clusters): the `vocabulary_size` most frequent of
+    the training split.
+    """
 
     type: Literal["characters"] = "characters"
     vocabulary_size: PositiveInt = 2_000
 
 
 class NgramTokenizer(Strict):
-    """Words, and the runs of `shortest` to `longest` characters in them, hashed into `buckets` (Bojanowski et al. 2017, fastText).
+    """Words, and the runs of `shortest` to `longest` characters in them, hashed into `buckets`
+    (Bojanowski et al. 2017, fastText).
 
-    Nothing is learnt, and an unseen word shares its parts with seen ones. `max_tokens` counts words and runs together.
+    Nothing is learned, and an unseen word shares its parts with seen ones. `max_tokens` counts
+    words and runs together.
     """
 
     type: Literal["ngrams"] = "ngrams"
@@ -36,7 +42,9 @@ class NgramTokenizer(Strict):
     @pydantic.model_validator(mode="after")
     def _in_order(self):
         if self.shortest > self.longest:
-            raise ValueError(f"shortest must be at most longest ({self.longest}), received {self.shortest}")
+            raise ValueError(
+                f"shortest must be at most longest ({self.longest}), received {self.shortest}"
+            )
         return self
 
 
@@ -88,7 +96,9 @@ Tokenizer = Annotated[
 
 
 class SkipGram(Strict):
-    """Word2Vec skip-gram vectors (Mikolov et al. 2013), trained on the training split's own texts; needs the extra `word2vec`."""
+    """Word2Vec skip-gram vectors (Mikolov et al. 2013), trained on the training split's own texts;
+    needs the extra `word2vec`.
+    """
 
     type: Literal["skip_gram"] = "skip_gram"
     window: PositiveInt = 5
@@ -97,7 +107,9 @@ class SkipGram(Strict):
 
 
 class VectorFile(Strict):
-    """Vectors from a file: word2vec's text or binary format (the latter ends in `.bin`), or GloVe's."""
+    """Vectors from a file: word2vec's text or binary format (the latter ends in `.bin`), or
+    GloVe's.
+    """
 
     type: Literal["file"] = "file"
     path: str

@@ -9,7 +9,9 @@ from multimodal_tf.config.names import Fraction, Strict
 
 
 class Tower(Strict):
-    """What every tower has at its end: `dim` units of a Dense layer over the pooled vector (null: none), then dropout."""
+    """What every tower has at its end: `dim` units of a Dense layer over the pooled vector (null:
+    none), then dropout.
+    """
 
     type: str
     dim: PositiveInt | None = None
@@ -17,7 +19,9 @@ class Tower(Strict):
 
 
 class _Plain(Tower):
-    """A tower of Keras' plain layers; `l2` times the sum of the squares of their kernels and embeddings is added to the loss."""
+    """A tower of Keras' plain layers; `l2` times the sum of the squares of their kernels and
+    embeddings is added to the loss.
+    """
 
     l2: NonNegativeFloat = 0.0
 
@@ -38,7 +42,9 @@ class _Spectrogram(Tower):
 
 
 class _Transformer(Tower):
-    """Blocks of self-attention; `units` is the width of a token, `mlp_units` that between a block's two Dense layers."""
+    """Blocks of self-attention; `units` is the width of a token, `mlp_units` that between a block's
+    two Dense layers.
+    """
 
     units: PositiveInt = 128
     depth: PositiveInt = 2
@@ -54,7 +60,9 @@ class _Transformer(Tower):
 
 
 class _Recurrent(Strict):
-    """Recurrent layers of `units`, each over the one before; `pooling` "last" is the final state, or both ends' if bidirectional."""
+    """Recurrent layers of `units`, each over the one before; `pooling` "last" is the final state,
+    or both ends' if bidirectional.
+    """
 
     type: str
     units: PositiveInt = 128
@@ -63,7 +71,8 @@ class _Recurrent(Strict):
     pooling: Literal["last", "average", "max"] = "last"
 
 
-PixelRange = Literal["0..1", "-1..1", "0..255"]  # of the images that a network was trained with
+# of the images that a network was trained with
+PixelRange = Literal["0..1", "-1..1", "0..255"]
 
 
 class _Pretrained(Tower):
@@ -74,9 +83,11 @@ class _Pretrained(Tower):
 
 
 class SavedModelTower(_Pretrained):
-    """A TensorFlow SavedModel: a folder, a `.tar.gz`, or a TF-Hub handle, which the extra `tfhub` resolves (`models.towers.saved_model`).
+    """A TensorFlow SavedModel: a folder, a `.tar.gz`, or a TF-Hub handle, which the extra `tfhub`
+    resolves (`models.towers.saved_model`).
 
-    `signature` and `output` may be left out where there is only one. The `.keras` file carries a copy.
+    `signature` and `output` may be left out where there is only one. The `.keras` file carries a
+    copy.
     """
 
     type: Literal["saved_model"] = "saved_model"
@@ -87,7 +98,9 @@ class SavedModelTower(_Pretrained):
 
 
 class KerasTower(_Pretrained):
-    """A saved `.keras` model up to a layer; `layer` null: up to its output (`models.towers.keras_file`)."""
+    """A saved `.keras` model up to a layer; `layer` null: up to its output
+    (`models.towers.keras_file`).
+    """
 
     type: Literal["keras"] = "keras"
     path: str
@@ -96,10 +109,12 @@ class KerasTower(_Pretrained):
 
 
 class PresetTower(_Pretrained):
-    """A KerasHub backbone from a preset: a folder, or a handle such as `kaggle://...` or `hf://...` (`models.towers.preset`).
+    """A KerasHub backbone from a preset: a folder, or a handle such as `kaggle://...` or `hf://...`
+    (`models.towers.preset`).
 
-    Of one with several parts (T5, CLIP) the encoder of such an input; CLIP's own `pooling` is "first" of an image, "last" of a text. What
-    the preset expects (tokenizer, pixel scale, a sound's features) comes with it. `weights` false: its architecture, drawn anew.
+    Of one with several parts (T5, CLIP) the encoder of such an input; CLIP's own `pooling` is
+    "first" of an image, "last" of a text. What the preset expects (tokenizer, pixel scale, a
+    sound's features) comes with it. `weights` false: its architecture, drawn anew.
     """
 
     type: Literal["preset"] = "preset"
@@ -109,7 +124,9 @@ class PresetTower(_Pretrained):
     @pydantic.model_validator(mode="after")
     def _learns(self):
         if not self.weights and not self.trainable:
-            raise ValueError("trainable must be true where weights is false, since nothing else would teach them, received false")
+            raise ValueError(
+                "trainable must be true where weights is false, since nothing else would teach them, received false"
+            )
         return self
 
 
@@ -117,7 +134,9 @@ class PresetTower(_Pretrained):
 
 
 class ConvTower(_ConvBlocks):
-    """Blocks of Conv2D, normalisation and max pooling, then one vector (`models.towers.image`): the image tower for small tables."""
+    """Blocks of Conv2D, normalisation and max pooling, then one vector (`models.towers.image`): the
+    image tower for small tables.
+    """
 
     type: Literal["cnn"] = "cnn"
     filters: list[PositiveInt] = Field([32, 64, 128, 128], min_length=1)
@@ -136,7 +155,8 @@ class ResNetTower(Tower):
 
 
 class ApplicationTower(Tower):
-    """Any constructor of `keras.applications`, such as EfficientNetB0, MobileNetV3Small or ConvNeXtTiny, with its own scaling of pixels.
+    """Any constructor of `keras.applications`, such as EfficientNetB0, MobileNetV3Small or
+    ConvNeXtTiny, with its own scaling of pixels.
 
     `weights`: a local file in Keras' format; null: drawn by the seed.
     """
@@ -150,12 +170,16 @@ class ApplicationTower(Tower):
     @pydantic.model_validator(mode="after")
     def _something_teaches(self):
         if self.weights is None and not self.trainable:
-            raise ValueError("trainable must be true where weights is null, since nothing else would teach them, received false")
+            raise ValueError(
+                "trainable must be true where weights is null, since nothing else would teach them, received false"
+            )
         return self
 
 
 class ViTTower(_Transformer):
-    """Vision transformer over patches of `patch_size` x `patch_size` pixels (Dosovitskiy et al. 2021)."""
+    """Vision transformer over patches of `patch_size` x `patch_size` pixels (Dosovitskiy et al.
+    2021).
+    """
 
     type: Literal["vit"] = "vit"
     patch_size: PositiveInt = 16
@@ -166,7 +190,9 @@ class ViTTower(_Transformer):
 
 
 class BagTower(_Plain):
-    """The mean of the tokens' embeddings, whatever their order: the text tower for small tables (`models.towers.text`)."""
+    """The mean of the tokens' embeddings, whatever their order: the text tower for small tables
+    (`models.towers.text`).
+    """
 
     type: Literal["bag"] = "bag"
     embedding_dim: PositiveInt = 128
@@ -188,9 +214,11 @@ class GRUTower(_Recurrent, _Plain):
 
 
 class TransformerTower(_Transformer):
-    """Self-attention over tokens and positions: every token sees all (as BERT), or with `causal` itself and those before it (as GPT).
+    """Self-attention over tokens and positions: every token sees all (as BERT), or with `causal`
+    itself and those before it (as GPT).
 
-    `pooling` is "last" by default if `causal`, since the last token alone has seen all; else "average".
+    `pooling` is "last" by default if `causal`, since the last token alone has seen all; else
+    "average".
     """
 
     type: Literal["transformer"] = "transformer"
@@ -212,7 +240,9 @@ class TransformerTower(_Transformer):
     @pydantic.model_validator(mode="after")
     def _first_has_seen_nothing(self):
         if self.causal and self.pooling == "first":
-            raise ValueError("pooling must be 'last' or 'average' if causal, since the first token sees no other, received 'first'")
+            raise ValueError(
+                "pooling must be 'last' or 'average' if causal, since the first token sees no other, received 'first'"
+            )
         return self
 
 
@@ -220,13 +250,17 @@ class TransformerTower(_Transformer):
 
 
 class SpectrogramTower(_ConvBlocks, _Spectrogram):
-    """Log-mel spectrogram, computed in the model, then blocks as of `ConvTower` (`models.towers.audio`)."""
+    """Log-mel spectrogram, computed in the model, then blocks as of `ConvTower`
+    (`models.towers.audio`).
+    """
 
     type: Literal["spectrogram_cnn"] = "spectrogram_cnn"
 
 
 class CRNNTower(_Recurrent, _ConvBlocks, _Spectrogram):
-    """Log-mel spectrogram, blocks that each halve the pitch, and the first `time_pools` the time too, then GRUs (Cakir et al. 2017)."""
+    """Log-mel spectrogram, blocks that each halve the pitch, and the first `time_pools` the time
+    too, then GRUs (Cakir et al. 2017).
+    """
 
     type: Literal["crnn"] = "crnn"
     filters: list[PositiveInt] = Field([32, 64, 64, 64], min_length=1)
@@ -237,7 +271,9 @@ class CRNNTower(_Recurrent, _ConvBlocks, _Spectrogram):
 
 
 class SpectrogramTransformerTower(_Spectrogram, _Transformer):
-    """Log-mel spectrogram in patches of `patch_ms` by `patch_bins`, then self-attention (Gong et al. 2021, AST)."""
+    """Log-mel spectrogram in patches of `patch_ms` by `patch_bins`, then self-attention (Gong et
+    al. 2021, AST).
+    """
 
     type: Literal["spectrogram_transformer"] = "spectrogram_transformer"
     patch_ms: PositiveFloat = 160.0
@@ -264,9 +300,11 @@ class WaveformTower(_Plain):
 
 
 class DenseTower(Strict):
-    """A Dense layer over one number, date or boolean, or over a category's embedding (`models.towers.tabular`).
+    """A Dense layer over one number, date or boolean, or over a category's embedding
+    (`models.towers.tabular`).
 
-    Where `Config.tabular` is one tower over all of them, what counts of this is an `mlp`'s embedding of a category, of width `dim`.
+    Where `Config.tabular` is one tower over all of them, what counts of this is an `mlp`'s
+    embedding of a category, of width `dim`.
     """
 
     type: Literal["dense"] = "dense"
@@ -283,7 +321,9 @@ class MLPTower(_Plain):
 
 
 class FeatureTransformerTower(_Transformer):
-    """Self-attention over one token a number, category, date or boolean (Gorishniy et al. 2021, FT-Transformer)."""
+    """Self-attention over one token a number, category, date or boolean (Gorishniy et al. 2021,
+    FT-Transformer).
+    """
 
     type: Literal["feature_transformer"] = "feature_transformer"
     units: PositiveInt = 64
@@ -291,13 +331,27 @@ class FeatureTransformerTower(_Transformer):
 
 
 ImageTower = Annotated[
-    ConvTower | ResNetTower | ApplicationTower | ViTTower | PresetTower | SavedModelTower | KerasTower, Field(discriminator="type")
+    ConvTower
+    | ResNetTower
+    | ApplicationTower
+    | ViTTower
+    | PresetTower
+    | SavedModelTower
+    | KerasTower,
+    Field(discriminator="type"),
 ]
 TextTower = Annotated[
-    BagTower | LSTMTower | GRUTower | TransformerTower | PresetTower | SavedModelTower | KerasTower, Field(discriminator="type")
+    BagTower | LSTMTower | GRUTower | TransformerTower | PresetTower | SavedModelTower | KerasTower,
+    Field(discriminator="type"),
 ]
 AudioTower = Annotated[
-    SpectrogramTower | CRNNTower | SpectrogramTransformerTower | WaveformTower | PresetTower | SavedModelTower | KerasTower,
+    SpectrogramTower
+    | CRNNTower
+    | SpectrogramTransformerTower
+    | WaveformTower
+    | PresetTower
+    | SavedModelTower
+    | KerasTower,
     Field(discriminator="type"),
 ]
 TabularTower = Annotated[MLPTower | FeatureTransformerTower, Field(discriminator="type")]
@@ -307,7 +361,9 @@ TabularTower = Annotated[MLPTower | FeatureTransformerTower, Field(discriminator
 
 
 class Conv3DTower(_ConvBlocks):
-    """Blocks of Conv3D, normalisation and max pooling, then one vector (`models.towers.video`); all but the first block halve the time."""
+    """Blocks of Conv3D, normalisation and max pooling, then one vector (`models.towers.video`); all
+    but the first block halve the time.
+    """
 
     type: Literal["conv3d"] = "conv3d"
     filters: list[PositiveInt] = Field([16, 32, 64], min_length=1)
@@ -341,7 +397,9 @@ class FramesTower(Tower):
 
     type: Literal["frames"] = "frames"
     frame: ImageTower = ConvTower()
-    over: Annotated[FramesAverage | FramesLSTM | FramesTransformer, Field(discriminator="type")] = FramesLSTM()
+    over: Annotated[FramesAverage | FramesLSTM | FramesTransformer, Field(discriminator="type")] = (
+        FramesLSTM()
+    )
 
 
 VideoTower = Annotated[Conv3DTower | FramesTower, Field(discriminator="type")]

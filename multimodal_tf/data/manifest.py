@@ -1,11 +1,13 @@
-"""What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json` beside them."""
+"""What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json`
+beside them.
+"""
 
 import pathlib
 
 import pydantic
 import upath
 
-from multimodal_tf.data.places import place
+from multimodal_tf.data.filesystem import place
 
 FILE = "manifest.json"
 VERSION = 1
@@ -14,7 +16,8 @@ VERSION = 1
 class Shard(pydantic.BaseModel):
     """One TFRecord file of rows in table order."""
 
-    file: str  # relative to the manifest's directory
+    # relative to the manifest's directory
+    file: str
     rows: int
     bytes: int
     sha256: str
@@ -30,13 +33,18 @@ class Manifest(pydantic.BaseModel):
     """
 
     version: int = VERSION
-    table: str  # its name, for messages
-    config_hash: str  # of all in the configuration that a record depends on
+    # its name, for messages
+    table: str
+    # of all in the configuration that a record depends on
+    config_hash: str
     splits: dict[str, list[Shard]]
     table_rows: int
-    kept: int  # rows in the shards
-    rejected: int  # cells in the list of rejected cells
-    hash: str  # of the shards' contents
+    # rows in the shards
+    kept: int
+    # cells in the list of rejected cells
+    rejected: int
+    # of the shards' contents
+    hash: str
     _directory: pathlib.Path | upath.UPath = pydantic.PrivateAttr(default=pathlib.Path("."))
 
     def shards(self, split) -> list[pathlib.Path | upath.UPath]:
@@ -57,13 +65,17 @@ class Manifest(pydantic.BaseModel):
         """
         path = place(directory) / FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{directory} has no {FILE}: ingest a table there first, to the end")
+            raise FileNotFoundError(
+                f"{directory} has no {FILE}: ingest a table there first, to the end"
+            )
         try:
             manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (pydantic.ValidationError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not a manifest: {' '.join(str(error).split())}") from error
         if manifest.version != VERSION:
-            raise ValueError(f"{path} must have version {VERSION}, received {manifest.version}: ingest the table again")
+            raise ValueError(
+                f"{path} must have version {VERSION}, received {manifest.version}: ingest the table again"
+            )
         manifest._directory = path.parent
         return manifest
 

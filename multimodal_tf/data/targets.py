@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from multimodal_tf.data import records
-from multimodal_tf.data.preprocess import text
+from multimodal_tf.data import record_files
+from multimodal_tf.data.tokenizers import normalization
 
 
 class Targets:
@@ -12,23 +12,36 @@ class Targets:
     Args:
         config: `Config`.
         schema: `Schema`.
-        class_weights: whether a classification head's `class_weight` counts, as it does in training only. "balanced" gives a class the
-            weight rows / (classes * its rows), over the labelled rows of the training split; a class that a dict leaves out has weight 1.
+        class_weights: whether a classification head's `class_weight` counts, as it does in training
+            only. "balanced" gives a class the weight rows / (classes * its rows), over the labelled
+            rows of the training split; a class that a dict leaves out has weight 1.
 
     Raises:
         ValueError: `class_weight` names a class that the schema does not know.
 
-    Source: King and Zeng 2001, «Logistic Regression in Rare Events Data», as scikit-learn's `compute_class_weight` has it.
+    Source: King and Zeng 2001, «Logistic Regression in Rare Events Data», as scikit-learn's
+    `compute_class_weight` has it.
     """
 
     def __init__(self, config, schema, class_weights=False):
         self._heads = dict(config.heads)
-        self._classes = {name: schema.heads[name] for name, head in self._heads.items() if head.label in ("class", "classes")}
-        self._tables = {name: text.vocabulary(classes.names, 0, -1) for name, classes in self._classes.items()}
-        self._weights = {
-            name: _class_weights(name, getattr(head, "class_weight", None) if class_weights else None, self._classes[name])
+        self._classes = {
+            name: schema.heads[name]
             for name, head in self._heads.items()
-            if head.label == "class"
+            if head.target_type in ("class", "classes")
+        }
+        self._tables = {
+            name: normalization.vocabulary(classes.names, 0, -1)
+            for name, classes in self._classes.items()
+        }
+        self._weights = {
+            name: _class_weights(
+                name,
+                getattr(head, "class_weight", None) if class_weights else None,
+                self._classes[name],
+            )
+            for name, head in self._heads.items()
+            if head.target_type == "class"
         }
 
     def __call__(self, labels):
@@ -38,14 +51,21 @@ class Targets:
             labels: dict by head of string or float32 `(batch,)`, as `records.parse` gives.
 
         Returns:
-            `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label float32 `(batch, classes)`; a number float32
-            `(batch, 1)` in the label's own unit. Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
-            target 0 and weight 0; of a multi-label row's labels only those count that training saw. A matching head has ones, as its loss
-            says; an embedding head, which has no loss, ones of weight 0.
+            `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label
+            float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit.
+            Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
+            target 0 and weight 0; of a multi-label row's labels only those count that training saw.
+            A matching head has ones, as its loss says; an embedding head, which has no loss, ones
+            of weight 0.
         """
         targets, weights = {}, {}
         for name, head in self._heads.items():
-            make = {"class": self._class, "classes": self._labels, "number": self._number, None: self._nothing}[head.label]
+            make = {
+                "class": self._class,
+                "classes": self._labels,
+                "number": self._number,
+                None: self._nothing,
+            }[head.target_type]
             targets[name], weights[name] = make(name, labels[name])
         return targets, weights
 
@@ -57,9 +77,13 @@ class Targets:
 
     def _labels(self, name, labels):
         table = self._tables[name]
-        index = tf.ragged.map_flat_values(table.lookup, tf.strings.split(labels, records.LABEL_SEPARATOR)).to_tensor(-1)
-        marks = tf.minimum(tf.reduce_sum(tf.one_hot(index, len(self._classes[name].names)), axis=1), 1.0)
-        known = tf.reduce_any(marks > 0, axis=1) | (labels == records.LABEL_SEPARATOR)
+        index = tf.ragged.map_flat_values(
+            table.lookup, tf.strings.split(labels, record_files.LABEL_SEPARATOR)
+        ).to_tensor(-1)
+        marks = tf.minimum(
+            tf.reduce_sum(tf.one_hot(index, len(self._classes[name].names)), axis=1), 1.0
+        )
+        known = tf.reduce_any(marks > 0, axis=1) | (labels == record_files.LABEL_SEPARATOR)
         return marks, tf.cast(known, tf.float32)
 
     def _number(self, name, labels):
@@ -74,8 +98,13 @@ def _class_weights(name, choice, classes):
     if choice is None:
         return tf.ones([len(classes.names)])
     if choice == "balanced":
-        return tf.constant([sum(classes.counts) / (len(classes.counts) * count) for count in classes.counts], tf.float32)
+        return tf.constant(
+            [sum(classes.counts) / (len(classes.counts) * count) for count in classes.counts],
+            tf.float32,
+        )
     unknown = sorted(set(choice) - set(classes.names))
     if unknown:
-        raise ValueError(f"heads.{name}.class_weight must name classes of the training split {classes.names}, received {unknown[0]!r}")
+        raise ValueError(
+            f"heads.{name}.class_weight must name classes of the training split {classes.names}, received {unknown[0]!r}"
+        )
     return tf.constant([choice.get(label, 1.0) for label in classes.names], tf.float32)

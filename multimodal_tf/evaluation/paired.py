@@ -1,19 +1,24 @@
-"""Several models' figures on the same rows, and how far they are apart: each resample draws the same rows for all of them."""
+"""Several models' figures on the same rows, and how far they are apart: each resample draws the
+same rows for all of them.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pydantic
 
-from multimodal_tf.data.answered import Answered
-from multimodal_tf.evaluation import bootstrap, judged
-from multimodal_tf.evaluation.metrics import THRESHOLD, Figure
+from multimodal_tf.data.predictions import HeadPredictions
+from multimodal_tf.evaluation import by_head
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.supervised import THRESHOLD, Figure
 
 NO_ROW = "no row is of this class"
 
 
 class Measured(pydantic.BaseModel):
-    """One figure of several runs on the same `n` rows: by run, and of each run but the first its difference, less the first's."""
+    """One figure of several runs on the same `n` rows: by run, and of each run but the first its
+    difference, less the first's.
+    """
 
     n: int
     figures: dict[str, Figure]
@@ -21,22 +26,31 @@ class Measured(pydantic.BaseModel):
 
 
 class HeadComparison(pydantic.BaseModel):
-    """One head of several runs: its figures by name, and by class the share of rows that are rightly told: of the rows of a class where a
-    head chooses one, of all rows for each label of a multi-label head."""
+    """One head of several runs: its figures by name, and by class the share of rows that are
+    rightly told: of the rows of a class where a head chooses one, of all rows for each label of a
+    multi-label head."""
 
     type: str
-    n: int  # rows whose label is known
+    # rows whose label is known
+    n: int
     figures: dict[str, Measured]
     classes: dict[str, Measured]
 
 
-def compare_head(said: Mapping[str, Answered], groups: np.ndarray | None = None, resamples: int = 1000, seed: int = 0) -> HeadComparison:
+def compare_head(
+    said: Mapping[str, HeadPredictions],
+    groups: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> HeadComparison:
     """Compares the answers of several runs to the same rows.
 
     Args:
-        said: by run the answers of one head, of the same rows with the same labels; the first is what the others are compared with.
+        said: by run the answers of one head, of the same rows with the same labels; the first is
+            what the others are compared with.
         groups: int `(rows,)`, rows of one number are drawn together; None: each row alone.
-        resamples: int. For the intervals; 0: no intervals. A difference's interval is that of the differences of resamples.
+        resamples: int. For the intervals; 0: no intervals. A difference's interval is that of the
+        differences of resamples.
         seed: int.
 
     Raises:
@@ -44,36 +58,41 @@ def compare_head(said: Mapping[str, Answered], groups: np.ndarray | None = None,
 
     Example:
         >>> from multimodal_tf.config import RegressionHead
-        >>> one, other = (Answered(RegressionHead(), (), [1.0, 2.0], [True, True], rows) for rows in ([[1.5], [2.5]], [[1.0], [2.5]]))
+        >>> one, other = (HeadPredictions(RegressionHead(), (), [1.0, 2.0], [True, True], rows) for rows in ([[1.5], [2.5]], [[1.0], [2.5]]))
         >>> compare_head({"one": one, "other": other}, resamples=0).figures["mae"].differences["other"].value
         -0.25
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16 (paired samples are drawn as pairs).
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16 (paired samples
+    are drawn as pairs).
     """
     first = next(iter(said.values()))
     known = {run: one.only(one.known) for run, one in said.items()}
     codes = None if groups is None else np.unique(groups[first.known], return_inverse=True)[1]
-    values = {run: judged.figures(one).figures for run, one in known.items()}
-    drawn = {run: judged.samples(one, resamples, seed, codes) for run, one in known.items()}
+    values = {run: by_head.figures(one).figures for run, one in known.items()}
+    drawn = {run: by_head.samples(one, resamples, seed, codes) for run, one in known.items()}
     n = int(first.known.sum())
     figures = {name: _measured(name, n, values, drawn) for name in next(iter(values.values()))}
-    return HeadComparison(type=first.head.type, n=n, figures=figures, classes=_by_class(known, codes, resamples, seed))
+    return HeadComparison(
+        type=first.head.type, n=n, figures=figures, classes=_by_class(known, codes, resamples, seed)
+    )
 
 
-def losses(answered: Answered) -> np.ndarray:
-    """How wrong each answer is, float `(rows,)`: 1 less the probability of the right class, the share of labels wrongly told, or the
-    absolute error."""
-    head, targets, answers = answered.head, answered.targets, answered.answers
-    if head.label == "class":
+def losses(predicted: HeadPredictions) -> np.ndarray:
+    """How wrong each answer is, float `(rows,)`: 1 less the probability of the right class, the
+    share of labels wrongly told, or the absolute error."""
+    head, targets, answers = predicted.head, predicted.targets, predicted.answers
+    if head.target_type == "class":
         return 1 - answers[np.arange(len(answers)), targets]
-    if head.label == "classes":
+    if head.target_type == "classes":
         return ((answers >= THRESHOLD) != (targets > 0)).mean(axis=1)
-    return np.abs(answers[:, middle(answered)] - targets)
+    return np.abs(answers[:, middle(predicted)] - targets)
 
 
-def middle(answered: Answered) -> int:
-    """The place of the answer to a head that says a number: of quantiles the one nearest to the median."""
-    return answered.head.middle if answered.head.type == "quantile" else 0
+def middle(predicted: HeadPredictions) -> int:
+    """The place of the answer to a head that says a number: of quantiles the one nearest to the
+    median.
+    """
+    return predicted.head.middle if predicted.head.type == "quantile" else 0
 
 
 def _measured(name, n, values, drawn):
@@ -100,20 +119,30 @@ def _figure(value, samples, reason):
 
 def _by_class(known, codes, resamples, seed):
     first = next(iter(known.values()))
-    if first.head.label == "number" or not len(first.known):
+    if first.head.target_type == "number" or not len(first.known):
         return {}
     statistics = {run: _right(one) for run, one in known.items()}
     rows = np.arange(len(first.known))
     values = {run: _as_figures(statistic(rows)) for run, statistic in statistics.items()}
-    drawn = {run: bootstrap.resample(statistic, len(rows), resamples, seed, codes) for run, statistic in statistics.items()}
-    single = first.head.label == "class"
-    counts = np.bincount(first.targets, minlength=first.width) if single else np.full(first.width, len(rows))
-    return {name: _measured(name, int(count), values, drawn) for name, count in zip(first.classes, counts)}
+    drawn = {
+        run: bootstrap.resample(statistic, len(rows), resamples, seed, codes)
+        for run, statistic in statistics.items()
+    }
+    single = first.head.target_type == "class"
+    counts = (
+        np.bincount(first.targets, minlength=first.width)
+        if single
+        else np.full(first.width, len(rows))
+    )
+    return {
+        name: _measured(name, int(count), values, drawn)
+        for name, count in zip(first.classes, counts)
+    }
 
 
 def _right(one):
     """A statistic of the share of rows that are rightly told, by class; NaN where there is none."""
-    if one.head.label == "classes":
+    if one.head.target_type == "classes":
         right = (one.answers >= THRESHOLD) == (one.targets > 0)
         return lambda index: dict(zip(one.classes, right[index].mean(axis=0)))
     chosen = one.answers.argmax(axis=1)
@@ -126,4 +155,7 @@ def _right(one):
 
 
 def _as_figures(values):
-    return {name: Figure(value=None, reason=NO_ROW) if np.isnan(value) else Figure(value=float(value)) for name, value in values.items()}
+    return {
+        name: Figure(value=None, reason=NO_ROW) if np.isnan(value) else Figure(value=float(value))
+        for name, value in values.items()
+    }

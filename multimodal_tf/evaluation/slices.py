@@ -1,8 +1,10 @@
-"""Where a model errs: the classes it confuses, the worst rows, and the slices of a table in which it is right less often.
+"""Where a model errs: the classes it confuses, the worst rows, and the slices of a table in which
+it is right less often.
 
-All functions take the rows that have a label, and no others. Intervals of shares are Clopper and Pearson's, comparisons are Fisher's: both
-are exact however few the rows, where a bootstrap of a slice that is all right would have no width. Rows that come in groups count for
-as many as `groups.effective_rows` says.
+All functions take the rows that have a label, and no others. Intervals of shares are Clopper and
+Pearson's, comparisons are Fisher's: both are exact however few the rows, where a bootstrap of a
+slice that is all right would have no width. Rows that come in groups count for as many as
+`groups.effective_sample_size` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +15,11 @@ import pydantic
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from multimodal_tf.evaluation.groups import effective_rows, group_codes, share
-from multimodal_tf.evaluation.metrics import Figure
+from multimodal_tf.metrics.clustered import effective_sample_size, group_codes, share
+from multimodal_tf.metrics.supervised import Figure
 
-FEW_NUMBERS = 10  # a column with at most so many different numbers is sliced by value
+# a column with at most so many different numbers is sliced by value
+FEW_NUMBERS = 10
 
 
 class Confusion(pydantic.BaseModel):
@@ -31,9 +34,10 @@ class Confusion(pydantic.BaseModel):
 class Slice(pydantic.BaseModel):
     """The `n` rows whose `column` has `value`, a word or a range of numbers; None: an empty cell.
 
-    `accuracy` is theirs, `difference` theirs less that of all other rows. `p` is Fisher's, two-sided: the chance of hits as unevenly spread
-    where there is no difference. `adjusted_p` is Benjamini and Hochberg's: if slices with at most 0.05 are called different, 5 % of these
-    calls are false in the mean.
+    `accuracy` is theirs, `difference` theirs less that of all other rows. `p` is Fisher's,
+    two-sided: the chance of hits as unevenly spread where there is no difference. `adjusted_p` is
+    Benjamini and Hochberg's: if slices with at most 0.05 are called different, 5 % of these calls
+    are false in the mean.
     """
 
     column: str
@@ -46,8 +50,8 @@ class Slice(pydantic.BaseModel):
 
 
 class Slices(pydantic.BaseModel):
-    """Slices, the surest difference first. `small` counts those of each column that have too few rows to be listed, `whole` names the
-    columns that have one value only."""
+    """Slices, the surest difference first. `small` counts those of each column that have too few
+    rows to be listed, `whole` names the columns that have one value only."""
 
     n: int
     slices: list[Slice]
@@ -56,7 +60,11 @@ class Slices(pydantic.BaseModel):
 
 
 def confusions(
-    labels: ArrayLike, said: ArrayLike, classes: Sequence[str], top: int = 10, groups: ArrayLike | None = None
+    labels: ArrayLike,
+    said: ArrayLike,
+    classes: Sequence[str],
+    top: int = 10,
+    groups: ArrayLike | None = None,
 ) -> list[Confusion]:
     """The most frequent confusions, of equally frequent ones that with the larger share first.
 
@@ -78,7 +86,11 @@ def confusions(
     Source: that of `groups.share`.
     """
     truth, chosen = np.asarray(labels), np.asarray(said)
-    if truth.ndim != 1 or truth.shape != chosen.shape or not np.isin([truth, chosen], np.arange(len(classes))).all():
+    if (
+        truth.ndim != 1
+        or truth.shape != chosen.shape
+        or not np.isin([truth, chosen], np.arange(len(classes))).all()
+    ):
         raise ValueError(
             f"labels and said must be indices below {len(classes)} of as many rows, received the shapes {truth.shape} and {chosen.shape} "
             f"with {sorted(set(np.ravel(truth).tolist() + np.ravel(chosen).tolist()))[:20]}"
@@ -88,9 +100,16 @@ def confusions(
     wrong = truth != chosen
     pairs, counts = np.unique(np.stack([truth[wrong], chosen[wrong]]), axis=1, return_counts=True)
     totals = np.bincount(truth, minlength=len(classes))
-    found = sorted(zip(counts.tolist(), pairs.T.tolist()), key=lambda of: (-of[0], totals[of[1][0]], of[1]))
+    found = sorted(
+        zip(counts.tolist(), pairs.T.tolist()), key=lambda of: (-of[0], totals[of[1][0]], of[1])
+    )
     return [
-        Confusion(truth=classes[i], said=classes[j], n=n, share=share(chosen[truth == i] == j, codes[truth == i]))
+        Confusion(
+            truth=classes[i],
+            said=classes[j],
+            n=n,
+            share=share(chosen[truth == i] == j, codes[truth == i]),
+        )
         for n, (i, j) in found[:top]
     ]
 
@@ -114,40 +133,56 @@ def worst_rows(losses: ArrayLike, top: int = 10) -> np.ndarray:
     """
     array = np.asarray(losses, dtype=float)
     if array.ndim != 1 or not len(array) or np.isnan(array).any():
-        raise ValueError(f"losses must be numbers of one or more rows, received {np.isnan(array).sum()} NaN in the shape {array.shape}")
+        raise ValueError(
+            f"losses must be numbers of one or more rows, received {np.isnan(array).sum()} NaN in the shape {array.shape}"
+        )
     _check_top(top)
     return np.argsort(-array, kind="stable")[:top]
 
 
-def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, least: int = 10, groups: ArrayLike | None = None) -> Slices:
-    """The accuracy of each slice of each column, against that of all other rows, corrected for the number of slices of all columns.
+def slices(
+    columns: Mapping[str, ArrayLike],
+    hits: ArrayLike,
+    bins: int = 4,
+    least: int = 10,
+    groups: ArrayLike | None = None,
+) -> Slices:
+    """The accuracy of each slice of each column, against that of all other rows, corrected for the
+    number of slices of all columns.
 
-    Numbers and dates of more than 10 different values are cut at their quantiles into slices of about equally many rows; other columns are
-    sliced by value. An empty cell (None, NaN) is a value, too.
+    Numbers and dates of more than 10 different values are cut at their quantiles into slices of
+    about equally many rows; other columns are sliced by value. An empty cell (None, NaN) is a
+    value, too.
 
     Args:
         columns: of the table, by name, each `(rows,)`.
         hits: bool `(rows,)`, whether the row is right.
         bins: int, at least 2, slices of a column of numbers.
         least: int, at least 1, the rows that a slice must have.
-        groups: `(rows,)`, rows of one value depend on each other, as near-duplicates do; None, there or in a row: rows by themselves.
+        groups: `(rows,)`, rows of one value depend on each other, as near-duplicates do; None,
+        there or in a row: rows by themselves.
 
     Raises:
-        ValueError: there are fewer than 2 rows, no column, a column of another length, or hits other than 0 and 1.
+        ValueError: there are fewer than 2 rows, no column, a column of another length, or hits
+        other than 0 and 1.
 
     Example:
         >>> found = slices({"light": ["day"] * 20 + ["night"] * 20}, [1] * 20 + [1, 0] * 10)
         >>> [(of.value, of.n, of.accuracy.value, of.difference, round(of.adjusted_p, 4)) for of in found.slices]
         [('night', 20, 0.5, -0.5, 0.0004), ('day', 20, 1.0, 0.5, 0.0004)]
 
-    Source: Fisher 1922, «On the interpretation of chi-squared from contingency tables»; Benjamini and Hochberg 1995, «Controlling the false
-    discovery rate».
+    Source: Fisher 1922, «On the interpretation of chi-squared from contingency tables»; Benjamini
+    and Hochberg 1995, «Controlling the false discovery rate».
     """
     right = np.asarray(hits, dtype=float)
     if right.ndim != 1 or len(right) < 2 or not np.isin(right, (0, 1)).all():
-        raise ValueError(f"hits must be 0 or 1 in 2 or more rows, received {np.unique(right)[:5].tolist()} in the shape {right.shape}")
+        raise ValueError(
+            f"hits must be 0 or 1 in 2 or more rows, received {np.unique(right)[:5].tolist()} in the shape {right.shape}"
+        )
     if not columns or bins < 2 or least < 1:
-        raise ValueError(f"slices need a column, 2 bins and 1 row at least, received {len(columns)}, {bins} and {least}")
+        raise ValueError(
+            f"slices need a column, 2 bins and 1 row at least, received {len(columns)}, {bins} and {least}"
+        )
     codes = group_codes(groups, len(right))
     found, small, whole = [], {}, []
     for name, cells in columns.items():
@@ -157,7 +192,11 @@ def slices(columns: Mapping[str, ArrayLike], hits: ArrayLike, bins: int = 4, lea
             whole.append(name)
             continue
         small[name] = int((rows < least).sum())
-        found += [_slice(name, value, place == number, right, codes) for number, value in enumerate(values) if rows[number] >= least]
+        found += [
+            _slice(name, value, place == number, right, codes)
+            for number, value in enumerate(values)
+            if rows[number] >= least
+        ]
     if found:
         for of, adjusted in zip(found, stats.false_discovery_control([of.p for of in found])):
             of.adjusted_p = float(adjusted)
@@ -174,9 +213,15 @@ def _cut(name, cells, rows, bins):
     """The number of each row's slice, int `(rows,)`, and the slices' names."""
     column = pd.Series(cells).reset_index(drop=True)
     if len(column) != rows:
-        raise ValueError(f"column {name!r} must have a cell for each of the {rows} rows, received {len(column)}")
+        raise ValueError(
+            f"column {name!r} must have a cell for each of the {rows} rows, received {len(column)}"
+        )
     kind = column.dtype
-    measured = pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+    measured = (
+        pd.api.types.is_datetime64_any_dtype(kind)
+        or pd.api.types.is_numeric_dtype(kind)
+        and not pd.api.types.is_bool_dtype(kind)
+    )
     if measured and column.nunique() > FEW_NUMBERS:
         column = pd.qcut(column, bins, duplicates="drop")
     place, values = pd.factorize(column, use_na_sentinel=False)
@@ -187,11 +232,19 @@ def _slice(name, value, inside, right, codes):
     p = stats.fisher_exact([_counts(right[rows], codes[rows]) for rows in (inside, ~inside)]).pvalue
     difference = float(right[inside].mean() - right[~inside].mean())
     accuracy = share(right[inside], codes[inside])
-    return Slice(column=name, value=value, n=int(inside.sum()), accuracy=accuracy, difference=difference, p=float(p), adjusted_p=float(p))
+    return Slice(
+        column=name,
+        value=value,
+        n=int(inside.sum()),
+        accuracy=accuracy,
+        difference=difference,
+        p=float(p),
+        adjusted_p=float(p),
+    )
 
 
 def _counts(right, codes):
     """Hits and misses of as many independent rows, rounded down."""
-    rows = int(effective_rows(right, codes) + 1e-9)
+    rows = int(effective_sample_size(right, codes) + 1e-9)
     hits = round(right.mean() * rows)
     return hits, rows - hits

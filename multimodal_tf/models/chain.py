@@ -4,11 +4,13 @@
 def chain(x, steps, name, last):
     """Calls layers one after another.
 
-    The layers are given as functions, because Keras fixes a layer's name when it is made and only here is it known which one is last.
+    The layers are given as functions, because Keras fixes a layer's name when it is made and only
+    here is it known which one is last.
 
     Args:
         x: Keras tensor.
-        steps: dict of step to a function of `name` that makes the layer (or another function of one tensor); not empty.
+        steps: dict of step to a function of `name` that makes the layer (or another function of one
+        tensor); not empty.
         name: str. A step's layer is called `{name}_{step}`...
         last: str or None. ...but the last one is called this, if it is given.
 

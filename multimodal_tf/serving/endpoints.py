@@ -1,4 +1,6 @@
-"""What a SavedModel answers: the functions behind its endpoints, from raw cells to classes, numbers and embeddings."""
+"""What a SavedModel answers: the functions behind its endpoints, from raw cells to classes, numbers
+and embeddings.
+"""
 
 import functools
 
@@ -6,18 +8,21 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, PROBABILITIES, QUANTILES
-from multimodal_tf.serving import temperature
+from multimodal_tf.scoring import temperature
 
 NOTHING = "no input is present"
-ANSWERS, VECTORS = "answers", "vectors"  # what a model gives in one pass where there is a guard
+# what a model gives in one pass where there is a guard
+ANSWERS, VECTORS = "answers", "vectors"
 
 
 def preparation(preprocessor, config):
-    """The part that `predict`, `embed` and `explain` share, as one `tf.function`, so that it is traced and written once.
+    """The part that `predict`, `embed` and `explain` share, as one `tf.function`, so that it is
+    traced and written once.
 
     Returns:
-        A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN) that returns `(inputs, status)`:
-        the model's inputs, and `valid` bool `(batch,)`, `error` string `(batch,)`, `present` bool `(batch, inputs)`.
+        A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN)
+        that returns `(inputs, status)`: the model's inputs, and `valid` bool `(batch,)`, `error`
+        string `(batch,)`, `present` bool `(batch, inputs)`.
     """
 
     def prepare(raw):
@@ -31,20 +36,25 @@ def predict(model, prepare, config, schema, guard=None, temperatures=None):
     """The function behind `predict` and `serving_default`.
 
     Args:
-        model: functional `keras.Model`, dict in, dict out; with a guard, what `with_vectors` makes of it.
+        model: functional `keras.Model`, dict in, dict out; with a guard, what `with_vectors` makes
+            of it.
         prepare: what `preparation` gives.
         config: `Config`.
         schema: `Schema`.
         guard: `guard.Guard` or None.
-        temperatures: dict of head to float, or None: by what the logarithms of its probabilities are divided.
+        temperatures: dict of head to float, or None: by what the logarithms of its probabilities
+        are divided.
 
     Returns:
-        A function of raw cells (see `preparation`) that returns a dict: classification `{head}` string `(batch,)` and
-        `{head}_probabilities` float32 `(batch, classes)`; multi-label `{head}` string `(batch,)`, the labels of probability 0.5 or more
-        joined by the head's separator, and `{head}_probabilities`; ordinal as classification; regression `{head}` float32 `(batch,)`;
-        quantile `{head}` float32 `(batch,)`, the one nearest to the median, and `{head}_quantiles` float32 `(batch, quantiles)`; matching
-        `{head}` float32 `(batch,)`, the probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; the status;
-        and with a guard what that judges. A row with an error is predicted from its other inputs and is not valid.
+        A function of raw cells (see `preparation`) that returns a dict: classification `{head}`
+        string `(batch,)` and `{head}_probabilities` float32 `(batch, classes)`; multi-label
+        `{head}` string `(batch,)`, the labels of probability 0.5 or more joined by the head's
+        separator, and `{head}_probabilities`; ordinal as classification; regression `{head}`
+        float32 `(batch,)`; quantile `{head}` float32 `(batch,)`, the one nearest to the median, and
+        `{head}_quantiles` float32 `(batch, quantiles)`; matching `{head}` float32 `(batch,)`, the
+        probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; the
+        status; and with a guard what that judges. A row with an error is predicted from its other
+        inputs and is not valid.
     """
 
     def function(raw):
@@ -56,7 +66,9 @@ def predict(model, prepare, config, schema, guard=None, temperatures=None):
         if guard is not None:
             answer |= guard.judge(outputs, vectors, status, config)
         for name, value in (temperatures or {}).items():
-            outputs[name] = temperature.tempered(outputs[name], value, temperature.anyone(status["present"], config, name))
+            outputs[name] = temperature.tempered(
+                outputs[name], value, temperature.any_present(status["present"], config, name)
+            )
         for name, output in outputs.items():
             answer |= _head_answer(name, config.heads[name], output, schema)
         return answer
@@ -79,28 +91,35 @@ def with_vectors(model, embedder, name):
 
 
 def embed(embedder, prepare):
-    """The function behind `embed` and `explain`: raw cells to what a model answers by name, as float32, and the status' `error`.
+    """The function behind `embed` and `explain`: raw cells to what a model answers by name, as
+    float32, and the status' `error`.
 
-    The embedder answers `(batch, dim)` by name (`Config.vectors`) and by fusion (`fused`), an explainer what `models.explanations` says.
+    The embedder answers `(batch, dim)` by name (`Config.vectors`) and by fusion (`fused`), an
+    explainer what `models.explanations` says.
     """
 
     def function(raw):
         inputs, status = prepare(raw)
-        vectors = {name: tf.cast(vector, tf.float32) for name, vector in _call(embedder, inputs).items()}
+        vectors = {
+            name: tf.cast(vector, tf.float32) for name, vector in _call(embedder, inputs).items()
+        }
         return vectors | {"error": status["error"]}
 
     return function
 
 
 def core(model):
-    """The function behind `core`: the model's own input tensors in, its own outputs by head out; no bytes are decoded."""
+    """The function behind `core`: the model's own input tensors in, its own outputs by head out; no
+    bytes are decoded.
+    """
     return functools.partial(_call, model)
 
 
 def _call(model, inputs):
     """The model's outputs; an empty batch goes through as one row of zeros.
 
-    TensorFlow 2.21 with oneDNN answers a convolution of an empty batch with its input's shape, and the next layer fails.
+    TensorFlow 2.21 with oneDNN answers a convolution of an empty batch with its input's shape, and
+    the next layer fails.
     """
     rows = tf.shape(next(iter(inputs.values())))[0]
     filled = {name: _or_zeros(tensor, rows) for name, tensor in inputs.items()}
@@ -108,7 +127,9 @@ def _call(model, inputs):
 
 
 def _or_zeros(tensor, rows):
-    filled = tf.cond(rows > 0, lambda: tensor, lambda: tf.zeros([1, *tensor.shape[1:]], tensor.dtype))
+    filled = tf.cond(
+        rows > 0, lambda: tensor, lambda: tf.zeros([1, *tensor.shape[1:]], tensor.dtype)
+    )
     return tf.ensure_shape(filled, tensor.shape)
 
 
@@ -130,7 +151,7 @@ def _head_answer(name, head, output, schema):
         case "embedding":
             return {name: output}
     classes = tf.constant(schema.heads[name].names)
-    if head.label == "class":
+    if head.target_type == "class":
         answer = tf.gather(classes, tf.argmax(output, axis=1))
     else:
         answer = _joined(classes, output >= 0.5, head.separator)

@@ -11,43 +11,55 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF
-from multimodal_tf.data.preprocess import Preprocessor
+from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.scoring import temperature as temperatures
 from multimodal_tf.serving import endpoints, warmup
-from multimodal_tf.serving import temperature as temperatures
 
-EXTRA = "assets.extra"  # TensorFlow Serving leaves this folder of a SavedModel to others
-GUARD = "guard.json"  # in it: the limits of a guard, for people
-_VERSION = re.compile(r"[0-9]{1,18}")  # what the server's file watcher reads as a version: an int64
+# TensorFlow Serving leaves this folder of a SavedModel to others
+EXTRA = "assets.extra"
+# in it: the limits of a guard, for people
+GUARD = "guard.json"
+# what the server's file watcher reads as a version: an int64
+_VERSION = re.compile(r"[0-9]{1,18}")
 
 
 def export_model(model, config, schema, path, explainer=None, guard=None, temperature=None):
-    """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests, whole or not at all.
+    """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests,
+    whole or not at all.
 
-    Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or float32 (number, boolean) `(batch,)` by
-    input name, missing "" or NaN, and of a video string `(batch, any)`, the image files of its frames, shorter rows filled up with "", or
-    a GIF; they answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch, dim)` by input name
-    (`tabular` in place of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`; with an `explainer`,
-    `explain` takes the same and answers float32 what that model does, and `error`; `core` takes the model's tensors and answers its outputs
-    by head. With a `guard`, `predict` answers besides: `anomaly` float32, `consistency` float32 (where the guard has a threshold) and
-    `review` bool `(batch,)`, whether a person should look, as `Guard.judge` says; a row without any input is always for review. The batch
-    may be empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not change.
+    Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or
+    float32 (number, boolean) `(batch,)` by input name, missing "" or NaN, and of a video string
+    `(batch, any)`, the image files of its frames, shorter rows filled up with "", or a GIF; they
+    answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch,
+    dim)` by input name (`tabular` in place of the columns that this tower reads) and `fused` (or
+    `fused_of_{head}`), and `error`; with an `explainer`, `explain` takes the same and answers
+    float32 what that model does, and `error`; `core` takes the model's tensors and answers its
+    outputs by head. With a `guard`, `predict` answers besides: `anomaly` float32, `consistency`
+    float32 (where the guard has a threshold) and `review` bool `(batch,)`, whether a person should
+    look, as `Guard.judge` says; a row without any input is always for review. The batch may be
+    empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not
+    change.
 
     Args:
         model: functional `keras.Model` as `models.build_model` makes it, trained.
         config: `Config` that it was built from.
         schema: `Schema` that it was built from.
         path: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
-        explainer: `models.explanations(model)`: a functional `keras.Model` of the same layers and inputs; None: there is no `explain`.
+        explainer: `models.explanations(model)`: a functional `keras.Model` of the same layers and
+        inputs; None: there is no `explain`.
         guard: `serving.guard.Guard`; None: nothing is judged.
-        temperature: dict of head to float above 0, such as `evaluation.calibration.Temperature.fit(...).value.value`: `predict` divides the
-            logarithms of that head's probabilities by it. None: they are the model's own, as they are in `core` and `explain` always.
+        temperature: dict of head to float above 0, such as
+            `metrics.calibration.Temperature.fit(...).value.value`: `predict` divides the logarithms
+            of that head's probabilities by it. None: they are the model's own, as they are in
+            `core` and `explain` always.
 
     Returns:
         `pathlib.Path` of the folder.
 
     Raises:
-        ValueError: VERSION is not a whole number, `path` has content, the model does not fit the configuration and schema, or the
-            explainer, the guard or the temperature not the model. Nothing has been written then.
+        ValueError: VERSION is not a whole number, `path` has content, the model does not fit the
+            configuration and schema, or the explainer, the guard or the temperature not the model.
+            Nothing has been written then.
     """
     path = pathlib.Path(path)
     check_path(path)
@@ -60,20 +72,26 @@ def export_model(model, config, schema, path, explainer=None, guard=None, temper
     preprocessor = Preprocessor(config, schema)
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
-    archive = keras.export.ExportArchive()  # it finds the model's variables in the endpoints; tracking the model would write them twice
-    archive.track(preprocessor)  # but lookup tables it does not find, nor those of a pretrained tower
+    # it finds the model's variables in the endpoints; tracking the model would write them twice
+    archive = keras.export.ExportArchive()
+    # but lookup tables it does not find, nor those of a pretrained tower
+    archive.track(preprocessor)
     for table in _tables(model):
         archive.track(table)
     raw = [preprocessor.raw_spec]
     answering = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
     answer = endpoints.predict(answering, prepare, config, schema, guard, temperature)
-    archive.add_endpoint("predict", answer, raw)  # the first is `serving_default` too
+    # the first is `serving_default` too
+    archive.add_endpoint("predict", answer, raw)
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
     signatures = ["serving_default", "predict", "embed"]
     if explainer is not None:
         archive.add_endpoint("explain", endpoints.embed(explainer, prepare), raw)
         signatures.append("explain")
-    tensors = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
+    tensors = {
+        name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
+        for name, tensor in model.input.items()
+    }
     archive.add_endpoint("core", endpoints.core(model), [tensors])
     logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
@@ -96,19 +114,27 @@ def check_path(path):
     """
     path = pathlib.Path(path)
     if not _VERSION.fullmatch(path.name):
-        raise ValueError(f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}")
+        raise ValueError(
+            f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}"
+        )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{path} is there already, and a version is never overwritten: choose another number")
+        raise ValueError(
+            f"{path} is there already, and a version is never overwritten: choose another number"
+        )
 
 
 @contextlib.contextmanager
 def _new_folder(path):
-    """A sibling of `path` to write in, which takes its name at the end of the block; an error removes it."""
-    folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")  # no version number: the server does not see it
+    """A sibling of `path` to write in, which takes its name at the end of the block; an error
+    removes it.
+    """
+    # no version number: the server does not see it
+    folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     folder.mkdir(parents=True)
     try:
         yield folder
-        folder.rename(path)  # fails where somebody has filled `path` meanwhile
+        # fails where somebody has filled `path` meanwhile
+        folder.rename(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,25 +143,39 @@ def _tables(model):
     """The lookup tables of a model: those of a SavedModel as a tower, and of Keras' own layers."""
     for layer in model._flatten_layers():
         yield from getattr(layer, "tables", [])
-        if isinstance(getattr(layer, "lookup_table", None), tf.saved_model.experimental.TrackableResource):
+        if isinstance(
+            getattr(layer, "lookup_table", None), tf.saved_model.experimental.TrackableResource
+        ):
             yield layer.lookup_table
 
 
 def _check_outputs(model, config, schema):
     if not all(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
-        raise ValueError(f"the model must be a functional keras.Model with a dict of inputs and a dict of outputs, received {model!r}")
+        raise ValueError(
+            f"the model must be a functional keras.Model with a dict of inputs and a dict of outputs, received {model!r}"
+        )
     if model.output.keys() != config.heads.keys():
-        raise ValueError(f"the model's outputs are {sorted(model.output)}, but the configuration's heads are {sorted(config.heads)}")
+        raise ValueError(
+            f"the model's outputs are {sorted(model.output)}, but the configuration's heads are {sorted(config.heads)}"
+        )
     for name, head in config.heads.items():
-        kind = None if head.label is None else "moments" if head.label == "number" else "classes"
+        kind = (
+            None
+            if head.target_type is None
+            else "moments"
+            if head.target_type == "number"
+            else "classes"
+        )
         if kind is not None and (name not in schema.heads or schema.heads[name].type != kind):
             raise ValueError(f"the schema has no {kind} for the head {name!r}")
         shape = _shape(head, schema.heads.get(name))
         if shape is not None and model.output[name].shape != shape:
-            raise ValueError(f"the model's output {name!r} must be of shape {shape}, received {model.output[name].shape}")
+            raise ValueError(
+                f"the model's output {name!r} must be of shape {shape}, received {model.output[name].shape}"
+            )
 
 
-def _shape(head, learnt):
+def _shape(head, stats):
     """The shape of a head's output; None for an embedding, which is as wide as the fusion."""
     match head.type:
         case "regression":
@@ -146,14 +186,16 @@ def _shape(head, learnt):
             return (None, 2, head.dim + 1)
         case "embedding":
             return None
-    return (None, len(learnt.names))
+    return (None, len(stats.names))
 
 
 def _check_inputs(model, prepare):
     """Compares the model's inputs with what the preprocessing gives, by name, shape and dtype."""
     given, _ = prepare.get_concrete_function().structured_outputs
     if model.input.keys() != given.keys():
-        raise ValueError(f"the model's inputs are {sorted(model.input)}, but the configuration gives {sorted(given)}")
+        raise ValueError(
+            f"the model's inputs are {sorted(model.input)}, but the configuration gives {sorted(given)}"
+        )
     for name, spec in given.items():
         wanted = model.input[name]
         if wanted.dtype != spec.dtype.name or not spec.shape.is_compatible_with(wanted.shape):
@@ -163,20 +205,34 @@ def _check_inputs(model, prepare):
 
 
 def _check_explainer(explainer, model):
-    """Whether the explainer reads what the model reads, with the model's own layers, so that no weight is written twice."""
+    """Whether the explainer reads what the model reads, with the model's own layers, so that no
+    weight is written twice.
+    """
     if explainer is None:
         return
     own = {id(weight) for weight in model.weights}
-    if explainer.input.keys() != model.input.keys() or any(id(weight) not in own for weight in explainer.weights):
-        raise ValueError(f"the explainer must be explanations(model) of the model itself, received {explainer.name!r} of another one")
+    if explainer.input.keys() != model.input.keys() or any(
+        id(weight) not in own for weight in explainer.weights
+    ):
+        raise ValueError(
+            f"the explainer must be explanations(model) of the model itself, received {explainer.name!r} of another one"
+        )
 
 
 def _embedder(model, config):
-    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the fusions, `fused` and `fused_of_{head}`."""
+    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the
+    fusions, `fused` and `fused_of_{head}`.
+    """
     names = {layer.name for layer in model.layers}
     layers = {name: name + EMBEDDING for name in config.vectors()}
-    layers |= {name: name for name in (FUSED, *(FUSED_OF + head for head in config.heads)) if name in names}
+    layers |= {
+        name: name for name in (FUSED, *(FUSED_OF + head for head in config.heads)) if name in names
+    }
     missing = [layer for layer in layers.values() if layer not in names]
     if missing:
-        raise ValueError(f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives")
-    return keras.Model(model.input, {name: model.get_layer(layer).output for name, layer in layers.items()})
+        raise ValueError(
+            f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives"
+        )
+    return keras.Model(
+        model.input, {name: model.get_layer(layer).output for name, layer in layers.items()}
+    )

@@ -1,4 +1,6 @@
-"""Training-serving skew: how far the SavedModel on raw bytes is from the model on the training pipeline."""
+"""Training-serving skew: how far the SavedModel on raw bytes is from the model on the training
+pipeline.
+"""
 
 import pathlib
 
@@ -7,16 +9,20 @@ import tensorflow as tf
 
 from multimodal_tf.config import PROBABILITIES, QUANTILES
 from multimodal_tf.data.pipeline import load_raw, load_split
-from multimodal_tf.serving import temperature
+from multimodal_tf.scoring import temperature
 from multimodal_tf.serving.export import EXTRA
 
-_SUFFIXES = dict.fromkeys(("classification", "ordinal", "multi_label"), PROBABILITIES) | {"quantile": QUANTILES}
+_SUFFIXES = dict.fromkeys(("classification", "ordinal", "multi_label"), PROBABILITIES) | {
+    "quantile": QUANTILES
+}
 
 
 def skew(model, exported_path, directory, config, schema, split="test"):
-    """Compares `model.predict` on the training pipeline with `serving_default` on the raw records, over all rows of a split.
+    """Compares `model.predict` on the training pipeline with `serving_default` on the raw records,
+    over all rows of a split.
 
-    Where the SavedModel has a temperature, the model's probabilities are given the same before they are compared.
+    Where the SavedModel has a temperature, the model's probabilities are given the same before they
+    are compared.
 
     Args:
         model: `keras.Model` that was exported.
@@ -27,13 +33,16 @@ def skew(model, exported_path, directory, config, schema, split="test"):
         split: "train", "validation" or "test".
 
     Returns:
-        dict of head to float, the largest absolute difference of a probability, of a number in its own unit, or of a part of an embedding.
+        dict of head to float, the largest absolute difference of a probability, of a number in its
+        own unit, or of a part of an embedding.
 
     Raises:
         ValueError: the two saw different numbers of rows.
     """
     trained = model.predict(load_split(directory, split, config, schema), verbose=0)
-    served, present = _served(exported_path, load_raw(directory, split, config, config.training.batch_size), config)
+    served, present = _served(
+        exported_path, load_raw(directory, split, config, config.training.batch_size), config
+    )
     temperatures = temperature.load(pathlib.Path(exported_path) / EXTRA)
     differences = {}
     for name, answers in served.items():
@@ -43,7 +52,9 @@ def skew(model, exported_path, directory, config, schema, split="test"):
             )
         own = _chance(trained[name]) if config.heads[name].type == "matching" else trained[name]
         if name in temperatures:
-            own = temperature.tempered(own, temperatures[name], temperature.anyone(present, config, name)).numpy()
+            own = temperature.tempered(
+                own, temperatures[name], temperature.any_present(present, config, name)
+            ).numpy()
         differences[name] = float(np.abs(answers - own.reshape(answers.shape)).max(initial=0))
     return differences
 
@@ -53,7 +64,10 @@ def _served(path, batches, config):
     loaded = tf.saved_model.load(str(path))
     answers = [loaded.signatures["serving_default"](**raw) for _, raw, _ in batches]
     keys = {name: name + _SUFFIXES.get(head.type, "") for name, head in config.heads.items()}
-    collected = {name: np.concatenate([answer[key].numpy() for answer in answers]) for name, key in keys.items()}
+    collected = {
+        name: np.concatenate([answer[key].numpy() for answer in answers])
+        for name, key in keys.items()
+    }
     return collected, tf.concat([answer["present"] for answer in answers], axis=0)
 
 

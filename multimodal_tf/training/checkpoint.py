@@ -1,6 +1,7 @@
 """Checkpoint files: all of a training's state, whole or not at all, the last two kept.
 
-A file is a `.safetensors` (https://github.com/huggingface/safetensors: numbers and names, no code) with its SHA-256 behind it.
+A file is a `.safetensors` (https://github.com/huggingface/safetensors: numbers and names, no code)
+with its SHA-256 behind it.
 """
 
 import concurrent.futures
@@ -14,9 +15,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from multimodal_tf.data import durable
+from multimodal_tf.data import atomic
 
-_KEPT = 2  # so that one is whole, whatever happens to the other
+# so that one is whole, whatever happens to the other
+_KEPT = 2
 _DIGEST = hashlib.sha256().digest_size
 _ENDING = ".checkpoint"
 
@@ -24,8 +26,8 @@ _ENDING = ".checkpoint"
 class Checkpoints:
     """The checkpoints of one training, in a directory.
 
-    They are written in a thread of their own while the training goes on. What goes wrong there, such as a full disk, is raised by the next
-    call of `save` or `check`, or by `close`.
+    They are written in a thread of their own while the training goes on. What goes wrong there,
+    such as a full disk, is raised by the next call of `save` or `check`, or by `close`.
 
     Args:
         directory: path; made with the first checkpoint.
@@ -45,7 +47,8 @@ class Checkpoints:
         self._writing: concurrent.futures.Future | None = None
 
     def save(self, number: int, state) -> None:
-        """Writes a state: dicts, lists, tuples, strings, numbers, None and arrays, which must not change any more.
+        """Writes a state: dicts, lists, tuples, strings, numbers, None and arrays, which must not
+        change any more.
 
         Args:
             number: int, at least 0; higher for later ones.
@@ -96,10 +99,13 @@ class Checkpoints:
 
     def _write(self, number, described, arrays):
         content = safetensors.numpy.save(arrays, metadata={"state": described})
-        with durable.full_disk_explained(self.directory):
+        with atomic.full_disk_explained(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            durable.remove_temporaries(self.directory)
-            with durable.replacing(self.directory / f"{number:012}{_ENDING}") as temporary, open(temporary, "wb") as file:
+            atomic.remove_temporaries(self.directory)
+            with (
+                atomic.replacing(self.directory / f"{number:012}{_ENDING}") as temporary,
+                open(temporary, "wb") as file,
+            ):
                 file.write(content)
                 file.write(hashlib.sha256(content).digest())
         for path in self._paths()[:-_KEPT]:
@@ -131,7 +137,9 @@ def _described(value, arrays):
         name = str(len(arrays))
         arrays[name] = np.ascontiguousarray(value).reshape(np.shape(value))
         return {"array": name}
-    raise ValueError(f"a checkpoint holds dicts, lists, tuples, strings, numbers, None and arrays, received {type(value).__name__}")
+    raise ValueError(
+        f"a checkpoint holds dicts, lists, tuples, strings, numbers, None and arrays, received {type(value).__name__}"
+    )
 
 
 def _restored(described, arrays):
@@ -141,6 +149,7 @@ def _restored(described, arrays):
         return described
     ((kind, content),) = described.items()
     if kind == "array":
-        return arrays[content][()]  # a number, where it has no dimensions
+        # a number, where it has no dimensions
+        return arrays[content][()]
     parts = _restored(content, arrays)
     return tuple(parts) if kind == "tuple" else dict(parts)

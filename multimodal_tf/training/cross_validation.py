@@ -13,18 +13,19 @@ import rich.console
 import rich.progress
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.data import durable, records
-from multimodal_tf.data.answered import Answered, OutOfFold
-from multimodal_tf.data.ingest import ingest, schema_for
+from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
 from multimodal_tf.data.table import Table
-from multimodal_tf.training import run
+from multimodal_tf.training import run_dir
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds
 
 IDENTITY, PREDICTIONS, HELD_OUT = "cross_validation.json", "predictions.csv", "held_out.npz"
-_BATCH = 256  # rows a call of the model; how rows are batched changes no answer
+# rows a call of the model; how rows are batched changes no answer
+_BATCH = 256
 _ROWS = "rows"
 
 
@@ -38,55 +39,70 @@ def cross_validate(
     seed: int = 0,
     progress: bool | None = None,
 ) -> OutOfFold:
-    """Trains a model for each of k folds, several times over, and lets each answer the rows of its fold, which it did not see.
+    """Trains a model for each of k folds, several times over, and lets each answer the rows of its
+    fold, which it did not see.
 
-    All rows of the table take part, but where `split.column` names rows for the test: these stay unseen. Folds are dealt as `make_folds`
-    says, in each repetition anew; they are the same for every configuration that keeps the same rows and has the same split and first head.
-    Vocabularies, means and classes are learnt from each fold's training rows alone. Which epoch is the best is told by a share of the other
-    folds' rows, `split.validation`, never by the fold itself. Each model begins with weights of its own.
+    All rows of the table take part, but where `split.column` names rows for the test: these stay
+    unseen. Folds are dealt as `make_folds` says, in each repetition anew; they are the same for
+    every configuration that keeps the same rows and has the same split and first head.
+    Vocabularies, means and classes are learned from each fold's training rows alone. Which epoch is
+    the best is told by a share of the other folds' rows, `split.validation`, never by the fold
+    itself. Each model begins with weights of its own.
 
-    Interrupted in any way and called again with the same arguments, it goes on; with more `repeats` it also goes on.
+    Interrupted in any way and called again with the same arguments, it goes on; with more `repeats`
+    it also goes on.
 
     Args:
         config: `Config`.
         table: from `data.table.read_table`.
         k: int, at least 2: how many folds.
-        directory: gets `records`, as `ingest` writes them; `folds/0` and so on, a repetition each; `runs/0-0` and so on, a run a repetition
-            and fold, as `fit` leaves it; and `predictions.csv`, a row for each row of the table and repetition.
+        directory: gets `records`, as `ingest` writes them; `folds/0` and so on, a repetition each;
+            `runs/0-0` and so on, a run a repetition and fold, as `fit` leaves it; and
+            `predictions.csv`, a row for each row of the table and repetition.
         repeats: int.
         group: a column whose values stay in one fold each; None: `split.group`.
-        seed: int, 0 or more. Repetition r is dealt by `seed + r`. The configuration's own is that of the weights.
+        seed: int, 0 or more. Repetition r is dealt by `seed + r`. The configuration's own is that
+        of the weights.
         progress: whether to show progress bars; None: where standard error is a terminal.
 
     Returns:
-        `OutOfFold`, the heads that have a label. `evaluation.folded` makes figures and intervals of it, and compares two.
+        `OutOfFold`, the heads that have a label. `evaluation.cv_metrics` makes figures and
+        intervals of it, and compares two.
 
     Raises:
         OSError: `directory` cannot be used, or another process writes there.
-        ValueError: `k` or `repeats` is too small, no head has a label, there are fewer rows or groups than folds, a fold's training rows
-            have one class only, `directory` holds another cross-validation, or what `ingest` and `fit` say.
+        ValueError: `k` or `repeats` is too small, no head has a label, there are fewer rows or
+            groups than folds, a fold's training rows have one class only, `directory` holds another
+            cross-validation, or what `ingest` and `fit` say.
 
     Example:
         >>> answers = cross_validate(config, table, 5, "runs/folds", repeats=2)  # doctest: +SKIP
         >>> folded.judge(answers).heads["label"].figures["accuracy"].mean.value  # doctest: +SKIP
         0.87
 
-    Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and model selection».
+    Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and
+    model selection».
     """
     directory = pathlib.Path(directory)
     _check(config, k, repeats, seed)
     config = _with_all_rows(config, group)
-    with durable.locked(directory):
+    with atomic.locked(directory):
         turns = _turns(config, table, k, directory, repeats, group, seed, progress)
-        configs = [config.model_copy(update={"seed": (config.seed + number) % 2**31}) for number in range(len(turns))]
-        schemas = [schema_for(turn, own) for own, turn in zip(configs, turns)]  # what is wrong with one is said before any training
+        configs = [
+            config.model_copy(update={"seed": (config.seed + number) % 2**31})
+            for number in range(len(turns))
+        ]
+        # what is wrong with one is said before any training
+        schemas = [schema_for(turn, own) for own, turn in zip(configs, turns)]
         held = []
         with _progress_bar(progress, len(turns)) as advance:
             for number, (own, schema, turn) in enumerate(zip(configs, schemas, turns)):
-                held.append(_held_out(own, schema, turn, directory / "runs" / f"{number // k}-{number % k}"))
+                held.append(
+                    _held_out(own, schema, turn, directory / "runs" / f"{number // k}-{number % k}")
+                )
                 advance()
         found = _assembled(config, schemas, held, k)
-        with durable.replacing(directory / PREDICTIONS) as temporary:
+        with atomic.replacing(directory / PREDICTIONS) as temporary:
             _as_table(found).to_csv(temporary, index=False)
     return found
 
@@ -101,10 +117,11 @@ def deal(
     seed: int = 0,
     progress: bool | None = None,
 ) -> OutOfFold:
-    """The folds that `cross_validate` will use, before it trains: what two configurations must share to be compared.
+    """The folds that `cross_validate` will use, before it trains: what two configurations must
+    share to be compared.
 
-    Arguments are as for `cross_validate`, which goes on in `directory` from here. All folds' schemas are learnt, so what it would refuse
-    for the sake of the table is refused here.
+    Arguments are as for `cross_validate`, which goes on in `directory` from here. All folds'
+    schemas are learned, so what it would refuse for the sake of the table is refused here.
 
     Returns:
         `OutOfFold` without heads: nothing is answered yet.
@@ -118,7 +135,7 @@ def deal(
     directory = pathlib.Path(directory)
     _check(config, k, repeats, seed)
     config = _with_all_rows(config, group)
-    with durable.locked(directory):
+    with atomic.locked(directory):
         turns = _turns(config, table, k, directory, repeats, group, seed, progress)
         for turn in turns:
             schema_for(turn, config)
@@ -131,10 +148,20 @@ def _turns(config, table, k, directory, repeats, group, seed, progress):
     """The turns' directories, those of a repetition together."""
     _claim(directory, config, k, group, seed)
     # by this seed and not the configuration's, so that others have the same rows for validation
-    ingest(table, config.model_copy(update={"seed": seed}), directory / "records", progress=progress)
+    ingest(
+        table, config.model_copy(update={"seed": seed}), directory / "records", progress=progress
+    )
     turns = []
     for repeat in range(repeats):
-        turns += make_folds(directory / "records", directory / "folds" / str(repeat), k, table, group, "test", seed + repeat)
+        turns += make_folds(
+            directory / "records",
+            directory / "folds" / str(repeat),
+            k,
+            table,
+            group,
+            "test",
+            seed + repeat,
+        )
     return turns
 
 
@@ -143,7 +170,9 @@ def _check(config, k, repeats, seed):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, received {value}")
     if not labelled(config.heads):
-        raise ValueError(f"cross-validation needs a head with a label, received {sorted(config.heads)}")
+        raise ValueError(
+            f"cross-validation needs a head with a label, received {sorted(config.heads)}"
+        )
 
 
 def _with_all_rows(config, group):
@@ -151,7 +180,9 @@ def _with_all_rows(config, group):
     if config.split.column is not None:
         return config
     grouped = {} if group is None else {"group": group}
-    return config.model_copy(update={"split": config.split.model_copy(update={"test": 0.0, **grouped})})
+    return config.model_copy(
+        update={"split": config.split.model_copy(update={"test": 0.0, **grouped})}
+    )
 
 
 def _claim(directory, config, k, group, seed):
@@ -166,50 +197,76 @@ def _claim(directory, config, k, group, seed):
         theirs = json.loads(file.read_text(encoding="utf-8"))
         other = next((name for name in ours if theirs.get(name) != ours[name]), None)
         if other is not None:
-            shown = "" if other == "configuration" else f" ({theirs.get(other)!r}, received {ours[other]!r})"
-            raise ValueError(f"{directory} holds a cross-validation with another {other}{shown}: choose another directory")
-    durable.write_text(file, json.dumps(ours, indent=1))
+            shown = (
+                ""
+                if other == "configuration"
+                else f" ({theirs.get(other)!r}, received {ours[other]!r})"
+            )
+            raise ValueError(
+                f"{directory} holds a cross-validation with another {other}{shown}: choose another directory"
+            )
+    atomic.write_text(file, json.dumps(ours, indent=1))
 
 
 def _held_out(config, schema, turn, place):
-    """The held-out rows of a turn by name of an array, answered by a model that is trained unless it stands in `place` already."""
+    """The held-out rows of a turn by name of an array, answered by a model that is trained unless
+    it stands in `place` already.
+    """
     file, manifest = place / HELD_OUT, Manifest.load(turn)
     trained = None
     if _finished(place, config, manifest):
         if file.is_file():
-            with contextlib.suppress(ValueError, OSError, zipfile.BadZipFile), np.load(file) as arrays:
+            with (
+                contextlib.suppress(ValueError, OSError, zipfile.BadZipFile),
+                np.load(file) as arrays,
+            ):
                 return dict(arrays)
-        trained = run.load_run(place)
+        trained = run_dir.load_run(place)
     else:
         file.unlink(missing_ok=True)
         trained = fit(config, schema, turn, place, verbose=0)
     arrays = _answers(trained.model, config, schema, turn, manifest)
-    with durable.replacing(file) as temporary, temporary.open("wb") as opened:
+    with atomic.replacing(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, **arrays)
     return arrays
 
 
 def _finished(place, config, manifest):
-    if not (place / run.RECORD).is_file():
+    if not (place / run_dir.RECORD).is_file():
         return False
-    record = run.load_record(place / run.RECORD)
-    return record.status == "finished" and record.config == config and record.data.hash == manifest.hash
+    record = run_dir.load_record(place / run_dir.RECORD)
+    return (
+        record.status == "finished"
+        and record.config == config
+        and record.data.hash == manifest.hash
+    )
 
 
 def _answers(model, config, schema, turn, manifest):
     """The rows' numbers, and by head targets, whether they are known, and answers."""
     collected = {_ROWS: [_row_numbers(config, manifest)]}
-    for inputs, targets, weights in load_split(turn, "test", config, schema, batch_size=_BATCH).as_numpy_iterator():
+    for inputs, targets, weights in load_split(
+        turn, "test", config, schema, batch_size=_BATCH
+    ).as_numpy_iterator():
         answers = model.predict_on_batch(inputs)
         for name in labelled(config.heads):
-            for what, batch in (("targets", targets[name]), ("known", weights[name] > 0), ("answers", answers[name])):
+            for what, batch in (
+                ("targets", targets[name]),
+                ("known", weights[name] > 0),
+                ("answers", answers[name]),
+            ):
                 collected.setdefault(f"{name}/{what}", []).append(np.asarray(batch))
     return {name: np.concatenate(parts) for name, parts in collected.items()}
 
 
 def _row_numbers(config, manifest):
     few = config.model_copy(update={"inputs": {}})
-    return np.concatenate([records.parse(few, serialized)[0].numpy() for serialized in records.read(manifest.shards("test"), _BATCH)])
+    return np.concatenate(
+        [
+            record_files.parse(few, serialized)[0].numpy()
+            for serialized in record_files.read(manifest.shards("test"), _BATCH)
+        ]
+    )
 
 
 def _repetitions(held, k):
@@ -221,7 +278,10 @@ def _repetitions(held, k):
 def _dealt(held, k):
     """The rows in the table's order, and by repetition the fold of each."""
     repeats = _repetitions(held, k)
-    fold = [np.repeat(np.arange(k), [len(one[_ROWS]) for one in held[turns]])[order] for turns, order in repeats]
+    fold = [
+        np.repeat(np.arange(k), [len(one[_ROWS]) for one in held[turns]])[order]
+        for turns, order in repeats
+    ]
     return np.concatenate([one[_ROWS] for one in held[:k]])[repeats[0][1]], np.stack(fold)
 
 
@@ -229,12 +289,21 @@ def _assembled(config, schemas, held, k):
     """All turns together: rows in the table's order, classes in one order for all."""
     heads = {}
     for name, head in labelled(config.heads).items():
-        learnt = [schema.heads[name] for schema in schemas]
-        classes = () if head.label == "number" else _classes(head, [names.names for names in learnt])
+        stats = [schema.heads[name] for schema in schemas]
+        classes = (
+            () if head.target_type == "number" else _classes(head, [names.names for names in stats])
+        )
         repeated = []
         for turns, order in _repetitions(held, k):
-            parts = [_in(classes, head, own, arrays, name) for own, arrays in zip(learnt[turns], held[turns])]
-            repeated.append(Answered(head, classes, *(np.concatenate(column)[order] for column in zip(*parts))))
+            parts = [
+                _in(classes, head, own, arrays, name)
+                for own, arrays in zip(stats[turns], held[turns])
+            ]
+            repeated.append(
+                HeadPredictions(
+                    head, classes, *(np.concatenate(column)[order] for column in zip(*parts))
+                )
+            )
         heads[name] = tuple(repeated)
     rows, fold = _dealt(held, k)
     return OutOfFold(rows, fold, heads)
@@ -244,22 +313,24 @@ def _order(held):
     return np.argsort(np.concatenate([one[_ROWS] for one in held]), kind="stable")
 
 
-def _classes(head, learnt):
+def _classes(head, stats):
     """The classes that any fold's training rows have, in the order that a schema gives them."""
     if head.type == "ordinal" and head.classes is not None:
         return tuple(head.classes)
-    return tuple(sorted(set().union(*learnt), key=float if head.type == "ordinal" else str))
+    return tuple(sorted(set().union(*stats), key=float if head.type == "ordinal" else str))
 
 
-def _in(classes, head, learnt, arrays, name):
-    """A turn's targets, known rows and answers, with the classes that it has not learnt; these have probability 0."""
+def _in(classes, head, stats, arrays, name):
+    """A turn's targets, known rows and answers, with the classes that it has not learned; these
+    have probability 0.
+    """
     targets, known, answers = (arrays[f"{name}/{what}"] for what in ("targets", "known", "answers"))
-    if head.label == "number":
+    if head.target_type == "number":
         return targets, known, answers
-    places = np.array([classes.index(one) for one in learnt.names])
+    places = np.array([classes.index(one) for one in stats.names])
     wide = np.zeros((len(answers), len(classes)), np.float32)
     wide[:, places] = answers
-    if head.label == "class":
+    if head.target_type == "class":
         return places[targets], known, wide
     marks = np.zeros_like(wide)
     marks[:, places] = targets
@@ -267,7 +338,9 @@ def _in(classes, head, learnt, arrays, name):
 
 
 def _as_table(found):
-    """A line for each row and repetition: its label, empty where training did not see it, and what is answered."""
+    """A line for each row and repetition: its label, empty where training did not see it, and what
+    is answered.
+    """
     parts = []
     for repeat, fold in enumerate(found.fold):
         columns = {"repeat": np.full(len(fold), repeat), "fold": fold, "row": found.rows}
@@ -277,20 +350,33 @@ def _as_table(found):
     return pd.concat(parts)
 
 
-def _columns(name, answered):
-    """The columns of one head: `true_label`, `label` and `label=cat`, or for a number `price` or `price@0.5`."""
-    head, classes, targets, known = answered.head, answered.classes, answered.targets, answered.known
+def _columns(name, predicted):
+    """The columns of one head: `true_label`, `label` and `label=cat`, or for a number `price` or
+    `price@0.5`.
+    """
+    head, classes, targets, known = (
+        predicted.head,
+        predicted.classes,
+        predicted.targets,
+        predicted.known,
+    )
     answers = [f"{name}={one}" for one in classes] or [name]
     if head.type == "quantile":
         answers = [f"{name}@{level}" for level in head.quantiles]
-    if head.label == "class":
+    if head.target_type == "class":
         names = np.array(classes, dtype=object)
-        said = {f"true_{name}": np.where(known, names[targets], None), name: names[answered.answers.argmax(axis=1)]}
-    elif head.label == "classes":
-        said = {f"true_{column}": np.where(known, marks, np.nan) for column, marks in zip(answers, targets.T)}
+        said = {
+            f"true_{name}": np.where(known, names[targets], None),
+            name: names[predicted.answers.argmax(axis=1)],
+        }
+    elif head.target_type == "classes":
+        said = {
+            f"true_{column}": np.where(known, marks, np.nan)
+            for column, marks in zip(answers, targets.T)
+        }
     else:
         said = {f"true_{name}": np.where(known, targets, np.nan)}
-    return said | dict(zip(answers, answered.answers.T))
+    return said | dict(zip(answers, predicted.answers.T))
 
 
 @contextlib.contextmanager
@@ -305,6 +391,8 @@ def _progress_bar(progress, turns):
         rich.progress.TimeElapsedColumn(),
         rich.progress.TimeRemainingColumn(),
     )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), disable=not shown) as bar:
+    with rich.progress.Progress(
+        *columns, console=rich.console.Console(stderr=True), disable=not shown
+    ) as bar:
         task = bar.add_task("cross-validate", total=turns)
         yield lambda: bar.advance(task)

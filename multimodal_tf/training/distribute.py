@@ -1,6 +1,6 @@
 """Strategies of `tf.distribute` by name, what each worker reads, and who writes.
 
-What Keras does wrong under them is mended in `models.functional`.
+What Keras does wrong under them is mended in `models.distributed_model`.
 """
 
 import contextlib
@@ -21,24 +21,28 @@ import numpy as np
 import tensorflow as tf
 
 Name = Literal["none", "mirrored", "multi_worker", "tpu"]
-PATIENCE = 300.0  # seconds that a worker waits for the others
+# seconds that a worker waits for the others
+PATIENCE = 300.0
 
 
-@functools.cache  # a second strategy in one process can poison it
+# a second strategy in one process can poison it
+@functools.cache
 def strategy_of(name: Name) -> tf.distribute.Strategy:
     """The strategy of a name; the same object in every call of a process.
 
     Args:
-        name: "none": one device. "mirrored": all GPUs of this process, or, without any, all its logical CPUs. "multi_worker": the workers
-            that the environment variable `TF_CONFIG` names, as `multimodal-tf launch` sets it; call this before anything else of
-            TensorFlow. "tpu": the TPU that this host is attached to (untried).
+        name: "none": one device. "mirrored": all GPUs of this process, or, without any, all its
+            logical CPUs. "multi_worker": the workers that the environment variable `TF_CONFIG`
+            names, as `multimodal-tf launch` sets it; call this before anything else of TensorFlow.
+            "tpu": the TPU that this host is attached to (untried).
 
     Returns:
         `tf.distribute.Strategy`. Models are to be built and compiled `with strategy.scope()`.
 
     Raises:
-        ValueError: there is no such strategy, `keras.distribution` is set, there is no `TF_CONFIG` or a wrong one, this worker's port is in
-            use, a worker does not come within `PATIENCE`, TensorFlow was used before, or there is no TPU.
+        ValueError: there is no such strategy, `keras.distribution` is set, there is no `TF_CONFIG`
+            or a wrong one, this worker's port is in use, a worker does not come within `PATIENCE`,
+            TensorFlow was used before, or there is no TPU.
 
     Example:
         >>> with strategy_of("none").scope():
@@ -69,7 +73,8 @@ def _multi_worker():
     meet(*workers(os.environ.get("TF_CONFIG")))
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:  # «Collective ops must be configured at program startup»
+    except RuntimeError as error:
+        # «Collective ops must be configured at program startup»
         raise ValueError(
             "strategy multi_worker must be made before anything else of TensorFlow is used in this process: start the process anew, and "
             "make the strategy first"
@@ -81,7 +86,9 @@ def _tpu():
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, OSError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"strategy tpu needs a TPU that this host is attached to, received none: {reason}") from error
+        raise ValueError(
+            f"strategy tpu needs a TPU that this host is attached to, received none: {reason}"
+        ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
@@ -89,7 +96,8 @@ def workers(text: str | None) -> tuple[str, list[str]]:
     """Reads a `TF_CONFIG`.
 
     Args:
-        text: what the environment variable holds: `{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}`.
+        text: what the environment variable holds: `{"cluster": {"worker": ["host:port", ...]},
+            "task": {"type": "worker", "index": 0}}`.
 
     Returns:
         This worker's address, and the other workers'.
@@ -114,14 +122,23 @@ def workers(text: str | None) -> tuple[str, list[str]]:
         ports = [int(address.rpartition(":")[2]) for address in addresses]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-        raise ValueError(f"TF_CONFIG must be JSON as {form}, with an index that the cluster has, received {text}") from error
-    if own not in addresses or len(set(addresses)) < len(addresses) or not all(0 < port < 2**16 for port in ports):
-        raise ValueError(f"TF_CONFIG must name each worker once, with a port from 1 to 65535, received {text}")
+        raise ValueError(
+            f"TF_CONFIG must be JSON as {form}, with an index that the cluster has, received {text}"
+        ) from error
+    if (
+        own not in addresses
+        or len(set(addresses)) < len(addresses)
+        or not all(0 < port < 2**16 for port in ports)
+    ):
+        raise ValueError(
+            f"TF_CONFIG must name each worker once, with a port from 1 to 65535, received {text}"
+        )
     return own, [address for address in addresses if address != own]
 
 
 def meet(own: str, others: Sequence[str], seconds: float = PATIENCE):
-    """Waits until all workers are there; TensorFlow itself would wait for an hour, and not say for whom.
+    """Waits until all workers are there; TensorFlow itself would wait for an hour, and not say for
+    whom.
 
     Each listens on its port until it has reached all others.
 
@@ -134,9 +151,13 @@ def meet(own: str, others: Sequence[str], seconds: float = PATIENCE):
     """
     end = time.monotonic() + seconds
     try:
-        listening = socket.create_server(("", int(own.rpartition(":")[2])), backlog=max(len(others), 16))
+        listening = socket.create_server(
+            ("", int(own.rpartition(":")[2])), backlog=max(len(others), 16)
+        )
     except OSError as error:
-        raise ValueError(f"TF_CONFIG: this worker's port must be free, received {own}, where another process listens") from error
+        raise ValueError(
+            f"TF_CONFIG: this worker's port must be free, received {own}, where another process listens"
+        ) from error
     with listening:
         missing = list(others)
         while missing := [address for address in missing if not _reached(address)]:
@@ -172,17 +193,21 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int):
         )
 
 
-def distributed(strategy: tf.distribute.Strategy, batches: Callable[[tuple[int, int]], tf.data.Dataset]):
+def distributed(
+    strategy: tf.distribute.Strategy, batches: Callable[[tuple[int, int]], tf.data.Dataset]
+):
     """A data set of which each worker reads its own rows only.
 
     Args:
         strategy: of `strategy_of`, or any other.
-        batches: a function of `(w, n)`, this worker's number and how many there are, to its share of the global batches, all of the same
-            number, as `load_split(..., worker=(w, n))` gives.
+        batches: a function of `(w, n)`, this worker's number and how many there are, to its share
+            of the global batches, all of the same number, as `load_split(..., worker=(w, n))`
+            gives.
 
     Returns:
-        What `model.fit`, `evaluate` and `predict` take: one element is one step. Without a strategy, `batches((0, 1))`. A replica without
-        rows, in a last batch, gets an element of none.
+        What `model.fit`, `evaluate` and `predict` take: one element is one step. Without a
+        strategy, `batches((0, 1))`. A replica without rows, in a last batch, gets an element of
+        none.
 
     Example:
         >>> rows = tf.data.Dataset.from_tensor_slices([1.0, 2.0, 3.0]).batch(2)
@@ -191,7 +216,9 @@ def distributed(strategy: tf.distribute.Strategy, batches: Callable[[tuple[int, 
     """
     if strategy.num_replicas_in_sync == 1:
         return batches((0, 1))
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy | tf.distribute.TPUStrategy):
+    if not isinstance(
+        strategy, tf.distribute.MultiWorkerMirroredStrategy | tf.distribute.TPUStrategy
+    ):
         return strategy.experimental_distribute_dataset(batches((0, 1)))
 
     def of_worker(context):
@@ -203,12 +230,16 @@ def distributed(strategy: tf.distribute.Strategy, batches: Callable[[tuple[int, 
 
 
 def _by_replica(batches, replicas):
-    """Each batch as that many elements, which hold its rows in order; of unknown number, as TensorFlow would take it for that of steps."""
+    """Each batch as that many elements, which hold its rows in order; of unknown number, as
+    TensorFlow would take it for that of steps.
+    """
 
     def pieces(*batch):
         rows = tf.shape(tf.nest.flatten(batch)[0])[0]
         ends = [replica * rows // replicas for replica in range(replicas + 1)]
-        return functools.reduce(tf.data.Dataset.concatenate, [_slice(batch, *places) for places in zip(ends, ends[1:])])
+        return functools.reduce(
+            tf.data.Dataset.concatenate, [_slice(batch, *places) for places in zip(ends, ends[1:])]
+        )
 
     return batches.flat_map(pieces)
 
@@ -223,14 +254,20 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         return True
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or not jobs or ("chief" not in jobs and resolver.task_id == 0)
+    return (
+        resolver.task_type == "chief" or not jobs or ("chief" not in jobs and resolver.task_id == 0)
+    )
 
 
 @contextlib.contextmanager
-def written_by_chief(strategy: tf.distribute.Strategy, path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The path to write to: on the chief `path`; on other workers one in a temporary folder, which is removed after the block.
+def written_by_chief(
+    strategy: tf.distribute.Strategy, path: pathlib.Path
+) -> Iterator[pathlib.Path]:
+    """The path to write to: on the chief `path`; on other workers one in a temporary folder, which
+    is removed after the block.
 
-    All workers are to write alike, since reading a variable may need all of them. After the block the chief has written, for all of them.
+    All workers are to write alike, since reading a variable may need all of them. After the block
+    the chief has written, for all of them.
 
     Example:
         >>> with written_by_chief(strategy_of("none"), pathlib.Path("model.keras")) as place:
@@ -285,11 +322,14 @@ def check_alike(strategy: tf.distribute.Strategy, what: str, value: str):
     digest = float(int.from_bytes(hashlib.sha256(value.encode()).digest()[:6]))
     found = gathered(strategy, [digest])
     if len(np.unique(found)) > 1:
-        raise ValueError(f"all workers must have {what}, received {len(np.unique(found))} different ones")
+        raise ValueError(
+            f"all workers must have {what}, received {len(np.unique(found))} different ones"
+        )
 
 
 class OwnValues:
-    """Variables of which each replica has its own value, such as what its metrics have counted. All workers are to use it alike.
+    """Variables of which each replica has its own value, such as what its metrics have counted. All
+    workers are to use it alike.
 
     Args:
         strategy: of `strategy_of`, or any other.
@@ -298,7 +338,9 @@ class OwnValues:
 
     def __init__(self, strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]):
         self._strategy, self._variables = strategy, variables
-        self._gather, self._assign = (tf.function(part, autograph=False) for part in (self._gathered, self._assigned))
+        self._gather, self._assign = (
+            tf.function(part, autograph=False) for part in (self._gathered, self._assigned)
+        )
 
     def read(self) -> np.ndarray:
         """float64 `(replicas, numbers)`: all values of each replica, one after another."""
@@ -310,8 +352,13 @@ class OwnValues:
 
     def _gathered(self):
         def own():
-            parts = [tf.reshape(tf.cast(variable.value, tf.float64), [-1]) for variable in self._variables]
-            return tf.distribute.get_replica_context().all_gather(tf.concat(parts, axis=0)[None], axis=0)
+            parts = [
+                tf.reshape(tf.cast(variable.value, tf.float64), [-1])
+                for variable in self._variables
+            ]
+            return tf.distribute.get_replica_context().all_gather(
+                tf.concat(parts, axis=0)[None], axis=0
+            )
 
         return self._strategy.experimental_local_results(self._strategy.run(own))[0]
 
@@ -327,7 +374,9 @@ class OwnValues:
 
 
 def synchronize(model: keras.Model):
-    """Has batch normalisation, in a model's layers and in layers within these, count the rows of all replicas; before `compile`."""
+    """Has batch normalisation, in a model's layers and in layers within these, count the rows of
+    all replicas; before `compile`.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True

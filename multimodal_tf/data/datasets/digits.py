@@ -1,9 +1,11 @@
-"""The data set that ships with the package: 1,797 digits, each written by hand, spoken and put into words, all of them degraded.
+"""The data set that ships with the package: 1,797 digits, each written by hand, spoken and put into
+words, all of them degraded.
 
-The handwriting is real (scikit-learn's `load_digits`, from the UCI repository); the voices are espeak-ng's, in English, German and
-Spanish; the words are English, German, French, Spanish, Roman or Japanese, some misspelt, some undecided («six ou sept»). About one
-cell in ten is missing. `benchmarks/make_digits.py` made the file. No single input suffices: scikit-learn's models reach 0.61 (image),
-0.68 (sound) and 0.76 (text) of the test rows, and all three together 0.97.
+The handwriting is real (scikit-learn's `load_digits`, from the UCI repository); the voices are
+espeak-ng's, in English, German and Spanish; the words are English, German, French, Spanish, Roman
+or Japanese, some misspelt, some undecided («six ou sept»). About one cell in ten is missing.
+`benchmarks/make_digits.py` made the file. No single input suffices: scikit-learn's models reach
+0.61 (image), 0.68 (sound) and 0.76 (text) of the test rows, and all three together 0.97.
 """
 
 import pathlib
@@ -30,9 +32,10 @@ def digits_table() -> Table:
     """The embedded table.
 
     Returns:
-        A table of 1,797 rows. Columns: `image` (PNG bytes, 20 x 20, grey), `sound` (WAV bytes, 8 kHz, 8 bits, at most 0.45 s), `text`,
-        `label` ("0" to "9"), `speaker` (espeak-ng's voice) and `split` (70 % train, 10 % validation, 20 % test, stratified). Missing
-        cells are None; every row has at least one input.
+        A table of 1,797 rows. Columns: `image` (PNG bytes, 20 x 20, grey), `sound` (WAV bytes, 8
+        kHz, 8 bits, at most 0.45 s), `text`, `label` ("0" to "9"), `speaker` (espeak-ng's voice)
+        and `split` (70 % train, 10 % validation, 20 % test, stratified). Missing cells are None;
+        every row has at least one input.
 
     Example:
         >>> next(digits_table().chunks(rows=1)).loc[0, ["label", "split"]].tolist()
@@ -42,7 +45,8 @@ def digits_table() -> Table:
 
 
 def digits_config() -> Config:
-    """A model over the three inputs of `digits_table` that is small enough to train in a minute or two on two cores.
+    """A model over the three inputs of `digits_table` that is small enough to train in a minute or
+    two on two cores.
 
     Example:
         >>> digits_config().split.column

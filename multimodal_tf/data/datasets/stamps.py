@@ -1,7 +1,9 @@
-"""Tux Paint's stamps: drawings and photos, each with a description and, often, a spoken name; the class is the top folder.
+"""Tux Paint's stamps: drawings and photos, each with a description and, often, a spoken name; the
+class is the top folder.
 
-Real, small (some 785 rows, 16 classes) and full of natural gaps: a description that nobody translated, a name that nobody spoke. The
-files are Debian's package `tuxpaint-stamps-default` (160 MB, GPL-2 and public domain), so nothing of them ships with this package.
+Real, small (some 785 rows, 16 classes) and full of natural gaps: a description that nobody
+translated, a name that nobody spoke. The files are Debian's package `tuxpaint-stamps-default` (160
+MB, GPL-2 and public domain), so nothing of them ships with this package.
 """
 
 import pathlib
@@ -11,16 +13,28 @@ import pandas
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from multimodal_tf.config import AudioInput, ClassificationHead, Config, ImageInput, SpectrogramTower, Split, TextInput
+from multimodal_tf.config import (
+    AudioInput,
+    ClassificationHead,
+    Config,
+    ImageInput,
+    SpectrogramTower,
+    Split,
+    TextInput,
+)
 from multimodal_tf.data.table import Table, read_table
 
 ROOT = "/usr/share/tuxpaint/stamps"
 
-_SOURCE = "en"  # the language of a description file's first line and of a spoken name without a language in its file name
+# the language of a description file's first line and of a spoken name without a language in its
+# file name
+_SOURCE = "en"
 _TRANSLATION = re.compile(r"([a-z]+(?:_[A-Z]+)?(?:@[a-z]+)?)\.utf8=(.*)")
 _SPOKEN = re.compile(r"(.+)_desc(?:_([a-z]+(?:_[A-Z]+)?))?\.(?:ogg|wav)")
 _COLOUR = r"(?:black|blue|brown|gr[ae]y|green|pink|purple|red|white|yellow)"
-_VARIANT = re.compile(rf"[-_ ]*(?:\d+[a-z]?|[-_](?:[a-z]|{_COLOUR}|left|right|open|closed|filled|outlined?|photo))$")
+_VARIANT = re.compile(
+    rf"[-_ ]*(?:\d+[a-z]?|[-_](?:[a-z]|{_COLOUR}|left|right|open|closed|filled|outlined?|photo))$"
+)
 _TINTED = re.compile(rf"^{_COLOUR}[-_]")
 _ARTICLE = re.compile(r"^(?:an?|the|some|another) ")
 
@@ -31,12 +45,14 @@ def stamps_table(root=ROOT, description: str = "en", speech: str = "fr") -> Tabl
     Args:
         root: folder of the stamps.
         description: language of the texts; some 70 are known, such as "en", "fr", "pt_BR", "ja".
-        speech: language of the spoken names; fr, ru, ro, ca, bg and es have most. It is the name that is read, not a sound effect.
+        speech: language of the spoken names; fr, ru, ro, ca, bg and es have most. It is the name
+        that is read, not a sound effect.
 
     Returns:
-        A table with one row per stamp, in the order of paths. Columns: `image` (PNG path), `description` (text; missing where that
-        language has none), `sound` (Ogg or WAV path; missing likewise), `label` (top folder), `stem` (path without its ending) and
-        `group` (near-duplicates share one: see `_groups`). Paths are relative to `root`.
+        A table with one row per stamp, in the order of paths. Columns: `image` (PNG path),
+        `description` (text; missing where that language has none), `sound` (Ogg or WAV path;
+        missing likewise), `label` (top folder), `stem` (path without its ending) and `group`
+        (near-duplicates share one: see `_groups`). Paths are relative to `root`.
 
     Raises:
         FileNotFoundError: there are no stamps under `root`.
@@ -68,9 +84,11 @@ def stamps_table(root=ROOT, description: str = "en", speech: str = "fr") -> Tabl
 
 
 def stamps_config() -> Config:
-    """The default model over the three inputs of `stamps_table`, near-duplicates on one side, classes in proportion.
+    """The default model over the three inputs of `stamps_table`, near-duplicates on one side,
+    classes in proportion.
 
-    Pictures are 64 x 64 and spectrograms coarser than by default: a step takes a third of the time, and no figure was worse.
+    Pictures are 64 x 64 and spectrograms coarser than by default: a step takes a third of the time,
+    and no figure was worse.
 
     Example:
         >>> list(stamps_config().inputs)
@@ -109,19 +127,29 @@ def _spoken_names(root):
 
 def _check(argument, language, known):
     if language not in known:
-        raise ValueError(f"{argument} must be a language that some stamp has ({', '.join(sorted(known))}), received {language!r}")
+        raise ValueError(
+            f"{argument} must be a language that some stamp has ({', '.join(sorted(known))}), received {language!r}"
+        )
 
 
 def _groups(stems, labels, descriptions):
-    """Names of groups: stamps of one class meet when their file names differ in a variant's mark only, or their descriptions in a colour.
+    """Names of groups: stamps of one class meet when their file names differ in a variant's mark
+    only, or their descriptions in a colour.
 
-    `note_025_a` and `note_100`, `red_apple` and `apple-2`, `a_filled` and `A_outline`, «A green apple.» and «A red apple!» are such pairs.
+    `note_025_a` and `note_100`, `red_apple` and `apple-2`, `a_filled` and `A_outline`, «A green
+    apple.» and «A red apple!» are such pairs.
     """
-    names = [f"{label}:{_plain_name(stem.rsplit('/', 1)[-1])}" for stem, label in zip(stems, labels)]
+    names = [
+        f"{label}:{_plain_name(stem.rsplit('/', 1)[-1])}" for stem, label in zip(stems, labels)
+    ]
     meanings = [f"{label}:{_plain_text(text)}" for text, label in zip(descriptions, labels)]
     rows = len(stems)
-    name_nodes, meaning_nodes = pandas.factorize(pandas.Series(names))[0], pandas.factorize(pandas.Series(meanings))[0]
-    # a graph of names and meanings, in which every stamp is an edge: its connected parts are the groups
+    name_nodes, meaning_nodes = (
+        pandas.factorize(pandas.Series(names))[0],
+        pandas.factorize(pandas.Series(meanings))[0],
+    )
+    # a graph of names and meanings, in which every stamp is an edge: its connected parts are the
+    # groups
     edges = coo_array(([1] * rows, (name_nodes, meaning_nodes + rows)), shape=(2 * rows, 2 * rows))
     part = connected_components(edges, directed=False)[1][name_nodes]
     first: dict[int, str] = {}

@@ -1,7 +1,9 @@
-"""Named encodings and presence flags -> one vector. The layers can be used by hand; `fuse` is what a configuration makes of them.
+"""Named encodings and presence flags -> one vector. The layers can be used by hand; `fuse` is what
+a configuration makes of them.
 
-Symmetric: sum, mean and product do not depend on the order of what they are given, nor does attention. Where an input is absent its vector
-and tokens are zero already, with zero gradient (`models.encode`); here it is left out of sums, means, products, softmaxes and masks.
+Symmetric: sum, mean and product do not depend on the order of what they are given, nor does
+attention. Where an input is absent its vector and tokens are zero already, with zero gradient
+(`models.input_layers`); here it is left out of sums, means, products, softmaxes and masks.
 """
 
 from multimodal_tf.config import (
@@ -20,7 +22,7 @@ from multimodal_tf.config import (
     WeightedSumFusion,
 )
 from multimodal_tf.models.fusion import gates, simple, tensors, transformers
-from multimodal_tf.models.fusion.vectors import with_stand_ins
+from multimodal_tf.models.fusion.vectors import with_missing_embeddings
 
 FUSIONS: dict = {
     ConcatenationFusion: simple.concatenation,
@@ -43,9 +45,12 @@ def fuse(fusion, encodings, present, name=FUSED):
 
     Args:
         fusion: a feature-level fusion of `config.fusion`.
-        encodings: dict of name to `Encoding`, zero where the input is absent; with tokens and masks if `reads_tokens(fusion)`.
-        present: dict of name to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs: then all count as there.
-        name: str. The last layer is called this, the others begin with it, so that several fusions find room in one model.
+        encodings: dict of name to `Encoding`, zero where the input is absent; with tokens and masks
+        if `reads_tokens(fusion)`.
+        present: dict of name to float32 `(batch,)`, 1 or 0; empty if the model has no presence
+        inputs: then all count as there.
+        name: str. The last layer is called this, the others begin with it, so that several fusions
+        find room in one model.
 
     Returns:
         `(batch, dim)`, finite also where every input is absent.
@@ -58,8 +63,8 @@ def fuse(fusion, encodings, present, name=FUSED):
         >>> fuse(SumFusion(dim=16), encodings, {}).shape
         (None, 16)
     """
-    if fusion.absent == "learned":
-        encodings, present = with_stand_ins(encodings, present, name), {}
+    if fusion.missing == "learned":
+        encodings, present = with_missing_embeddings(encodings, present, name), {}
     return FUSIONS[type(fusion)](fusion, encodings, present, name)
 
 

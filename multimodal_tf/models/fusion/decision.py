@@ -1,8 +1,9 @@
 """Fusions of predictions: each input answers by itself, and the answers are combined.
 
-Model level («hybrid») is the same with one more member, the prediction from the fused vector: all heads are trained together by the loss of
-their combined answer, so that a model has one output a task, whatever its fusion. A loss of each member's own would need outputs of its
-own, with targets, weights, metrics and served keys that no reader of `config.heads` expects.
+Model level («hybrid») is the same with one more member, the prediction from the fused vector: all
+heads are trained together by the loss of their combined answer, so that a model has one output a
+task, whatever its fusion. A loss of each member's own would need outputs of its own, with targets,
+weights, metrics and served keys that no reader of `config.heads` expects.
 """
 
 from functools import partial
@@ -14,15 +15,19 @@ from multimodal_tf.config import FUSED
 from multimodal_tf.models import heads
 from multimodal_tf.models.fusion.simple import InputScores, PresentMean, PresentSoftmax
 from multimodal_tf.models.fusion.vectors import Stack, WeightedVectorSum, stacked_flags
-from multimodal_tf.models.presence import StandIn, ZeroWhereAbsent
+from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereAbsent
 
-_LEAST = 1e-30  # a probability below it counts as it; of classes that are not independent, so that a wrong answer, however sure, learns
-_LEAST_OF_TWO = 1e-7  # of yes and no, as in Keras' losses: nearer to 1 float32 has only steps of it
+# a probability below it counts as it; of classes that are not independent, so that a wrong answer,
+# however sure, learns
+_LEAST = 1e-30
+# of yes and no, as in Keras' losses: nearer to 1 float32 has only steps of it
+_LEAST_OF_TWO = 1e-7
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class EveryoneWhereNobody(layers.Layer):
-    """Presence, but all inputs count where none is there: the combined answer is then what the members say without any input.
+    """Presence, but all inputs count where none is there: the combined answer is then what the
+    members say without any input.
 
     Call:
         `present` is float `(batch, inputs)`, 1 or 0. Returns the same shape.
@@ -44,11 +49,13 @@ class _OfPredictions(layers.Layer):
     """A combination of probabilities.
 
     Args:
-        independent: bool. Each class is a yes or no of its own, as of a multi-label head; False: the classes' probabilities add up to 1.
+        independent: bool. Each class is a yes or no of its own, as of a multi-label head; False:
+            the classes' probabilities add up to 1.
 
     Call:
-        `p` is `(batch, inputs, classes)`, `present` float `(batch, inputs)`, 1 or 0, or None: all are there; one at least in each row.
-        Where it is 0, `p` may be NaN. Returns `(batch, classes)`.
+        `p` is `(batch, inputs, classes)`, `present` float `(batch, inputs)`, 1 or 0, or None: all
+        are there; one at least in each row. Where it is 0, `p` may be NaN. Returns `(batch,
+        classes)`.
     """
 
     def __init__(self, independent=False, **kwargs):
@@ -63,7 +70,11 @@ class _OfPredictions(layers.Layer):
 
 
 def _chosen(p, present, instead):
-    return p if present is None else ops.where(ops.expand_dims(present > 0.5, -1), p, ops.full_like(p, instead))
+    return (
+        p
+        if present is None
+        else ops.where(ops.expand_dims(present > 0.5, -1), p, ops.full_like(p, instead))
+    )
 
 
 def _logits(p, present, independent):
@@ -76,7 +87,8 @@ def _logits(p, present, independent):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class LogitsOfPredictions(_OfPredictions):
-    """The logarithms of the probabilities; of independent classes, that of yes against no. 0 where a member is absent.
+    """The logarithms of the probabilities; of independent classes, that of yes against no. 0 where
+    a member is absent.
 
     Args: see `_OfPredictions`.
 
@@ -97,7 +109,8 @@ class LogitsOfPredictions(_OfPredictions):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ProductOfPredictions(_OfPredictions):
-    """The product of the probabilities, brought back to 1; of independent classes, that of yes against that of no.
+    """The product of the probabilities, brought back to 1; of independent classes, that of yes
+    against that of no.
 
     Args, Call: see `_OfPredictions`.
 
@@ -106,18 +119,24 @@ class ProductOfPredictions(_OfPredictions):
         >>> [f"{one:.2f}" for one in ProductOfPredictions()(p)[0]]
         ['0.20', '0.80']
 
-    Source: Hinton 2002, «Training Products of Experts by Minimizing Contrastive Divergence», equation 1.
+    Source: Hinton 2002, «Training Products of Experts by Minimizing Contrastive Divergence»,
+    equation 1.
     """
 
     def call(self, p, present=None):
         logits = ops.sum(_logits(p, present, self.independent), axis=1)
         # Keras' activation, behind which its losses find the logits
-        return keras.activations.sigmoid(logits) if self.independent else keras.activations.softmax(logits)
+        return (
+            keras.activations.sigmoid(logits)
+            if self.independent
+            else keras.activations.softmax(logits)
+        )
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class MaximumOfPredictions(_OfPredictions):
-    """The largest probability of each class, divided by their sum unless the classes are independent.
+    """The largest probability of each class, divided by their sum unless the classes are
+    independent.
 
     Args, Call: see `_OfPredictions`.
 
@@ -134,48 +153,67 @@ class MaximumOfPredictions(_OfPredictions):
         return largest if self.independent else largest / ops.sum(largest, axis=1, keepdims=True)
 
 
-def decide(fusion, head, learnt, vectors, present, anyone, name):
+def decide(fusion, head, stats, vectors, present, any_present, name):
     """One head's answer out of each input's own.
 
     Args:
         fusion: `config.DecisionFusion` or `HybridFusion`.
-        head, learnt: as `models.heads.output` says.
+        head, learned: as `models.heads.output` says.
         vectors: dict of member (an input, or `fused`) to `(batch, dim)`.
-        present: dict of member to float32 `(batch,)`, 1 or 0; empty if the model has no presence inputs. Only members that are there count,
-            unless a learnt vector stands in for them.
-        anyone: float32 `(batch,)`, 1 where any input is there, or None without presence. Where it is 0, the answer is the prior.
-        name: str. The head's; a member's own answer is in the layer `{name}_from_{member}`, learnt weights are in `{name}_weights`.
+        present: dict of member to float32 `(batch,)`, 1 or 0; empty if the model has no presence
+            inputs. Only members that are there count, unless a learned vector stands in for them.
+        anyone: float32 `(batch,)`, 1 where any input is there, or None without presence. Where it
+        is 0, the answer is the prior.
+        name: str. The head's; a member's own answer is in the layer `{name}_from_{member}`, learned
+        weights are in `{name}_weights`.
 
     Returns:
-        As `models.heads.output`. With "stacking", another head reads the members' logits or numbers, zeros where one is absent, and flags.
+        As `models.heads.output`. With "stacking", another head reads the members' logits or
+        numbers, zeros where one is absent, and flags.
 
     Raises:
         ValueError: product or maximum of what are no probabilities.
 
-    Source: mean and maximum: Kittler et al. 1998, «On Combining Classifiers»; product: Hinton 2002; stacking: Wolpert 1992, «Stacked
-    Generalization», over probabilities as Ting and Witten 1999, «Issues in Stacked Generalization», here trained together with the members;
-    weights: Stone 1961, «The Opinion Pool»; both levels at once: Baltrušaitis et al. 2019, arXiv:1705.09406, section 6.1 («hybrid»).
+    Source: mean and maximum: Kittler et al. 1998, «On Combining Classifiers»; product: Hinton 2002;
+    stacking: Wolpert 1992, «Stacked Generalization», over probabilities as Ting and Witten 1999,
+    «Issues in Stacked Generalization», here trained together with the members;
+    weights: Stone 1961, «The Opinion Pool»; both levels at once: Baltrušaitis et al. 2019,
+    arXiv:1705.09406, section 6.1 («hybrid»).
     """
-    if fusion.absent == "learned":
+    if fusion.missing == "learned":
         known = {own: flag for own, flag in present.items() if own != FUSED}
-        vectors = vectors | {own: StandIn(name=f"{name}_{own}_stand_in")(vectors[own], flag) for own, flag in known.items()}
+        vectors = vectors | {
+            own: LearnedMissingEmbedding(name=f"{name}_{own}_stand_in")(vectors[own], flag)
+            for own, flag in known.items()
+        }
         present = {}
-    answers = {member: _own(fusion, head, learnt, x, f"{name}_from_{member}") for member, x in vectors.items()}
+    answers = {
+        member: _own(fusion, head, stats, x, f"{name}_from_{member}")
+        for member, x in vectors.items()
+    }
     flags = stacked_flags(answers, present, f"{name}_members")
     if fusion.combine == "stacking":
-        return heads.output(head, learnt, _stacked(head, learnt, answers, flags, name), name, anyone)
+        return heads.output(
+            head, stats, _stacked(head, stats, answers, flags, name), name, any_present
+        )
     x = Stack(name=f"{name}_members", dtype="float32")(list(answers.values()))
-    if anyone is None:
+    if any_present is None:
         return _COMBINED[fusion.combine](head, x, None, name, name)
     if flags is not None:
         flags = EveryoneWhereNobody(name=f"{name}_members_present", dtype="float32")(flags)
-    return heads.with_prior(head, learnt, _COMBINED[fusion.combine](head, x, flags, name, f"{name}_combined"), anyone, name)
+    return heads.with_prior(
+        head,
+        stats,
+        _COMBINED[fusion.combine](head, x, flags, name, f"{name}_combined"),
+        any_present,
+        name,
+    )
 
 
-def _own(fusion, head, learnt, x, name):
+def _own(fusion, head, stats, x, name):
     if fusion.dropout > 0:
         x = layers.Dropout(fusion.dropout, name=f"{name}_dropout")(x)
-    return heads.output(head, learnt, x, name)
+    return heads.output(head, stats, x, name)
 
 
 def _mean(head, x, flags, name, last):
@@ -190,7 +228,9 @@ def _weighted(head, x, flags, name, last):
 
 def _of_probabilities(layer, head, x, flags, name, last):
     if head.type in ("regression", "quantile"):
-        raise ValueError(f"heads.{name}: the combined answers must be probabilities, received a {head.type}")
+        raise ValueError(
+            f"heads.{name}: the combined answers must be probabilities, received a {head.type}"
+        )
     return layer(head.type == "multi_label", name=last, dtype="float32")(x, flags)
 
 
@@ -202,19 +242,31 @@ _COMBINED: dict = {
 }
 
 
-def _stacked(head, learnt, answers, flags, name):
+def _stacked(head, stats, answers, flags, name):
     """The members' answers side by side, 0 where one is absent, and their presence.
 
-    Probabilities are read as logits: a Dense layer on what lies between 0 and 1 would learn much more slowly. Numbers are read in standard
-    deviations, so that they are about as large as the flags.
+    Probabilities are read as logits: a Dense layer on what lies between 0 and 1 would learn much
+    more slowly. Numbers are read in standard deviations, so that they are about as large as the
+    flags.
     """
-    if learnt.type == "moments":
-        scaled = partial(layers.Rescaling, 1 / learnt.std, offset=-learnt.mean / learnt.std, dtype="float32")
-        answers = {member: scaled(name=f"{name}_from_{member}_scaled")(answer) for member, answer in answers.items()}
+    if stats.type == "moments":
+        scaled = partial(
+            layers.Rescaling, 1 / stats.std, offset=-stats.mean / stats.std, dtype="float32"
+        )
+        answers = {
+            member: scaled(name=f"{name}_from_{member}_scaled")(answer)
+            for member, answer in answers.items()
+        }
     x = Stack(name=f"{name}_members", dtype="float32")(list(answers.values()))
-    if learnt.type == "classes":
-        x = LogitsOfPredictions(head.type == "multi_label", name=f"{name}_members_logits", dtype="float32")(x, flags)
+    if stats.type == "classes":
+        x = LogitsOfPredictions(
+            head.type == "multi_label", name=f"{name}_members_logits", dtype="float32"
+        )(x, flags)
     elif flags is not None:
         x = ZeroWhereAbsent(name=f"{name}_members_present", dtype="float32")(x, flags)
     x = layers.Flatten(name=f"{name}_members_flat", dtype="float32")(x)
-    return x if flags is None else layers.Concatenate(name=f"{name}_members_and_flags", dtype="float32")([x, flags])
+    return (
+        x
+        if flags is None
+        else layers.Concatenate(name=f"{name}_members_and_flags", dtype="float32")([x, flags])
+    )

@@ -28,8 +28,8 @@ class PresentMean(layers.Layer):
     """The mean over the inputs that are there; zeros where none is.
 
     Call:
-        `x` is `(batch, inputs, ...)`, `present` float `(batch, inputs)`, 1 or 0, or None: all are there. Where it is 0, `x` may be NaN.
-        Returns `(batch, ...)`.
+        `x` is `(batch, inputs, ...)`, `present` float `(batch, inputs)`, 1 or 0, or None: all are
+        there. Where it is 0, `x` may be NaN. Returns `(batch, ...)`.
 
     Example:
         >>> x = ops.convert_to_tensor([[[1.0], [3.0]], [[1.0], [float("nan")]]])
@@ -65,7 +65,8 @@ class PresentProduct(layers.Layer):
         if present is not None:
             x = ops.where(_like(present > 0.5, x), x, ops.ones_like(x))
         product = x[:, 0]
-        for number in range(1, x.shape[1]):  # not `ops.prod`, whose gradient divides by a factor that may be zero
+        # not `ops.prod`, whose gradient divides by a factor that may be zero
+        for number in range(1, x.shape[1]):
             product = product * x[:, number]
         return product
 
@@ -75,7 +76,7 @@ class PresentProduct(layers.Layer):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class InputScores(layers.Layer):
-    """One learnt number an input, the same in every row; zeros to begin with.
+    """One learned number an input, the same in every row; zeros to begin with.
 
     Call:
         `x` is `(batch, inputs, dim)`; only its shape counts. Returns `(batch, inputs)`.
@@ -96,8 +97,9 @@ class PresentSoftmax(layers.Layer):
     """Scores to weights that add up to 1 over the inputs that are there; zeros where none is.
 
     Call:
-        `scores` is `(batch, inputs)`, `present` float `(batch, inputs)`, 1 or 0, or None: all are there. Where it is 0, a score may be NaN.
-        Returns `(batch, inputs)`, 0 where an input is absent.
+        `scores` is `(batch, inputs)`, `present` float `(batch, inputs)`, 1 or 0, or None: all are
+        there. Where it is 0, a score may be NaN. Returns `(batch, inputs)`, 0 where an input is
+        absent.
 
     Example:
         >>> PresentSoftmax()(ops.convert_to_tensor([[1.0, 1.0, float("nan")]]), ops.convert_to_tensor([[1.0, 1.0, 0.0]])).numpy().tolist()
@@ -108,10 +110,12 @@ class PresentSoftmax(layers.Layer):
         if present is None:
             return ops.softmax(scores, axis=1)
         there = present > 0.5
-        scores = ops.where(there, scores, ops.full_like(scores, -3e4))  # within float16
+        # within float16
+        scores = ops.where(there, scores, ops.full_like(scores, -3e4))
         peak = ops.stop_gradient(ops.max(scores, axis=1, keepdims=True))
         shares = ops.where(there, ops.exp(scores - peak), ops.zeros_like(scores))
-        return shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1)  # the largest share is 1 where any input is there
+        # the largest share is 1 where any input is there
+        return shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1)
 
     def compute_output_shape(self, scores_shape, present_shape=None):
         return scores_shape
@@ -127,9 +131,13 @@ def concatenation(fusion, encodings, present, name):
     Returns:
         `(batch, dim)`, finite also where every input is absent; the output of the layer `name`.
 
-    Source: Ngiam et al. 2011, «Multimodal Deep Learning»; the flags: Lipton et al. 2016, arXiv:1606.04130.
+    Source: Ngiam et al. 2011, «Multimodal Deep Learning»; the flags: Lipton et al. 2016,
+    arXiv:1606.04130.
     """
-    flags = [layers.Reshape((1,), name=f"{_prefix(name)}{own}_flag")(flag) for own, flag in present.items()]
+    flags = [
+        layers.Reshape((1,), name=f"{_prefix(name)}{own}_flag")(flag)
+        for own, flag in present.items()
+    ]
     sides = [*(encoding.vector for encoding in encodings.values()), *flags]
     if len(sides) == 1:
         return finished(fusion, sides[0], name)
@@ -147,7 +155,8 @@ def total(fusion, encodings, present, name):
     Returns:
         `(batch, fusion.dim)`, or the last of `fusion.hidden`.
 
-    Source: Kiela et al. 2018, arXiv:1802.02892 («additive»), who compare sum, maximum, gates and bilinear forms.
+    Source: Kiela et al. 2018, arXiv:1802.02892 («additive»), who compare sum, maximum, gates and
+    bilinear forms.
     """
     x, _ = projected(fusion, encodings, present, name)
     return finished(fusion, VectorSum(name=f"{name}_sum")(x), name)
@@ -163,15 +172,16 @@ def mean(fusion, encodings, present, name):
     Returns:
         As `total`.
 
-    Source: the sum of Hori et al. 2017, arXiv:1701.03126 («naïve fusion»), divided by the number of inputs that are there, so that its
-    scale does not depend on it.
+    Source: the sum of Hori et al. 2017, arXiv:1701.03126 («naïve fusion»), divided by the number of
+    inputs that are there, so that its scale does not depend on it.
     """
     x, flags = projected(fusion, encodings, present, name)
     return finished(fusion, PresentMean(name=f"{name}_mean")(x, flags), name)
 
 
 def product(fusion, encodings, present, name):
-    """`h = product of W_i x_i + b_i`, number by number, over the inputs that are there; ones where none is.
+    """`h = product of W_i x_i + b_i`, number by number, over the inputs that are there; ones where
+    none is.
 
     Args:
         fusion: `config.ProductFusion`.
@@ -187,11 +197,13 @@ def product(fusion, encodings, present, name):
 
 
 def weighted_sum(fusion, encodings, present, name):
-    """`h = sum of s_i (W_i x_i + b_i)`, `s` the softmax of learnt numbers over the inputs that are there; zeros where none is.
+    """`h = sum of s_i (W_i x_i + b_i)`, `s` the softmax of learned numbers over the inputs that are
+    there; zeros where none is.
 
     Args:
         fusion: `config.WeightedSumFusion`.
-        encodings, present, name: as `models.fusion.fuse` says. The weights are in the layer `{name}_weights`.
+        encodings, present, name: as `models.fusion.fuse` says. The weights are in the layer
+        `{name}_weights`.
 
     Returns:
         As `total`.

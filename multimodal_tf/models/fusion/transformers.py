@@ -1,9 +1,11 @@
 """Fusions by attention: between the inputs' vectors, or between their tokens.
 
-A block is Keras' own attention and two Dense layers, each after a layer normalisation and beside a shortcut (Xiong et al. 2020,
-arXiv:2002.04745). Where tokens are read, an input's vector stands before them, as the class token does in the papers. No positions are
-added: an input's projection has a bias of its own, which says whose a token is, and a tower that knows an order has put it into its tokens.
-Every attention also gives its scores, which `readout` shows.
+A block is Keras' own attention and two Dense layers, each after a layer normalisation and beside a
+shortcut (Xiong et al. 2020, arXiv:2002.04745). Where tokens are read, an input's vector stands
+before them, as the class token does in the papers. No positions are
+added: an input's projection has a bias of its own, which says whose a token is, and a tower that
+knows an order has put it into its tokens. Every attention also gives its scores, which `readout`
+shows.
 """
 
 import keras
@@ -16,8 +18,8 @@ from multimodal_tf.models.towers.encoding import MaskedMean, TokenAt
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LearntTokens(layers.Layer):
-    """Learnt tokens, the same in every row.
+class LearnedTokens(layers.Layer):
+    """Learned tokens, the same in every row.
 
     Args:
         count: int.
@@ -32,7 +34,9 @@ class LearntTokens(layers.Layer):
 
     def build(self, shape):
         drawn = keras.initializers.RandomNormal(stddev=0.02)
-        self.tokens = self.add_weight(shape=(self.count, shape[-1]), initializer=drawn, name="tokens")
+        self.tokens = self.add_weight(
+            shape=(self.count, shape[-1]), initializer=drawn, name="tokens"
+        )
 
     def call(self, x):
         tokens = ops.cast(self.tokens, self.compute_dtype)
@@ -46,17 +50,18 @@ class LearntTokens(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskWithLearnt(layers.Layer):
-    """A mask of tokens, or flags, followed by learnt tokens, which are always there.
+class MaskWithLearned(layers.Layer):
+    """A mask of tokens, or flags, followed by learned tokens, which are always there.
 
     Args:
-        count: int. Learnt tokens.
+        count: int. Learned tokens.
 
     Call:
-        `mask` is bool `(batch, length)`, or float, above 0.5 where a token is there. Returns bool `(batch, length + count)`.
+        `mask` is bool `(batch, length)`, or float, above 0.5 where a token is there. Returns bool
+        `(batch, length + count)`.
 
     Example:
-        >>> MaskWithLearnt(1)(ops.convert_to_tensor([[1.0, 0.0]])).numpy().tolist()
+        >>> MaskWithLearned(1)(ops.convert_to_tensor([[1.0, 0.0]])).numpy().tolist()
         [[True, False, True]]
     """
 
@@ -70,7 +75,9 @@ class MaskWithLearnt(layers.Layer):
 
     def compute_output_spec(self, mask):
         length = mask.shape[1]
-        return keras.KerasTensor((mask.shape[0], None if length is None else length + self.count), "bool")
+        return keras.KerasTensor(
+            (mask.shape[0], None if length is None else length + self.count), "bool"
+        )
 
     def get_config(self):
         return super().get_config() | {"count": self.count}
@@ -81,8 +88,8 @@ class MaskWithVector(layers.Layer):
     """A mask of tokens behind one for the vector of their input.
 
     Call:
-        `mask` is bool `(batch, length)`, `present` float `(batch,)`, above 0.5 where the vector is there, or None: it always is. Returns
-        bool `(batch, 1 + length)`.
+        `mask` is bool `(batch, length)`, `present` float `(batch,)`, above 0.5 where the vector is
+        there, or None: it always is. Returns bool `(batch, 1 + length)`.
 
     Example:
         >>> MaskWithVector()(ops.convert_to_tensor([[True, False]]), ops.convert_to_tensor([1.0])).numpy().tolist()
@@ -107,7 +114,8 @@ class LastTokens(layers.Layer):
         others: bool. All but these.
 
     Call:
-        `x` is `(batch, length, dim)`. Returns `(batch, count, dim)`, or `(batch, length - count, dim)`.
+        `x` is `(batch, length, dim)`. Returns `(batch, count, dim)`, or `(batch, length - count,
+        dim)`.
     """
 
     def __init__(self, count, others=False, **kwargs):
@@ -127,16 +135,19 @@ class LastTokens(layers.Layer):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class TokenProjection(layers.Dense):
-    """A Dense layer on tokens, at which Keras' own mask ends: it knows padding, but not absence, and the blocks get the mask that does."""
+    """A Dense layer on tokens, at which Keras' own mask ends: it knows padding, but not absence,
+    and the blocks get the mask that does.
+    """
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
 
 
 def self_attention(fusion, encodings, present, name):
-    """`fusion.depth` blocks of self-attention over the projected vectors, a token each, and a learnt token, whose last state is the answer.
+    """`fusion.depth` blocks of self-attention over the projected vectors, a token each, and a
+    learned token, whose last state is the answer.
 
-    The learnt token sees the inputs that are there, and itself where none is.
+    The learned token sees the inputs that are there, and itself where none is.
 
     Args:
         fusion: `config.SelfAttentionFusion`.
@@ -145,11 +156,14 @@ def self_attention(fusion, encodings, present, name):
     Returns:
         `(batch, fusion.dim)`, or the last of `fusion.hidden`.
 
-    Source: Vaswani et al. 2017, arXiv:1706.03762; the learnt token: Devlin et al. 2019, arXiv:1810.04805.
+    Source: Vaswani et al. 2017, arXiv:1706.03762; the learned token: Devlin et al. 2019,
+    arXiv:1810.04805.
     """
     x, flags = projected(fusion, encodings, present, name)
-    x = layers.Concatenate(axis=1, name=f"{name}_tokens")([x, LearntTokens(1, name=f"{name}_token")(x)])
-    mask = None if flags is None else MaskWithLearnt(1, name=f"{name}_mask")(flags)
+    x = layers.Concatenate(axis=1, name=f"{name}_tokens")(
+        [x, LearnedTokens(1, name=f"{name}_token")(x)]
+    )
+    mask = None if flags is None else MaskWithLearned(1, name=f"{name}_mask")(flags)
     for number in range(1, fusion.depth + 1):
         x = _block(fusion, x, x, mask, f"{name}_block_{number}")
     x = TokenAt("last", name=f"{name}_pool")(x)
@@ -159,8 +173,9 @@ def self_attention(fusion, encodings, present, name):
 def bottleneck(fusion, encodings, present, name):
     """Blocks of self-attention over each input's tokens and a few shared ones, the bottlenecks.
 
-    In every block an input's vector and tokens see themselves and the bottlenecks alone. Each input leaves bottlenecks of its own, whose
-    mean over the inputs that are there goes into the next block. The answer is the mean of the last ones.
+    In every block an input's vector and tokens see themselves and the bottlenecks alone. Each input
+    leaves bottlenecks of its own, whose mean over the inputs that are there goes into the next
+    block. The answer is the mean of the last ones.
 
     Args:
         fusion: `config.BottleneckFusion`.
@@ -169,12 +184,16 @@ def bottleneck(fusion, encodings, present, name):
     Returns:
         `(batch, fusion.dim)`, or the last of `fusion.hidden`.
 
-    Source: Nagrani et al. 2021, arXiv:2107.00135, equations 8 and 9. There a class token of each input is read, here the bottlenecks.
+    Source: Nagrani et al. 2021, arXiv:2107.00135, equations 8 and 9. There a class token of each
+    input is read, here the bottlenecks.
     """
     count, flags = fusion.bottlenecks, stacked_flags(encodings, present, name)
     tokens, masks = _tokens(fusion, encodings, present, name)
-    masks = {own: MaskWithLearnt(count, name=f"{name}_{own}_mask_and_bottlenecks")(mask) for own, mask in masks.items()}
-    shared = LearntTokens(count, name=f"{name}_bottlenecks")(next(iter(tokens.values())))
+    masks = {
+        own: MaskWithLearned(count, name=f"{name}_{own}_mask_and_bottlenecks")(mask)
+        for own, mask in masks.items()
+    }
+    shared = LearnedTokens(count, name=f"{name}_bottlenecks")(next(iter(tokens.values())))
     for number in range(1, fusion.depth + 1):
         left = []
         for own, x in tokens.items():
@@ -183,15 +202,19 @@ def bottleneck(fusion, encodings, present, name):
             x = _block(fusion, x, x, masks[own], step)
             tokens[own] = LastTokens(count, others=True, name=f"{step}_own")(x)
             left.append(LastTokens(count, name=f"{step}_bottlenecks")(x))
-        shared = PresentMean(name=f"{name}_mean_{number}")(Stack(name=f"{name}_bottlenecks_{number}")(left), flags)
+        shared = PresentMean(name=f"{name}_mean_{number}")(
+            Stack(name=f"{name}_bottlenecks_{number}")(left), flags
+        )
     pooled = MaskedMean(name=f"{name}_pool")(_normalised(shared, f"{name}_norm"))
     return finished(fusion, pooled, name)
 
 
 def cross_modal(fusion, encodings, present, name):
-    """Each input's vector and tokens look at each other input's, pair by pair, then at themselves; their means stand side by side.
+    """Each input's vector and tokens look at each other input's, pair by pair, then at themselves;
+    their means stand side by side.
 
-    An absent input adds nothing where others look at it, and its own mean is zero. One input alone looks at itself.
+    An absent input adds nothing where others look at it, and its own mean is zero. One input alone
+    looks at itself.
 
     Args:
         fusion: `config.CrossModalFusion`.
@@ -200,18 +223,26 @@ def cross_modal(fusion, encodings, present, name):
     Returns:
         `(batch, inputs x (inputs - 1) x fusion.dim)`, or the last of `fusion.hidden`.
 
-    Source: Tsai et al. 2019, arXiv:1906.00295, section 3. There the last state of each input is read, here the mean over its tokens.
+    Source: Tsai et al. 2019, arXiv:1906.00295, section 3. There the last state of each input is
+    read, here the mean over its tokens.
     """
     tokens, masks = _tokens(fusion, encodings, present, name)
     pooled = []
     for own, x in tokens.items():
         others = [other for other in tokens if other != own]
-        looks = [(tokens[other], masks[other], present.get(other), f"{name}_{own}_from_{other}") for other in others]
+        looks = [
+            (tokens[other], masks[other], present.get(other), f"{name}_{own}_from_{other}")
+            for other in others
+        ]
         seen = [_looked_at(fusion, x, *look) for look in looks] or [x]
         x = layers.Concatenate(name=f"{name}_{own}_seen")(seen) if len(seen) > 1 else seen[0]
-        x = _normalised(_block(fusion, x, x, masks[own], f"{name}_{own}_block"), f"{name}_{own}_norm")
+        x = _normalised(
+            _block(fusion, x, x, masks[own], f"{name}_{own}_block"), f"{name}_{own}_norm"
+        )
         pooled.append(MaskedMean(name=f"{name}_{own}_pool")(x, mask=masks[own]))
-    joined = layers.Concatenate(name=f"{name}_concatenation")(pooled) if len(pooled) > 1 else pooled[0]
+    joined = (
+        layers.Concatenate(name=f"{name}_concatenation")(pooled) if len(pooled) > 1 else pooled[0]
+    )
     return finished(fusion, joined, name)
 
 
@@ -223,7 +254,9 @@ def _looked_at(fusion, x, others, mask, present, name):
 
 
 def _tokens(fusion, encodings, present, name):
-    """Each input's vector and tokens, all projected, as one sequence: `(tokens, masks)`, dicts by input."""
+    """Each input's vector and tokens, all projected, as one sequence: `(tokens, masks)`, dicts by
+    input.
+    """
     tokens, masks = {}, {}
     for own, encoding in encodings.items():
         vector = layers.Dense(fusion.dim, name=f"{name}_{own}_vector")(encoding.vector)
@@ -235,7 +268,8 @@ def _tokens(fusion, encodings, present, name):
 
 
 def _block(fusion, x, others, mask, name, present=None):
-    """One block: `x` looks at `others` (itself, if these are the same tensor), at those of them that `mask` keeps.
+    """One block: `x` looks at `others` (itself, if these are the same tensor), at those of them
+    that `mask` keeps.
 
     Args:
         fusion: a configuration with `heads`, `mlp_units` and `block_dropout`.
@@ -243,7 +277,8 @@ def _block(fusion, x, others, mask, name, present=None):
         others: `(batch, other length, other dim)`.
         mask: bool `(batch, other length)`; None: all are there.
         name: str. The layers begin with it; the attention is `{name}_attention`.
-        present: float32 `(batch,)`, 0 where none of the others is there: nothing is added then. None: some always are.
+        present: float32 `(batch,)`, 0 where none of the others is there: nothing is added then.
+        None: some always are.
 
     Returns:
         `(batch, length, dim)`.
@@ -251,13 +286,17 @@ def _block(fusion, x, others, mask, name, present=None):
     width = x.shape[-1]
     query = _normalised(x, f"{name}_norm_1")
     value = query if others is x else _normalised(others, f"{name}_norm_others")
-    attention = layers.MultiHeadAttention(fusion.heads, width // fusion.heads, dropout=fusion.block_dropout, name=f"{name}_attention")
+    attention = layers.MultiHeadAttention(
+        fusion.heads, width // fusion.heads, dropout=fusion.block_dropout, name=f"{name}_attention"
+    )
     keys = None if mask is None else layers.Reshape((1, -1), name=f"{name}_keys")(mask)
     attended, _ = attention(query, value, attention_mask=keys, return_attention_scores=True)
     if present is not None:
         attended = ZeroWhereAbsent(name=f"{name}_present")(attended, present)
     x = layers.Add(name=f"{name}_attended")([x, attended])
-    y = layers.Dense(fusion.mlp_units, activation="gelu", name=f"{name}_dense_1")(_normalised(x, f"{name}_norm_2"))
+    y = layers.Dense(fusion.mlp_units, activation="gelu", name=f"{name}_dense_1")(
+        _normalised(x, f"{name}_norm_2")
+    )
     y = layers.Dense(width, name=f"{name}_dense_2")(y)
     if fusion.block_dropout > 0:
         y = layers.Dropout(fusion.block_dropout, name=f"{name}_dropout")(y)

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.presence import StandIn, ZeroWhereAbsent
+from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereAbsent
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -33,8 +33,8 @@ class WeightedVectorSum(layers.Layer):
     """The sum of an input's vector times its weight.
 
     Call:
-        `x` is `(batch, inputs, dim)`, `weights` `(batch, inputs)`, or `(batch, inputs, dim)` where each number has its own. Returns
-        `(batch, dim)`.
+        `x` is `(batch, inputs, dim)`, `weights` `(batch, inputs)`, or `(batch, inputs, dim)` where
+        each number has its own. Returns `(batch, dim)`.
 
     Example:
         >>> WeightedVectorSum()(ops.convert_to_tensor([[[1.0], [3.0]]]), ops.convert_to_tensor([[0.5, 1.0]])).numpy().tolist()
@@ -57,25 +57,36 @@ def projected(fusion, encodings, present, name, activation=None):
         fusion: a configuration with `dim`.
         encodings: dict of name to `Encoding`.
         present: dict of name to float32 `(batch,)`; empty if all inputs count as there.
-        name: str. The layers are called `{name}_{input}_projected`, `{name}_inputs` and `{name}_present`.
+        name: str. The layers are called `{name}_{input}_projected`, `{name}_inputs` and
+        `{name}_present`.
         activation: of the Dense layers.
 
     Returns:
-        `(x, flags)`: `(batch, inputs, dim)`, zero where the input is absent, and float32 `(batch, inputs)`, or None without presence.
+        `(x, flags)`: `(batch, inputs, dim)`, zero where the input is absent, and float32 `(batch,
+        inputs)`, or None without presence.
     """
     dense = partial(layers.Dense, fusion.dim, activation=activation)
-    vectors = [dense(name=f"{name}_{own}_projected")(encoding.vector) for own, encoding in encodings.items()]
+    vectors = [
+        dense(name=f"{name}_{own}_projected")(encoding.vector)
+        for own, encoding in encodings.items()
+    ]
     x, flags = Stack(name=f"{name}_inputs")(vectors), stacked_flags(encodings, present, name)
     return (x if flags is None else ZeroWhereAbsent(name=f"{name}_present")(x, flags)), flags
 
 
 def stacked_flags(names, present, name):
-    """The presence of the inputs `names` as float32 `(batch, inputs)`, in a layer `{name}_flags`; None without presence."""
-    return Stack(name=f"{name}_flags", dtype="float32")([present[own] for own in names]) if present else None
+    """The presence of the inputs `names` as float32 `(batch, inputs)`, in a layer `{name}_flags`;
+    None without presence.
+    """
+    return (
+        Stack(name=f"{name}_flags", dtype="float32")([present[own] for own in names])
+        if present
+        else None
+    )
 
 
-def with_stand_ins(encodings, present, name):
-    """The encodings, a learnt vector in place of each that is absent; it has no tokens then.
+def with_missing_embeddings(encodings, present, name):
+    """The encodings, a learned vector in place of each that is absent; it has no tokens then.
 
     Args:
         encodings: dict of name to `Encoding`.
@@ -86,13 +97,19 @@ def with_stand_ins(encodings, present, name):
         dict of name to `Encoding`.
     """
     return {
-        own: encoding._replace(vector=StandIn(name=f"{name}_{own}_stand_in")(encoding.vector, present[own]))
+        own: encoding._replace(
+            vector=LearnedMissingEmbedding(name=f"{name}_{own}_stand_in")(
+                encoding.vector, present[own]
+            )
+        )
         for own, encoding in encodings.items()
     }
 
 
 def finished(fusion, x, name):
-    """Dropout and Dense layers as `fusion.dropout` and `fusion.hidden` say; the last layer is called `name`."""
+    """Dropout and Dense layers as `fusion.dropout` and `fusion.hidden` say; the last layer is
+    called `name`.
+    """
     return chain(x, steps(fusion) or {"identity": layers.Identity}, name, name)
 
 

@@ -1,4 +1,6 @@
-"""Images: any network of `keras.applications`, drawn anew or from a file of weights, with its own scaling of pixels."""
+"""Images: any network of `keras.applications`, drawn anew or from a file of weights, with its own
+scaling of pixels.
+"""
 
 import inspect
 import pathlib
@@ -8,35 +10,40 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from multimodal_tf.models.presence import on_present_rows
+from multimodal_tf.models.presence import masked_network
 from multimodal_tf.models.towers.image import encoding
 from multimodal_tf.models.towers.pretrained import line
 
-_STDDEV = np.array([0.229, 0.224, 0.225], "float32")  # of ImageNet's pixels, 0 to 1
+# of ImageNet's pixels, 0 to 1
+_STDDEV = np.array([0.229, 0.224, 0.225], "float32")
 
 
-def application(part, learnt, x, present, name, last):
-    """A network of `keras.applications` without its classifier; `part.tower` is `config.ApplicationTower`.
+def application(part, stats, x, present, name, last):
+    """A network of `keras.applications` without its classifier; `part.tower` is
+    `config.ApplicationTower`.
 
-    With `trainable` false it keeps its weights and runs as in inference: batch normalisation with the statistics that it brings.
+    With `trainable` false it keeps its weights and runs as in inference: batch normalisation with
+    the statistics that it brings.
 
     Args:
         part: `config.ImageInput`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1; a grey image is repeated to three channels.
-        learnt, present, name, last: as `models.towers` says.
+        x: float32 `(batch, height, width, channels)`, 0 to 1; a grey image is repeated to three
+        channels.
+        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is `part.tower.dim`, or the map's channels.
+        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is
+        `part.tower.dim`, or the map's channels.
 
     Raises:
-        ValueError: no application has this name, it does not take so small an image, or the file does not hold its weights.
-        FileNotFoundError: there is no such file of weights.
+        ValueError: no application has this name, it does not take so small an image, or the file
+        does not hold its weights. FileNotFoundError: there is no such file of weights.
     """
     tower = part.tower
     _refuse_unknown(tower, name)
     network = _network(part, name)
     x = ApplicationPixels(tower.name, name=f"{name}_pixels", dtype="float32")(x)
-    return encoding(tower, on_present_rows(network, x, present, name), name, last)
+    return encoding(tower, masked_network(network, x, present, name), name, last)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -62,7 +69,9 @@ class ApplicationPixels(layers.Layer):
 
     def call(self, x):
         colours = ops.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
-        return sys.modules[_constructor(self.application).__module__].preprocess_input(255 * colours)
+        return sys.modules[_constructor(self.application).__module__].preprocess_input(
+            255 * colours
+        )
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], 3)
@@ -93,9 +102,13 @@ def _network(part, name):
         )
     try:
         network = _constructor(tower.name)(
-            include_top=False, weights=None, input_shape=(part.height, part.width, 3), name=f"{name}_network"
+            include_top=False,
+            weights=None,
+            input_shape=(part.height, part.width, 3),
+            name=f"{name}_network",
         )
-    except ValueError as error:  # each application has its own smallest size
+    except ValueError as error:
+        # each application has its own smallest size
         raise ValueError(
             f"inputs.{name}.tower.name: {tower.name} does not take an image of {part.height} x {part.width} pixels: {line(error)}"
         ) from error
@@ -120,9 +133,11 @@ def _load(network, tower, name):
 
 
 def _mend_normalization(layer):
-    """EfficientNet's ImageNet files give the standard deviation of pixels as their variance (tensorflow#49930).
+    """EfficientNet's ImageNet files give the standard deviation of pixels as their variance
+    (tensorflow#49930).
 
-    Where Keras fetches such a file itself, it adds a layer that makes good for it; where it is given one, it does not.
+    Where Keras fetches such a file itself, it adds a layer that makes good for it; where it is
+    given one, it does not.
     """
     if np.allclose(layer.adapt_variance, _STDDEV, atol=1e-4):
         layer.adapt_variance.assign(_STDDEV**2)
@@ -130,7 +145,9 @@ def _mend_normalization(layer):
 
 
 def _follow_fast(network):
-    """As `image.normalization`: a small table has a dozen steps an epoch, and MobileNetV3's own momentum is 0.999."""
+    """As `image.normalization`: a small table has a dozen steps an epoch, and MobileNetV3's own
+    momentum is 0.999.
+    """
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9

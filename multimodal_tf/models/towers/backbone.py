@@ -1,4 +1,6 @@
-"""KerasHub's presets: what one holds, and a backbone of which only what a tower needs becomes weights."""
+"""KerasHub's presets: what one holds, and a backbone of which only what a tower needs becomes
+weights.
+"""
 
 import pathlib
 
@@ -7,21 +9,24 @@ from keras import layers
 
 from multimodal_tf.models.towers.pretrained import is_answer, line
 
-_TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")  # a token each, beside what is made of them
+# a token each, beside what is made of them
+_TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class BackbonePart(layers.Layer):
-    """A KerasHub backbone from some of its inputs to one output, and nothing of it that this output does not need.
+    """A KerasHub backbone from some of its inputs to one output, and nothing of it that this output
+    does not need.
 
-    So a pooler or a decoder is no weight of this model. A layer of its own, because backbones of KerasHub 0.32 are made anew from their
-    own configuration, but not from that of their layers.
+    So a pooler or a decoder is no weight of this model. A layer of its own, because backbones of
+    KerasHub 0.32 are made anew from their own configuration, but not from that of their layers.
 
     Args:
         backbone: `keras_hub.models.Backbone`, or a network in one.
         output: str or None. Which of its outputs, where it has several by name.
-        prepare: `keras.Layer` or None. It makes of `x` a dict of some of the backbone's inputs, and perhaps others, whose names are its
-            attribute `makes`; the output depends on no others. None: the backbone has one input, which takes `x` as it is.
+        prepare: `keras.Layer` or None. It makes of `x` a dict of some of the backbone's inputs, and
+            perhaps others, whose names are its attribute `makes`; the output depends on no others.
+            None: the backbone has one input, which takes `x` as it is.
         length: int or None. So many tokens are answered, the first ones; None: all.
 
     Call:
@@ -31,7 +36,8 @@ class BackbonePart(layers.Layer):
     def __init__(self, backbone, output=None, prepare=None, length=None, **kwargs):
         super().__init__(**kwargs)
         self.output_name, self.prepare, self.length = output, prepare, length
-        self._whole = lambda: backbone  # hidden from Keras, which would take all of its weights
+        # hidden from Keras, which would take all of its weights
+        self._whole = lambda: backbone
         answers = backbone.output
         if output is not None:
             answers = answers[output]
@@ -39,8 +45,11 @@ class BackbonePart(layers.Layer):
             given = keras.tree.flatten(backbone.input)[0]
         else:
             given = {key: one for key, one in inputs(backbone).items() if key in prepare.makes}
-        self.network = keras.Model(given, answers if length is None else answers[:, :length], name=f"{backbone.name}_part")
-        if not self.trainable:  # told by a saved configuration; Keras does not pass it on
+        self.network = keras.Model(
+            given, answers if length is None else answers[:, :length], name=f"{backbone.name}_part"
+        )
+        # told by a saved configuration; Keras does not pass it on
+        if not self.trainable:
             self.network.trainable = False
         self.built = True
 
@@ -56,13 +65,22 @@ class BackbonePart(layers.Layer):
         return self.network(x, training=training)
 
     def get_config(self):
-        prepare = None if self.prepare is None else keras.saving.serialize_keras_object(self.prepare)
-        own = {"backbone": keras.saving.serialize_keras_object(self.backbone), "output": self.output_name, "prepare": prepare}
+        prepare = (
+            None if self.prepare is None else keras.saving.serialize_keras_object(self.prepare)
+        )
+        own = {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "output": self.output_name,
+            "prepare": prepare,
+        }
         return super().get_config() | own | {"length": self.length}
 
     @classmethod
     def from_config(cls, config):
-        parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("backbone", "prepare")}
+        parts = {
+            key: keras.saving.deserialize_keras_object(config.pop(key))
+            for key in ("backbone", "prepare")
+        }
         return cls(**parts, **config)
 
 
@@ -81,12 +99,22 @@ def opened(tower, field, dtype=None):
     # it takes a second, which only those who want it should pay
     import keras_hub
 
-    if "://" not in tower.preset and tower.preset not in keras_hub.models.Backbone.presets and not pathlib.Path(tower.preset).exists():
-        raise FileNotFoundError(f"{field}: must be a folder, a handle or a name of KerasHub, nothing is at {tower.preset!r}")
+    if (
+        "://" not in tower.preset
+        and tower.preset not in keras_hub.models.Backbone.presets
+        and not pathlib.Path(tower.preset).exists()
+    ):
+        raise FileNotFoundError(
+            f"{field}: must be a folder, a handle or a name of KerasHub, nothing is at {tower.preset!r}"
+        )
     try:
-        return keras_hub.models.Backbone.from_preset(tower.preset, load_weights=tower.weights, dtype=dtype)
+        return keras_hub.models.Backbone.from_preset(
+            tower.preset, load_weights=tower.weights, dtype=dtype
+        )
     except Exception as error:  # noqa: BLE001  KerasHub and its downloads raise whatever they like
-        raise ValueError(f"{field}: KerasHub makes no backbone of {tower.preset!r}: {line(error)}") from error
+        raise ValueError(
+            f"{field}: KerasHub makes no backbone of {tower.preset!r}: {line(error)}"
+        ) from error
 
 
 def converter(kind, tower, field, what):
@@ -104,35 +132,52 @@ def converter(kind, tower, field, what):
     Raises:
         ValueError: the preset has none.
     """
-    import keras_hub  # here, as in `opened`
+    # here, as in `opened`
+    import keras_hub
 
     try:
         return getattr(keras_hub.layers, kind).from_preset(tower.preset, dtype="float32")
     except Exception as error:  # noqa: BLE001  as in `opened`
-        raise ValueError(f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {line(error)}") from error
+        raise ValueError(
+            f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {line(error)}"
+        ) from error
 
 
 def inputs(backbone):
     """A backbone's Keras inputs by name."""
-    return backbone.input if isinstance(backbone.input, dict) else {one.name: one for one in keras.tree.flatten(backbone.input)}
+    return (
+        backbone.input
+        if isinstance(backbone.input, dict)
+        else {one.name: one for one in keras.tree.flatten(backbone.input)}
+    )
 
 
 def reader(backbone, chosen, part, name):
-    """What of a backbone answers to one kind of input: all of it, or one of the networks that it holds, such as CLIP's two encoders.
+    """What of a backbone answers to one kind of input: all of it, or one of the networks that it
+    holds, such as CLIP's two encoders.
 
     Args:
         backbone: `keras_hub.models.Backbone`.
-        chosen: function of a network's Keras inputs, dict by name, that returns those which the input gives; empty: it reads another kind.
+        chosen: function of a network's Keras inputs, dict by name, that returns those which the
+        input gives; empty: it reads another kind.
         part, name: the input's configuration and name, for the error.
 
     Returns:
-        `(network, output)`: the first network with an answer that depends on these inputs alone, and the answer's name, None where it has
-        none. A token each goes before what is pooled from them, and of a pyramid the last, which is the deepest.
+        `(network, output)`: the first network with an answer that depends on these inputs alone,
+        and the answer's name, None where it has none. A token each goes before what is pooled from
+        them, and of a pyramid the last, which is the deepest.
 
     Raises:
         ValueError: there is none.
     """
-    for network in (backbone, *(held for held in vars(backbone).values() if isinstance(held, keras.Model) and hasattr(held, "input"))):
+    for network in (
+        backbone,
+        *(
+            held
+            for held in vars(backbone).values()
+            if isinstance(held, keras.Model) and hasattr(held, "input")
+        ),
+    ):
         given = chosen(inputs(network))
         for output, answer in _answers(network) if given else ():
             if is_answer(answer.shape[1:]) and _follows(answer, given):
@@ -143,7 +188,11 @@ def reader(backbone, chosen, part, name):
 def _answers(network):
     """A network's outputs with their names, in the order in which they are to be taken."""
     named = network.output if isinstance(network.output, dict) else {None: network.output}
-    last_first = [(name, answer) for name, answer in reversed(named.items()) if isinstance(answer, keras.KerasTensor)]
+    last_first = [
+        (name, answer)
+        for name, answer in reversed(named.items())
+        if isinstance(answer, keras.KerasTensor)
+    ]
     return sorted(last_first, key=lambda one: one[0] not in _TOKENS)
 
 

@@ -14,7 +14,8 @@ class Encoding(NamedTuple):
 
     Attributes:
         tokens: `(batch, length, dim)`, in the compute dtype.
-        mask: bool `(batch, length)`, which tokens are there. False everywhere in rows where the input is absent.
+        mask: bool `(batch, length)`, which tokens are there. False everywhere in rows where the
+        input is absent.
         vector: `(batch, dim)`, pooled; its dim may differ from the tokens'.
     """
 
@@ -45,7 +46,8 @@ class MaskedMean(layers.Layer):
     `keras.layers.GlobalAveragePooling1D` divides by zero there, and its NaN reaches the gradient.
 
     Call:
-        `x` is float `(batch, length, dim)`, `mask` bool `(batch, length)` or None. Returns `(batch, dim)`.
+        `x` is float `(batch, length, dim)`, `mask` bool `(batch, length)` or None. Returns `(batch,
+        dim)`.
 
     Example:
         >>> mask = ops.convert_to_tensor([[True, False], [False, False]])
@@ -78,7 +80,8 @@ class MaskedMax(layers.Layer):
         if mask is None:
             return ops.max(x, axis=1)
         mask = ops.expand_dims(mask, -1)
-        lowest = ops.where(mask, x, ops.full_like(x, -3e4))  # within float16
+        # within float16
+        lowest = ops.where(mask, x, ops.full_like(x, -3e4))
         return ops.where(ops.any(mask, axis=1), ops.max(lowest, axis=1), ops.zeros_like(x[:, 0]))
 
     def compute_mask(self, x, mask=None):
@@ -122,7 +125,12 @@ class TokenAt(layers.Layer):
         return super().get_config() | {"place": self.place}
 
 
-POOLING: dict = {"average": MaskedMean, "max": MaskedMax, "first": partial(TokenAt, "first"), "last": partial(TokenAt, "last")}
+POOLING: dict = {
+    "average": MaskedMean,
+    "max": MaskedMax,
+    "first": partial(TokenAt, "first"),
+    "last": partial(TokenAt, "last"),
+}
 
 
 def pool(tower, tokens, mask, name, last):
@@ -137,7 +145,12 @@ def pool(tower, tokens, mask, name, last):
     Returns:
         `(batch, dim)`.
     """
-    return chain(tokens, {"pool": partial(masked, mask, POOLING[tower.pooling])} | projection(tower), name, last)
+    return chain(
+        tokens,
+        {"pool": partial(masked, mask, POOLING[tower.pooling])} | projection(tower),
+        name,
+        last,
+    )
 
 
 def masked(mask, make, name):

@@ -1,4 +1,6 @@
-"""Images: blocks of Conv2D, normalisation and max pooling, then one vector; and the end of every tower over a feature map."""
+"""Images: blocks of Conv2D, normalisation and max pooling, then one vector; and the end of every
+tower over a feature map.
+"""
 
 from functools import partial
 
@@ -8,25 +10,35 @@ from multimodal_tf.models.chain import chain
 from multimodal_tf.models.presence import PresentBatchNormalization
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
 
-_POOLING = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D, "flatten": layers.Flatten}
+_POOLING = {
+    "average": layers.GlobalAveragePooling2D,
+    "max": layers.GlobalMaxPooling2D,
+    "flatten": layers.Flatten,
+}
 
 
-def cnn(part, learnt, x, present, name, last):
+def cnn(part, stats, x, present, name, last):
     """Plain convolutions; `part.tower` is `config.ConvTower`.
 
     Args:
         part: `config.ImageInput`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        learnt, present, name, last: as `models.towers` says.
+        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is `part.tower.dim`, or what the pooling leaves.
+        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is
+        `part.tower.dim`, or what the pooling leaves.
 
     Raises:
         ValueError: the image is too small for so many blocks without padding.
     """
     tower = part.tower
-    return encoding(tower, chain(x, convolutions(tower, (part.height, part.width), present, name), name, None), name, last)
+    return encoding(
+        tower,
+        chain(x, convolutions(tower, (part.height, part.width), present, name), name, None),
+        name,
+        last,
+    )
 
 
 def encoding(tower, x, name, last):
@@ -46,7 +58,8 @@ def encoding(tower, x, name, last):
 
 
 def convolutions(tower, size, present, name, windows=None):
-    """The steps for `chain` from `(batch, height, width, channels)` to a feature map; also for a spectrogram.
+    """The steps for `chain` from `(batch, height, width, channels)` to a feature map; also for a
+    spectrogram.
 
     Args:
         tower: `config.ConvTower`, or another with its fields.
@@ -62,11 +75,16 @@ def convolutions(tower, size, present, name, windows=None):
         convolution = partial(layers.Conv2D, filters, tower.kernel_size, padding=tower.padding)
         pooling = partial(layers.MaxPooling2D, window, padding=tower.padding)
         if not tower.batch_normalization:
-            steps |= {f"conv_{number}": partial(convolution, activation="relu"), f"pool_{number}": pooling}
+            steps |= {
+                f"conv_{number}": partial(convolution, activation="relu"),
+                f"pool_{number}": pooling,
+            }
             continue
         steps |= {
-            f"conv_{number}": partial(convolution, use_bias=False),  # the normalisation has an offset
-            f"pool_{number}": pooling,  # before the normalisation, which then has a quarter of the work
+            # the normalisation has an offset
+            f"conv_{number}": partial(convolution, use_bias=False),
+            # before the normalisation, which then has a quarter of the work
+            f"pool_{number}": pooling,
             f"normalization_{number}": partial(normalization, present),
             f"relu_{number}": layers.ReLU,
         }
@@ -76,7 +94,8 @@ def convolutions(tower, size, present, name, windows=None):
 def normalization(present, name):
     """Batch normalisation over the rows where the input is there, as a step for `chain`.
 
-    Its moving averages follow fast (momentum 0.9 for Keras' 0.99): a small table has a dozen steps an epoch.
+    Its moving averages follow fast (momentum 0.9 for Keras' 0.99): a small table has a dozen steps
+    an epoch.
     """
     if present is None:
         return layers.BatchNormalization(momentum=0.9, name=name)
@@ -85,11 +104,15 @@ def normalization(present, name):
 
 
 def _refuse_too_small(tower, size, windows, name):
-    if tower.padding == "same":  # sizes are halved and rounded up: never below 1
+    # sizes are halved and rounded up: never below 1
+    if tower.padding == "same":
         return
     height, width = size
     for number, window in enumerate(windows, start=1):
-        height, width = ((side - tower.kernel_size + 1) // pooled for side, pooled in zip((height, width), window))
+        height, width = (
+            (side - tower.kernel_size + 1) // pooled
+            for side, pooled in zip((height, width), window)
+        )
         if min(height, width) < 1:
             raise ValueError(
                 f"inputs.{name}.tower.filters: each block takes a {tower.kernel_size} x {tower.kernel_size} convolution off and halves the "

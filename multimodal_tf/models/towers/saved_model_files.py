@@ -1,8 +1,10 @@
-"""Where the files of a SavedModel come from: a folder, an archive or a handle; and a checked copy of them.
+"""Where the files of a SavedModel come from: a folder, an archive or a handle; and a checked copy
+of them.
 
-A SavedModel is a program, and TensorFlow runs it in this process. Operations that plainly leave the network are refused, here and when a
-`.keras` file with a SavedModel in it is loaded, but that is no sandbox: a graph can still take all memory and time, and TensorFlow has
-hundreds of operations. Only SavedModels, and `.keras` files with one, of somebody who is trusted belong in a tower.
+A SavedModel is a program, and TensorFlow runs it in this process. Operations that plainly leave the
+network are refused, here and when a `.keras` file with a SavedModel in it is loaded, but that is no
+sandbox: a graph can still take all memory and time, and TensorFlow has hundreds of operations. Only
+SavedModels, and `.keras` files with one, of somebody who is trusted belong in a tower.
 """
 
 import contextlib
@@ -19,12 +21,15 @@ import zlib
 
 from multimodal_tf.models.towers.pretrained import line
 
-LARGEST = 16 * 2**30  # bytes, of an archive's members together
-MOST = 10_000  # members of an archive
+# bytes, of an archive's members together
+LARGEST = 16 * 2**30
+# members of an archive
+MOST = 10_000
 GRAPH = "saved_model.pb"
 _PARTS = (GRAPH, "variables", "assets")
-# What a network has no reason to do: touch other files than its own (tables read theirs, in `assets`, by an operation that is not here),
-# call Python or another machine, or run a graph that is hidden in a string.
+# What a network has no reason to do: touch other files than its own (tables read theirs, in
+# `assets`, by an operation that is not here), call Python or another machine, or run a graph that
+# is hidden in a string.
 _REFUSED = re.compile(
     r"ReadFile|WriteFile|Save|SaveSlices|Restore|RestoreSlice|ImmutableConst|LoadAndRemapMatrix|GenerateVocabRemapping|.*Reader(V2)?"
     r"|(Experimental)?(MatchingFiles|TextLine|FixedLengthRecord|TFRecord|LMDB|Sql|CSV|Cache|Save|Load|Snapshot|DataService)Dataset(V\d)?"
@@ -33,7 +38,8 @@ _REFUSED = re.compile(
 )
 # These belong to what wrote and reads the variables, and nowhere else.
 _CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
-_held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # `Files` by digest, as long as some layer has them
+# `Files` by digest, as long as some layer has them
+_held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 class Files:
@@ -62,8 +68,9 @@ def opened(path, field):
     """The files of a SavedModel.
 
     Args:
-        path: str. A folder; a `.tar.gz` or `.tgz` of one; either as `file://...`; or another handle with `://`, which TensorFlow Hub
-            resolves: it downloads into its own cache, by its own rules, and unpacks there.
+        path: str. A folder; a `.tar.gz` or `.tgz` of one; either as `file://...`; or another handle
+            with `://`, which TensorFlow Hub resolves: it downloads into its own cache, by its own
+            rules, and unpacks there.
         field: str. For errors.
 
     Returns:
@@ -71,9 +78,10 @@ def opened(path, field):
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: it is no SavedModel, or not one that is taken: its graph reads or writes other files, or calls Python or another
-            machine; an archive is damaged, has a member that would land outside of its folder, or is too large; `tensorflow-hub` is
-            needed and not installed.
+        ValueError: it is no SavedModel, or not one that is taken: its graph reads or writes other
+            files, or calls Python or another machine; an archive is damaged, has a member that
+            would land outside of its folder, or is too large; `tensorflow-hub` is needed and not
+            installed.
     """
     with _folder(path, field) as folder:
         return kept(_root(folder, path, field), field)
@@ -97,20 +105,25 @@ def kept(folder, field):
 @contextlib.contextmanager
 def _folder(path, field):
     """The folder that `path` names; one that had to be unpacked is removed at the end of the block."""
-    if path.startswith("file://"):  # TensorFlow Hub gives it back as it is
+    # TensorFlow Hub gives it back as it is
+    if path.startswith("file://"):
         path = urllib.request.url2pathname(urllib.parse.urlsplit(path).path)
     if "://" in path:
         yield _resolved(path, field)
     elif pathlib.Path(path).is_dir():
         yield pathlib.Path(path)
     elif not pathlib.Path(path).exists():
-        raise FileNotFoundError(f"{field}: must be a folder, a .tar.gz or a handle such as https://..., nothing is at {path!r}")
+        raise FileNotFoundError(
+            f"{field}: must be a folder, a .tar.gz or a handle such as https://..., nothing is at {path!r}"
+        )
     elif path.endswith((".tar.gz", ".tgz")):
         with tempfile.TemporaryDirectory(prefix="multimodal_tf-archive-") as folder:
             _unpack(path, folder, field)
             yield pathlib.Path(folder)
     else:
-        raise ValueError(f"{field}: a file must be a .tar.gz or .tgz of a SavedModel, received {path!r}")
+        raise ValueError(
+            f"{field}: a file must be a .tar.gz or .tgz of a SavedModel, received {path!r}"
+        )
 
 
 def _resolved(handle, field):
@@ -124,8 +137,11 @@ def _resolved(handle, field):
     try:
         found = pathlib.Path(tensorflow_hub.resolve(handle))
     except Exception as error:  # noqa: BLE001  whatever a download may raise
-        raise ValueError(f"{field}: TensorFlow Hub does not resolve {handle!r}: {line(error)}") from error
-    if not found.is_dir():  # what it does not know it gives back
+        raise ValueError(
+            f"{field}: TensorFlow Hub does not resolve {handle!r}: {line(error)}"
+        ) from error
+    # what it does not know it gives back
+    if not found.is_dir():
         raise ValueError(f"{field}: TensorFlow Hub does not know how to read {handle!r}")
     return found
 
@@ -137,14 +153,19 @@ def _unpack(path, folder, field):
             for number, member in enumerate(archive, start=1):
                 size += member.size
                 if size > LARGEST or number > MOST:
-                    raise ValueError(f"{field}: an archive may hold {LARGEST} bytes in {MOST} members, {path!r} holds more")
+                    raise ValueError(
+                        f"{field}: an archive may hold {LARGEST} bytes in {MOST} members, {path!r} holds more"
+                    )
                 _extract(archive, member, pathlib.Path(folder).resolve())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{field}: the archive {path!r} is damaged or not a safe one: {line(error)}") from error
+        raise ValueError(
+            f"{field}: the archive {path!r} is damaged or not a safe one: {line(error)}"
+        ) from error
 
 
 def _extract(archive, member, folder):
-    """Writes a folder or file of an archive, and refuses the rest: what lands elsewhere, links, devices.
+    """Writes a folder or file of an archive, and refuses the rest: what lands elsewhere, links,
+    devices.
 
     The standard library's `filter="data"` came with Python 3.11.4; Debian 12 has 3.11.2.
     """
@@ -175,8 +196,8 @@ def _root(folder, path, field):
 def _checked(graph, field):
     """The bytes of a graph without what only its optimizer needed.
 
-    TensorFlow 2.21 cannot load the slots of an optimizer of Keras 2, since nothing registers that class any more («no attribute
-    'add_slot'»).
+    TensorFlow 2.21 cannot load the slots of an optimizer of Keras 2, since nothing registers that
+    class any more («no attribute 'add_slot'»).
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -188,19 +209,33 @@ def _checked(graph, field):
         raise ValueError(f"{field}: {GRAPH} is damaged: {line(error)}") from error
     found = sorted(set(_harmful(model)))
     if found:
-        raise ValueError(f"{field}: a SavedModel must not touch other files or call Python, its graph has the operations {found}")
-    with_slots = [node for meta in model.meta_graphs for node in meta.object_graph_def.nodes if node.slot_variables]
+        raise ValueError(
+            f"{field}: a SavedModel must not touch other files or call Python, its graph has the operations {found}"
+        )
+    with_slots = [
+        node
+        for meta in model.meta_graphs
+        for node in meta.object_graph_def.nodes
+        if node.slot_variables
+    ]
     for node in with_slots:
         node.ClearField("slot_variables")
     return model.SerializeToString(deterministic=True) if with_slots else graph
 
 
 def _harmful(model):
-    """The refused operations of a SavedModel: in its graph, and in the functions of its library, which is all that it can run."""
+    """The refused operations of a SavedModel: in its graph, and in the functions of its library,
+    which is all that it can run.
+    """
     for meta in model.meta_graphs:
-        functions = {function.signature.name: function.node_def for function in meta.graph_def.library.function}
+        functions = {
+            function.signature.name: function.node_def
+            for function in meta.graph_def.library.function
+        }
         for nodes in (meta.graph_def.node, *functions.values()):
-            yield from {node.op for node in nodes if _REFUSED.fullmatch(node.op) or _prints_to_file(node)}
+            yield from {
+                node.op for node in nodes if _REFUSED.fullmatch(node.op) or _prints_to_file(node)
+            }
         for name in _reached(meta.object_graph_def.concrete_functions, functions):
             yield from {node.op for node in functions[name] if node.op in _CHECKPOINT}
 
@@ -219,7 +254,11 @@ def _reached(names, functions):
             found.add(name)
             for node in functions[name]:
                 waiting.append(node.op)
-                waiting += [called.name for value in node.attr.values() for called in (value.func, *value.list.func)]
+                waiting += [
+                    called.name
+                    for value in node.attr.values()
+                    for called in (value.func, *value.list.func)
+                ]
     return found
 
 

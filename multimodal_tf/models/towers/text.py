@@ -12,12 +12,14 @@ from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, masked, p
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 
-RESERVED = 2  # of words, characters and n-grams: token 0 is padding, 1 an unknown one
+# of words, characters and n-grams: token 0 is padding, 1 an unknown one
+RESERVED = 2
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class NotPadding(layers.Layer):
-    """The mask of tokens: true up to the last that is not `padding`; what stands before it is no padding, even if it has that number.
+    """The mask of tokens: true up to the last that is not `padding`; what stands before it is no
+    padding, even if it has that number.
 
     GPT-2's tokenizer, for one, fills up with 0, which is its «!» too.
 
@@ -50,60 +52,70 @@ class NotPadding(layers.Layer):
 def not_padding(tokens, padding, closed):
     """What `NotPadding` answers, and its arguments."""
     places = ops.arange(1, ops.shape(tokens)[1] + 1, dtype="int32")
-    last = ops.max(ops.where(ops.not_equal(tokens, padding), places, ops.zeros_like(places)), axis=1, keepdims=True)
+    last = ops.max(
+        ops.where(ops.not_equal(tokens, padding), places, ops.zeros_like(places)),
+        axis=1,
+        keepdims=True,
+    )
     return places <= (last + ops.cast(last > 0, "int32") if closed else last)
 
 
-def bag(part, learnt, x, present, name, last):
-    """The mean of the tokens' embeddings; `part.tower` is `config.BagTower`. Over n-grams it is fastText.
+def bag(part, stats, x, present, name, last):
+    """The mean of the tokens' embeddings; `part.tower` is `config.BagTower`. Over n-grams it is
+    fastText.
 
     Args:
         part: `config.TextInput`.
-        learnt: what the schema holds for the tokenizer: `schema.Vocabulary`, `schema.Subwords`, or None for n-grams.
-        x: int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a mean of zeros.
+        learned: what the schema holds for the tokenizer: `schema.Vocabulary`, `schema.Subwords`, or
+        None for n-grams.
+        x: int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a
+        mean of zeros.
         present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a word (or character, n-gram, piece of a word); the vector's dim is `part.tower.dim`, or the embedding's width
-        where that is null.
+        `Encoding`: a token a word (or character, n-gram, piece of a word); the vector's dim is
+        `part.tower.dim`, or the embedding's width where that is null.
 
     Raises:
         ValueError: the schema's word vectors are missing, or not as wide as the embedding.
 
-    Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text Classification»; n-grams: Joulin et al. 2017,
-    arXiv:1607.01759.
+    Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text
+    Classification»; n-grams: Joulin et al. 2017, arXiv:1607.01759.
     """
-    mask = mask_of(part, learnt, name)(x)
-    tokens = _embedded(part, learnt, x, name)
-    vector = chain(tokens, {"mean": partial(masked, mask, MaskedMean)} | projection(part.tower), name, last)
+    mask = mask_of(part, stats, name)(x)
+    tokens = _embedded(part, stats, x, name)
+    vector = chain(
+        tokens, {"mean": partial(masked, mask, MaskedMean)} | projection(part.tower), name, last
+    )
     return Encoding(tokens, mask, vector)
 
 
-def lstm(part, learnt, x, present, name, last, states=True):
+def lstm(part, stats, x, present, name, last, states=True):
     """Embedding and LSTMs, one on the other; `part.tower` is `config.LSTMTower`.
 
     Args:
-        part, learnt, x, present, name, last: as `bag`. A row of padding alone gives zeros from the LSTM.
-        states: bool. False: where the vector is the last state, `tokens` and `mask` are None and the last layer is Keras' plain
-            `LSTM(units)`. The vector is the same.
+        part, learned, x, present, name, last: as `bag`. A row of padding alone gives zeros from the
+            LSTM.
+        states: bool. False: where the vector is the last state, `tokens` and `mask` are None and
+            the last layer is Keras' plain `LSTM(units)`. The vector is the same.
 
     Returns:
-        `Encoding` of `recurrent.recurrent`: a token is the last LSTM's state at a word; the vector's dim is `part.tower.dim`, or where that
-        is null the token's.
+        `Encoding` of `recurrent.recurrent`: a token is the last LSTM's state at a word; the
+        vector's dim is `part.tower.dim`, or where that is null the token's.
 
     Raises:
         ValueError: as `bag`.
 
     Source: Hochreiter and Schmidhuber 1997, «Long Short-Term Memory».
     """
-    return _recurrent(layers.LSTM, part, learnt, x, name, last, states)
+    return _recurrent(layers.LSTM, part, stats, x, name, last, states)
 
 
-def gru(part, learnt, x, present, name, last, states=True):
+def gru(part, stats, x, present, name, last, states=True):
     """Embedding and GRUs, one on the other; `part.tower` is `config.GRUTower`.
 
     Args:
-        part, learnt, x, present, name, last, states: as `lstm`.
+        part, learned, x, present, name, last, states: as `lstm`.
 
     Returns:
         `Encoding`, as of `lstm`.
@@ -113,14 +125,16 @@ def gru(part, learnt, x, present, name, last, states=True):
 
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
-    return _recurrent(layers.GRU, part, learnt, x, name, last, states)
+    return _recurrent(layers.GRU, part, stats, x, name, last, states)
 
 
-def transformer(part, learnt, x, present, name, last):
-    """Embeddings of tokens and positions, then self-attention; `part.tower` is `config.TransformerTower`.
+def transformer(part, stats, x, present, name, last):
+    """Embeddings of tokens and positions, then self-attention; `part.tower` is
+    `config.TransformerTower`.
 
     Args:
-        part, learnt, x, present, name, last: as `bag`. Tokens do not see padding; a row of padding alone is finite.
+        part, learned, x, present, name, last: as `bag`. Tokens do not see padding; a row of padding
+            alone is finite.
 
     Returns:
         `Encoding`: a token a word, `part.tower.units` wide; the vector is pooled from them.
@@ -128,17 +142,17 @@ def transformer(part, learnt, x, present, name, last):
     Raises:
         ValueError: as `bag`.
 
-    Source: Devlin et al. 2019, arXiv:1810.04805; causal: Radford et al. 2018, «Improving Language Understanding by Generative
-    Pre-Training».
+    Source: Devlin et al. 2019, arXiv:1810.04805; causal: Radford et al. 2018, «Improving Language
+    Understanding by Generative Pre-Training».
     """
     tower = part.tower
-    mask = mask_of(part, learnt, name)(x)
-    tokens = positions(_embedded(part, learnt, x, name), name)
+    mask = mask_of(part, stats, name)(x)
+    tokens = positions(_embedded(part, stats, x, name), name)
     tokens = encoder(tower, tokens, mask, name, causal=tower.causal)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def token_count(part, learnt):
+def token_count(part, stats):
     """Number of different tokens, padding and unknown among them: the rows of an embedding.
 
     Example:
@@ -149,47 +163,56 @@ def token_count(part, learnt):
     """
     if isinstance(part.tokenizer, NgramTokenizer):
         return part.tokenizer.buckets + RESERVED
-    return len(learnt.words) + RESERVED if learnt.type == "vocabulary" else learnt.size
+    return len(stats.words) + RESERVED if stats.type == "vocabulary" else stats.size
 
 
-def padding(part, learnt):
+def padding(part, stats):
     """The token that fills up a short text."""
-    return learnt.padding if getattr(learnt, "type", None) == "subwords" else 0
+    return stats.padding if getattr(stats, "type", None) == "subwords" else 0
 
 
-def mask_of(part, learnt, name):
+def mask_of(part, stats, name):
     """The layer that says which of a text's tokens are there."""
-    filler = padding(part, learnt)
-    return NotPadding(filler, getattr(learnt, "end", None) == filler, name=f"{name}_mask")
+    filler = padding(part, stats)
+    return NotPadding(filler, getattr(stats, "end", None) == filler, name=f"{name}_mask")
 
 
-def _recurrent(cell, part, learnt, x, name, last, states):
-    own = padding(part, learnt) == 0 and part.tokenizer.type != "preset"  # Keras' own mask, which takes every 0 for padding, does
-    words = _embedded(part, learnt, x, name, mask_zero=own)
-    mask = mask_of(part, learnt, name)(x)
-    return recurrent(cell, part.tower, part.tower, words, mask, None if own else mask, name, last, states)
+def _recurrent(cell, part, stats, x, name, last, states):
+    # Keras' own mask, which takes every 0 for padding, does
+    own = padding(part, stats) == 0 and part.tokenizer.type != "preset"
+    words = _embedded(part, stats, x, name, mask_zero=own)
+    mask = mask_of(part, stats, name)(x)
+    return recurrent(
+        cell, part.tower, part.tower, words, mask, None if own else mask, name, last, states
+    )
 
 
-def _embedded(part, learnt, x, name, **options):
+def _embedded(part, stats, x, name, **options):
     """Tokens to vectors: word vectors to begin with where there are any, else as Keras draws them."""
     width = part.tower.embedding_dim
     if part.vectors is None:
-        return layers.Embedding(token_count(part, learnt), width, name=f"{name}_words", **options)(x)
-    vectors = _vectors(learnt, name, width)
-    layer = layers.Embedding(token_count(part, learnt), width, trainable=part.vectors.trainable, name=f"{name}_words", **options)
+        return layers.Embedding(token_count(part, stats), width, name=f"{name}_words", **options)(x)
+    vectors = _vectors(stats, name, width)
+    layer = layers.Embedding(
+        token_count(part, stats),
+        width,
+        trainable=part.vectors.trainable,
+        name=f"{name}_words",
+        **options,
+    )
     tokens = layer(x)
     # set, not given as an initializer, which would put all numbers into the layer's configuration
     layer.embeddings.assign(np.concatenate([np.zeros((RESERVED, width), "float32"), vectors]))
     return tokens
 
 
-def _vectors(learnt, name, width):
-    if learnt.vectors is None:
+def _vectors(stats, name, width):
+    if stats.vectors is None:
         raise ValueError(
             f"inputs.{name}.vectors: the schema must hold word vectors, received none: configuration and schema are not of one table"
         )
-    if learnt.vectors.dim != width:
+    if stats.vectors.dim != width:
         raise ValueError(
-            f"inputs.{name}.vectors: must be as wide as the tower's embeddings, {width}, received vectors of {learnt.vectors.dim} numbers"
+            f"inputs.{name}.vectors: must be as wide as the tower's embeddings, {width}, received vectors of {stats.vectors.dim} numbers"
         )
-    return learnt.vectors.array()
+    return stats.vectors.array()

@@ -1,4 +1,6 @@
-"""Videos: convolutions over time, height and width, or an image tower on every frame and something over the frames."""
+"""Videos: convolutions over time, height and width, or an image tower on every frame and something
+over the frames.
+"""
 
 from functools import partial
 
@@ -85,7 +87,7 @@ class OncePerFrame(layers.Layer):
         return super().get_config() | {"frames": self.frames}
 
 
-def conv3d(part, learnt, x, present, name, last):
+def conv3d(part, stats, x, present, name, last):
     """Blocks of Conv3D, max pooling and normalisation; `part.tower` is `config.Conv3DTower`.
 
     Every block halves height and width, and all but the first halve the time.
@@ -93,13 +95,15 @@ def conv3d(part, learnt, x, present, name, last):
     Args:
         part: `config.VideoInput`.
         x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
-        learnt, present, name, last: as `models.towers` says.
+        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a step of time that is left, pooled over its places; the vector is all places and steps pooled, then projected.
+        `Encoding`: a token a step of time that is left, pooled over its places; the vector is all
+        places and steps pooled, then projected.
 
     Raises:
-        ValueError: there are too few frames, or they are too small, for so many blocks without padding.
+        ValueError: there are too few frames, or they are too small, for so many blocks without
+        padding.
 
     Source: Tran et al. 2015, arXiv:1412.0767 (C3D).
     """
@@ -112,28 +116,32 @@ def conv3d(part, learnt, x, present, name, last):
     return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
 
 
-def frames(towers, part, learnt, x, present, name, last, states=True):
-    """An image tower on every frame, then `part.tower.over` the frames; `part.tower` is `config.FramesTower`.
+def frames(towers, part, stats, x, present, name, last, states=True):
+    """An image tower on every frame, then `part.tower.over` the frames; `part.tower` is
+    `config.FramesTower`.
 
-    The image tower has one set of weights; its layers are called `{name}_frame_...`. With batch normalisation, it sees all frames of all
-    present rows as one batch.
+    The image tower has one set of weights; its layers are called `{name}_frame_...`. With batch
+    normalisation, it sees all frames of all present rows as one batch.
 
     Args:
         towers: dict of an image tower's configuration class to its function.
         part: `config.VideoInput`.
         x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
-        learnt, present, name, last: as `models.towers` says.
-        states: bool. False: where the vector is an LSTM's last state, `tokens` and `mask` are None and the last layer is Keras' plain
-            `LSTM(units)`.
+        learned, present, name, last: as `models.towers` says.
+        states: bool. False: where the vector is an LSTM's last state, `tokens` and `mask` are None
+            and the last layer is Keras' plain `LSTM(units)`.
 
     Returns:
-        `Encoding`: a token a frame, as the LSTM or the self-attention gives it (of an average: the image tower's vector); the vector is
-        what `part.tower.over.pooling` says of the LSTM's states (`recurrent.recurrent`), or the mean over the frames, then projected.
+        `Encoding`: a token a frame, as the LSTM or the self-attention gives it (of an average: the
+        image tower's vector); the vector is what `part.tower.over.pooling` says of the LSTM's
+        states (`recurrent.recurrent`), or the mean over the frames, then projected.
 
     Raises:
-        ValueError: as the image tower, or the heads of the self-attention do not divide the image tower's width.
+        ValueError: as the image tower, or the heads of the self-attention do not divide the image
+        tower's width.
 
-    Source: LSTM: Donahue et al. 2015, arXiv:1411.4389; self-attention: Arnab et al. 2021, arXiv:2103.15691, «factorised encoder».
+    Source: LSTM: Donahue et al. 2015, arXiv:1411.4389; self-attention: Arnab et al. 2021,
+    arXiv:2103.15691, «factorised encoder».
     """
     over = part.tower.over
     tokens = _each(towers, part, x, present, name)
@@ -142,28 +150,45 @@ def frames(towers, part, learnt, x, present, name, last, states=True):
         return recurrent(layers.LSTM, part.tower, over, tokens, mask, None, name, last, states)
     if over.type == "transformer":
         tokens = _transformer(over, tokens, name)
-    vector = chain(tokens, {"mean": layers.GlobalAveragePooling1D} | projection(part.tower), name, last)
+    vector = chain(
+        tokens, {"mean": layers.GlobalAveragePooling1D} | projection(part.tower), name, last
+    )
     return Encoding(tokens, mask, vector)
 
 
 def _each(towers, part, x, present, name):
     """The image tower's vectors `(batch, frames, dim)`."""
     inner = f"{name}_frame"
-    frame = ImageInput(height=part.height, width=part.width, channels=part.channels, tower=part.tower.frame)
+    frame = ImageInput(
+        height=part.height, width=part.width, channels=part.channels, tower=part.tower.frame
+    )
     rows = FramesToRows(name=f"{name}_apart")(x)
-    there = None if present is None else OncePerFrame(part.frames, name=f"{name}_flags", dtype="float32")(present)
+    there = (
+        None
+        if present is None
+        else OncePerFrame(part.frames, name=f"{name}_flags", dtype="float32")(present)
+    )
     try:
-        vectors = towers[type(frame.tower)](frame, None, rows, there, inner, f"{inner}_vector").vector
-    except (ValueError, OSError) as error:  # its message names a field of an image input
+        vectors = towers[type(frame.tower)](
+            frame, None, rows, there, inner, f"{inner}_vector"
+        ).vector
+    except (ValueError, OSError) as error:
+        # its message names a field of an image input
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        message = str(error).replace(f"inputs.{inner}.tower", f"inputs.{name}.tower.frame").replace(f"inputs.{inner}", f"inputs.{name}")
+        message = (
+            str(error)
+            .replace(f"inputs.{inner}.tower", f"inputs.{name}.tower.frame")
+            .replace(f"inputs.{inner}", f"inputs.{name}")
+        )
         raise kind(message) from error
     return RowsToFrames(part.frames, name=f"{name}_together")(vectors)
 
 
 def _transformer(over, x, name):
     if x.shape[-1] % over.heads:
-        raise ValueError(f"inputs.{name}.tower.over.heads: must divide the width of a frame's vector, {x.shape[-1]}, received {over.heads}")
+        raise ValueError(
+            f"inputs.{name}.tower.over.heads: must divide the width of a frame's vector, {x.shape[-1]}, received {over.heads}"
+        )
     return encoder(over, positions(x, name), None, name)
 
 
@@ -175,13 +200,20 @@ def _blocks(part, present, name):
     steps: dict = {}
     for number, (filters, window) in enumerate(zip(tower.filters, windows), start=1):
         convolution = partial(layers.Conv3D, filters, tower.kernel_size, padding=tower.padding)
-        pooling = partial(layers.MaxPooling3D, window, padding=tower.padding, dtype=_pooling_dtype())
+        pooling = partial(
+            layers.MaxPooling3D, window, padding=tower.padding, dtype=_pooling_dtype()
+        )
         if not tower.batch_normalization:
-            steps |= {f"conv_{number}": partial(convolution, activation="relu"), f"pool_{number}": pooling}
+            steps |= {
+                f"conv_{number}": partial(convolution, activation="relu"),
+                f"pool_{number}": pooling,
+            }
             continue
         steps |= {
-            f"conv_{number}": partial(convolution, use_bias=False),  # the normalisation has an offset
-            f"pool_{number}": pooling,  # before the normalisation, which then has less to do
+            # the normalisation has an offset
+            f"conv_{number}": partial(convolution, use_bias=False),
+            # before the normalisation, which then has less to do
+            f"pool_{number}": pooling,
             f"normalization_{number}": partial(normalization, present),
             f"relu_{number}": layers.ReLU,
         }
@@ -195,11 +227,14 @@ def _pooling_dtype():
 
 def _refuse_too_small(part, windows, name):
     tower = part.tower
-    if tower.padding == "same":  # sizes are halved and rounded up: never below 1
+    # sizes are halved and rounded up: never below 1
+    if tower.padding == "same":
         return
     sizes = first = (part.frames, part.height, part.width)
     for number, window in enumerate(windows, start=1):
-        sizes = tuple((side - tower.kernel_size + 1) // pooled for side, pooled in zip(sizes, window))
+        sizes = tuple(
+            (side - tower.kernel_size + 1) // pooled for side, pooled in zip(sizes, window)
+        )
         if min(sizes) < 1:
             raise ValueError(
                 f"inputs.{name}.tower.filters: each block takes a convolution of kernel_size {tower.kernel_size} off and halves the rest, "

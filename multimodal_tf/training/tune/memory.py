@@ -10,17 +10,22 @@ from multimodal_tf.config import Config
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
 
-_WAITING = "uninitialized_variables"  # Keras' name of the list
-_FLOAT = 4  # bytes
-_STATES = {"adamw": 2, "sgd": 1}  # numbers that the optimizer keeps of each weight
+# Keras' name of the list
+_WAITING = "uninitialized_variables"
+# bytes
+_FLOAT = 4
+# numbers that the optimizer keeps of each weight
+_STATES = {"adamw": 2, "sgd": 1}
 
 
 def training_bytes(config: Config, schema: Schema) -> int:
     """Bytes that training takes, without the rows and TensorFlow itself.
 
-    Each weight counts with its gradient and what the optimizer keeps of it; what layers answer to one batch counts twice, for the step
-    back. A layer around a library's network counts by its own answer only, and the scratch memory of convolutions and attention not at
-    all: take it for a lower bound. Nothing of this size is allocated, except where a tower brings its own weights along.
+    Each weight counts with its gradient and what the optimizer keeps of it; what layers answer to
+    one batch counts twice, for the step back. A layer around a library's network counts by its own
+    answer only, and the scratch memory of convolutions and attention not at
+    all: take it for a lower bound. Nothing of this size is allocated, except where a tower brings
+    its own weights along.
 
     Args:
         config: `Config`.
@@ -34,14 +39,17 @@ def training_bytes(config: Config, schema: Schema) -> int:
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     batch = config.training.batch_size
     answers = sum(math.prod(size or batch for size in tensor.shape) for tensor in _answers(model))
-    return _FLOAT * (model.count_params() + trained * (1 + _STATES[config.training.optimizer]) + 2 * answers)
+    return _FLOAT * (
+        model.count_params() + trained * (1 + _STATES[config.training.optimizer]) + 2 * answers
+    )
 
 
 @contextlib.contextmanager
 def _without_values():
     """Variables that are made in the block have shapes and no values.
 
-    Keras (3.15) keeps a list of such variables, and gives them values as soon as it leaves another scope of this kind, of which it opens
+    Keras (3.15) keeps a list of such variables, and gives them values as soon as it leaves another
+    scope of this kind, of which it opens
     many itself: they are taken off that list.
     """
     waiting = list(global_state.get_global_attribute(_WAITING, []))

@@ -14,41 +14,49 @@ import keras_tuner
 import numpy as np
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.space import Choice, Field, Float, Int, Space
-from multimodal_tf.data import pipeline, places, shards
-from multimodal_tf.data.ingest import schema_for
+from multimodal_tf.config.search_space import Choice, Field, Float, Int, Space
+from multimodal_tf.data import filesystem, pipeline
+from multimodal_tf.data.ingest import shards
+from multimodal_tf.data.ingest.table_ingest import schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
-from multimodal_tf.training import run
+from multimodal_tf.training import run_dir
 from multimodal_tf.training.fit import fit, make_optimizer
 from multimodal_tf.training.tune import outcome
 from multimodal_tf.training.tune.memory import shown, training_bytes
 from multimodal_tf.training.tune.outcome import Outcome
 
-SPREAD = "_spread"  # a figure `val_loss` has its standard deviation over folds in `val_loss_spread`
-_DIRECTIONS = {"accuracy": "max", "mae": "min"}  # a coverage is to be near a share, neither high nor low
+# a figure `val_loss` has its standard deviation over folds in `val_loss_spread`
+SPREAD = "_spread"
+# a coverage is to be near a share, neither high nor low
+_DIRECTIONS = {"accuracy": "max", "mae": "min"}
 
 
 class SearchModel(keras_tuner.HyperModel):
     """The models of a search space, for any tuner of Keras Tuner.
 
-    A trial trains as `fit` does, on the records, so `tuner.search()` takes no data; `epochs` there is instead of the configuration's. What
-    it reports are the figures of the epoch whose weights `fit` would keep, or with `folds` their means over the folds, and beside each
-    figure its standard deviation, as `..._spread`. A trial fails, with a reason and without ending the search, if what is drawn breaks a
-    rule of the configuration, would not fit in memory, diverges, or ends in an error.
+    A trial trains as `fit` does, on the records, so `tuner.search()` takes no data; `epochs` there
+    is instead of the configuration's. What it reports are the figures of the epoch whose weights
+    `fit` would keep, or with `folds` their means over the folds, and beside each figure its
+    standard deviation, as `..._spread`. A trial fails, with a reason and without ending the search,
+    if what is drawn breaks a rule of the configuration, would not fit in memory, diverges, or ends
+    in an error.
 
     Args:
         space: `Space`.
         records: where `ingest` wrote.
-        directory: keeps the outcome of each trial, and the training that goes on if it is killed; None: nothing is kept.
+        directory: keeps the outcome of each trial, and the training that goes on if it is killed;
+        None: nothing is kept.
         folds: directories of `make_folds`; none: the validation split.
-        memory: bytes that a trial may take, by `training_bytes`; None: what this machine, or its container, has.
+        memory: bytes that a trial may take, by `training_bytes`; None: what this machine, or its
+        container, has.
 
     Raises:
         FileNotFoundError: ingest has not ended in `records`.
-        ValueError: an option of the space needs another ingest, or there are neither validation rows nor folds.
+        ValueError: an option of the space needs another ingest, or there are neither validation
+        rows nor folds.
 
     Example:
         >>> model = SearchModel(Space.load("space.yaml"), "records")  # doctest: +SKIP
@@ -68,14 +76,16 @@ class SearchModel(keras_tuner.HyperModel):
     ):
         super().__init__()
         self.space = space
-        self._records = places.place(records)
-        self._folds = [places.place(one) for one in folds]
+        self._records = filesystem.place(records)
+        self._folds = [filesystem.place(one) for one in folds]
         self._directory = None if directory is None else pathlib.Path(directory)
         self._schemas: dict[str, Schema] = {}
         self._memory = pipeline.available_memory() if memory is None else memory
         manifest = Manifest.load(self._records)
         if not self._folds and not manifest.rows("validation"):
-            raise ValueError(f"a search needs validation rows or folds, received {self._records} without rows for validation")
+            raise ValueError(
+                f"a search needs validation rows or folds, received {self._records} without rows for validation"
+            )
         self._data = manifest.hash
         for variant in space.variants():
             ingested = shards.check_settings(variant, self._records, manifest)
@@ -106,13 +116,16 @@ class SearchModel(keras_tuner.HyperModel):
         """An objective with its direction.
 
         Args:
-            name: `val_loss`, or `val_{head}_{metric}` for a metric of a head, such as `val_label_accuracy` or `val_price_mae`.
+            name: `val_loss`, or `val_{head}_{metric}` for a metric of a head, such as
+                `val_label_accuracy` or `val_price_mae`.
 
         Raises:
             ValueError: a head or metric of this name is not in all models of the space.
         """
         found = [_objectives(variant) for variant in self.space.variants()]
-        common = [one for one in found[0] if all(others.get(one) == found[0][one] for others in found)]
+        common = [
+            one for one in found[0] if all(others.get(one) == found[0][one] for others in found)
+        ]
         if name not in common:
             raise ValueError(f"the objective must be one of {', '.join(common)}, received {name!r}")
         logged, direction = found[0][name]
@@ -125,9 +138,11 @@ class SearchModel(keras_tuner.HyperModel):
         """The compiled model that a tuner drew.
 
         Raises:
-            keras_tuner.errors.FailedTrialError: it breaks a rule of the configuration, or would not fit in memory.
+            keras_tuner.errors.FailedTrialError: it breaks a rule of the configuration, or would not
+            fit in memory.
         """
-        # All fields at once, also those that do not exist now: else Keras Tuner would build models until it has met every one of them.
+        # All fields at once, also those that do not exist now: else Keras Tuner would build models
+        # until it has met every one of them.
         self.declare_hyperparameters(hp)
         with self._recorded(hp):
             config = self.config(hp)
@@ -135,19 +150,26 @@ class SearchModel(keras_tuner.HyperModel):
             schema = self._schema(directory, config)
             needed = training_bytes(config, schema)
             if needed > self._memory:
-                raise _RefusedError(f"the model would take {shown(needed)} of memory to train, and {shown(self._memory)} are to be had")
+                raise _RefusedError(
+                    f"the model would take {shown(needed)} of memory to train, and {shown(self._memory)} are to be had"
+                )
             model = build_model(config, schema)
             steps = -(-Manifest.load(directory).rows("train") // config.training.batch_size)
             # for tuners of one's own: our `fit` compiles it anew, adapted
-            model.compile(make_optimizer(config.training, model, steps), **compile_arguments(config, schema))
+            model.compile(
+                make_optimizer(config.training, model, steps), **compile_arguments(config, schema)
+            )
         return model
 
-    def fit(self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs):
+    def fit(
+        self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs
+    ):
         """Trains the model that a tuner drew; its figures by name.
 
         Raises:
             ValueError: data or other arguments of `model.fit` were given.
-            keras_tuner.errors.FailedTrialError: the loss became NaN or infinite, or the training ended in an error.
+            keras_tuner.errors.FailedTrialError: the loss became NaN or infinite, or the training
+            ended in an error.
         """
         if args or kwargs:
             raise keras_tuner.errors.FatalValueError(
@@ -157,14 +179,27 @@ class SearchModel(keras_tuner.HyperModel):
             config = self.config(hp)
             if epochs is not None:
                 config.training.epochs = epochs - initial_epoch
-            trained_of = outcome.key([config.model_dump(mode="json"), self._data, list(map(str, self._folds))])
-            known = None if self._directory is None else outcome.load(self._directory, outcome.key_of(hp))
+            trained_of = outcome.key(
+                [config.model_dump(mode="json"), self._data, list(map(str, self._folds))]
+            )
+            known = (
+                None
+                if self._directory is None
+                else outcome.load(self._directory, outcome.key_of(hp))
+            )
             if known is not None and known.status == "completed" and known.of == trained_of:
-                return _reported(known)  # the process was killed before the tuner noted it
+                # the process was killed before the tuner noted it
+                return _reported(known)
             with self._room(trained_of) as room:
                 started = time.monotonic()
-                reached = _outcome(self._train(config, model, room, callbacks, verbose), bool(self._folds))
-                reached.of, reached.parameters, reached.seconds = trained_of, model.count_params(), time.monotonic() - started
+                reached = _outcome(
+                    self._train(config, model, room, callbacks, verbose), bool(self._folds)
+                )
+                reached.of, reached.parameters, reached.seconds = (
+                    trained_of,
+                    model.count_params(),
+                    time.monotonic() - started,
+                )
                 self._keep(hp, reached)
         return _reported(reached)
 
@@ -175,10 +210,31 @@ class SearchModel(keras_tuner.HyperModel):
     def _train(self, config, model, room, callbacks, verbose):
         """The records of the runs, one a fold; one that is finished already is not trained again."""
         if not self._folds:
-            return [_trained(config, self._schema(self._records, config), self._records, room / "run", callbacks, verbose, model)]
+            return [
+                _trained(
+                    config,
+                    self._schema(self._records, config),
+                    self._records,
+                    room / "run",
+                    callbacks,
+                    verbose,
+                    model,
+                )
+            ]
         done = []
-        for number, fold in enumerate(self._folds):  # the tuner's own callbacks keep one model's weights, and here are several models
-            done.append(_trained(config, self._schema(fold, config), fold, room / f"fold-{number}", (), verbose, None if number else model))
+        # the tuner's own callbacks keep one model's weights, and here are several models
+        for number, fold in enumerate(self._folds):
+            done.append(
+                _trained(
+                    config,
+                    self._schema(fold, config),
+                    fold,
+                    room / f"fold-{number}",
+                    (),
+                    verbose,
+                    None if number else model,
+                )
+            )
         return done
 
     @contextlib.contextmanager
@@ -203,17 +259,26 @@ class SearchModel(keras_tuner.HyperModel):
         try:
             yield
         except Exception as error:
-            status = "diverged" if isinstance(error, _DivergedError) else "refused" if isinstance(error, _RefusedError) else "failed"
+            status = (
+                "diverged"
+                if isinstance(error, _DivergedError)
+                else "refused"
+                if isinstance(error, _RefusedError)
+                else "failed"
+            )
             reason = " ".join(str(error).split())[:1000] or type(error).__name__
             self._keep(hp, Outcome(status=status, reason=reason))
             raise keras_tuner.errors.FailedTrialError(reason) from error
 
     def _schema(self, directory, config):
-        """What the training rows of a directory teach, learnt once for all configurations that differ in nothing that it depends on."""
+        """What the training rows of a directory teach, learned once for all configurations that
+        differ in nothing that it depends on.
+        """
         parts = config.model_dump(mode="json", include={"inputs", "heads", "seed"})
         for part in parts["inputs"].values():
             part.pop("augmentation", None)
-            if part.get("vectors") is None:  # these have the width of the tower
+            # these have the width of the tower
+            if part.get("vectors") is None:
                 part.pop("tower")
         wanted = f"{directory} {parts}"
         if wanted not in self._schemas:
@@ -245,7 +310,9 @@ def _objectives(config):
     for name, head in config.heads.items():
         for metric in heads.metrics(head, None):
             if metric.name in _DIRECTIONS:
-                logged = f"val_{metric.name}" if len(config.heads) == 1 else f"val_{name}_{metric.name}"
+                logged = (
+                    f"val_{metric.name}" if len(config.heads) == 1 else f"val_{name}_{metric.name}"
+                )
                 found[f"val_{name}_{metric.name}"] = (logged, _DIRECTIONS[metric.name])
     return found
 
@@ -256,8 +323,10 @@ def _trained(config, schema, directory, place, callbacks, verbose, model):
     Raises:
         _DivergedError: its loss became NaN or infinite.
     """
-    if (place / run.RECORD).is_file():
-        record = run.Record.model_validate_json((place / run.RECORD).read_text(encoding="utf-8"))
+    if (place / run_dir.RECORD).is_file():
+        record = run_dir.Record.model_validate_json(
+            (place / run_dir.RECORD).read_text(encoding="utf-8")
+        )
         if record.status == "finished":
             return record
     history = keras.callbacks.History()
@@ -265,17 +334,23 @@ def _trained(config, schema, directory, place, callbacks, verbose, model):
         return fit(config, schema, directory, place, [history, *callbacks], verbose, model).record
     except ValueError as error:
         losses = history.history.get("loss", [])
-        raise _DivergedError(str(error)) if losses and not np.isfinite(losses[-1]) else error from error
+        raise (
+            _DivergedError(str(error)) if losses and not np.isfinite(losses[-1]) else error
+        ) from error
 
 
 def _outcome(trained, folded):
     """The outcome of a trial's runs."""
-    figures = [{own: value for own, value in one.figures.items() if value is not None} for one in trained]
+    figures = [
+        {own: value for own, value in one.figures.items() if value is not None} for one in trained
+    ]
     common = [own for own in figures[0] if all(own in one for one in figures)]
     return Outcome(
         status="completed",
         figures={own: statistics.fmean(one[own] for one in figures) for own in common},
-        spread={own: statistics.stdev(one[own] for one in figures) for own in common} if folded else {},
+        spread={own: statistics.stdev(one[own] for one in figures) for own in common}
+        if folded
+        else {},
         folds=figures if folded else [],
         epochs=sum(one.epochs for one in trained),
     )

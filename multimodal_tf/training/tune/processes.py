@@ -12,16 +12,22 @@ import warnings
 from multimodal_tf.training.tune import report, tuners
 
 CHIEF = "chief"
-_RESTARTS = 3  # of all processes of a search together
-_DEADLINE = 5.0  # seconds in which a process ends that is asked to
-_ANSWER = 60.0  # seconds in which a chief must answer
-_FAREWELL = 60.0  # seconds, after the last trial, in which workers of other hosts ask for another and hear that there is none
+# of all processes of a search together
+_RESTARTS = 3
+# seconds in which a process ends that is asked to
+_DEADLINE = 5.0
+# seconds in which a chief must answer
+_ANSWER = 60.0
+# seconds, after the last trial, in which workers of other hosts ask for another and hear that there
+# is none
+_FAREWELL = 60.0
 
 
 def run(settings: tuners.Settings, workers: int, address: tuple[str, int], chief: bool):
     """Runs a search, or this machine's part of it, to its end.
 
-    A process that dies is started again, at most three of them; a worker then runs its trial again. What they print goes to `logs`.
+    A process that dies is started again, at most three of them; a worker then runs its trial again.
+    What they print goes to `logs`.
 
     Args:
         settings: `Settings`.
@@ -40,7 +46,8 @@ def run(settings: tuners.Settings, workers: int, address: tuple[str, int], chief
             f"the chief listens on {address[0]} by unencrypted gRPC, without a password: who reaches it can read and change the search",
             stacklevel=3,
         )
-    host = socket.gethostname().replace(CHIEF, "host")  # Keras Tuner takes who is called so for a chief
+    # Keras Tuner takes who is called so for a chief
+    host = socket.gethostname().replace(CHIEF, "host")
     names = ([CHIEF] if chief else []) + [f"worker-{host}-{number}" for number in range(workers)]
     threads = max(1, (os.cpu_count() or 1) // workers)
     with _Processes(settings, address, threads, chief) as processes:
@@ -54,8 +61,8 @@ def run(settings: tuners.Settings, workers: int, address: tuple[str, int], chief
 
 
 def _wait_for_others(project, processes):
-    """Keeps the chief until workers of other hosts have ended, too: it ends by itself when all that it knows have heard that there is no
-    more to do, and one that has died never hears."""
+    """Keeps the chief until workers of other hosts have ended, too: it ends by itself when all that
+    it knows have heard that there is no more to do, and one that has died never hears."""
     deadline = time.monotonic() + _FAREWELL
     while processes.alive([CHIEF]) and time.monotonic() < deadline:
         processes.mend()
@@ -88,8 +95,11 @@ class _Processes:
                 process.join()
 
     def start(self, name):
-        context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
-        process = context.Process(target=_work, args=(name, self._log(name), *self._arguments), name=name, daemon=True)
+        # TensorFlow's threads do not survive a fork
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(
+            target=_work, args=(name, self._log(name), *self._arguments), name=name, daemon=True
+        )
         process.start()
         self._running[name] = process
 
@@ -109,7 +119,8 @@ class _Processes:
                 )
             self._restarts += 1
             if not self._chief:
-                _wait_for_chief(self._arguments[1])  # Keras Tuner would wait for an hour
+                # Keras Tuner would wait for an hour
+                _wait_for_chief(self._arguments[1])
             self.start(name)
 
     def _log(self, name):
@@ -122,7 +133,11 @@ def _work(name, log, settings, address, threads):
     with open(log, "a", buffering=1, encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        os.environ.update(KERASTUNER_TUNER_ID=name, KERASTUNER_ORACLE_IP=address[0], KERASTUNER_ORACLE_PORT=str(address[1]))
+        os.environ.update(
+            KERASTUNER_TUNER_ID=name,
+            KERASTUNER_ORACLE_IP=address[0],
+            KERASTUNER_ORACLE_PORT=str(address[1]),
+        )
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -142,7 +157,8 @@ def _end_with_parent():
 
 
 def listening(text: str) -> tuple[str, int]:
-    """The address that a chief is to listen on: `HOST` or `HOST:PORT`; without a port, one that is free.
+    """The address that a chief is to listen on: `HOST` or `HOST:PORT`; without a port, one that is
+    free.
 
     Raises:
         OSError: the port is in use, or is not to be had; one sentence.
@@ -153,7 +169,9 @@ def listening(text: str) -> tuple[str, int]:
         with socket.create_server((host, port)) as server:
             return host, server.getsockname()[1]
     except OSError as error:
-        raise type(error)(f"the chief cannot listen on {host}:{port}: {error.strerror or error}; choose another port or host") from error
+        raise type(error)(
+            f"the chief cannot listen on {host}:{port}: {error.strerror or error}; choose another port or host"
+        ) from error
 
 
 def address(text: str) -> tuple[str, int]:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
-from multimodal_tf.config.space import Choice, Space
+from multimodal_tf.config.search_space import Choice, Space
 from multimodal_tf.training.tune import outcome
 
-_FEWEST = 8  # completed trials, for importances to mean anything
+# completed trials, for importances to mean anything
+_FEWEST = 8
 
 
 def ended(project: pathlib.Path) -> tuple[int, list[float]]:
@@ -31,11 +32,15 @@ def running(project: pathlib.Path) -> int:
 
 def best(table: pd.DataFrame, direction: str) -> pd.Series | None:
     """The row of the best completed trial; None where there is none."""
-    done = table[table["status"] == "completed"].sort_values("objective", ascending=direction == "min", kind="stable")
+    done = table[table["status"] == "completed"].sort_values(
+        "objective", ascending=direction == "min", kind="stable"
+    )
     return None if done.empty else done.iloc[0]
 
 
-def table_of(project: pathlib.Path, directory: pathlib.Path, space: Space, objective: str) -> pd.DataFrame:
+def table_of(
+    project: pathlib.Path, directory: pathlib.Path, space: Space, objective: str
+) -> pd.DataFrame:
     """All trials in the order of their numbers.
 
     Args:
@@ -45,13 +50,16 @@ def table_of(project: pathlib.Path, directory: pathlib.Path, space: Space, objec
         objective: the name of the figure, as the tuner has it.
 
     Returns:
-        A row a trial: `trial`, `status` (completed, diverged, refused, failed, running), `objective`, `spread` (over folds), `epochs`,
-        `seconds`, `parameters`, `reason`, and a column for each field of the space, empty where the field does not exist.
+        A row a trial: `trial`, `status` (completed, diverged, refused, failed, running),
+        `objective`, `spread` (over folds), `epochs`, `seconds`, `parameters`, `reason`, and a
+        column for each field of the space, empty where the field does not exist.
     """
     rows = []
     for name, state in _trials(project):
         values = state["hyperparameters"]["values"]
-        known = outcome.load(directory, outcome.key(values)) or outcome.Outcome(status="failed", reason=state["message"] or "")
+        known = outcome.load(directory, outcome.key(values)) or outcome.Outcome(
+            status="failed", reason=state["message"] or ""
+        )
         rows.append(
             {
                 "trial": int(name),
@@ -63,29 +71,57 @@ def table_of(project: pathlib.Path, directory: pathlib.Path, space: Space, objec
             }
         )
     fields = [field.name for field in space.fields()]
-    columns = ["trial", "status", "objective", "spread", "epochs", "seconds", "parameters", "reason", *fields]
-    table = pd.DataFrame(rows, columns=columns, dtype=object).sort_values("trial", ignore_index=True)
-    numbers = {"trial": int, "objective": float, "spread": float, "epochs": int, "seconds": float, "parameters": int}
-    return table.astype(numbers)  # the fields' own values stay as they are: pandas would write 8 as 8.0 where another row has none
+    columns = [
+        "trial",
+        "status",
+        "objective",
+        "spread",
+        "epochs",
+        "seconds",
+        "parameters",
+        "reason",
+        *fields,
+    ]
+    table = pd.DataFrame(rows, columns=columns, dtype=object).sort_values(
+        "trial", ignore_index=True
+    )
+    numbers = {
+        "trial": int,
+        "objective": float,
+        "spread": float,
+        "epochs": int,
+        "seconds": float,
+        "parameters": int,
+    }
+    # the fields' own values stay as they are: pandas would write 8 as 8.0 where another row has
+    # none
+    return table.astype(numbers)
 
 
 def values_of(project: pathlib.Path, trial: int) -> dict:
     """What a trial drew, by field."""
-    return next(state["hyperparameters"]["values"] for name, state in _trials(project) if int(name) == trial)
+    return next(
+        state["hyperparameters"]["values"] for name, state in _trials(project) if int(name) == trial
+    )
 
 
 def _trials(project):
     for path in sorted(project.glob("trial_*/trial.json")):
-        with contextlib.suppress(FileNotFoundError):  # one that a killed search left half is removed before it goes on
-            yield path.parent.name.removeprefix("trial_"), json.loads(path.read_text(encoding="utf-8"))
+        # one that a killed search left half is removed before it goes on
+        with contextlib.suppress(FileNotFoundError):
+            yield (
+                path.parent.name.removeprefix("trial_"),
+                json.loads(path.read_text(encoding="utf-8")),
+            )
 
 
 def importance(table: pd.DataFrame, space: Space, seed: int = 0) -> pd.DataFrame | None:
-    """How much worse a random forest guesses the objective of completed trials when a field's values are shuffled.
+    """How much worse a random forest guesses the objective of completed trials when a field's
+    values are shuffled.
 
     Returns:
-        `mean` and `std` (over 20 shuffles) by field, in units of R², most important first; None for fewer than eight completed trials or
-        objectives that are all the same.
+        `mean` and `std` (over 20 shuffles) by field, in units of R², most important first; None for
+        fewer than eight completed trials or objectives that are all the same.
 
     Source: Breiman 2001, «Random Forests», section 10.
     """
@@ -97,13 +133,17 @@ def importance(table: pd.DataFrame, space: Space, seed: int = 0) -> pd.DataFrame
     forest = RandomForestRegressor(200, random_state=seed).fit(x, done["objective"])
     found = permutation_importance(forest, x, done["objective"], n_repeats=20, random_state=seed)
     names = [field.name for field in fields]
-    return pd.DataFrame({"mean": found.importances_mean, "std": found.importances_std}, index=names).sort_values("mean", ascending=False)
+    return pd.DataFrame(
+        {"mean": found.importances_mean, "std": found.importances_std}, index=names
+    ).sort_values("mean", ascending=False)
 
 
 def _coded(values, part):
     """Values as numbers: a label's place among the options; -1 where the field does not exist."""
     if isinstance(part, Choice) and isinstance(part.labels[0], str):
-        return np.array([part.labels.index(one) if isinstance(one, str) else -1 for one in values], float)
+        return np.array(
+            [part.labels.index(one) if isinstance(one, str) else -1 for one in values], float
+        )
     return pd.to_numeric(values).fillna(-1).to_numpy(float)
 
 
@@ -113,13 +153,26 @@ def draw_objective(table: pd.DataFrame, name: str, direction: str) -> Figure:
     axes = figure.subplots()
     done = table[table["status"] == "completed"]
     spread = done["spread"].fillna(0)
-    axes.errorbar(done["trial"], done["objective"], yerr=spread if spread.any() else None, fmt="o", label="completed")
+    axes.errorbar(
+        done["trial"],
+        done["objective"],
+        yerr=spread if spread.any() else None,
+        fmt="o",
+        label="completed",
+    )
     best_so_far = done["objective"].cummax() if direction == "max" else done["objective"].cummin()
     axes.plot(done["trial"], best_so_far, drawstyle="steps-post", label="best so far")
     for status, mark in (("diverged", "^"), ("refused", "s"), ("failed", "x")):
         rows = table[table["status"] == status]
         if len(rows):
-            axes.plot(rows["trial"], np.zeros(len(rows)), mark, transform=axes.get_xaxis_transform(), clip_on=False, label=status)
+            axes.plot(
+                rows["trial"],
+                np.zeros(len(rows)),
+                mark,
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+                label=status,
+            )
     axes.set(xlabel="trial", ylabel=name)
     axes.legend()
     return figure
@@ -137,7 +190,11 @@ def draw_fields(table: pd.DataFrame, space: Space, name: str) -> Figure:
         there = done[done[field.name].notna()]
         x = list(there[field.name])
         if isinstance(field.part, Choice):
-            axes.set_xticks(range(len(field.part.labels)), [str(label)[:24] for label in field.part.labels], rotation=20)
+            axes.set_xticks(
+                range(len(field.part.labels)),
+                [str(label)[:24] for label in field.part.labels],
+                rotation=20,
+            )
             axes.set_xlim(-0.5, len(field.part.labels) - 0.5)
             x = [field.part.labels.index(one) for one in x]
         elif field.part.sampling != "linear":

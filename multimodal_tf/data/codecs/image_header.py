@@ -1,0 +1,377 @@
+"""What the header of an image file says, before any pixel is decoded: format, size, orientation.
+
+A size that the header hides from us could make a decoder allocate gigabytes, so each walk below
+accepts only what the decoder behind it reads in the same way, and gives no size for the rest.
+"""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.data.codecs import binary
+
+# by kind: what is said where the header gives no size
+_UNREADABLE = (
+    "not a JPEG, PNG, GIF, BMP or WebP image",
+    "a JPEG whose header gives no width and height",
+    "a PNG whose header gives no width and height",
+    "a GIF without a picture, or without colours",
+    "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+    "a WebP whose header gives no width and height",
+)
+# at most so many steps through a JPEG's segments up to the one that gives the size
+_SEGMENTS = 1000
+# at most so many steps through a GIF's blocks up to the first picture
+_BLOCKS = 4096
+# at most so many entries of an EXIF directory are looked at
+_TAGS = 512
+# the EXIF tag
+_ORIENTATION = 0x0112
+# the EXIF type of that tag's value
+_SHORT = 3
+
+
+# by kind: the bytes that a file begins with; -1: any
+_MAGIC = np.full([6, 12], -1, np.int64)
+for _kind_number, _start in enumerate(
+    (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
+):
+    _MAGIC[_kind_number, : len(_start)] = list(_start)
+_MAGIC[5, 8:] = list(b"WEBP")
+# by first byte: the kind
+_FIRST = np.zeros(256, np.int64)
+_FIRST[_MAGIC[1:, 0]] = range(1, 6)
+
+# by a JPEG's marker: bytes to go on, how often its length to add, 1 if it gives the size
+_STEPS = np.zeros([256, 3], np.int64)
+# a segment
+_STEPS[0x01:] = (2, 1, 0)
+# nothing follows these markers
+_STEPS[[0x01, *range(0xD0, 0xD8)]] = (2, 0, 0)
+# filling
+_STEPS[0xFF] = (1, 0, 0)
+# another start, the end, the pixels: no size came before
+_STEPS[0xD8:0xDB] = 0
+_STEPS[[marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)], 2] = 1
+
+
+class Header(typing.NamedTuple):
+    """int64 scalars but for `fault`, which is a string scalar: "" or why the file can't be read."""
+
+    # 1 JPEG, 2 PNG, 3 GIF, 4 BMP, 5 WebP, 0 none of them
+    kind: tf.Tensor
+    # pixels, before the orientation is applied; 0: not found
+    width: tf.Tensor
+    height: tf.Tensor
+    # 1 to 8, as in EXIF; 1 where nothing is said
+    orientation: tf.Tensor
+    fault: tf.Tensor
+
+
+class GifFrame(typing.NamedTuple):
+    """A picture of a GIF; int64 scalars."""
+
+    # of the image descriptor; 0: there is none
+    position: tf.Tensor
+    left: tf.Tensor
+    top: tf.Tensor
+    width: tf.Tensor
+    height: tf.Tensor
+    screen_width: tf.Tensor
+    screen_height: tf.Tensor
+    # index of the colour that is transparent, or -1
+    transparent: tf.Tensor
+    # position of the colours that the picture uses
+    palette: tf.Tensor
+    # how many; 0: the file has none
+    colours: tf.Tensor
+    # 0 or 1
+    interlaced: tf.Tensor
+    # position of the compressed pixels
+    pixels: tf.Tensor
+    # hundredths of a second for which it is shown
+    delay: tf.Tensor
+    # what becomes of it then: 2 its place is cleared, 3 it shows what it showed before, else it
+    # stays
+    disposal: tf.Tensor
+
+
+class BmpLayout(typing.NamedTuple):
+    """How a BMP stores its pixels; int64 scalars, `supported` bool."""
+
+    width: tf.Tensor
+    # negative: the first row is the top one
+    height: tf.Tensor
+    # a pixel
+    bits: tf.Tensor
+    # position of the pixels
+    offset: tf.Tensor
+    # position of the palette
+    palette: tf.Tensor
+    # bytes of a palette's entry
+    entry: tf.Tensor
+    # 1: the fourth byte of a pixel is its alpha
+    alpha: tf.Tensor
+    supported: tf.Tensor
+
+
+def read(data):
+    """Reads the header of an image file; never raises, whatever the bytes are.
+
+    Args:
+        data: string scalar, the file.
+
+    Returns:
+        `Header`.
+    """
+    data = tf.ensure_shape(data, [])
+    kind = _kind(data)
+    readers = [
+        lambda reader=reader: _typed(*reader(data))
+        for reader in (_nothing, _jpeg, _png, _gif, _bmp, _webp)
+    ]
+    width, height, exif = tf.switch_case(tf.cast(kind, tf.int32), readers)
+    turn = tf.cond(exif == "", lambda: tf.constant(1, tf.int64), lambda: orientation(exif))
+    return Header(kind, width, height, turn, _fault(data, kind, width, height))
+
+
+def _typed(width, height, exif=""):
+    sizes = [tf.ensure_shape(tf.cast(size, tf.int64), []) for size in (width, height)]
+    return *sizes, tf.ensure_shape(tf.convert_to_tensor(exif), [])
+
+
+def _nothing(_data):
+    return 0, 0
+
+
+def _kind(data):
+    """The kind that the first byte suggests, if all the others agree."""
+    start = binary.octets(data, 0, _MAGIC.shape[1])
+    kind = tf.gather(tf.constant(_FIRST), start[0])
+    expected = tf.gather(tf.constant(_MAGIC), kind)
+    return kind * tf.cast(tf.reduce_all((start == expected) | (expected < 0)), tf.int64)
+
+
+def _fault(data, kind, width, height):
+    fault = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
+    return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", fault)
+
+
+def _jpeg(data):
+    """Walks the segments up to the one that gives the size, as libjpeg does, but gives up where
+    bytes stand between segments.
+    """
+    rules = tf.constant(_STEPS)
+
+    def step(position, _going, exif):
+        start = binary.octets(data, position, 10)
+        length = 256 * start[2] + start[3]
+        fixed, by_length, is_frame = tf.unstack(tf.gather(rules, start[1]))
+        is_exif = (
+            (exif == 0)
+            & binary.starts_with(start[1:2], b"\xe1")
+            & binary.starts_with(start[4:], b"Exif\0\0")
+        )
+        # a length counts its own two bytes
+        broken = (start[0] != 0xFF) | (fixed == 0) | ((by_length > 0) & (length < 2))
+        move = binary.choose(broken | (is_frame > 0), 0, fixed + by_length * length)
+        return position + move, move > 0, binary.choose(is_exif, position, exif)
+
+    state = (tf.constant(2, tf.int64), tf.constant(True), tf.constant(0, tf.int64))
+    position, _, exif = tf.while_loop(
+        lambda _position, going, _exif: going, step, state, maximum_iterations=_SEGMENTS
+    )
+    frame = binary.octets(data, position, 9)
+    found = (frame[0] == 0xFF) & (tf.gather(rules, frame[1])[2] > 0)
+    size = binary.big(tf.reshape(frame[5:9], [2, 2])) * tf.cast(found, tf.int64)
+    return size[1], size[0], tf.cond(exif > 0, lambda: _segment(data, exif), lambda: "")
+
+
+def _segment(data, position):
+    """The EXIF in the segment there, from the byte order mark on."""
+    length = binary.big(binary.octets(data, position + 2, 2))
+    return binary.piece(data, position + 10, tf.maximum(length - 8, 0))
+
+
+def orientation(exif):
+    """The orientation in a block of EXIF.
+
+    Args:
+        exif: string scalar, from the byte order mark on; anything at all is allowed.
+
+    Returns:
+        int64 scalar, 1 to 8; 1 where the block says nothing, or nonsense.
+    """
+    start = binary.octets(exif, 0, 8)
+    is_little, is_big = binary.starts_with(start, b"II*\0"), binary.starts_with(start, b"MM\0*")
+
+    def number(values):
+        return binary.choose(is_little, binary.little(values), binary.big(values))
+
+    directory = number(start[4:8])
+    count = number(binary.octets(exif, directory, 2))
+    entries = tf.reshape(binary.octets(exif, directory + 2, 12 * _TAGS), [_TAGS, 12])
+    wanted = (
+        (number(entries[:, 0:2]) == _ORIENTATION)
+        & (number(entries[:, 2:4]) == _SHORT)
+        & (tf.range(_TAGS, dtype=tf.int64) < count)
+    )
+    first = tf.argmax(tf.cast(wanted, tf.int32))
+    value = binary.choose(
+        tf.reduce_any(wanted) & (is_little | is_big), number(entries[:, 8:10])[first], 1
+    )
+    return binary.choose((value >= 1) & (value <= 8), value, 1)
+
+
+def _png(data):
+    start = binary.octets(data, 8, 16)
+    fits = binary.starts_with(start, b"\0\0\0\x0dIHDR")
+    return binary.choose(fits, binary.big(start[8:12]), 0), binary.choose(
+        fits, binary.big(start[12:16]), 0
+    )
+
+
+def _gif(data):
+    frame = gif_frame(data)
+    readable = (frame.position > 0) & (frame.colours > 0) & (frame.width > 0) & (frame.height > 0)
+    width, height = gif_canvas(frame)
+    return binary.choose(readable, width, 0), binary.choose(readable, height, 0)
+
+
+def gif_canvas(frame):
+    """`(width, height)` of what the first picture is drawn on: the screen, or more where the
+    picture reaches beyond it.
+    """
+    return tf.maximum(frame.screen_width, frame.left + frame.width), tf.maximum(
+        frame.screen_height, frame.top + frame.height
+    )
+
+
+def gif_frame(data, start=0):
+    """Finds the first picture of a GIF, or the next one from `start` on, past its extensions;
+    `GifFrame`.
+    """
+    screen = binary.octets(data, 6, 7)
+    screen_colours = _gif_colours(screen[4])
+    position, control = _gif_blocks(
+        data, tf.maximum(tf.cast(start, tf.int64), 13 + 3 * screen_colours)
+    )
+    descriptor = binary.octets(data, position, 10)
+    own = _gif_colours(descriptor[9])
+    return GifFrame(
+        position=position,
+        left=binary.little(descriptor[1:3]),
+        top=binary.little(descriptor[3:5]),
+        width=binary.little(descriptor[5:7]),
+        height=binary.little(descriptor[7:9]),
+        screen_width=binary.little(screen[0:2]),
+        screen_height=binary.little(screen[2:4]),
+        transparent=binary.choose(control[0] % 2 == 1, control[3], -1),
+        palette=binary.choose(own > 0, position + 10, 13),
+        colours=binary.choose(own > 0, own, screen_colours),
+        interlaced=(descriptor[9] // 64) % 2,
+        pixels=position + 10 + 3 * own,
+        delay=binary.little(control[1:3]),
+        disposal=control[0] // 4 % 8,
+    )
+
+
+def _gif_colours(flags):
+    """Number of colours in the table that these flags announce; 0 where they announce none."""
+    return binary.choose(
+        flags >= 128, tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0
+    )
+
+
+def _gif_blocks(data, start):
+    """From `start`, over extensions: `(position of the first image descriptor or 0, the four bytes
+    of the last control block)`.
+    """
+    image, extension, control = 0x2C, 0x21, 0xF9
+
+    def step(position, inside, _found, last):
+        block = binary.octets(data, position, 7)
+        opens = ~inside & (block[0] == extension)
+        found = ~inside & (block[0] == image)
+        is_control = opens & (block[1] == control) & (block[2] >= 4)
+        last = tf.where(is_control, block[3:], last)
+        following = position + binary.choose(inside, 1 + block[0], 2)
+        # anything else is no GIF
+        following = binary.choose(inside | opens, following, -1)
+        return (
+            binary.choose(found, position, following),
+            opens | (inside & (block[0] > 0)),
+            found,
+            last,
+        )
+
+    state = (start, tf.constant(False), tf.constant(False), tf.zeros([4], tf.int64))
+    position, _, found, control = tf.while_loop(
+        lambda position, _inside, found, _last: (position >= 0) & ~found,
+        step,
+        state,
+        maximum_iterations=_BLOCKS,
+    )
+    return binary.choose(found, position, 0), control
+
+
+def _bmp(data):
+    layout = bmp_layout(data)
+    return binary.choose(layout.supported, layout.width, 0), binary.choose(
+        layout.supported, tf.abs(layout.height), 0
+    )
+
+
+def bmp_layout(data):
+    """Reads a BMP's header, of the old kind with 12 bytes or of the later ones with 40 and more;
+    `BmpLayout`.
+    """
+    start = binary.octets(data, 0, 70)
+    size = binary.little(start[14:18])
+    old = size == 12
+    bits = binary.choose(old, binary.little(start[24:26]), binary.little(start[28:30]))
+    compression = binary.choose(old, 0, binary.little(start[30:34]))
+    masks = [binary.little(start[54 + 4 * place : 58 + 4 * place]) for place in range(4)]
+    plain_masks = (masks[0] == 0xFF0000) & (masks[1] == 0xFF00) & (masks[2] == 0xFF)
+    has_palette = (bits == 1) | (bits == 4) | (bits == 8)
+    uncompressed = (compression == 0) & (has_palette | (bits == 24) | (bits == 32))
+    masked = (compression == 3) & (bits == 32) & plain_masks
+    return BmpLayout(
+        width=binary.choose(
+            old, binary.little(start[18:20]), binary.signed(binary.little(start[18:22]), 32)
+        ),
+        height=binary.choose(
+            old, binary.little(start[20:22]), binary.signed(binary.little(start[22:26]), 32)
+        ),
+        bits=bits,
+        offset=binary.little(start[10:14]),
+        palette=14 + size,
+        entry=binary.choose(old, 3, 4),
+        alpha=tf.cast(masked & (size >= 56) & (masks[3] == 0xFF000000), tf.int64),
+        supported=(old | (size >= 40)) & (uncompressed | masked),
+    )
+
+
+def _webp(data):
+    """The size in the first chunk; libwebp refuses a file whose later chunks differ from it."""
+    start = binary.octets(data, 12, 18)
+    lossy = binary.starts_with(start, b"VP8 ") & binary.starts_with(start[11:], b"\x9d\x01\x2a")
+    lossless = binary.starts_with(start, b"VP8L") & (start[8] == 0x2F)
+    extended = binary.starts_with(start, b"VP8X")
+    packed = binary.little(start[9:13])
+    widths = (
+        binary.little(start[14:16]) % 2**14,
+        packed % 2**14 + 1,
+        binary.little(start[12:15]) + 1,
+    )
+    heights = (
+        binary.little(start[16:18]) % 2**14,
+        packed // 2**14 % 2**14 + 1,
+        binary.little(start[15:18]) + 1,
+    )
+    width, height = (
+        binary.choose(lossy, a, binary.choose(lossless, b, binary.choose(extended, c, 0)))
+        for a, b, c in (widths, heights)
+    )
+    return width, height

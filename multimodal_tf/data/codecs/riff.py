@@ -1,0 +1,308 @@
+"""Bytes of a WAV file -> samples, in core TensorFlow ops: the same function in training and in the
+served graph.
+
+`tf.audio.decode_wav` reads only 16-bit PCM with the shortest header, and only the left channel, so
+the chunks are walked here.
+"""
+
+import math
+import typing
+
+import tensorflow as tf
+
+from multimodal_tf.data.codecs import binary
+
+# Hz
+_LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000
+# at most so many chunks are walked to the samples
+_CHUNKS = 1000
+_PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+_NAMES = {
+    0x0002: "Microsoft ADPCM",
+    0x0006: "A-law",
+    0x0007: "mu-law",
+    0x0011: "IMA ADPCM",
+    0x0031: "GSM",
+    0x0055: "MP3",
+}
+# a float beyond this (120 dB over full scale) is cut to it, so that means and Fourier transforms
+# stay finite
+_LOUDEST = 1e6
+
+
+class _Header(typing.NamedTuple):
+    """int64 scalars."""
+
+    # 1: RIFF/WAVE
+    is_wave: tf.Tensor
+    # format tag; -1: no fmt chunk
+    format: tf.Tensor
+    channels: tf.Tensor
+    # Hz
+    rate: tf.Tensor
+    # a sample
+    bits: tf.Tensor
+    # position of the samples; 0: no data chunk
+    start: tf.Tensor
+    # bytes of samples that are really there
+    size: tf.Tensor
+
+
+@tf.autograph.experimental.do_not_convert
+def problem(data):
+    """Says from the header alone why a WAV file can't be used.
+
+    Args:
+        data: string scalar, the file's bytes.
+
+    Returns:
+        string scalar: "" or the reason. Never raises, whatever the bytes are.
+
+    Example:
+        >>> problem(b"OggS").numpy().decode()
+        'not a WAV file'
+    """
+    return _fault(data, _header(data))
+
+
+@tf.autograph.experimental.do_not_convert
+def decode(data, sample_rate, samples):
+    """Decodes the beginning of a WAV file to mono at one sample rate.
+
+    Reads PCM of 8, 16, 24 and 32 bits and floats of 32 and 64, also with WAVE_FORMAT_EXTENSIBLE, of
+    streamed length, or truncated (what is there is used). Channels are averaged; a sample that is
+    NaN or infinite counts as 0. No more of the file is decoded than is needed.
+
+    Args:
+        data: string scalar, the file's bytes.
+        sample_rate: Python int, Hz, of the result.
+        samples: Python int. A longer sound is cut, a shorter one followed by silence.
+
+    Returns:
+        int16 `(samples,)`, full scale 32768; louder is clipped.
+
+    Raises:
+        tf.errors.InvalidArgumentError: `problem` has something to say; the message says it.
+    """
+    header = _header(data)
+    seconds = math.ceil(samples / sample_rate)
+    with tf.control_dependencies(_refusal(data, header)):
+        sound = _mono(data, header, (seconds + 1) * header.rate)
+    sound = tf.cond(
+        header.rate == sample_rate,
+        lambda: sound,
+        lambda: resample(sound, header.rate, sample_rate, seconds),
+    )
+    sound = tf.clip_by_value(tf.round(sound[:samples] * 32768.0), -32768.0, 32767.0)
+    sound = tf.pad(sound, [[0, samples - tf.shape(sound)[0]]])
+    return tf.ensure_shape(tf.cast(sound, tf.int16), [samples])
+
+
+@tf.autograph.experimental.do_not_convert
+def parse(data):
+    """Decodes a whole WAV file at its own rate.
+
+    Args:
+        data: string scalar, the file's bytes.
+
+    Returns:
+        `(samples, rate)`: float32 `(frames,)`, the mean of the channels, full scale 1.0, as
+        libsndfile reads them; int64 scalar, Hz.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as `decode`.
+    """
+    header = _header(data)
+    with tf.control_dependencies(_refusal(data, header)):
+        return _mono(data, header, tf.int64.max), tf.identity(header.rate)
+
+
+def resample(sound, rate, sample_rate, seconds):
+    """Changes the sample rate by cutting or extending the spectrum.
+
+    The sound is brought to a whole number of seconds, in which both rates have a whole number of
+    samples, so that no pitch is bent; it takes one second more than is wanted and fades out in it,
+    because the transform joins the end to the beginning.
+
+    Measured against soxr's VHQ: 48 dB and more on noise that fades out from 6.5 kHz on (48, 44.1,
+    22.05 and 8 to 16 kHz), 35 to 39 dB on white noise, where all the difference is that soxr fades
+    the last tenth below the Nyquist frequency and this cuts at it.
+
+    Args:
+        sound: float32 `(n,)`, at `rate`.
+        rate: int64 scalar, Hz.
+        sample_rate: Python int, Hz.
+        seconds: Python int. At most so many of them are wanted.
+
+    Returns:
+        float32, `seconds` or as many as the sound has, begun ones counted, at `sample_rate`.
+    """
+    length = tf.size(sound, tf.int64)
+    whole = tf.minimum(tf.constant(seconds, tf.int64), (length + rate - 1) // rate)
+    before, after = ((whole + 1) * frequency for frequency in (rate, sample_rate))
+    wanted, further = sound[: whole * rate], sound[whole * rate : before]
+    places = tf.range(tf.size(further, tf.int64))
+    fade = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(places, tf.float32) / tf.cast(rate, tf.float32))
+    silence = tf.zeros([before - tf.minimum(length, before)])
+    spectrum = tf.signal.rfft(tf.concat([wanted, further * fade, silence], 0))
+    kept = tf.minimum(before, after) // 2 + 1
+    spectrum = tf.pad(spectrum[:kept], [[0, after // 2 + 1 - kept]])
+    resampled = tf.signal.irfft(spectrum, fft_length=tf.cast(after, tf.int32)[tf.newaxis])
+    return resampled[: whole * sample_rate] * (
+        tf.cast(sample_rate, tf.float32) / tf.cast(rate, tf.float32)
+    )
+
+
+def _refusal(data, header):
+    fault = _fault(data, header)
+    refusal = tf.debugging.Assert(fault == "", [fault])
+    # eagerly there is nothing to wait for
+    return [] if refusal is None else [refusal]
+
+
+def _header(data):
+    """Walks the chunks up to the samples."""
+    start = binary.octets(data, 0, 12)
+    is_wave = (
+        binary.starts_with(start, b"RIFF") | binary.starts_with(start, b"RF64")
+    ) & binary.starts_with(start[8:], b"WAVE")
+
+    def step(position, form, found, _size):
+        chunk = binary.octets(data, position, 8)
+        size = binary.little(chunk[4:8])
+        form = binary.choose(binary.starts_with(chunk, b"fmt ") & (form == 0), position + 8, form)
+        found = binary.choose(binary.starts_with(chunk, b"data"), position + 8, found)
+        return position + 8 + size + size % 2, form, found, size
+
+    length = binary.size(data)
+    zero = tf.constant(0, tf.int64)
+    state = (binary.choose(is_wave, 12, length), zero, zero, zero)
+    _, form, found, size = tf.while_loop(
+        lambda position, _form, found, _size: (position < length) & (found == 0),
+        step,
+        state,
+        maximum_iterations=_CHUNKS,
+    )
+    is_long = binary.starts_with(start, b"RF64") & (size == 0xFFFFFFFF)
+    # RF64 keeps it in its first chunk
+    size = binary.choose(is_long, binary.little(binary.octets(data, 28, 7)), size)
+    fields = binary.octets(data, form, 26)
+    tag = binary.little(fields[0:2])
+    left = tf.maximum(length - found, 0)
+    # a writer that was cut off, or that writes to a pipe, leaves the length at 0, and the file's
+    # length short of the samples
+    streamed = (size == 0) & (
+        (binary.little(start[4:8]) + 8 <= found) | (binary.little(start[4:8]) == 0xFFFFFFFF)
+    )
+    return _Header(
+        is_wave=tf.cast(is_wave, tf.int64),
+        format=binary.choose(
+            form == 0, -1, binary.choose(tag == _EXTENSIBLE, binary.little(fields[24:26]), tag)
+        ),
+        channels=binary.little(fields[2:4]),
+        rate=binary.little(fields[4:8]),
+        bits=binary.little(fields[14:16]),
+        start=found,
+        size=binary.choose(streamed, left, tf.minimum(size, left)),
+    )
+
+
+def _is_readable(header):
+    pcm = (header.format == _PCM) & (header.bits >= 1) & (header.bits <= 32)
+    return pcm | ((header.format == _FLOAT) & ((header.bits == 32) | (header.bits == 64)))
+
+
+def _frame_bytes(header):
+    return header.channels * ((header.bits + 7) // 8)
+
+
+def _fault(data, header):
+    """The first rule that is broken, in a sentence; "" where none is."""
+    broken = (
+        binary.size(data) == 0,
+        header.is_wave == 0,
+        header.format < 0,
+        ~_is_readable(header),
+        header.channels < 1,
+        (header.rate < _LOWEST_RATE) | (header.rate > _HIGHEST_RATE),
+        header.start == 0,
+        header.size < _frame_bytes(header),
+    )
+
+    def first_reason():
+        reasons = (
+            "an empty file: 0 bytes",
+            "not a WAV file",
+            "a WAV without a fmt chunk before the samples",
+            _unreadable(header),
+            "a WAV of 0 channels",
+            tf.strings.join(
+                [
+                    f"a sample rate from {_LOWEST_RATE} to {_HIGHEST_RATE} Hz is read, received ",
+                    tf.strings.as_string(header.rate),
+                ]
+            ),
+            "a WAV without a data chunk",
+            "a WAV without samples",
+        )
+        return tf.stack(reasons)[tf.argmax(tf.cast(tf.stack(broken), tf.int8))]
+
+    return tf.cond(tf.reduce_any(tf.stack(broken)), first_reason, lambda: tf.constant(""))
+
+
+def _unreadable(header):
+    name = tf.constant("")
+    for tag, spelling in _NAMES.items():
+        name = tf.where(header.format == tag, f" ({spelling})", name)
+    tag, bits = tf.strings.as_string(header.format), tf.strings.as_string(header.bits)
+    rule = "PCM (1) of 1 to 32 bits and IEEE float (3) of 32 or 64 bits are read"
+    return tf.strings.join([rule, ", received format ", tag, name, " of ", bits, " bits"])
+
+
+def _mono(data, header, frames):
+    """The first `frames` (int64) samples or fewer, channels averaged; float32."""
+    frame_bytes = tf.maximum(_frame_bytes(header), 1)
+    count = tf.minimum(header.size // frame_bytes, frames)
+    stored = binary.piece(data, header.start, count * frame_bytes)
+    width = (header.bits + 7) // 8
+    kind = binary.choose(header.format == _FLOAT, 4 + header.bits // 64, width - 1)
+    readers = (
+        _unsigned,
+        _integers(tf.int16),
+        _three_bytes,
+        _integers(tf.int32),
+        _floats(tf.float32),
+        _floats(tf.float64),
+    )
+    values = tf.switch_case(
+        tf.cast(kind, tf.int32), [lambda reader=reader: reader(stored) for reader in readers]
+    )
+    return tf.reduce_mean(
+        tf.reshape(values, tf.stack([-1, tf.maximum(header.channels, 1)])), axis=1
+    )
+
+
+def _unsigned(stored):
+    return (tf.cast(tf.io.decode_raw(stored, tf.uint8), tf.float32) - 128.0) / 128.0
+
+
+def _integers(dtype):
+    return lambda stored: (
+        tf.cast(tf.io.decode_raw(stored, dtype), tf.float32) / (float(dtype.max) + 1.0)
+    )
+
+
+def _three_bytes(stored):
+    octets = tf.cast(tf.reshape(tf.io.decode_raw(stored, tf.uint8), [-1, 3]), tf.int32)
+    value = octets[:, 0] + octets[:, 1] * 2**8 + octets[:, 2] * 2**16
+    return tf.cast(tf.where(value >= 2**23, value - 2**24, value), tf.float32) / 2.0**23
+
+
+def _floats(dtype):
+    def reader(stored):
+        values = tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)
+        return tf.where(
+            tf.math.is_finite(values), tf.clip_by_value(values, -_LOUDEST, _LOUDEST), 0.0
+        )
+
+    return reader

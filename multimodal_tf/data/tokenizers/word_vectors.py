@@ -1,0 +1,223 @@
+"""Word vectors for a vocabulary: trained on a table's own texts, or read from a file."""
+
+import functools
+import gzip
+import pathlib
+import tempfile
+
+import numpy as np
+
+from multimodal_tf.schema import Vectors
+
+# between the words of a line; no normalised text holds it
+_SEPARATOR = "\x1f"
+# bytes of a line or a word at most: a file without line breaks is of another format
+_LINE = 1 << 20
+# of a line that gensim takes
+_WORDS = 10_000
+
+
+def skip_gram(field, settings, words, texts, dim, seed):
+    """Vectors of words that stand near each other lie near each other.
+
+    Args:
+        field: str. The configuration's name for it, for errors: `inputs.title.vectors`.
+        settings: `config.SkipGram`.
+        words: list of str, the vocabulary. Other words of the texts are left out.
+        texts: iterable of texts, each an iterable of str. They are kept on disk meanwhile; memory
+        holds the vocabulary.
+        dim: int. Numbers of a vector.
+        seed: int. The same seed and texts give the same vectors, in one thread.
+
+    Returns:
+        `schema.Vectors` of `words`.
+
+    Raises:
+        ValueError: gensim is not installed, or the vocabulary is empty.
+
+    Source: Mikolov et al. 2013, arXiv:1310.4546 (skip-gram, 5 negative samples).
+    """
+    try:
+        # an extra
+        from gensim.models import Word2Vec
+    except ImportError as error:
+        raise ValueError(
+            f"{field}: skip_gram needs gensim, which is not installed: pip install multimodal_tf[word2vec]"
+        ) from error
+    if not words:
+        raise ValueError(
+            f"{field}: skip_gram must have words in the training split to learn from, received none"
+        )
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
+        known = set(words)
+        file.writelines(
+            _SEPARATOR.join(word for word in one if word in known) + "\n" for one in texts
+        )
+        model = Word2Vec(
+            _Lines(file),
+            vector_size=dim,
+            window=settings.window,
+            epochs=settings.epochs,
+            seed=seed,
+            sg=1,
+            min_count=1,
+            workers=1,
+        )
+    return _vectors(words, {word: model.wv[word] for word in words if word in model.wv}, dim, seed)
+
+
+class _Lines:
+    """The texts of a file, read anew by each loop, long ones in pieces."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def __iter__(self):
+        self._file.seek(0)
+        for line in self._file:
+            words = line.rstrip("\n").split(_SEPARATOR)
+            yield from (words[start : start + _WORDS] for start in range(0, len(words), _WORDS))
+
+
+def read_vectors(field, path, words, dim, seed):
+    """The vectors that a file has for a vocabulary.
+
+    The formats are word2vec's text (a first line with the number of words and of numbers),
+    word2vec's binary (the name ends in `.bin`) and GloVe's (no first line), each also with `.gz`
+    behind. The file is read as a stream, and only the vocabulary's vectors are kept. A word that
+    the file has in capitals alone takes those.
+
+    Args:
+        field: str. The configuration's name for it, for errors: `inputs.title.vectors`.
+        path: str.
+        words: list of str, the vocabulary.
+        dim: int. Numbers of a vector that the tower's embedding has.
+        seed: int. Words that the file lacks are drawn normally, with the others' standard
+        deviation.
+
+    Returns:
+        `schema.Vectors` of `words`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged (with the line), its vectors are of another width, or it has none
+        of the words.
+    """
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{field}.path: must be a file of word vectors, received {path!r}, which is not there"
+        )
+    found: dict = {}
+    in_capitals: dict = {}
+    wanted = set(words)
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        entries = _binary if file.name.removesuffix(".gz").endswith(".bin") else _text
+        try:
+            for word, numbers in entries(stream, f"{field}.path: {path}", field, dim):
+                if word in wanted:
+                    found.setdefault(word, numbers())
+                elif word.lower() in wanted:
+                    in_capitals.setdefault(word.lower(), numbers())
+        except (EOFError, gzip.BadGzipFile, OSError) as error:
+            raise ValueError(f"{field}.path: {path} is damaged: {error}") from error
+    if not in_capitals | found:
+        raise ValueError(
+            f"{field}.path: {path} has a vector for none of the {len(words)} words of the training split, such as {words[:3]}"
+        )
+    return _vectors(words, in_capitals | found, dim, seed)
+
+
+def _vectors(words, found, dim, seed):
+    """The vectors in the vocabulary's order; those that are not found are drawn."""
+    spread = np.std(list(found.values())) if found else 1.0
+    drawn = np.random.default_rng(seed).normal(0.0, spread, (len(words), dim))
+    return Vectors.of(
+        np.array([found.get(word, row) for word, row in zip(words, drawn)], np.float32).reshape(
+            -1, dim
+        )
+    )
+
+
+def _text(stream, where, field, dim):
+    """Yields `(word, function that gives its numbers)`."""
+    expected = None
+    for number, line in enumerate(iter(lambda: stream.readline(_LINE), b""), 1):
+        fields = line.rstrip(b" \r\n").split(b" ")
+        if number == 1 and len(fields) == 2:
+            expected, width = _header(line, where)
+            _check_width(field, where, width, dim)
+            continue
+        if number == 1:
+            _check_width(field, where, len(fields) - 1, dim)
+        if len(fields) <= dim:
+            raise ValueError(
+                f"{where}, line {number}: must be a word and {dim} numbers, received {line[:60]!r}"
+            )
+        yield (
+            b" ".join(fields[:-dim]).decode(errors="replace"),
+            lambda f=fields, n=number: _numbers(f[-dim:], f"{where}, line {n}"),
+        )
+    if expected is not None and number - 1 < expected:
+        raise ValueError(
+            f"{where} must have {expected} vectors, as its first line says, received {number - 1}: it is cut short"
+        )
+
+
+def _numbers(fields, where):
+    try:
+        numbers = np.array(fields, np.float32)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: must be a word and {len(fields)} numbers, received {b' '.join(fields)[:60]!r}"
+        ) from error
+    return _finite(numbers, where)
+
+
+def _finite(numbers, where):
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{where}: the numbers must be finite, received {numbers[~np.isfinite(numbers)][0]}"
+        )
+    return numbers
+
+
+def _binary(stream, where, field, dim):
+    """Yields as `_text`; the number of a word stands for its line."""
+    expected, width = _header(stream.readline(_LINE), where)
+    _check_width(field, where, width, dim)
+    for number in range(1, expected + 1):
+        word = bytearray()
+        while (letter := stream.read(1)) not in (b" ", b""):
+            word += letter
+            if len(word) > _LINE:
+                raise ValueError(
+                    f"{where}, word {number}: must end in a space, received {bytes(word[:60])!r}"
+                )
+        data = stream.read(4 * dim)
+        if len(data) < 4 * dim:
+            raise ValueError(
+                f"{where} must have {expected} vectors, as its first line says, received {number - 1}: it is cut short"
+            )
+        numbers = functools.partial(np.frombuffer, data, "<f4")
+        yield (
+            word.lstrip(b"\n").decode(errors="replace"),
+            lambda read=numbers, n=number: _finite(read(), f"{where}, word {n}"),
+        )
+
+
+def _header(line, where):
+    fields = line.split()
+    if len(fields) != 2 or not all(field.isdigit() for field in fields):
+        raise ValueError(
+            f"{where}, line 1: must be the number of words and of numbers in a vector, received {line[:60]!r}"
+        )
+    return int(fields[0]), int(fields[1])
+
+
+def _check_width(field, where, width, dim):
+    if width != dim:
+        file = where.removeprefix(f"{field}.path: ")
+        raise ValueError(
+            f"{field}: the vectors of {file} must have tower.embedding_dim = {dim} numbers, received {width}"
+        )

@@ -1,0 +1,152 @@
+"""Scores of strangeness from what a model says of a row, and figures of how well they tell rows
+apart.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from multimodal_tf.config import FUSED, FUSED_OF
+from multimodal_tf.evaluation import ood
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.fit_guard import mahalanobis
+from multimodal_tf.evaluation.matching import Answers, vectors_present
+from multimodal_tf.metrics import calibration
+from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
+from multimodal_tf.report.page import Figure
+
+MAHALANOBIS, NEAREST, ENERGY, SOFTMAX = (
+    "Mahalanobis distance",
+    "nearest neighbours",
+    "energy",
+    "maximum softmax probability",
+)
+NEIGHBOURS = 10
+AUROC, FPR = "AUROC", "FPR at 95 % TPR"
+
+
+def fused_name(eval_split: EvalSplit) -> str | None:
+    """Which of the embeddings is the fused one that the head reads; None without any."""
+    return next(
+        (name for name in (FUSED_OF + eval_split.head, FUSED) if name in eval_split.embeddings),
+        None,
+    )
+
+
+def classes_of(eval_split: EvalSplit) -> np.ndarray | None:
+    """The rows' classes as numbers, int `(rows,)`, -1 unknown; None for a head that does not choose
+    one class.
+    """
+    return np.asarray(eval_split.labels).astype(int) if chooses(eval_split) else None
+
+
+def chooses(eval_split: EvalSplit) -> bool:
+    """Whether the head chooses one class."""
+    return eval_split.config.heads[eval_split.head].target_type == "class"
+
+
+def energy(probabilities: ArrayLike) -> np.ndarray:
+    """`novelty.energy` of logits whose mean over the classes is 0, float `(rows,)`, nats, from
+    probabilities `(rows, classes)`.
+
+    What all logits of a row have in common leaves no trace in probabilities, and no gradient of
+    cross-entropy moves it.
+
+    Example:
+        >>> energy([[0.5, 0.5], [0.9, 0.1]]).round(4)
+        array([-0.6931, -1.204 ])
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=float), calibration.LEAST))
+    return ood.energy(logits - logits.mean(axis=1, keepdims=True))
+
+
+def ood_scores_of(
+    eval_split: EvalSplit,
+) -> dict[str, Callable[[Answers, dict[str, np.ndarray]], np.ndarray]]:
+    """What can be computed of this model: functions of answers and embeddings, float `(rows,)`,
+    higher where stranger.
+
+    Distances are fitted on the fused embedding of `eval_split.train`, by class where the head
+    chooses one; without a training split, or without embeddings, there are none. Without a head
+    that chooses one class there is neither energy nor maximum softmax probability.
+    """
+    found: dict[str, Callable] = {}
+    for name, score in fitted(eval_split, fused_name(eval_split)).items():
+        found[name] = lambda answers, embeddings, score=score: score(
+            embeddings[fused_name(eval_split)]
+        )
+    if chooses(eval_split):
+        found[ENERGY] = lambda answers, embeddings: energy(answers[eval_split.head])
+        found[SOFTMAX] = lambda answers, embeddings: ood.maximum_softmax(answers[eval_split.head])
+    return found
+
+
+def fitted(eval_split: EvalSplit, name: str | None) -> dict:
+    """`novelty.Mahalanobis` and `novelty.NearestNeighbour` by name, on an embedding of the training
+    rows that have any input (of an input's own: that have it); empty where that cannot be had."""
+    train = eval_split.train
+    if train is None or name is None or name not in train.embeddings:
+        return {}
+    there = vectors_present(train.present, eval_split.config).get(name, train.present.any(axis=1))
+    vectors, classes = train.embeddings[name][there], classes_of(train)
+    if len(vectors) < 2:
+        return {}
+    found: dict = {NEAREST: ood.NearestNeighbour.fit(vectors, k=min(NEIGHBOURS, len(vectors)))}
+    try:
+        found = {
+            MAHALANOBIS: mahalanobis(vectors, None if classes is None else classes[there])
+        } | found
+    except ValueError:
+        # all rows are equal, of a dead tower
+        return found
+    return found
+
+
+def apart(
+    clean: np.ndarray, other: np.ndarray, groups, resamples: int, seed: int
+) -> tuple[Figure, Figure]:
+    """AUROC and FPR at 95 % TPR of scores of rows and of what became of these very rows, with
+    intervals over groups.
+
+    Args:
+        clean, other: float `(rows,)`, higher where stranger.
+        groups: `(rows,)`, or None.
+        resamples, seed: as in `novelty.separation`.
+    """
+    if not len(clean):
+        return tuple(Figure(None, 0, unit, reason="no row") for unit in (AUROC, FPR))  # type: ignore[return-value]
+    codes = np.tile(group_codes(groups, len(clean)), 2)
+    found = ood.separation(clean, other, True, resamples, seed, codes).figures
+    return _of(found["auroc"], len(clean), AUROC), _of(found["fpr_at_95_tpr"], len(clean), FPR)
+
+
+def in_words(figure: Figure) -> str:
+    """A figure within a sentence that has named its unit."""
+    return f"{figure.shown} {figure.interval}, n = {figure.n:,}"
+
+
+def share(flags: np.ndarray, unit: str, groups, resamples: int, seed: int) -> Figure:
+    """The share of rows that are True, with an interval over groups.
+
+    Args:
+        flags: bool `(rows,)`.
+        unit: of the figure.
+        groups, resamples, seed: as in `apart`.
+    """
+    if not len(flags):
+        return Figure(None, 0, unit, reason="no row")
+    codes = group_codes(groups, len(flags))
+    found = weighted_metrics(
+        lambda weights: {"share": weights @ flags / weights.sum()}, codes, resamples, seed
+    )
+    return _of(found["share"], len(flags), unit)
+
+
+def _of(figure, n, unit):
+    low, high = figure.low, figure.high
+    if figure.value is not None and low is not None:
+        # A resample meets a row beside what became of it more often than the rows do, by 1 / n: the
+        # interval may miss a figure by that.
+        low, high = min(low, figure.value), max(high, figure.value)
+    return Figure(figure.value, n, unit, low, high, reason=figure.reason or "")

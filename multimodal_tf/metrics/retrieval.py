@@ -1,0 +1,154 @@
+"""Finding a row's other input among all rows, by the cosine of two embeddings.
+
+A row is the right answer to itself, and so are all rows of its group (photos of one product,
+pictures under one caption). Of the scores, those of a few queries with all answers are in memory at
+a time.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pydantic
+from numpy.typing import ArrayLike
+from scipy import stats
+from sklearn.preprocessing import normalize
+
+from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
+from multimodal_tf.metrics.supervised import Figure
+
+FIRST = (1, 5, 10)
+# in memory at a time, 4 bytes each
+SCORES = 2**23
+
+
+class Retrieval(pydantic.BaseModel):
+    """`n` queries among `n` answers, of `groups` groups. `recall_at_K`: the share of queries with a
+    right answer among the first K. `median_rank`: of the first right answer, from 1 on.
+    `mean_average_precision`: over all right answers."""
+
+    n: int
+    groups: int
+    figures: dict[str, Figure]
+
+
+def retrieval(
+    queries: ArrayLike,
+    answers: ArrayLike,
+    groups: ArrayLike | None = None,
+    first: Sequence[int] = FIRST,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Retrieval:
+    """How well `queries` find `answers`; call it the other way round, too.
+
+    Answers with equal scores could come in any order: a recall is the chance, and a rank the mean,
+    over all orders; the average precision counts them all before its precision, as scikit-learn's
+    does. Equal answers have equal scores, to the last bit.
+
+    Args:
+        queries: float `(rows, dim)`, of any length; of the rows that have both inputs.
+        answers: float `(rows, dim)`, in the same order.
+        groups: `(rows,)` of any type; a row without one (None, NaN) is a group of its own. None:
+            all are. They are drawn as a whole for the intervals.
+        first: the K of `recall_at_K`.
+        resamples: int. For the intervals; 0: no intervals.
+        seed: int. The same seed gives the same intervals.
+
+    Raises:
+        ValueError: the shapes disagree, there are fewer than 2 rows or than a K, or an embedding is
+        zero, NaN or infinite.
+
+    Example:
+        >>> found = retrieval(np.eye(3), [[1, 0, 0], [2, 1, 0], [0, 2, 1]], first=[1, 2], resamples=0)  # the second finds the third first
+        >>> {name: round(figure.value, 3) for name, figure in found.figures.items()}
+        {'recall_at_1': 0.667, 'recall_at_2': 1.0, 'median_rank': 1.0, 'mean_average_precision':
+        0.833}
+
+    Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4;
+    ties: McSherry and Najork 2008, «Computing information retrieval performance measures
+    efficiently in the presence of tied scores».
+    """
+    asked, known = _directions("queries", queries), _directions("answers", answers)
+    if asked.shape != known.shape:
+        raise ValueError(
+            f"queries and answers must have the same shape, received {asked.shape} and {known.shape}"
+        )
+    if not first or min(first) < 1 or max(first) > len(known):
+        raise ValueError(
+            f"the K of a recall must be from 1 to the {len(known)} rows, received {list(first)}"
+        )
+    codes = group_codes(groups, len(asked))
+    ahead, tied, right, precision = _places(asked, known, codes)
+    rank = ahead + (tied + 1) / (right + 1)
+    order = np.argsort(rank)
+    # The chance that the places left among the first K get none of the right answers out of the
+    # tied ones.
+    rows = {
+        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, right, np.clip(k - ahead, 0, tied))
+        for k in first
+    }
+
+    def statistic(weights):
+        total = weights.sum()
+        found = {name: weights @ of_rows / total for name, of_rows in rows.items()}
+        found["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
+        return found | {"mean_average_precision": weights @ precision / total}
+
+    figures = weighted_metrics(statistic, codes, resamples, seed)
+    return Retrieval(n=len(asked), groups=int(codes.max()) + 1, figures=figures)
+
+
+def _directions(name, embeddings):
+    """float32 `(rows, dim)` of length 1."""
+    array = np.asarray(embeddings, dtype=np.float32)
+    if array.ndim != 2 or len(array) < 2:
+        raise ValueError(
+            f"{name} must be of 2 or more rows, with the shape (rows, dim), received the shape {array.shape}"
+        )
+    wrong = ~np.isfinite(array).all(axis=1) | ~array.any(axis=1)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be finite and not zero, received {wrong.sum()} of {len(array)} rows that are not"
+        )
+    return normalize(array)
+
+
+def _places(asked, known, codes):
+    """For each query: answers ahead of the first right one, answers level with it and right ones
+    among these, and the average precision.
+    """
+    # A matrix product may round equal columns differently: each distinct answer is scored once.
+    distinct, inverse = np.unique(known, axis=0, return_inverse=True)
+    distinct, place = (
+        (known, slice(None)) if len(distinct) == len(known) else (distinct, inverse.ravel())
+    )
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    found = np.empty((4, len(asked)))
+    block = max(1, SCORES // len(known))
+    for start in range(0, len(asked), block):
+        scores = (asked[start : start + block] @ distinct.T)[:, place]
+        own = [row[members[codes[start + i]]] for i, row in enumerate(scores)]
+        scores.sort(axis=1)
+        for i, of_right in enumerate(own):
+            found[:, start + i] = _of_query(scores[i], np.sort(of_right)[::-1])
+    return found
+
+
+def _of_query(scores, right):
+    """The four numbers of `_places` of one query, from all scores, rising, and those of right
+    answers, falling.
+    """
+    ahead = len(scores) - np.searchsorted(scores, right[0], side="right")
+    # answers as good as each right one, or better
+    level = len(scores) - np.searchsorted(scores, right, side="left")
+    right_level = len(right) - np.searchsorted(right[::-1], right, side="left")
+    return ahead, level[0] - ahead, right_level[0], (right_level / level).mean()
+
+
+def _median(values, weights):
+    """The median of rising values, of which `weights` is the running sum of how often each counts."""
+    low, high = (
+        np.searchsorted(weights, weights[-1] / 2, side="left"),
+        np.searchsorted(weights, weights[-1] / 2, side="right"),
+    )
+    return (values[low] + values[high]) / 2
