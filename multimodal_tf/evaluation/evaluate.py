@@ -34,7 +34,7 @@ class Evaluation(pydantic.BaseModel):
     """The figures of a model on one split, by head.
 
     Example:
-        >>> head = metrics.regression([1.0, 3.0], [1.0, 2.0], resamples=0)
+        >>> head = supervised.regression([1.0, 3.0], [1.0, 2.0], resamples=0)
         >>> evaluation = Evaluation(split="test", rows=2, resamples=0, seed=0, heads={"price": head})
         >>> Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
         True

@@ -122,7 +122,7 @@ def read_label(value, head):
         head: the head's configuration, such as `config.heads["label"]`.
 
     Returns:
-        str (multi-label: joined by `records.LABEL_SEPARATOR`) or float; None where the label is
+        str (multi-label: joined by `record_files.LABEL_SEPARATOR`) or float; None where the label is
         missing.
 
     Raises:
@@ -130,7 +130,7 @@ def read_label(value, head):
 
     Example:
         >>> from multimodal_tf.config import MultiLabelHead
-        >>> read_label("red; round", MultiLabelHead()).split(records.LABEL_SEPARATOR)
+        >>> read_label("red; round", MultiLabelHead()).split(record_files.LABEL_SEPARATOR)
         ['red', 'round']
     """
     if is_missing(value):

@@ -33,7 +33,7 @@ class PriorFallback(layers.Layer):
     def call(self, answer, any_present):
         return _or_prior(answer, any_present, self.prior)
 
-    def compute_output_shape(self, answer_shape, anyone_shape):
+    def compute_output_shape(self, answer_shape, any_present_shape):
         return answer_shape
 
     def get_config(self):
@@ -63,7 +63,7 @@ class DenseWithPrior(layers.Dense):
     def call(self, x, any_present, training=None):
         return self.answer(_or_prior(super().call(x, training=training), any_present, self.prior))
 
-    def compute_output_shape(self, x_shape, anyone_shape):
+    def compute_output_shape(self, x_shape, any_present_shape):
         return super().compute_output_shape(x_shape)
 
     def get_config(self):
@@ -103,7 +103,7 @@ class OrderedClasses(layers.Layer):
         above = [sum(self.shares[place:]) for place in range(1, len(self.shares))]
         self._thresholds = [math.log((1 - share) / share) for share in above]
 
-    def build(self, score_shape, anyone_shape=None):
+    def build(self, score_shape, any_present_shape=None):
         first, gaps = (
             self._thresholds[0],
             [higher - lower for lower, higher in zip(self._thresholds, self._thresholds[1:])],
@@ -134,7 +134,7 @@ class OrderedClasses(layers.Layer):
         flip = ops.where(lower + upper > 0, -1.0, 1.0)
         return ops.maximum(flip * (ops.sigmoid(flip * lower) - ops.sigmoid(flip * upper)), 0.0)
 
-    def compute_output_shape(self, score_shape, anyone_shape=None):
+    def compute_output_shape(self, score_shape, any_present_shape=None):
         return (score_shape[0], len(self.shares))
 
     def get_config(self):
@@ -181,7 +181,7 @@ class RisingQuantiles(layers.Layer):
         steps = ops.softplus(x[:, 1:] + ops.convert_to_tensor(self._steps, x.dtype))
         return ops.cumsum(ops.concatenate([lowest, steps], axis=1), axis=1) * self.std + self.mean
 
-    def compute_output_shape(self, x_shape, anyone_shape=None):
+    def compute_output_shape(self, x_shape, any_present_shape=None):
         return x_shape
 
     def get_config(self):
