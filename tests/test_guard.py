@@ -23,13 +23,14 @@ from multimodal_tf.config import (
     RegressionHead,
     TextInput,
 )
+from multimodal_tf.config.saved_model import load_temperatures
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import ood
 from multimodal_tf.evaluation.alignment import agreement
 from multimodal_tf.models.build import build_model, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
-from multimodal_tf.scoring import temperature
+from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import guard
 from multimodal_tf.serving.client import Client, predict_table
 from multimodal_tf.serving.export import export_model
@@ -78,7 +79,7 @@ def expected(raw):
     any_present = np.any(list(present.values()), axis=0)
     broken = errors.numpy() != b""
     # a temperature of 2
-    tempered = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)
+    roots = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)
     return {
         "anomaly": anomaly,
         "consistency": consistency,
@@ -86,7 +87,7 @@ def expected(raw):
         | broken
         | (anomaly > chosen.limit)
         | (consistency < chosen.threshold),
-        "label_probabilities": np.where(any_present[:, None], tempered, answers["label"]),
+        "label_probabilities": np.where(any_present[:, None], roots, answers["label"]),
     }
 
 
@@ -177,7 +178,7 @@ def test_limits_and_temperatures_lie_beside_for_people():
     folder = case.guarded()[1] / "assets.extra"
     said = json.loads((folder / "guard.json").read_text())
     assert said == {"score": "Mahalanobis", "embedding": "fused", "limit": 40.0, "threshold": 0.1}
-    assert temperature.load(folder) == {"label": 2.0}
+    assert load_temperatures(folder.parent) == {"label": 2.0}
 
 
 def test_half_precision_is_judged_in_float32(tmp_path):
@@ -332,7 +333,7 @@ def test_columns_of_one_tower_are_there_where_any_is():
 
 def test_a_temperature_keeps_the_order_of_classes_and_what_is_said_of_nothing():
     answers = tf.constant([[0.64, 0.32, 0.04], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
-    said = temperature.tempered(answers, 2.0, tf.constant([True, False, True])).numpy()
+    said = tempered(answers, 2.0, tf.constant([True, False, True])).numpy()
     roots = np.sqrt([0.64, 0.32, 0.04])
     np.testing.assert_allclose(said[0], roots / roots.sum(), rtol=1e-5)
     assert said[1].tolist() == [0.5, 0.25, 0.25]

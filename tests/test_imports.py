@@ -28,7 +28,6 @@ MAY_IMPORT = {
 # imports that still have to go
 for _room, _others in {
     "metrics": {"config"},
-    "scoring": {"config", "serving"},
     "evaluation": {"report"},
     "report": {"data", "corruptions", "scoring"},
 }.items():

@@ -9,6 +9,7 @@ keeps its spelling in `column`.
 import json
 import keyword
 import pathlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import pydantic
@@ -17,7 +18,7 @@ import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusion
-from multimodal_tf.config.heads import Head, check_inputs, prediction_keys
+from multimodal_tf.config.heads import Head, MatchingHead, check_inputs, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
 from multimodal_tf.config.names import (
@@ -176,6 +177,24 @@ class Config(Strict):
         return [name for name in self.inputs if name not in together] + (
             [TABULAR] if together else []
         )
+
+    def vector_inputs(self) -> dict[str, list[str]]:
+        """By vector that fusion reads: the inputs behind it, one or those of the tower `tabular`."""
+        together = self.tabular_inputs()
+        return {name: [name] if name in self.inputs else together for name in self.vectors()}
+
+    def vector_columns(self, names: Iterable[str]) -> list[list[int]]:
+        """By vector: the indices of the inputs behind it, in the order of `inputs`."""
+        order, behind = list(self.inputs), self.vector_inputs()
+        return [[order.index(own) for own in behind[name]] for name in names]
+
+    def head_vectors(self, head: str) -> list[str]:
+        """Names of the vectors that a head reads."""
+        return self.heads[head].inputs or self.vectors()
+
+    def matching_heads(self) -> dict[str, MatchingHead]:
+        """The heads that align two inputs, by name."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, MatchingHead)}
 
     def column(self, name):
         """The table's column that an input or head of this name reads."""

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from multimodal_tf.config import HIGH, LOW, PROBABILITIES, PROBABILITY, QUANTILES, ROW, Config
 from multimodal_tf.config.heads import prediction_keys
+from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data import atomic
 from multimodal_tf.data.kinds.cells import CellError, read_cell
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, Subwords
-from multimodal_tf.serving.export import EXTRA
 from multimodal_tf.serving.guard import ANOMALY, CONSISTENCY, REVIEW
 
 # rows that go through the graph at once
@@ -55,8 +55,8 @@ class Client:
                 f"{path} is no SavedModel: give the folder of a version, such as saved_models/NAME/1"
             )
         try:
-            self.config = Config.load(path / EXTRA / "config.yaml")
-            self.schema = Schema.load(path / EXTRA / "schema.json")
+            self.config = Config.load(path / ASSETS / CONFIG_FILE)
+            self.schema = Schema.load(path / ASSETS / SCHEMA_FILE)
         except FileNotFoundError as error:
             raise ValueError(
                 f"{path} was not written by export_model: {error.filename} is missing"

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, PROBABILITIES, QUANTILES
-from multimodal_tf.scoring import temperature
+from multimodal_tf.scoring.temperature import tempered
+from multimodal_tf.serving import temperature
 
 NOTHING = "no input is present"
 # what a model gives in one pass where there is a guard
@@ -66,7 +67,7 @@ def predict(model, prepare, config, schema, guard=None, temperatures=None):
         if guard is not None:
             answer |= guard.judge(outputs, vectors, status, config)
         for name, value in (temperatures or {}).items():
-            outputs[name] = temperature.tempered(
+            outputs[name] = tempered(
                 outputs[name], value, temperature.any_present(status["present"], config, name)
             )
         for name, output in outputs.items():

@@ -11,14 +11,17 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF
+from multimodal_tf.config.saved_model import (
+    ASSETS,
+    CONFIG_FILE,
+    GUARD_FILE,
+    SCHEMA_FILE,
+    TEMPERATURE_FILE,
+)
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.scoring import temperature as temperatures
 from multimodal_tf.serving import endpoints, warmup
+from multimodal_tf.serving import temperature as temperatures
 
-# TensorFlow Serving leaves this folder of a SavedModel to others
-EXTRA = "assets.extra"
-# in it: the limits of a guard, for people
-GUARD = "guard.json"
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
 
@@ -96,12 +99,15 @@ def export_model(model, config, schema, path, explainer=None, guard=None, temper
     logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
         archive.write_out(str(folder), verbose=False)
-        (folder / EXTRA).mkdir()
-        config.save(folder / EXTRA / "config.yaml")
-        schema.save(folder / EXTRA / "schema.json")
-        for name, facts in ((GUARD, guard and guard.described()), (temperatures.FILE, temperature)):
+        (folder / ASSETS).mkdir()
+        config.save(folder / ASSETS / CONFIG_FILE)
+        schema.save(folder / ASSETS / SCHEMA_FILE)
+        for name, facts in (
+            (GUARD_FILE, guard and guard.described()),
+            (TEMPERATURE_FILE, temperature),
+        ):
             if facts:
-                (folder / EXTRA / name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+                (folder / ASSETS / name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         warmup.write(logs, folder)
     return path
 

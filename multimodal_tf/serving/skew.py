@@ -2,15 +2,14 @@
 pipeline.
 """
 
-import pathlib
-
 import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import PROBABILITIES, QUANTILES
+from multimodal_tf.config.saved_model import load_temperatures
 from multimodal_tf.data.pipeline import load_raw, load_split
-from multimodal_tf.scoring import temperature
-from multimodal_tf.serving.export import EXTRA
+from multimodal_tf.scoring.temperature import tempered
+from multimodal_tf.serving import temperature
 
 _SUFFIXES = dict.fromkeys(("classification", "ordinal", "multi_label"), PROBABILITIES) | {
     "quantile": QUANTILES
@@ -43,7 +42,7 @@ def skew(model, exported_path, directory, config, schema, split="test"):
     served, present = _served(
         exported_path, load_raw(directory, split, config, config.training.batch_size), config
     )
-    temperatures = temperature.load(pathlib.Path(exported_path) / EXTRA)
+    temperatures = load_temperatures(exported_path)
     differences = {}
     for name, answers in served.items():
         if len(answers) != len(trained[name]):
@@ -52,7 +51,7 @@ def skew(model, exported_path, directory, config, schema, split="test"):
             )
         own = _chance(trained[name]) if config.heads[name].type == "matching" else trained[name]
         if name in temperatures:
-            own = temperature.tempered(
+            own = tempered(
                 own, temperatures[name], temperature.any_present(present, config, name)
             ).numpy()
         differences[name] = float(np.abs(answers - own.reshape(answers.shape)).max(initial=0))
