@@ -38,6 +38,7 @@ setuptools.setup(
         "keras-hub>=0.32,<0.33",
         "keras-tuner>=1.4.8,<1.5",
         "av>=14",
+        "filelock>=3.16",
         "fsspec>=2024.5",
         "lazy_loader>=0.4",
         "matplotlib>=3.9",

@@ -136,7 +136,7 @@ def train(name, folder, epochs):
     def batches(split):
         def share(worker):
             return load_split(
-                folder / "records", split, config, schema, training=split == "train", worker=worker
+                config, schema, folder / "records", split, training=split == "train", worker=worker
             )
 
         return distribute.distributed(strategy, share)

@@ -171,7 +171,7 @@ def hits_without(entry, directory):
     record = directory / slug(entry.name) / "run.json"
     if not file.is_file() or (record.is_file() and file.stat().st_mtime < record.stat().st_mtime):
         run = load_run(directory / slug(entry.name))
-        test = load_split(directory / "data", "test", run.config, run.schema)
+        test = load_split(run.config, run.schema, directory / "data", "test")
         truth = np.concatenate([targets[LABEL].numpy() for _, targets, _ in test])
         found = {
             part: right_without(run.model, test, part, truth).tolist() for part in entry.inputs

@@ -30,7 +30,7 @@ def read_raw(directory, split, config):
     """The cells of a split as training reads them: bytes by input, with the rows' numbers as `row`
     and the classes as `LABEL`.
     """
-    batches = list(load_raw(directory, split, config, 256))
+    batches = list(load_raw(config, directory, split, 256))
     cells = {
         name: np.concatenate([inputs[name].numpy() for _, inputs, _ in batches])
         for name in config.inputs

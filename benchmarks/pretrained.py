@@ -189,7 +189,7 @@ def embedded(config, folder, data):
     encoder = embeddings(build_model(config, schema))
     features, labels = {}, {}
     for split in ("train", "validation", "test"):
-        batches = load_split(data, split, config, schema)
+        batches = load_split(config, schema, data, split)
         vectors = encoder.predict(batches, verbose=0)[TEXT]
         features[split] = np.asarray(keras.utils.normalize(vectors, axis=1))
         labels[split] = np.concatenate([targets[LABEL].numpy() for _, targets, _ in batches])

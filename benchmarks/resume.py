@@ -182,11 +182,11 @@ def overhead(epochs):
 def plain(settings, schema, steps):
     keras.utils.set_random_seed(settings.seed)
     model = build_model(settings, schema)
-    train = load_split(RECORDS, "train", settings, schema, training=True)
+    train = load_split(settings, schema, RECORDS, "train", training=True)
     model.compile(
         make_optimizer(settings.training, model, len(train)), **compile_arguments(settings, schema)
     )
-    validation = load_split(RECORDS, "validation", settings, schema)
+    validation = load_split(settings, schema, RECORDS, "validation")
     model.fit(
         train,
         validation_data=validation,
@@ -254,7 +254,7 @@ def draw(times):
     # nothing is kept
     pipeline.available_memory = lambda: 0
     schema = Schema.load(RECORDS / "schema.json")
-    batches = load_split(directory, "train", config(), schema, training=True)
+    batches = load_split(config(), schema, directory, "train", training=True)
     drawn = sum(len(next(iter(targets.values()))) for _, targets, _ in batches)
     print(
         f"{drawn} rows: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB",

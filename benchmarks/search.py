@@ -135,11 +135,11 @@ def accuracy(config, records, run):
     """Share of right answers of the test rows, of a model that is trained on the training rows
     unless it was already.
     """
-    schema = schema_for(records, config)
+    schema = schema_for(config, records)
     if not (run / "model.keras").is_file():
         fit(config, schema, records, run, verbose=0)
     model, hits = load_run(run).model, []
-    for inputs, targets, _ in load_split(records, "test", config, schema).as_numpy_iterator():
+    for inputs, targets, _ in load_split(config, schema, records, "test").as_numpy_iterator():
         hits.extend(np.argmax(model.predict_on_batch(inputs)["label"], axis=1) == targets["label"])
     return float(np.mean(hits))
 

@@ -116,7 +116,7 @@ def make_records(directory, rows):
 
 def as_arrays(directory, schema, rows):
     """All rows, decoded, as NumPy arrays for `model.fit`: inputs, targets and weights."""
-    whole = load_split(directory, "train", CONFIG, schema, batch_size=rows)
+    whole = load_split(CONFIG, schema, directory, "train", batch_size=rows)
     return next(whole.as_numpy_iterator())
 
 
@@ -171,7 +171,7 @@ def trainings(directory, schema, steps):
         {name: array[:BATCH] for name, array in part.items()} for part in (inputs, targets, weights)
     )
     data = {
-        "ours": (ours, {"x": load_split(directory, "train", CONFIG, schema, training=True)}),
+        "ours": (ours, {"x": load_split(CONFIG, schema, directory, "train", training=True)}),
         "by hand, on arrays": (
             theirs,
             {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH},

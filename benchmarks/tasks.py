@@ -120,7 +120,7 @@ def trained(way, config, directory):
 def train(config, data, run_directory):
     schema = fit_schema(data, config)
     model = fit(config, schema, data, run_directory, verbose=0).model
-    test = load_split(data, "test", config, schema)
+    test = load_split(config, schema, data, "test")
     answers = {
         name: values.argmax(axis=1) for name, values in model.predict(test, verbose=0).items()
     }

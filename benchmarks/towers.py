@@ -349,7 +349,7 @@ def train(config, data, run_directory, data_hash, with_export):
     schema = fit_schema(data, config)
     clock = Clock()
     run = fit(config, schema, data, run_directory, callbacks=[clock], verbose=0)
-    test = load_split(data, "test", config, schema)
+    test = load_split(config, schema, data, "test")
     truth = np.concatenate([targets[LABEL].numpy() for _, targets, _ in test])
     hits = run.model.predict(test, verbose=0)[LABEL].argmax(axis=1) == truth
     exported = exported_bytes(run.model, config, schema) if with_export else None

@@ -393,7 +393,7 @@ def with_records(strategy, out):
     """
     config, schema = training_case.CONFIG, Schema.load(out.parent / "records" / "schema.json")
     train, test = (
-        load_split(out.parent / "records", split, config, schema, training=split == "train")
+        load_split(config, schema, out.parent / "records", split, training=split == "train")
         for split in ("train", "test")
     )
     with strategy.scope():

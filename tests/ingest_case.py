@@ -18,7 +18,7 @@ from multimodal_tf.config import (
     Split,
     TextInput,
 )
-from multimodal_tf.data.filesystem import place
+from multimodal_tf.data.filesystem import to_path
 
 ROWS_PER_SHARD = 5
 CONFIG = Config(
@@ -170,7 +170,7 @@ def make_table(root):
 
 def contents(directory):
     """Bytes by name of all files in a directory, local or not."""
-    directory = place(directory)
+    directory = to_path(directory)
     return {
         str(path).removeprefix(f"{directory}/"): path.read_bytes()
         for path in directory.rglob("*")

@@ -202,7 +202,7 @@ class TestAnswers:
             run = load_run(place / "first" / "runs" / f"0-{number}")
             turn = place / "first" / "folds" / "0" / f"turn-{number}"
             inputs, _, _ = next(
-                iter(load_split(turn, "test", run.config, run.schema, batch_size=ROWS))
+                iter(load_split(run.config, run.schema, turn, "test", batch_size=ROWS))
             )
             again = run.model.predict(inputs, verbose=0)
             rows = rows_of(turn, "test")
@@ -546,4 +546,4 @@ class TestAgainst:
 def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, place):
     turn = place / "first" / "folds" / "0" / "turn-0"
     run = place / "first" / "runs" / "0-0"
-    assert schema_for(turn, CONFIG) == Schema.load(run / "schema.json")
+    assert schema_for(CONFIG, turn) == Schema.load(run / "schema.json")

@@ -210,7 +210,7 @@ def test_plain_keras_on_load_split_has_exact_figures(folder, found):
     model = keras.models.load_model(folder / "model.keras")
     schema = training_case.Schema.load(folder / "records" / "schema.json")
     expected = model.evaluate(
-        load_split(folder / "records", "test", training_case.CONFIG, schema),
+        load_split(training_case.CONFIG, schema, folder / "records", "test"),
         verbose=0,
         return_dict=True,
     )

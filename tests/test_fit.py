@@ -70,7 +70,7 @@ def digest(model):
 def validation_loss(model, config, schema, records):
     """The total loss, worked out from the answers of all rows at once."""
     inputs, targets, weights = next(
-        iter(load_split(records, "validation", config, schema, batch_size=1000))
+        iter(load_split(config, schema, records, "validation", batch_size=1000))
     )
     answers = model.predict(inputs, verbose=0)
     arguments, total = compile_arguments(config, schema), 0.0
@@ -136,7 +136,7 @@ def test_loaded_run_is_the_run(trained, schema, place):
     )
     assert loaded.history == trained.history
     assert digest(loaded.model) == digest(trained.model)
-    inputs = next(iter(load_split(place / "records", "test", case.CONFIG, schema)))[0]
+    inputs = next(iter(load_split(case.CONFIG, schema, place / "records", "test")))[0]
     for name, answer in trained.model.predict(inputs, verbose=0).items():
         np.testing.assert_array_equal(loaded.model.predict(inputs, verbose=0)[name], answer)
 
@@ -148,11 +148,11 @@ def test_plain_keras_does_the_same(trained, schema, place):
     config = case.CONFIG
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, schema)
-    train = load_split(place / "records", "train", config, schema, training=True)
+    train = load_split(config, schema, place / "records", "train", training=True)
     model.compile(
         make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema)
     )
-    validation = load_split(place / "records", "validation", config, schema)
+    validation = load_split(config, schema, place / "records", "validation")
     history = model.fit(
         train, validation_data=validation, epochs=config.training.epochs, verbose=0
     ).history

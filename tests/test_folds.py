@@ -110,14 +110,14 @@ def test_the_same_folds_again_without_writing_them_anew(grouped):
 def test_a_turn_learns_from_its_training_rows_alone(grouped):
     words = frame()["title"]
     for turn in grouped[2]:
-        stats = schema_for(turn, GROUPED)
+        stats = schema_for(GROUPED, turn)
         assert set(stats.inputs["title"].words) == set(words[rows_of(turn, "train")])
         assert stats.rows == len(rows_of(turn, "train"))
 
 
 def test_a_turn_is_read_like_any_records(grouped):
     turn = grouped[2][1]
-    batches = load_split(turn, "validation", GROUPED, schema_for(turn, GROUPED), batch_size=7)
+    batches = load_split(GROUPED, schema_for(turn, GROUPED), turn, "validation", batch_size=7)
     prices = np.concatenate([inputs["price"] for inputs, _, _ in batches.as_numpy_iterator()])
     assert sorted(prices) == pytest.approx(
         sorted(frame()["price"][rows_of(turn, "validation")]), rel=1e-6

@@ -75,7 +75,7 @@ def test_what_the_labels_teach(schema):
 
 def test_targets_of_every_head(place, schema):
     inputs, targets, weights = next(
-        iter(load_split(place / "records", "train", CONFIG, schema, batch_size=40))
+        iter(load_split(CONFIG, schema, place / "records", "train", batch_size=40))
     )
     assert {name: target.shape.as_list() for name, target in targets.items()} == {
         "size": [40],
@@ -123,7 +123,7 @@ def test_served_answers_are_the_models(exported, place, schema, run):
     client = Client(exported)
     rows = frame().query("split == 'test'").reset_index(drop=True)
     answers = client.predict(rows)
-    inputs = next(iter(load_split(place / "records", "test", CONFIG, schema, batch_size=19)))[0]
+    inputs = next(iter(load_split(CONFIG, schema, place / "records", "test", batch_size=19)))[0]
     own = {name: np.asarray(answer) for name, answer in run.model(inputs).items()}
     assert answers["size"].tolist() == [
         schema.heads["size"].names[best] for best in own["size"].argmax(axis=1)
@@ -184,7 +184,7 @@ def test_shards_serve_a_head_without_a_column_that_came_later(place, schema):
     """A head that reads no column needs nothing that ingest would have had to write."""
     heads = {"label": HEADS["label"], "again": HEADS["pair"]}
     config = Config.model_validate(CONFIG.model_dump() | {"heads": heads})
-    _, targets, _ = next(iter(load_split(place / "records", "test", config, schema)))
+    _, targets, _ = next(iter(load_split(config, schema, place / "records", "test")))
     assert set(targets) == {"label", "again"}
 
 

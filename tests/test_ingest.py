@@ -458,7 +458,7 @@ class TestFullDisk:
             patch.setattr(atomic, "remove_temporaries", lambda directory: None)
             with pytest.raises(
                 OSError,
-                match="^no space left for .*/out .*: make room and run it again, it will go on",
+                match="^no space left for .*/out .*: free some space and run it again, it resumes",
             ) as caught:
                 run(out)
         assert caught.value.errno == errno.ENOSPC
@@ -605,17 +605,17 @@ def test_the_schema_of_another_tokenizer(tmp_path):
     config = Config(inputs={"title": text}, heads={"label": ClassificationHead()})
     table_ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
     first = Schema.load(tmp_path / "records" / "schema.json")
-    assert table_ingest.schema_for(tmp_path / "records", config) == first
+    assert table_ingest.schema_for(config, tmp_path / "records") == first
     other = Config(
         inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=config.heads
     )
     assert (
-        table_ingest.schema_for(tmp_path / "records", other).inputs["title"].tokenizer
+        table_ingest.schema_for(other, tmp_path / "records").inputs["title"].tokenizer
         == "characters"
     )
     assert Schema.load(tmp_path / "records" / "schema.json") == first
     file.write_text("cat 30 40\n")
-    again = table_ingest.schema_for(tmp_path / "records", config)
+    again = table_ingest.schema_for(config, tmp_path / "records")
     assert again.inputs["title"].vectors.array()[
         again.inputs["title"].words.index("cat")
     ].tolist() == [30, 40]

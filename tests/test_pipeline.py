@@ -61,7 +61,7 @@ def place(request, monkeypatch):
 
 
 def load(directory, split="train", config=CONFIG, **arguments):
-    return load_split(directory, split, config, Schema.load(directory / "schema.json"), **arguments)
+    return load_split(config, Schema.load(directory / "schema.json"), directory, split, **arguments)
 
 
 def ages(batches):
@@ -132,7 +132,7 @@ def test_rows_from_memory_and_from_shards_come_in_the_same_order(directory, monk
 def test_an_epoch_from_a_step_on(directory, place):
     epoch = tf.Variable(1, dtype=tf.int64)
     schema = Schema.load(directory / "schema.json")
-    batches = pipeline.open_split(directory, "train", CONFIG, schema, training=True)
+    batches = pipeline.open_split(CONFIG, schema, directory, "train", training=True)
     whole = [ages([batch]) for batch in batches(0, epoch)]
     for start in (0, 3, 6, 7):
         rest = batches(start, epoch)
@@ -171,7 +171,7 @@ def test_the_order_is_the_same_in_another_process(directory):
 
 
 def test_raw_rows(directory):
-    batches = load_raw(directory, "test", CONFIG, 4)
+    batches = load_raw(CONFIG, directory, "test", 4)
     assert int(batches.cardinality()) == 3
     rows = [int(number) for numbers, _, _ in batches for number in numbers]
     assert rows == list(range(9))
@@ -181,7 +181,7 @@ def test_raw_rows(directory):
 
 
 def test_no_such_split(directory):
-    for act in (lambda: load(directory, "val"), lambda: load_raw(directory, "val", CONFIG, 4)):
+    for act in (lambda: load(directory, "val"), lambda: load_raw(CONFIG, directory, "val", 4)):
         with pytest.raises(
             ValueError, match=r"split 'val' of pets\.csv must have rows, received none; .*'test': 9"
         ):
@@ -218,10 +218,10 @@ def test_a_shard_whose_bytes_are_others(tmp_path, monkeypatch):
         ValueError,
         match=r"train-00000\.tfrecord was changed: it must have the bytes that ingest wrote",
     ):
-        load_split(tmp_path, "train", CONFIG, schema)
+        load_split(CONFIG, schema, tmp_path, "train")
     monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
-        ages(load_split(tmp_path, "train", CONFIG, schema))
+        ages(load_split(CONFIG, schema, tmp_path, "train"))
 
 
 def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
@@ -232,11 +232,11 @@ def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
         fit_schema(tmp_path, CONFIG),
         record_files.lengths_path(tmp_path / "train-00001.tfrecord"),
     )
-    found = ages(load_split(tmp_path, "train", CONFIG, schema))
+    found = ages(load_split(CONFIG, schema, tmp_path, "train"))
     noted.parent.mkdir()
     for content in (b"", b"abc", bytes(28)):
         noted.write_bytes(content)
-        assert ages(load_split(tmp_path, "train", CONFIG, schema)) == found == list(range(20))
+        assert ages(load_split(CONFIG, schema, tmp_path, "train")) == found == list(range(20))
 
 
 def test_a_damaged_shard_and_a_missing_one(tmp_path):
@@ -245,10 +245,10 @@ def test_a_damaged_shard_and_a_missing_one(tmp_path):
     shard = tmp_path / "train-00000.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(ValueError, match="is damaged"):
-        load_split(tmp_path, "train", CONFIG, schema)
+        load_split(CONFIG, schema, tmp_path, "train")
     shard.unlink()
     with pytest.raises(FileNotFoundError, match="a shard is missing"):
-        load_split(tmp_path, "train", CONFIG, schema)
+        load_split(CONFIG, schema, tmp_path, "train")
 
 
 def test_a_shard_with_other_rows_than_the_manifest_says(tmp_path):
@@ -256,4 +256,4 @@ def test_a_shard_with_other_rows_than_the_manifest_says(tmp_path):
     schema, manifest = fit_schema(tmp_path, CONFIG), tmp_path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": 20', '"rows": 21'))
     with pytest.raises(ValueError, match="must hold 21 rows as the manifest says, received 20"):
-        load_split(tmp_path, "train", CONFIG, schema)
+        load_split(CONFIG, schema, tmp_path, "train")

@@ -69,21 +69,21 @@ def server(tmp_path):
 class TestPlace:
     def test_what_has_no_protocol_is_of_this_machine(self):
         for given in ("records/a", "/records/a", pathlib.Path("records/a"), "a:b"):
-            assert filesystem.place(given) == pathlib.Path(given)
-            assert filesystem.is_local(filesystem.place(given))
+            assert filesystem.to_path(given) == pathlib.Path(given)
+            assert filesystem.is_local(filesystem.to_path(given))
 
     def test_what_has_one_is_a_upath(self):
-        place = filesystem.place("memory://records")
+        place = filesystem.to_path("memory://records")
         assert isinstance(place, upath.UPath)
         assert not filesystem.is_local(place)
-        assert filesystem.place(place) == place
+        assert filesystem.to_path(place) == place
 
     def test_an_unknown_protocol(self):
         with pytest.raises(
             ValueError,
             match="^nope://b/records must be on a file system that fsspec can read here: .*'nope'",
         ):
-            filesystem.place("nope://b/records")
+            filesystem.to_path("nope://b/records")
 
     def test_a_protocol_whose_package_is_missing(self, monkeypatch):
         def missing(*arguments, **options):
@@ -94,13 +94,13 @@ class TestPlace:
             ValueError,
             match="^s3://b/records must be on a file system that fsspec can read here: Install s3fs",
         ):
-            filesystem.place("s3://b/records")
+            filesystem.to_path("s3://b/records")
 
     def test_a_server_that_is_not_there(self):
         with pytest.raises(
             OSError, match="^ftp://127.0.0.1:1/records cannot be reached: Connection refused"
         ):
-            filesystem.place("ftp://127.0.0.1:1/records")
+            filesystem.to_path("ftp://127.0.0.1:1/records")
 
 
 class TestReadable:
@@ -108,7 +108,7 @@ class TestReadable:
         assert filesystem.readable(tmp_path / "a") == str(tmp_path / "a")
 
     def test_other_files_are_copied_and_again_when_they_change(self, memory):
-        file = filesystem.place(memory) / "a"
+        file = filesystem.to_path(memory) / "a"
         file.write_bytes(b"first")
         assert pathlib.Path(filesystem.readable(file)).read_bytes() == b"first"
         file.write_bytes(b"second")
@@ -116,7 +116,7 @@ class TestReadable:
 
     def test_a_missing_file(self, memory):
         with pytest.raises(FileNotFoundError):
-            filesystem.readable(filesystem.place(memory) / "none")
+            filesystem.readable(filesystem.to_path(memory) / "none")
 
 
 class TestIngest:
@@ -136,7 +136,7 @@ class TestIngest:
         self, address, local, monkeypatch
     ):
         run(address)
-        (filesystem.place(address) / "train-00001.tfrecord").unlink()
+        (filesystem.to_path(address) / "train-00001.tfrecord").unlink()
         made, write = [], shards.write
         monkeypatch.setattr(
             shards, "write", lambda job, **rest: made.append(job.file) or write(job, **rest)
@@ -158,7 +158,7 @@ class TestIngest:
             inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}},
             heads=CONFIG.heads,
         )
-        assert "w" in table_ingest.schema_for(address, other).inputs["title"].words
+        assert "w" in table_ingest.schema_for(other, address).inputs["title"].words
 
     def test_the_pipeline_reads_the_same_rows(self, address, tmp_path):
         batches = []
@@ -168,7 +168,7 @@ class TestIngest:
             batches.append(
                 [
                     batch[0]["title"].numpy()
-                    for batch in load_split(directory, "train", CONFIG, schema, training=True)
+                    for batch in load_split(CONFIG, schema, directory, "train", training=True)
                 ]
             )
         assert all((one == other).all() for one, other in zip(*batches, strict=True))

@@ -43,7 +43,7 @@ def evaluation(model, records, schema):
 def at_once(records, schema, split="test"):
     """All rows of the split in one batch of NumPy arrays: `(inputs, targets, weights)`."""
     return next(
-        load_split(records, split, case.CONFIG, schema, batch_size=1000).as_numpy_iterator()
+        load_split(case.CONFIG, schema, records, split, batch_size=1000).as_numpy_iterator()
     )
 
 

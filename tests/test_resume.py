@@ -313,7 +313,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(schema, place, tmp_path, monke
 
     monkeypatch.setattr("multimodal_tf.data.atomic.replacing", full)
     with pytest.raises(
-        OSError, match="no space left for .*checkpoints .*it will go on where it stopped"
+        OSError, match="no space left for .*checkpoints .*it resumes where it stopped"
     ):
         train(CONFIG, schema, place, directory)
     monkeypatch.undo()

@@ -321,7 +321,7 @@ def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
     model = build_model(config, schema)
     before = model.get_weights()
     model.compile(keras.optimizers.Adam(0.01), **compile_arguments(config, schema))
-    batch = load_split(tmp_path / "records", "train", config, schema, training=True).take(1)
+    batch = load_split(config, schema, tmp_path / "records", "train", training=True).take(1)
     model.fit(batch, verbose=0)
     assert all((one != other).any() for one, other in zip(before, model.get_weights()))
     model.save(tmp_path / "model.keras")

@@ -299,7 +299,7 @@ def test_a_text_goes_as_it_is_into_a_saved_model_of_strings(listed, tmp_path):
     model.compile("adam", **compile_arguments(config, schema))
     before = model.get_layer("probe_network").get_weights()[0]
     model.fit(
-        load_split(tmp_path, "train", config, schema, training=True), verbose=0, shuffle=False
+        load_split(config, schema, tmp_path, "train", training=True), verbose=0, shuffle=False
     )
     assert np.any(model.get_layer("probe_network").get_weights()[0] != before)
     vectors = tf.saved_model.load(case.text_module(listed))(tf.constant(texts[:2]))["default"]

@@ -208,7 +208,7 @@ def test_the_best_is_the_best_completed_one(search):
 @pytest.mark.slow
 def test_the_best_trained_by_itself_has_the_same_figures(search, records, tmp_path):
     _, found = search
-    trained = fit(found.best, schema_for(records, found.best), records, tmp_path / "run", verbose=0)
+    trained = fit(found.best, schema_for(found.best, records), records, tmp_path / "run", verbose=0)
     assert trained.figures["val_loss"] == pytest.approx(found.score, rel=1e-6)
 
 
@@ -275,7 +275,7 @@ def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
     )
     turn = tmp_path / "folds" / "turn-1"
     alone = fit(
-        found.best, schema_for(turn, found.best), turn, tmp_path / "alone", verbose=0
+        found.best, schema_for(found.best, turn), turn, tmp_path / "alone", verbose=0
     ).figures["val_accuracy"]
     outcomes = [json.loads(file.read_text()) for file in (tmp_path / "outcomes").iterdir()]
     figures = [[fold["val_accuracy"] for fold in one["folds"]] for one in outcomes]
@@ -411,7 +411,7 @@ def with_batch(config, size):
 def test_a_model_that_is_too_large_is_refused_without_being_made(records):
     config = CONFIG.model_copy(deep=True)
     config.fusion.hidden = [1_000_000, 1_000_000]
-    assert memory.training_bytes(config, schema_for(records, config)) > 4 * 4 * 10**12
+    assert memory.training_bytes(config, schema_for(config, records)) > 4 * 4 * 10**12
     # where it ends, Keras makes what was left unmade
     with keras.StatelessScope():
         pass

@@ -105,7 +105,7 @@ def made(table, tmp_path_factory):
     model = build_model(CONFIG, schema)
     model.compile(keras.optimizers.AdamW(1e-2), **compile_arguments(CONFIG, schema))
     history = model.fit(
-        load_split(folder / "records", "train", CONFIG, schema, training=True, batch_size=4),
+        load_split(CONFIG, schema, folder / "records", "train", training=True, batch_size=4),
         verbose=0,
     )
     assert np.isfinite(history.history["loss"][0])
@@ -171,7 +171,7 @@ def test_the_client_answers_raw_files_as_training_saw_them(made, table):
     frame = pd.concat(table.chunks(rows=100)).iloc[-6:]
     served = client.predict(frame, table.root)
     trained = model.predict(
-        load_split(directory, "test", CONFIG, Schema.load(directory / "schema.json")), verbose=0
+        load_split(CONFIG, Schema.load(directory / "schema.json"), directory, "test"), verbose=0
     )["label"]
     np.testing.assert_allclose(np.stack(served["label_probabilities"]), trained, atol=1e-6)
     assert served["present"].tolist() == [

@@ -64,7 +64,7 @@ def train(
         )
 
     from multimodal_tf.config import Config
-    from multimodal_tf.data.filesystem import place
+    from multimodal_tf.data.filesystem import to_path
     from multimodal_tf.data.ingest.table_ingest import schema_for
     from multimodal_tf.training.distribute import is_chief, strategy_of
     from multimodal_tf.training.fit import fit
@@ -78,10 +78,10 @@ def train(
     # workers must meet before TensorFlow is used
     spread = strategy_of(strategy or "none")
     if repeat is None:
-        settings = Config.load(config or place(records) / "config.yaml")
+        settings = Config.load(config or to_path(records) / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs
-    schema = schema_for(records, settings)
+    schema = schema_for(settings, records)
     model = None
     if towers is not None:
         with spread.scope():

@@ -1,14 +1,17 @@
-"""Files that are there whole or not at all, and a directory with one writer at a time."""
+"""Atomic files, and a lock for one writer per directory."""
 
 import contextlib
 import errno
-import fcntl
 import os
 import pathlib
 import socket
 import tempfile
+from collections.abc import Iterator
+
+import filelock
 
 from multimodal_tf.data import filesystem
+from multimodal_tf.data.filesystem import Path, PathLike
 
 LOCK = ".lock"
 _SUFFIX = ".tmp"
@@ -17,28 +20,27 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Gives a temporary path beside `path`; what is written there takes the place of `path`, on the
-    disk, when the block ends well.
+def replacing(path: Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path whose file replaces `path` when the block ends without an error.
 
-    A file that has these bytes already is left alone. Whatever ends the block otherwise, short of
-    the process' death, nothing stays. For a `path` on another file system the temporary path is
-    local, and what is written there is sent as a whole: object stores show nothing of it before its
-    end; others may show part of it if the process dies meanwhile.
+    The new file is synced to disk. A file with the same bytes is left alone. After an error
+    nothing remains, unless the process was killed. For a `path` on another file system the
+    temporary file is local and is uploaded in one request: object stores show it only when it is
+    complete; other file systems may show a part of it if the process dies during the upload.
 
     Example:
         >>> import tempfile
-        >>> place = pathlib.Path(tempfile.mkdtemp(), "a.txt")
-        >>> with replacing(place) as temporary:
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.txt")
+        >>> with replacing(path) as temporary:
         ...     _ = temporary.write_text("whole")
-        >>> place.read_text(), [file.name for file in place.parent.iterdir()]
+        >>> path.read_text(), [file.name for file in path.parent.iterdir()]
         ('whole', ['a.txt'])
     """
     if not filesystem.is_local(path):
         with tempfile.TemporaryDirectory() as folder:
-            beside = pathlib.Path(folder, path.name)
-            yield beside
-            path.fs.put_file(str(beside), path.path)
+            local = pathlib.Path(folder, path.name)
+            yield local
+            path.fs.put_file(str(local), path.path)
         return
     beside = temporary(path)
     try:
@@ -51,60 +53,56 @@ def replacing(path):
         beside.unlink(missing_ok=True)
 
 
-def temporary(path):
-    """The temporary path of `replacing` beside a local path: another for each process of each host,
-    as several may share the directory.
-    """
+def temporary(path: pathlib.Path) -> pathlib.Path:
+    """The temporary path that `replacing` uses beside a local path, unique to host and process."""
     return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text to `path` as `replacing` does."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def remove_temporaries(directory):
-    """Removes what a killed process left of `replacing`."""
-    for path in filesystem.place(directory).glob(f"*{_SUFFIX}"):
+def remove_temporaries(directory: PathLike) -> None:
+    """Removes the temporary files of `replacing` that a killed process left in a directory."""
+    for path in filesystem.to_path(directory).glob(f"*{_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def locked(directory):
-    """Makes `directory` and holds its lock; the lock ends with the process, however that ends. Only
-    local directories have locks.
+def locked(directory: PathLike) -> Iterator[None]:
+    """Makes `directory` and holds its lock during the block.
+
+    The lock ends with the process, however that ends. Only local directories are locked.
 
     Raises:
-        OSError: it is a file, cannot be made or written, or another process holds the lock; one
-        sentence.
+        OSError: `directory` is a file, cannot be made or written, or another process holds the
+            lock.
     """
-    directory = filesystem.place(directory)
-    if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(f"the output directory {directory} is a file")
-    try:
-        filesystem.make_directory(directory)
-        lock = open(directory / LOCK, "a") if filesystem.is_local(directory) else None  # noqa: SIM115  closed below, or when the process dies
-    except OSError as error:
-        raise type(error)(
-            f"the output directory {directory} cannot be written: {error.strerror or error}"
-        ) from error
-    if lock is None:
-        yield
-        return
-    with lock:
+    path = filesystem.to_path(directory)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"the output directory {path} is a file")
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            filesystem.make_directory(path)
+            if filesystem.is_local(path):
+                stack.enter_context(filelock.FileLock(path / LOCK, timeout=0))
+        except filelock.Timeout:
             raise BlockingIOError(
-                f"another process is writing into {directory}: wait until it ends, or choose another directory"
+                f"another process is writing into {path}: wait until it ends, or choose another"
+                " directory"
             ) from None
+        except OSError as error:
+            raise type(error)(
+                f"the output directory {path} cannot be written: {error.strerror or error}"
+            ) from error
         yield
 
 
 @contextlib.contextmanager
-def full_disk_explained(directory):
-    """Turns the error of a full disk into one sentence that names the directory.
+def full_disk_explained(directory: PathLike) -> Iterator[None]:
+    """Replaces the error of a full disk by one that names the directory.
 
     Raises:
         OSError: the disk, the quota or the allowed file size is used up; its `errno` says which.
@@ -114,16 +112,18 @@ def full_disk_explained(directory):
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        sentence = OSError(
-            f"no space left for {directory} ({os.strerror(error.errno)}): make room and run it again, it will go on where it stopped"
+        explained = OSError(
+            f"no space left for {directory} ({os.strerror(error.errno)}): free some space and run it"
+            " again, it resumes where it stopped"
         )
-        sentence.errno = error.errno
-        raise sentence from error
+        explained.errno = error.errno
+        raise explained from error
 
 
-def _same(path, other):
-    """Whether both files hold the same bytes. (`filecmp` remembers answers by time and size, and
-    clocks tick too slowly for that.)
+def _same(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether both files hold the same bytes.
+
+    `filecmp` caches results by size and modification time, and clocks are too coarse for that.
     """
     if not other.is_file() or path.stat().st_size != other.stat().st_size:
         return False
@@ -134,7 +134,7 @@ def _same(path, other):
     return False
 
 
-def _sync(path):
+def _sync(path: pathlib.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,29 +1,35 @@
-"""Where files lie: on this machine's disks, or on any file system that fsspec knows, such as
-`gs://`, `s3://` and `hdfs://`.
-"""
+"""Paths of this machine and addresses of any file system that fsspec knows: `gs://`, `s3://`, `hdfs://`."""
 
+import os
 import pathlib
 import shutil
 
 import fsspec
 import upath
+from typing_extensions import TypeIs
+
+# what `to_path` returns
+Path = pathlib.Path | upath.UPath
+# what callers pass
+PathLike = str | os.PathLike[str] | upath.UPath
 
 
-def place(path) -> pathlib.Path | upath.UPath:
-    """A path of this machine as a `pathlib.Path`; an address with a protocol as a `UPath`, which is
-    used like one.
+def to_path(path: PathLike) -> Path:
+    """A path of this machine as a `pathlib.Path`, an address with a protocol as a `UPath`.
 
     Args:
-        path: str or path. `UPath` carries along what its file system must be told
-            (`UPath("s3://bucket/records", profile="shop")`).
+        path: a `UPath` may carry options of its file system, such as
+            `UPath("s3://bucket/records", profile="shop")`.
 
     Raises:
-        ValueError: the protocol is not known, or the Python package that reads it is not installed.
-        OSError: its server cannot be reached.
+        ValueError: the protocol is unknown, or the Python package for it is not installed.
+        OSError: the server cannot be reached.
 
     Example:
-        >>> place("records/train-00000.tfrecord").name, place("memory://records").joinpath("train-00000.tfrecord").name
-        ('train-00000.tfrecord', 'train-00000.tfrecord')
+        >>> to_path("records/train-00000.tfrecord").name
+        'train-00000.tfrecord'
+        >>> to_path("memory://records").joinpath("train-00000.tfrecord").name
+        'train-00000.tfrecord'
     """
     if not isinstance(path, upath.UPath) and "://" not in str(path):
         return pathlib.Path(path)
@@ -32,48 +38,48 @@ def place(path) -> pathlib.Path | upath.UPath:
         _ = remote.fs
     except (ImportError, ValueError) as error:
         raise ValueError(
-            f"{path} must be on a file system that fsspec can read here: {' '.join(str(error).split())}"
+            f"{path} must be on a file system that fsspec can read here:"
+            f" {' '.join(str(error).split())}"
         ) from error
     except OSError as error:
         raise OSError(f"{path} cannot be reached: {error.strerror or error}") from error
     return remote
 
 
-def is_local(path) -> bool:
-    """Whether a path that `place` gave is one of this machine, where files have locks and take each
-    other's place.
-    """
+def is_local(path: Path) -> TypeIs[pathlib.Path]:
+    """Whether a path from `to_path` is on this machine, where files can be locked and renamed."""
     return isinstance(path, pathlib.Path)
 
 
-def readable(path) -> str:
-    """The name under which TensorFlow opens a file: its own, or that of a copy on this machine
-    where TensorFlow does not know the protocol.
+def readable(path: Path) -> str:
+    """The name under which TensorFlow opens a file.
 
-    The copy is kept as long as the process lives, and made anew where the file has changed.
+    A file whose protocol TensorFlow does not know is copied to this machine. The copy lives as
+    long as the process, and is renewed when the file changes.
 
     Raises:
-        FileNotFoundError: there is no such file to copy.
+        FileNotFoundError: the file to copy does not exist.
     """
-    # here, not above: who reads a manifest need not wait for it
+    # here, so that reading a manifest does not import TensorFlow
     import tensorflow as tf
 
     if is_local(path) or path.protocol in tf.io.gfile.get_registered_schemes():
         return str(path)
     options = {path.protocol: dict(path.storage_options)}
-    return fsspec.open_local(f"filecache::{path}", filecache={"check_files": True}, **options)
+    copy = fsspec.open_local(f"filecache::{path}", filecache={"check_files": True}, **options)
+    return str(copy)
 
 
-def make_directory(path):
-    """Makes a directory and those above it, where they are not there."""
+def make_directory(path: Path) -> None:
+    """Makes a directory and its parents, unless they exist."""
     if is_local(path):
         path.mkdir(parents=True, exist_ok=True)
     else:
         path.fs.makedirs(path.path, exist_ok=True)
 
 
-def remove_directory(path):
-    """Removes a directory and all in it, where it is there."""
+def remove_directory(path: Path) -> None:
+    """Removes a directory and its content, if it exists."""
     if not path.is_dir():
         return
     if is_local(path):
@@ -82,9 +88,7 @@ def remove_directory(path):
         path.fs.rm(path.path, recursive=True)
 
 
-def forget_listings(path):
-    """Makes a file system forget what it remembers of its folders; to be called where other
-    processes wrote.
-    """
+def forget_listings(path: Path) -> None:
+    """Clears cached directory listings; call it after other processes wrote there."""
     if not is_local(path):
         path.fs.invalidate_cache()

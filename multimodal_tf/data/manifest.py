@@ -7,7 +7,7 @@ import pathlib
 import pydantic
 import upath
 
-from multimodal_tf.data.filesystem import place
+from multimodal_tf.data.filesystem import to_path
 
 FILE = "manifest.json"
 VERSION = 1
@@ -63,7 +63,7 @@ class Manifest(pydantic.BaseModel):
             FileNotFoundError: there is none, so ingest has not ended there.
             ValueError: it is not a manifest, or one of another version.
         """
-        path = place(directory) / FILE
+        path = to_path(directory) / FILE
         if not path.is_file():
             raise FileNotFoundError(
                 f"{directory} has no {FILE}: ingest a table there first, to the end"
@@ -81,5 +81,5 @@ class Manifest(pydantic.BaseModel):
 
     def save(self, directory):
         """Writes `manifest.json` into a directory."""
-        self._directory = place(directory)
+        self._directory = to_path(directory)
         (self._directory / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")

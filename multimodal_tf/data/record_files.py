@@ -97,7 +97,7 @@ def read(shards, rows):
         ValueError: a shard is damaged.
         FileNotFoundError: there is no such shard.
     """
-    names = [filesystem.readable(filesystem.place(path)) for path in shards]
+    names = [filesystem.readable(filesystem.to_path(path)) for path in shards]
     try:
         yield from tf.data.TFRecordDataset(names).batch(rows).prefetch(1)
     except tf.errors.DataLossError as error:

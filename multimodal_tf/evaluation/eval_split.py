@@ -149,7 +149,7 @@ def _read(directory, split, config, schema, head, places):
     places of a split.
     """
     targets, numbers, cells, labels, known, start = Targets(config, schema), [], [], [], [], 0
-    for of_rows, inputs, answers in load_raw(directory, split, config, BATCH):
+    for of_rows, inputs, answers in load_raw(config, directory, split, BATCH):
         wanted = places[(places >= start) & (places < start + len(of_rows))] - start
         start += len(of_rows)
         target, weight = targets(answers)

@@ -116,10 +116,10 @@ def evaluate(
     judged = {name: head for name, head in config.heads.items() if head.type != "embedding"}
     answers = _answers(
         _per_batch(predict),
-        load_split(directory, split, config, schema, batch_size=BATCH),
+        load_split(config, schema, directory, split, batch_size=BATCH),
         list(judged),
     )
-    labels = _labels(load_raw(directory, split, config, BATCH), list(labelled(judged)))
+    labels = _labels(load_raw(config, directory, split, BATCH), list(labelled(judged)))
     heads = {}
     for name, head in judged.items():
         targets, said, known = answers[name]

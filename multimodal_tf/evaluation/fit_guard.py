@@ -184,12 +184,12 @@ def _training(embed, directory, config, schema, head):
 
 
 def _inputs(directory, split, config, schema):
-    return load_split(directory, split, config, schema, batch_size=BATCH).as_numpy_iterator()
+    return load_split(config, schema, directory, split, batch_size=BATCH).as_numpy_iterator()
 
 
 def _present(directory, split, config):
     """bool `(rows, inputs)`: records hold no broken cells."""
-    batches = load_raw(directory, split, config, BATCH).as_numpy_iterator()
+    batches = load_raw(config, directory, split, BATCH).as_numpy_iterator()
     flags = [
         np.stack(
             [[not is_missing(_cell(cell)) for cell in raw[name]] for name in config.inputs], axis=1

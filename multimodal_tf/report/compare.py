@@ -123,7 +123,7 @@ def answers_of(
         ValueError: the split has no rows, or an answer is NaN.
     """
     targets, rows, parts = Targets(predictor.config, predictor.schema), [], []
-    for numbers, cells, labels in load_raw(directory, split, predictor.config, BATCH):
+    for numbers, cells, labels in load_raw(predictor.config, str(directory), split, BATCH):
         answers = predictor.answer({name: cell.numpy() for name, cell in cells.items()})
         wanted, weights = targets(labels)
         rows.append(numbers.numpy())

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-import rich.progress
 import tensorflow as tf
 
 from multimodal_tf.config import HIGH, LOW, PROBABILITIES, PROBABILITY, QUANTILES, ROW, Config
@@ -16,6 +15,7 @@ from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data import atomic
 from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.serving.guard import ANOMALY, CONSISTENCY, REVIEW
@@ -221,7 +221,7 @@ def predict_table(client, table: Table, out_path, progress=False):
     with (
         atomic.replacing(out_path) as temporary,
         _writer(temporary, out_path.suffix, client) as write,
-        _bar(progress) as show,
+        progress_bar("predict", "rows", shown=progress) as update,
     ):
         answers = (
             client.predict(chunk, table.root)
@@ -231,7 +231,7 @@ def predict_table(client, table: Table, out_path, progress=False):
             frame = pd.concat(group).rename_axis(ROW).reset_index()
             write(frame)
             done, invalid = done + len(frame), invalid + int((~frame["valid"]).sum())
-            show(done)
+            update(completed=done)
     return notes + (
         [f"{invalid} of {done} rows are not valid: the column `error` says why"] if invalid else []
     )
@@ -352,21 +352,3 @@ def _in_text(frame):
 
 def _holds_arrays(column):
     return len(column) > 0 and isinstance(column.iloc[0], np.ndarray)
-
-
-@contextlib.contextmanager
-def _bar(wanted):
-    """A function that shows the number of rows done; their total is unknown until the table is
-    read.
-    """
-    if not wanted:
-        yield lambda done: None
-        return
-    columns = (
-        rich.progress.SpinnerColumn(),
-        rich.progress.TextColumn("{task.completed:,.0f} rows"),
-        rich.progress.TimeElapsedColumn(),
-    )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
-        task = bar.add_task("rows", total=None)
-        yield lambda done: bar.update(task, completed=done)

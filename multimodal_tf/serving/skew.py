@@ -38,9 +38,9 @@ def skew(model, exported_path, directory, config, schema, split="test"):
     Raises:
         ValueError: the two saw different numbers of rows.
     """
-    trained = model.predict(load_split(directory, split, config, schema), verbose=0)
+    trained = model.predict(load_split(config, schema, directory, split), verbose=0)
     served, present = _served(
-        exported_path, load_raw(directory, split, config, config.training.batch_size), config
+        exported_path, load_raw(config, directory, split, config.training.batch_size), config
     )
     temperatures = load_temperatures(exported_path)
     differences = {}

@@ -4,13 +4,10 @@ import contextlib
 import json
 import os
 import pathlib
-import sys
 import zipfile
 
 import numpy as np
 import pandas as pd
-import rich.console
-import rich.progress
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, record_files
@@ -18,6 +15,7 @@ from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.training import run_dir
 from multimodal_tf.training.fit import fit
@@ -93,14 +91,14 @@ def cross_validate(
             for number in range(len(turns))
         ]
         # what is wrong with one is said before any training
-        schemas = [schema_for(turn, own) for own, turn in zip(configs, turns)]
+        schemas = [schema_for(own, turn) for own, turn in zip(configs, turns)]
         held = []
-        with _progress_bar(progress, len(turns)) as advance:
+        with progress_bar("cross-validate", "models", len(turns), progress) as update:
             for number, (own, schema, turn) in enumerate(zip(configs, schemas, turns)):
                 held.append(
                     _held_out(own, schema, turn, directory / "runs" / f"{number // k}-{number % k}")
                 )
-                advance()
+                update(advance=1)
         found = _assembled(config, schemas, held, k)
         with atomic.replacing(directory / PREDICTIONS) as temporary:
             _as_table(found).to_csv(temporary, index=False)
@@ -138,7 +136,7 @@ def deal(
     with atomic.locked(directory):
         turns = _turns(config, table, k, directory, repeats, group, seed, progress)
         for turn in turns:
-            schema_for(turn, config)
+            schema_for(config, turn)
         held = [{_ROWS: _row_numbers(config, Manifest.load(turn))} for turn in turns]
     rows, fold = _dealt(held, k)
     return OutOfFold(rows, fold, {})
@@ -246,7 +244,7 @@ def _answers(model, config, schema, turn, manifest):
     """The rows' numbers, and by head targets, whether they are known, and answers."""
     collected = {_ROWS: [_row_numbers(config, manifest)]}
     for inputs, targets, weights in load_split(
-        turn, "test", config, schema, batch_size=_BATCH
+        config, schema, turn, "test", batch_size=_BATCH
     ).as_numpy_iterator():
         answers = model.predict_on_batch(inputs)
         for name in labelled(config.heads):
@@ -377,22 +375,3 @@ def _columns(name, predicted):
     else:
         said = {f"true_{name}": np.where(known, targets, np.nan)}
     return said | dict(zip(answers, predicted.answers.T))
-
-
-@contextlib.contextmanager
-def _progress_bar(progress, turns):
-    """Gives a function that is called when a model more is there."""
-    shown = sys.stderr.isatty() if progress is None else progress
-    columns = (
-        rich.progress.TextColumn("cross-validate"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("models"),
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(
-        *columns, console=rich.console.Console(stderr=True), disable=not shown
-    ) as bar:
-        task = bar.add_task("cross-validate", total=turns)
-        yield lambda: bar.advance(task)

@@ -95,7 +95,7 @@ def fit(
     """
     spread = distribute.strategy_of(strategy)
     distribute.check_batch(spread, config.training.batch_size)
-    records, run_directory = filesystem.place(directory), pathlib.Path(run_directory)
+    records, run_directory = filesystem.to_path(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
     ingested = shards.check_settings(config, records, manifest)
     if config.split != ingested.split:
@@ -273,7 +273,7 @@ def _validation(directory, config, schema, manifest, spread):
     """
     if not manifest.rows("validation"):
         return None
-    rows = load_split(directory, "validation", config, schema)
+    rows = load_split(config, schema, directory, "validation")
     if not any(
         np.any(weight > 0)
         for _, _, weights in rows.as_numpy_iterator()
@@ -285,7 +285,7 @@ def _validation(directory, config, schema, manifest, spread):
         return (
             rows
             if worker == (0, 1)
-            else load_split(directory, "validation", config, schema, worker=worker)
+            else load_split(config, schema, directory, "validation", worker=worker)
         )
 
     return distribute.distributed(spread, share)
@@ -298,7 +298,7 @@ def _batches(directory, config, schema, spread):
 
     @functools.cache
     def opened(worker):
-        return open_split(directory, "train", config, schema, training=True, worker=worker)
+        return open_split(config, schema, directory, "train", training=True, worker=worker)
 
     return lambda step, epoch: distribute.distributed(
         spread, lambda worker: opened(worker)(step, epoch)

@@ -71,12 +71,12 @@ def make_folds(
 
     Example:
         >>> for turn in make_folds("records", "folds", folds=5):  # doctest: +SKIP
-        ...     fit(config, schema_for(turn, config), turn, turn / "run")
+        ...     fit(config, schema_for(config, turn), turn, turn / "run")
 
     Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and
     model selection».
     """
-    place, out = filesystem.place(directory), pathlib.Path(out)
+    place, out = filesystem.to_path(directory), pathlib.Path(out)
     content, config = Manifest.load(place), Config.load(place / CONFIG)
     rows, labels = _rows_and_labels(content, config)
     if not 2 <= folds <= len(rows):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, record_files
-from multimodal_tf.data.filesystem import place
+from multimodal_tf.data.filesystem import to_path
 from multimodal_tf.data.kinds import cells, check
 from multimodal_tf.data.manifest import Shard
 
@@ -83,7 +83,7 @@ def check_settings(config, directory, manifest) -> Config:
     Raises:
         ValueError: they do not.
     """
-    ingested = Config.load(place(directory) / "config.yaml")
+    ingested = Config.load(to_path(directory) / "config.yaml")
     if settings_hash(ingested) != manifest.config_hash:
         raise ValueError(
             f"{directory} was ingested by another version of multimodal_tf: ingest the table again"
@@ -118,7 +118,7 @@ def fingerprint(columns, rows, config, root):
 
 def part_path(directory, file):
     """Where the part file of a shard is."""
-    return (place(directory) / PARTS / file).with_suffix(".json")
+    return (to_path(directory) / PARTS / file).with_suffix(".json")
 
 
 def load(directory, file):
@@ -132,7 +132,7 @@ def load(directory, file):
 def is_done(job, directory):
     """Whether a job's shard stands already: made from the same, and of the size that was written."""
     part = load(directory, job.file)
-    path = place(directory) / job.file
+    path = to_path(directory) / job.file
     return (
         part is not None
         and part.fingerprint == job.fingerprint
@@ -148,7 +148,7 @@ def write(job, config, root, directory):
         OSError: the disk is full, or such.
     """
     rejected: list[Rejected] = []
-    path = place(directory) / job.file
+    path = to_path(directory) / job.file
     with atomic.replacing(path) as temporary:
         lengths = _write_records(temporary, _records(job, config, root, rejected))
         size, digest = temporary.stat().st_size, record_files.sha256(temporary)

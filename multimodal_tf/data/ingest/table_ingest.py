@@ -15,11 +15,9 @@ import multiprocessing
 import os
 import pathlib
 import re
-import sys
+import time
 
 import numpy as np
-import rich.console
-import rich.progress
 
 from multimodal_tf.config import labelled
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
@@ -28,6 +26,7 @@ from multimodal_tf.data.ingest import shards, worker
 from multimodal_tf.data.ingest.beam import BeamPipeline
 from multimodal_tf.data.kinds import cells
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
 from multimodal_tf.schema import Schema
 
@@ -90,7 +89,7 @@ def ingest(table, config, directory, processes=None, rows_per_shard=1000, progre
     _check_arguments(table, config, processes, rows_per_shard)
     # workers may stand elsewhere
     directory = (
-        filesystem.place(directory) if beam is None else filesystem.place(directory).absolute()
+        filesystem.to_path(directory) if beam is None else filesystem.to_path(directory).absolute()
     )
     pipeline = None if beam is None else _pipeline(beam, directory, processes)
     with atomic.full_disk_explained(directory), atomic.locked(directory):
@@ -186,7 +185,14 @@ def _processes(rows):
 def _write_shards(table, config, directory, splits, results, rows_per_shard, progress):
     """Brings all shards up to date; returns their file names by split."""
     files = collections.defaultdict(list)
-    with _progress_bar(progress, len(splits)) as advance:
+    started, done = time.monotonic(), 0
+    with progress_bar("ingest", "rows", len(splits), progress) as update:
+
+        def advance(rows):
+            nonlocal done
+            done += rows
+            rate = done / max(time.monotonic() - started, 1e-3)
+            update(completed=done, note=f", {rate:.0f}/s")
 
         def to_do():
             for split, job in _jobs(table, config, splits, rows_per_shard):
@@ -293,30 +299,6 @@ def _pool(processes):
         pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _progress_bar(progress, rows):
-    """Gives a function that is told how many rows more are done."""
-    shown = sys.stderr.isatty() if progress is None else progress
-    columns = (
-        rich.progress.TextColumn("ingest"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("rows, {task.fields[rate]:.0f}/s"),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(
-        *columns, console=rich.console.Console(stderr=True), disable=not shown
-    ) as bar:
-        task = bar.add_task("ingest", total=rows, rate=0.0)
-
-        def advance(more):
-            bar.advance(task, more)
-            state = bar.tasks[0]
-            bar.update(task, rate=state.completed / max(state.elapsed or 0, 1e-3))
-
-        yield advance
-
-
 def _outdate(directory):
     """Removes what speaks of the shards as a whole before one of them changes, so that nobody takes
     half an ingest for a whole one.
@@ -362,7 +344,7 @@ def _conclude(table, config, directory, files, table_rows):
     return Manifest.load(directory)
 
 
-def schema_for(directory, config) -> Schema:
+def schema_for(config, directory) -> Schema:
     """What the training split teaches about a configuration: the schema that `ingest` left, or
     where that was learned for other tokenizers, vectors or columns, another, which is not kept.
 
@@ -370,7 +352,7 @@ def schema_for(directory, config) -> Schema:
         FileNotFoundError: there is no manifest or shard.
         ValueError: as `fit_schema`; the shards do not hold what the configuration reads.
     """
-    directory = filesystem.place(directory)
+    directory = filesystem.to_path(directory)
     content = Manifest.load(directory)
     shards.check_settings(config, directory, content)
     if _is_fitted(directory, _source(config, content.hash)):

@@ -9,11 +9,10 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from multimodal_tf.config import Config
 from multimodal_tf.data.ingest import shards
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table, read_table
 from multimodal_tf.evaluation import baselines, row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit, Told, check_labels, examine
@@ -117,8 +116,7 @@ def model_report(
     singles = baselines.singles(alone or {}, predictor, head)
     rival = None if baseline is None else baselines.rival(baseline, predictor, head)
     table = _table(table, manifest)
-    with _bar(progress) as bar:
-        task = bar.add_task("reading rows", total=None)
+    with progress_bar("reading rows", "steps", shown=progress) as update:
         eval_split, features = examine(predictor, directory, split, head, table, rows, seed)
         check_labels(eval_split)
         kinds = corruption_robustness.kinds_of(eval_split)
@@ -127,10 +125,10 @@ def model_report(
         ) * (1 if rival is None else 2)
 
         def say(what):
-            bar.update(task, description=what, total=runs + len(_SECTIONS))
+            update(description=what, total=runs + len(_SECTIONS))
 
         def step():
-            bar.advance(task)
+            update(advance=1)
 
         train, validation = (
             _other(predictor, directory, name, eval_split, table, manifest, seed)
@@ -248,13 +246,3 @@ def _made(eval_split, manifest, resamples, seed):
         "seed": str(seed),
         **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras")},
     }
-
-
-def _bar(shown):
-    return Progress(
-        TextColumn("{task.description:20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        disable=not shown,
-    )

@@ -34,7 +34,7 @@ def check_place(directory: str | pathlib.Path) -> pathlib.Path:
         ValueError: it is not on this machine's disks.
         FileExistsError: it is a file, or holds files that are not a page's.
     """
-    place = filesystem.place(directory)
+    place = filesystem.to_path(directory)
     if not isinstance(place, pathlib.Path):
         raise ValueError(
             f"a page must be written to a directory of this machine, received {directory}"

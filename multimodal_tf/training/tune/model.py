@@ -76,8 +76,8 @@ class SearchModel(keras_tuner.HyperModel):
     ):
         super().__init__()
         self.space = space
-        self._records = filesystem.place(records)
-        self._folds = [filesystem.place(one) for one in folds]
+        self._records = filesystem.to_path(records)
+        self._folds = [filesystem.to_path(one) for one in folds]
         self._directory = None if directory is None else pathlib.Path(directory)
         self._schemas: dict[str, Schema] = {}
         self._memory = pipeline.available_memory() if memory is None else memory
@@ -282,7 +282,7 @@ class SearchModel(keras_tuner.HyperModel):
                 part.pop("tower")
         wanted = f"{directory} {parts}"
         if wanted not in self._schemas:
-            self._schemas[wanted] = schema_for(directory, config)
+            self._schemas[wanted] = schema_for(config, directory)
         return self._schemas[wanted]
 
 

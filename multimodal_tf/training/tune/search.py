@@ -7,21 +7,19 @@ import json
 import logging
 import os
 import pathlib
-import sys
 import threading
 import warnings
 from typing import Literal
 
 import keras_tuner
 import pandas as pd
-import rich.console
-import rich.progress
 from sklearn.exceptions import ConvergenceWarning
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.search_space import Space
 from multimodal_tf.data import atomic, pipeline
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.tune import processes, report, tuners
@@ -243,24 +241,13 @@ def _progress_bar(settings, direction, progress):
     """Shows how many trials have ended, and the best, as long as the block lasts; the files tell,
     whichever process writes them.
     """
-    columns = (
-        rich.progress.TextColumn("tune"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("trials, best {task.fields[best]}"),
-        rich.progress.TimeElapsedColumn(),
-    )
-    shown = sys.stderr.isatty() if progress is None else progress
     done = threading.Event()
-    with rich.progress.Progress(
-        *columns, console=rich.console.Console(stderr=True), disable=not shown
-    ) as bar:
-        task = bar.add_task("tune", total=settings.trials, best="-")
+    with progress_bar("tune", "trials", settings.trials, progress) as update:
 
         def look():
             ended, scores = report.ended(settings.project)
-            best = f"{(max if direction == 'max' else min)(scores):.4g}" if scores else "-"
-            bar.update(task, completed=ended, best=best)
+            best = f", best {(max if direction == 'max' else min)(scores):.4g}" if scores else ""
+            update(completed=ended, note=best)
 
         def follow():
             while not done.wait(_LOOK):
