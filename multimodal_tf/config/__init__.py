@@ -1,6 +1,4 @@
-"""What a model is: one validated configuration, as Python objects or as the same thing in YAML or
-JSON.
-"""
+"""One validated configuration of a model, as Python objects, YAML or JSON."""
 
 from multimodal_tf.config.fusion import (
     AttentionFusion,
@@ -19,6 +17,7 @@ from multimodal_tf.config.fusion import (
     SelfAttentionFusion,
     SumFusion,
     WeightedSumFusion,
+    feature_fusion,
 )
 from multimodal_tf.config.heads import (
     ClassificationHead,
@@ -46,8 +45,13 @@ from multimodal_tf.config.inputs import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.config.loss_weighting import FixedWeights, GradNormWeights, UncertaintyWeights
-from multimodal_tf.config.model import Config, Split, Training
+from multimodal_tf.config.loss_weighting import (
+    FixedWeights,
+    GradNormWeights,
+    LossWeighting,
+    UncertaintyWeights,
+)
+from multimodal_tf.config.model import Config
 from multimodal_tf.config.names import (
     EMBEDDING,
     FUSED,
@@ -103,6 +107,7 @@ from multimodal_tf.config.towers import (
     ViTTower,
     WaveformTower,
 )
+from multimodal_tf.config.training import Split, Training
 
 __all__ = [
     "Peft",
@@ -153,6 +158,7 @@ __all__ = [
     "LOW",
     "LoRA",
     "LSTMTower",
+    "LossWeighting",
     "LowRankTensorFusion",
     "MLPTower",
     "MatchingHead",
@@ -198,6 +204,7 @@ __all__ = [
     "WeightedSumFusion",
     "WordPieceTokenizer",
     "WordTokenizer",
+    "feature_fusion",
     "labelled",
     "nearest_to_median",
 ]

@@ -1,23 +1,28 @@
-"""How the towers' vectors, tokens or predictions meet."""
+"""Fusions: how the towers' vectors, tokens or predictions are combined."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field, PositiveInt
 
+from multimodal_tf.config.heads import Head
 from multimodal_tf.config.names import Fraction, Strict
 
 
 class _Fusion(Strict):
-    """What all have in common.
+    """What all fusions have in common.
 
-    With `presence`, an absent input has no influence, and no gradient flows to it. Without, the
-    model has no presence inputs, and all inputs count as there. `modality_dropout` is the share of
-    rows in which training treats a present input as absent, so that no input learns to lean on the
-    others (Neverova et al. 2015); drawn for each input by itself, so that a row may lose all of
-    them. `missing` "learned": a learned vector takes an absent input's place and counts as a present
-    one's does; where nothing is there, the prior answers all the same.
+    With `presence`, a missing input has no influence, and no gradient flows to it. Without, the
+    model has no presence inputs, and all inputs count as present. `modality_dropout` is the share
+    of rows in which training treats a present input as missing, so that no input depends on the
+    others (Neverova et al. 2015). It is drawn for each input independently, so a row may lose all
+    of them. With `missing` "learned", a learned vector replaces that of a missing input and counts
+    as a present one. A row without any input gets the prior all the same.
     """
+
+    # whether it reads the towers' tokens, and not only their vectors
+    reads_tokens: ClassVar[bool] = False
 
     type: str
     presence: bool = True
@@ -25,10 +30,11 @@ class _Fusion(Strict):
     missing: Literal["zero", "learned"] = "zero"
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if self.modality_dropout and not self.presence:
             raise ValueError(
-                f"fusion.modality_dropout needs fusion.presence, received {self.modality_dropout} with presence false"
+                "fusion.modality_dropout needs fusion.presence, "
+                f"received {self.modality_dropout} with presence false"
             )
         if self.missing == "learned" and not self.presence:
             raise ValueError(
@@ -38,8 +44,9 @@ class _Fusion(Strict):
 
 
 class _OneVector(_Fusion):
-    """Feature level: one vector comes out, on which `dropout` acts and then Dense layers of
-    `hidden` units, each with dropout again.
+    """Feature level: the output is one vector.
+
+    `dropout` acts on it, then come Dense layers of `hidden` units, each followed by dropout.
     """
 
     hidden: list[PositiveInt] = []
@@ -47,14 +54,15 @@ class _OneVector(_Fusion):
 
 
 class _Equal(_OneVector):
-    """The vectors are first projected to `dim` numbers each, by a Dense layer of their own."""
+    """Each vector is first projected to `dim` numbers by a Dense layer of its own."""
 
     dim: PositiveInt = 128
 
 
 class _Blocks(_Equal):
-    """Blocks of attention over vectors or tokens of `dim` numbers; `mlp_units` is the width between
-    a block's two Dense layers.
+    """Blocks of attention over vectors or tokens of `dim` numbers.
+
+    `mlp_units` is the width between a block's two Dense layers.
     """
 
     heads: PositiveInt = 4
@@ -62,7 +70,7 @@ class _Blocks(_Equal):
     block_dropout: Fraction = 0.1
 
     @pydantic.model_validator(mode="after")
-    def _heads_divide(self):
+    def _heads_divide(self) -> Self:
         if self.dim % self.heads:
             raise ValueError(
                 f"fusion.heads must divide fusion.dim ({self.dim}), received {self.heads}"
@@ -70,45 +78,47 @@ class _Blocks(_Equal):
         return self
 
 
-# --- feature level (`models.fusion.simple`)
+# --- pooling (`models.fusion.pooling`)
 
 
 class ConcatenationFusion(_OneVector):
-    """The towers' vectors side by side, then Dense layers, if any. Without any, each head adds up
-    what each input says, which suits small tables. An absent input's vector is zero, and with
-    `presence` and no learned vectors in their place the flags are concatenated too.
+    """The towers' vectors side by side, then Dense layers, if any.
+
+    Without any Dense layer, a head is a sum over the inputs, which suits small tables. A missing
+    input's vector is zero. With `presence` and no learned vectors, the flags are concatenated too.
     """
 
     type: Literal["concatenation"] = "concatenation"
 
 
 class SumFusion(_Equal):
-    """The sum of the vectors that are there."""
+    """The sum of the vectors that are present."""
 
     type: Literal["sum"] = "sum"
 
 
 class MeanFusion(_Equal):
-    """The mean of the vectors that are there."""
+    """The mean of the vectors that are present."""
 
     type: Literal["mean"] = "mean"
 
 
 class ProductFusion(_Equal):
-    """The product, number by number, of the vectors that are there."""
+    """The elementwise product of the vectors that are present."""
 
     type: Literal["product"] = "product"
 
 
 class WeightedSumFusion(_Equal):
-    """A weighted sum of the vectors that are there; one learned weight an input, the same in all
-    rows (Peters et al. 2018).
+    """A weighted sum of the vectors that are present.
+
+    There is one learned weight per input, the same in all rows (Peters et al. 2018).
     """
 
     type: Literal["weighted_sum"] = "weighted_sum"
 
 
-# --- weights that a row's own vectors give (`models.fusion.gates`)
+# --- weights that depend on the row (`models.fusion.gates`)
 
 
 class AttentionFusion(_Equal):
@@ -118,8 +128,9 @@ class AttentionFusion(_Equal):
 
 
 class GatedFusion(_Equal):
-    """Gated multimodal unit: a gate for each number of each input, read from all inputs (Arevalo et
-    al. 2017).
+    """Gated multimodal unit: a gate for each number of each input (Arevalo et al. 2017).
+
+    Every gate reads all inputs.
     """
 
     type: Literal["gated"] = "gated"
@@ -129,8 +140,9 @@ class GatedFusion(_Equal):
 
 
 class BilinearFusion(_Equal):
-    """A learned bilinear form of every two inputs (Tenenbaum and Freeman 2000); its weights grow
-    with the cube of `dim`.
+    """A learned bilinear form of every two inputs (Tenenbaum and Freeman 2000).
+
+    The number of its weights grows with the cube of `dim`.
     """
 
     type: Literal["bilinear"] = "bilinear"
@@ -138,8 +150,9 @@ class BilinearFusion(_Equal):
 
 
 class LowRankTensorFusion(_OneVector):
-    """A linear map of the product of all inputs, as a sum of `rank` simple ones (Liu et al. 2018);
-    `dim` numbers come out.
+    """A linear map of the product of all inputs, of rank `rank` (Liu et al. 2018).
+
+    The output has `dim` numbers.
     """
 
     type: Literal["low_rank_tensor"] = "low_rank_tensor"
@@ -151,8 +164,9 @@ class LowRankTensorFusion(_OneVector):
 
 
 class SelfAttentionFusion(_Blocks):
-    """`depth` blocks of self-attention over one token an input, its vector, and a learned one,
-    which becomes the fused vector.
+    """`depth` blocks of self-attention over one token per input, its vector, and a learned token.
+
+    The learned token becomes the fused vector.
     """
 
     type: Literal["self_attention"] = "self_attention"
@@ -160,9 +174,12 @@ class SelfAttentionFusion(_Blocks):
 
 
 class BottleneckFusion(_Blocks):
-    """The inputs' tokens see each other through a few shared tokens only, the `bottlenecks`
-    (Nagrani et al. 2021).
+    """Attention between the inputs' tokens through a few shared tokens (Nagrani et al. 2021).
+
+    `bottlenecks` is the number of shared tokens.
     """
+
+    reads_tokens = True
 
     type: Literal["bottleneck"] = "bottleneck"
     dim: PositiveInt = 64
@@ -172,11 +189,13 @@ class BottleneckFusion(_Blocks):
 
 
 class CrossModalFusion(_Blocks):
-    """Each input's tokens look at each other input's, pair by pair, in `depth` blocks, then at
-    themselves (Tsai et al. 2019).
+    """Each input's tokens attend to those of each other input, then to themselves.
 
-    Cost grows with the square of the number of inputs.
+    Each pair of inputs has `depth` blocks (Tsai et al. 2019). Cost grows with the square of the
+    number of inputs.
     """
+
+    reads_tokens = True
 
     type: Literal["cross_modal"] = "cross_modal"
     dim: PositiveInt = 64
@@ -184,16 +203,14 @@ class CrossModalFusion(_Blocks):
     depth: PositiveInt = 1
 
 
-def _of_a_type(fields):
-    """`type` may be left out of a concatenation."""
-    return (
-        fields | {"type": "concatenation"}
-        if isinstance(fields, dict) and "type" not in fields
-        else fields
-    )
+def _default_type(fields: Any) -> Any:
+    """Adds the type of a concatenation, which may be left out."""
+    if isinstance(fields, dict) and "type" not in fields:
+        return fields | {"type": "concatenation"}
+    return fields
 
 
-FeatureFusion = Annotated[
+_FeatureLevel = (
     ConcatenationFusion
     | SumFusion
     | MeanFusion
@@ -205,9 +222,10 @@ FeatureFusion = Annotated[
     | LowRankTensorFusion
     | SelfAttentionFusion
     | BottleneckFusion
-    | CrossModalFusion,
-    Field(discriminator="type"),
-    pydantic.BeforeValidator(_of_a_type),
+    | CrossModalFusion
+)
+FeatureFusion = Annotated[
+    _FeatureLevel, Field(discriminator="type"), pydantic.BeforeValidator(_default_type)
 ]
 
 
@@ -215,40 +233,46 @@ FeatureFusion = Annotated[
 
 
 class _Predictions(_Fusion):
-    """Each input predicts by itself; `dropout` acts on its vector before. `combine` is over the
-    inputs that are there.
+    """Each input makes a prediction of its own, and `combine` joins those of the present inputs.
 
-    "weights": one learned weight an input, the same in all rows. "stacking": another head reads the
-    logits of all answers (of a number, the answers), zeros where an input is absent, and which
-    inputs are there.
+    `dropout` acts on an input's vector before its prediction. "weights": one learned weight per
+    input, the same in all rows. "stacking": another head reads the logits of all predictions (the
+    predictions themselves where they are numbers), zeros where an input is missing, and the
+    presence flags.
     """
 
     dropout: Fraction = 0.5
     combine: Literal["mean", "weights", "product", "maximum", "stacking"] = "mean"
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether `combine` is defined for probabilities only."""
+        return self.combine in ("product", "maximum")
+
 
 class DecisionFusion(_Predictions):
-    """Decision level: the answer combines each input's own prediction. There is no fused vector."""
+    """Decision level: the prediction combines those of the inputs. There is no fused vector."""
 
     type: Literal["decision"] = "decision"
 
 
 class HybridFusion(_Predictions):
-    """Model level: a prediction of each input and one of the vector that `over` fuses, trained
-    together; the answer combines them all.
+    """Model level: the prediction combines those of the inputs and one from a fused vector.
 
-    Whether there are presence inputs, and modality dropout, is said here and not in `over`.
-    `absent` is about the inputs' own predictions, `over.missing` about the fused vector.
+    `over` fuses the vector. All are trained together. `presence` and `modality_dropout` are given
+    here and not in `over`. `missing` is about the inputs' own predictions, `over.missing` about the
+    fused vector.
     """
 
     type: Literal["hybrid"] = "hybrid"
     over: FeatureFusion = ConcatenationFusion()
 
     @pydantic.model_validator(mode="after")
-    def _said_once(self):
+    def _given_once(self) -> Self:
         if self.over.modality_dropout:
             raise ValueError(
-                f"fusion.over.modality_dropout must be given as fusion.modality_dropout, received {self.over.modality_dropout}"
+                "fusion.over.modality_dropout must be given as fusion.modality_dropout, "
+                f"received {self.over.modality_dropout}"
             )
         if self.presence and not self.over.presence:
             raise ValueError(
@@ -262,47 +286,52 @@ class HybridFusion(_Predictions):
 
 
 Fusion = Annotated[
-    ConcatenationFusion
-    | SumFusion
-    | MeanFusion
-    | ProductFusion
-    | WeightedSumFusion
-    | AttentionFusion
-    | GatedFusion
-    | BilinearFusion
-    | LowRankTensorFusion
-    | SelfAttentionFusion
-    | BottleneckFusion
-    | CrossModalFusion
-    | DecisionFusion
-    | HybridFusion,
+    _FeatureLevel | DecisionFusion | HybridFusion,
     Field(discriminator="type"),
-    pydantic.BeforeValidator(_of_a_type),
+    pydantic.BeforeValidator(_default_type),
 ]
 
-# heads that answer numbers
-_NO_PROBABILITIES = ("regression", "quantile")
+
+def feature_fusion(fusion: Fusion) -> FeatureFusion | None:
+    """The fusion that makes the fused vector; None of a decision fusion, which has none.
+
+    Example:
+        >>> feature_fusion(HybridFusion(over=SumFusion())).type
+        'sum'
+    """
+    match fusion:
+        case DecisionFusion():
+            return None
+        case HybridFusion():
+            return fusion.over
+        case _:
+            return fusion
 
 
-def check_fusion(fusion, heads):
-    """Whether the heads can be answered in the way that the fusion combines predictions.
+def check_fusion(fusion: Fusion, heads: Mapping[str, Head]) -> None:
+    """Checks that the fusion can combine the predictions of the heads.
 
     Args:
-        fusion: `Fusion`.
-        heads: dict of name to `Head`.
+        fusion: the fusion.
+        heads: heads by name.
 
     Raises:
-        ValueError: product or maximum of a number's predictions, or a head that needs the fused
-        vector where there is none.
+        ValueError: product or maximum of predictions that are numbers, or a head that needs the
+            fused vector where there is none.
     """
     for name, head in heads.items():
-        combine = getattr(fusion, "combine", None)
-        if combine in ("product", "maximum") and head.type in _NO_PROBABILITIES:
+        if isinstance(fusion, DecisionFusion | HybridFusion):
+            _check_probabilities(fusion, name, head)
+        if isinstance(fusion, DecisionFusion) and head.type == "embedding":
             raise ValueError(
-                f"fusion.combine must be mean, weights or stacking, since heads.{name} is a {head.type} and gives no probabilities, "
-                f"received {combine!r}"
+                f"fusion.type must give a fused vector for the embedding heads.{name}, "
+                "such as 'hybrid', received 'decision'"
             )
-        if fusion.type == "decision" and head.type == "embedding":
-            raise ValueError(
-                f"fusion.type must give a fused vector for the embedding heads.{name}, such as 'hybrid', received 'decision'"
-            )
+
+
+def _check_probabilities(fusion: DecisionFusion | HybridFusion, name: str, head: Head) -> None:
+    if fusion.needs_probabilities and head.target_type == "number":
+        raise ValueError(
+            f"fusion.combine must be mean, weights or stacking, since heads.{name} is a "
+            f"{head.type} and gives no probabilities, received {fusion.combine!r}"
+        )

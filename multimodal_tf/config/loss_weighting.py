@@ -1,44 +1,46 @@
 """How much the loss of each head counts in the total."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from multimodal_tf.config.fusion import Fusion
+from multimodal_tf.config.heads import Head
 from multimodal_tf.config.names import Strict
 
 
 class FixedWeights(Strict):
-    """As the heads' own `weight`s say."""
+    """The heads' own `weight`s."""
 
     type: Literal["fixed"] = "fixed"
 
 
 class UncertaintyWeights(Strict):
-    """Learned with the model: a head whose loss stays high counts less. The heads' `weight`s are
-    multiplied in.
+    """Learned with the model: a head whose loss stays high counts less.
 
-    A loss counts as `exp(-s) loss + s / 2`, a squared error as half of `exp(-s) loss`, with a
-    learned `s` of its own, the logarithm of a
-    variance: `model.log_variances`, by head. Source: Kendall et al. 2018, arXiv:1705.07115.
+    A loss counts as `exp(-s) loss + s / 2`, a squared error as half of `exp(-s) loss`, where `s` is
+    a learned logarithm of a variance: `model.log_variances`, by head. The heads' `weight`s multiply
+    the whole. Source: Kendall et al. 2018, arXiv:1705.07115.
     """
 
     type: Literal["uncertainty"] = "uncertainty"
 
 
 class GradNormWeights(Strict):
-    """Adjusted in every step so that heads pull equally hard on the vector that they share, and
-    harder those that learn more slowly (Chen et al. 2018, arXiv:1711.02257, as
-    `models.loss_weighting.GradNormWeighted` says).
+    """Adjusted in every step so that all heads train at similar rates (Chen et al. 2018).
 
-    The heads' `weight`s are where they start; `model.task_weights` `(heads,)` is where they are, in
-    the order of `model.heads`. Of a hybrid fusion the gradient through its fused vector counts
-    alone.
+    The gradients of the heads' losses on their shared vector are kept equally long, longer for
+    heads that learn more slowly (`models.loss_weighting.GradNormWeighted`; arXiv:1711.02257). The
+    heads' `weight`s are the initial weights. `model.task_weights` `(heads,)` has the current ones,
+    in the order of `model.heads`. In a hybrid fusion only the gradient through the fused vector
+    counts.
     """
 
     type: Literal["gradnorm"] = "gradnorm"
-    # how much harder the slow ones pull; 0: all equally
+    # how strongly slower heads are favoured; 0: not at all
     alpha: NonNegativeFloat = 1.5
-    # how fast the weights move
+    # step size of the weights
     rate: PositiveFloat = 0.025
 
 
@@ -47,37 +49,50 @@ LossWeighting = Annotated[
 ]
 
 
-def check_loss_weighting(loss_weighting, heads, fusion, vectors):
-    """Whether learned weights have something to weigh.
+def check_loss_weighting(
+    loss_weighting: LossWeighting, heads: Mapping[str, Head], fusion: Fusion, vectors: list[str]
+) -> None:
+    """Checks that learned weights have two or more losses to weigh against each other.
+
+    Args:
+        loss_weighting: how losses are weighted.
+        heads: heads by name.
+        fusion: the fusion.
+        vectors: names of the vectors that the fusion reads, `Config.vectors()`.
 
     Raises:
-        ValueError: they have not.
+        ValueError: there are fewer than two losses, a loss has weight 0, or GradNorm finds no
+            vector that all heads share.
     """
-    learning = {name: head for name, head in heads.items() if head.type != "embedding"}
-    if loss_weighting.type == "fixed":
+    if isinstance(loss_weighting, FixedWeights):
         return
+    learning = {name: head for name, head in heads.items() if head.type != "embedding"}
     if len(learning) < 2:
         raise ValueError(
-            f"loss_weighting: {loss_weighting.type} weighs two heads or more against each other, received {list(learning)}"
+            f"loss_weighting: {loss_weighting.type} weighs two heads or more against each other, "
+            f"received {list(learning)}"
         )
     idle = next((name for name, head in learning.items() if head.weight == 0), None)
     if idle is not None:
         raise ValueError(
-            f"loss_weighting: {loss_weighting.type} needs heads of a weight above 0, received 0 for heads.{idle}.weight"
+            f"loss_weighting: {loss_weighting.type} needs heads of a weight above 0, "
+            f"received 0 for heads.{idle}.weight"
         )
-    if loss_weighting.type == "gradnorm":
+    if isinstance(loss_weighting, GradNormWeights):
         _check_shared(heads, fusion, vectors)
 
 
-def _check_shared(heads, fusion, vectors):
+def _check_shared(heads: Mapping[str, Head], fusion: Fusion, vectors: list[str]) -> None:
     if fusion.type == "decision":
         raise ValueError(
-            "loss_weighting: gradnorm needs a fusion with a vector that all heads share, such as 'hybrid', received 'decision'"
+            "loss_weighting: gradnorm needs a fusion with a vector that all heads share, "
+            "such as 'hybrid', received 'decision'"
         )
-    pair = next((name for name, head in heads.items() if head.type == "matching"), None)
-    if pair is not None:
+    matching = next((name for name, head in heads.items() if head.type == "matching"), None)
+    if matching is not None:
         raise ValueError(
-            f"loss_weighting: gradnorm needs heads on the fused vector, received the matching head {pair!r}"
+            "loss_weighting: gradnorm needs heads on the fused vector, "
+            f"received the matching head {matching!r}"
         )
     read = {name: head.inputs for name, head in heads.items()}
     if len({frozenset(inputs or vectors) for inputs in read.values()}) > 1:
