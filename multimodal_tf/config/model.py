@@ -178,7 +178,7 @@ class Config(Strict):
             raise ValueError(f"the configuration is wrong: {sentence(error)}") from error
 
     @classmethod
-    def load(cls, path: str | pathlib.Path) -> Self:
+    def load(cls, path: str | pathlib.Path | upath.UPath) -> Self:
         """Reads a `.yaml` or `.json` file; errors as in `from_yaml`, with the file's name."""
         try:
             return cls.from_yaml(upath.UPath(path).read_text(encoding="utf-8"))
