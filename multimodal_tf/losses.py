@@ -1,26 +1,30 @@
-"""Losses that return one value a row, `(batch,)`: Keras scales rows across the replicas of
-`tf.distribute`, but not scalars.
+"""Losses that return one value a row, `(batch,)`.
+
+Under `tf.distribute` Keras scales rows across the replicas, but not scalars. All take `name` and
+`reduction` as every `keras.losses.Loss`; a row without a label needs `sample_weight` 0.
 """
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+MEAN = "sum_over_batch_size"
+
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ScaledMeanSquaredError(keras.losses.Loss):
-    """Squared error divided by the label's variance, so that regressions in euros and in
-    millimetres pull equally hard.
+    """Squared error divided by the label's variance, so that the unit does not matter.
 
-    A model that always answers the mean has loss 1 on the rows that gave the variance.
+    A constant prediction of the mean has loss 1 on the rows that gave the variance.
 
     Args:
         variance: float > 0, in the label's unit squared; the training split's.
-        name, reduction: as in every `keras.losses.Loss`.
 
     Call:
         `y_true` and `y_pred` are float `(batch, 1)` (or `(batch, k)`, then their mean), in the
-        label's unit; a row that has no label needs `sample_weight` 0. `call` returns float
-        `(batch,)`, no unit.
+        label's unit. `call` returns float `(batch,)`, no unit.
 
     Raises:
         ValueError: `variance` is not a positive finite number.
@@ -32,86 +36,71 @@ class ScaledMeanSquaredError(keras.losses.Loss):
     """
 
     def __init__(
-        self,
-        variance: float,
-        name: str = "scaled_mean_squared_error",
-        reduction: str = "sum_over_batch_size",
-    ):
+        self, variance: float, name: str = "scaled_mean_squared_error", reduction: str = MEAN
+    ) -> None:
         super().__init__(name=name, reduction=reduction)
         if not 0 < variance < float("inf"):
             raise ValueError(f"`variance` must be a positive finite number, received {variance!r}")
         self.variance = float(variance)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.square(y_pred - y_true), axis=-1) / self.variance
 
-    def get_config(self):
-        return super().get_config() | {"variance": self.variance}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "variance": self.variance}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of class numbers against softmax probabilities, the target a little spread over
-    all classes.
+    """Cross-entropy of class indices against softmax probabilities, with label smoothing.
 
     It is `keras.losses.CategoricalCrossentropy(label_smoothing=...)` of the one-hot classes, which
-    Keras 3.15 does not offer for class numbers.
+    Keras 3.15 does not offer for class indices.
 
     Args:
         label_smoothing: float, 0 to 1 (exclusive). Share of the target that is spread evenly; 0:
             `SparseCategoricalCrossentropy`.
-        name, reduction: as in every `keras.losses.Loss`.
 
     Call:
         `y_true` is int `(batch,)` or `(batch, 1)`, `y_pred` float `(batch, classes)` that sums to
-        1; a row that has no label needs `sample_weight` 0. `call` returns float `(batch,)`, nats.
+        1. `call` returns float `(batch,)`, nats.
 
     Raises:
         ValueError: `label_smoothing` is not in 0 to 1.
 
     Example:
-        >>> round(float(SmoothedCrossentropy(0.5)([1], [[0.5, 0.5]])), 4)  # log 2, whatever the smoothing
+        >>> round(float(SmoothedCrossentropy(0.5)([1], [[0.5, 0.5]])), 4)  # log 2, smoothed or not
         0.6931
 
     Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
 
     def __init__(
-        self,
-        label_smoothing: float,
-        name: str = "smoothed_crossentropy",
-        reduction: str = "sum_over_batch_size",
-    ):
+        self, label_smoothing: float, name: str = "smoothed_crossentropy", reduction: str = MEAN
+    ) -> None:
         super().__init__(name=name, reduction=reduction)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"`label_smoothing` must be at least 0 and less than 1, received {label_smoothing!r}"
-            )
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = _smoothing(label_smoothing)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
-        target = ops.one_hot(
-            ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1], dtype=y_pred.dtype
-        )
         return keras.losses.categorical_crossentropy(
-            target, y_pred, label_smoothing=self.label_smoothing
+            _one_hot(y_true, y_pred), y_pred, label_smoothing=self.label_smoothing
         )
 
-    def get_config(self):
-        return super().get_config() | {"label_smoothing": self.label_smoothing}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class FocalCrossentropy(keras.losses.Loss):
-    """Cross-entropy that counts a row less the surer its right class is already: `-(1 - p)^gamma
-    log p`, summed over the target's classes.
+    """Cross-entropy that weights a row less the higher its right class's probability is already.
+
+    `-(1 - p)^gamma log p`, summed over the target's classes.
 
     Args:
         gamma: float, 0 or more. 0: `SmoothedCrossentropy`.
         label_smoothing: float, 0 to 1 (exclusive). Share of the target that is spread evenly over
-        all classes.
-        name, reduction: as in every `keras.losses.Loss`.
+            all classes.
 
     Call:
         As `SmoothedCrossentropy`.
@@ -131,61 +120,51 @@ class FocalCrossentropy(keras.losses.Loss):
         gamma: float,
         label_smoothing: float = 0.0,
         name: str = "focal_crossentropy",
-        reduction: str = "sum_over_batch_size",
-    ):
+        reduction: str = MEAN,
+    ) -> None:
         super().__init__(name=name, reduction=reduction)
         if not 0 <= gamma < float("inf"):
             raise ValueError(f"`gamma` must be 0 or more and finite, received {gamma!r}")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"`label_smoothing` must be at least 0 and less than 1, received {label_smoothing!r}"
-            )
-        self.gamma, self.label_smoothing = float(gamma), float(label_smoothing)
+        self.gamma, self.label_smoothing = float(gamma), _smoothing(label_smoothing)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
-        classes = y_pred.shape[-1]
-        target = ops.one_hot(
-            ops.cast(ops.reshape(y_true, (-1,)), "int32"), classes, dtype=y_pred.dtype
-        )
-        target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
+        spread = self.label_smoothing / y_pred.shape[-1]
+        target = _one_hot(y_true, y_pred) * (1 - self.label_smoothing) + spread
         # not 0, where a probability has been rounded up to 1: the slope of the power of a `gamma`
         # below 1 is infinite there
         easy = ops.power(ops.maximum(1 - y_pred, 1e-7), self.gamma)
         return -ops.sum(target * easy * _log(y_pred), axis=-1)
 
-    def get_config(self):
-        return super().get_config() | {"gamma": self.gamma, "label_smoothing": self.label_smoothing}
+    def get_config(self) -> dict[str, Any]:
+        own = {"gamma": self.gamma, "label_smoothing": self.label_smoothing}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class CumulativeLinkLoss(keras.losses.Loss):
-    """For classes in an order: the binary cross-entropies of «above the k-th class» over all k but
-    the last, summed.
+    """For ordered classes: the binary cross-entropies of «above the k-th class», summed over k.
 
     So a mistake by two steps costs more than one by a step. With two classes it is the
     cross-entropy.
 
-    Args:
-        name, reduction: as in every `keras.losses.Loss`.
-
     Call:
         `y_true` is int `(batch,)` or `(batch, 1)`, 0 for the lowest class; `y_pred` float `(batch,
-        classes)` that sums to 1; a row that has no label needs `sample_weight` 0. `call` returns
-        float `(batch,)`, nats.
+        classes)` that sums to 1. `call` returns float `(batch,)`, nats.
 
     Example:
         >>> loss = CumulativeLinkLoss(reduction=None)
-        >>> loss([0, 2], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]).numpy().astype(float).round(4).tolist()  # the first: -log .5 - log .75
+        >>> rows = loss([0, 2], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])  # first: -log .5 - log .75
+        >>> rows.numpy().astype(float).round(4).tolist()
         [0.9808, 2.0794]
 
     Source: Cao et al. 2020, arXiv:1901.07884, equation 4 with equal importances.
     """
 
-    def __init__(self, name: str = "cumulative_link", reduction: str = "sum_over_batch_size"):
+    def __init__(self, name: str = "cumulative_link", reduction: str = MEAN) -> None:
         super().__init__(name=name, reduction=reduction)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
         steps = y_pred.shape[-1] - 1
         above = ops.reshape(ops.cast(y_true, "int32"), (-1, 1)) > ops.arange(steps, dtype="int32")
@@ -197,23 +176,24 @@ class CumulativeLinkLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class PinballLoss(keras.losses.Loss):
-    """The loss whose least mean is at the quantiles, divided by the label's standard deviation,
-    mean over the quantiles.
+    """The quantile loss, divided by the label's standard deviation; the mean over the quantiles.
+
+    Its mean over rows is least where the predictions are the quantiles.
 
     Args:
         levels: list of float between 0 and 1 (both exclusive). The quantiles' probabilities.
         std: float > 0, in the label's unit; the training split's.
-        name, reduction: as in every `keras.losses.Loss`.
 
     Call:
-        `y_true` is float `(batch, 1)`, `y_pred` float `(batch, levels)`, in the label's unit; a row
-        that has no label needs `sample_weight` 0. `call` returns float `(batch,)`, no unit.
+        `y_true` is float `(batch, 1)`, `y_pred` float `(batch, levels)`, in the label's unit.
+        `call` returns float `(batch,)`, no unit.
 
     Raises:
         ValueError: a level is not between 0 and 1, or `std` is not a positive finite number.
 
     Example:
-        >>> float(PinballLoss([0.25, 0.75], std=2.0)(ops.array([[8.0]]), ops.array([[4.0, 12.0]])))  # (0.25 * 4 + 0.25 * 4) / 2 / 2
+        >>> loss = PinballLoss([0.25, 0.75], std=2.0)
+        >>> float(loss(ops.array([[8.0]]), ops.array([[4.0, 12.0]])))  # (.25 * 4 + .25 * 4) / 2 / 2
         0.5
 
     Source: Koenker and Bassett 1978, «Regression Quantiles».
@@ -221,11 +201,11 @@ class PinballLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        levels: list[float],
+        levels: Sequence[float],
         std: float,
         name: str = "pinball",
-        reduction: str = "sum_over_batch_size",
-    ):
+        reduction: str = MEAN,
+    ) -> None:
         super().__init__(name=name, reduction=reduction)
         if not levels or not all(0 < level < 1 for level in levels):
             raise ValueError(f"`levels` must be between 0 and 1, received {levels!r}")
@@ -233,75 +213,105 @@ class PinballLoss(keras.losses.Loss):
             raise ValueError(f"`std` must be a positive finite number, received {std!r}")
         self.levels, self.std = [float(level) for level in levels], float(std)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         above = (y_true - y_pred) / self.std
         levels = ops.convert_to_tensor(self.levels, above.dtype)
         return ops.mean(ops.maximum(levels * above, (levels - 1) * above), axis=-1)
 
-    def get_config(self):
-        return super().get_config() | {"levels": self.levels, "std": self.std}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "levels": self.levels, "std": self.std}
+
+
+class BatchwiseLoss(keras.losses.Loss):
+    """A loss that compares the rows of a batch with each other.
+
+    Under `tf.distribute` a replica must see the rows of all replicas: `DistributedModel` gathers
+    them for losses of this class.
+    """
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MatchingLoss(keras.losses.Loss):
-    """Cross-entropy of «these two belong together», half of it for a row's own pair, half for the
-    mismatched pairs of the batch.
+class MatchingLoss(BatchwiseLoss):
+    """Cross-entropy of «these two belong together», on a row's own pair and on mismatched pairs.
 
-    The mismatched pairs of a row are its first vector with the second of every other row; their
-    mean counts, so that the chance that is learned to begin with is a half, whatever the batch.
-    Rows that happen to hold the same text or image are taken for mismatched all the same. Unlike
-    that of other heads, this loss depends on which rows meet in a batch (of one replica, if
-    distributed).
-
-    Args:
-        name, reduction: as in every `keras.losses.Loss`.
+    Half of it is the row's own pair, half the mean over the row's mismatched pairs: its first
+    vector with the second of every other row of the batch. So the learned chance starts at a half
+    for any size of batch. Rows that happen to hold the same text or image count as mismatched too.
 
     Call:
-        `y_true` is not read: every row's own two belong together. `y_pred` is float `(batch, 2,
+        `y_true` is not read: the two vectors of every row match. `y_pred` is float `(batch, 2,
         dim)`: the scalar product of two vectors is the logit of their belonging together; zeros in
         a row that lacks one of the two. `call` returns float `(batch,)`, nats: 0 for such a row,
         and the first half alone where no other row has both.
 
     Example:
         >>> loss = MatchingLoss()
-        >>> round(float(loss(ops.ones((3, 1)), ops.ones((3, 2, 4)) / 1000)), 3)  # chance level: log(2)
+        >>> vectors = ops.ones((3, 2, 4)) / 1000
+        >>> round(float(loss(ops.ones((3, 1)), vectors)), 3)  # chance level: log(2)
         0.693
 
     Source: all pairs of a batch, with a sigmoid each: Zhai et al. 2023, arXiv:2303.15343, equation
     2; the equal halves are ours.
     """
 
-    def __init__(self, name: str = "matching", reduction: str = "sum_over_batch_size"):
+    def __init__(self, name: str = "matching", reduction: str = MEAN) -> None:
         super().__init__(name=name, reduction=reduction)
 
-    def call(self, y_true, y_pred):
-        own, others, there, mismatched = pairs(y_pred)
-        wrong = ops.sum(ops.softplus(others) * mismatched, axis=1) / ops.maximum(
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        own, every, present, mismatched = pairs(y_pred)
+        wrong = ops.sum(ops.softplus(every) * mismatched, axis=1) / ops.maximum(
             ops.sum(mismatched, axis=1), 1.0
         )
-        return 0.5 * there * (ops.softplus(-own) + wrong)
+        return 0.5 * present * (ops.softplus(-own) + wrong)
 
 
-def pairs(vectors):
-    """The logits of a batch's pairs.
+class Pairs(NamedTuple):
+    """The pairs of vectors in a batch.
+
+    `own` `(batch,)` holds the logits of the rows' own pairs, `every` `(batch, batch)` those of each
+    row's first with each row's second vector. `present` `(batch,)` is 1 where a row has both
+    vectors, `mismatched` `(batch, batch)` 1 where a pair is of two rows that have both; else 0.
+    """
+
+    own: Any
+    every: Any
+    present: Any
+    mismatched: Any
+
+
+def pairs(vectors: Any) -> Pairs:
+    """Compares the vectors of a batch.
 
     Args:
         vectors: float `(batch, 2, dim)`, zeros in a row that lacks one of the two.
-
-    Returns:
-        `(own, all, there, mismatched)`: logits of the rows' own pairs `(batch,)`, and of each row's
-        first with each row's second `(batch, batch)`; 1 where a row has both `(batch,)`, and where
-        a pair is of two rows that have both `(batch, batch)`; else 0.
     """
     first, second = vectors[:, 0], vectors[:, 1]
-    logits = ops.matmul(first, ops.transpose(second))
-    there = ops.cast(ops.any(vectors != 0, axis=(1, 2)), vectors.dtype)
+    present = ops.cast(ops.any(vectors != 0, axis=(1, 2)), vectors.dtype)
     of_two = 1 - ops.eye(ops.shape(vectors)[0], dtype=vectors.dtype)
-    return ops.sum(first * second, axis=1), logits, there, there[:, None] * there[None, :] * of_two
+    return Pairs(
+        own=ops.sum(first * second, axis=1),
+        every=ops.matmul(first, ops.transpose(second)),
+        present=present,
+        mismatched=present[:, None] * present[None, :] * of_two,
+    )
 
 
-def _log(probability):
-    """With a floor so low that even a very wrong answer keeps its gradient: a sigmoid or softmax
-    before it multiplies 1 / p by p.
+def _smoothing(label_smoothing: float) -> float:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"`label_smoothing` must be at least 0 and less than 1, received {label_smoothing!r}"
+        )
+    return float(label_smoothing)
+
+
+def _one_hot(y_true: Any, y_pred: Any) -> Any:
+    index = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+    return ops.one_hot(index, y_pred.shape[-1], dtype=y_pred.dtype)
+
+
+def _log(probability: Any) -> Any:
+    """The logarithm, with a floor so low that even a very wrong prediction keeps its gradient.
+
+    The gradient 1 / p of the logarithm is multiplied by the p of a sigmoid or softmax.
     """
     return ops.log(ops.maximum(probability, 1e-30))

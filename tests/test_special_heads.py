@@ -29,7 +29,8 @@ from multimodal_tf.config import (
 from multimodal_tf.losses import CumulativeLinkLoss
 from multimodal_tf.metrics import special_heads
 from multimodal_tf.models import build_model, compile_arguments, heads
-from multimodal_tf.models.heads.output_layers import OrderedClasses, RisingQuantiles
+from multimodal_tf.models.heads.ordinal import OrderedClasses
+from multimodal_tf.models.heads.quantile import RisingQuantiles
 from multimodal_tf.schema import Classes, Moments
 
 NUMBER = NumberInput(tower=DenseTower(dim=4))
@@ -138,7 +139,7 @@ def test_metrics_are_of_their_own_head_on_ragged_tails_too(batch_size):
 def test_the_accuracy_of_matching_by_hand():
     # own 3, -2, -; mismatched -1, -2
     vectors = np.array([[[1, 0], [3, -1]], [[0, 2], [-1, -1]], [[0, 0], [0, 0]]], "float32")
-    metric = heads.metrics(HEADS["pair"], None)[0]
+    metric = heads.metrics(HEADS["pair"])[0]
     metric.update_state(np.ones((3, 1)), vectors, np.ones(3))
     np.testing.assert_allclose(metric.result(), (1 + 0.5) / 2)
     # alone: its own pair only

@@ -328,7 +328,7 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
             "gradnorm",
             HEADS | {"pair": MatchingHead(inputs=["price", "weight"])},
             None,
-            "received the matching head 'pair'",
+            "received 'pair', which compares two inputs",
         ),
         (
             "gradnorm",

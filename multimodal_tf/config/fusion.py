@@ -322,9 +322,10 @@ def check_fusion(fusion: Fusion, heads: Mapping[str, Head]) -> None:
     for name, head in heads.items():
         if isinstance(fusion, DecisionFusion | HybridFusion):
             _check_probabilities(fusion, name, head)
-        if isinstance(fusion, DecisionFusion) and head.type == "embedding":
+        reads_fused = head.target_type is None and not head.compares_inputs
+        if isinstance(fusion, DecisionFusion) and reads_fused:
             raise ValueError(
-                f"fusion.type must give a fused vector for the embedding heads.{name}, "
+                f"fusion.type must give a fused vector for the {head.type} heads.{name}, "
                 "such as 'hybrid', received 'decision'"
             )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from multimodal_tf.config.fusion import Fusion
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.heads import Head, comparing, with_loss
 from multimodal_tf.config.names import Strict
 
 
@@ -66,7 +66,7 @@ def check_loss_weighting(
     """
     if isinstance(loss_weighting, FixedWeights):
         return
-    learning = {name: head for name, head in heads.items() if head.type != "embedding"}
+    learning = with_loss(heads)
     if len(learning) < 2:
         raise ValueError(
             f"loss_weighting: {loss_weighting.type} weighs two heads or more against each other, "
@@ -88,11 +88,11 @@ def _check_shared(heads: Mapping[str, Head], fusion: Fusion, vectors: list[str])
             "loss_weighting: gradnorm needs a fusion with a vector that all heads share, "
             "such as 'hybrid', received 'decision'"
         )
-    matching = next((name for name, head in heads.items() if head.type == "matching"), None)
-    if matching is not None:
+    pair = next(iter(comparing(heads)), None)
+    if pair is not None:
         raise ValueError(
             "loss_weighting: gradnorm needs heads on the fused vector, "
-            f"received the matching head {matching!r}"
+            f"received {pair!r}, which compares two inputs"
         )
     read = {name: head.inputs for name, head in heads.items()}
     if len({frozenset(inputs or vectors) for inputs in read.values()}) > 1:

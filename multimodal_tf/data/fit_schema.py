@@ -174,7 +174,7 @@ def fit_schema(directory, config) -> Schema:
     Raises:
         FileNotFoundError: there is no manifest.
         ValueError: the training split is empty, a number varies too much, a head learns nothing (no
-            labelled row, or one class only), the order of an ordinal head's classes is not known,
+            labelled row, or one class only), the order of a head's classes is not known,
             or as `subwords.fit_subwords`, `vectors.skip_gram` and `vectors.read_vectors`.
     """
     manifest = Manifest.load(directory)
@@ -271,23 +271,19 @@ def _head(config, name, learner):
         raise ValueError(
             f"{where} must have two classes or more in the training split, received only {classes.names[0]!r}"
         )
-    return (
-        _in_order(f"heads.{name}.classes", head.classes, classes)
-        if head.type == "ordinal"
-        else classes
-    )
+    return _in_order(f"heads.{name}.classes", head, classes)
 
 
-def _in_order(field, wanted, classes):
-    """The classes of an ordinal head, lowest first, also those that no training row bears."""
+def _in_order(field, head, classes):
+    """The classes in the head's order, also those that it declares and no training row bears."""
     counts = dict(zip(classes.names, classes.counts))
-    if wanted is None:
-        try:
-            wanted = sorted(counts, key=float)
-        except ValueError:
-            raise ValueError(
-                f"{field} must say the order of classes that are not all numbers, received {classes.names}"
-            ) from None
+    try:
+        wanted = head.class_order(counts)
+    except ValueError:
+        raise ValueError(
+            f"{field} must say the order of classes that are not all numbers, "
+            f"received {classes.names}"
+        ) from None
     unknown = [name for name in counts if name not in wanted]
     if unknown:
         raise ValueError(

@@ -1,6 +1,7 @@
 """What a model says of rows, beside what is so: arrays that training leaves and evaluation judges."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -71,9 +72,7 @@ class HeadPredictions:
     @property
     def width(self) -> int:
         """Numbers in one answer."""
-        if self.head.target_type == "number":
-            return len(self.head.quantiles) if self.head.type == "quantile" else 1
-        return len(self.classes)
+        return math.prod(self.head.output_shape(len(self.classes)) or ())
 
     def only(self, rows) -> "HeadPredictions":
         """Some of the rows, by int or bool `(rows,)`."""

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from multimodal_tf.config.heads import with_loss
 from multimodal_tf.data import record_files
 from multimodal_tf.data.tokenizers import normalization
 
@@ -24,7 +25,7 @@ class Targets:
     """
 
     def __init__(self, config, schema, class_weights=False):
-        self._heads = dict(config.heads)
+        self._heads, self._learning = dict(config.heads), set(with_loss(config.heads))
         self._classes = {
             name: schema.heads[name]
             for name, head in self._heads.items()
@@ -91,7 +92,7 @@ class Targets:
         return tf.where(known, labels, 0.0)[:, tf.newaxis], tf.cast(known, tf.float32)
 
     def _nothing(self, name, ones):
-        return ones[:, tf.newaxis], ones * float(self._heads[name].type == "matching")
+        return ones[:, tf.newaxis], ones * float(name in self._learning)
 
 
 def _class_weights(name, choice, classes):

@@ -102,7 +102,9 @@ def samples(
             means = bootstrap.row_means(special_heads.quantile_rows(truth, answers, head.quantiles))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
             return (
-                supervised.number_samples(truth, answers[:, head.middle], resamples, seed, groups)
+                supervised.number_samples(
+                    truth, answers[:, head.point_index], resamples, seed, groups
+                )
                 | of_means
             )
         case MultiLabelHead():

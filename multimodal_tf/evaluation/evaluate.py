@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_tf.config import Config, MultiLabelHead, labelled
+from multimodal_tf.config import Config, labelled
+from multimodal_tf.config.heads import with_loss
 from multimodal_tf.data.ingest import shards
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
@@ -91,8 +92,8 @@ def evaluate(
 
     Args:
         predict: a model, its `predict`, or any function that takes a batch of model inputs, a dict
-            of NumPy arrays by name, and returns a dict by head: what `models.heads.output` and
-            `matching` say.
+            of NumPy arrays by name, and returns a dict by head: what `models.heads.output`
+            says.
         directory: where ingest wrote the shards.
         config: `Config`.
         schema: `Schema`.
@@ -113,7 +114,7 @@ def evaluate(
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
     shards.check_settings(config, directory, Manifest.load(directory))
-    judged = {name: head for name, head in config.heads.items() if head.type != "embedding"}
+    judged = with_loss(config.heads)
     answers = _answers(
         _per_batch(predict),
         load_split(config, schema, directory, split, batch_size=BATCH),
@@ -189,7 +190,7 @@ def _left_out(head, stats, labels):
     if head.target_type == "number":
         return int(np.isnan(labels).sum()), {}
     texts = [label.decode() for label in labels]
-    if isinstance(head, MultiLabelHead):
+    if head.target_type == "classes":
         borne = collections.Counter(
             part for text in texts for part in set(text.split(LABEL_SEPARATOR))
         )

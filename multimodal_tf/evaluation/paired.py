@@ -92,7 +92,7 @@ def middle(predicted: HeadPredictions) -> int:
     """The place of the answer to a head that says a number: of quantiles the one nearest to the
     median.
     """
-    return predicted.head.middle if predicted.head.type == "quantile" else 0
+    return predicted.head.point_index
 
 
 def _measured(name, n, values, drawn):

@@ -13,9 +13,7 @@ from multimodal_tf.config import (
     TABULAR,
     Config,
     DecisionFusion,
-    EmbeddingHead,
     HybridFusion,
-    MatchingHead,
 )
 from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
@@ -42,7 +40,7 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
         max_tokens)`, category int32 `(batch,)`, number and boolean float32 `(batch,)`, date int32
         `(batch, 2)`) and, with `config.fusion.presence`, float32 `(batch,)` flags `{name}_present`:
         where one is 0, that input has no influence, whatever its values. It answers a dict by head:
-        `models.heads.output` or `matching`. Layer `{name}_embedding` gives an input's vector,
+        `models.heads.output`. Layer `{name}_embedding` gives an input's vector,
         `tabular_embedding` that of all columns that this tower reads, `fused` the fused one.
 
     Raises:
@@ -193,12 +191,13 @@ def _answers(config, schema, encodings, flags):
     for name, head in config.heads.items():
         stats = schema.heads.get(name)
         # it compares two vectors, whatever the fusion
-        if isinstance(head, MatchingHead):
-            answers[name] = heads.matching(
+        if head.compares_inputs:
+            answers[name] = heads.output(
                 head,
+                stats,
                 [vectors[own] for own in head.inputs],
-                [flags[own] for own in head.inputs if flags],
                 name,
+                [flags[own] for own in head.inputs] if flags else None,
             )
             continue
         read = _read(config, head)
@@ -208,9 +207,9 @@ def _answers(config, schema, encodings, flags):
                 config.fusion, {own: encodings[own] for own in read}, present, names[read]
             )
         fused, any_present = met[read]
-        if isinstance(config.fusion, DecisionFusion | HybridFusion) and not isinstance(
-            head, EmbeddingHead
-        ):
+        decides = isinstance(config.fusion, DecisionFusion | HybridFusion)
+        # an embedding head has no prediction to combine
+        if decides and head.target_type is not None:
             members = {own: vectors[own] for own in read} | (
                 {} if fused is None else {FUSED: fused}
             )
@@ -229,7 +228,7 @@ def _fusions(config):
     """
     first: dict = {}
     for name, head in config.heads.items():
-        if not isinstance(head, MatchingHead):
+        if not head.compares_inputs:
             first.setdefault(_read(config, head), name)
     every = tuple(config.vectors())
     return {

@@ -17,10 +17,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from multimodal_tf.losses import MatchingLoss
+from multimodal_tf.losses import BatchwiseLoss
 
-# losses that compare the rows of a batch with each other
-COMPARING = (MatchingLoss,)
 # between the seeds of two replicas: far, so that they do not meet
 _APART = 0x3C6EF372
 
@@ -124,13 +122,13 @@ class DistributedModel(keras.Model):
 
     def _all_rows_where_compared(self, y, answers, rows_weights):
         """Targets, answers and weights, those of all replicas' rows for a head whose loss compares
-        rows: `COMPARING`.
+        rows: `losses.BatchwiseLoss`.
 
         Otherwise a replica would see the mismatched pairs of its own rows only. Gradients flow back
         to the replicas that the rows are of.
         """
         heads = (
-            [name for name, loss in self.loss.items() if isinstance(loss, COMPARING)]
+            [name for name, loss in self.loss.items() if isinstance(loss, BatchwiseLoss)]
             if isinstance(self.loss, dict)
             else []
         )

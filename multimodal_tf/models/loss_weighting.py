@@ -12,20 +12,18 @@ import tensorflow as tf
 from keras import ops
 
 from multimodal_tf.config import FUSED, GradNormWeights, UncertaintyWeights
+from multimodal_tf.config.heads import with_loss
 from multimodal_tf.models.distributed_model import DistributedModel
-
-# heads whose loss is a squared error
-_GAUSSIAN = ("regression",)
 
 
 def model_of(config):
     """What makes the model of a configuration from its inputs, outputs and name:
     `DistributedModel`, or one that learns its loss weights.
     """
-    learning = {name: head for name, head in config.heads.items() if head.type != "embedding"}
+    learning = with_loss(config.heads)
     match config.loss_weighting:
         case UncertaintyWeights():
-            gaussian = [name for name, head in learning.items() if head.type in _GAUSSIAN]
+            gaussian = [name for name, head in learning.items() if head.squared_error]
             return partial(
                 UncertaintyWeighted,
                 weights={name: head.weight for name, head in learning.items()},

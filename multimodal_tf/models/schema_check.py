@@ -7,15 +7,10 @@ _STATS: dict = {
     "category": Vocabulary,
     "number": Moments,
     "date": Moments,
-    "classification": Classes,
-    "multi_label": Classes,
-    "ordinal": Classes,
-    "regression": Moments,
-    "quantile": Moments,
-    # what the schema holds for each type; for a text it depends on the tokenizer; nothing for
-    # others
+    # what the schema holds for each type of input; for a text it depends on the tokenizer;
+    # nothing for others
 }
-_FEWEST_CLASSES = {"classification": 2, "ordinal": 2, "multi_label": 1}
+_TARGET_STATS: dict = {None: None, "class": Classes, "classes": Classes, "number": Moments}
 
 
 def check_schema(config, schema):
@@ -27,16 +22,16 @@ def check_schema(config, schema):
     for name, part in config.inputs.items():
         _check_learnt("inputs", name, part, schema.inputs.get(name))
     for name, head in config.heads.items():
-        stats, least = schema.heads.get(name), _FEWEST_CLASSES.get(head.type)
+        stats = schema.heads.get(name)
         _check_learnt("heads", name, head, stats)
-        if least is not None and len(stats.names) < least:
+        if isinstance(stats, Classes) and len(stats.names) < head.min_classes:
             raise ValueError(
-                f"heads.{name}: a {head.type} needs {least} or more classes in the training split, column {config.column(name)!r} "
+                f"heads.{name}: a {head.type} needs {head.min_classes} or more classes in the training split, column {config.column(name)!r} "
                 f"has {stats.names}"
             )
-        if head.type == "ordinal" and head.classes is not None and head.classes != stats.names:
+        if head.declared_classes not in (None, getattr(stats, "names", None)):
             raise ValueError(
-                f"heads.{name}.classes: must be those of the schema, {stats.names}, received {head.classes}: ingest again"
+                f"heads.{name}.classes: must be those of the schema, {stats.names}, received {head.declared_classes}: ingest again"
             )
 
 
@@ -55,6 +50,8 @@ def _check_learnt(room, name, part, stats):
 
 
 def _kind(part):
+    if hasattr(part, "target_type"):
+        return _TARGET_STATS[part.target_type]
     if part.type != "text":
         return _STATS.get(part.type)
     if isinstance(part.tokenizer, NgramTokenizer | NoTokenizer):

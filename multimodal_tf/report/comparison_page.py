@@ -93,7 +93,8 @@ def _section(name, head, said, columns):
         page.Note(_MANY),
     ]
     if head.classes:
-        of = "recall" if head.type != "multi_label" else "share of rows"
+        several = next(iter(said.values())).heads[name].head.target_type == "classes"
+        of = "share of rows" if several else "recall"
         blocks.append(
             _table(f"{name} by class: {of} rightly told", "class", head.classes, lambda _: of)
         )

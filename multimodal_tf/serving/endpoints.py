@@ -146,7 +146,7 @@ def _head_answer(name, head, output, schema):
         case "regression":
             return {name: output[:, 0]}
         case "quantile":
-            return {name: output[:, head.middle], name + QUANTILES: output}
+            return {name: output[:, head.point_index], name + QUANTILES: output}
         case "matching":
             return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
         case "embedding":

@@ -313,9 +313,7 @@ def _order(held):
 
 def _classes(head, stats):
     """The classes that any fold's training rows have, in the order that a schema gives them."""
-    if head.type == "ordinal" and head.classes is not None:
-        return tuple(head.classes)
-    return tuple(sorted(set().union(*stats), key=float if head.type == "ordinal" else str))
+    return tuple(head.class_order(set().union(*stats)))
 
 
 def _in(classes, head, stats, arrays, name):
@@ -358,9 +356,7 @@ def _columns(name, predicted):
         predicted.targets,
         predicted.known,
     )
-    answers = [f"{name}={one}" for one in classes] or [name]
-    if head.type == "quantile":
-        answers = [f"{name}@{level}" for level in head.quantiles]
+    answers = head.output_columns(name, classes)
     if head.target_type == "class":
         names = np.array(classes, dtype=object)
         said = {

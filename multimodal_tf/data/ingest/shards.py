@@ -15,6 +15,7 @@ import pydantic
 import tensorflow as tf
 
 from multimodal_tf.config import Config, labelled
+from multimodal_tf.config.heads import learns_without_labels
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.filesystem import to_path
 from multimodal_tf.data.kinds import cells, check
@@ -260,9 +261,7 @@ def _record(row, values, config, root, rejected):
 
 def _needs_no_label(config):
     """Whether a row without any label teaches something."""
-    return not labelled(config.heads) or any(
-        head.type == "matching" for head in config.heads.values()
-    )
+    return not labelled(config.heads) or learns_without_labels(config.heads)
 
 
 def _read(row, parts, values, config, rejected, read):

@@ -382,7 +382,7 @@ def _source(config, content_hash):
         for name, part in config.inputs.items()
         if part.type == "text"
     ]
-    parts += [(name, head.classes) for name, head in config.heads.items() if head.type == "ordinal"]
+    parts += [(name, head.declared_classes) for name, head in config.heads.items() if head.ordered]
     return hashlib.sha256(f"{content_hash} {shards.settings(config)} {parts}".encode()).hexdigest()
 
 

@@ -227,11 +227,11 @@ def _weighted(head, x, flags, name, last):
 
 
 def _of_probabilities(layer, head, x, flags, name, last):
-    if head.type in ("regression", "quantile"):
+    if head.target_type == "number":
         raise ValueError(
             f"heads.{name}: the combined answers must be probabilities, received a {head.type}"
         )
-    return layer(head.type == "multi_label", name=last, dtype="float32")(x, flags)
+    return layer(head.target_type == "classes", name=last, dtype="float32")(x, flags)
 
 
 _COMBINED: dict = {
@@ -260,7 +260,7 @@ def _stacked(head, stats, answers, flags, name):
     x = Stack(name=f"{name}_members", dtype="float32")(list(answers.values()))
     if stats.type == "classes":
         x = LogitsOfPredictions(
-            head.type == "multi_label", name=f"{name}_members_logits", dtype="float32"
+            head.target_type == "classes", name=f"{name}_members_logits", dtype="float32"
         )(x, flags)
     elif flags is not None:
         x = ZeroWhereAbsent(name=f"{name}_members_present", dtype="float32")(x, flags)

@@ -122,7 +122,7 @@ def _hits(eval_split):
 def _row(eval_split, place):
     head = eval_split.config.heads[eval_split.head]
     answer = eval_split.answers[eval_split.head][place]
-    column = getattr(head, "middle", 0) if head.target_type == "number" else int(answer.argmax())
+    column = head.point_index if head.target_type == "number" else int(answer.argmax())
     cells = {name: cells[place : place + 1] for name, cells in eval_split.raw.items()}
     return Row(cells, eval_split.answer, lambda answers: answers[eval_split.head][:, column])
 

@@ -308,7 +308,7 @@ def _objectives(config):
     """By the name that an objective has here: the name that Keras logs it under, and its direction."""
     found = {"val_loss": ("val_loss", "min")}
     for name, head in config.heads.items():
-        for metric in heads.metrics(head, None):
+        for metric in heads.metrics(head):
             if metric.name in _DIRECTIONS:
                 logged = (
                     f"val_{metric.name}" if len(config.heads) == 1 else f"val_{name}_{metric.name}"
