@@ -50,11 +50,11 @@ def tones(*hertz, seconds=1.0, channels=1, rate=RATE):
     sound = np.concatenate(
         [0.3 * np.sin(2 * np.pi * each * np.arange(length) / rate) for each in hertz]
     )
-    return wav.wav(np.repeat(sound[:, None], channels, axis=1), rate)
+    return wav.encode(np.repeat(sound[:, None], channels, axis=1), rate)
 
 
 def bright(cell):
-    return bool(cell) and float((image_files.pixels(cell) > 200).mean())
+    return bool(cell) and float((image_files.decode(cell) > 200).mean())
 
 
 def power(hertz, start, end):
@@ -63,7 +63,7 @@ def power(hertz, start, end):
     def of(cell):
         if not cell:
             return 0.0
-        sound, rate = wav.samples(cell)
+        sound, rate = wav.decode(cell)
         sound = sound.mean(axis=1)[round(start * rate) : round(end * rate)]
         return float(
             np.abs(np.exp(-2j * np.pi * hertz * np.arange(len(sound)) / rate) @ sound) / len(sound)

@@ -38,12 +38,12 @@ def photo(label):
     pixels = np.full((16, 16), 50, np.uint8)
     y, x = ((2, 2), (2, 10), (10, 2))[label]
     pixels[y : y + 4, x : x + 4] = 220
-    return image_files.png(pixels)
+    return image_files.encode_png(pixels)
 
 
 def sound(label, channels):
     wave = 0.3 * np.sin(2 * np.pi * (300, 700, 1500)[label] * np.arange(RATE // 4) / RATE)
-    return wav.wav(np.repeat(wave[:, None], channels, axis=1), RATE)
+    return wav.encode(np.repeat(wave[:, None], channels, axis=1), RATE)
 
 
 def shown(cell, name):
@@ -53,11 +53,11 @@ def shown(cell, name):
     if not cell:
         return np.zeros(3)
     if name == "photo":
-        pixels = image_files.pixels(cell)
+        pixels = image_files.decode(cell)
         return np.array(
             [(pixels[y : y + 4, x : x + 4] > 200).mean() for y, x in ((2, 2), (2, 10), (10, 2))]
         )
-    samples, rate = wav.samples(cell)
+    samples, rate = wav.decode(cell)
     spectrum = np.abs(np.fft.rfft(samples.mean(axis=1)))
     return spectrum[np.array([300, 700, 1500]) * len(samples) // rate] / (0.15 * len(samples))
 

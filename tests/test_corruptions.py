@@ -1,6 +1,4 @@
-"""What all corruptions promise, and those of columns: the same bytes everywhere, missing stays
-missing, and the graph reads the rest.
-"""
+"""All corruptions: reproducible in every process, missing stays missing, readable by the graph."""
 
 import functools
 import hashlib
@@ -25,9 +23,16 @@ from multimodal_tf.config import (
     TextInput,
     VideoInput,
 )
-from multimodal_tf.corruptions import SEVERITIES, columns, corrupted, corruptions_for, image, text
-from multimodal_tf.corruptions.image_files import png
-from multimodal_tf.corruptions.wav import wav
+from multimodal_tf.corruptions import (
+    SEVERITIES,
+    columns,
+    corrupted,
+    corruptions_for,
+    image,
+    image_files,
+    text,
+    wav,
+)
 from multimodal_tf.data.kinds.check import problem
 from multimodal_tf.schema import Moments, Vocabulary
 
@@ -36,16 +41,14 @@ MOMENTS, WORDS = Moments(mean=2.0, std=10.0), Vocabulary(words=["red", "blue", "
 
 @functools.cache
 def cells():
-    """By type of input: its configuration, what is learned, and a cell of each kind that records
-    hold, the last one missing.
-    """
+    """By type of input: its configuration, statistics and cells, the last one missing."""
     random = np.random.default_rng(0)
-    photo = png(random.integers(0, 256, (20, 30, 3), dtype=np.uint8))
-    sounds = [wav(random.uniform(-0.3, 0.3, (2000, 1)), 8000) for _ in range(6)]
+    photo = image_files.encode_png(random.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    clips = [wav.encode(random.uniform(-0.3, 0.3, (2000, 1)), 8000) for _ in range(6)]
     return {
         "image": (ImageInput(height=16, width=16), None, [photo, b""]),
         "video": (VideoInput(height=16, width=16, frames=2), None, [[photo, photo], []]),
-        "audio": (AudioInput(sample_rate=8000, seconds=0.25), None, [*sounds, b""]),
+        "audio": (AudioInput(sample_rate=8000, seconds=0.25), None, [*clips, b""]),
         "text": (TextInput(), None, [b"A small red shoe", "ça va 中文 Ω".encode(), b""]),
         "number": (NumberInput(), MOMENTS, [3.5, -1e30, math.nan]),
         "category": (CategoryInput(), WORDS, [b"red", b"unheard of", b""]),
@@ -59,13 +62,13 @@ def cells():
 
 
 def all_of(kind):
-    part, stats, given = cells()[kind]
+    input_config, stats, given = cells()[kind]
     pool = given[:-1] if kind == "audio" else ()
-    return part, given, corruptions_for(part, stats, pool)
+    return input_config, given, corruptions_for(input_config, stats, pool)
 
 
 def digest():
-    """Of every corruption at every severity of every kind of cell."""
+    """SHA-256 of every corruption at every severity of every type of cell."""
     found = hashlib.sha256()
     for kind in cells():
         _, given, corruptions = all_of(kind)
@@ -81,25 +84,26 @@ def digest():
 
 @pytest.mark.parametrize("kind", list(cells()))
 def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
-    part, given, corruptions = all_of(kind)
+    input_config, given, corruptions = all_of(kind)
     names = [corruption.name for corruption in corruptions]
     assert len(set(names)) == len(names)
     for corruption in corruptions:
         assert len(corruption.strengths) == len(SEVERITIES)
-        assert kind in corruption.inputs
         for severity in SEVERITIES:
-            made = corrupted(given, kind, corruption, severity, 0, range(len(given)))
-            assert [problem(part, cell) for cell in made] == [""] * len(given), (
+            changed = corrupted(given, kind, corruption, severity, 0, range(len(given)))
+            assert [problem(input_config, cell) for cell in changed] == [""] * len(given), (
                 corruption.name,
                 severity,
             )
-            assert made[-1] == given[-1] or math.isnan(made[-1])
+            assert changed[-1] == given[-1] or math.isnan(changed[-1])
             if corruption is not columns.MISSING:
-                assert all(bool(cell) or kind in ("number", "boolean") for cell in made[:-1])
+                assert all(bool(cell) or kind in ("number", "boolean") for cell in changed[:-1])
 
 
 def test_another_process_makes_the_same_bytes():
-    code = "import sys; sys.path.insert(0, 'tests'); import test_corruptions; print(test_corruptions.digest())"
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_corruptions as t; print(t.digest())"
+    )
     other = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -135,19 +139,19 @@ def test_corruptions_can_be_sent_to_other_processes(kind):
 def test_seed_name_corruption_severity_and_row_each_change_what_is_drawn():
     same = [b"exactly the same sentence in each and every row"] * 2
 
-    def made(name="a", corruption=text.TYPOS, severity=4, seed=0):
+    def changed(name="a", corruption=text.TYPOS, severity=4, seed=0):
         return corrupted(same, name, corruption, severity, seed, [0, 1])
 
-    first, second = made()
+    first, second = changed()
     assert (
         len(
             {
                 first,
                 second,
-                made(name="b")[0],
-                made(seed=1)[0],
-                made(severity=5)[0],
-                made(corruption=text.DELETION)[0],
+                changed(name="b")[0],
+                changed(seed=1)[0],
+                changed(severity=5)[0],
+                changed(corruption=text.DELETION)[0],
             }
         )
         == 6
@@ -156,8 +160,8 @@ def test_seed_name_corruption_severity_and_row_each_change_what_is_drawn():
 
 def test_arrays_stay_arrays():
     words = np.array([b"red shoe", b""], dtype=object)
-    made = corrupted(words, "title", text.CASE, 5, 0, np.arange(2))
-    assert (made.dtype, made.tolist()) == (object, [b"RED SHOE", b""])
+    changed = corrupted(words, "title", text.CASE, 5, 0, np.arange(2))
+    assert (changed.dtype, changed.tolist()) == (object, [b"RED SHOE", b""])
     numbers = corrupted(
         np.array([1.0, np.nan], np.float32), "price", columns.number_noise(1.0), 1, 0, np.arange(2)
     )
@@ -165,17 +169,17 @@ def test_arrays_stay_arrays():
 
 
 def test_videos_in_arrays_keep_their_frames_and_their_padding():
-    frame = png(np.full([6, 6, 3], 100, np.uint8))
+    frame = image_files.encode_png(np.full([6, 6, 3], 100, np.uint8))
     videos = np.array([[frame, frame, b""], [b"", b"", b""], [frame, b"", frame]], dtype=object)
-    made = corrupted(videos, "clip", image.GAUSSIAN_NOISE, 3, 0, np.arange(3))
-    assert made.shape == (3, 3)
-    assert [[bool(cell) for cell in row] for row in made] == [
+    changed = corrupted(videos, "clip", image.GAUSSIAN_NOISE, 3, 0, np.arange(3))
+    assert changed.shape == (3, 3)
+    assert [[bool(cell) for cell in row] for row in changed] == [
         [True, True, False],
         [False] * 3,
         [True, True, False],
     ]
     # all frames of a video alike
-    assert made[0, 0] == made[0, 1] != made[2, 0]
+    assert changed[0, 0] == changed[0, 1] != changed[2, 0]
     assert (
         corrupted(videos, "clip", columns.MISSING, 5, 0, np.arange(3)).tolist() == [[b""] * 3] * 3
     )
@@ -195,7 +199,7 @@ def test_videos_in_arrays_keep_their_frames_and_their_padding():
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(change, message):
+def test_invalid_arguments_are_refused(change, message):
     usual = {
         "cells": [b"one", b"two"],
         "name": "title",
@@ -208,7 +212,7 @@ def test_what_makes_no_sense_is_refused(change, message):
         corrupted(**usual | change)
 
 
-def test_a_corruption_alone_refuses_severities_too_and_leaves_what_is_missing():
+def test_a_single_corruption_checks_its_severity_and_keeps_missing_cells():
     random = np.random.default_rng(0)
     with pytest.raises(ValueError, match="severity"):
         text.CASE(b"a", 0, random)
@@ -233,14 +237,14 @@ def test_noise_of_numbers_is_in_units_of_their_standard_deviation():
 
 def test_a_number_stays_finite_in_float32():
     noise = columns.number_noise(3e38)
-    made = np.array([noise(3e38, 5, np.random.default_rng(seed)) for seed in range(20)])
-    assert np.isfinite(made.astype(np.float32)).all()
+    changed = np.array([noise(3e38, 5, np.random.default_rng(seed)) for seed in range(20)])
+    assert np.isfinite(changed.astype(np.float32)).all()
 
 
 def test_noise_of_dates_is_in_days_and_stays_in_the_calendar():
     noise = columns.date_noise(100.0)
-    made = corrupted([b"2000-01-01"] * 2000, "sold", noise, 4, 0, range(2000))
-    assert np.std(np.array(made, "datetime64[D]").astype(int)) == pytest.approx(100, rel=0.06)
+    changed = corrupted([b"2000-01-01"] * 2000, "sold", noise, 4, 0, range(2000))
+    assert np.std(np.array(changed, "datetime64[D]").astype(int)) == pytest.approx(100, rel=0.06)
     with_time = noise(b"2000-01-01T12:00:00Z", 4, np.random.default_rng(0)).decode()
     assert len(with_time) == 20
     assert with_time.endswith("Z")
@@ -261,36 +265,38 @@ def test_noise_of_dates_is_in_days_and_stays_in_the_calendar():
         (columns.MISSING, b"a"),
     ],
 )
-def test_shares_of_cells_are_what_is_asked_for(corruption, cell):
+def test_fractions_of_cells_are_as_configured(corruption, cell):
     for severity in SEVERITIES:
-        made = corrupted([cell] * 2000, "x", corruption, severity, 0, range(2000))
-        assert np.mean([one != cell for one in made]) == pytest.approx(
+        changed = corrupted([cell] * 2000, "x", corruption, severity, 0, range(2000))
+        assert np.mean([one != cell for one in changed]) == pytest.approx(
             corruption.strengths[severity - 1], abs=0.04
         )
 
 
 def test_a_category_becomes_another_of_training():
-    made = corrupted([b"a"] * 500, "x", columns.category_noise(["a", "b", "c"]), 5, 0, range(500))
-    assert set(made) == {b"a", b"b", b"c"}
+    changed = corrupted(
+        [b"a"] * 500, "x", columns.category_noise(["a", "b", "c"]), 5, 0, range(500)
+    )
+    assert set(changed) == {b"a", b"b", b"c"}
     assert set(corrupted([b"a"] * 50, "x", columns.category_noise(["a"]), 5, 0, range(50))) == {
         b"a"
     }
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, math.nan, math.inf])
-def test_a_standard_deviation_must_be_one(std):
+def test_a_standard_deviation_must_be_positive_and_finite(std):
     with pytest.raises(ValueError, match="std must be a finite number above 0"):
         columns.number_noise(std)
 
 
-def test_what_is_learnt_is_asked_for():
+def test_statistics_are_required():
     with pytest.raises(
-        ValueError, match="a number needs what the schema holds of it, received None"
+        ValueError, match="a number input needs its statistics from the schema, received None"
     ):
         corruptions_for(NumberInput())
 
 
-def test_babble_needs_other_sounds():
-    silence, sound = wav(np.zeros([100, 1]), 8000), wav(np.ones([100, 1]) * 0.1, 8000)
-    for pool in ((), (sound,), (sound, sound), (sound, silence, b"")):
+def test_babble_needs_other_audio_files():
+    silent, loud = wav.encode(np.zeros([100, 1]), 8000), wav.encode(np.ones([100, 1]) * 0.1, 8000)
+    for pool in ((), (loud,), (loud, loud), (loud, silent, b"")):
         assert "babble" not in [each.name for each in corruptions_for(AudioInput(), pool=pool)]

@@ -1,6 +1,4 @@
-"""Damage to sounds: the ratios that are asked for, more damage with each severity, and a WAV of the
-same rate, channels and length.
-"""
+"""Corruptions of audio: exact ratios, damage that grows with severity, a WAV of the same format."""
 
 import io
 
@@ -11,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import AudioInput
-from multimodal_tf.corruptions import SEVERITIES, audio, corrupted
-from multimodal_tf.corruptions.wav import samples, wav
+from multimodal_tf.corruptions import SEVERITIES, audio, corrupted, wav
 from multimodal_tf.data.kinds.check import problem
 
 RATE = 16_000
-PART = AudioInput(sample_rate=RATE, seconds=0.5)
+INPUT = AudioInput(sample_rate=RATE, seconds=0.5)
 
 
 def voice(seconds=0.5, rate=RATE, seed=0, channels=1):
-    """Harmonics that come and go, as in speech, up to beyond 4 kHz; float32 `(samples, channels)`,
-    far from full scale.
+    """Harmonics with a varying envelope, as in speech, up to above 4 kHz, far from full scale.
+
+    float32 `(samples, channels)`.
     """
     random = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate))[:, None] / rate
@@ -33,7 +31,7 @@ def voice(seconds=0.5, rate=RATE, seed=0, channels=1):
     return (0.01 * tones * (1.1 + np.sin(2 * np.pi * 4 * time))).astype(np.float32)
 
 
-POOL = [wav(voice(seed=seed), RATE) for seed in range(8)]
+POOL = [wav.encode(voice(seed=seed), RATE) for seed in range(8)]
 BABBLE = audio.babble(POOL)
 ALL = (*audio.ALL, BABBLE)
 NOISES = (audio.WHITE_NOISE, audio.PINK_NOISE, BABBLE)
@@ -45,35 +43,35 @@ def one(data, corruption, severity, row=0):
     return cell
 
 
-def ratio(made, original):
-    """Signal over the rest, in dB, where the signal may have been made louder or softer."""
-    made, original = made.astype(float), original.astype(float)
-    signal = original * np.sum(made * original) / np.sum(original**2)
-    return 10 * np.log10(np.sum(signal**2) / np.sum((made - signal) ** 2))
+def ratio(changed, original):
+    """Signal-to-noise ratio in dB, for a signal that may have been scaled."""
+    changed, original = changed.astype(float), original.astype(float)
+    signal = original * np.sum(changed * original) / np.sum(original**2)
+    return 10 * np.log10(np.sum(signal**2) / np.sum((changed - signal) ** 2))
 
 
 @pytest.mark.parametrize("corruption", NOISES, ids=lambda corruption: corruption.name)
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_the_ratio_asked_for_is_the_ratio_measured(corruption, severity):
-    sound = voice(seed=9, channels=2)
-    # 16 bits could not hold the noise of the second
+def test_noise_has_the_configured_ratio(corruption, severity):
+    waveform = voice(seed=9, channels=2)
+    # 16 bits could not represent the noise of the second
     for loudness in (1, 1e-3):
-        made, _ = samples(one(wav(sound * loudness, RATE), corruption, severity))
-        noise = made.astype(float) - sound * loudness
-        found = 10 * np.log10(np.mean((sound * loudness).astype(float) ** 2) / np.mean(noise**2))
+        changed, _ = wav.decode(one(wav.encode(waveform * loudness, RATE), corruption, severity))
+        noise = changed.astype(float) - waveform * loudness
+        found = 10 * np.log10(np.mean((waveform * loudness).astype(float) ** 2) / np.mean(noise**2))
         assert found == pytest.approx(corruption.strengths[severity - 1], abs=0.1)
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_what_is_clipped_has_the_ratio_that_is_asked_for(severity):
-    sound = voice(channels=2)
-    made, _ = samples(one(wav(sound, RATE), audio.CLIPPING, severity))
+def test_clipping_has_the_configured_ratio(severity):
+    waveform = voice(channels=2)
+    changed, _ = wav.decode(one(wav.encode(waveform, RATE), audio.CLIPPING, severity))
     found = 10 * np.log10(
-        np.mean(sound.astype(float) ** 2) / np.mean((made.astype(float) - sound) ** 2)
+        np.mean(waveform.astype(float) ** 2) / np.mean((changed.astype(float) - waveform) ** 2)
     )
     assert found == pytest.approx(audio.CLIPPING.strengths[severity - 1], abs=0.1)
-    threshold = np.abs(made).max()
-    assert np.clip(sound, -threshold, threshold) == pytest.approx(made, abs=1e-6)
+    threshold = np.abs(changed).max()
+    assert np.clip(waveform, -threshold, threshold) == pytest.approx(changed, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +80,14 @@ def test_what_is_clipped_has_the_ratio_that_is_asked_for(severity):
     ids=lambda corruption: corruption.name,
 )
 def test_the_ratio_of_signal_to_damage_falls_with_severity(corruption):
-    sound = voice(seed=9)
+    waveform = voice(seed=9)
     found = [
         np.mean(
             [
-                ratio(samples(one(wav(sound, RATE), corruption, severity, row))[0], sound)
+                ratio(
+                    wav.decode(one(wav.encode(waveform, RATE), corruption, severity, row))[0],
+                    waveform,
+                )
                 for row in range(8)
             ]
         )
@@ -97,14 +98,14 @@ def test_the_ratio_of_signal_to_damage_falls_with_severity(corruption):
 
 def test_speed_changes_length_and_pitch_both_ways():
     time = np.arange(RATE)[:, None] / RATE
-    tone = wav(0.5 * np.sin(2 * np.pi * 1000 * time), RATE)
+    tone = wav.encode(0.5 * np.sin(2 * np.pi * 1000 * time), RATE)
     for severity, percent in zip(SEVERITIES, audio.SPEED.strengths):
         lengths = set()
         for row in range(12):
-            made, rate = samples(one(tone, audio.SPEED, severity, row))
-            pitch = np.abs(np.fft.rfft(made[:, 0])).argmax() * RATE / len(made)
-            assert pitch * len(made) == pytest.approx(1000 * RATE, rel=0.01)
-            lengths.add(len(made))
+            changed, rate = wav.decode(one(tone, audio.SPEED, severity, row))
+            pitch = np.abs(np.fft.rfft(changed[:, 0])).argmax() * RATE / len(changed)
+            assert pitch * len(changed) == pytest.approx(1000 * RATE, rel=0.01)
+            lengths.add(len(changed))
         assert sorted(lengths) == pytest.approx(
             [RATE / (1 + percent / 100), RATE * (1 + percent / 100)], abs=1
         )
@@ -115,15 +116,15 @@ def test_speed_changes_length_and_pitch_both_ways():
 def test_rate_channels_and_length_of_every_encoding_stay(corruption, subtype):
     buffer = io.BytesIO()
     soundfile.write(buffer, voice(0.1, 22_050, channels=2), 22_050, subtype=subtype, format="WAV")
-    made, rate = samples(one(buffer.getvalue(), corruption, 3))
-    assert (rate, made.shape[1]) == (22_050, 2)
-    assert made.shape[0] == 2205 or corruption is audio.SPEED
+    changed, rate = wav.decode(one(buffer.getvalue(), corruption, 3))
+    assert (rate, changed.shape[1]) == (22_050, 2)
+    assert changed.shape[0] == 2205 or corruption is audio.SPEED
 
 
 @BY_NAME
-def test_odd_sounds(corruption):
+def test_unusual_waveforms(corruption):
     rough = np.array([[np.nan], [np.inf], [-np.inf], [1e30], [0.1]], np.float32)
-    for sound in (
+    for waveform in (
         np.zeros([800, 1]),
         np.full([1, 1], 0.5),
         np.zeros([1, 2]),
@@ -132,13 +133,13 @@ def test_odd_sounds(corruption):
         voice(0.5) * 50,
     ):
         for severity in (1, 5):
-            cell = one(wav(sound, RATE), corruption, severity)
-            made, _ = samples(cell)
-            assert problem(PART, cell) == ""
-            assert np.abs(made).max() <= 1
-            assert made.shape == sound.shape or corruption is audio.SPEED
-            if not sound.any():
-                assert not made.any()
+            cell = one(wav.encode(waveform, RATE), corruption, severity)
+            changed, _ = wav.decode(cell)
+            assert problem(INPUT, cell) == ""
+            assert np.abs(changed).max() <= 1
+            assert changed.shape == waveform.shape or corruption is audio.SPEED
+            if not waveform.any():
+                assert not changed.any()
 
 
 @settings(max_examples=40, deadline=None)
@@ -150,96 +151,104 @@ def test_odd_sounds(corruption):
     st.sampled_from([8000, 11_025, 44_100]),
 )
 def test_any_length_is_kept(length, channels, corruption, severity, rate):
-    sound = np.random.default_rng(length).uniform(-0.2, 0.2, [length, channels])
-    made, found = samples(one(wav(sound, rate), corruption, severity))
-    assert (found, made.shape[1]) == (rate, channels)
-    assert len(made) == length or corruption is audio.SPEED
+    waveform = np.random.default_rng(length).uniform(-0.2, 0.2, [length, channels])
+    changed, found = wav.decode(one(wav.encode(waveform, rate), corruption, severity))
+    assert (found, changed.shape[1]) == (rate, channels)
+    assert len(changed) == length or corruption is audio.SPEED
 
 
-def test_noise_that_would_be_too_loud_makes_all_of_it_softer_and_keeps_the_ratio():
+def test_noise_above_full_scale_scales_all_down_and_keeps_the_ratio():
     loud = 0.99 * np.sign(voice(seed=9))
-    made, _ = samples(one(wav(loud, RATE), audio.WHITE_NOISE, 5))
-    assert np.abs(made).max() == pytest.approx(1)
-    # the noise is not quite orthogonal to the sound
-    assert ratio(made, loud) == pytest.approx(0, abs=0.3)
+    changed, _ = wav.decode(one(wav.encode(loud, RATE), audio.WHITE_NOISE, 5))
+    assert np.abs(changed).max() == pytest.approx(1)
+    # the noise is not quite orthogonal to the waveform
+    assert ratio(changed, loud) == pytest.approx(0, abs=0.3)
 
 
 def test_pink_noise_has_as_much_power_in_each_octave():
-    sound = voice(8)
-    made, _ = samples(one(wav(sound, RATE), audio.PINK_NOISE, 5))
-    power = np.abs(np.fft.rfft((made - sound)[:, 0])) ** 2
-    frequency = np.fft.rfftfreq(len(sound), 1 / RATE)
+    waveform = voice(8)
+    changed, _ = wav.decode(one(wav.encode(waveform, RATE), audio.PINK_NOISE, 5))
+    power = np.abs(np.fft.rfft((changed - waveform)[:, 0])) ** 2
+    frequency = np.fft.rfftfreq(len(waveform), 1 / RATE)
     octaves = [
         power[(frequency >= low) & (frequency < 2 * low)].sum() for low in (250, 500, 1000, 2000)
     ]
     assert octaves == pytest.approx([np.mean(octaves)] * 4, rel=0.15)
 
 
-def test_low_pass_takes_what_is_above_and_leaves_what_is_below():
+def test_low_pass_removes_high_and_keeps_low_frequencies():
     time = np.arange(RATE)[:, None] / RATE
     low, high = (0.3 * np.sin(2 * np.pi * frequency * time) for frequency in (500, 4000))
-    made, _ = samples(one(wav(low + high, RATE), audio.LOW_PASS, 3))
+    changed, _ = wav.decode(one(wav.encode(low + high, RATE), audio.LOW_PASS, 3))
     # an octave above the cut-off, order 8
-    assert np.abs(made - low)[1000:-1000].max() == pytest.approx(0.3 / 2**8, rel=0.02)
+    assert np.abs(changed - low)[1000:-1000].max() == pytest.approx(0.3 / 2**8, rel=0.02)
 
 
-def test_masked_time_and_lost_packets_are_silent_and_the_rest_is_as_it_was():
-    sound = voice(10, seed=9)
+def test_masked_time_and_lost_packets_are_silent_and_the_rest_is_unchanged():
+    waveform = voice(10, seed=9)
     for corruption in (audio.TIME_MASKING, audio.DROPOUT):
-        made, _ = samples(one(wav(sound, RATE), corruption, 4))
-        gone = (made == 0) & (sound != 0)
+        changed, _ = wav.decode(one(wav.encode(waveform, RATE), corruption, 4))
+        gone = (changed == 0) & (waveform != 0)
         assert np.mean(gone) == pytest.approx(corruption.strengths[3], abs=0.05)
-        assert (made[~gone] == sound[~gone]).all()
+        assert (changed[~gone] == waveform[~gone]).all()
     starts_and_ends = np.count_nonzero(
-        np.diff((samples(one(wav(sound, RATE), audio.TIME_MASKING, 4))[0] == 0)[:, 0].astype(int))
+        np.diff(
+            (wav.decode(one(wav.encode(waveform, RATE), audio.TIME_MASKING, 4))[0] == 0)[
+                :, 0
+            ].astype(int)
+        )
     )
     assert starts_and_ends <= 2
 
 
-def test_reverberation_decays_as_it_should_and_keeps_the_loudness():
+def test_reverberation_has_the_configured_decay_and_keeps_the_power():
     click = np.zeros([2 * RATE, 1], np.float32)
     click[0] = 0.5
     seconds, direct = audio.REVERBERATION.strengths[2]
-    made, _ = samples(one(wav(click, RATE), audio.REVERBERATION, 3))
-    made = made[:, 0].astype(float)
-    assert 10 * np.log10(made[0] ** 2 / np.sum(made[1:] ** 2)) == pytest.approx(direct, abs=0.1)
+    changed, _ = wav.decode(one(wav.encode(click, RATE), audio.REVERBERATION, 3))
+    changed = changed[:, 0].astype(float)
+    assert 10 * np.log10(changed[0] ** 2 / np.sum(changed[1:] ** 2)) == pytest.approx(
+        direct, abs=0.1
+    )
     early, late = (
-        np.mean(made[start : start + 800] ** 2) for start in (800, 800 + int(0.5 * RATE))
+        np.mean(changed[start : start + 800] ** 2) for start in (800, 800 + int(0.5 * RATE))
     )
     assert 10 * np.log10(early / late) == pytest.approx(60 * 0.5 / seconds, abs=1.5)
     loud = voice(1)
-    made, _ = samples(one(wav(loud, RATE), audio.REVERBERATION, 3))
-    assert np.sum(made.astype(float) ** 2) == pytest.approx(
+    changed, _ = wav.decode(one(wav.encode(loud, RATE), audio.REVERBERATION, 3))
+    assert np.sum(changed.astype(float) ** 2) == pytest.approx(
         np.sum(loud.astype(float) ** 2), rel=1e-3
     )
 
 
-def test_babble_is_of_other_sounds_than_the_row_s_own():
+def test_babble_excludes_the_cell_s_own_file():
     two = audio.babble(POOL[:2])
-    made, _ = samples(one(POOL[0], two, 5))
-    own, other = (samples(data)[0][:, 0].astype(float) for data in POOL[:2])
-    spectra = [np.abs(np.fft.rfft(sound)) for sound in (made[:, 0] - own, own, other)]
+    changed, _ = wav.decode(one(POOL[0], two, 5))
+    own, other = (wav.decode(data)[0][:, 0].astype(float) for data in POOL[:2])
+    spectra = [np.abs(np.fft.rfft(waveform)) for waveform in (changed[:, 0] - own, own, other)]
     likeness = [np.corrcoef(spectra[0], spectrum)[0, 1] for spectrum in spectra[1:]]
     assert likeness[1] > 0.95 > likeness[0]
 
 
-def test_babble_takes_sounds_of_another_rate_and_length():
-    pool = [wav(voice(0.05, 8000, seed), 8000) for seed in range(3)]
-    made, rate = samples(one(POOL[0], audio.babble(pool), 5))
-    assert (made.shape, rate) == ((RATE // 2, 1), RATE)
+def test_babble_takes_files_of_another_rate_and_length():
+    pool = [wav.encode(voice(0.05, 8000, seed), 8000) for seed in range(3)]
+    changed, rate = wav.decode(one(POOL[0], audio.babble(pool), 5))
+    assert (changed.shape, rate) == ((RATE // 2, 1), RATE)
 
 
-@pytest.mark.parametrize("pool", [[], POOL[:1] * 3, [POOL[0], wav(np.zeros([9, 1]), RATE), b""]])
-def test_babble_of_less_than_two_sounds_is_refused(pool):
+@pytest.mark.parametrize(
+    "pool", [[], POOL[:1] * 3, [POOL[0], wav.encode(np.zeros([9, 1]), RATE), b""]]
+)
+def test_babble_of_fewer_than_two_files_is_refused(pool):
     with pytest.raises(
-        ValueError, match="at least 2 different sounds that are not silence, received"
+        ValueError, match="at least 2 different audio files that are not silent, received"
     ):
         audio.babble(pool)
 
 
 @pytest.mark.parametrize(
-    "data", [b"RIFF no more", wav(voice(), RATE)[:30], wav(np.zeros([0, 1]), RATE)]
+    "data", [b"RIFF no more", wav.encode(voice(), RATE)[:30], wav.encode(np.zeros([0, 1]), RATE)]
 )
-def test_a_broken_sound_is_refused(data):
-    with pytest.raises(ValueError, match="row 4 of the input 'sound': a sound must"):
+def test_a_broken_audio_file_is_refused(data):
+    with pytest.raises(ValueError, match="row 4 of the input 'sound': an audio file must"):
         corrupted([data], "sound", audio.LOW_PASS, 1, 0, [4])

@@ -1,6 +1,4 @@
-"""Damage to images: more with each severity, whatever the file, its size or its mode, and seen by
-the graph as it was meant.
-"""
+"""Corruptions of images: damage grows with severity, for every file format, size and mode."""
 
 import io
 
@@ -12,8 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from multimodal_tf.config import ImageInput, VideoInput
-from multimodal_tf.corruptions import SEVERITIES, corrupted, image
-from multimodal_tf.corruptions.image_files import pixels, png
+from multimodal_tf.corruptions import SEVERITIES, corrupted, image, image_files
 from multimodal_tf.data.codecs import image as in_graph
 from multimodal_tf.data.kinds.check import problem
 from multimodal_tf.data.kinds.video import VideoReader
@@ -22,9 +19,7 @@ BY_NAME = pytest.mark.parametrize("corruption", image.ALL, ids=lambda corruption
 
 
 def photo(height=64, width=64, seed=0):
-    """Colours that vary from coarse to fine, the finer the less, as in photographs; far from black
-    and white.
-    """
+    """Colours that vary from coarse to fine, as in photographs, far from black and white."""
     random = np.random.default_rng(seed)
     layers = (
         Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
@@ -44,17 +39,22 @@ def file(image, kind="PNG", **how):
     return buffer.getvalue()
 
 
-def distance(made, original):
+def distance(changed, original):
     """Mean squared error; PSNR falls as it grows."""
-    return np.mean((pixels(made).astype(float) - original) ** 2)
+    return np.mean((image_files.decode(changed).astype(float) - original) ** 2)
 
 
 def damage(corruption, severity, height=64, width=64, photos=12):
     originals = [photo(height, width, seed) for seed in range(photos)]
-    made = corrupted(
-        [png(one) for one in originals], "photo", corruption, severity, 0, range(len(originals))
+    changed = corrupted(
+        [image_files.encode_png(one) for one in originals],
+        "photo",
+        corruption,
+        severity,
+        0,
+        range(len(originals)),
     )
-    return np.mean([distance(one, original) for one, original in zip(made, originals)])
+    return np.mean([distance(one, original) for one, original in zip(changed, originals)])
 
 
 @BY_NAME
@@ -65,12 +65,12 @@ def test_damage_grows_with_severity(corruption):
 
 
 @BY_NAME
-def test_damage_grows_in_larger_pictures_too(corruption):
+def test_damage_grows_in_larger_images_too(corruption):
     assert 0 < damage(corruption, 1, 250, 300, photos=2) < damage(corruption, 5, 250, 300, photos=2)
 
 
 def odd_images():
-    """Files of every mode that records may hold."""
+    """Files of every mode that records may contain."""
     colours = Image.fromarray(photo(24, 40))
     grey, alpha = colours.convert("L"), Image.linear_gradient("L").resize((40, 24))
     see_through = colours.copy()
@@ -100,16 +100,16 @@ def odd_images():
 
 ODD = odd_images()
 SINGLE = {
-    "1 x 1": png(np.full([1, 1, 3], 90, np.uint8)),
-    "1 x 9": png(photo(1, 9)),
-    "700 x 2": png(photo(700, 2)),
-    "1 x 1 grey": png(np.zeros([1, 1], np.uint8)),
+    "1 x 1": image_files.encode_png(np.full([1, 1, 3], 90, np.uint8)),
+    "1 x 9": image_files.encode_png(photo(1, 9)),
+    "700 x 2": image_files.encode_png(photo(700, 2)),
+    "1 x 1 grey": image_files.encode_png(np.zeros([1, 1], np.uint8)),
 }
 
 
 @pytest.mark.parametrize("kind", list(ODD))
 def test_pixels_are_those_that_the_graph_sees(kind):
-    shown = pixels(ODD[kind])
+    shown = image_files.decode(ODD[kind])
     height, width = shown.shape[:2]
     seen = in_graph.decode(tf.constant(ODD[kind]), height, width, 3).numpy()
     shown = np.broadcast_to(np.atleast_3d(shown), seen.shape)
@@ -119,13 +119,13 @@ def test_pixels_are_those_that_the_graph_sees(kind):
 
 @BY_NAME
 def test_every_mode_and_size_gives_an_image_of_the_same_size(corruption):
-    part = ImageInput(height=8, width=8)
+    input_config = ImageInput(height=8, width=8)
     for kind, data in (ODD | SINGLE).items():
         for severity in (1, 5):
-            (made,) = corrupted([data], "photo", corruption, severity, 0, [0])
-            assert problem(part, made) == "", kind
-            assert pixels(made).shape == pixels(data).shape, kind
-            assert (made[:4] == b"\x89PNG") == (corruption is not image.JPEG)
+            (changed,) = corrupted([data], "photo", corruption, severity, 0, [0])
+            assert problem(input_config, changed) == "", kind
+            assert image_files.decode(changed).shape == image_files.decode(data).shape, kind
+            assert (changed[:4] == b"\x89PNG") == (corruption is not image.JPEG)
 
 
 @settings(max_examples=25, deadline=None)
@@ -138,20 +138,24 @@ def test_every_mode_and_size_gives_an_image_of_the_same_size(corruption):
 )
 def test_any_size_is_kept(height, width, corruption, severity, grey):
     original = photo(height, width)[..., 0] if grey else photo(height, width)
-    (made,) = corrupted([png(original)], "photo", corruption, severity, 0, [1])
-    assert pixels(made).shape == original.shape
+    (changed,) = corrupted(
+        [image_files.encode_png(original)], "photo", corruption, severity, 0, [1]
+    )
+    assert image_files.decode(changed).shape == original.shape
 
 
-def test_noise_has_the_standard_deviation_that_is_asked_for():
-    flat = png(np.full([200, 200, 3], 128, np.uint8))
+def test_noise_has_the_configured_standard_deviation():
+    flat = image_files.encode_png(np.full([200, 200, 3], 128, np.uint8))
     # stronger noise is clipped
     for severity in (1, 2):
-        made = pixels(corrupted([flat], "x", image.GAUSSIAN_NOISE, severity, 0, [0])[0])
-        assert np.std(made / 255) == pytest.approx(
+        changed = image_files.decode(
+            corrupted([flat], "x", image.GAUSSIAN_NOISE, severity, 0, [0])[0]
+        )
+        assert np.std(changed / 255) == pytest.approx(
             image.GAUSSIAN_NOISE.strengths[severity - 1], rel=0.03
         )
-    made = pixels(corrupted([flat], "x", image.SHOT_NOISE, 1, 0, [0])[0])
-    assert np.std(made / 255) == pytest.approx(np.sqrt(128 / 255 / 60), rel=0.03)
+    changed = image_files.decode(corrupted([flat], "x", image.SHOT_NOISE, 1, 0, [0])[0])
+    assert np.std(changed / 255) == pytest.approx(np.sqrt(128 / 255 / 60), rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -164,21 +168,21 @@ def test_noise_has_the_standard_deviation_that_is_asked_for():
         image.MOTION_BLUR,
     ],
 )
-def test_what_the_model_sees_of_the_damage_does_not_depend_on_the_size_of_the_photo(corruption):
+def test_damage_after_resizing_does_not_depend_on_the_size_of_the_photo(corruption):
     def seen(height):
         large = Image.fromarray(photo(80, 80)).resize((height, height), Image.Resampling.BICUBIC)
-        made = corrupted([file(large)] * 4, "x", corruption, 5, 0, range(4))
+        changed = corrupted([file(large)] * 4, "x", corruption, 5, 0, range(4))
         clean, *damaged = (
             np.asarray(in_graph.decode(tf.constant(one), 80, 80, 3), float)
-            for one in (file(large), *made)
+            for one in (file(large), *changed)
         )
         return np.mean([np.abs(one - clean).mean() for one in damaged])
 
     assert seen(720) == pytest.approx(seen(240), rel=0.2)
 
 
-def test_blur_keeps_flat_pictures_flat_and_in_place():
-    flat = png(np.full([40, 50, 3], (10, 200, 255), np.uint8))
+def test_blur_keeps_flat_images_flat_and_in_position():
+    flat = image_files.encode_png(np.full([40, 50, 3], (10, 200, 255), np.uint8))
     for corruption in (
         image.GAUSSIAN_BLUR,
         image.DEFOCUS_BLUR,
@@ -186,60 +190,78 @@ def test_blur_keeps_flat_pictures_flat_and_in_place():
         image.ROTATION,
         image.DOWN_SCALING,
     ):
-        assert (pixels(corrupted([flat], "x", corruption, 5, 0, [0])[0]) == (10, 200, 255)).all(), (
-            corruption.name
-        )
+        assert (
+            image_files.decode(corrupted([flat], "x", corruption, 5, 0, [0])[0]) == (10, 200, 255)
+        ).all(), corruption.name
     dot = np.zeros([101, 101], np.uint8)
     dot[50, 50] = 255
     for corruption in (image.DEFOCUS_BLUR, image.MOTION_BLUR):
-        made = pixels(corrupted([png(dot)], "x", corruption, 3, 0, [0])[0]).astype(float)
-        centre = [(made.sum(axis=axis) @ np.arange(101)) / made.sum() for axis in (1, 0)]
+        changed = image_files.decode(
+            corrupted([image_files.encode_png(dot)], "x", corruption, 3, 0, [0])[0]
+        ).astype(float)
+        centre = [(changed.sum(axis=axis) @ np.arange(101)) / changed.sum() for axis in (1, 0)]
         assert centre == pytest.approx([50, 50], abs=0.5)
 
 
 def test_brightness_by_hand():
-    """Value 100 becomes 151 (+ 0.2 x 255) with hue and saturation as they were; black becomes grey;
-    what is bright is cut.
-    """
+    """Value 100 becomes 151 (+ 0.2 x 255); hue and saturation stay, black becomes grey."""
     original = np.array([[[100, 50, 0], [0, 0, 0], [250, 125, 0]]], np.uint8)
-    made = pixels(corrupted([png(original)], "x", image.BRIGHTNESS, 2, 0, [0])[0])
-    assert made.tolist() == [[[151, 76, 0], [51, 51, 51], [255, 128, 0]]]
+    changed = image_files.decode(
+        corrupted([image_files.encode_png(original)], "x", image.BRIGHTNESS, 2, 0, [0])[0]
+    )
+    assert changed.tolist() == [[[151, 76, 0], [51, 51, 51], [255, 128, 0]]]
 
 
 def test_contrast_by_hand():
     """Mean 100: 0 becomes 100 - 0.3 x 100, and 200 becomes 100 + 0.3 x 100."""
-    made = pixels(
-        corrupted([png(np.array([[0, 200]], np.uint8))], "x", image.CONTRAST, 2, 0, [0])[0]
+    changed = image_files.decode(
+        corrupted(
+            [image_files.encode_png(np.array([[0, 200]], np.uint8))], "x", image.CONTRAST, 2, 0, [0]
+        )[0]
     )
-    assert made.tolist() == [[70, 130]]
+    assert changed.tolist() == [[70, 130]]
 
 
-def test_occlusion_covers_the_share_that_is_asked_for():
-    white = png(np.full([100, 200], 255, np.uint8))
+def test_occlusion_covers_the_configured_fraction():
+    white = image_files.encode_png(np.full([100, 200], 255, np.uint8))
     for severity, share in zip(SEVERITIES, image.OCCLUSION.strengths):
-        made = pixels(corrupted([white], "x", image.OCCLUSION, severity, 0, [0])[0])
-        assert np.mean(made == 128) == pytest.approx(share, rel=0.05)
+        changed = image_files.decode(corrupted([white], "x", image.OCCLUSION, severity, 0, [0])[0])
+        assert np.mean(changed == 128) == pytest.approx(share, rel=0.05)
 
 
-def test_rotation_turns_to_both_sides():
-    made = corrupted([png(photo())] * 20, "x", image.ROTATION, 3, 0, range(20))
-    assert len(set(made)) == 2
+def test_rotation_turns_in_both_directions():
+    changed = corrupted(
+        [image_files.encode_png(photo())] * 20, "x", image.ROTATION, 3, 0, range(20)
+    )
+    assert len(set(changed)) == 2
 
 
 def test_a_gif_as_a_video_keeps_its_time():
-    """Shown for 100, 300 and 0 ms, which counts as 100: of five steps the second picture has three."""
+    """Delays of 100, 300 and 0 ms (read as 100): three of five steps show the second frame."""
     shades = [Image.fromarray(np.full([8, 8], shade, np.uint8)) for shade in (0, 120, 240)]
     gif = file(shades[0], "GIF", save_all=True, append_images=shades[1:], duration=[100, 300, 0])
-    (made,) = corrupted([[gif]], "clip", image.JPEG, 1, 0, [0])
-    assert [round(float(pixels(frame).mean()) / 120) for frame in made] == [0, 1, 1, 1, 2]
+    (changed,) = corrupted([[gif]], "clip", image.JPEG, 1, 0, [0])
+    assert [round(float(image_files.decode(frame).mean()) / 120) for frame in changed] == [
+        0,
+        1,
+        1,
+        1,
+        2,
+    ]
     reader = VideoReader(VideoInput(frames=4, height=8, width=8, channels=1), None)
     read = tf.function(lambda cells: reader.read(cells)[0], input_signature=[reader.spec])
-    before, after = (read(tf.constant([cell])).numpy().astype(int) for cell in ([gif], made))
+    before, after = (read(tf.constant([cell])).numpy().astype(int) for cell in ([gif], changed))
     assert np.abs(before - after).max() <= 6
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x89PNG\r\n\x1a\n", png(photo())[:-400], b"\xff\xd8\xff\xe0 no more", b"GIF89a"]
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n",
+        image_files.encode_png(photo())[:-400],
+        b"\xff\xd8\xff\xe0 no more",
+        b"GIF89a",
+    ],
 )
 def test_a_broken_image_is_refused(data):
     with pytest.raises(

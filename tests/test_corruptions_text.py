@@ -1,6 +1,4 @@
-"""Damage to texts: as many edits as asked for, more with each severity, UTF-8 in every script, and
-never an empty text.
-"""
+"""Corruptions of texts: the configured number of edits, valid UTF-8 in any script, never empty."""
 
 import numpy as np
 import pytest
@@ -17,19 +15,19 @@ SENTENCE = "Small red shoes for children, made of soft leather, with a buckle an
 
 
 def edits(one, other):
-    """Levenshtein's distance."""
+    """Levenshtein distance."""
     row = list(range(len(other) + 1))
     for number, letter in enumerate(one, start=1):
         diagonal, row[0] = row[0], number
-        for place, against in enumerate(other, start=1):
-            diagonal, row[place] = (
-                row[place],
-                min(row[place] + 1, row[place - 1] + 1, diagonal + (letter != against)),
+        for index, against in enumerate(other, start=1):
+            diagonal, row[index] = (
+                row[index],
+                min(row[index] + 1, row[index - 1] + 1, diagonal + (letter != against)),
             )
     return row[-1]
 
 
-def made(corruption, severity, sentence=SENTENCE, rows=40):
+def changed(corruption, severity, sentence=SENTENCE, rows=40):
     return [
         cell.decode()
         for cell in corrupted(
@@ -41,7 +39,7 @@ def made(corruption, severity, sentence=SENTENCE, rows=40):
 @BY_NAME
 def test_the_edit_distance_grows_with_severity(corruption):
     found = [
-        np.mean([edits(one, SENTENCE) for one in made(corruption, severity, rows=12)])
+        np.mean([edits(one, SENTENCE) for one in changed(corruption, severity, rows=12)])
         for severity in SEVERITIES
     ]
     assert found[0] > 0
@@ -49,41 +47,43 @@ def test_the_edit_distance_grows_with_severity(corruption):
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_shares_are_what_is_asked_for(severity):
+def test_fractions_are_as_configured(severity):
     word = "abcdefghij" * 10
 
-    def share(corruption, sentence=word):
+    def fraction(corruption, sentence=word):
         return np.mean(
             [
                 [a != b for a, b in zip(one, sentence)]
-                for one in made(corruption, severity, sentence)
+                for one in changed(corruption, severity, sentence)
             ]
         )
 
     def wanted(corruption):
         return corruption.strengths[severity - 1]
 
-    assert share(text.TYPOS) == pytest.approx(wanted(text.TYPOS), abs=0.02)
-    assert share(text.CASE) == pytest.approx(wanted(text.CASE), abs=0.02)
-    assert share(text.HOMOGLYPHS, "aceo" * 25) == pytest.approx(wanted(text.HOMOGLYPHS), abs=0.02)
-    assert np.mean([len(one) for one in made(text.DELETION, severity, word)]) == pytest.approx(
+    assert fraction(text.TYPOS) == pytest.approx(wanted(text.TYPOS), abs=0.02)
+    assert fraction(text.CASE) == pytest.approx(wanted(text.CASE), abs=0.02)
+    assert fraction(text.HOMOGLYPHS, "aceo" * 25) == pytest.approx(
+        wanted(text.HOMOGLYPHS), abs=0.02
+    )
+    assert np.mean([len(one) for one in changed(text.DELETION, severity, word)]) == pytest.approx(
         100 * (1 - wanted(text.DELETION)), abs=2
     )
-    assert {len(one) for one in made(text.TRUNCATION, severity, word)} == {
+    assert {len(one) for one in changed(text.TRUNCATION, severity, word)} == {
         round(100 * wanted(text.TRUNCATION))
     }
-    left = [len(one.split()) for one in made(text.WORD_DROPOUT, severity, "one two " * 50)]
+    left = [len(one.split()) for one in changed(text.WORD_DROPOUT, severity, "one two " * 50)]
     assert np.mean(left) == pytest.approx(100 * (1 - wanted(text.WORD_DROPOUT)), abs=3)
-    # after an exchange the next place is taken: s / (1 + s) of the places begin one
+    # a swap skips the next position: s / (1 + s) of the positions start one
     p = wanted(text.SWAP)
-    assert share(text.SWAP) == pytest.approx(2 * p / (1 + p), abs=0.02)
+    assert fraction(text.SWAP) == pytest.approx(2 * p / (1 + p), abs=0.02)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     st.text(max_size=40), st.sampled_from(text.ALL), st.sampled_from(SEVERITIES), st.integers(0, 5)
 )
-def test_any_text_stays_utf_8_and_there(sentence, corruption, severity, seed):
+def test_any_text_stays_utf_8_and_non_empty(sentence, corruption, severity, seed):
     (cell,) = corrupted([sentence.encode()], "title", corruption, severity, seed, [0])
     assert bool(cell.decode().strip()) == bool(sentence.strip())
     if not sentence.strip():
@@ -91,7 +91,7 @@ def test_any_text_stays_utf_8_and_there(sentence, corruption, severity, seed):
 
 
 @BY_NAME
-def test_odd_texts(corruption):
+def test_unusual_texts(corruption):
     for sentence in (
         "",
         "a",
@@ -110,16 +110,16 @@ def test_odd_texts(corruption):
         assert bool(cell) == bool(sentence)
 
 
-def test_chinese_words_are_characters_and_what_it_does_not_know_does_not_happen():
+def test_chinese_words_are_characters_and_latin_corruptions_do_not_apply():
     sentence = "中文句子没有空格" * 5
     for corruption in (text.TYPOS, text.CASE, text.HOMOGLYPHS):
-        assert set(made(corruption, 5, sentence)) == {sentence}
-    left = np.mean([len(one) for one in made(text.WORD_DROPOUT, 5, sentence)])
+        assert set(changed(corruption, 5, sentence)) == {sentence}
+    left = np.mean([len(one) for one in changed(text.WORD_DROPOUT, 5, sentence)])
     assert left == pytest.approx(0.4 * len(sentence), rel=0.1)
 
 
 def test_typos_hit_neighbours_of_the_same_case():
-    for one in made(text.TYPOS, 5, "Grüße"):
+    for one in changed(text.TYPOS, 5, "Grüße"):
         assert len(one) == 5
         for typed, meant in zip(one, "Grüße"):
             assert typed == meant or typed in neighbours(meant)
@@ -136,18 +136,18 @@ def test_neighbourhood_is_mutual():
 
 
 def test_swaps_stay_within_words():
-    for one in made(text.SWAP, 5):
+    for one in changed(text.SWAP, 5):
         assert [sorted(word) for word in one.split(" ")] == [
             sorted(word) for word in SENTENCE.split(" ")
         ]
 
 
-def test_words_left_out_leave_the_others_as_they_are():
+def test_word_dropout_keeps_the_other_words():
     words = SENTENCE.split()
-    for one in made(text.WORD_DROPOUT, 3):
-        places = [words.index(word) if words.count(word) == 1 else None for word in one.split()]
+    for one in changed(text.WORD_DROPOUT, 3):
+        indices = [words.index(word) if words.count(word) == 1 else None for word in one.split()]
         assert all(word in words for word in one.split())
-        known = [place for place in places if place is not None]
+        known = [index for index in indices if index is not None]
         assert known == sorted(known)
 
 
@@ -161,4 +161,4 @@ def test_homoglyphs_look_alike_and_lead_back():
 
 
 def test_a_truncated_text_is_its_beginning():
-    assert set(made(text.TRUNCATION, 3, "  0123456789 ")) == {"01234"}
+    assert set(changed(text.TRUNCATION, 3, "  0123456789 ")) == {"01234"}

@@ -168,7 +168,7 @@ def test_contributions_are_the_terms_of_a_sum():
         {"photo": 0, "title": 0.25, "sound": 0, "clip": 0, "price": 0.25, "colour": 0}
     )
     assert given.drop == pytest.approx(given.shapley)
-    assert (given.nothing, given.everything) == (0, 0.5)
+    assert (given.no_inputs, given.all_inputs) == (0, 0.5)
     assert answer.calls == 1
 
 
@@ -196,14 +196,14 @@ def test_contributions_add_up_to_what_all_inputs_add(count):
 
     cells = {name: np.array([1.0]) for name in names}
     given = contributions(Row(cells, answer, lambda answers: answers["label"][:, 0]))
-    assert given.nothing == 3
-    assert sum(given.shapley.values()) == pytest.approx(given.everything - given.nothing)
-    assert given.everything == pytest.approx(3 + weights.sum())
+    assert given.no_inputs == 3
+    assert sum(given.shapley.values()) == pytest.approx(given.all_inputs - given.no_inputs)
+    assert given.all_inputs == pytest.approx(3 + weights.sum())
 
 
 def test_a_row_without_anything():
     explanation = explain(row(predicted(title=lambda cell: b"red" in cell)), CONFIG)
-    assert explanation.contributions.nothing == explanation.contributions.everything == 0
+    assert explanation.contributions.no_inputs == explanation.contributions.all_inputs == 0
     assert set(explanation.contributions.shapley.values()) == {0}
     assert explanation.maps == explanation.broken == {}
 
@@ -234,7 +234,7 @@ def test_a_score_that_is_no_number_is_refused():
         match="the score must be a finite number for each of the 1 variants, received array",
     ):
         one.scores([{}])
-    one = Row(one.cells, one.answer, lambda answers: answers["label"])
+    one = Row(one.cells, one.predict, lambda answers: answers["label"])
     with pytest.raises(ValueError, match="for each of the 2 variants"):
         one.scores([{}, {}])
 

@@ -22,7 +22,7 @@ from multimodal_tf.corruptions import image_files, wav
 from multimodal_tf.data.codecs import image as served_image
 from multimodal_tf.data.codecs import riff as served_audio
 from multimodal_tf.evaluation.explanations import (
-    over_picture,
+    over_image,
     over_spectrogram,
     over_words,
     parts_of,
@@ -43,7 +43,7 @@ def test_the_served_graph_sees_the_same_picture_where_nothing_is_left_out(mode):
     np.testing.assert_array_equal(before, after)
     assert (
         np.ptp(
-            image_files.pixels(parts.keep(np.zeros(parts.shape, bool))).reshape(32 * 48, -1), axis=0
+            image_files.decode(parts.keep(np.zeros(parts.shape, bool))).reshape(32 * 48, -1), axis=0
         ).max()
         == 0
     )
@@ -52,8 +52,8 @@ def test_the_served_graph_sees_the_same_picture_where_nothing_is_left_out(mode):
 def test_transparent_pixels_are_white_as_in_the_served_graph():
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, :8, 3] = 255
-    parts = parts_of(ImageInput(), image_files.png(pixels))
-    kept = image_files.pixels(parts.keep(np.ones(parts.shape, bool)))
+    parts = parts_of(ImageInput(), image_files.encode_png(pixels))
+    kept = image_files.decode(parts.keep(np.ones(parts.shape, bool)))
     assert (kept[:, :8] == 0).all()
     assert (kept[:, 8:] == 255).all()
 
@@ -69,7 +69,7 @@ def test_transparent_pixels_are_white_as_in_the_served_graph():
     ],
 )
 def test_patches_are_about_square_and_never_empty(size, shape):
-    parts = parts_of(ImageInput(), image_files.png(np.zeros((size[1], size[0]), np.uint8)))
+    parts = parts_of(ImageInput(), image_files.encode_png(np.zeros((size[1], size[0]), np.uint8)))
     assert parts.shape == shape
     assert all((np.diff(edge) > 0).all() for edge in parts.edges)
 
@@ -146,8 +146,8 @@ def test_a_stretch_that_is_left_out_is_silent_and_the_others_are_as_before():
     parts = parts_of(CONFIG.inputs["sound"], cell)
     kept = np.ones(parts.shape, bool)
     kept[:, 2] = False
-    silenced = wav.samples(parts.keep(kept))[0][:, 0]
-    sound = wav.samples(cell)[0][:, 0]
+    silenced = wav.decode(parts.keep(kept))[0][:, 0]
+    sound = wav.decode(cell)[0][:, 0]
     assert np.abs(silenced[2200:2800]).max() < 0.01
     np.testing.assert_allclose(silenced[:1800], sound[:1800], atol=1e-4)
     np.testing.assert_allclose(silenced[3200:], sound[3200:], atol=1e-4)
@@ -160,7 +160,7 @@ def test_a_moving_gif_has_its_frames():
     parts = parts_of(VideoInput(), [file.getvalue(), b""])
     assert parts.shape == (3,)
     (left,) = parts.keep(np.array([False, True, False]))
-    assert np.abs(image_files.pixels(left).astype(int) - 120).max() <= 2
+    assert np.abs(image_files.decode(left).astype(int) - 120).max() <= 2
     assert parts.keep(np.zeros(3, bool)) == []
 
 
@@ -173,7 +173,7 @@ def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_aga
     marked = np.zeros(parts.shape)
     marked[1, 2], marked[4, 7] = 0.5, -0.5
     drawn = np.asarray(
-        Image.open(io.BytesIO(over_picture(cell, parts, marked))).convert("RGB")
+        Image.open(io.BytesIO(over_image(cell, parts, marked))).convert("RGB")
     ).astype(int)
     assert drawn.shape[1] == 256
     redness = drawn[..., 0] - drawn[..., 2]
@@ -188,7 +188,7 @@ def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_aga
     [
         tones(500, 2000),
         tones(500, channels=2),
-        wav.wav(np.zeros((400, 1)), RATE),
+        wav.encode(np.zeros((400, 1)), RATE),
         tones(500, seconds=0.001),
     ],
 )

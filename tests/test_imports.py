@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "models": LEAVES,
     "training": LEAVES | {"models", "data"},
     "metrics": {"scoring"},
-    "corruptions": {"config", "data"},
+    "corruptions": {"config", "schema", "data"},
     "evaluation": {"config", "schema", "scoring", "data", "metrics", "corruptions"},
     "report": {"evaluation", "metrics", "config", "schema"},
     "serving": {"config", "schema", "scoring", "data"},

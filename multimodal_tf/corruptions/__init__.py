@@ -1,12 +1,26 @@
-"""Damage to the raw bytes of a row's inputs, at five severities, seeded: what the served model
-meets is what is tested.
+"""Seeded corruptions of an input's raw bytes at five severities.
 
-`image.ALL`, `text.ALL` and `audio.ALL` name what needs nothing but the cell; `corruptions_for` adds
-what needs the training split or other sounds; `corrupted` runs one over the cells of an input.
+They change the bytes before preprocessing, so an exported model is tested as it is served.
+`corruptions_for` lists the corruptions of an input, `corrupted` applies one to many cells.
 """
 
+from collections.abc import Iterable
+from typing import assert_never
+
+from multimodal_tf.config import (
+    AudioInput,
+    BooleanInput,
+    CategoryInput,
+    DateInput,
+    ImageInput,
+    Input,
+    NumberInput,
+    TextInput,
+    VideoInput,
+)
 from multimodal_tf.corruptions import audio, columns, image, text
 from multimodal_tf.corruptions.corruption import SEVERITIES, Corruption, corrupted
+from multimodal_tf.schema import Moments, Subwords, Vocabulary
 
 __all__ = [
     "SEVERITIES",
@@ -20,42 +34,64 @@ __all__ = [
 ]
 
 
-def corruptions_for(part, stats=None, pool=()) -> tuple[Corruption, ...]:
+def corruptions_for(
+    input_config: Input,
+    stats: Moments | Vocabulary | Subwords | None = None,
+    pool: Iterable[bytes] = (),
+) -> tuple[Corruption, ...]:
     """All corruptions of one input, `missing` last.
 
     Args:
-        part: the input's configuration, such as `config.inputs["photo"]`.
-        learned: what the training split taught of it, `schema.inputs[name]`; needed for a number, a
-        date and a category.
-        pool: for a sound: bytes of other sounds, such as those of the split; without at least two
-        that are not silence there is no babble.
+        input_config: configuration of the input, such as `config.inputs["photo"]`.
+        stats: statistics of the input, `schema.inputs[name]`. A number and a date need `Moments`,
+            a category needs a `Vocabulary`; other inputs need none.
+        pool: audio files to mix into babble, such as those of the split. With fewer than two that
+            are not silent, babble is left out. Only an audio input uses it.
 
     Raises:
-        ValueError: `stats` is None where it is needed, or a sound of the pool is broken.
+        ValueError: `stats` is None where it is needed, or an audio file of the pool is broken.
 
     Example:
-        >>> from multimodal_tf.config import NumberInput, TextInput
-        >>> from multimodal_tf.schema import Moments
         >>> [each.name for each in corruptions_for(TextInput())]
         ['typos', 'deletion', 'swap', 'word_dropout', 'truncation', 'case', 'homoglyphs', 'missing']
         >>> [each.name for each in corruptions_for(NumberInput(), Moments(mean=0.0, std=1.0))]
         ['noise', 'missing']
     """
-    if part.type in ("number", "date", "category") and stats is None:
-        raise ValueError(f"a {part.type} needs what the schema holds of it, received None")
-    return (*_of_its_own(part.type, stats, pool), columns.MISSING)
+    return (*_own_corruptions(input_config, stats, pool), columns.MISSING)
 
 
-def _of_its_own(kind, stats, pool):
-    if kind in ("image", "video"):
-        return image.ALL
-    if kind == "text":
-        return text.ALL
-    if kind == "audio":
-        voices = audio.sounding(pool)
-        return (*audio.ALL, audio.babble(voices)) if len(voices) > 1 else audio.ALL
-    if kind == "boolean":
-        return (columns.BOOLEAN_NOISE,)
-    if kind == "category":
-        return (columns.category_noise(stats.words),)
-    return (columns.number_noise(stats.std) if kind == "number" else columns.date_noise(stats.std),)
+def _own_corruptions(
+    input_config: Input,
+    stats: Moments | Vocabulary | Subwords | None,
+    pool: Iterable[bytes],
+) -> tuple[Corruption, ...]:
+    match input_config:
+        case ImageInput() | VideoInput():
+            return image.ALL
+        case TextInput():
+            return text.ALL
+        case AudioInput():
+            voices = audio.non_silent(pool)
+            return (*audio.ALL, audio.babble(voices)) if len(voices) > 1 else audio.ALL
+        case BooleanInput():
+            return (columns.BOOLEAN_NOISE,)
+        case CategoryInput():
+            if not isinstance(stats, Vocabulary):
+                raise _no_stats(input_config, stats)
+            return (columns.category_noise(stats.words),)
+        case NumberInput():
+            if not isinstance(stats, Moments):
+                raise _no_stats(input_config, stats)
+            return (columns.number_noise(stats.std),)
+        case DateInput():
+            if not isinstance(stats, Moments):
+                raise _no_stats(input_config, stats)
+            return (columns.date_noise(stats.std),)
+        case _:
+            assert_never(input_config)
+
+
+def _no_stats(input_config: Input, stats: object) -> ValueError:
+    return ValueError(
+        f"a {input_config.type} input needs its statistics from the schema, received {stats!r:.80}"
+    )

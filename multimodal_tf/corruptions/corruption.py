@@ -1,82 +1,90 @@
-"""One way to damage a cell, at five severities, and how it is run over many cells."""
+"""A corruption of one cell at five severities, and its application to many cells."""
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-# what a record holds of one input
+# the cell of one input in a record
 Cell = bytes | float | list[bytes]
+# many cells of one input: an array as `pipeline.load_raw` yields it, or a list of cells
+Cells = np.ndarray | Sequence[Any]
+# takes a cell, a strength and a generator; returns the corrupted cell
+Change = Callable[[Any, Any, np.random.Generator], Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """Damages a cell, and leaves what the served graph can read.
+    """Corrupts a cell such that the served graph can still read it.
 
     Args:
-        name: in lower case, the same in every report.
-        inputs: the types of input that it is for, such as `("image", "video")`.
-        unit: what a strength counts.
-        strengths: what severity 1 to 5 mean, in that unit.
-        change: `(cell, strength, numpy Generator) -> cell`, never called with a missing cell.
+        name: lower case, the same in every report.
+        unit: unit of the strengths.
+        strengths: the strengths of severities 1 to 5, in `unit`.
+        change: `(cell, strength, numpy Generator) -> cell`. Never called with a missing cell.
 
     Example:
-        >>> shout = Corruption("shout", ("text",), "exclamation marks", (1, 2, 3, 4, 5), lambda cell, marks, random: cell + b"!" * marks)
+        >>> def add_marks(cell, n, random):
+        ...     return cell + b"!" * n
+        >>> shout = Corruption("shout", "exclamation marks", (1, 2, 3, 4, 5), add_marks)
         >>> shout(b"stop", 2, np.random.default_rng(0)), shout(b"", 2, np.random.default_rng(0))
         (b'stop!!', b'')
     """
 
     name: str
-    inputs: tuple[str, ...]
     unit: str
     strengths: tuple[Any, Any, Any, Any, Any]
-    change: Callable[[Any, Any, np.random.Generator], Any]
+    change: Change
 
-    def __call__(self, cell: Cell, severity: int, random: np.random.Generator) -> Cell:
-        """The damaged cell; a missing one stays as it is.
+    def __call__(self, cell: Cell, severity: int, random: np.random.Generator) -> Any:
+        """The corrupted cell. A missing cell is returned unchanged.
 
         Raises:
-            ValueError: `severity` is not 1 to 5, or the cell is broken.
+            ValueError: `severity` is not 1 to 5, or the cell cannot be decoded.
         """
-        if severity not in SEVERITIES:
-            raise ValueError(f"severity must be 1 to 5, received {severity!r}")
+        _check_severity(severity)
         return cell if is_missing(cell) else self.change(cell, self.strengths[severity - 1], random)
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether a record's cell holds nothing: "", white space, NaN, or a video without frames."""
+    """Whether a record's cell is empty: "", white space, NaN, or a video without frames."""
     if isinstance(cell, (bytes, list)):
         return not any(cell) if isinstance(cell, list) else not cell.strip()
     return bool(np.isnan(cell))
 
 
-def corrupted(cells, name: str, corruption: Corruption, severity: int, seed: int, rows):
-    """Damages the cells of one input.
+def corrupted(
+    cells: Cells,
+    name: str,
+    corruption: Corruption,
+    severity: int,
+    seed: int,
+    rows: Sequence[int] | np.ndarray,
+) -> Any:
+    """Corrupts the cells of one input.
 
-    What is drawn for a cell is a pure function of `seed`, `name`, the corruption's name, `severity`
-    and the row's number: it does not depend on the other cells, so batches of any size in any
-    order, in any number of processes, give the same bytes.
+    The random draws of a cell depend on `seed`, `name`, the corruption's name, `severity` and the
+    row's number only. The result therefore does not depend on batch size, order or process.
 
     Args:
-        cells: as `pipeline.load_raw` yields them: object `(rows,)` of bytes, float `(rows,)`, or
-            for a video object `(rows, frames)` with b"" for no frame; or a list of cells.
-        name: the input's name. Two photos of a row are damaged differently.
+        cells: object `(rows,)` of bytes, float `(rows,)`, for a video object `(rows, frames)` with
+            b"" for no frame, or a list of cells.
+        name: name of the input. Two inputs of the same type are corrupted differently.
         corruption: `Corruption`.
         severity: int, 1 to 5.
         seed: int, not negative.
-        rows: int `(rows,)`, the rows' numbers in the table.
+        rows: int `(rows,)`, numbers of the rows in the table.
 
     Returns:
-        The same kind of thing. Missing cells are missing as before. A video may have more frames
-        than before where it was a GIF.
+        Cells of the same type. Missing cells stay missing. A GIF becomes one file per frame.
 
     Raises:
-        ValueError: `severity` or `seed` is out of range, there are not as many rows as cells, or a
-        cell is broken (its row is named).
+        ValueError: `severity` or `seed` is out of range, `rows` and `cells` differ in length, or a
+            cell cannot be decoded (the message names its row).
 
     Example:
         >>> from multimodal_tf.corruptions import text
@@ -84,20 +92,27 @@ def corrupted(cells, name: str, corruption: Corruption, severity: int, seed: int
         >>> corrupted(cells, "title", text.DELETION, severity=3, seed=0, rows=[7, 8])
         array([b'a smll red soe', b''], dtype=object)
     """
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity must be 1 to 5, received {severity!r}")
+    _check_severity(severity)
     if seed < 0:
         raise ValueError(f"seed must not be negative, received {seed}")
     if len(rows) != len(cells):
         raise ValueError(f"rows must be as many as cells, {len(cells)}, received {len(rows)}")
     key = (seed, zlib.crc32(name.encode()), zlib.crc32(corruption.name.encode()), severity)
-    made = [
-        _one(cell, corruption, severity, (*key, int(row)), name) for cell, row in zip(cells, rows)
+    changed = [
+        _corrupt_cell(cell, corruption, severity, (*key, int(row)), name)
+        for cell, row in zip(cells, rows)
     ]
-    return _as_array(made, cells) if isinstance(cells, np.ndarray) else made
+    return _as_array(changed, cells) if isinstance(cells, np.ndarray) else changed
 
 
-def _one(cell, corruption, severity, key, name):
+def _check_severity(severity: int) -> None:
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity must be 1 to 5, received {severity!r}")
+
+
+def _corrupt_cell(
+    cell: Any, corruption: Corruption, severity: int, key: tuple[int, ...], name: str
+) -> Any:
     cell = cell.tolist() if isinstance(cell, np.ndarray) else cell
     if is_missing(cell):
         return cell
@@ -107,13 +122,15 @@ def _one(cell, corruption, severity, key, name):
         raise ValueError(f"row {key[-1]} of the input {name!r}: {error}") from error
 
 
-def _as_array(made, cells):
+def _as_array(changed: list[Any], cells: np.ndarray) -> np.ndarray:
+    """The changed cells in an array like `cells`. Videos are padded to the longest."""
     if cells.ndim == 1:
         array = np.empty_like(cells)
-        for place, cell in enumerate(made):
-            array[place] = cell
+        for index, cell in enumerate(changed):
+            array[index] = cell
         return array
-    array = np.full([len(made), max([cells.shape[1], *map(len, made)])], b"", dtype=object)
-    for place, frames in enumerate(made):
-        array[place, : len(frames)] = frames
+    frames = max([cells.shape[1], *map(len, changed)])
+    array = np.full([len(changed), frames], b"", dtype=object)
+    for index, cell in enumerate(changed):
+        array[index, : len(cell)] = cell
     return array

@@ -1,91 +1,106 @@
-"""Image files and videos to pixels and back, outside the graph."""
+"""Decodes and encodes image files and videos with Pillow, outside the graph."""
 
 import functools
 import io
 import math
 import struct
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+# takes pixels, a strength and a generator; returns pixels, or the bytes of an image file
+PixelChange = Callable[[np.ndarray, Any, np.random.Generator], np.ndarray | bytes]
+
 _WHITE = (255, 255, 255, 255)
-# milliseconds: a picture of a GIF that would be shown shorter than that is shown so long, as in the
-# graph
+# milliseconds: a GIF frame with a shorter delay gets the default delay, as in the graph
 _SHORTEST, _NO_DELAY = 20, 100
 # frames that a GIF is expanded to; a model reads at most 256
-_MOST = 1024
+_MAX_FRAMES = 1024
 
 
-def on_pictures(change, cell, strength, random):
-    """A change of pixels as a change of a cell.
+def on_images(
+    change: PixelChange, cell: bytes | list[bytes], strength: Any, random: np.random.Generator
+) -> bytes | list[bytes]:
+    """Applies a change of pixels to an image file, or to every frame of a video.
 
-    All frames of a video meet the same draws: a smear on the lens, a turned camera.
+    All frames of a video get the same random draws, such as a smear on the lens.
 
     Args:
-        change: `(pixels, strength, random)` to pixels, or to the bytes of a file; pixels are
-            `(height, width)` where they are grey, otherwise `(height, width, 3)`; uint8 in, and
-            uint8 or 0..255 as floats out, which are rounded and clipped.
+        change: `(pixels, strength, random)` to pixels or to the bytes of a file. Pixels are uint8
+            `(height, width)` for grey images, else `(height, width, 3)`. The result is uint8, or
+            float 0..255, which is rounded and clipped.
         cell: bytes of an image file, or a list of them.
+        strength: passed to `change`.
+        random: passed to `change`.
 
     Returns:
-        bytes of a PNG, or what `change` made; or a list of them.
+        bytes of a PNG or of the file that `change` returned; for a video a list of them.
 
     Raises:
-        ValueError: the file is no image that Pillow reads whole.
+        ValueError: Pillow cannot decode the file.
     """
     if not isinstance(cell, list):
-        return _encoded(change(pixels(cell), strength, random))
-    state, made = random.bit_generator.state, []
+        return _encode(change(decode(cell), strength, random))
+    state, changed = random.bit_generator.state, []
     for frame in _frames(cell):
         random.bit_generator.state = state
-        made.append(_encoded(change(frame, strength, random)))
-    return made
+        changed.append(_encode(change(frame, strength, random)))
+    return changed
 
 
-def pixels(data):
-    """The pixels that the served graph sees: on white where transparent, upright, 8 bits, the first
-    frame; grey images stay grey.
+def decode(data: bytes) -> np.ndarray:
+    """The pixels that the served graph sees.
+
+    They are upright, on white where transparent, in 8 bits, of the first frame. Grey images stay
+    grey.
 
     Args:
         data: bytes of an image file.
 
     Returns:
         uint8 `(height, width)` or `(height, width, 3)`.
+
+    Raises:
+        ValueError: Pillow cannot decode the file.
     """
     with _opened(data) as image:
-        if image.format in ("JPEG", "MPO"):
-            image = ImageOps.exif_transpose(image)
-        return _opaque(image)
+        upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO") else image
+        return _opaque(upright)
 
 
-def png(array):
-    """A PNG of uint8 pixels, not compressed: it is read once, and compression would take as long as
-    all the rest.
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8 pixels.
+
+    It is not compressed: it is read once, and compression would dominate the run time.
     """
     file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", compress_level=0)
+    Image.fromarray(pixels).save(file, "PNG", compress_level=0)
     return file.getvalue()
 
 
-def _encoded(made):
-    if isinstance(made, bytes):
-        return made
-    return png(made if made.dtype == np.uint8 else np.clip(np.rint(made), 0, 255).astype(np.uint8))
+def _encode(changed: np.ndarray | bytes) -> bytes:
+    if isinstance(changed, bytes):
+        return changed
+    is_8_bit = changed.dtype == np.uint8
+    return encode_png(changed if is_8_bit else np.clip(np.rint(changed), 0, 255).astype(np.uint8))
 
 
-def _opened(data):
+def _opened(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"an image must be one that can be decoded, received {len(data)} bytes that cannot ({error})"
+            f"an image must be one that can be decoded, received {len(data)} bytes that cannot "
+            f"({error})"
         ) from error
     return image
 
 
-def _opaque(image):
-    # 16 bits, of which the graph takes the upper ones
+def _opaque(image: Image.Image) -> np.ndarray:
+    # 16 bits: the graph takes the upper 8
     if image.mode.startswith("I"):
         return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
     grey = image.mode in ("1", "L", "LA", "La")
@@ -94,27 +109,21 @@ def _opaque(image):
     return np.asarray(image.convert("L" if grey else "RGB"))
 
 
-def _frames(cell):
+def _frames(cell: Sequence[bytes]) -> list[np.ndarray]:
     files = [file for file in cell if file]
     if len(files) > 1 or files[0][:4] != b"GIF8":
-        return [pixels(file) for file in files]
+        return [decode(file) for file in files]
     with _opened(files[0]) as animation:
-        shown = [
+        frames = [
             (_opaque(frame), frame.info.get("duration", 0))
             for frame in ImageSequence.Iterator(animation)
         ]
-    return [
-        shown[number][0]
-        for number in _in_time(
-            [_NO_DELAY if delay < _SHORTEST else round(delay) for _, delay in shown]
-        )
-    ]
+    delays = [_NO_DELAY if delay < _SHORTEST else round(delay) for _, delay in frames]
+    return [frames[index][0] for index in _at_equal_steps(delays)]
 
 
-def _in_time(delays):
-    """The numbers of the pictures in equal steps of time, so that each is there as often as it is
-    shown long.
-    """
+def _at_equal_steps(delays: Sequence[int]) -> np.ndarray:
+    """Indices of frames at equal steps of time: each frame repeats in proportion to its delay."""
     ends = np.cumsum(delays)
-    steps = min(int(ends[-1]) // functools.reduce(math.gcd, delays), _MOST)
-    return np.searchsorted(ends, (np.arange(steps) + 0.5) * ends[-1] / steps, "right")
+    steps = min(int(ends[-1]) // functools.reduce(math.gcd, delays), _MAX_FRAMES)
+    return np.asarray(np.searchsorted(ends, (np.arange(steps) + 0.5) * ends[-1] / steps, "right"))

@@ -1,56 +1,55 @@
-"""Which letters are neighbours on a keyboard, and which look alike."""
+"""Letters that are neighbours on a keyboard, and letters that look alike."""
 
 import unicodedata
 
-# Each row of keys stands to the right of the one above by so much of a key's width. Digits are
-# neighbours of digits alone.
+# Rows of keys, each with its shift to the right in key widths. Digits neighbour only digits.
 _KEYBOARDS = (
     (("qwertyuiop", 0.0), ("asdfghjkl", 0.25), ("zxcvbnm", 0.75)),
     (("йцукенгшщзхъ", 0.0), ("фывапролджэ", 0.25), ("ячсмитьбю", 0.75)),
     (("1234567890", 0.0),),
 )
-# of a key's width, from centre to centre
+# key widths between the centres of two neighbours, at most
 _REACH = 1.3
 
-# Latin letters, and the Cyrillic ones that most typefaces draw alike; from Unicode's confusables
+# Latin letters, and the Cyrillic letters that most typefaces draw alike; from Unicode's confusables
 # (UTS 39)
 _LATIN, _CYRILLIC = "aceijopsxyhdqwABCEHIJKMOPSTXY", "асеіјорѕхуһԁԛԝАВСЕНІЈКМОРЅТХУ"
 
 
-def _neighbours():
-    found = {}
+def _keyboard_neighbours() -> dict[str, str]:
+    neighbours_of = {}
     for keyboard in _KEYBOARDS:
-        places = {
+        positions = {
             letter: (row, column + shift)
             for row, (letters, shift) in enumerate(keyboard)
             for column, letter in enumerate(letters)
         }
-        for letter, (row, column) in places.items():
+        for letter, (row, column) in positions.items():
             distances = {
-                other: (row - at[0]) ** 2 + (column - at[1]) ** 2
-                for other, at in places.items()
+                other: (row - other_row) ** 2 + (column - other_column) ** 2
+                for other, (other_row, other_column) in positions.items()
                 if other != letter
             }
-            found[letter] = "".join(
+            neighbours_of[letter] = "".join(
                 other for other, distance in distances.items() if distance <= _REACH**2
             )
-    return found
+    return neighbours_of
 
 
-NEIGHBOURS = _neighbours()
+NEIGHBOURS = _keyboard_neighbours()
 HOMOGLYPHS = dict(zip(_LATIN + _CYRILLIC, _CYRILLIC + _LATIN))
 
 
-def neighbours(letter):
-    """What a finger may hit in place of a letter: letters of the same case; "" where the letter is
-    on no keyboard known here.
+def neighbours(letter: str) -> str:
+    """The letters on the keys around a letter, in the same case.
 
-    A letter with an accent has the neighbours of the one without.
+    An accented letter has the neighbours of its base letter. A letter that is on none of the
+    keyboards has none.
 
     Example:
         >>> neighbours("g"), neighbours("Ä"), neighbours("中")
         ('tyfhvb', 'QWSZ', '')
     """
-    plain = letter if letter.lower() in NEIGHBOURS else unicodedata.normalize("NFD", letter)[0]
-    near = NEIGHBOURS.get(plain.lower(), "")
+    base = letter if letter.lower() in NEIGHBOURS else unicodedata.normalize("NFD", letter)[0]
+    near = NEIGHBOURS.get(base.lower(), "")
     return near.upper() if letter.isupper() else near

@@ -1,128 +1,136 @@
-"""Damage to texts, character by character or word by word; a text that is there never becomes a
-missing one.
+"""Corruptions of texts by character or by word. A non-empty text never becomes empty.
 
-Kinds of damage: Belinkov and Bisk 2018, arXiv:1711.02173 (neighbours on the keyboard, letters
-swapped); Wang et al. 2021 (TextFlint), arXiv:2103.11441 (typos, case, words left out); Boucher et
-al. 2022, arXiv:2106.09898 (homoglyphs). They give no five severities: the shares are ours. A share
-is the probability of each character or word for itself, so that it holds for short texts on
-average.
+Sources: Belinkov and Bisk 2018, arXiv:1711.02173 (keyboard neighbours, swapped letters); Wang et
+al. 2021 (TextFlint), arXiv:2103.11441 (typos, case, dropped words); Boucher et al. 2022,
+arXiv:2106.09898 (homoglyphs). They give no five severities, so the fractions are our choice. A
+fraction is the probability of each character or word, so short texts match it on average.
 
-What a script does not know does not happen: Chinese has no case, no neighbours on a keyboard and no
-homoglyphs here. Its words, like those of the other scripts without spaces, are single characters,
-as the tokenizer `words` reads them.
+A script has only the corruptions that apply to it: Chinese has no case, no keyboard neighbours and
+no homoglyphs here. In scripts without spaces a word is one character, as for the tokenizer `words`.
 """
 
 import functools
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from multimodal_tf.corruptions import letters
 from multimodal_tf.corruptions.corruption import Corruption
 
+TextChange = Callable[[str, float, np.random.Generator], str]
+
 # Thai and Lao, Burmese, Khmer, kana and bopomofo, Chinese characters
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
-def _of_texts(name, unit, strengths, change):
-    return Corruption(name, ("text",), unit, strengths, functools.partial(_on_text, change))
+def _of_texts(
+    name: str, unit: str, strengths: tuple[Any, Any, Any, Any, Any], change: TextChange
+) -> Corruption:
+    return Corruption(name, unit, strengths, functools.partial(_on_text, change))
 
 
-def _on_text(change, cell, strength, random):
+def _on_text(
+    change: TextChange, cell: bytes, strength: float, random: np.random.Generator
+) -> bytes:
     try:
         text = cell.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"a text must be UTF-8, received {cell[:20]!r} ({error})") from None
-    # white space alone is missing
+    # a text of white space only counts as missing
     return change(text, strength, random).encode() if text.strip() else cell
 
 
-def _typos(text, share, random):
+def _typos(text: str, fraction: float, random: np.random.Generator) -> str:
     typed = list(text)
-    for place in np.flatnonzero(random.random(len(typed)) < share):
-        near = letters.neighbours(typed[place])
+    for index in np.flatnonzero(random.random(len(typed)) < fraction):
+        near = letters.neighbours(typed[index])
         if near:
-            typed[place] = near[random.integers(len(near))]
+            typed[index] = near[random.integers(len(near))]
     return "".join(typed)
 
 
-def _deletion(text, share, random):
+def _deletion(text: str, fraction: float, random: np.random.Generator) -> str:
     visible = np.array([not letter.isspace() for letter in text])
-    kept = _never_none(random.random(len(text)) >= share, visible, random)
-    return "".join(letter for letter, stays in zip(text, kept) if stays)
+    kept = _keep_one(random.random(len(text)) >= fraction, visible, random)
+    return "".join(letter for letter, is_kept in zip(text, kept) if is_kept)
 
 
-def _swap(text, share, random):
-    typed, hit, place = list(text), random.random(len(text)) < share, 0
-    while place < len(typed) - 1:
-        if hit[place] and typed[place].isalnum() and typed[place + 1].isalnum():
-            typed[place : place + 2] = typed[place + 1], typed[place]
-            place += 1
-        place += 1
+def _swap(text: str, fraction: float, random: np.random.Generator) -> str:
+    typed, hit, index = list(text), random.random(len(text)) < fraction, 0
+    while index < len(typed) - 1:
+        if hit[index] and typed[index].isalnum() and typed[index + 1].isalnum():
+            typed[index : index + 2] = typed[index + 1], typed[index]
+            index += 1
+        index += 1
     return "".join(typed)
 
 
-def _word_dropout(text, share, random):
+def _word_dropout(text: str, fraction: float, random: np.random.Generator) -> str:
     starts = [word.start() for word in _WORD.finditer(text)]
-    # each with what follows it
+    # each word with the spaces that follow it
     words = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)])]
-    kept = _never_none(random.random(len(words)) >= share, np.ones(len(words), bool), random)
-    return "".join(word for word, stays in zip(words, kept) if stays).rstrip()
+    kept = _keep_one(random.random(len(words)) >= fraction, np.ones(len(words), bool), random)
+    return "".join(word for word, is_kept in zip(words, kept) if is_kept).rstrip()
 
 
-def _truncation(text, share, random):
+def _truncation(text: str, fraction: float, random: np.random.Generator) -> str:
     text = text.strip()
-    return text[: math.ceil(share * len(text))]
+    return text[: math.ceil(fraction * len(text))]
 
 
-def _case(text, share, random):
-    return "".join(
-        letter.swapcase() if hit else letter
-        for letter, hit in zip(text, random.random(len(text)) < share)
-    )
+def _case(text: str, fraction: float, random: np.random.Generator) -> str:
+    hits = random.random(len(text)) < fraction
+    return "".join(letter.swapcase() if hit else letter for letter, hit in zip(text, hits))
 
 
-def _homoglyphs(text, share, random):
-    hits = random.random(len(text)) < share
+def _homoglyphs(text: str, fraction: float, random: np.random.Generator) -> str:
+    hits = random.random(len(text)) < fraction
     return "".join(
         letters.HOMOGLYPHS.get(letter, letter) if hit else letter for letter, hit in zip(text, hits)
     )
 
 
-def _never_none(kept, visible, random):
-    """`kept`, and where nothing visible is, one visible place that is drawn."""
+def _keep_one(kept: np.ndarray, visible: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """`kept`, with one random visible element added if none is kept."""
     if not (kept & visible).any():
         kept[random.choice(np.flatnonzero(visible))] = True
     return kept
 
 
 TYPOS = _of_texts(
-    "typos", "share of characters hit beside their key", (0.02, 0.05, 0.1, 0.2, 0.3), _typos
+    "typos", "fraction of characters with a typo", (0.02, 0.05, 0.1, 0.2, 0.3), _typos
 )
 DELETION = _of_texts(
-    "deletion", "share of characters deleted", (0.02, 0.05, 0.1, 0.2, 0.3), _deletion
+    "deletion", "fraction of characters deleted", (0.02, 0.05, 0.1, 0.2, 0.3), _deletion
 )
 SWAP = _of_texts(
     "swap",
-    "share of characters exchanged with the next of their word",
+    "fraction of characters swapped with the next in their word",
     (0.02, 0.05, 0.1, 0.2, 0.3),
     _swap,
 )
 WORD_DROPOUT = _of_texts(
-    "word_dropout", "share of words left out", (0.1, 0.2, 0.3, 0.4, 0.6), _word_dropout
+    "word_dropout", "fraction of words dropped", (0.1, 0.2, 0.3, 0.4, 0.6), _word_dropout
 )
 TRUNCATION = _of_texts(
     "truncation",
-    "share of the characters, from the beginning, that is left",
+    "fraction of characters kept, from the beginning",
     (0.8, 0.65, 0.5, 0.35, 0.2),
     _truncation,
 )
-CASE = _of_texts("case", "share of letters in the other case", (0.1, 0.25, 0.5, 0.75, 1.0), _case)
+CASE = _of_texts(
+    "case", "fraction of letters in the other case", (0.1, 0.25, 0.5, 0.75, 1.0), _case
+)
 HOMOGLYPHS = _of_texts(
     "homoglyphs",
-    "share of letters that have one replaced by their like",
+    "fraction of letters replaced by their homoglyph, if they have one",
     (0.1, 0.2, 0.4, 0.7, 1.0),
     _homoglyphs,
 )

@@ -8,8 +8,7 @@ import string
 import numpy as np
 from PIL import Image
 
-from multimodal_tf.corruptions import Corruption, columns, corruptions_for
-from multimodal_tf.corruptions.wav import wav
+from multimodal_tf.corruptions import Corruption, columns, corruptions_for, wav
 
 _LETTERS = np.array([*(string.ascii_lowercase + " ")])
 # times a standard deviation that severity 5 of noise doubles: ten of them
@@ -32,7 +31,7 @@ def damaged(part, stats) -> Corruption:
     def change(cell, severity, random):
         return kinds[random.integers(len(kinds))](cell, severity, random)
 
-    return Corruption("damaged", (part.type,), "severity", (1, 2, 3, 4, 5), change)
+    return Corruption("damaged", "severity", (1, 2, 3, 4, 5), change)
 
 
 def other_data(part, stats) -> Corruption:
@@ -56,7 +55,7 @@ def other_data(part, stats) -> Corruption:
             case "video":
                 return [_noise(part, random) if frame else b"" for frame in cell]
             case "audio":
-                return wav(
+                return wav.encode(
                     random.normal(0, _LOUD, (max(round(part.seconds * part.sample_rate), 1), 1)),
                     part.sample_rate,
                 )
@@ -72,7 +71,7 @@ def other_data(part, stats) -> Corruption:
                 return columns.date_noise(_FAR * stats.std)(cell, 5, random)
         return columns.BOOLEAN_NOISE(cell, 5, random)
 
-    return Corruption("other data", (part.type,), "nothing", (1, 1, 1, 1, 1), change)
+    return Corruption("other data", "nothing", (1, 1, 1, 1, 1), change)
 
 
 def broken(part) -> Corruption:
@@ -91,7 +90,7 @@ def broken(part) -> Corruption:
             else b"\xff\xfe"
         )
 
-    return Corruption("broken", (part.type,), "nothing", (1, 1, 1, 1, 1), change)
+    return Corruption("broken", "nothing", (1, 1, 1, 1, 1), change)
 
 
 def _noise(part, random):

@@ -1,4 +1,4 @@
-"""Whether a map is right: what it marks is deleted first, against random orders."""
+"""The deletion metric: tests a saliency map by deleting the most relevant parts first."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ STEPS = 10
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Deletion:
-    """The score as more and more parts are left out: `deleted`, float `(points,)`, is their share
-    from 0 to 1.
+    """The score as more and more parts are deleted.
 
-    `by_map`, float `(points,)`: the parts that the map marks most first; `at_random`, float
-    `(orders, points)`.
+    Args:
+        deleted: float `(points,)`, the fraction of deleted parts, from 0 to 1.
+        by_map: float `(points,)`, the score when the most relevant parts are deleted first.
+        at_random: float `(orders, points)`, the score when parts are deleted in random orders.
     """
 
     deleted: np.ndarray
@@ -26,8 +27,9 @@ class Deletion:
 
     @property
     def area(self) -> float:
-        """Between the mean random curve and that of the map, in the score's unit; above 0 where the
-        map finds what matters.
+        """Area between the mean random curve and the map's, in the score's unit.
+
+        It is positive if the map finds relevant parts better than chance.
         """
         return float(np.trapezoid(self.at_random.mean(axis=0) - self.by_map, self.deleted))
 
@@ -36,22 +38,22 @@ def deletion(
     row: Row,
     name: str,
     parts: Parts,
-    marked: np.ndarray,
+    saliency: np.ndarray,
     orders: int = 4,
     seed: int | Sequence[int] = 0,
 ) -> Deletion:
-    """Deletes parts of a cell in the order of a map, and in random orders.
+    """Deletes parts of a cell in the order of a saliency map, and in random orders.
 
     Args:
         row: `Row`.
-        name: the input.
+        name: name of the input.
         parts: `Parts` of its cell.
-        marked: float of `parts.shape`, the map: of `relevance`, or another.
-        orders: int, random ones.
-        seed: int or several, of these.
+        saliency: float of `parts.shape`, from `relevance` or another method.
+        orders: int, number of random orders.
+        seed: int or several, for the random orders.
 
     Returns:
-        `Deletion` at 11 shares, the same for every row.
+        `Deletion` at 11 fractions, the same for every row.
 
     Raises:
         ValueError: the map has another shape, or `orders` is below 1.
@@ -66,23 +68,26 @@ def deletion(
 
     Source: Petsiuk, Das and Saenko 2018, arXiv:1806.07421, section 4.
     """
-    if np.shape(marked) != parts.shape or orders < 1:
+    if np.shape(saliency) != parts.shape or orders < 1:
         raise ValueError(
-            f"a map must have the shape {parts.shape}, and orders be 1 or more, received {np.shape(marked)} and {orders}"
+            f"a map must have the shape {parts.shape}, and orders be 1 or more, "
+            f"received {np.shape(saliency)} and {orders}"
         )
     random = np.random.default_rng(seed)
-    first = np.argsort(-np.ravel(marked), kind="stable")
+    by_map = np.argsort(-np.ravel(saliency), kind="stable")
     deleted = np.linspace(0, 1, STEPS + 1)
     counts, point = np.unique(np.rint(deleted * parts.size).astype(int), return_inverse=True)
-    chosen = [first, *(random.permutation(parts.size) for _ in range(orders))]
+    every_order = [by_map, *(random.permutation(parts.size) for _ in range(orders))]
     scores = row.scores(
-        {name: parts.keep(_all_but(order[:count], parts))} for order in chosen for count in counts
+        {name: parts.keep(_all_but(order[:count], parts))}
+        for order in every_order
+        for count in counts
     )
-    curves = scores.reshape(len(chosen), len(counts))[:, point]
+    curves = scores.reshape(len(every_order), len(counts))[:, point]
     return Deletion(deleted, curves[0], curves[1:])
 
 
-def _all_but(places, parts):
-    kept = np.ones(parts.size, bool)
-    kept[places] = False
-    return kept.reshape(parts.shape)
+def _all_but(indices: np.ndarray, parts: Parts) -> np.ndarray:
+    mask = np.ones(parts.size, bool)
+    mask[indices] = False
+    return mask.reshape(parts.shape)

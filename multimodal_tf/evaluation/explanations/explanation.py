@@ -15,9 +15,10 @@ from multimodal_tf.evaluation.explanations.row import Row
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Map:
-    """What the parts of a cell are worth, and what their deletion does: `relevance` is float of
-    `parts.shape`, in the score's unit.
+class SaliencyMap:
+    """The relevance of each part of a cell, and its test by deletion.
+
+    `relevance` is float of `parts.shape`, in the score's unit.
     """
 
     parts: Parts
@@ -27,28 +28,32 @@ class Map:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """What the answer to a row hangs on. `maps`: by input, of pictures, texts, sounds and videos;
-    `broken`: by input, why there is none.
+    """The explanation of the prediction of one row.
+
+    Args:
+        contributions: `Contributions` of the inputs.
+        maps: by input, for images, texts, audio and videos.
+        broken: by input whose cell cannot be decoded, the reason.
     """
 
     contributions: Contributions
-    maps: dict[str, Map]
+    maps: dict[str, SaliencyMap]
     broken: dict[str, str]
 
 
 def explain(
     row: Row, config: Config, orders: int = 4, seed: int | Sequence[int] = 0
 ) -> Explanation:
-    """Explains the answer to one row: what each input gives, a map of each picture, text, sound and
-    video, and whether the maps are right.
+    """Explains the prediction of one row.
 
-    An input that is missing gives nothing and has no map. Some hundred variants of the row are
-    answered for each input.
+    Computes the contribution of each input, a saliency map of each image, text, audio and video,
+    and the deletion test of each map. A missing input contributes 0 and has no map. This predicts
+    some hundred variants of the row per input.
 
     Args:
         row: `Row`.
-        config: `Config`, of its inputs.
-        orders: int, in which parts are deleted at random.
+        config: `Config` with the row's inputs.
+        orders: int, number of random orders of the deletion test.
         seed: int or several. The same seed gives the same explanation.
 
     Example:
@@ -57,18 +62,19 @@ def explain(
         >>> def red(raw):
         ...     return np.array([b"red" in cell for cell in raw["title"]])
         >>> row = Row({"title": np.array([b"a red shoe"], object)}, lambda raw: raw, red)
-        >>> found = explain(row, config)
-        >>> found.contributions.shapley, found.maps["title"].relevance
+        >>> explanation = explain(row, config)
+        >>> explanation.contributions.shapley, explanation.maps["title"].relevance
         ({'title': 1.0}, array([0., 1., 0.]))
     """
     maps, broken = {}, {}
-    for name in row.there:
+    for name in row.present:
         try:
             parts = parts_of(config.inputs[name], row.cell(name))
         except ValueError as error:
             broken[name] = str(error)
             continue
         if parts is not None:
-            marked = relevance(row, name, parts)
-            maps[name] = Map(parts, marked, deletion(row, name, parts, marked, orders, seed))
+            saliency = relevance(row, name, parts)
+            curves = deletion(row, name, parts, saliency, orders, seed)
+            maps[name] = SaliencyMap(parts, saliency, curves)
     return Explanation(contributions(row, seed=seed), maps, broken)

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from multimodal_tf.corruptions.image_files import on_pictures
+from multimodal_tf.corruptions.image_files import on_images
 from multimodal_tf.evaluation.explanations.parts import Parts
 
-# frames that are left out one by one; of more, several in a row together
-MOST = 32
+# a video with more frames is split into this many runs of frames
+MAX_FRAMES = 32
 
 
 def frames(cell: list[bytes]) -> Parts:
-    """A video as frames. All left out, it is a missing one.
+    """Splits a video into frames. Without any frame it is a missing cell.
 
     Args:
-        cell: image files, b"" for none, or one moving GIF, which comes out as PNG files, each as
-            often as it is shown long.
+        cell: image files with b"" for no frame, or one animated GIF. A GIF becomes PNG files, each
+            repeated in proportion to its delay.
 
     Raises:
         ValueError: the GIF cannot be decoded.
@@ -25,13 +25,13 @@ def frames(cell: list[bytes]) -> Parts:
     """
     files = [file for file in cell if file]
     if len(files) == 1 and files[0].startswith(b"GIF8"):
-        files = on_pictures(
-            lambda picture, strength, random: picture, files, None, np.random.default_rng(0)
-        )
-    edges = np.linspace(0, len(files), min(len(files), MOST) + 1).round().astype(int)
+        # without a change, this only decodes the GIF's frames
+        decoded = on_images(lambda pixels, *_: pixels, files, None, np.random.default_rng(0))
+        files = list(decoded) if isinstance(decoded, list) else [decoded]
+    edges = np.linspace(0, len(files), min(len(files), MAX_FRAMES) + 1).round().astype(int)
 
-    def keep(kept):
-        there = np.repeat(kept, np.diff(edges))
-        return [file for file, stays in zip(files, there) if stays]
+    def keep(mask: np.ndarray) -> list[bytes]:
+        of_files = np.repeat(mask, np.diff(edges))
+        return [file for file, is_kept in zip(files, of_files) if is_kept]
 
     return Parts((edges,), keep)

@@ -1,8 +1,18 @@
-"""Which parts a cell has, by the type of its input."""
+"""The parts of a cell by the type of its input."""
 
-from typing import Any
+from typing import Any, assert_never
 
-from multimodal_tf.config import AudioInput, ImageInput, TextInput, VideoInput
+from multimodal_tf.config import (
+    AudioInput,
+    BooleanInput,
+    CategoryInput,
+    DateInput,
+    ImageInput,
+    Input,
+    NumberInput,
+    TextInput,
+    VideoInput,
+)
 from multimodal_tf.evaluation.explanations.bands import bands
 from multimodal_tf.evaluation.explanations.frames import frames
 from multimodal_tf.evaluation.explanations.parts import Parts
@@ -10,12 +20,12 @@ from multimodal_tf.evaluation.explanations.patches import patches
 from multimodal_tf.evaluation.explanations.words import words
 
 
-def parts_of(part, cell: Any) -> Parts | None:
-    """The parts of a cell; None for a number, a category, a boolean and a date, which have none.
+def parts_of(input_config: Input, cell: Any) -> Parts | None:
+    """The parts of a cell; None for numbers, categories, booleans and dates.
 
     Args:
-        part: the input's configuration, such as `config.inputs["photo"]`.
-        cell: as a record holds it, and not missing.
+        input_config: configuration of the input, such as `config.inputs["photo"]`.
+        cell: a record's cell that is not missing.
 
     Raises:
         ValueError: the cell cannot be decoded.
@@ -24,13 +34,16 @@ def parts_of(part, cell: Any) -> Parts | None:
         >>> parts_of(TextInput(), b"a red shoe").shape
         (3,)
     """
-    match part:
+    match input_config:
         case ImageInput():
             return patches(cell)
         case TextInput():
             return words(cell)
         case AudioInput():
-            return bands(cell, part.sample_rate, part.seconds)
+            return bands(cell, input_config.sample_rate, input_config.seconds)
         case VideoInput():
             return frames(cell)
-    return None
+        case NumberInput() | CategoryInput() | BooleanInput() | DateInput():
+            return None
+        case _:
+            assert_never(input_config)

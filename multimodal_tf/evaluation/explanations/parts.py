@@ -1,4 +1,4 @@
-"""A cell as parts that can be left out."""
+"""A cell split into parts that can be left out."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,13 +10,14 @@ from multimodal_tf.corruptions.corruption import Cell
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parts:
-    """A cell as parts that can be left out.
+    """A cell split into parts that can be left out.
 
     Args:
-        edges: by axis of the map, where its parts begin and, last, end: rows and columns of pixels
-            of a picture; Hz and seconds of a sound; characters of a text; frames of a video.
-        keep: function of bool, of the shape of the map, to the cell with these parts only. With all
-            of them the cell is the same, but may be another file.
+        edges: for each axis of the map, the starts of the parts and the end of the last: rows and
+            columns of pixels for an image; Hz and seconds for audio; characters for a text; frames
+            for a video.
+        keep: function of a bool mask of the map's shape to the cell with only these parts. With
+            all parts the content is unchanged, but the file may differ.
 
     Example:
         >>> from multimodal_tf.evaluation.explanations.words import words
@@ -30,10 +31,10 @@ class Parts:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the map."""
+        """Shape of the map."""
         return tuple(len(edge) - 1 for edge in self.edges)
 
     @property
     def size(self) -> int:
-        """How many parts there are."""
+        """Number of parts."""
         return int(np.prod(self.shape))

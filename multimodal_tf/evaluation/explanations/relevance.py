@@ -1,4 +1,6 @@
-"""What each part of a cell is worth to the answer."""
+"""The relevance of each part of a cell to the prediction."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -7,11 +9,11 @@ from multimodal_tf.evaluation.explanations.row import Row
 
 
 def relevance(row: Row, name: str, parts: Parts) -> np.ndarray:
-    """What the score loses when a part is left out alone; below 0 where it gains.
+    """How much the score drops when one part alone is left out; negative if it rises.
 
     Args:
         row: `Row`.
-        name: the input.
+        name: name of the input.
         parts: `Parts` of its cell.
 
     Returns:
@@ -28,13 +30,14 @@ def relevance(row: Row, name: str, parts: Parts) -> np.ndarray:
     Source: Zeiler and Fergus 2014, arXiv:1311.2901, section 4.2 (patches); Li, Monroe and Jurafsky
     2016, arXiv:1612.08220 (words).
     """
-    whole, *without = row.scores({name: parts.keep(kept)} for kept in _each_without_one(parts))
-    return (whole - np.array(without)).reshape(parts.shape)
+    full, *without = row.scores({name: parts.keep(mask)} for mask in _leave_one_out(parts))
+    return np.asarray((full - np.array(without)).reshape(parts.shape))
 
 
-def _each_without_one(parts):
+def _leave_one_out(parts: Parts) -> Iterator[np.ndarray]:
+    """A mask of all parts, then masks of all parts but one."""
     yield np.ones(parts.shape, bool)
-    for place in np.ndindex(parts.shape):
-        kept = np.ones(parts.shape, bool)
-        kept[place] = False
-        yield kept
+    for index in np.ndindex(parts.shape):
+        mask = np.ones(parts.shape, bool)
+        mask[index] = False
+        yield mask

@@ -1,58 +1,59 @@
-"""One row with changes of its cells, and the one number of the answer that is explained."""
+"""One row, variants of its cells, and the score that is explained."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from multimodal_tf.corruptions.corruption import Cell, is_missing
 
-# of one call of the model: a large photo is repeated in every variant of its row
+# limits of one call of the model: a large photo is repeated in every variant of its row
 _ROWS, _BYTES = 1024, 2**27
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One row, and which number of the model's answer to it is to be explained.
+    """One row, and the score of its prediction that is explained.
 
     Args:
         cells: by input, an array of length 1 of undecoded cells, as `pipeline.load_raw` yields
             them.
-        answer: function of such cells of any number of rows to the answers by head, as
-        `perception.examined.Examined.answer`.
-        score: function of these answers to float `(rows,)`, such as the probability of one class.
+        predict: function of such cells of n rows to predictions by head, as `EvalSplit.predict`.
+        score: function of these predictions to float `(rows,)`, such as one class's probability.
 
     Example:
+        >>> def predict(raw):
+        ...     return {"length": np.array([len(cell) for cell in raw["title"]])}
         >>> cells = {"title": np.array([b"red shoe"], object), "price": np.array([3.0])}
-        >>> row = Row(cells, lambda raw: {"length": np.array([len(cell) for cell in raw["title"]])}, lambda answers: answers["length"])
-        >>> row.there, row.scores([{}, {"title": b"red"}, row.without("title")])
+        >>> row = Row(cells, predict, lambda predictions: predictions["length"])
+        >>> row.present, row.scores([{}, {"title": b"red"}, row.without("title")])
         (['title', 'price'], array([8., 3., 0.]))
     """
 
     cells: Mapping[str, np.ndarray]
-    answer: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
+    predict: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
     score: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
     @property
-    def there(self) -> list[str]:
-        """The inputs whose cell is not missing; it may be broken."""
+    def present(self) -> list[str]:
+        """The inputs whose cell is not missing. The cell may be broken."""
         return [name for name in self.cells if not is_missing(self.cell(name))]
 
-    def cell(self, name: str) -> Cell:
-        """A cell as it stands: bytes, a float, or for a video a list of bytes."""
+    def cell(self, name: str) -> Any:
+        """A cell as bytes, a float, or for a video a list of bytes."""
         return self.cells[name][0].tolist() if self.cells[name].ndim == 2 else self.cells[name][0]
 
     def without(self, *names: str) -> dict[str, Cell]:
-        """The change by which these inputs are missing."""
+        """The change that empties the cells of these inputs."""
         return {name: _missing(self.cells[name]) for name in names}
 
     def scores(self, changes: Iterable[Mapping[str, Cell]]) -> np.ndarray:
-        """The scores of variants of the row, many of which the model answers in one call.
+        """The scores of variants of the row, predicted in large batches.
 
         Args:
-            changes: for each variant, the cells that are other than the row's, by input. They are
-                made as they are needed.
+            changes: for each variant, its changed cells by input. They are computed lazily.
 
         Returns:
             float64 `(variants,)`.
@@ -60,14 +61,15 @@ class Row:
         Raises:
             ValueError: the score has another shape, or is not finite.
         """
-        return np.concatenate([np.zeros(0), *(self._of(batch) for batch in self._batches(changes))])
+        batches = (self._scores_of(batch) for batch in self._batches(changes))
+        return np.concatenate([np.zeros(0), *batches])
 
-    def _batches(self, changes) -> Iterator[list[Mapping[str, Cell]]]:
+    def _batches(self, changes: Iterable[Mapping[str, Cell]]) -> Iterator[list[Mapping[str, Cell]]]:
         batch: list[Mapping[str, Cell]] = []
         size = 0
         for change in changes:
             batch.append(change)
-            size += sum(_bytes(change.get(name, own)) for name, own in self._own.items())
+            size += sum(_bytes(change.get(name, own)) for name, own in self._own_cells.items())
             if len(batch) >= _ROWS or size >= _BYTES:
                 yield batch
                 batch, size = [], 0
@@ -75,20 +77,21 @@ class Row:
             yield batch
 
     @functools.cached_property
-    def _own(self):
+    def _own_cells(self) -> dict[str, Cell]:
         return {name: self.cell(name) for name in self.cells}
 
-    def _of(self, batch):
+    def _scores_of(self, batch: Sequence[Mapping[str, Cell]]) -> np.ndarray:
         raw = {
             name: _column(own, [change.get(name) for change in batch])
             for name, own in self.cells.items()
         }
-        found = np.asarray(self.score(self.answer(raw)), dtype=float)
-        if found.shape != (len(batch),) or not np.isfinite(found).all():
+        scores = np.asarray(self.score(self.predict(raw)), dtype=float)
+        if scores.shape != (len(batch),) or not np.isfinite(scores).all():
             raise ValueError(
-                f"the score must be a finite number for each of the {len(batch)} variants, received {found!r:.200}"
+                f"the score must be a finite number for each of the {len(batch)} variants, "
+                f"received {scores!r:.200}"
             )
-        return found
+        return scores
 
 
 def _missing(cells: np.ndarray) -> Cell:
@@ -98,25 +101,21 @@ def _missing(cells: np.ndarray) -> Cell:
 
 
 def _bytes(cell: Cell) -> int:
-    return (
-        sum(map(len, cell))
-        if isinstance(cell, list)
-        else len(cell)
-        if isinstance(cell, bytes)
-        else 8
-    )
+    if isinstance(cell, list):
+        return sum(map(len, cell))
+    return len(cell) if isinstance(cell, bytes) else 8
 
 
-def _column(own: np.ndarray, changed: list) -> np.ndarray:
-    """One input of all variants; None: the row's own cell."""
+def _column(own: np.ndarray, changed: Sequence[Cell | None]) -> np.ndarray:
+    """One input of all variants; None stands for the row's own cell."""
     if own.ndim == 1:
         column = np.repeat(own, len(changed))
-        for place, cell in enumerate(changed):
+        for index, cell in enumerate(changed):
             if cell is not None:
-                column[place] = cell
+                column[index] = cell
         return column
-    frames = [own[0].tolist() if cell is None else cell for cell in changed]
+    frames: list[Any] = [own[0].tolist() if cell is None else cell for cell in changed]
     table = np.full((len(frames), max(1, *map(len, frames))), b"", dtype=object)
-    for place, files in enumerate(frames):
-        table[place, : len(files)] = files
+    for index, files in enumerate(frames):
+        table[index, : len(files)] = files
     return table

@@ -6,29 +6,33 @@ import numpy as np
 
 from multimodal_tf.evaluation.explanations.parts import Parts
 
-# words that are left out one by one; of a longer text, several in a row together
-MOST = 96
-# scripts without spaces, as the names of their characters begin
+# a text with more words is split into this many runs of words
+MAX_WORDS = 96
+# scripts without spaces: how the Unicode names of their characters begin
 _UNSPACED = (
-    *(
-        "CJK UNIFIED",
-        "CJK COMPATIBILITY IDEOGRAPH",
-        "HIRAGANA",
-        "KATAKANA",
-        "HALFWIDTH KATAKANA",
-        "BOPOMOFO",
-    ),
-    *("THAI", "LAO", "KHMER", "MYANMAR", "JAVANESE", "TAI THAM"),
+    "CJK UNIFIED",
+    "CJK COMPATIBILITY IDEOGRAPH",
+    "HIRAGANA",
+    "KATAKANA",
+    "HALFWIDTH KATAKANA",
+    "BOPOMOFO",
+    "THAI",
+    "LAO",
+    "KHMER",
+    "MYANMAR",
+    "JAVANESE",
+    "TAI THAM",
 )
 
 
 def words(cell: bytes) -> Parts:
-    """A text as words, each with the space that follows it. In scripts without spaces, such as
-    Chinese and Thai, a word is one character with its marks. All left out, the text is empty, which
-    is a missing one.
+    """Splits a text into words, each with the space that follows it.
+
+    In scripts without spaces, such as Chinese and Thai, a word is one character with its combining
+    marks. Without any word the text is empty, which is a missing cell.
 
     Args:
-        cell: bytes of UTF-8; others count as U+FFFD, as in the served graph.
+        cell: bytes of UTF-8. Invalid bytes become U+FFFD, as in the served graph.
 
     Example:
         >>> parts = words("红色的 shoe".encode())
@@ -37,30 +41,29 @@ def words(cell: bytes) -> Parts:
     """
     text = cell.decode(errors="replace")
     starts = _starts(text) or [0]
-    starts = starts[:: -(-len(starts) // MOST)]
+    starts = starts[:: -(-len(starts) // MAX_WORDS)]
     edges = np.array([0, *starts[1:], len(text)])
     pieces = [text[start:end] for start, end in zip(edges, edges[1:])]
 
-    def keep(kept):
-        return "".join(piece for piece, stays in zip(pieces, kept) if stays).rstrip().encode()
+    def keep(mask: np.ndarray) -> bytes:
+        kept = (piece for piece, is_kept in zip(pieces, mask) if is_kept)
+        return "".join(kept).rstrip().encode()
 
     return Parts((edges,), keep)
 
 
-def _starts(text):
-    """Where words begin: after a space, and before and after each character of a script without
-    spaces and the marks on it.
-    """
-    # the character before, marks not counted
+def _starts(text: str) -> list[int]:
+    """Indices where words begin: after a space, and around characters of scripts without spaces."""
+    # the character before, without its combining marks
     starts, before = [], " "
-    for place, letter in enumerate(text):
+    for index, letter in enumerate(text):
         if unicodedata.category(letter).startswith("M") and not before.isspace():
             continue
         if not letter.isspace() and (before.isspace() or _unspaced(letter) or _unspaced(before)):
-            starts.append(place)
+            starts.append(index)
         before = letter
     return starts
 
 
-def _unspaced(letter):
+def _unspaced(letter: str) -> bool:
     return unicodedata.name(letter, "").startswith(_UNSPACED)

@@ -12,11 +12,11 @@ from multimodal_tf.evaluation.explanations import (
     Explanation,
     Row,
     explain,
-    over_picture,
+    over_image,
     over_spectrogram,
     over_words,
 )
-from multimodal_tf.evaluation.explanations.saliency_images import in_words
+from multimodal_tf.evaluation.explanations.saliency_images import signed
 from multimodal_tf.evaluation.row_scores import ACCURACY, LABELS, unit_of, values
 from multimodal_tf.evaluation.slices import worst_rows
 from multimodal_tf.metrics import calibration
@@ -133,8 +133,8 @@ def _examples(title, eval_split, rows, found):
 
 def _example(eval_split: EvalSplit, row: int, explanation: Explanation) -> Example:
     given = explanation.contributions
-    added = {f"{name} adds": in_words(value) for name, value in given.shapley.items()}
-    shown = example(eval_split, row, {"without any input": f"{given.nothing:.2f}"} | added)
+    added = {f"{name} adds": signed(value) for name, value in given.shapley.items()}
+    shown = example(eval_split, row, {"without any input": f"{given.no_inputs:.2f}"} | added)
     cells: dict[str, Picture | Sound | str | None] = {}
     for name, cell in shown.cells.items():
         if name in explanation.broken:
@@ -157,14 +157,14 @@ def _with_map(name, kind, cell, shown, found):
     parts, marked = found.parts, found.relevance
     if kind == "text":
         return {name: over_words(cell, parts, marked)}
-    strongest = f"{name}, strongest part {in_words(marked.flat[np.abs(marked).argmax()])}"
+    strongest = f"{name}, strongest part {signed(marked.flat[np.abs(marked).argmax()])}"
     if kind == "image":
-        return {name: shown, strongest: Picture(over_picture(cell, parts, marked))}
+        return {name: shown, strongest: Picture(over_image(cell, parts, marked))}
     if kind == "audio":
         return {name: shown, strongest: Picture(over_spectrogram(cell, parts, marked))}
     return {
         name: shown,
-        f"{name}, frames from the first on": " ".join(in_words(value) for value in marked),
+        f"{name}, frames from the first on": " ".join(signed(value) for value in marked),
     }
 
 
