@@ -1,25 +1,20 @@
-"""The rules of guessing, on columns made by hand."""
+"""The rules for column types, on columns made by hand."""
 
 import pytest
 
-from multimodal_tf.data.describe.cell_types import Seen
-from multimodal_tf.data.describe.column_types import (
-    COUNTED,
-    Column,
-    describe_head_column,
-    describe_input_column,
-    label_column,
-)
+from multimodal_tf.data.describe.column_types import describe_input_column
+from multimodal_tf.data.describe.heads import describe_head_column, label_column
+from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 
 
 def column(name, values, kind="text", rows=None, distinct=None):
-    seen = [Seen(row, kind, value) for row, value in enumerate(values)]
+    cells = [Cell(row, kind, value) for row, value in enumerate(values)]
     return Column(
         name,
         len(values) if rows is None else rows,
         0,
         len(set(values)) if distinct is None else distinct,
-        seen,
+        cells,
     )
 
 
@@ -57,17 +52,17 @@ def test_inputs(name, values, kind, expected):
 
 def test_nine_tenths_make_numbers_and_half_make_images():
     mixed = column("x", ["1"] * 9, "number")
-    mixed.seen += column("x", ["dear"]).seen
+    mixed.cells += column("x", ["dear"]).cells
     mixed.rows = 10
     assert describe_input_column(mixed) == ("number", "90% numbers")
-    mixed.seen += column("x", ["dear"]).seen
+    mixed.cells += column("x", ["dear"]).cells
     assert describe_input_column(mixed)[0] != "number"
     half = column("x", ["a.png"], "image")
-    half.seen += column("x", ["two owls"]).seen
+    half.cells += column("x", ["two owls"]).cells
     assert describe_input_column(half) == ("image", "1 of 2 cells open as images")
 
 
-def test_a_third_value_in_rows_that_were_not_looked_at_makes_no_boolean():
+def test_a_third_value_outside_the_sample_makes_no_boolean():
     assert (
         describe_input_column(column("sold", ["yes", "no"] * 5, rows=1000, distinct=3))[0]
         == "category"

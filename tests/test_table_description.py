@@ -1,6 +1,4 @@
-"""What `describe` finds in tables whose contents the tests know, and the configuration that
-follows.
-"""
+"""`describe` on tables with known content, and the configuration that it gives."""
 
 import base64
 import datetime
@@ -18,7 +16,8 @@ from PIL import Image
 from rich.console import Console
 
 from multimodal_tf.config import SERVED, Config, MLPTower
-from multimodal_tf.data.describe.table_description import Description, _safe_names, describe
+from multimodal_tf.data.describe.names import safe_names
+from multimodal_tf.data.describe.table_description import Description, describe
 from multimodal_tf.data.table import read_table
 
 
@@ -28,7 +27,7 @@ def png(width=40, height=30, mode="RGB"):
     return file.getvalue()
 
 
-def sound(seconds=1.0, rate=22_050, form="WAV"):
+def clip_bytes(seconds=1.0, rate=22_050, form="WAV"):
     file = io.BytesIO()
     soundfile.write(
         file, np.random.default_rng(0).uniform(-0.5, 0.5, int(seconds * rate)), rate, format=form
@@ -56,7 +55,7 @@ def shop(tmp_path_factory):
     rows = []
     for n in range(60):
         (tmp_path / f"{n}.png").write_bytes(png(40 + n, 200))
-        (tmp_path / f"{n}.flac").write_bytes(sound(0.5 + n / 100, form="FLAC"))
+        (tmp_path / f"{n}.flac").write_bytes(clip_bytes(0.5 + n / 100, form="FLAC"))
         rows.append(
             {
                 "id": n + 1,
@@ -138,7 +137,7 @@ def test_the_configuration_that_follows(found):
     assert Config.from_yaml(config.to_yaml()) == config
 
 
-def test_a_small_table_gets_small_towers_and_is_told_why(found):
+def test_a_small_table_gets_small_towers_with_the_reason(found):
     assert {name: part.tower.type for name, part in found.config().inputs.items()} == {
         "photo": "cnn",
         "clip": "spectrogram_cnn",
@@ -146,7 +145,7 @@ def test_a_small_table_gets_small_towers_and_is_told_why(found):
         "price": "dense",
         "colour": "dense",
     }
-    # six are missing
+    # six of 60 are missing
     assert (
         column_of(found, "photo").tower == "plain CNN: a ResNet pays from 10,000 rows, here are 54"
     )
@@ -200,28 +199,28 @@ def test_a_description_is_json(found):
     assert Description.model_validate_json(found.model_dump_json()) == found
 
 
-# Where the bytes are does not matter
+# Bytes in files, cells and arrays
 
 
 def test_bytes_data_uris_base64_and_arrays(tmp_path):
     (tmp_path / "a.png").write_bytes(png())
-    (tmp_path / "a.wav").write_bytes(sound())
+    (tmp_path / "a.wav").write_bytes(clip_bytes())
     array = np.zeros((30, 40), np.uint8)
-    pictures = [
+    images = [
         "a.png",
         png(),
         "data:image/png;base64," + base64.b64encode(png()).decode(),
         base64.b64encode(png()).decode(),
         array,
     ]
-    sounds = [
+    clips = [
         "a.wav",
-        sound(),
-        "data:audio/wav;base64," + base64.b64encode(sound()).decode(),
-        base64.b64encode(sound()).decode(),
+        clip_bytes(),
+        "data:audio/wav;base64," + base64.b64encode(clip_bytes()).decode(),
+        base64.b64encode(clip_bytes()).decode(),
     ]
     found = described(
-        {"x": pictures, "y": [*sounds, np.zeros(22_050, np.int16)], "label": list("ababa")},
+        {"x": images, "y": [*clips, np.zeros(22_050, np.int16)], "label": list("ababa")},
         root=tmp_path,
     )
     assert types_of(found) == {"x": "image", "y": "audio", "label": "classification"}
@@ -249,7 +248,7 @@ def test_a_folder_of_files_by_class(tmp_path):
     assert list(config.heads) == ["label"]
 
 
-def test_broken_files_are_of_the_kind_that_they_are_called():
+def test_broken_files_are_of_the_kind_of_their_suffix():
     found = described(
         {"photo": ["x.jpg", "y.PNG"], "clip": ["x.mp3", "y.opus"], "label": ["a", "b"]}
     )
@@ -257,7 +256,7 @@ def test_broken_files_are_of_the_kind_that_they_are_called():
     assert [column.rejected for column in found.columns] == [2, 2, 0]
 
 
-def test_a_picture_of_too_many_pixels_is_a_picture(tmp_path):
+def test_an_image_of_too_many_pixels_is_an_image(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     (tmp_path / "huge.png").write_bytes(png()[:8] + chunk + png()[33:])
@@ -358,7 +357,7 @@ def test_cells_that_a_regression_cannot_read():
     assert (label.type, label.rejected, label.rejections[0].row) == ("regression", 1, 40)
 
 
-# What is given
+# Given types and labels
 
 
 def test_given_types_and_labels():
@@ -455,14 +454,14 @@ def test_a_column_of_splits_is_the_split():
         ({"sample": 0}, "sample=0"),
     ],
 )
-def test_what_is_given_wrongly(arguments, sentence):
+def test_wrong_arguments(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         described({"title": ["a b", "c d"], "price": [1, 2]}, **arguments)
 
 
 def test_no_label_and_no_input():
     found = described({"title": ["a b", "c d"], "price": [1, 2]})
-    # it can be looked at all the same
+    # it is described all the same
     assert types_of(found) == {"title": "text", "price": "number"}
     with pytest.raises(
         ValueError,
@@ -501,7 +500,7 @@ def test_one_row():
     ],
 )
 def test_audio_sizes(seconds, rate, expected):
-    found = described({"clip": [sound(seconds, rate)] * 2, "label": ["a", "b"]})
+    found = described({"clip": [clip_bytes(seconds, rate)] * 2, "label": ["a", "b"]})
     clip = found.config().inputs["clip"]
     assert (clip.seconds, clip.sample_rate) == expected
     assert found.columns[0].seconds.max == pytest.approx(min(seconds, 30), abs=1e-3)
@@ -513,7 +512,7 @@ def test_text_sizes():
             for length, count in words.items()} == {length: length for length in words}  # fmt: skip
 
 
-def test_a_grey_column_with_one_colour_picture_has_colours():
+def test_a_grey_column_with_one_colour_image_has_colours():
     assert described({"x": [png(mode="L"), png(mode="LA")], "label": ["a", "b"]}).columns[0].grey
     assert not described({"x": [png(mode="L"), png()], "label": ["a", "b"]}).columns[0].grey
 
@@ -539,17 +538,17 @@ def test_a_grey_column_with_one_colour_picture_has_colours():
         ("fused", "fused_2"),
     ],
 )
-def test_safe_names(column, name):
-    assert _safe_names([(column, False)]) == [name]
+def testsafe_names(column, name):
+    assert safe_names([(column, False)]) == [name]
 
 
-def test_names_of_heads_leave_the_served_answers_alone():
-    assert _safe_names([("present", True), ("valid", True), ("error", True)]) == [
+def test_names_of_heads_do_not_clash_with_served_keys():
+    assert safe_names([("present", True), ("valid", True), ("error", True)]) == [
         "present_2",
         "valid_2",
         "error_2",
     ]
-    assert _safe_names(
+    assert safe_names(
         [("photo", False), ("photo_present", False), ("a b", False), ("a_b", False)]
     ) == [
         "photo",
@@ -579,9 +578,9 @@ NAMES = st.text(max_size=8) | st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(columns=st.lists(NAMES, min_size=2, max_size=8, unique=True), heads=st.integers(1, 3))
-def test_safe_names_make_a_configuration(columns, heads):
+def testsafe_names_make_a_configuration(columns, heads):
     heads = min(heads, len(columns) - 1)
-    names = _safe_names([(column, place < heads) for place, column in enumerate(columns)])
+    names = safe_names([(column, index < heads) for index, column in enumerate(columns)])
     assert len(set(names)) == len(columns)
     parts = {
         "heads": {

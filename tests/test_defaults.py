@@ -1,4 +1,4 @@
-"""Small tables get small towers: on which side of which bound a column falls, and what it is told."""
+"""Small tables get small towers: on which side of which bound a column falls, and why."""
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,8 @@ from multimodal_tf.config import (
     WordPieceTokenizer,
     WordTokenizer,
 )
-from multimodal_tf.data.describe.defaults import input_of, tabular_of
-from multimodal_tf.data.describe.table_description import ColumnDescription, Spread
+from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
+from multimodal_tf.data.describe.defaults import default_input, default_tabular
 
 
 def column(kind, **sizes):
@@ -51,7 +51,7 @@ def text(median=5.0, p95=10.0, unspaced=False):
     ],
 )
 def test_each_side_of_each_bound(kind, rows, tower):
-    assert input_of(column(kind), rows)[0].tower == tower
+    assert default_input(column(kind), rows)[0].tower == tower
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_each_side_of_each_bound(kind, rows, tower):
         (
             "text",
             200_000,
-            "transformer over parts of words: it pays from 100,000 rows, here are 200,000",
+            "transformer over subwords: it pays from 100,000 rows, here are 200,000",
         ),
         (
             "audio",
@@ -82,31 +82,32 @@ def test_each_side_of_each_bound(kind, rows, tower):
         ),
     ],
 )
-def test_it_says_why_with_the_numbers(kind, rows, why):
-    assert input_of(column(kind), rows)[1] == why
+def test_the_reason_has_the_numbers(kind, rows, why):
+    assert default_input(column(kind), rows)[1] == why
 
 
 def test_long_texts_need_more_rows_for_their_order():
-    """1,500 rows a word: the bound of Google's guide, by which 25,000 film reviews of 174 words are
-    a bag.
-    """
-    assert input_of(text(median=174), 25_000)[0].tower == BagTower()
-    assert input_of(text(median=20), 29_999)[0].tower == BagTower()
-    part, why = input_of(text(median=20), 30_000)
-    assert (part.tower, part.tokenizer) == (LSTMTower(), WordTokenizer())
+    """By Google's guide, 1,500 rows a word: 25,000 reviews of 174 words are a bag of words."""
+    assert default_input(text(median=174), 25_000)[0].tower == BagTower()
+    assert default_input(text(median=20), 29_999)[0].tower == BagTower()
+    config, why = default_input(text(median=20), 30_000)
+    assert (config.tower, config.tokenizer) == (LSTMTower(), WordTokenizer())
     assert "from 30,000" in why
-    assert input_of(text(median=100), 149_999)[0].tower == BagTower()
+    assert default_input(text(median=100), 149_999)[0].tower == BagTower()
     # no room is left for an LSTM
-    assert input_of(text(median=100), 150_000)[0].tower == TransformerTower()
+    assert default_input(text(median=100), 150_000)[0].tower == TransformerTower()
 
 
-def test_a_transformer_reads_parts_of_words_and_so_more_tokens():
-    english, chinese = input_of(text(), 100_000)[0], input_of(text(unspaced=True), 100_000)[0]
+def test_a_transformer_reads_subwords_and_so_more_tokens():
+    english, chinese = (
+        default_input(text(), 100_000)[0],
+        default_input(text(unspaced=True), 100_000)[0],
+    )
     assert (english.tokenizer, chinese.tokenizer) == (
         WordPieceTokenizer(),
         SentencePieceTokenizer(),
     )
-    assert (english.max_tokens, input_of(text(), 1)[0].max_tokens) == (15, 10)
+    assert (english.max_tokens, default_input(text(), 1)[0].max_tokens) == (15, 10)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_transformer_reads_parts_of_words_and_so_more_tokens():
     ],
 )
 def test_one_tower_over_all_columns(columns, rows, tower):
-    found, why = tabular_of(columns, rows)
+    found, why = default_tabular(columns, rows)
     assert found == tower
     assert f"here are {columns} and {rows:,}" in why
 
@@ -144,17 +145,19 @@ def test_one_tower_over_all_columns(columns, rows, tower):
 )
 def test_videos(rows, frame, over, why):
     video = ColumnDescription.model_construct(type="video", width=spread(320), height=spread(240))
-    part, found = input_of(video, rows)
-    assert (part.tower.frame, part.tower.over, found) == (frame, over, why)
+    config, found = default_input(video, rows)
+    assert (config.tower.frame, config.tower.over, found) == (frame, over, why)
 
 
-def test_sizes_are_the_data_s():
-    assert input_of(column("image", width=spread(28), height=spread(32)), 5)[0].height == 32
-    assert input_of(column("image", width=spread(33), height=spread(8)), 5)[0].width == 96
-    assert input_of(column("image", grey=True), 5)[0].channels == 1
-    sound = input_of(column("audio", seconds=spread(0.2, 1.01), sample_rate=spread(8_000)), 5)[0]
+def test_sizes_come_from_the_data():
+    assert default_input(column("image", width=spread(28), height=spread(32)), 5)[0].height == 32
+    assert default_input(column("image", width=spread(33), height=spread(8)), 5)[0].width == 96
+    assert default_input(column("image", grey=True), 5)[0].channels == 1
+    clip = default_input(column("audio", seconds=spread(0.2, 1.01), sample_rate=spread(8_000)), 5)[
+        0
+    ]
     # the highest rate is 1,000
-    assert (sound.seconds, sound.sample_rate) == (1.5, 1_000)
+    assert (clip.seconds, clip.sample_rate) == (1.5, 1_000)
 
 
 @given(
@@ -174,5 +177,5 @@ def test_more_rows_never_get_a_smaller_tower(kind, few, more, words):
         TransformerTower,
     ]
     described = text(median=words, p95=words) if kind == "text" else column(kind)
-    small, large = (type(input_of(described, rows)[0].tower) for rows in sorted((few, more)))
+    small, large = (type(default_input(described, rows)[0].tower) for rows in sorted((few, more)))
     assert sizes.index(small) <= sizes.index(large)

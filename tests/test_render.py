@@ -1,6 +1,4 @@
-"""A description in terminals of several widths and in a pipe: what stands in the table, what under
-it, and where lines break.
-"""
+"""A description in terminals of several widths and in a pipe: its table, its lines, its breaks."""
 
 import io
 
@@ -10,12 +8,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from multimodal_tf.data.describe.table_description import (
-    ColumnDescription,
-    Description,
-    Rejection,
-    Spread,
-)
+from multimodal_tf.data.describe.column_description import ColumnDescription, Rejection, Spread
+from multimodal_tf.data.describe.table_description import Description
 
 # as the command line's console where its output is no terminal
 PIPE = {"width": 80, "soft_wrap": True}
@@ -90,7 +84,7 @@ def test_a_table_and_a_line_a_column(console):
     assert lines_of(*SHOP, **console) == (TABLE + LINES).split("\n")
 
 
-def test_in_80_columns_sentences_go_on_further_to_the_right():
+def test_in_80_columns_sentences_wrap_with_an_indent():
     lines = lines_of(*SHOP, width=80)
     assert lines[:9] == TABLE.split("\n")[:-1]
     assert max(map(cell_len, lines)) <= 80
@@ -107,34 +101,41 @@ def test_in_80_columns_sentences_go_on_further_to_the_right():
 def test_a_long_rejection_goes_on_under_itself():
     broken = column("x", rejected=1, rejections=[Rejection(row=0, reason="word " * 30)])
     lines = lines_of(broken, width=80)
-    first = next(place for place, line in enumerate(lines) if line.startswith("  row 0"))
+    first = next(index for index, line in enumerate(lines) if line.startswith("  row 0"))
     assert lines[first + 1].startswith("    word")
 
 
 @pytest.mark.parametrize(
-    ("measured", "values"),
+    ("kind", "measured", "values"),
     [
-        ({"width": spread(28, 28), "height": spread(28, 28), "grey": True}, "28 x 28 pixels, grey"),
         (
+            "image",
+            {"width": spread(28, 28), "height": spread(28, 28), "grey": True},
+            "28 x 28 pixels, grey",
+        ),
+        (
+            "video",
             {"width": spread(320, 640), "height": spread(240, 480), "seconds": spread(1, 3)},
             "320 to 640 x 240 to 480 pixels, 1.0 to 3.0 s",
         ),
         (
+            "audio",
             {"seconds": spread(0.5, 1.09), "sample_rate": spread(22_050, 22_050)},
             "0.50 to 1.09 s, 22050 Hz",
         ),
         (
+            "audio",
             {"seconds": spread(2, 30), "sample_rate": spread(8_000, 44_100)},
             "2.00 to 30.00 or more s, 8000 to 44100 Hz",
         ),
-        ({"words": spread(3, 9)}, "3 to 9 words"),
+        ("text", {"words": spread(3, 9)}, "3 to 9 words"),
     ],
 )
-def test_values(measured, values):
-    assert f"  {values}  " in lines_of(column("x", **measured), width=170)[4]
+def test_values(kind, measured, values):
+    assert f"  {values}  " in lines_of(column("x", kind, **measured), width=170)[4]
 
 
-def test_a_sample_is_called_one():
+def test_a_sample_is_named():
     console = Console(file=io.StringIO(), width=80)
     console.print(Description(table="shop.csv", rows=4000, sampled=500, columns=SHOP).render())
     assert console.file.getvalue().startswith("shop.csv: 4000 rows, 500 of them looked at\n")
@@ -144,7 +145,7 @@ def test_without_tabular_columns_no_line_is_on_them():
     assert lines_of(SHOP[0], SHOP[3], width=80)[-2] == "label: 2 distinct values"
 
 
-def test_marks_surrogates_and_line_breaks_are_no_more_than_text():
+def test_markup_surrogates_and_line_breaks_are_plain_text():
     lines = lines_of(column("[red]a[/b]", why="\ud800 x\nand\u2028\x1b[31m y"), width=170)
     assert lines[4].startswith("[red]a[/b]  ignored")
     assert lines[6] == "[red]a[/b]: ? x and [31m y"

@@ -1,0 +1,77 @@
+"""Columns of labels: which column is one, and which head learns from it."""
+
+import collections
+
+from multimodal_tf.config import ClassificationHead, MultiLabelHead, RegressionHead
+from multimodal_tf.config.heads import Head
+from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
+from multimodal_tf.data.kinds.cells import CellError, read_label
+
+# the heads that `describe` chooses from
+HEADS: dict[str, type[ClassificationHead | MultiLabelHead | RegressionHead]] = {
+    "classification": ClassificationHead,
+    "multi_label": MultiLabelHead,
+    "regression": RegressionHead,
+}
+# the first of these is the label
+LABEL_NAMES = ("label", "class", "target", "category", "labels", "classes", "y", "tags")
+
+_SEPARATORS = (";", "|", ",")
+
+
+def label_column(names: list[str]) -> str | None:
+    """The column with a usual name of a label, if there is one."""
+    lower = {name.strip().lower(): name for name in reversed(names)}
+    return next((lower[name] for name in LABEL_NAMES if name in lower), None)
+
+
+def describe_head_column(column: Column) -> tuple[str, str, str | None]:
+    """The type of a label's head, why, and the separator of several labels in one text."""
+    if column.share("list") >= 0.5:
+        return "multi_label", "cells are lists", None
+    separator = _separator(column.texts())
+    if separator is not None:
+        return "multi_label", f"cells join labels that recur by {separator!r}", separator
+    if column.share("number") >= 0.9 and not column.has_codes and _continuous(column):
+        return "regression", "numbers that take many values", None
+    distinct = f"{column.distinct} or more" if column.distinct >= COUNTED else column.distinct
+    return "classification", f"{distinct} distinct values", None
+
+
+def head_config(kind: str, separator: str | None = None) -> Head:
+    """The configuration of a head; `separator` joins several labels in a text."""
+    if separator is not None and HEADS[kind] is MultiLabelHead:
+        return MultiLabelHead(separator=separator)
+    return HEADS[kind]()
+
+
+def label_rejection(cell: Cell, kind: str, separator: str | None) -> str:
+    """Why a cell cannot be a label of such a head; "" if it can."""
+    if cell.value is None:
+        return cell.reason or f"{cell.kind}, not a label"
+    try:
+        read_label(cell.value, head_config(kind, separator))
+    except CellError as error:
+        return str(error)
+    return ""
+
+
+def _continuous(column: Column) -> bool:
+    values = [float(cell.value) for cell in column.cells if cell.kind == "number"]
+    if any(not value.is_integer() for value in values):
+        return column.distinct > 10
+    return column.distinct > 20 and column.distinct > min(1000, column.present / 20)
+
+
+def _separator(texts: list[str]) -> str | None:
+    """The sign that joins labels: it is in a tenth of the cells, and the labels recur."""
+    for sign in _SEPARATORS:
+        if sum(sign in text for text in texts) < max(1, len(texts) / 10):
+            continue
+        rows = [
+            {label.strip() for label in text.split(sign)} - {""} for text in dict.fromkeys(texts)
+        ]
+        counts = collections.Counter(label for labels in rows for label in labels)
+        if counts and max(counts.values()) > 1 and len(counts) <= len(rows):
+            return sign
+    return None

@@ -1,0 +1,57 @@
+"""Names that configurations and TensorFlow Serving accept, for any columns."""
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from multimodal_tf import config as configuration
+
+# keys of the served `embed` endpoint besides those of inputs
+_RESERVED = {configuration.FUSED, configuration.TABULAR, "error"}
+
+
+def safe_names(columns: Iterable[tuple[str, bool]]) -> list[str]:
+    """A valid name for every column, none of which clash with one another or with served keys.
+
+    Args:
+        columns: `(column, whether it is a head)` pairs.
+
+    Example:
+        >>> safe_names([("photo", False), ("prix réel", False), ("class", True)])
+        ['photo', 'prix_reel', 'class_']
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for number, (column, is_head) in enumerate(columns, start=1):
+        served = {*configuration.SERVED, configuration.ROW} if is_head else set()
+        forbidden = taken | _RESERVED | served
+        name = plain = _plain(column, number)
+        attempt = 1
+        while forbidden & _keys(name):
+            attempt += 1
+            name = f"{plain}_{attempt}"
+        taken |= _keys(name)
+        names.append(name)
+    return names
+
+
+def _plain(column: str, number: int) -> str:
+    if configuration.NAME.fullmatch(column):
+        plain = column
+    else:
+        letters = [
+            sign
+            for sign in unicodedata.normalize("NFKD", column)
+            if not unicodedata.combining(sign)
+        ]
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", "".join(letters)).strip("_") or f"column_{number}"
+    plain = plain if plain[0].isalpha() else f"column_{plain}"
+    return f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
+
+
+def _keys(name: str) -> set[str]:
+    """All that a name is a key of: inputs, presence flags, layers, served and predicted values."""
+    inputs = (configuration.PRESENT, configuration.EMBEDDING, configuration.TOKENS)
+    heads = (configuration.PROBABILITIES, configuration.PROBABILITY)
+    return {name, *(name + suffix for suffix in (*inputs, *heads))}

@@ -1,0 +1,85 @@
+"""What `describe` sees of a table: counts of every column, and sampled cells, each opened."""
+
+import dataclasses
+import re
+from typing import Any
+
+# distinct values are counted up to here
+COUNTED = 10_000
+
+# 007 is a code, not seven
+_CODE = re.compile(r"[+-]?0\d")
+
+
+@dataclasses.dataclass
+class Cell:
+    """One cell that is not missing, opened.
+
+    Attributes:
+        row: index of the row in the table, from 0.
+        kind: the type of input that it is (a date only as an object, not as a text), "list" or
+            "other".
+        value: the cell where it is a number, the text of a date, a text (its beginning), a path or
+            a list; otherwise None, so that no file stays in memory.
+        reason: why the cell cannot be read as its kind; "" if it can.
+        opened: whether it is certainly a file of its kind, even if a broken one.
+        size: (width, height) in pixels, if it has them.
+        grey: whether an image has no colours.
+        seconds: duration, if it has one.
+        rate: samples or frames per second.
+    """
+
+    row: int
+    kind: str
+    value: Any = None
+    reason: str = ""
+    opened: bool = False
+    size: tuple[int, int] | None = None
+    grey: bool = False
+    seconds: float | None = None
+    rate: float | None = None
+
+
+@dataclasses.dataclass
+class Column:
+    """A column's name, counts over all rows, and sampled cells.
+
+    Attributes:
+        rows: number of rows.
+        missing: rows without a value.
+        distinct: distinct values, counted up to `COUNTED`.
+        cells: the sampled cells that are not missing.
+    """
+
+    name: str
+    rows: int = 0
+    missing: int = 0
+    distinct: int = 0
+    cells: list[Cell] = dataclasses.field(default_factory=list)
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some value is in two rows; beyond `COUNTED` values, whether that is likely."""
+        return self.distinct < min(self.present, COUNTED)
+
+    def share(self, kind: str) -> float:
+        """The share of the sampled cells that are of this kind."""
+        return sum(cell.kind == kind for cell in self.cells) / max(1, len(self.cells))
+
+    def texts(self) -> list[str]:
+        """The sampled cells that are texts or numbers, as stripped texts."""
+        return [
+            str(cell.value).strip()
+            for cell in self.cells
+            if cell.kind in ("text", "number") and cell.value is not None
+        ]
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether some sampled cell is a code such as 007, which a number would cut to 7."""
+        return any(_CODE.match(text) for text in self.texts())
