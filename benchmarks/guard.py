@@ -3,7 +3,7 @@
     python -m benchmarks.guard
 
 The model and the rows are those of `benchmarks.serving`, with a matching head. It is exported
-without a guard; with the Mahalanobis distance to 16 classes and a consistency; and with the nearest
+without a guard; with the Mahalanobis distance to 16 classes and a agreement; and with the nearest
 of 10,000 training rows in its place. In each round all are asked the same batch, in an order that
 is drawn anew. A figure is the median over rounds; a ratio is the median over rounds of that round's
 ratio to the model without a guard.
@@ -20,8 +20,9 @@ import tensorflow as tf
 from benchmarks import serving
 from multimodal_tf.config import MatchingHead
 from multimodal_tf.models.build import build_model, embeddings
+from multimodal_tf.scoring.guard import Guard
+from multimodal_tf.scoring.ood import Mahalanobis, NearestNeighbour
 from multimodal_tf.serving.export import export_model
-from multimodal_tf.serving.guard import Guard, Mahalanobis, NearestNeighbour
 
 BATCHES = (1, 8, 64)
 RUNS = {1: 300, 8: 100, 64: 30}
@@ -42,12 +43,12 @@ def guards(width):
     )
     return {
         "none": {},
-        "Mahalanobis, consistency, temperature": {
-            "guard": Guard(distance, 1.0, threshold=0.5),
+        "Mahalanobis, agreement, temperature": {
+            "guard": Guard(distance, 1.0, agreement_threshold=0.5),
             "temperature": {"label": 1.5},
         },
-        f"nearest of {BANK:,} rows, consistency": {
-            "guard": Guard(NearestNeighbour(bank, 10), 1.0, threshold=0.5)
+        f"nearest of {BANK:,} rows, agreement": {
+            "guard": Guard(NearestNeighbour(bank, 10), 1.0, agreement_threshold=0.5)
         },
     }
 

@@ -31,8 +31,9 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+from multimodal_tf.scoring.guard import Guard
+from multimodal_tf.scoring.ood import Mahalanobis
 from multimodal_tf.serving.export import export_model
-from multimodal_tf.serving.guard import Guard, Mahalanobis
 
 CONFIG = Config(
     inputs={
@@ -107,7 +108,7 @@ def guarded():
     model = build(MATCHING)
     generator = np.random.default_rng(4)
     score = Mahalanobis(generator.normal(0, 2, (8, 8)), generator.normal(0, 1, (3, 8)))
-    guard = Guard(score, limit=40.0, threshold=0.1)
+    guard = Guard(score, threshold=40.0, agreement_threshold=0.1)
     path = pathlib.Path(folder.name) / "guarded" / "1"
     export_model(model, MATCHING, SCHEMA, path, guard=guard, temperature={"label": 2.0})
     _kept.append(folder)

@@ -30,13 +30,15 @@ from multimodal_tf.evaluation import ood
 from multimodal_tf.evaluation.alignment import agreement
 from multimodal_tf.models.build import build_model, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
+from multimodal_tf.scoring.guard import Guard
+from multimodal_tf.scoring.ood import Energy, Mahalanobis, MaximumSoftmax, NearestNeighbour
+from multimodal_tf.scoring.presence import vectors_present
 from multimodal_tf.scoring.temperature import tempered
-from multimodal_tf.serving import guard
 from multimodal_tf.serving.client import Client, predict_table
 from multimodal_tf.serving.export import export_model
-from multimodal_tf.serving.guard import Guard
+from multimodal_tf.serving.guard import judge
 
-JUDGED = {"anomaly", "consistency", "review"}
+JUDGED = {"ood_score", "agreement", "review"}
 
 
 def tensors(raw):
@@ -72,21 +74,21 @@ def expected(raw):
         for head, (first, second) in pairs.items()
     ]
     known = ~np.isnan(cosines)
-    consistency = np.where(
+    agreed = np.where(
         known.any(axis=0), np.nansum(cosines, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
     )
-    anomaly = ood.Mahalanobis(chosen.score.whitening, chosen.score.centres)(vectors["fused"])
+    ood_score = ood.Mahalanobis(chosen.score.whitening, chosen.score.centres)(vectors["fused"])
     any_present = np.any(list(present.values()), axis=0)
     broken = errors.numpy() != b""
     # a temperature of 2
     roots = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)
     return {
-        "anomaly": anomaly,
-        "consistency": consistency,
+        "ood_score": ood_score,
+        "agreement": agreed,
         "review": ~any_present
         | broken
-        | (anomaly > chosen.limit)
-        | (consistency < chosen.threshold),
+        | (ood_score > chosen.threshold)
+        | (agreed < chosen.agreement_threshold),
         "label_probabilities": np.where(any_present[:, None], roots, answers["label"]),
     }
 
@@ -123,12 +125,12 @@ def test_another_process_with_tensorflow_alone_says_what_numpy_says(raw, expecte
         np.testing.assert_allclose(given[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
     # so that both were tried
     assert 0 < expected["review"].mean() < 1
-    assert np.isnan(expected["consistency"]).any()
+    assert np.isnan(expected["agreement"]).any()
 
 
 def test_a_row_without_any_input_is_always_for_review(tmp_path):
     config, schema = small()
-    careless = Guard(guard.MaximumSoftmax("label"), limit=1e9)
+    careless = Guard(MaximumSoftmax("label"), threshold=1e9)
     path = export_model(build_model(config, schema), config, schema, tmp_path / "1", guard=careless)
     served = tf.saved_model.load(str(path)).signatures["serving_default"](
         title=tf.constant(["red", "", ""]), price=[1.0, 2.0, np.nan]
@@ -177,7 +179,12 @@ def test_without_guard_and_temperature_nothing_is_added():
 def test_limits_and_temperatures_lie_beside_for_people():
     folder = case.guarded()[1] / "assets.extra"
     said = json.loads((folder / "guard.json").read_text())
-    assert said == {"score": "Mahalanobis", "embedding": "fused", "limit": 40.0, "threshold": 0.1}
+    assert said == {
+        "score": "Mahalanobis",
+        "embedding": "fused",
+        "threshold": 40.0,
+        "agreement_threshold": 0.1,
+    }
     assert load_temperatures(folder.parent) == {"label": 2.0}
 
 
@@ -189,12 +196,12 @@ def test_half_precision_is_judged_in_float32(tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     score = ood.Mahalanobis.fit(np.random.default_rng(0).normal(size=(50, 4)))
-    chosen = Guard(guard.Mahalanobis(score.whitening, score.centres), limit=5.0)
+    chosen = Guard(Mahalanobis(score.whitening, score.centres), threshold=5.0)
     signatures = tf.saved_model.load(
         str(export_model(model, config, schema, tmp_path / "1", guard=chosen))
     ).signatures
     raw = {"title": tf.constant(["red", "blue red", ""]), "price": tf.constant([1.0, 9.0, 4.0])}
-    given = signatures["predict"](**raw)["anomaly"]
+    given = signatures["predict"](**raw)["ood_score"]
     assert given.dtype == tf.float32
     np.testing.assert_allclose(given, score(signatures["embed"](**raw)["fused"]), rtol=1e-2)
 
@@ -210,15 +217,15 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     ]
     found = client.predict(rows)
     assert list(found.columns)[-6:] == [
-        "anomaly",
-        "consistency",
+        "ood_score",
+        "agreement",
         "review",
         "valid",
         "error",
         "present",
     ]
-    assert found["anomaly"][0] == found["anomaly"][1]
-    assert found["consistency"].isna().all()
+    assert found["ood_score"][0] == found["ood_score"][1]
+    assert found["agreement"].isna().all()
     assert found["review"][1]
     assert Client(case.exported()[1]).judged == ()
     assert list(client.predict([]).columns) == list(found.columns)
@@ -226,8 +233,8 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
         predict_table(client, read_table(pd.DataFrame(rows[:1])), tmp_path / f"out{suffix}")
     again = pd.read_parquet(tmp_path / "out.parquet")
     assert {name: str(again[name].dtype) for name in JUDGED} == {
-        "anomaly": "float32",
-        "consistency": "float32",
+        "ood_score": "float32",
+        "agreement": "float32",
         "review": "bool",
     }
     assert list(pd.read_csv(tmp_path / "out.csv").columns) == list(again.columns)
@@ -258,7 +265,7 @@ def test_mahalanobis_is_that_of_the_evaluation(vectors):
     near = (train[:20] + 0.01).astype(np.float32)
     for tried in (vectors, near):
         np.testing.assert_allclose(
-            guard.Mahalanobis(fitted.whitening, fitted.centres)(tf.constant(tried)),
+            Mahalanobis(fitted.whitening, fitted.centres)(tf.constant(tried)),
             fitted(tried),
             rtol=1e-5,
         )
@@ -267,7 +274,7 @@ def test_mahalanobis_is_that_of_the_evaluation(vectors):
 def test_nearest_neighbour_is_that_of_the_evaluation(vectors):
     fitted = ood.NearestNeighbour.fit(np.random.default_rng(3).normal(size=(50, 6)), k=3)
     np.testing.assert_allclose(
-        guard.NearestNeighbour(fitted.bank, 3)(tf.constant(vectors)),
+        NearestNeighbour(fitted.bank, 3)(tf.constant(vectors)),
         fitted(vectors),
         rtol=1e-4,
         atol=1e-5,
@@ -279,9 +286,9 @@ def test_energy_is_that_of_logits_of_mean_0():
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     centred = ood.energy(logits - logits.mean(axis=1, keepdims=True))
     np.testing.assert_allclose(
-        guard.Energy("label")(tf.constant(probabilities, tf.float32)), centred, rtol=1e-5
+        Energy("label")(tf.constant(probabilities, tf.float32)), centred, rtol=1e-5
     )
-    softmax = guard.MaximumSoftmax("label")(tf.constant(probabilities, tf.float32))
+    softmax = MaximumSoftmax("label")(tf.constant(probabilities, tf.float32))
     np.testing.assert_allclose(softmax, ood.maximum_softmax(probabilities), rtol=1e-5)
 
 
@@ -310,12 +317,12 @@ def test_when_a_person_should_look():
             ]
         ),
     }
-    said = Guard(guard.MaximumSoftmax("label"), limit=0.5, threshold=0.0).judge(
-        outputs, {}, status, config
+    said = judge(
+        Guard(MaximumSoftmax("label"), 0.5, agreement_threshold=0.0), outputs, {}, status, config
     )
     assert said["review"].numpy().tolist() == [False, True, False, True, True, True]
-    assert said["consistency"].numpy().tolist()[:2] == [1.0, -1.0]
-    assert np.isnan(said["consistency"][2])
+    assert said["agreement"].numpy().tolist()[:2] == [1.0, -1.0]
+    assert np.isnan(said["agreement"][2])
 
 
 def test_columns_of_one_tower_are_there_where_any_is():
@@ -325,7 +332,9 @@ def test_columns_of_one_tower_are_there_where_any_is():
         heads={"label": ClassificationHead()},
     )
     present = tf.constant([[True, False, True], [True, False, False]])
-    assert guard.there(present, config, ["tabular", "title"]).numpy().tolist() == [
+    assert vectors_present(
+        present, config.vector_columns(["tabular", "title"])
+    ).numpy().tolist() == [
         [True, True],
         [False, True],
     ]
@@ -361,7 +370,7 @@ def small(**heads):
 
 
 def of_width(width, embedding="fused"):
-    return guard.Mahalanobis(np.eye(width), np.zeros((1, width)), embedding)
+    return Mahalanobis(np.eye(width), np.zeros((1, width)), embedding)
 
 
 @pytest.mark.parametrize(
@@ -373,16 +382,16 @@ def of_width(width, embedding="fused"):
             r"one of the model's \['fused', 'price', 'title'\], received 'fused_label'",
         ),
         (
-            {"guard": Guard(guard.Energy("kind"), 1.0)},
+            {"guard": Guard(Energy("kind"), 1.0)},
             r"a head that chooses one class \['label'\], received 'kind'",
         ),
         (
-            {"guard": Guard(guard.MaximumSoftmax("age"), 1.0)},
+            {"guard": Guard(MaximumSoftmax("age"), 1.0)},
             r"a head that chooses one class \['label'\], received 'age'",
         ),
         (
-            {"guard": Guard(of_width(4), 1.0, threshold=0.5)},
-            r"a head of type matching, .* received label \(classification\), age \(regr",
+            {"guard": Guard(of_width(4), 1.0, agreement_threshold=0.5)},
+            r"a head that compares two inputs, received label \(classification\), age \(regr",
         ),
         ({"temperature": {"age": 2.0}}, r"heads that choose one class \['label'\], received 'age'"),
         (
@@ -401,9 +410,7 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_is_written(tmp_p
 
 def test_a_head_of_the_same_name_is_refused(tmp_path):
     config, schema = small(review=RegressionHead())
-    with pytest.raises(
-        ValueError, match="no head's answer can have such a name, received 'review'"
-    ):
+    with pytest.raises(ValueError, match="no head's key can have such a name, received 'review'"):
         export_model(
             build_model(config, schema),
             config,
@@ -417,29 +424,32 @@ def test_a_head_of_the_same_name_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Guard(of_width(2), np.nan), "guard.limit must be a finite number, received nan"),
         (
-            lambda: Guard(of_width(2), 1.0, np.inf),
-            "guard.threshold must be a finite number, received inf",
+            lambda: Guard(of_width(2), np.nan),
+            "guard.threshold must be a finite number, received nan",
         ),
         (
-            lambda: guard.Mahalanobis(np.eye(3), np.zeros((1, 2))),
+            lambda: Guard(of_width(2), 1.0, np.inf),
+            "guard.agreement_threshold must be a finite number, received inf",
+        ),
+        (
+            lambda: Mahalanobis(np.eye(3), np.zeros((1, 2))),
             r"of the shape \(1, 3\), received float64 \(1, 2\)",
         ),
         (
-            lambda: guard.Mahalanobis(np.eye(3)[:2], np.zeros((1, 2))),
+            lambda: Mahalanobis(np.eye(3)[:2], np.zeros((1, 2))),
             r"whitening must be numbers of the shape \(2, 2\)",
         ),
         (
-            lambda: guard.Mahalanobis(np.full((2, 2), np.nan), np.zeros((1, 2))),
+            lambda: Mahalanobis(np.full((2, 2), np.nan), np.zeros((1, 2))),
             "whitening must be finite numbers",
         ),
         (
-            lambda: guard.NearestNeighbour(np.eye(3), 4),
+            lambda: NearestNeighbour(np.eye(3), 4),
             "k must be from 1 to the 3 rows of the bank, received 4",
         ),
         (
-            lambda: guard.NearestNeighbour(2 * np.eye(3), 1),
+            lambda: NearestNeighbour(2 * np.eye(3), 1),
             "rows of length 1 or 0, received lengths up to 2",
         ),
     ],

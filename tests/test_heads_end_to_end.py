@@ -141,7 +141,7 @@ def test_served_answers_are_the_models(exported, place, schema, run):
 
 
 def test_there_is_no_skew(exported, place, schema, run):
-    found = skew(run.model, exported, place / "records", CONFIG, schema)
+    found = skew(run.model, CONFIG, schema, place / "records", exported)
     assert set(found) == set(HEADS)
     assert max(found.values()) < 1e-3
 

@@ -233,7 +233,7 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
         == 0
     )
     said = capsys.readouterr().out
-    assert "Without review: anomaly up to" in said
+    assert "Without review: ood_score up to" in said
     assert "Temperature: label" in said
     assert sorted(os.listdir(folder / "saved" / "1" / "assets.extra"))[:2] == [
         "config.yaml",
@@ -243,8 +243,8 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
     rows = pd.read_parquet(folder / "table.parquet")
     client = Client(folder / "saved" / "1")
     held = client.predict(rows.query("split == 'validation'"))
-    assert (held["anomaly"] > limits["limit"])[held["valid"]].mean() <= 0.05
-    assert (held["consistency"] < limits["threshold"]).mean() <= 0.05
+    assert (held["ood_score"] > limits["threshold"])[held["valid"]].mean() <= 0.05
+    assert (held["agreement"] < limits["agreement_threshold"]).mean() <= 0.05
     assert held["review"][~held["valid"]].all()
     assert client.predict([{"title": "red", "price": 1e6}])["review"][0]
 

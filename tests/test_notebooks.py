@@ -59,7 +59,7 @@ HOLDS = {
         "(OUT / 'report' / 'index.html').is_file() and len(report.page.summary) > 3",
         "[*report.shares.share] == [*config.inputs] == [*report.damage.found][:3]",
         "len(tables['exchanged-inputs-by-score']) >= 3",
-        "np.isfinite(served['anomaly']).all() and served['review'].dtype == bool",
+        "np.isfinite(served['ood_score']).all() and served['review'].dtype == bool",
     ],
 }
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """`(model, path, records, config, schema)` of 150 rows of digits; the weights are random."""
+    """`(model, config, schema, records, path)` of 150 rows of digits; the weights are random."""
     folder = tmp_path_factory.mktemp("skew")
     config = digits_config()
     rows = pd.concat(
@@ -30,13 +30,8 @@ def exported(tmp_path_factory):
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(generator.normal(0, 0.1, variable.shape))
-    return (
-        model,
-        export_model(model, config, schema, folder / "digits" / "1"),
-        folder / "records",
-        config,
-        schema,
-    )
+    path = export_model(model, config, schema, folder / "digits" / "1")
+    return model, config, schema, folder / "records", path
 
 
 def test_training_and_serving_agree_on_every_row(exported):
@@ -44,9 +39,9 @@ def test_training_and_serving_agree_on_every_row(exported):
 
 
 def test_a_temperature_is_no_difference(exported, tmp_path):
-    model, _, records, config, schema = exported
+    model, config, schema, records, _ = exported
     path = export_model(model, config, schema, tmp_path / "1", temperature={"label": 1.7})
-    assert skew(model, path, records, config, schema)["label"] <= 1e-5
+    assert skew(model, config, schema, records, path)["label"] <= 1e-5
 
 
 def test_a_difference_is_seen(exported):

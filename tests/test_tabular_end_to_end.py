@@ -120,7 +120,7 @@ def test_from_fit_to_client(tower, tmp_path):
     # the larger class is 0.64 of the rows
     assert figures.heads["label"].figures["accuracy"].value > 0.68
     path = export_model(model, config, schema, tmp_path / "shop" / "1")
-    assert skew(model, path, directory, config, schema)["label"] < 1e-6
+    assert skew(model, config, schema, directory, path)["label"] < 1e-6
     answers = Client(path).predict(
         [
             {"weight": 51.5, "colour": "red", "sold": True, "day": pd.Timestamp("2024-03-01")},

@@ -329,7 +329,7 @@ def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
     inputs = next(iter(batch))[0]
     np.testing.assert_allclose(again(inputs)["label"], model(inputs)["label"], rtol=1e-6)
     path = export_model(again, config, schema, tmp_path / "served" / "1")
-    assert skew(model, path, tmp_path / "records", config, schema)["label"] < 1e-6
+    assert skew(model, config, schema, tmp_path / "records", path)["label"] < 1e-6
     assert Client(path).predict([{"title": "a red bird"}])["present"].tolist() == ["title"]
 
 

@@ -160,8 +160,8 @@ def test_records_hold_the_chosen_frames(made):
 def test_training_and_serving_agree(made):
     directory, model, exported = made
     schema = Schema.load(directory / "schema.json")
-    assert skew(model, exported, directory, CONFIG, schema)["label"] <= 1e-6
-    assert skew(model, exported, directory, CONFIG, schema, "train")["label"] <= 1e-6
+    assert skew(model, CONFIG, schema, directory, exported)["label"] <= 1e-6
+    assert skew(model, CONFIG, schema, directory, exported, "train")["label"] <= 1e-6
 
 
 @pytest.mark.slow

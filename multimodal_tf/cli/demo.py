@@ -48,7 +48,7 @@ def demo(
         out.print(f"{saved_model} of an earlier demo is replaced.")
         shutil.rmtree(saved_model)
     export_model(trained.model, config, schema, saved_model, explanations(trained.model))
-    difference = skew(trained.model, saved_model, records, config, schema)["label"]
+    difference = skew(trained.model, config, schema, records, saved_model)["label"]
     out.print(
         f"Largest difference of a probability, model on the pipeline and SavedModel on raw bytes, all test rows: {difference:.1e}"
     )

@@ -26,7 +26,7 @@ def export(
         bool,
         typer.Option(
             "--guard",
-            help="Answer `anomaly`, `consistency` and `review` too, with limits of RECORDS.",
+            help="Serve `ood_score`, `agreement` and `review` too, with thresholds of RECORDS.",
         ),
     ] = False,
     calibrate: Annotated[
@@ -64,7 +64,8 @@ def export(
     temperature = {}
     if calibrate:
         fitted = fit_temperatures(model.predict_on_batch, directory, trained.config, trained.schema)
-        temperature = {name: each.value.value for name, each in fitted.items()}
+        values = {name: each.value.value for name, each in fitted.items()}
+        temperature = {name: value for name, value in values.items() if value is not None}
         out.print(
             "Temperature: "
             + ", ".join(f"{name} {value:.3f}" for name, value in temperature.items()),
@@ -102,13 +103,14 @@ def _guard(trained, directory, false_alarms):
     """The guard whose limits the records give."""
     from multimodal_tf.evaluation.fit_guard import fit_guard_limits
     from multimodal_tf.models.build import embeddings
-    from multimodal_tf.serving.guard import Guard, Mahalanobis
+    from multimodal_tf.scoring.guard import Guard
+    from multimodal_tf.scoring.ood import Mahalanobis
 
     answer, embed = trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch
     fitted = fit_guard_limits(
         answer, embed, directory, trained.config, trained.schema, false_alarms
     )
     score = Mahalanobis(fitted.score.whitening, fitted.score.centres, fitted.embedding)
-    consistency = "" if fitted.threshold is None else f", consistency from {fitted.threshold:.4g}"
-    out.print(f"Without review: anomaly up to {fitted.limit:.4g}{consistency}", highlight=False)
+    agreement = "" if fitted.threshold is None else f", agreement from {fitted.threshold:.4g}"
+    out.print(f"Without review: ood_score up to {fitted.limit:.4g}{agreement}", highlight=False)
     return Guard(score, fitted.limit, fitted.threshold)

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
@@ -42,6 +42,29 @@ FUSED = "fused"
 FUSED_OF = f"{FUSED}_of_"
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def embedding_layers(
+    layers: Collection[str], inputs: Iterable[str], heads: Iterable[str]
+) -> dict[str, str]:
+    """The layers of a model whose outputs are its embeddings, by the embedding's name.
+
+    Args:
+        layers: names of the model's layers.
+        inputs: names of the model's inputs, or of the vectors that its fusion reads.
+        heads: names of the heads.
+
+    Returns:
+        dict: `{input}` and `tabular` to `{input}_embedding`; `fused`, `fused_of_{head}` to the
+        layers of the same name. Embeddings without a layer are left out.
+
+    Example:
+        >>> embedding_layers(["photo", "photo_embedding", "fused"], ["photo"], ["label"])
+        {'photo': 'photo_embedding', 'fused': 'fused'}
+    """
+    wanted = {name: name + EMBEDDING for name in (*inputs, TABULAR)}
+    wanted |= {name: name for name in (FUSED, *(FUSED_OF + head for head in heads))}
+    return {name: layer for name, layer in wanted.items() if layer in layers}
 
 
 def sentence(error: pydantic.ValidationError) -> str:

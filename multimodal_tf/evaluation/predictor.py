@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF, PRESENT, Config
+from multimodal_tf.config import PRESENT, Config
+from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation.matching import vectors_present
 from multimodal_tf.schema import Schema
@@ -192,10 +193,8 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             f"the model must be a functional keras.Model that answers {sorted(config.heads)}, received {model!r}"
         )
     layers = {layer.name: layer for layer in model.layers}
-    names = {name: name + EMBEDDING for name in config.vectors()} | {
-        name: name for name in _fused_names(config)
-    }
-    embeddings = {name: layers[layer].output for name, layer in names.items() if layer in layers}
+    names = embedding_layers(layers, config.vectors(), config.heads)
+    embeddings = {name: layers[layer].output for name, layer in names.items()}
     return Predictor(
         config,
         schema,
@@ -266,10 +265,6 @@ def _anyone(inputs, config, head, rows):
         config,
     )
     return np.any([there[name] for name in config.heads[head].inputs or config.vectors()], axis=0)
-
-
-def _fused_names(config):
-    return [FUSED, *(FUSED_OF + head for head in config.heads)]
 
 
 def _graph(model):

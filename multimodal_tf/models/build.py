@@ -6,15 +6,14 @@ import random
 import keras
 
 from multimodal_tf.config import (
-    EMBEDDING,
     FUSED,
     FUSED_OF,
     PRESENT,
-    TABULAR,
     Config,
     DecisionFusion,
     HybridFusion,
 )
+from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
 from multimodal_tf.models.fusion import decision, fuse, fusion_explanations, reads_tokens
@@ -143,16 +142,10 @@ def embeddings(model: keras.Model) -> keras.Model:
         and `fused`; where heads read different inputs, also `fused_of_{head}`, by the first head
         that reads these. A decision fusion has no fused vector.
     """
-    names = {layer.name: layer.output for layer in model.layers}
-    vectors = {
-        name: names[name + EMBEDDING]
-        for name in [*model.input, TABULAR]
-        if name + EMBEDDING in names
-    }
-    fused = [name for name in (FUSED, *(FUSED_OF + head for head in model.output)) if name in names]
-    return keras.Model(
-        model.input, vectors | {name: names[name] for name in fused}, name="embeddings"
-    )
+    layers = {layer.name: layer.output for layer in model.layers}
+    names = embedding_layers(layers, model.input, model.output)
+    outputs = {name: layers[layer] for name, layer in names.items()}
+    return keras.Model(model.input, outputs, name="embeddings")
 
 
 def explanations(model: keras.Model) -> keras.Model | None:

@@ -18,7 +18,7 @@ from multimodal_tf.data.kinds.cells import CellError, read_cell
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, Subwords
-from multimodal_tf.serving.guard import ANOMALY, CONSISTENCY, REVIEW
+from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW
 
 # rows that go through the graph at once
 BATCH = 64
@@ -36,7 +36,7 @@ class Client:
         config: `Config` of the model.
         schema: `Schema` of the model; `schema.heads["label"].names` are the classes in the order of
         `label_probabilities`.
-        judged: tuple of str, what a guard answers: `anomaly`, `consistency`, `review`; empty where
+        judged: tuple of str, what a guard answers: `ood_score`, `agreement`, `review`; empty where
         the model was exported without one.
 
     Raises:
@@ -79,7 +79,7 @@ class Client:
         heads = prediction_keys(self.config.heads)
         self.judged = tuple(
             key
-            for key in (ANOMALY, CONSISTENCY, REVIEW)
+            for key in (OOD_SCORE, AGREEMENT, REVIEW)
             if key in self._predict.structured_outputs and key not in heads
         )
 
@@ -101,8 +101,8 @@ class Client:
             Ordinal: as classification. Regression: float32. Quantile: `price` float32, the quantile
             nearest to the median, `price_low` and `price_high`, the bounds of the interval, and
             `price_quantiles` float32 `(quantiles,)`. Matching: float32, the probability that the
-            two belong together. Embedding: float32 `(dim,)`. Where the model has a guard: `anomaly`
-            and `consistency` float32 and `review` bool, whether a person should look, as an invalid
+            two belong together. Embedding: float32 `(dim,)`. Where the model has a guard: `ood_score`
+            and `agreement` float32 and `review` bool, whether a person should look, as an invalid
             row always needs. And `valid` bool; `error` str, each broken input and its reason;
             `present` str, names of the inputs that were used, joined by commas. An invalid row is
             answered from the inputs that it has.

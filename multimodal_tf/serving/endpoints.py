@@ -1,24 +1,46 @@
-"""What a SavedModel answers: the functions behind its endpoints, from raw cells to classes, numbers
-and embeddings.
-"""
+"""The functions behind the endpoints of a SavedModel, from raw cells to predictions."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, assert_never
 
 import keras
 import tensorflow as tf
 
-from multimodal_tf.config import PRESENT, PROBABILITIES, QUANTILES
+from multimodal_tf.config import (
+    PRESENT,
+    ClassificationHead,
+    Config,
+    EmbeddingHead,
+    Head,
+    MatchingHead,
+    MultiLabelHead,
+    OrdinalHead,
+    QuantileHead,
+    RegressionHead,
+)
+from multimodal_tf.config.heads import output_key
+from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.temperature import tempered
-from multimodal_tf.serving import temperature
+from multimodal_tf.serving import guard as guards
+from multimodal_tf.serving import temperature as temperatures
 
-NOTHING = "no input is present"
-# what a model gives in one pass where there is a guard
-ANSWERS, VECTORS = "answers", "vectors"
+Tensors: TypeAlias = dict[str, tf.Tensor]
+# raw cells to the model's inputs and the status of each row
+Prepare: TypeAlias = Callable[[Tensors], tuple[Tensors, Tensors]]
+Endpoint: TypeAlias = Callable[[Tensors], Tensors]
+
+NO_INPUT = "no input is present"
+# the outputs of `with_vectors`
+PREDICTIONS, VECTORS = "predictions", "vectors"
 
 
-def preparation(preprocessor, config):
-    """The part that `predict`, `embed` and `explain` share, as one `tf.function`, so that it is
-    traced and written once.
+def preparation(preprocessor: Preprocessor, config: Config) -> Prepare:
+    """The preprocessing that `predict`, `embed` and `explain` share.
+
+    It is one `tf.function`, so that it is traced and written once.
 
     Returns:
         A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN)
@@ -26,80 +48,123 @@ def preparation(preprocessor, config):
         string `(batch,)`, `present` bool `(batch, inputs)`.
     """
 
-    def prepare(raw):
+    def prepare(raw: Tensors) -> tuple[Tensors, Tensors]:
         features, errors = preprocessor.features(raw)
         return preprocessor.model_inputs(features), _status(features, errors, config)
 
-    return tf.function(prepare, input_signature=[preprocessor.raw_spec], autograph=False)
+    prepared: Prepare = tf.function(
+        prepare, input_signature=[preprocessor.raw_spec], autograph=False
+    )
+    return prepared
 
 
-def predict(model, prepare, config, schema, guard=None, temperatures=None):
+def predict(
+    model: keras.Model,
+    prepare: Prepare,
+    config: Config,
+    schema: Schema,
+    guard: Guard | None = None,
+    temperature: Mapping[str, float] | None = None,
+) -> Endpoint:
     """The function behind `predict` and `serving_default`.
 
     Args:
-        model: functional `keras.Model`, dict in, dict out; with a guard, what `with_vectors` makes
-            of it.
-        prepare: what `preparation` gives.
-        config: `Config`.
-        schema: `Schema`.
-        guard: `guard.Guard` or None.
-        temperatures: dict of head to float, or None: by what the logarithms of its probabilities
-        are divided.
+        model: functional `keras.Model`, dict in, dict out; with a guard, the result of
+            `with_vectors`.
+        prepare: the result of `preparation`.
+        config: of the model.
+        schema: of the model.
+        guard: judges each row; None: no row is judged.
+        temperature: by head; the head's log probabilities are divided by it.
 
     Returns:
-        A function of raw cells (see `preparation`) that returns a dict: classification `{head}`
-        string `(batch,)` and `{head}_probabilities` float32 `(batch, classes)`; multi-label
-        `{head}` string `(batch,)`, the labels of probability 0.5 or more joined by the head's
-        separator, and `{head}_probabilities`; ordinal as classification; regression `{head}`
-        float32 `(batch,)`; quantile `{head}` float32 `(batch,)`, the one nearest to the median, and
-        `{head}_quantiles` float32 `(batch, quantiles)`; matching `{head}` float32 `(batch,)`, the
-        probability that the two belong together; embedding `{head}` float32 `(batch, dim)`; the
-        status; and with a guard what that judges. A row with an error is predicted from its other
-        inputs and is not valid.
+        A function of raw cells (see `preparation`) that returns a dict: for each head what
+        `predictions` gives, the status, and with a guard what `guard.judge` gives. A row with an
+        error is predicted from its other inputs and is not valid.
     """
 
-    def function(raw):
+    def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
-        said = _call(model, inputs)
-        outputs, vectors = (said[ANSWERS], said[VECTORS]) if guard is not None else (said, {})
+        result = _call(model, inputs)
+        outputs, vectors = (result, {}) if guard is None else (result[PREDICTIONS], result[VECTORS])
         outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
-        answer = dict(status)
+        served = dict(status)
         if guard is not None:
-            answer |= guard.judge(outputs, vectors, status, config)
-        for name, value in (temperatures or {}).items():
-            outputs[name] = tempered(
-                outputs[name], value, temperature.any_present(status["present"], config, name)
-            )
+            served |= guards.judge(guard, outputs, vectors, status, config)
+        for name, value in (temperature or {}).items():
+            present = temperatures.any_present(status["present"], config, name)
+            outputs[name] = tempered(outputs[name], value, present)
         for name, output in outputs.items():
-            answer |= _head_answer(name, config.heads[name], output, schema)
-        return answer
+            served |= predictions(name, config.heads[name], output, schema)
+        return served
 
     return function
 
 
-def with_vectors(model, embedder, name):
-    """The model with one of its embeddings beside its answers, so that one pass gives both.
+def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Tensors:
+    """The served predictions of one head.
 
     Args:
-        model, embedder: functional `keras.Model`s of the same layers and inputs.
+        name: of the head.
+        head: its configuration.
+        output: float32, as `models.heads.output`.
+        schema: of the model.
+
+    Returns:
+        Classification and ordinal: `{name}` string `(batch,)` and `{name}_probabilities` float32
+        `(batch, classes)`. Multi-label: `{name}` string `(batch,)`, the labels of probability 0.5
+        or more joined by the head's separator, and `{name}_probabilities`. Regression: `{name}`
+        float32 `(batch,)`. Quantile: `{name}` float32 `(batch,)`, the one nearest to the median,
+        and `{name}_quantiles` float32 `(batch, quantiles)`. Matching: `{name}` float32 `(batch,)`,
+        the probability that the two inputs belong together. Embedding: `{name}` float32 `(batch,
+        dim)`.
+    """
+    match head:
+        case ClassificationHead() | OrdinalHead():
+            label = tf.gather(_classes(schema, name), tf.argmax(output, axis=1))
+            return {name: label, output_key(name, head): output}
+        case MultiLabelHead():
+            labels = _joined(_classes(schema, name), output >= 0.5, head.separator)
+            return {name: labels, output_key(name, head): output}
+        case RegressionHead():
+            return {name: output[:, 0]}
+        case QuantileHead():
+            return {name: output[:, head.point_index], output_key(name, head): output}
+        case MatchingHead():
+            return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
+        case EmbeddingHead():
+            return {name: output}
+        case _:
+            assert_never(head)
+
+
+def with_vectors(model: keras.Model, embedder: keras.Model, name: str | None) -> keras.Model:
+    """The model with one of its embeddings beside its outputs, so that one pass gives both.
+
+    Args:
+        model: functional `keras.Model`.
+        embedder: functional `keras.Model` of the same layers and inputs.
         name: which of the embedder's outputs; None: none of them.
 
     Returns:
-        `keras.Model` that answers `{ANSWERS: dict by head, VECTORS: dict by name}`.
+        `keras.Model` with the outputs `{PREDICTIONS: dict by head, VECTORS: dict by name}`.
     """
     vectors = {} if name is None else {name: embedder.output[name]}
-    return keras.Model(model.input, {ANSWERS: model.output, VECTORS: vectors})
+    return keras.Model(model.input, {PREDICTIONS: model.output, VECTORS: vectors})
 
 
-def embed(embedder, prepare):
-    """The function behind `embed` and `explain`: raw cells to what a model answers by name, as
-    float32, and the status' `error`.
+def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
+    """The function behind `embed` and `explain`: raw cells to a model's outputs, as float32.
 
-    The embedder answers `(batch, dim)` by name (`Config.vectors`) and by fusion (`fused`), an
-    explainer what `models.explanations` says.
+    Args:
+        embedder: a model of embeddings `(batch, dim)` by name, or `models.explanations`.
+        prepare: the result of `preparation`.
+
+    Returns:
+        A function of raw cells that returns the outputs by name, and `error`.
     """
 
-    def function(raw):
+    def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
         vectors = {
             name: tf.cast(vector, tf.float32) for name, vector in _call(embedder, inputs).items()
@@ -109,57 +174,45 @@ def embed(embedder, prepare):
     return function
 
 
-def core(model):
-    """The function behind `core`: the model's own input tensors in, its own outputs by head out; no
-    bytes are decoded.
-    """
+def core(model: keras.Model) -> Endpoint:
+    """The function behind `core`: the model on its own input tensors; no bytes are decoded."""
     return functools.partial(_call, model)
 
 
-def _call(model, inputs):
+def _call(model: keras.Model, inputs: Tensors) -> Tensors:
     """The model's outputs; an empty batch goes through as one row of zeros.
 
-    TensorFlow 2.21 with oneDNN answers a convolution of an empty batch with its input's shape, and
-    the next layer fails.
+    TensorFlow 2.21 with oneDNN gives a convolution of an empty batch its input's shape, and the
+    next layer fails.
     """
     rows = tf.shape(next(iter(inputs.values())))[0]
     filled = {name: _or_zeros(tensor, rows) for name, tensor in inputs.items()}
-    return tf.nest.map_structure(lambda output: output[:rows], model(filled, training=False))
+    outputs: Tensors = tf.nest.map_structure(
+        lambda output: output[:rows], model(filled, training=False)
+    )
+    return outputs
 
 
-def _or_zeros(tensor, rows):
+def _or_zeros(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     filled = tf.cond(
         rows > 0, lambda: tensor, lambda: tf.zeros([1, *tensor.shape[1:]], tensor.dtype)
     )
     return tf.ensure_shape(filled, tensor.shape)
 
 
-def _status(features, errors, config):
+def _status(features: Tensors, errors: tf.Tensor, config: Config) -> Tensors:
     present = tf.stack([features[name + PRESENT] > 0.5 for name in config.inputs], axis=1)
-    said = tf.where(errors == "", NOTHING, errors + "; " + NOTHING)
-    errors = tf.where(tf.reduce_any(present, axis=1), errors, said)
+    without = tf.where(errors == "", NO_INPUT, errors + "; " + NO_INPUT)
+    errors = tf.where(tf.reduce_any(present, axis=1), errors, without)
     return {"valid": errors == "", "error": errors, "present": present}
 
 
-def _head_answer(name, head, output, schema):
-    match head.type:
-        case "regression":
-            return {name: output[:, 0]}
-        case "quantile":
-            return {name: output[:, head.point_index], name + QUANTILES: output}
-        case "matching":
-            return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
-        case "embedding":
-            return {name: output}
-    classes = tf.constant(schema.heads[name].names)
-    if head.target_type == "class":
-        answer = tf.gather(classes, tf.argmax(output, axis=1))
-    else:
-        answer = _joined(classes, output >= 0.5, head.separator)
-    return {name: answer, name + PROBABILITIES: output}
+def _classes(schema: Schema, name: str) -> tf.Tensor:
+    names: list[str] = getattr(schema.heads[name], "names", [])
+    return tf.constant(names)
 
 
-def _joined(classes, chosen, separator):
-    """Each row's chosen classes in one string: chosen bool `(batch, classes)` -> string `(batch,)`."""
+def _joined(classes: tf.Tensor, chosen: tf.Tensor, separator: str) -> tf.Tensor:
+    """Each row's chosen classes in one string `(batch,)`, from bool `(batch, classes)`."""
     labels = tf.ragged.boolean_mask(tf.broadcast_to(classes, tf.shape(chosen)), chosen)
     return tf.strings.reduce_join(labels, axis=1, separator=separator)

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
 
-from multimodal_tf.config import EMBEDDING, FUSED, FUSED_OF
+from multimodal_tf.config import EMBEDDING, Config
+from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.config.saved_model import (
     ASSETS,
     CONFIG_FILE,
@@ -19,59 +22,114 @@ from multimodal_tf.config.saved_model import (
     TEMPERATURE_FILE,
 )
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, warmup
+from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
+# what the schema holds for the targets of a head
+_STATS_TYPE = {"class": "classes", "classes": "classes", "number": "moments"}
 
 
-def export_model(model, config, schema, path, explainer=None, guard=None, temperature=None):
-    """Writes the SavedModel `path`: preprocessing, weights, configuration and warm-up requests,
-    whole or not at all.
+def export_model(
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    out: str | os.PathLike[str],
+    explainer: keras.Model | None = None,
+    guard: Guard | None = None,
+    temperature: Mapping[str, float] | None = None,
+) -> pathlib.Path:
+    """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
-    Signatures: `serving_default` and `predict` take string (image, audio, text, category, date) or
-    float32 (number, boolean) `(batch,)` by input name, missing "" or NaN, and of a video string
-    `(batch, any)`, the image files of its frames, shorter rows filled up with "", or a GIF; they
-    answer as `serving.endpoints.predict` says; `embed` takes the same and answers float32 `(batch,
-    dim)` by input name (`tabular` in place of the columns that this tower reads) and `fused` (or
-    `fused_of_{head}`), and `error`; with an `explainer`, `explain` takes the same and answers
-    float32 what that model does, and `error`; `core` takes the model's tensors and answers its
-    outputs by head. With a `guard`, `predict` answers besides: `anomaly` float32, `consistency`
-    float32 (where the guard has a threshold) and `review` bool `(batch,)`, whether a person should
-    look, as `Guard.judge` says; a row without any input is always for review. The batch may be
-    empty. A cell that cannot be read is its row's `error` and counts as absent; other rows do not
-    change.
+    It is written whole or not at all. Its signatures are listed in `_endpoints`. The batch may be
+    empty. A cell that cannot be read is its row's `error` and counts as missing; other rows do not
+    change. A row without any input is always for review.
 
     Args:
-        model: functional `keras.Model` as `models.build_model` makes it, trained.
-        config: `Config` that it was built from.
-        schema: `Schema` that it was built from.
-        path: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
-        explainer: `models.explanations(model)`: a functional `keras.Model` of the same layers and
-        inputs; None: there is no `explain`.
-        guard: `serving.guard.Guard`; None: nothing is judged.
-        temperature: dict of head to float above 0, such as
-            `metrics.calibration.Temperature.fit(...).value.value`: `predict` divides the logarithms
-            of that head's probabilities by it. None: they are the model's own, as they are in
-            `core` and `explain` always.
+        model: functional `keras.Model` of `build_model`, trained.
+        config: that it was built from.
+        schema: that it was built from.
+        out: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
+        explainer: `models.explanations(model)`; None: there is no `explain`.
+        guard: for the served outputs `ood_score`, `agreement` and `review`; None: none of them.
+        temperature: by head, above 0, such as `evaluation.fit_guard.fit_temperatures` finds:
+            `predict` divides the head's log probabilities by it, `core` and `explain` never do.
 
     Returns:
-        `pathlib.Path` of the folder.
+        Path of the folder.
 
     Raises:
-        ValueError: VERSION is not a whole number, `path` has content, the model does not fit the
-            configuration and schema, or the explainer, the guard or the temperature not the model.
-            Nothing has been written then.
+        ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
+            configuration and schema, or the explainer, the guard or the temperature does not fit
+            the model. Nothing has been written then.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(out)
     check_path(path)
     _check_outputs(model, config, schema)
     _check_explainer(explainer, model)
     embedder = _embedder(model, config)
     if guard is not None:
-        guard.check(config, {name: vector.shape[-1] for name, vector in embedder.output.items()})
+        widths = {name: vector.shape[-1] for name, vector in embedder.output.items()}
+        guards.check(guard, config, widths)
     temperatures.check(temperature or {}, config)
+    archive, signatures = _endpoints(model, config, schema, embedder, explainer, guard, temperature)
+    logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
+    with _new_folder(path) as folder:
+        archive.write_out(str(folder), verbose=False)
+        assets = folder / ASSETS
+        assets.mkdir()
+        config.save(assets / CONFIG_FILE)
+        schema.save(assets / SCHEMA_FILE)
+        if guard is not None:
+            _write_json(assets / GUARD_FILE, guard.described())
+        if temperature:
+            _write_json(assets / TEMPERATURE_FILE, temperature)
+        warmup.write(logs, folder)
+    return path
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Checks that a path can be the folder of a new version.
+
+    Raises:
+        ValueError: its name is not a whole number, or it exists and is not empty.
+    """
+    path = pathlib.Path(path)
+    if not _VERSION.fullmatch(path.name):
+        raise ValueError(
+            "the exported model's folder must be NAME/VERSION with a whole number as version, "
+            f"received {str(path)!r}"
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(
+            f"{path} exists already, and a version is never overwritten: choose another number"
+        )
+
+
+def _endpoints(
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    embedder: keras.Model,
+    explainer: keras.Model | None,
+    guard: Guard | None,
+    temperature: Mapping[str, float] | None,
+) -> tuple[keras.export.ExportArchive, list[str]]:
+    """The archive with all endpoints, and the names of the signatures that take raw cells.
+
+    - `serving_default` and `predict` take string (image, audio, text, category, date) or float32
+      (number, boolean) `(batch,)` by input name, missing "" or NaN; of a video string `(batch,
+      any)`, the image files of its frames, shorter rows padded with "", or a GIF. They return what
+      `endpoints.predict` says.
+    - `embed` takes the same and returns float32 `(batch, dim)` by input name (`tabular` in place
+      of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`.
+    - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
+    - `core` takes the model's tensors and returns its outputs by head.
+    """
     preprocessor = Preprocessor(config, schema)
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
@@ -82,10 +140,10 @@ def export_model(model, config, schema, path, explainer=None, guard=None, temper
     for table in _tables(model):
         archive.track(table)
     raw = [preprocessor.raw_spec]
-    answering = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
-    answer = endpoints.predict(answering, prepare, config, schema, guard, temperature)
+    judged = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
+    predict = endpoints.predict(judged, prepare, config, schema, guard, temperature)
     # the first is `serving_default` too
-    archive.add_endpoint("predict", answer, raw)
+    archive.add_endpoint("predict", predict, raw)
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
     signatures = ["serving_default", "predict", "embed"]
     if explainer is not None:
@@ -96,44 +154,12 @@ def export_model(model, config, schema, path, explainer=None, guard=None, temper
         for name, tensor in model.input.items()
     }
     archive.add_endpoint("core", endpoints.core(model), [tensors])
-    logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
-    with _new_folder(path) as folder:
-        archive.write_out(str(folder), verbose=False)
-        (folder / ASSETS).mkdir()
-        config.save(folder / ASSETS / CONFIG_FILE)
-        schema.save(folder / ASSETS / SCHEMA_FILE)
-        for name, facts in (
-            (GUARD_FILE, guard and guard.described()),
-            (TEMPERATURE_FILE, temperature),
-        ):
-            if facts:
-                (folder / ASSETS / name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        warmup.write(logs, folder)
-    return path
-
-
-def check_path(path):
-    """Refuses what cannot be the folder of a new version.
-
-    Raises:
-        ValueError: its name is not a whole number, or it is there and not empty.
-    """
-    path = pathlib.Path(path)
-    if not _VERSION.fullmatch(path.name):
-        raise ValueError(
-            f"the exported model's folder must be NAME/VERSION with a whole number as version, received {str(path)!r}"
-        )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(
-            f"{path} is there already, and a version is never overwritten: choose another number"
-        )
+    return archive, signatures
 
 
 @contextlib.contextmanager
-def _new_folder(path):
-    """A sibling of `path` to write in, which takes its name at the end of the block; an error
-    removes it.
-    """
+def _new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A sibling of `path` to write in, renamed to `path` after the block; an error removes it."""
     # no version number: the server does not see it
     folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     folder.mkdir(parents=True)
@@ -145,75 +171,63 @@ def _new_folder(path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tables(model):
+def _write_json(file: pathlib.Path, content: Mapping[str, object]) -> None:
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _tables(model: keras.Model) -> Iterator[object]:
     """The lookup tables of a model: those of a SavedModel as a tower, and of Keras' own layers."""
     for layer in model._flatten_layers():
         yield from getattr(layer, "tables", [])
-        if isinstance(
-            getattr(layer, "lookup_table", None), tf.saved_model.experimental.TrackableResource
-        ):
-            yield layer.lookup_table
+        table = getattr(layer, "lookup_table", None)
+        if isinstance(table, tf.saved_model.experimental.TrackableResource):
+            yield table
 
 
-def _check_outputs(model, config, schema):
+def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
     if not all(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
         raise ValueError(
-            f"the model must be a functional keras.Model with a dict of inputs and a dict of outputs, received {model!r}"
+            "the model must be a functional keras.Model with a dict of inputs and a dict of "
+            f"outputs, received {model!r}"
         )
     if model.output.keys() != config.heads.keys():
         raise ValueError(
-            f"the model's outputs are {sorted(model.output)}, but the configuration's heads are {sorted(config.heads)}"
+            f"the model's outputs are {sorted(model.output)}, "
+            f"but the configuration's heads are {sorted(config.heads)}"
         )
     for name, head in config.heads.items():
-        kind = (
-            None
-            if head.target_type is None
-            else "moments"
-            if head.target_type == "number"
-            else "classes"
-        )
-        if kind is not None and (name not in schema.heads or schema.heads[name].type != kind):
-            raise ValueError(f"the schema has no {kind} for the head {name!r}")
-        shape = _shape(head, schema.heads.get(name))
-        if shape is not None and model.output[name].shape != shape:
+        stats = schema.heads.get(name)
+        if head.target_type is not None:
+            wanted = _STATS_TYPE[head.target_type]
+            if stats is None or stats.type != wanted:
+                raise ValueError(f"the schema has no {wanted} for the head {name!r}")
+        shape = head.output_shape(len(getattr(stats, "names", ())))
+        if shape is not None and model.output[name].shape != (None, *shape):
             raise ValueError(
-                f"the model's output {name!r} must be of shape {shape}, received {model.output[name].shape}"
+                f"the model's output {name!r} must be of shape {(None, *shape)}, "
+                f"received {model.output[name].shape}"
             )
 
 
-def _shape(head, stats):
-    """The shape of a head's output; None for an embedding, which is as wide as the fusion."""
-    match head.type:
-        case "regression":
-            return (None, 1)
-        case "quantile":
-            return (None, len(head.quantiles))
-        case "matching":
-            return (None, 2, head.dim + 1)
-        case "embedding":
-            return None
-    return (None, len(stats.names))
-
-
-def _check_inputs(model, prepare):
-    """Compares the model's inputs with what the preprocessing gives, by name, shape and dtype."""
-    given, _ = prepare.get_concrete_function().structured_outputs
+def _check_inputs(model: keras.Model, prepare: endpoints.Prepare) -> None:
+    """Compares the model's inputs with the preprocessing's, by name, shape and dtype."""
+    given, _ = prepare.get_concrete_function().structured_outputs  # type: ignore[attr-defined]
     if model.input.keys() != given.keys():
         raise ValueError(
-            f"the model's inputs are {sorted(model.input)}, but the configuration gives {sorted(given)}"
+            f"the model's inputs are {sorted(model.input)}, "
+            f"but the configuration gives {sorted(given)}"
         )
     for name, spec in given.items():
         wanted = model.input[name]
         if wanted.dtype != spec.dtype.name or not spec.shape.is_compatible_with(wanted.shape):
             raise ValueError(
-                f"the model's input {name!r} is {wanted.dtype} {wanted.shape}, but the configuration gives {spec.dtype.name} {spec.shape}"
+                f"the model's input {name!r} is {wanted.dtype} {wanted.shape}, "
+                f"but the configuration gives {spec.dtype.name} {spec.shape}"
             )
 
 
-def _check_explainer(explainer, model):
-    """Whether the explainer reads what the model reads, with the model's own layers, so that no
-    weight is written twice.
-    """
+def _check_explainer(explainer: keras.Model | None, model: keras.Model) -> None:
+    """Checks that the explainer has the model's inputs and layers: weights are written once."""
     if explainer is None:
         return
     own = {id(weight) for weight in model.weights}
@@ -221,24 +235,21 @@ def _check_explainer(explainer, model):
         id(weight) not in own for weight in explainer.weights
     ):
         raise ValueError(
-            f"the explainer must be explanations(model) of the model itself, received {explainer.name!r} of another one"
+            "the explainer must be explanations(model) of the model itself, "
+            f"received {explainer.name!r} of another one"
         )
 
 
-def _embedder(model, config):
-    """The model up to its embeddings: the outputs of the layers `{name}_embedding` and of the
-    fusions, `fused` and `fused_of_{head}`.
-    """
-    names = {layer.name for layer in model.layers}
-    layers = {name: name + EMBEDDING for name in config.vectors()}
-    layers |= {
-        name: name for name in (FUSED, *(FUSED_OF + head for head in config.heads)) if name in names
-    }
-    missing = [layer for layer in layers.values() if layer not in names]
+def _embedder(model: keras.Model, config: Config) -> keras.Model:
+    """The model up to its embeddings."""
+    layers = embedding_layers(
+        [layer.name for layer in model.layers], config.vectors(), config.heads
+    )
+    missing = [name for name in config.vectors() if name not in layers]
     if missing:
         raise ValueError(
-            f"the model must have a layer named {missing[0]!r}, whose output the endpoint `embed` gives"
+            f"the model must have a layer named {missing[0] + EMBEDDING!r}, "
+            "whose output the endpoint `embed` gives"
         )
-    return keras.Model(
-        model.input, {name: model.get_layer(layer).output for name, layer in layers.items()}
-    )
+    outputs = {name: model.get_layer(layer).output for name, layer in layers.items()}
+    return keras.Model(model.input, outputs)
