@@ -185,7 +185,7 @@ def embedded(config, folder, data):
     config = Config.model_validate(
         config.model_dump() | {"inputs": {TEXT: minilm(folder, False).model_dump()}}
     )
-    schema = fit_schema(data, config)
+    schema = fit_schema(config, data)
     encoder = embeddings(build_model(config, schema))
     features, labels = {}, {}
     for split in ("train", "validation", "test"):

@@ -118,7 +118,7 @@ def trained(way, config, directory):
 
 
 def train(config, data, run_directory):
-    schema = fit_schema(data, config)
+    schema = fit_schema(config, data)
     model = fit(config, schema, data, run_directory, verbose=0).model
     test = load_split(config, schema, data, "test")
     answers = {

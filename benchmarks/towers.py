@@ -346,7 +346,7 @@ def for_entry(config, entry):
 
 def train(config, data, run_directory, data_hash, with_export):
     # tokenizers differ, so each learns its own
-    schema = fit_schema(data, config)
+    schema = fit_schema(config, data)
     clock = Clock()
     run = fit(config, schema, data, run_directory, callbacks=[clock], verbose=0)
     test = load_split(config, schema, data, "test")

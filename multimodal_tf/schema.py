@@ -1,17 +1,23 @@
-"""What the training split taught, and nothing else did: classes, vocabularies, means."""
+"""What was learned from the training split: vocabularies, classes, means."""
 
 import base64
+import os
 import pathlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pydantic
 import upath
 from pydantic import Field
 
+from multimodal_tf.config import Config, TextInput
+from multimodal_tf.config.heads import Head
+from multimodal_tf.config.inputs import Input
+
 
 class Vectors(pydantic.BaseModel):
-    """One vector a word, in the vocabulary's order.
+    """One vector per word, in the vocabulary's order.
 
     Example:
         >>> Vectors.of(np.ones([2, 3])).array().shape
@@ -23,71 +29,70 @@ class Vectors(pydantic.BaseModel):
     data: str
 
     @classmethod
-    def of(cls, array):
+    def of(cls, array: npt.ArrayLike) -> "Vectors":
         """From float `(words, dim)`."""
-        return cls(
-            dim=array.shape[1], data=base64.b64encode(np.asarray(array, "<f4").tobytes()).decode()
-        )
+        values = np.asarray(array, "<f4")
+        return cls(dim=values.shape[1], data=base64.b64encode(values.tobytes()).decode())
 
-    def array(self):
+    def array(self) -> npt.NDArray[np.float32]:
         """float32 `(words, dim)`."""
         return np.frombuffer(base64.b64decode(self.data), "<f4").reshape(-1, self.dim)
 
 
 class Vocabulary(pydantic.BaseModel):
-    """The words or characters of a text, or the values of a category, most frequent first, ties in
-    code point order.
+    """The words or characters of a text, or the values of a category.
+
+    The most frequent one is first; ties are in code point order.
     """
 
     type: Literal["vocabulary"] = "vocabulary"
     words: list[str]
     # what an entry is
     tokenizer: Literal["words", "characters"] = "words"
-    # of a text's words, where the configuration asks for some
+    # of the words of a text, where the configuration asks for vectors
     vectors: Vectors | None = None
 
 
 class Subwords(pydantic.BaseModel):
-    """A tokenizer of subwords, whole: nothing else is needed to run it.
+    """A complete subword tokenizer: nothing else is needed to run it.
 
-    Ids are 0 to `size` - 1. `start` and `end` frame every text where the pretrained model wants it;
-    null: none.
+    Ids are 0 to `size` - 1. `start` and `end` frame every text where the pretrained model expects
+    it; null: none.
     """
 
     type: Literal["subwords"] = "subwords"
     tokenizer: Literal["word_piece", "byte_pair", "sentence_piece", "preset"]
-    # which one it was taken from
+    # the preset that it was taken from
     preset: str | None = None
-    # KerasHub's tokenizer, as `keras.saving.serialize_keras_object` gives it
+    # KerasHub's tokenizer, as `keras.saving.serialize_keras_object` returns it
     layer: dict[str, Any]
     # its files by name, in base64
     assets: dict[str, str]
     size: int
     padding: int = 0
-    # stands for a text without any token
+    # the only token of a text that has no tokens
     unknown: int = 1
     start: int | None = None
     end: int | None = None
-    # texts as `data.tokenizers.normalization` has them; null: as they are, or as it was trained
+    # a normalization of `data.tokenizers.normalization`; null: that of the tokenizer itself
     reads: Literal["lower", "bare"] | None = None
 
 
 class Moments(pydantic.BaseModel):
-    """Mean and standard deviation (population; 1 where all values are equal) of a number, or of a
-    date in days since 1970-01-01.
+    """Mean and standard deviation of a number, or of a date in days since 1970-01-01.
+
+    The standard deviation is the population's; 1 where all values are equal.
     """
 
     type: Literal["moments"] = "moments"
     mean: float
     std: float
-    # training rows that have it; null: all
+    # training rows with a value; null: all
     rows: int | None = None
 
 
 class Classes(pydantic.BaseModel):
-    """The classes of a classification or multi-label head, sorted, with the number of training rows
-    that bear each.
-    """
+    """The classes of a head, sorted, with the number of training rows of each."""
 
     type: Literal["classes"] = "classes"
     names: list[str]
@@ -96,22 +101,30 @@ class Classes(pydantic.BaseModel):
     rows: int | None = None
 
 
+InputStats = Vocabulary | Subwords | Moments
+HeadStats = Classes | Moments
+
+
 class Schema(pydantic.BaseModel):
-    """What was learned, by input and by head; images and sounds teach nothing here.
+    """What was learned for each input and head; inputs that need no statistics have no entry.
 
     Example:
-        >>> schema = Schema(rows=2, inputs={"title": Vocabulary(words=["a"])}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])})
+        >>> schema = Schema(
+        ...     rows=2,
+        ...     inputs={"title": Vocabulary(words=["a"])},
+        ...     heads={"label": Classes(names=["x", "y"], counts=[1, 1])},
+        ... )
         >>> Schema.model_validate_json(schema.model_dump_json()) == schema
         True
     """
 
     # rows of the training split
     rows: int
-    inputs: dict[str, Annotated[Vocabulary | Subwords | Moments, Field(discriminator="type")]]
-    heads: dict[str, Annotated[Classes | Moments, Field(discriminator="type")]]
+    inputs: dict[str, Annotated[InputStats, Field(discriminator="type")]]
+    heads: dict[str, Annotated[HeadStats, Field(discriminator="type")]]
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str] | upath.UPath) -> "Schema":
         """Reads a JSON file written by `save`.
 
         Raises:
@@ -124,6 +137,86 @@ class Schema(pydantic.BaseModel):
             field = ".".join(map(str, first["loc"])) or "document"
             raise ValueError(f"{path} is not a schema: {field}: {first['msg']}") from error
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON."""
         pathlib.Path(path).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+
+def check_schema(config: Config, schema: Schema) -> None:
+    """Checks that a schema was learned for a configuration.
+
+    Raises:
+        ValueError: it was not; the message names the input or head.
+
+    Example:
+        >>> from multimodal_tf.config import NumberInput, RegressionHead
+        >>> config = Config(inputs={"size": NumberInput()}, heads={"price": RegressionHead()})
+        >>> moments = Moments(mean=0.0, std=1.0)
+        >>> check_schema(config, Schema(rows=1, inputs={"size": moments}, heads={"price": moments}))
+    """
+    check_input_stats(config, schema)
+    for name, head in config.heads.items():
+        _check_head(name, head, config.column(name), schema.heads.get(name))
+
+
+def check_input_stats(config: Config, schema: Schema) -> None:
+    """Checks the entries of inputs alone, for callers that need no heads; errors as `check_schema`."""
+    for name, input_config in config.inputs.items():
+        _check_input(f"inputs.{name}", input_config, schema.inputs.get(name))
+
+
+def _check_input(field: str, input_config: Input, stats: InputStats | None) -> None:
+    _check_type(field, input_config.type, input_config.stats_type, stats)
+    match input_config, stats:
+        case TextInput(), Vocabulary() | Subwords() if input_config.stats_type is not None:
+            _check_tokenizer(field, input_config, stats)
+
+
+def _check_type(
+    field: str, kind: str, wanted: str | None, stats: InputStats | HeadStats | None
+) -> None:
+    if wanted is not None and (stats is None or stats.type != wanted):
+        received = "nothing" if stats is None else stats.type
+        raise ValueError(
+            f"{field}: the schema must hold {wanted} for a {kind}, received {received}:"
+            " configuration and schema are not of one table"
+        )
+
+
+def _check_tokenizer(field: str, text: TextInput, stats: Vocabulary | Subwords) -> None:
+    if text.tokenizer.type != stats.tokenizer:
+        raise ValueError(
+            f"{field}.tokenizer: must be {stats.tokenizer!r}, which the schema was learned with,"
+            f" received {text.tokenizer.type!r}"
+        )
+    if isinstance(stats, Vocabulary):
+        return
+    if text.tokenizer.type == "preset" and stats.preset != text.tokenizer.preset:
+        raise ValueError(
+            f"{field}.tokenizer.preset: must be {stats.preset!r}, which the schema was taken from,"
+            f" received {text.tokenizer.preset!r}"
+        )
+    framing = sum(end is not None for end in (stats.start, stats.end))
+    if text.max_tokens <= framing:
+        raise ValueError(
+            f"{field}.max_tokens: must be more than the {framing} ids that frame every text of its"
+            f" preset, received {text.max_tokens}"
+        )
+
+
+def _check_head(name: str, head: Head, column: str, stats: HeadStats | None) -> None:
+    field = f"heads.{name}"
+    wanted = {"number": "moments", None: None}.get(head.target_type, "classes")
+    _check_type(field, head.type, wanted, stats)
+    if not isinstance(stats, Classes):
+        return
+    if len(stats.names) < head.min_classes:
+        raise ValueError(
+            f"{field}: a {head.type} needs {head.min_classes} or more classes in the training"
+            f" split, column {column!r} has {stats.names}"
+        )
+    if head.declared_classes not in (None, stats.names):
+        raise ValueError(
+            f"{field}.classes: must be those of the schema, {stats.names}, received"
+            f" {head.declared_classes}: ingest again"
+        )

@@ -8,7 +8,8 @@ import soundfile
 from PIL import Image
 
 from multimodal_tf.config import AudioInput, ImageInput
-from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import read_cell
 
 IMAGE = ImageInput(max_pixels=10_000)
 AUDIO = AudioInput(seconds=2.0)

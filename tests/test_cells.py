@@ -18,7 +18,11 @@ from multimodal_tf.config import (
     TextInput,
 )
 from multimodal_tf.data import record_files
-from multimodal_tf.data.kinds.cells import CellError, file_of, is_missing, read_cell, read_label
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import read_cell
+from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.files import file_of
+from multimodal_tf.data.kinds.label import read_label
 
 
 class TestMissing:

@@ -13,8 +13,9 @@ from cells_case import AUDIO, IMAGE, image_bytes, pixels, reason
 from PIL import Image
 
 from multimodal_tf.config import ImageInput
-from multimodal_tf.data.kinds import cells
-from multimodal_tf.data.kinds.cells import CellError, convert_image, read_cell
+from multimodal_tf.data.codecs import image_file
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import files, read_cell
 
 
 class TestImageFormats:
@@ -232,7 +233,7 @@ class TestBrokenImages:
             for place in generator.integers(0, len(whole), 8):
                 broken[place] = generator.integers(256)
             with contextlib.suppress(CellError):
-                assert convert_image(bytes(broken), IMAGE).startswith(b"\x89PNG")
+                assert image_file.convert(bytes(broken), IMAGE.max_pixels).startswith(b"\x89PNG")
 
     @pytest.mark.parametrize("value", [5, 1.5, True, object(), pd.Timestamp("2020-01-01")])
     def test_cells_of_the_wrong_type(self, value):
@@ -240,6 +241,6 @@ class TestBrokenImages:
         assert reason(value, AUDIO)
 
     def test_a_huge_file_is_refused(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cells, "MAX_BYTES", 10)
+        monkeypatch.setattr(files, "MAX_BYTES", 10)
         (tmp_path / "a.png").write_bytes(image_bytes())
         assert reason("a.png", IMAGE, tmp_path) == "larger than 10 bytes"

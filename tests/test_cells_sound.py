@@ -13,7 +13,8 @@ import soundfile
 from cells_case import AUDIO, RATE, STEREO, WAVE, image_bytes, reason, samples_of, sound_bytes
 
 from multimodal_tf.data.codecs import audio_file
-from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import read_cell
 
 
 def m4a_bytes(samples=STEREO, rate=RATE):

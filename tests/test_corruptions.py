@@ -33,7 +33,7 @@ from multimodal_tf.corruptions import (
     text,
     wav,
 )
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.schema import Moments, Vocabulary
 
 MOMENTS, WORDS = Moments(mean=2.0, std=10.0), Vocabulary(words=["red", "blue", "green"])
@@ -91,7 +91,7 @@ def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
         assert len(corruption.strengths) == len(SEVERITIES)
         for severity in SEVERITIES:
             changed = corrupted(given, kind, corruption, severity, 0, range(len(given)))
-            assert [problem(input_config, cell) for cell in changed] == [""] * len(given), (
+            assert [kind_of(input_config).problem(cell) for cell in changed] == [""] * len(given), (
                 corruption.name,
                 severity,
             )
@@ -250,7 +250,7 @@ def test_noise_of_dates_is_in_days_and_stays_in_the_calendar():
     assert with_time.endswith("Z")
     wild = columns.date_noise(1e7)
     assert all(
-        problem(DateInput(), cell) == ""
+        kind_of(DateInput()).problem(cell) == ""
         for cell in corrupted(
             [b"2000-01-01", b"0001-01-01T00:00:00Z"] * 20, "x", wild, 5, 0, range(40)
         )

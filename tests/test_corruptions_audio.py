@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multimodal_tf.config import AudioInput
 from multimodal_tf.corruptions import SEVERITIES, audio, corrupted, wav
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
 
 RATE = 16_000
 INPUT = AudioInput(sample_rate=RATE, seconds=0.5)
@@ -135,7 +135,7 @@ def test_unusual_waveforms(corruption):
         for severity in (1, 5):
             cell = one(wav.encode(waveform, RATE), corruption, severity)
             changed, _ = wav.decode(cell)
-            assert problem(INPUT, cell) == ""
+            assert kind_of(INPUT).problem(cell) == ""
             assert np.abs(changed).max() <= 1
             assert changed.shape == waveform.shape or corruption is audio.SPEED
             if not waveform.any():

@@ -12,7 +12,8 @@ from PIL import Image
 from multimodal_tf.config import ImageInput, VideoInput
 from multimodal_tf.corruptions import SEVERITIES, corrupted, image, image_files
 from multimodal_tf.data.codecs import image as in_graph
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.kinds.video import VideoReader
 
 BY_NAME = pytest.mark.parametrize("corruption", image.ALL, ids=lambda corruption: corruption.name)
@@ -123,7 +124,7 @@ def test_every_mode_and_size_gives_an_image_of_the_same_size(corruption):
     for kind, data in (ODD | SINGLE).items():
         for severity in (1, 5):
             (changed,) = corrupted([data], "photo", corruption, severity, 0, [0])
-            assert problem(input_config, changed) == "", kind
+            assert kind_of(input_config).problem(changed) == "", kind
             assert image_files.decode(changed).shape == image_files.decode(data).shape, kind
             assert (changed[:4] == b"\x89PNG") == (corruption is not image.JPEG)
 
@@ -248,8 +249,10 @@ def test_a_gif_as_a_video_keeps_its_time():
         1,
         2,
     ]
-    reader = VideoReader(VideoInput(frames=4, height=8, width=8, channels=1), None)
-    read = tf.function(lambda cells: reader.read(cells)[0], input_signature=[reader.spec])
+    reader = VideoReader(VideoInput(frames=4, height=8, width=8, channels=1))
+    read = tf.function(
+        lambda cells: reader.read(cells)[0], input_signature=[batch_spec(reader.config)]
+    )
     before, after = (read(tf.constant([cell])).numpy().astype(int) for cell in ([gif], changed))
     assert np.abs(before - after).max() <= 6
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multimodal_tf.config import TextInput
 from multimodal_tf.corruptions import SEVERITIES, corrupted, text
 from multimodal_tf.corruptions.letters import HOMOGLYPHS, neighbours
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
 
 BY_NAME = pytest.mark.parametrize("corruption", text.ALL, ids=lambda corruption: corruption.name)
 SENTENCE = "Small red shoes for children, made of soft leather, with a buckle and a Rubber Sole"
@@ -106,7 +106,7 @@ def test_unusual_texts(corruption):
         "word " * 20_000,
     ):
         (cell,) = corrupted([sentence.encode()], "title", corruption, 5, 0, [0])
-        assert problem(TextInput(), cell) == ""
+        assert kind_of(TextInput()).problem(cell) == ""
         assert bool(cell) == bool(sentence)
 
 

@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import DateInput
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.dates import to_iso
 from multimodal_tf.data.codecs.iso8601 import parse
-from multimodal_tf.data.kinds.cells import CellError, read_cell
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.models.towers.date_parts import DateParts
 
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -80,7 +80,7 @@ def test_the_graph_refuses_what_the_cell_refuses(text):
         stored = None
     found, valid = graph(tf.constant([text]))
     assert bool(valid[0]) == (stored is not None)
-    assert (problem(DateInput(), text.encode()) == "") == (stored is not None)
+    assert (kind_of(DateInput()).problem(text.encode()) == "") == (stored is not None)
     if stored is not None:
         assert found[0].numpy().tolist() == reference(stored)
 

@@ -428,7 +428,7 @@ def test_a_schema_of_another_table(model, tmp_path):
         ValueError, match=r"output 'label' must be of shape \(None, 2\), received \(None, 3\)"
     ):
         export_model(model, case.CONFIG, fewer, tmp_path / "1")
-    with pytest.raises(ValueError, match="no classes for the head 'tags'"):
+    with pytest.raises(ValueError, match="heads.tags: the schema must hold classes"):
         export_model(
             model,
             case.CONFIG,

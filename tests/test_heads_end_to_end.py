@@ -210,7 +210,7 @@ def test_numbers_are_in_their_own_order(tmp_path):
 def test_words_need_an_order(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"^heads\.grade\.classes must say the order of classes that are not all numbers, received \['b', ",
+        match=r"^heads\.grade\.classes must give the order of classes that are not all numbers, received \['b', ",
     ):
         learn(tmp_path, {}, lambda table: table["label"])
 

@@ -31,7 +31,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.codecs import riff
 from multimodal_tf.data.ingest import shards, table_ingest
-from multimodal_tf.data.kinds.cells import is_missing
+from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table

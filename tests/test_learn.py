@@ -60,13 +60,13 @@ ROWS = [
 
 def test_everything(tmp_path):
     schema = fit_schema(
+        CONFIG,
         write(
             tmp_path,
             rows_per_shard=3,
             train=ROWS,
             test=[({"title": b"zzz"}, {"label": "q", "age": 9.0})],
         ),
-        CONFIG,
     )
     assert schema.rows == 4
     assert schema.inputs == {
@@ -84,7 +84,7 @@ def test_everything(tmp_path):
 
 
 def test_an_input_that_no_row_has(tmp_path):
-    schema = fit_schema(write(tmp_path, train=[({}, labels) for _, labels in ROWS]), CONFIG)
+    schema = fit_schema(CONFIG, write(tmp_path, train=[({}, labels) for _, labels in ROWS]))
     assert schema.inputs == {
         "title": Vocabulary(words=[]),
         "price": Moments(mean=0.0, std=1.0, rows=0),
@@ -104,17 +104,17 @@ def test_an_input_that_no_row_has(tmp_path):
 def test_a_head_that_learns_nothing(tmp_path, change, message):
     write(tmp_path, train=[(inputs, labels | change) for inputs, labels in ROWS])
     with pytest.raises(ValueError, match=message):
-        fit_schema(tmp_path, CONFIG)
+        fit_schema(CONFIG, tmp_path)
 
 
 def test_no_training_rows(tmp_path):
     with pytest.raises(ValueError, match="training split of pets.csv must have rows"):
-        fit_schema(write(tmp_path, train=[], test=ROWS), CONFIG)
+        fit_schema(CONFIG, write(tmp_path, train=[], test=ROWS))
 
 
 def test_no_manifest(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
-        fit_schema(tmp_path, CONFIG)
+        fit_schema(CONFIG, tmp_path)
 
 
 @settings(max_examples=10, deadline=None)
@@ -123,8 +123,8 @@ def test_moments_of_many_chunks(values):
     config = Config(inputs={"price": NumberInput()}, heads={"age": RegressionHead()})
     with tempfile.TemporaryDirectory() as directory:
         schema = fit_schema(
-            write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]),
             config,
+            write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]),
         )
     exact = np.array(values, np.float64)
     for moments in (schema.inputs["price"], schema.heads["age"]):
@@ -143,15 +143,15 @@ def text_config(**fields):
 def test_characters_and_ngrams(tmp_path):
     write(tmp_path, train=TEXT_ROWS)
     characters = text_config(tokenizer=CharacterTokenizer(vocabulary_size=4))
-    assert fit_schema(tmp_path, characters).inputs == {
+    assert fit_schema(characters, tmp_path).inputs == {
         "title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")
     }
-    assert fit_schema(tmp_path, text_config(tokenizer=NgramTokenizer())).inputs == {}
+    assert fit_schema(text_config(tokenizer=NgramTokenizer()), tmp_path).inputs == {}
 
 
 def test_subwords(tmp_path):
     stats = fit_schema(
-        write(tmp_path, train=TEXT_ROWS), text_config(tokenizer=BytePairTokenizer())
+        text_config(tokenizer=BytePairTokenizer()), write(tmp_path, train=TEXT_ROWS)
     ).inputs["title"]
     assert (stats.type, stats.tokenizer) == ("subwords", "byte_pair")
     write(tmp_path, train=[({}, labels) for _, labels in TEXT_ROWS])
@@ -159,7 +159,7 @@ def test_subwords(tmp_path):
         ValueError,
         match=r"inputs\.title\.tokenizer: byte_pair must have texts in the training split",
     ):
-        fit_schema(tmp_path, text_config(tokenizer=BytePairTokenizer()))
+        fit_schema(text_config(tokenizer=BytePairTokenizer()), tmp_path)
 
 
 @pytest.mark.parametrize("tokenizer", [WordTokenizer(), CharacterTokenizer()])
@@ -167,13 +167,13 @@ def test_word_vectors(tmp_path, tokenizer):
     write(tmp_path, train=TEXT_ROWS)
     tower = BagTower(embedding_dim=2)
     stats = fit_schema(
-        tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1))
+        text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1)), tmp_path
     ).inputs["title"]
     assert stats.vectors.array().shape == (len(stats.words), 2)
     file = tmp_path / "vectors.txt"
     file.write_text("cat 1 2\nc 3 4\n")
     stats = fit_schema(
-        tmp_path, text_config(tokenizer=tokenizer, tower=tower, vectors=VectorFile(path=str(file)))
+        text_config(tokenizer=tokenizer, tower=tower, vectors=VectorFile(path=str(file))), tmp_path
     ).inputs["title"]
     found = dict(zip(stats.words, stats.vectors.array().tolist()))
     assert found["cat" if tokenizer.type == "words" else "c"] == (
@@ -183,4 +183,4 @@ def test_word_vectors(tmp_path, tokenizer):
         ValueError,
         match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers, received 2",
     ):
-        fit_schema(tmp_path, text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))))
+        fit_schema(text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))), tmp_path)

@@ -49,7 +49,7 @@ def directory(tmp_path_factory):
         rows_per_shard=7,
         **{split: [row(number) for number in range(rows)] for split, rows in splits.items()},
     )
-    fit_schema(path, CONFIG).save(path / "schema.json")
+    fit_schema(CONFIG, path).save(path / "schema.json")
     return path
 
 
@@ -207,7 +207,7 @@ def test_a_share_or_a_start_that_cannot_be(directory, worker, start):
 def test_a_shard_whose_bytes_are_others(tmp_path, monkeypatch):
     """Kept rows: the hash says it. Others: the checksum of the record does, when it is drawn."""
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema, shard = fit_schema(tmp_path, CONFIG), tmp_path / "train-00000.tfrecord"
+    schema, shard = fit_schema(CONFIG, tmp_path), tmp_path / "train-00000.tfrecord"
     manifest = Manifest.load(tmp_path)
     manifest.splits["train"][0].sha256 = record_files.sha256(shard)
     manifest.save(tmp_path)
@@ -229,7 +229,7 @@ def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     write(tmp_path, rows_per_shard=7, train=[row(number) for number in range(20)])
     schema, noted = (
-        fit_schema(tmp_path, CONFIG),
+        fit_schema(CONFIG, tmp_path),
         record_files.lengths_path(tmp_path / "train-00001.tfrecord"),
     )
     found = ages(load_split(CONFIG, schema, tmp_path, "train"))
@@ -241,7 +241,7 @@ def test_lengths_of_records_are_read_or_found(tmp_path, monkeypatch):
 
 def test_a_damaged_shard_and_a_missing_one(tmp_path):
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema = fit_schema(tmp_path, CONFIG)
+    schema = fit_schema(CONFIG, tmp_path)
     shard = tmp_path / "train-00000.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(ValueError, match="is damaged"):
@@ -253,7 +253,7 @@ def test_a_damaged_shard_and_a_missing_one(tmp_path):
 
 def test_a_shard_with_other_rows_than_the_manifest_says(tmp_path):
     write(tmp_path, train=[row(number) for number in range(20)])
-    schema, manifest = fit_schema(tmp_path, CONFIG), tmp_path / "manifest.json"
+    schema, manifest = fit_schema(CONFIG, tmp_path), tmp_path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": 20', '"rows": 21'))
     with pytest.raises(ValueError, match="must hold 21 rows as the manifest says, received 20"):
         load_split(CONFIG, schema, tmp_path, "train")

@@ -2,29 +2,37 @@
 
 from test_preprocess_rows import BROKEN, CONFIG, preprocessor, raw, with_cell
 
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
 
 
 def test_sound_cells_have_no_problem():
     for name, cells in raw().items():
-        assert {problem(CONFIG.inputs[name], cell) for cell in cells.numpy().tolist()} == {""}
+        assert {kind_of(CONFIG.inputs[name]).problem(cell) for cell in cells.numpy().tolist()} == {
+            ""
+        }
 
 
 def test_missing_is_no_problem():
     for name, part in CONFIG.inputs.items():
-        assert problem(part, float("nan") if name == "price" else b"") == ""
+        assert kind_of(part).problem(float("nan") if name == "price" else b"") == ""
 
 
 def test_the_reason_is_the_graphs():
     for name, value, _ in BROKEN:
         _, errors = preprocessor().features(with_cell(raw(), name, 0, value))
-        assert f"{name}: {problem(CONFIG.inputs[name], value)}".encode() == errors.numpy()[0]
+        assert (
+            f"{name}: {kind_of(CONFIG.inputs[name]).problem(value)}".encode() == errors.numpy()[0]
+        )
 
 
 def test_the_answer_does_not_depend_on_what_came_before():
     part = CONFIG.inputs["photo"]
     good = raw()["photo"].numpy()[0]
-    assert [problem(part, good), problem(part, good[:150]), problem(part, good)] == [
+    assert [
+        kind_of(part).problem(good),
+        kind_of(part).problem(good[:150]),
+        kind_of(part).problem(good),
+    ] == [
         "",
         "damaged image",
         "",

@@ -260,7 +260,7 @@ def test_numpy_and_lists_will_do():
 
 
 def test_a_schema_without_the_input_is_refused():
-    with pytest.raises(ValueError, match="input 'title'"):
+    with pytest.raises(ValueError, match="inputs.title"):
         Preprocessor(CONFIG, SCHEMA.model_copy(update={"inputs": {}}))
 
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageSequence
 
 from multimodal_tf.config import ImageInput, VideoInput
 from multimodal_tf.data.codecs import gif, image, video_file
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.kinds.video import VideoReader
 
 PART = VideoInput(frames=4, height=12, width=16, max_pixels=20_000)
@@ -24,8 +25,8 @@ PART = VideoInput(frames=4, height=12, width=16, max_pixels=20_000)
 
 @functools.cache
 def reader():
-    video_reader = VideoReader(PART, None)
-    return tf.function(video_reader.read, input_signature=[video_reader.spec], autograph=False)
+    video_reader = VideoReader(PART)
+    return tf.function(video_reader.read, input_signature=[batch_spec(PART)], autograph=False)
 
 
 def read(rows):
@@ -65,7 +66,7 @@ def test_evenly_spaced_frames_are_decoded_as_images():
 
 
 def test_the_model_sees_0_to_1():
-    seen = VideoReader(PART, None).model_input(tf.constant([[[[[0, 255, 51]]]]], tf.uint8))
+    seen = VideoReader(PART).model_input(tf.constant([[[[[0, 255, 51]]]]], tf.uint8))
     np.testing.assert_allclose(seen, [[[[[0, 1, 0.2]]]]], rtol=1e-6)
 
 
@@ -111,7 +112,7 @@ def test_a_frame_too_large_is_refused_from_its_header():
 
 def test_grey():
     part = PART.model_copy(update={"channels": 1})
-    assert VideoReader(part, None).read(tf.constant([pictures(2)]))[0].shape == (1, 4, 12, 16, 1)
+    assert VideoReader(part).read(tf.constant([pictures(2)]))[0].shape == (1, 4, 12, 16, 1)
 
 
 def test_ingest_is_told_what_the_graph_says():
@@ -122,8 +123,8 @@ def test_ingest_is_told_what_the_graph_says():
         [case.gif(3)[:40]],
         [*pictures(2), pictures(1)[0][:50]],
     ):
-        assert problem(PART, row) == read([row])[2][0]
-    assert problem(PART, []) == ""
+        assert kind_of(PART).problem(row) == read([row])[2][0]
+    assert kind_of(PART).problem([]) == ""
 
 
 # --- animated GIFs
@@ -310,5 +311,5 @@ def _small():
 
 def test_one_file_is_one_frame_whatever_its_kind():
     for kind in ("JPEG", "PNG", "BMP", "WEBP"):
-        assert problem(ImageInput(), case.picture(5, kind)) == ""
+        assert kind_of(ImageInput()).problem(case.picture(5, kind)) == ""
         assert shown(read([[case.picture(5, kind)]])[0][0]) == [5] * 4

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import TextInput
-from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.table import read_table
 
 

@@ -24,7 +24,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest.table_ingest import ingest
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.evaluate import evaluate
@@ -186,7 +186,7 @@ def test_features_of_booleans_and_dates():
         b"",
         b"sold: neither 0 nor 1; day: not a date in ISO 8601",
     ]
-    assert [problem(BooleanInput(), value) for value in (1.0, float("nan"), 2.0)] == [
+    assert [kind_of(BooleanInput()).problem(value) for value in (1.0, float("nan"), 2.0)] == [
         "",
         "",
         "neither 0 nor 1",
@@ -215,6 +215,6 @@ def test_moments_of_dates(tmp_path, days, mean, std):
         inputs={"day": DateInput(), "price": NumberInput()}, heads={"label": ClassificationHead()}
     )
     rows = [({"day": day.encode()}, {"label": label}) for day, label in zip(days, "aba")]
-    assert fit_schema(write(tmp_path, train=rows), config).inputs["day"] == Moments(
+    assert fit_schema(config, write(tmp_path, train=rows)).inputs["day"] == Moments(
         mean=mean, std=std, rows=sum(map(bool, days))
     )

@@ -17,8 +17,8 @@ from PIL import Image
 
 from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs import video_file
-from multimodal_tf.data.kinds.cells import CellError, read_cell
-from multimodal_tf.data.kinds.check import problem
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import kind_of, read_cell
 
 # an MP4 as it is streamed
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
@@ -261,4 +261,4 @@ def valid(kind):
 def assert_frames_or_reason(data):
     with contextlib.suppress(CellError):
         found = read_cell(data, PART)
-        assert found is None or (len(found) == PART.frames and not problem(PART, found))
+        assert found is None or (len(found) == PART.frames and not kind_of(PART).problem(found))

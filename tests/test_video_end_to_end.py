@@ -25,10 +25,11 @@ from multimodal_tf.config import (
     VideoInput,
 )
 from multimodal_tf.data import record_files
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.ingest.shards import check_settings
 from multimodal_tf.data.ingest.table_ingest import ingest
-from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, compile_arguments

@@ -32,6 +32,7 @@ from multimodal_tf.config.heads import (
     nearest_to_median,
 )
 from multimodal_tf.config.inputs import (
+    INPUTS,
     TABULAR_TYPES,
     AudioAugmentation,
     AudioInput,
@@ -152,6 +153,7 @@ __all__ = [
     "Head",
     "HybridFusion",
     "ImageAugmentation",
+    "INPUTS",
     "ImageInput",
     "Input",
     "KerasTower",

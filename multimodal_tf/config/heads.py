@@ -156,6 +156,7 @@ class MultiLabelHead(_LabelledHead):
     target_type = "classes"
     min_classes = 1
     endings = (PROBABILITIES,)
+    cell_settings = ("separator",)
 
     type: Literal["multi_label"] = "multi_label"
     separator: str = Field(";", min_length=1)

@@ -1,11 +1,11 @@
-"""The inputs that a table can have."""
+"""The kinds of input that a table can have, and the facts of each."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import Fraction, StatsType, Strict
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
     AudioTower,
@@ -23,17 +23,52 @@ from multimodal_tf.config.towers import (
 class Column(Strict):
     """What inputs and heads have in common."""
 
+    # names of the fields, besides `type` and `column`, that the bytes of a cell in a record depend
+    # on
+    cell_settings: ClassVar[tuple[str, ...]] = ()
+
     type: str
     column: str | None = Field(
         None, description="the table's column, where it differs from the name"
     )
 
 
+class _Input(Column):
+    """The facts of a kind of input. The rest of the package reads them and never asks which kind.
+
+    `cell_dtype` and `cell_shape` describe one cell, in a record and in a request to the served
+    model; `model_dtype` and `model_shape` one row of the model's input.
+    """
+
+    # whether a cell is one file or several, whose bytes have to be decoded
+    is_media: ClassVar[bool] = False
+    # whether `Config.tabular` reads it
+    is_tabular: ClassVar[bool] = False
+    cell_dtype: ClassVar[Literal["string", "float32"]] = "string"
+    # None: any number
+    cell_shape: ClassVar[tuple[int | None, ...]] = ()
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the model's input."""
+        return ()
+
+    @property
+    def model_dtype(self) -> str:
+        """Data type of the model's input."""
+        return "float32"
+
+    @property
+    def stats_type(self) -> StatsType | None:
+        """Type of the schema entry that the input needs; None: it needs none."""
+        return None
+
+
 class ImageAugmentation(Strict):
-    """Changes of an image, in training only, by Keras' own layers, in this order."""
+    """Augmentation of an image by Keras' own layers, in this order; in training only."""
 
     flip: Literal["horizontal", "vertical", "both"] | None = None
-    # share of height and width that is cut off at a random place; the rest is resized
+    # share of height and width that is cropped at a random position; the rest is resized
     crop: Fraction = 0.0
     # strength of RandAugment (Cubuk et al. 2020); 0: none
     rand_augment: Fraction = 0.0
@@ -41,10 +76,14 @@ class ImageAugmentation(Strict):
     erasing: Fraction = 0.0
 
 
-class ImageInput(Column):
-    """Pixels, resized to `height` x `width`; a larger source than `max_pixels` is refused from its
-    header.
+class ImageInput(_Input):
+    """Pixels, resized to `height` x `width`.
+
+    A source of more than `max_pixels` pixels is refused from its header.
     """
+
+    is_media: ClassVar[bool] = True
+    cell_settings: ClassVar[tuple[str, ...]] = ("max_pixels",)
 
     type: Literal["image"] = "image"
     height: PositiveInt = 96
@@ -54,10 +93,16 @@ class ImageInput(Column):
     augmentation: ImageAugmentation = ImageAugmentation()
     tower: ImageTower = ConvTower()
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)`."""
+        return self.height, self.width, self.channels
 
-class TextInput(Column):
-    """The first `max_tokens` tokens of a text; by default 128 of characters, 256 of n-grams, 32 of
-    others.
+
+class TextInput(_Input):
+    """The first `max_tokens` tokens of a text.
+
+    The default of `max_tokens` is 128 for characters, 256 for n-grams and 32 for other tokens.
     """
 
     type: Literal["text"] = "text"
@@ -66,12 +111,25 @@ class TextInput(Column):
     vectors: WordVectors | None = None
     tower: TextTower = BagTower()
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """`(max_tokens,)`; `()` without a tokenizer."""
+        return () if self.tokenizer.type == "none" else (self.max_tokens,)
+
+    @property
+    def model_dtype(self) -> str:
+        """Token ids are int32; without a tokenizer the model reads strings."""
+        return "string" if self.tokenizer.type == "none" else "int32"
+
+    @property
+    def stats_type(self) -> StatsType | None:
+        """It depends on the tokenizer."""
+        return self.tokenizer.stats_type
+
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _what_goes_together(cls, fields):
-        """A pretrained tower brings its tokenizer along, and small tokens are read in larger
-        numbers, unless it is said otherwise.
-        """
+    def _dependent_defaults(cls, fields: Any) -> Any:
+        """A pretrained tower brings its tokenizer; small tokens are read in larger numbers."""
         if not isinstance(fields, dict):
             return fields
         preset = _field(fields.get("tower"), "preset")
@@ -81,66 +139,71 @@ class TextInput(Column):
         return fields if many is None or "max_tokens" in fields else fields | {"max_tokens": many}
 
     @pydantic.model_validator(mode="after")
-    def _tokenizer_of_the_preset(self):
+    def _tokenizer_of_the_preset(self) -> "TextInput":
         preset = self.tower.preset if self.tower.type == "preset" and self.tower.weights else None
         if preset is not None and getattr(self.tokenizer, "preset", None) != preset:
             raise ValueError(
-                f"the tokenizer must be {{type: preset, preset: {preset}}}, as the tower's is, received {self.tokenizer.type}"
+                f"the tokenizer must be {{type: preset, preset: {preset}}}, as the tower's is,"
+                f" received {self.tokenizer.type}"
             )
         return self
 
     @pydantic.model_validator(mode="after")
-    def _strings_for_saved_models(self):
+    def _strings_for_saved_models(self) -> "TextInput":
         if self.tokenizer.type == "none" and self.tower.type not in ("saved_model", "keras"):
             raise ValueError(
-                f"the tokenizer none needs a tower that takes strings, saved_model or keras, received {self.tower.type}"
+                "the tokenizer none needs a tower that takes strings, saved_model or keras,"
+                f" received {self.tower.type}"
             )
         return self
 
     @pydantic.model_validator(mode="after")
-    def _vectors_of_words(self):
-        """Also of characters, whose vectors can be learned in the same way; a pretrained tower has
-        its own.
-        """
-        if self.vectors is not None and self.tokenizer.type not in ("words", "characters"):
+    def _vectors_of_a_vocabulary(self) -> "TextInput":
+        if self.vectors is not None and self.tokenizer.stats_type != "vocabulary":
             raise ValueError(
                 f"vectors need the tokenizer words or characters, received {self.tokenizer.type}"
             )
+        # a pretrained tower has its own
         if self.vectors is not None and not hasattr(self.tower, "embedding_dim"):
             raise ValueError(
-                f"vectors need a tower with embeddings of its own: bag, lstm, gru or transformer, received {self.tower.type}"
+                "vectors need a tower with embeddings of its own: bag, lstm, gru or transformer,"
+                f" received {self.tower.type}"
             )
         return self
 
 
-def _field(part, name):
-    """A field of a part that may be validated already, or a dict; None where it has no such field."""
-    return part.get(name) if isinstance(part, dict) else getattr(part, name, None)
+def _field(config: Any, name: str) -> Any:
+    """A field of a configuration or of a dict; None where it has no such field."""
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
 
 
 class AudioAugmentation(Strict):
-    """Changes of a sound, in training only, in this order."""
+    """Augmentation of a waveform and its spectrogram, in this order; in training only."""
 
-    # the sound begins up to so much later or earlier
+    # largest shift in time, to either side
     shift_ms: NonNegativeFloat = 0.0
-    # up to so much louder or softer
+    # largest change of loudness, up or down
     gain_db: NonNegativeFloat = 0.0
-    # white noise, so many decibels of full scale; null: none
+    # level of white noise, in decibels of full scale; null: none
     noise_db: float | None = Field(None, le=0)
-    # SpecAugment (Park et al. 2019): how many stretches of time are silenced,
+    # SpecAugment (Park et al. 2019): number of time masks,
     time_masks: int = Field(0, ge=0)
-    # each up to so long,
+    # and the longest,
     time_mask_ms: NonNegativeFloat = 200.0
-    # and how many bands of the spectrogram,
+    # number of frequency masks,
     frequency_masks: int = Field(0, ge=0)
-    # each up to so wide
+    # and the widest
     frequency_mask_bins: PositiveInt = 8
 
 
-class AudioInput(Column):
-    """The first `seconds` of a sound, mono, at `sample_rate` Hz; a shorter one is followed by
-    silence, which the towers mask.
+class AudioInput(_Input):
+    """The first `seconds` of a clip, mono, at `sample_rate` Hz.
+
+    A shorter clip is padded with silence, which the towers mask.
     """
+
+    is_media: ClassVar[bool] = True
+    cell_settings: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
 
     type: Literal["audio"] = "audio"
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
@@ -149,26 +212,37 @@ class AudioInput(Column):
     tower: AudioTower = SpectrogramTower()
 
     @pydantic.model_validator(mode="after")
-    def _masks_need_a_spectrogram(self):
+    def _masks_need_a_spectrogram(self) -> "AudioInput":
         masks = {
             name: getattr(self.augmentation, name) for name in ("time_masks", "frequency_masks")
         }
         if any(masks.values()) and not hasattr(self.tower, "mel_bins"):
             raise ValueError(
-                f"augmentation: time_masks and frequency_masks need a tower over spectrograms, received {masks} for a {self.tower.type}"
+                "augmentation: time_masks and frequency_masks need a tower over spectrograms,"
+                f" received {masks} for a {self.tower.type}"
             )
         return self
 
     @property
-    def samples(self):
+    def samples(self) -> int:
         """Number of samples that the model reads."""
         return max(1, round(self.sample_rate * self.seconds))
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """`(samples,)`."""
+        return (self.samples,)
 
-class VideoInput(Column):
-    """`frames` evenly spaced frames of a video, resized to `height` x `width`; a shorter video
-    repeats frames.
+
+class VideoInput(_Input):
+    """`frames` evenly spaced frames of a video, resized to `height` x `width`.
+
+    A video of fewer frames repeats some.
     """
+
+    is_media: ClassVar[bool] = True
+    cell_shape: ClassVar[tuple[int | None, ...]] = (None,)
+    cell_settings: ClassVar[tuple[str, ...]] = ("frames", "height", "max_pixels", "width")
 
     type: Literal["video"] = "video"
     frames: Annotated[int, Field(ge=1, le=256)] = 8
@@ -179,40 +253,86 @@ class VideoInput(Column):
     max_pixels: PositiveInt = 50_000_000
     tower: VideoTower = FramesTower()
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """`(frames, height, width, channels)`."""
+        return self.frames, self.height, self.width, self.channels
 
-class NumberInput(Column):
-    """A number, normalised by the training split's mean and standard deviation."""
+
+class NumberInput(_Input):
+    """A number, normalized by the training split's mean and standard deviation."""
+
+    is_tabular: ClassVar[bool] = True
+    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
 
     type: Literal["number"] = "number"
     tower: DenseTower = DenseTower()
 
+    @property
+    def stats_type(self) -> StatsType | None:
+        """Mean and standard deviation."""
+        return "moments"
 
-class CategoryInput(Column):
-    """One of the values seen in the training split, or unknown.
 
-    Training shows the model a random share `unknown` of the values as unknown, so that it learns
-    what to make of one.
+class CategoryInput(_Input):
+    """One of the values of the training split, or unknown.
+
+    In training a random share `unknown` of the values is replaced by the unknown value, so that the
+    model learns to handle it.
     """
+
+    is_tabular: ClassVar[bool] = True
 
     type: Literal["category"] = "category"
     unknown: Fraction = 0.05
     tower: DenseTower = DenseTower()
 
+    @property
+    def model_dtype(self) -> str:
+        """Index of the value; 0: unknown."""
+        return "int32"
 
-class BooleanInput(Column):
+    @property
+    def stats_type(self) -> StatsType | None:
+        """The values."""
+        return "vocabulary"
+
+
+class BooleanInput(_Input):
     """True or false."""
+
+    is_tabular: ClassVar[bool] = True
+    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
 
     type: Literal["boolean"] = "boolean"
     tower: DenseTower = DenseTower()
 
 
-class DateInput(Column):
-    """A date, with or without the time of day, in ISO 8601: read as time passed, and as places in
-    the day, week, month and year.
+class DateInput(_Input):
+    """A date in ISO 8601, with or without the time of day.
+
+    The model reads the time passed and the position in the day, week, month and year.
     """
+
+    is_tabular: ClassVar[bool] = True
 
     type: Literal["date"] = "date"
     tower: DenseTower = DenseTower()
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """Days since 1970-01-01 and seconds of the day."""
+        return (2,)
+
+    @property
+    def model_dtype(self) -> str:
+        """Whole days and seconds."""
+        return "int32"
+
+    @property
+    def stats_type(self) -> StatsType | None:
+        """Mean and standard deviation of the days."""
+        return "moments"
 
 
 Input = Annotated[
@@ -226,4 +346,8 @@ Input = Annotated[
     | DateInput,
     Field(discriminator="type"),
 ]
-TABULAR_TYPES = ("number", "category", "boolean", "date")
+# the class of each kind, by its type
+INPUTS: dict[str, type[Input]] = {
+    kind.model_fields["type"].default: kind for kind in get_args(get_args(Input)[0])
+}
+TABULAR_TYPES = tuple(name for name, kind in INPUTS.items() if kind.is_tabular)

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -42,6 +42,8 @@ FUSED = "fused"
 FUSED_OF = f"{FUSED}_of_"
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+# types of the entries of `schema.Schema`
+StatsType = Literal["vocabulary", "subwords", "moments", "classes"]
 
 
 def embedding_layers(

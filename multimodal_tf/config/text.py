@@ -1,46 +1,49 @@
-"""How a text becomes numbers, and where the numbers' first embeddings come from."""
+"""How a text becomes token ids, and where the first embeddings of its tokens come from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 from pydantic import Field, PositiveInt
 
-from multimodal_tf.config.names import Strict
+from multimodal_tf.config.names import StatsType, Strict
 
 
 class WordTokenizer(Strict):
-    """Words (`data.tokenizers.normalization` says what one is): the `vocabulary_size` most frequent
-    of the training split.
+    """Words: the `vocabulary_size` most frequent of the training split.
+
+    `data.tokenizers.normalization` defines what a word is.
     """
 
     type: Literal["words"] = "words"
+    stats_type: ClassVar[StatsType] = "vocabulary"
     vocabulary_size: PositiveInt = 10_000
 
 
 class CharacterTokenizer(Strict):
-    """Characters as a reader sees them (grapheme clusters): the `vocabulary_size` most frequent of
-    the training split.
-    """
+    """Grapheme clusters: the `vocabulary_size` most frequent of the training split."""
 
     type: Literal["characters"] = "characters"
+    stats_type: ClassVar[StatsType] = "vocabulary"
     vocabulary_size: PositiveInt = 2_000
 
 
 class NgramTokenizer(Strict):
-    """Words, and the runs of `shortest` to `longest` characters in them, hashed into `buckets`
-    (Bojanowski et al. 2017, fastText).
+    """Words and their character n-grams of `shortest` to `longest`, hashed into `buckets`.
 
-    Nothing is learned, and an unseen word shares its parts with seen ones. `max_tokens` counts
-    words and runs together.
+    Nothing is learned from the training split, and an unseen word shares n-grams with seen ones.
+    `max_tokens` counts words and n-grams together.
+
+    Source: Bojanowski et al. 2017, fastText.
     """
 
     type: Literal["ngrams"] = "ngrams"
+    stats_type: ClassVar[None] = None
     buckets: PositiveInt = 16_384
     shortest: PositiveInt = 3
     longest: PositiveInt = 5
 
     @pydantic.model_validator(mode="after")
-    def _in_order(self):
+    def _in_order(self) -> "NgramTokenizer":
         if self.shortest > self.longest:
             raise ValueError(
                 f"shortest must be at most longest ({self.longest}), received {self.shortest}"
@@ -52,6 +55,7 @@ class WordPieceTokenizer(Strict):
     """WordPiece (Schuster and Nakajima 2012), trained on the training split."""
 
     type: Literal["word_piece"] = "word_piece"
+    stats_type: ClassVar[StatsType] = "subwords"
     vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
 
 
@@ -59,6 +63,7 @@ class BytePairTokenizer(Strict):
     """Byte pair encoding (Sennrich et al. 2016) over bytes, trained on the training split."""
 
     type: Literal["byte_pair"] = "byte_pair"
+    stats_type: ClassVar[StatsType] = "subwords"
     vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
 
 
@@ -66,6 +71,7 @@ class SentencePieceTokenizer(Strict):
     """SentencePiece, unigram (Kudo 2018), trained on the training split."""
 
     type: Literal["sentence_piece"] = "sentence_piece"
+    stats_type: ClassVar[StatsType] = "subwords"
     vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
 
 
@@ -73,13 +79,15 @@ class PresetTokenizer(Strict):
     """The tokenizer of a KerasHub preset: a folder, or a handle such as `hf://...`."""
 
     type: Literal["preset"] = "preset"
+    stats_type: ClassVar[StatsType] = "subwords"
     preset: str
 
 
 class NoTokenizer(Strict):
-    """The text as it is, for a SavedModel that takes strings; `max_tokens` does not count."""
+    """The text itself, for a SavedModel that takes strings; `max_tokens` has no effect."""
 
     type: Literal["none"] = "none"
+    stats_type: ClassVar[None] = None
 
 
 Tokenizer = Annotated[
@@ -96,8 +104,11 @@ Tokenizer = Annotated[
 
 
 class SkipGram(Strict):
-    """Word2Vec skip-gram vectors (Mikolov et al. 2013), trained on the training split's own texts;
-    needs the extra `word2vec`.
+    """Word2Vec skip-gram vectors, trained on the texts of the training split.
+
+    Needs the extra `word2vec`.
+
+    Source: Mikolov et al. 2013.
     """
 
     type: Literal["skip_gram"] = "skip_gram"
@@ -107,8 +118,9 @@ class SkipGram(Strict):
 
 
 class VectorFile(Strict):
-    """Vectors from a file: word2vec's text or binary format (the latter ends in `.bin`), or
-    GloVe's.
+    """Vectors from a file in word2vec's text or binary format, or in GloVe's.
+
+    The name of a binary file ends in `.bin`.
     """
 
     type: Literal["file"] = "file"

@@ -25,10 +25,7 @@ LABEL_SEPARATOR = "\x1f"
 
 # rows that are read at the same time where they are read one by one
 _AT_A_TIME = 16
-_FLOATS = ("number", "boolean")
-_BYTES = tf.io.FixedLenFeature([], tf.string, default_value="")
-_LIST = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True, default_value="")
-_FLOAT = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
+_MISSING = {"string": "", "float32": float("nan")}
 
 
 def encode(row, inputs, labels):
@@ -76,17 +73,28 @@ def parse(config, serialized):
         frame of a row that has fewer than another. A head without a column has ones.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
-    for name, part in config.inputs.items():
-        spec[f"inputs/{name}"] = (
-            _FLOAT if part.type in _FLOATS else _LIST if part.type == "video" else _BYTES
-        )
+    for name, input_config in config.inputs.items():
+        spec[f"inputs/{name}"] = _feature(input_config.cell_dtype, input_config.cell_shape)
     for name, head in labelled(config.heads).items():
-        spec[f"labels/{name}"] = _FLOAT if head.target_type == "number" else _BYTES
+        spec[f"labels/{name}"] = _feature("float32" if head.target_type == "number" else "string")
     parsed = tf.io.parse_example(serialized, spec)
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
     ones = tf.ones_like(parsed["row"], tf.float32)
     labels = {name: parsed.get(f"labels/{name}", ones) for name in config.heads}
     return parsed["row"], inputs, labels
+
+
+def _feature(
+    dtype: str, shape: tuple[int | None, ...] = ()
+) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
+    """How a cell is parsed; a shape of None in the first axis is a list of any length."""
+    missing = _MISSING[dtype]
+    if shape[:1] == (None,):
+        return tf.io.FixedLenSequenceFeature(
+            shape[1:], dtype, allow_missing=True, default_value=missing
+        )
+    default = np.full([size or 0 for size in shape], missing).tolist()
+    return tf.io.FixedLenFeature(shape, dtype, default_value=default)
 
 
 def read(shards, rows):

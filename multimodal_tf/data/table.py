@@ -25,7 +25,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from multimodal_tf.data.kinds.cells import is_missing
+from multimodal_tf.data.kinds.cell import is_missing
 
 SUFFIXES = (
     ".csv",

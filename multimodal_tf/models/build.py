@@ -18,8 +18,7 @@ from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
 from multimodal_tf.models.fusion import decision, fuse, fusion_explanations, reads_tokens
 from multimodal_tf.models.presence import AnyPresent
-from multimodal_tf.models.schema_check import check_schema
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, check_schema
 
 
 def build_model(config: Config, schema: Schema) -> keras.Model:

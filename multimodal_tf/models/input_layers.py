@@ -91,7 +91,7 @@ _AUGMENTED: dict = {"image": augment_image.augmented, "audio": augment_audio.aug
 def inputs(config):
     """Keras inputs by name, and the presence flags by the input's name."""
     inputs = {
-        name: keras.Input(*_SHAPES[part.type](part), name=name)
+        name: keras.Input(part.model_shape, None, part.model_dtype, name=name)
         for name, part in config.inputs.items()
     }
     present = (
@@ -100,23 +100,6 @@ def inputs(config):
         else {}
     )
     return inputs, present
-
-
-# shape, batch size and dtype of a row
-_SHAPES = {
-    "image": lambda part: ((part.height, part.width, part.channels), None, "float32"),
-    "video": lambda part: ((part.frames, part.height, part.width, part.channels), None, "float32"),
-    "audio": lambda part: ((part.samples,), None, "float32"),
-    "text": lambda part: (
-        ((), None, "string")
-        if part.tokenizer.type == "none"
-        else ((part.max_tokens,), None, "int32")
-    ),
-    "category": lambda part: ((), None, "int32"),
-    "number": lambda part: ((), None, "float32"),
-    "boolean": lambda part: ((), None, "float32"),
-    "date": lambda part: ((2,), None, "int32"),
-}
 
 
 def with_dropout(fusion, present, name):

@@ -14,7 +14,8 @@ from multimodal_tf.config import HIGH, LOW, PROBABILITIES, PROBABILITY, QUANTILE
 from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data import atomic
-from multimodal_tf.data.kinds.cells import CellError, read_cell
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, Subwords
@@ -88,7 +89,7 @@ class Client:
 
         Args:
             rows: DataFrame, or iterable of dicts, by the table's column or by the input's name;
-                other keys are ignored. A cell is what `data.kinds.cells.read_cell` reads: a path,
+                other keys are ignored. A cell is what `data.kinds.read_cell` reads: a path,
                 bytes, a data URI, base64, an array, a list of frames, text, a number. A key that is
                 not there is a missing cell.
             root: folder that relative paths start from.

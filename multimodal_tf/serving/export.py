@@ -22,7 +22,7 @@ from multimodal_tf.config.saved_model import (
     TEMPERATURE_FILE,
 )
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, check_schema
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, warmup
 from multimodal_tf.serving import guard as guards
@@ -31,7 +31,6 @@ from multimodal_tf.serving import temperature as temperatures
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
 # what the schema holds for the targets of a head
-_STATS_TYPE = {"class": "classes", "classes": "classes", "number": "moments"}
 
 
 def export_model(
@@ -195,12 +194,9 @@ def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
             f"the model's outputs are {sorted(model.output)}, "
             f"but the configuration's heads are {sorted(config.heads)}"
         )
+    check_schema(config, schema)
     for name, head in config.heads.items():
         stats = schema.heads.get(name)
-        if head.target_type is not None:
-            wanted = _STATS_TYPE[head.target_type]
-            if stats is None or stats.type != wanted:
-                raise ValueError(f"the schema has no {wanted} for the head {name!r}")
         shape = head.output_shape(len(getattr(stats, "names", ())))
         if shape is not None and model.output[name].shape != (None, *shape):
             raise ValueError(

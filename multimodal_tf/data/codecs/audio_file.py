@@ -12,6 +12,7 @@ import soundfile
 import tensorflow as tf
 
 from multimodal_tf.data.codecs import riff
+from multimodal_tf.data.codecs.cell import CellError
 
 MAGIC = re.compile(
     rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftyp|FORM....AIF[FC]|caff|\.snd|\x1aE\xdf\xa3",
@@ -27,10 +28,6 @@ _WAVE = re.compile(rb"(RIFF|RF64)....WAVE", re.DOTALL)
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 # frames decoded at a time, so that many channels are never all in memory
 _BLOCK = 2**16
-
-
-class CellError(ValueError):
-    """A broken cell; the message is the reason, without row or column."""
 
 
 def to_wav(file, seconds):

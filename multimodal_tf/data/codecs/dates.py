@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from multimodal_tf.data.codecs.audio_file import CellError
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.iso8601 import NOT_A_DATE, PATTERN
 
 # pandas' Timestamp and Python's datetime are dates too

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from multimodal_tf.data.codecs.audio_file import CellError
+from multimodal_tf.data.codecs.cell import CellError
 
 MAGIC = re.compile(
     rb"....(ftyp|moov|mdat|free|skip|wide)|\x1aE\xdf\xa3|RIFF....AVI |GIF8[79]a", re.DOTALL

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from multimodal_tf.data.codecs import dates
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.kinds import FILES, KINDS
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.kinds import check
-from multimodal_tf.data.kinds.cells import CellError, file_of, read_cell
+from multimodal_tf.data.kinds import kind_of, read_cell
+from multimodal_tf.data.kinds.files import file_of
 
 # characters of a text that are kept to be counted; preprocessing reads no more
 _KEPT = 2**16
@@ -75,7 +76,8 @@ def _is_number(cell: Any) -> bool:
 
 def _date(row: int, cell: Any) -> Cell:
     try:
-        return Cell(row, "date", read_cell(cell, KINDS["date"].config).decode())
+        content: Any = read_cell(cell, KINDS["date"].config)
+        return Cell(row, "date", content.decode())
     except CellError as error:
         return Cell(row, "date", str(cell), str(error))
 
@@ -101,12 +103,12 @@ def _open(row: int, cell: Any, root: PathLike, name: str) -> Cell:
     is_path = isinstance(cell, str) and len(cell) <= _LONGEST_PATH
     found, kind = Cell(row, name, cell if is_path else None), KINDS[name]
     try:
-        content = read_cell(cell, kind.config, root)
+        content: Any = read_cell(cell, kind.config, root)
     except CellError as error:
         found.reason = str(error)
         return found
     found.opened = True
-    found.reason = check.problem(kind.check or kind.config, content)
+    found.reason = kind_of(kind.check or kind.config).problem(content)
     kind.measure(found, content, cell, root)
     return found
 
@@ -116,7 +118,9 @@ def _plain(row: int, cell: Any) -> Cell:
         nested = len(cell) and isinstance(cell[0], _ARRAYS)
         return Cell(row, "list", None if nested else list(cell[:_LONGEST_LIST]))
     try:
-        text = read_cell(cell, KINDS["text"].config).decode()
+        content: Any = read_cell(cell, KINDS["text"].config)
     except CellError as error:
         return Cell(row, "text" if isinstance(cell, str) else "other", reason=str(error))
-    return Cell(row, "text" if isinstance(cell, (str, bytes)) else "other", text[:_KEPT])
+    return Cell(
+        row, "text" if isinstance(cell, (str, bytes)) else "other", content.decode()[:_KEPT]
+    )

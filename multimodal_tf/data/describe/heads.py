@@ -4,8 +4,9 @@ import collections
 
 from multimodal_tf.config import ClassificationHead, MultiLabelHead, RegressionHead
 from multimodal_tf.config.heads import Head
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
-from multimodal_tf.data.kinds.cells import CellError, read_label
+from multimodal_tf.data.kinds.label import read_label
 
 # the heads that `describe` chooses from
 HEADS: dict[str, type[ClassificationHead | MultiLabelHead | RegressionHead]] = {

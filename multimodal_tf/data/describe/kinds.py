@@ -23,7 +23,7 @@ from multimodal_tf.data.codecs import video_file
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.kinds.cells import opened
+from multimodal_tf.data.kinds.files import open_file
 from multimodal_tf.data.tokenizers import normalization
 
 # seconds of sound that are decoded; a longer clip counts as this long
@@ -147,7 +147,7 @@ def _measure_video(cell: Cell, frames: list[bytes], value: Any, root: PathLike) 
     if isinstance(value, _ARRAYS) or frames[0].startswith(video_file.GIF):
         _measure_image(cell, frames[0], value, root)
         return
-    with opened(value, root, video_file.MAGIC) as file:
+    with open_file(value, root, video_file.MAGIC) as file:
         width, height, cell.seconds, cell.rate = video_file.measure(file, KINDS["video"].config)
         cell.size = width, height
 

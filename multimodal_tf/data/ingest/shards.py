@@ -2,7 +2,6 @@
 was made from and what was rejected.
 """
 
-import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -17,8 +16,12 @@ import tensorflow as tf
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.config.heads import learns_without_labels
 from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.filesystem import to_path
-from multimodal_tf.data.kinds import cells, check
+from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.files import file_of
+from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.manifest import Shard
 
 PARTS = record_files.PARTS
@@ -26,11 +29,6 @@ PARTS = record_files.PARTS
 _FORMAT = 1
 # characters of a path in the list of rejected cells
 _LONGEST_SHOWN = 1000
-# what a cell's bytes, or their refusal, depend on
-_SETTINGS = ("column", "type", "max_pixels", "sample_rate", "seconds", "separator")
-# and those of a video, besides
-_VIDEO = ("frames", "height", "width")
-_MEDIA = ("image", "audio", "video")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +106,7 @@ def fingerprint(columns, rows, config, root):
     they name, and `settings`.
     """
     digest = hashlib.sha256(settings(config).encode())
-    media = {config.column(name) for name, part in config.inputs.items() if part.type in _MEDIA}
+    media = {config.column(name) for name, part in config.inputs.items() if part.is_media}
     for row, values in rows:
         digest.update(b"%d" % row)
         for column, value in zip(columns, values):
@@ -165,8 +163,10 @@ def write(job, config, root, directory):
 
 
 def _of(part, column):
-    depends = {*_SETTINGS, *_VIDEO} if part.type == "video" else set(_SETTINGS)
-    values = {**part.model_dump(include=depends), "column": column}
+    values = {
+        **part.model_dump(include={"type", *part.cell_settings}),
+        "column": column,
+    }
     return dict(sorted(values.items()))
 
 
@@ -198,7 +198,7 @@ def _file_token(value, root):
             if len(value) and not isinstance(value[0], numbers.Number)
             else b""
         )
-    path = cells.file_of(value, root)
+    path = file_of(value, root)
     try:
         status = path.stat() if path is not None else None
     except (OSError, ValueError):
@@ -236,7 +236,7 @@ def _record(row, values, config, root, rejected):
     """
     before = len(rejected)
     heads = labelled(config.heads)
-    labels = _read(row, heads, values, config, rejected, cells.read_label)
+    labels = _read(row, heads, values, config, rejected, read_label)
     bad_label = len(rejected) > before
     inputs = _read(
         row,
@@ -244,7 +244,7 @@ def _record(row, values, config, root, rejected):
         values,
         config,
         rejected,
-        lambda value, part: _checked(value, part, root),
+        lambda value, part: None if is_missing(value) else kind_of(part).read_checked(value, root),
     )
     if bad_label:
         return None
@@ -270,7 +270,7 @@ def _read(row, parts, values, config, rejected, read):
         column = config.column(name)
         try:
             cell = read(values[column], part)
-        except cells.CellError as error:
+        except CellError as error:
             rejected.append(
                 Rejected(
                     row=row, column=column, path=_shown(values[column], part), reason=_clean(error)
@@ -282,25 +282,8 @@ def _read(row, parts, values, config, rejected, read):
     return good
 
 
-def _checked(value, part, root):
-    """The cell, if the served graph reads it; an image that only Pillow reads goes through Pillow."""
-    cell = cells.read_cell(value, part, root)
-    # text that `read_cell` gives is UTF-8, which is all that is asked of it
-    if cell is None or part.type not in _MEDIA:
-        return cell
-    problem = check.problem(part, cell)
-    if problem and part.type == "image":
-        # then the first problem is the better reason
-        with contextlib.suppress(cells.CellError):
-            cell = cells.convert_image(cell, part)
-            problem = check.problem(part, cell)
-    if problem:
-        raise cells.CellError(problem)
-    return cell
-
-
 def _shown(value, part):
-    path = cells.file_of(value, "") if part.type in _MEDIA else None
+    path = file_of(value, "") if getattr(part, "is_media", False) else None
     return "" if path is None else _clean(path)[:_LONGEST_SHOWN]
 
 

@@ -21,10 +21,11 @@ import numpy as np
 
 from multimodal_tf.config import labelled
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest import shards, worker
 from multimodal_tf.data.ingest.beam import BeamPipeline
-from multimodal_tf.data.kinds import cells
+from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
@@ -141,8 +142,8 @@ def _check_labels(table, config):
         labels, broken = [], []
         for cell in first[config.column(name)]:
             try:
-                labels.append(cells.read_label(cell, head))
-            except cells.CellError as error:
+                labels.append(read_label(cell, head))
+            except CellError as error:
                 broken.append(error)
         found, where = (
             [label for label in labels if label is not None],
@@ -357,7 +358,7 @@ def schema_for(config, directory) -> Schema:
     shards.check_settings(config, directory, content)
     if _is_fitted(directory, _source(config, content.hash)):
         return Schema.load(directory / SCHEMA)
-    return fit_schema(directory, config)
+    return fit_schema(config, directory)
 
 
 def _learn(directory, config, content_hash):
@@ -365,7 +366,7 @@ def _learn(directory, config, content_hash):
     source = _source(config, content_hash)
     if not _is_fitted(directory, source):
         atomic.write_text(
-            directory / SCHEMA, fit_schema(directory, config).model_dump_json(indent=1)
+            directory / SCHEMA, fit_schema(config, directory).model_dump_json(indent=1)
         )
         atomic.write_text(directory / shards.PARTS / _LEARNT_FROM, source)
 

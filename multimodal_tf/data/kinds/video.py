@@ -1,106 +1,184 @@
-"""Lists of image files, or an animated GIF, to evenly spaced frames, in core TensorFlow ops."""
+"""Videos: the image files of their frames or one GIF; no file where missing."""
 
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from multimodal_tf.data.codecs import gif, image
-from multimodal_tf.data.codecs.decode_rows import decoded
+from multimodal_tf.config import VideoInput
+from multimodal_tf.data.codecs import gif, image_file, video_file
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.file_decoder import FileDecoder
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
+from multimodal_tf.data.kinds.image import gray_jpeg, image_decoder, read_image
+from multimodal_tf.data.kinds.kind import Kind, Reader, batch_spec
 
-# the header is well, what follows is not
-DAMAGED_FRAME, DAMAGED = "damaged image", "damaged GIF"
+_EXAMPLE_FRAMES = 2
 
 
-class VideoReader(tf.Module):
-    """The frames' image files, `part.frames` of them, to uint8 `(batch, frames, height, width,
-    channels)`, and that to float32 0..1.
+class VideoKind(Kind[VideoInput, None]):
+    """A video file (`kinds.files.open_file` lists the ways to name one), a list or an array.
 
-    A row is string `(any,)`, where "" is no frame; a row without frames is missing. Of its n files
-    those at the centres of `part.frames` equal stretches are taken (`gif.choose`); fewer files are
-    repeated. A GIF that is a row's only file gives the frames that it shows at the centres of equal
-    stretches of time. One broken frame makes the whole video broken: its reason names the first
-    one, from 1.
+    A list holds images, as cells of an image input. An array is `(frames, height, width, 1, 3 or
+    4)`. Evenly spaced frames are taken (`data.codecs.video_file`).
     """
 
-    spec = tf.TensorSpec([None, None], tf.string)
+    def read(self, value: Any, root: PathLike) -> list[bytes] | None:
+        """At least one image and at most `frames`; None for a list without images.
 
-    def __init__(self, part, stats):
-        super().__init__()
-        self._part = part
+        Frames of a file are JPEGs, those of arrays PNGs, other images as in an image input. A GIF
+        is the only element.
+        """
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            with open_file(value, root, video_file.MAGIC) as file:
+                if not (head := file.read(4)):
+                    raise CellError("an empty file (0 bytes)")
+                file.seek(0)
+                if head == video_file.GIF:
+                    return [read_bytes(file)]
+                return video_file.to_frames(file, self.config)
+        if isinstance(value, np.ndarray) and value.dtype != object and value.ndim != 4:
+            raise CellError(
+                f"a video array must be (frames, height, width, 1, 3 or 4), received {value.shape}"
+            )
+        images = [(number, one) for number, one in enumerate(value, start=1) if not is_missing(one)]
+        chosen = (
+            range(len(images))
+            if len(images) <= self.config.frames
+            else video_file.choose(len(images), self.config.frames)
+        )
+        return [self._read_frame(*images[index], root) for index in chosen] or None
 
-    def read(self, cells):
-        part = self._part
-        nothing = tf.zeros([part.frames, part.height, part.width, part.channels], tf.uint8)
+    def _read_frame(self, number: int, value: Any, root: PathLike) -> bytes:
+        try:
+            array = array_of(value)
+            if array is None:
+                return read_image(value, self.config.max_pixels, root)
+            return self._frame_of_array(array)
+        except CellError as error:
+            raise CellError(f"frame {number}: {error}") from None
+
+    def _frame_of_array(self, array: npt.NDArray[Any]) -> bytes:
+        if array.ndim != 3:
+            raise CellError(f"an array must be (height, width, 1, 3 or 4), received {array.shape}")
+        image = image_file.from_array(array, self.config.max_pixels)
+        return image_file.png(video_file.shrunk(image, self.config))
+
+    def _problem(self, cell: list[bytes]) -> str:
+        find = _find_problem(self.config.model_dump_json(exclude={"tower"}))
+        return str(find(tf.constant([cell])).numpy().decode())
+
+    def reader(self, stats: None) -> "VideoReader":
+        """Needs no statistics."""
+        return VideoReader(self.config)
+
+    def example(self, stats: None) -> tf.Tensor:
+        """Gray JPEGs."""
+        return tf.fill([_EXAMPLE_FRAMES], gray_jpeg())
+
+
+class VideoReader(Reader[VideoInput]):
+    """Image files of frames, or a GIF, to pixels.
+
+    A row of string `(any,)`, where "" is no frame, is missing if it has no frame. Of its n files
+    those at the centres of `frames` equal stretches are taken (`gif.choose`); fewer files are
+    repeated. Of a GIF that is a row's only file, the frames that it shows at the centres of equal
+    stretches of time are taken. One broken frame makes the whole video broken: the reason names the
+    first one, from 1.
+    """
+
+    def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """uint8 `(batch, frames, height, width, channels)`."""
         files, numbers, counts = self._files(cells)
         first = files[:, 0]
-        moving = (counts == 1) & (tf.strings.substr(first, 0, 4) == b"GIF8")
-        pixels, present, reason = self._pictures(
-            tf.where(moving[:, tf.newaxis], "", files), numbers
+        is_gif = (counts == 1) & (tf.strings.substr(first, 0, 4) == video_file.GIF)
+        pixels, present, reason = self._read_images(
+            tf.where(is_gif[:, tf.newaxis], "", files), numbers
         )
 
-        def animations():
-            return decoded(
-                tf.where(moving, first, ""),
-                lambda data: gif.problem(data, part.max_pixels),
-                lambda data: gif.decode(data, part.frames, part.height, part.width, part.channels),
-                nothing,
-                DAMAGED,
-            )
-
-        def none():
+        def none() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return tf.zeros_like(pixels), tf.zeros_like(present), tf.zeros_like(reason)
 
-        drawn, found, fault = tf.cond(tf.reduce_any(moving), animations, none)
-        pixels = tf.where(tf.reshape(moving, [-1, 1, 1, 1, 1]), drawn, pixels)
+        gif_pixels, gif_present, gif_reason = tf.cond(
+            tf.reduce_any(is_gif),
+            lambda: self._gif_decoder().decode(tf.where(is_gif, first, "")),
+            none,
+        )
+        pixels = tf.where(tf.reshape(is_gif, [-1, 1, 1, 1, 1]), gif_pixels, pixels)
         return (
-            tf.ensure_shape(pixels, [None, *nothing.shape]),
-            tf.where(moving, found, present),
-            tf.where(moving, fault, reason),
+            tf.ensure_shape(pixels, [None, *self.config.model_shape]),
+            tf.where(is_gif, gif_present, present),
+            tf.where(is_gif, gif_reason, reason),
         )
 
-    def model_input(self, tensor):
+    def model_input(self, tensor: tf.Tensor) -> tf.Tensor:
+        """float32 0..1."""
         return tf.cast(tensor, tf.float32) / 255
 
-    def _files(self, cells):
-        """Of each row: the chosen files `(batch, frames)`, their numbers among its files, from 1,
-        and how many files it has.
+    def _gif_decoder(self) -> FileDecoder:
+        config = self.config
+        return FileDecoder(
+            lambda data: gif.problem(data, config.max_pixels),
+            lambda data: gif.decode(data, *config.model_shape),
+            tf.TensorSpec(config.model_shape, tf.uint8),
+            # the header is valid, the rest is not
+            "damaged GIF",
+        )
+
+    def _files(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`(chosen files, their numbers, counts)`: `(batch, frames)` twice, and `(batch,)`.
+
+        Numbers count a row's files from 1.
         """
         files = tf.ragged.boolean_mask(cells, cells != "")
         counts = files.row_lengths()
-        numbers = gif.choose(tf.maximum(counts, 1), self._part.frames)
-        # the last one stands for rows without any
+        numbers = gif.choose(tf.maximum(counts, 1), self.config.frames)
+        # the last one stands for rows without files
         values = tf.concat([files.values, [""]], 0)
-        places = tf.where(
+        indices = tf.where(
             counts[:, tf.newaxis] > 0,
             files.row_starts()[:, tf.newaxis] + numbers,
             tf.size(values, tf.int64) - 1,
         )
-        return tf.gather(values, places), numbers + 1, counts
+        return tf.gather(values, indices), numbers + 1, counts
 
-    def _pictures(self, files, numbers):
-        """All frames of all rows decoded at once; a row is present with all of its frames or not at
-        all.
-        """
-        part, shape = self._part, tf.shape(files)
-        pixels, there, reasons = decoded(
-            tf.reshape(files, [-1]),
-            lambda data: image.problem(data, part.max_pixels),
-            lambda data: image.decode(data, part.height, part.width, part.channels),
-            tf.zeros([part.height, part.width, part.channels], tf.uint8),
-            DAMAGED_FRAME,
-        )
-        present = tf.reduce_all(tf.reshape(there, shape), axis=1)
-        pixels = tf.reshape(pixels, tf.stack([shape[0], part.frames, *pixels.shape[1:]]))
+    def _read_images(
+        self, files: tf.Tensor, numbers: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """All frames of all rows decoded at once; a row is present if all of its frames are."""
+        config, shape = self.config, tf.shape(files)
+        decoder = image_decoder(config.height, config.width, config.channels, config.max_pixels)
+        pixels, presents, reasons = decoder.decode(tf.reshape(files, [-1]))
+        present = tf.reduce_all(tf.reshape(presents, shape), axis=1)
+        pixels = tf.reshape(pixels, tf.stack([shape[0], config.frames, *pixels.shape[1:]]))
         pixels = tf.where(tf.reshape(present, [-1, 1, 1, 1, 1]), pixels, tf.zeros([], tf.uint8))
-        return pixels, present, _first(tf.reshape(reasons, shape), numbers)
+        return pixels, present, _first_reason(tf.reshape(reasons, shape), numbers)
 
 
-def _first(reasons, numbers):
-    """The first reason of each row, with its number."""
+def _first_reason(reasons: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """The first reason of each row, with the number of its frame."""
     broken = reasons != ""
-    place = tf.argmax(tf.cast(broken, tf.int8), axis=1)
+    index = tf.argmax(tf.cast(broken, tf.int8), axis=1)
     number, reason = (
-        tf.gather(values, place, batch_dims=1)
+        tf.gather(values, index, batch_dims=1)
         for values in (tf.strings.as_string(numbers), reasons)
     )
     return tf.where(
         tf.reduce_any(broken, axis=1), tf.strings.join(["frame ", number, ": ", reason]), ""
     )
+
+
+@functools.cache
+def _find_problem(config: str) -> Any:
+    """`config`: a `VideoInput` as JSON, which can be hashed."""
+    reader = VideoReader(VideoInput.model_validate_json(config))
+
+    @tf.function(input_signature=[batch_spec(reader.config)], autograph=False)
+    def find(cells: tf.Tensor) -> tf.Tensor:
+        return reader.read(cells)[2][0]
+
+    return find

@@ -1,80 +1,115 @@
-"""Texts to ids inside the graph, by whatever tokenizer a text has.
+"""Texts to token ids inside the graph, by any tokenizer.
 
-A tokenizer is called with texts, string `(batch,)`, and `count`, how many ids a text may have, and
-gives ragged ids `(batch, None)`. Those beyond `count` may be left out. The same graph runs in
-training and in serving; KerasHub's eager calls, which take another way, never do.
+The same graph runs in training and in serving. KerasHub's eager calls, which run other code, are
+never used.
 """
 
 import base64
 import pathlib
 import tempfile
+from collections.abc import Callable
+from typing import Any, assert_never
 
 import keras
 import tensorflow as tf
 
+from multimodal_tf.config import (
+    BytePairTokenizer,
+    CharacterTokenizer,
+    NgramTokenizer,
+    NoTokenizer,
+    PresetTokenizer,
+    SentencePieceTokenizer,
+    WordPieceTokenizer,
+    WordTokenizer,
+)
+from multimodal_tf.config.text import Tokenizer
 from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.byte_pair import BytePairs
 from multimodal_tf.data.tokenizers.characters import characters
 from multimodal_tf.data.tokenizers.ngrams import ngrams
+from multimodal_tf.schema import Subwords, Vocabulary
 
 _PACKAGE = "keras_hub"
 
+# texts, string `(batch,)`, and the most ids of a text, to ragged ids `(batch, None)`; ids beyond
+# that number may be left out
+GraphTokenizer = Callable[[tf.Tensor, int], tf.RaggedTensor]
 
-class Vocabulary(tf.Module):
-    """Words or characters by their numbers: 1 is one that is not in the vocabulary, 2 and on the
-    vocabulary in its order.
+
+def graph_tokenizer(tokenizer: Tokenizer, stats: Any) -> GraphTokenizer:
+    """The tokenizer of a text input as a `tf.Module` to call inside a graph.
+
+    Args:
+        tokenizer: its configuration.
+        stats: `schema.Vocabulary` or `schema.Subwords`, as the tokenizer needs.
+
+    Raises:
+        ValueError: there is no tokenizer, or `stats` holds one that is not KerasHub's.
     """
+    match tokenizer:
+        case WordTokenizer():
+            return _Vocabulary(normalization.words, stats)
+        case CharacterTokenizer():
+            return _Vocabulary(characters, stats)
+        case NgramTokenizer():
+            return _Ngrams(tokenizer)
+        case WordPieceTokenizer():
+            return _Subwords(normalization.spaced, stats)
+        case BytePairTokenizer() | SentencePieceTokenizer():
+            return _Subwords(normalization.plain, stats)
+        case PresetTokenizer():
+            return _Subwords(_as_trained(stats), stats)
+        case NoTokenizer():
+            raise ValueError("tokenizer: none has no ids")
+        case _:
+            assert_never(tokenizer)
 
-    def __init__(self, settings, stats):
+
+class _Vocabulary(tf.Module):
+    """Indices of words or characters in a vocabulary, after those of padding and unknown."""
+
+    def __init__(self, split: Callable[[tf.Tensor], tf.RaggedTensor], stats: Vocabulary) -> None:
         super().__init__()
-        self._split = {"words": normalization.words, "characters": characters}[settings.type]
+        self._split = split
         self._table = normalization.vocabulary(
             stats.words, normalization.UNKNOWN + 1, normalization.UNKNOWN
         )
 
-    def __call__(self, texts, count):
+    def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
         return tf.ragged.map_flat_values(self._table.lookup, self._split(texts)[:, :count])
 
 
-class Ngrams(tf.Module):
-    """Words and the runs in them, hashed."""
+class _Ngrams(tf.Module):
+    """Hashes of words and their n-grams."""
 
-    def __init__(self, settings, stats):
+    def __init__(self, settings: NgramTokenizer) -> None:
         super().__init__()
         self._settings = settings
 
-    def __call__(self, texts, count):
+    def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
         return ngrams(
             texts, self._settings.shortest, self._settings.longest, self._settings.buckets, count
         )
 
 
-class Subwords(tf.Module):
-    """A KerasHub tokenizer, trained here or taken from a preset.
+class _Subwords(tf.Module):
+    """A KerasHub tokenizer after a normalization. Special tokens in a text are plain text."""
 
-    A preset's reads the text as it is, or as its model was trained to have it, and normalises it
-    itself. Special tokens that a text spells out are plain text.
-    """
-
-    def __init__(self, settings, stats):
+    def __init__(self, normalize: Callable[[tf.Tensor], tf.Tensor], stats: Subwords) -> None:
         super().__init__()
-        as_trained = {"lower": normalization.lower, "bare": normalization.bare}.get(
-            stats.reads, normalization.cut
-        )
-        self._prepare = {"word_piece": normalization.spaced, "preset": as_trained}.get(
-            settings.type, normalization.plain
-        )
+        self._normalize = normalize
         layer = restore(stats)
         self._tokenize = _byte_pairs(layer, stats) if _merges_bytes(layer) else _Graph(layer)
 
-    def __call__(self, texts, count):
-        return self._tokenize(self._prepare(texts), count)
+    def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
+        return self._tokenize(self._normalize(texts), count)
 
 
 class _Graph(tf.Module):
-    """A KerasHub layer's graph, also where it is called eagerly."""
+    """The graph of a KerasHub layer, also where it is called eagerly."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         # holds the tables
         self._layer = layer
@@ -82,41 +117,39 @@ class _Graph(tf.Module):
             layer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
 
-    def __call__(self, texts, count):
+    def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
         return self._graph(texts)
 
 
-TOKENIZERS: dict = {
-    "words": Vocabulary,
-    "characters": Vocabulary,
-    "ngrams": Ngrams,
-    "word_piece": Subwords,
-    "byte_pair": Subwords,
-    "sentence_piece": Subwords,
-    "preset": Subwords,
-}
+def _as_trained(stats: Subwords) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What a preset's model was trained to read; its tokenizer normalizes the rest itself."""
+    match stats.reads:
+        case "lower":
+            return normalization.lower
+        case "bare":
+            return normalization.bare
+        case None:
+            return normalization.cut
+        case _:
+            assert_never(stats.reads)
 
 
-def restore(stats):
+def restore(stats: Subwords) -> Any:
     """The KerasHub tokenizer that a schema holds.
 
-    Args:
-        learned: `schema.Subwords`.
-
     Raises:
-        ValueError: it holds something else; no code but KerasHub's own classes is run.
+        ValueError: it holds something else; only KerasHub's own classes are run.
     """
-    from keras_hub.tokenizers import (
-        # takes a second and is not needed by other tokenizers
-        Tokenizer,
-    )
+    # the import takes a second, and other tokenizers do not need it
+    from keras_hub.tokenizers import Tokenizer as KerasHubTokenizer
 
     if not str(stats.layer.get("module", "")).startswith(_PACKAGE):
         raise ValueError(
-            f"the schema must hold a tokenizer of {_PACKAGE}, received {stats.layer.get('class_name')!r}"
+            f"the schema must hold a tokenizer of {_PACKAGE},"
+            f" received {stats.layer.get('class_name')!r}"
         )
     layer = keras.saving.deserialize_keras_object(stats.layer)
-    if not isinstance(layer, Tokenizer):
+    if not isinstance(layer, KerasHubTokenizer):
         raise ValueError(
             f"the schema must hold a tokenizer of {_PACKAGE}, received {type(layer).__name__}"
         )
@@ -127,28 +160,28 @@ def restore(stats):
     return layer
 
 
-def _merges_bytes(layer):
-    """Whether a layer is KerasHub's byte pair encoding, or CLIP's, and not a kind of its own."""
-    from keras_hub.tokenizers import BytePairTokenizer
+def _merges_bytes(layer: Any) -> bool:
+    """Whether a layer is KerasHub's byte pair encoding or CLIP's, and not another subclass."""
+    from keras_hub.tokenizers import BytePairTokenizer as KerasHubBytePairTokenizer
 
     plain = (
-        isinstance(layer, BytePairTokenizer)
-        and type(layer)._tokenize_tf is BytePairTokenizer._tokenize_tf
+        isinstance(layer, KerasHubBytePairTokenizer)
+        and type(layer)._tokenize_tf is KerasHubBytePairTokenizer._tokenize_tf
     )
-    return plain or _closes_words(layer)
+    return plain or _marks_word_ends(layer)
 
 
-def _closes_words(layer):
+def _marks_word_ends(layer: Any) -> bool:
     from keras_hub.tokenizers import CLIPTokenizer
 
     return isinstance(layer, CLIPTokenizer)
 
 
-def _byte_pairs(layer, stats):
+def _byte_pairs(layer: Any, stats: Subwords) -> BytePairs:
     return BytePairs(
         layer.vocabulary,
         layer.merges,
         stats.unknown,
         layer.add_prefix_space,
-        "</w>" if _closes_words(layer) else "",
+        "</w>" if _marks_word_ends(layer) else "",
     )

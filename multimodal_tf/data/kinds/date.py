@@ -1,0 +1,73 @@
+"""Dates: text in ISO 8601, "" where missing."""
+
+import datetime
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import DateInput
+from multimodal_tf.data.codecs import dates, iso8601
+from multimodal_tf.data.codecs.cell import Cell
+from multimodal_tf.data.column_stats import CELLS, Learner, RunningMoments
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.cell import read_text
+from multimodal_tf.data.kinds.kind import Kind, Reader
+from multimodal_tf.data.tokenizers import normalization
+from multimodal_tf.schema import Moments
+
+# the schema counts a date's days from it
+_EPOCH = datetime.date(1970, 1, 1)
+
+
+class DateKind(Kind[DateInput, Moments]):
+    """ISO 8601 (`data.codecs.iso8601` lists the forms), or a date of Python, pandas or NumPy."""
+
+    def read(self, value: Any, root: PathLike) -> bytes:
+        """ISO 8601 in UTC."""
+        return dates.to_iso(value if isinstance(value, dates.TYPES) else read_text(value)).encode()
+
+    def _problem(self, cell: Cell) -> str:
+        return str(_problem(tf.constant(cell)).numpy().decode())
+
+    def reader(self, stats: Moments) -> "DateReader":
+        """Needs `Moments`."""
+        return DateReader(self.config, stats)
+
+    def example(self, stats: Moments) -> tf.Tensor:
+        """The day of the training mean."""
+        return tf.constant((_EPOCH + datetime.timedelta(days=round(stats.mean))).isoformat())
+
+    def learner(self) -> Learner:
+        """Mean and standard deviation of days since 1970-01-01."""
+        return RunningMoments(_days)
+
+
+class DateReader(Reader[DateInput]):
+    """UTF-8 in ISO 8601 to days since 1970-01-01 and seconds of the day, in UTC."""
+
+    def __init__(self, config: DateInput, stats: Moments) -> None:
+        super().__init__(config)
+        self._mean = [round(stats.mean), 0]
+
+    def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """int32 `(batch, 2)`; the training mean where missing."""
+        moments, valid = iso8601.parse(cells)
+        return (
+            tf.where(valid[:, tf.newaxis], moments, self._mean),
+            valid,
+            tf.where(valid | normalization.blank(cells), "", iso8601.NOT_A_DATE),
+        )
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _problem(data: tf.Tensor) -> tf.Tensor:
+    return iso8601.problem(data[tf.newaxis])[0]
+
+
+@tf.function(input_signature=[CELLS])
+def _days(cells: tf.Tensor) -> tf.Tensor:
+    """Days since 1970-01-01 with the time of day as a fraction: float64; NaN where missing."""
+    moments, valid = iso8601.parse(cells)
+    days, seconds = tf.unstack(tf.cast(moments, tf.float64), axis=1)
+    return tf.where(valid, days + seconds / iso8601.DAY, np.nan)

@@ -1,0 +1,54 @@
+"""Labels: the cells of a head's column."""
+
+from typing import Any
+
+import numpy as np
+
+from multimodal_tf.config import Head
+from multimodal_tf.data import record_files
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.kinds.cell import is_missing, read_text
+from multimodal_tf.data.kinds.number import read_number
+
+
+def read_label(value: Any, head: Head) -> str | float | None:
+    """Converts a cell to a label.
+
+    Args:
+        value: a class or a number, as in a category or number input. Several labels are a list, or
+            one text that the head's separator divides. An empty list or a separator alone means
+            that no label applies, which is not the same as missing.
+        head: the head's configuration, such as `config.heads["label"]`.
+
+    Returns:
+        str (several labels: joined by `record_files.LABEL_SEPARATOR`) or float; None where the
+        label is missing.
+
+    Raises:
+        CellError: the label is broken.
+
+    Example:
+        >>> from multimodal_tf.config import MultiLabelHead
+        >>> read_label("red; round", MultiLabelHead()).split(record_files.LABEL_SEPARATOR)
+        ['red', 'round']
+    """
+    if is_missing(value):
+        return None
+    if head.target_type == "number":
+        return read_number(value)
+    if head.target_type == "class":
+        return _read_class(value)
+    several = (
+        value
+        if isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+        else read_text(value).split(getattr(head, "separator", None))
+    )
+    labels = sorted({_read_class(one) for one in several if not is_missing(one)})
+    return record_files.LABEL_SEPARATOR.join(labels) or record_files.LABEL_SEPARATOR
+
+
+def _read_class(value: Any) -> str:
+    text = read_text(value).strip()
+    if record_files.LABEL_SEPARATOR in text:
+        raise CellError("a label may not hold the control character U+001F")
+    return text

@@ -1,0 +1,86 @@
+"""Numbers: float32, NaN where missing."""
+
+import decimal
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import NumberInput
+from multimodal_tf.data.codecs.cell import Cell, CellError
+from multimodal_tf.data.column_stats import Learner, RunningMoments
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.cell import read_text, scalar
+from multimodal_tf.data.kinds.kind import Kind, Reader
+from multimodal_tf.schema import Moments
+
+_NOT_FINITE = "not a finite number"
+
+
+class NumberKind(Kind[NumberInput, Moments]):
+    """Numbers and their texts."""
+
+    def read(self, value: Any, root: PathLike) -> float | None:
+        """float; None for NaN."""
+        return read_number(value)
+
+    def _problem(self, cell: Cell) -> str:
+        return _NOT_FINITE if cell in (math.inf, -math.inf) else ""
+
+    def reader(self, stats: Moments) -> "NumberReader":
+        """Needs `Moments`."""
+        return NumberReader(self.config, stats)
+
+    def example(self, stats: Moments) -> tf.Tensor:
+        """The training mean."""
+        return tf.constant(stats.mean)
+
+    def learner(self) -> Learner:
+        """Mean and standard deviation."""
+        return RunningMoments()
+
+
+class NumberReader(Reader[NumberInput]):
+    """float32 `(batch,)` unchanged; the training mean where missing."""
+
+    def __init__(self, config: NumberInput, stats: Moments) -> None:
+        super().__init__(config)
+        self._mean = stats.mean
+
+    def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """float32 `(batch,)`."""
+        present = tf.math.is_finite(cells)
+        return (
+            tf.where(present, cells, self._mean),
+            present,
+            tf.where(tf.math.is_inf(cells), _NOT_FINITE, ""),
+        )
+
+
+def read_number(value: Any) -> float | None:
+    """A number or its text; None for NaN.
+
+    Raises:
+        CellError: it is no number, or not a finite float32.
+
+    Example:
+        >>> read_number(" 7.5 "), read_number("nan")
+        (7.5, None)
+    """
+    value = scalar(value)
+    try:
+        number = float(
+            value
+            if isinstance(value, (numbers.Real, decimal.Decimal, np.bool_))
+            else read_text(value)
+        )
+    except (ValueError, TypeError, OverflowError):
+        raise CellError(f"not a number: {value!r:.60}") from None
+    # Python's float() reads 1_000, other programs do not
+    if isinstance(value, str) and "_" in value:
+        raise CellError(f"not a number: {value!r:.60}")
+    if abs(number) > float(np.finfo(np.float32).max):
+        raise CellError(f"not a finite 32-bit number: {value!r:.60}")
+    return None if math.isnan(number) else number

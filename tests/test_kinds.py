@@ -1,0 +1,114 @@
+"""Every kind of input: its facts agree with what its cells, records and tensors are."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from multimodal_tf.config import (
+    INPUTS,
+    PRESENT,
+    ConcatenationFusion,
+    Config,
+    EmbeddingHead,
+)
+from multimodal_tf.corruptions import corruptions_for
+from multimodal_tf.data import record_files
+from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.kinds.kind import batch_spec
+from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.evaluation.explanations.media import parts_of
+from multimodal_tf.models import input_layers
+from multimodal_tf.schema import Moments, Schema, Vocabulary
+
+STATS = {
+    None: None,
+    "vocabulary": Vocabulary(words=["red", "green"]),
+    "moments": Moments(mean=3.0, std=2.0),
+}
+
+
+@pytest.fixture(params=INPUTS.values(), ids=INPUTS)
+def input_config(request):
+    return request.param()
+
+
+@pytest.fixture
+def stats(input_config):
+    return STATS[input_config.stats_type]
+
+
+@pytest.fixture
+def config(input_config):
+    return Config(
+        inputs={"one": input_config},
+        heads={"vector": EmbeddingHead()},
+        fusion=ConcatenationFusion(presence=True),
+    )
+
+
+@pytest.fixture
+def schema(stats):
+    return Schema(rows=1, inputs={} if stats is None else {"one": stats}, heads={})
+
+
+@pytest.fixture
+def cell(input_config, stats):
+    """A valid cell, as a record holds it."""
+    example = kind_of(input_config).example(stats).numpy()
+    return example.tolist() if isinstance(example, np.ndarray) else example
+
+
+def test_the_example_is_a_valid_cell(input_config, stats, cell):
+    kind = kind_of(input_config)
+    spec = batch_spec(input_config)
+    assert spec.is_compatible_with(kind.example(stats)[tf.newaxis])
+    assert kind.problem(cell) == ""
+
+
+def test_a_missing_cell_is_no_problem(input_config):
+    missing = math.nan if input_config.cell_dtype == "float32" else b""
+    assert kind_of(input_config).problem([] if input_config.cell_shape else missing) == ""
+
+
+def test_records_hold_the_cell_or_none(config, input_config, cell):
+    cell = float(cell) if input_config.cell_dtype == "float32" else cell
+    serialized = [record_files.encode(0, {"one": cell}, {}), record_files.encode(1, {}, {})]
+    _, inputs, _ = record_files.parse(config, serialized)
+    assert batch_spec(input_config).is_compatible_with(inputs["one"])
+    present, missing = inputs["one"].numpy().tolist()
+    assert present == cell
+    assert set(np.atleast_1d(missing).tolist()) in ({b""}, set()) or np.isnan(missing).all()
+
+
+def test_tensors_are_the_model_s_input(config, schema, input_config, stats):
+    preprocessor = Preprocessor(config, schema)
+    example = kind_of(input_config).example(stats)
+    missing = tf.fill(tf.shape(example), "" if example.dtype == tf.string else math.nan)
+    features, errors = preprocessor.features({"one": tf.stack([example, missing])})
+    inputs = preprocessor.model_inputs(features)
+    layers, present = input_layers.inputs(config)
+    assert errors.numpy().tolist() == [b"", b""]
+    assert inputs["one" + PRESENT].numpy().tolist() == [1, 0]
+    assert inputs["one"].shape == (2, *input_config.model_shape)
+    assert inputs["one"].dtype == input_config.model_dtype
+    assert layers["one"].shape == (None, *input_config.model_shape)
+    assert layers["one"].dtype == input_config.model_dtype
+    assert set(present) == {"one"}
+
+
+def test_a_learner_goes_with_statistics(input_config):
+    assert (kind_of(input_config).learner() is None) == (input_config.stats_type is None)
+
+
+def test_settings_of_cells_are_fields(input_config):
+    assert set(input_config.cell_settings) <= set(type(input_config).model_fields)
+
+
+def test_every_kind_is_corrupted_and_explained(input_config, stats, cell):
+    names = [corruption.name for corruption in corruptions_for(input_config, stats)]
+    assert len(names) > 1
+    assert names[-1] == "missing"
+    parts = parts_of(input_config, cell)
+    assert (parts is None) == input_config.is_tabular
