@@ -76,7 +76,7 @@ def test_a_graph_that_leaves_its_network_is_refused(operation, hidden, tmp_path)
     harmful(HARM[operation], hidden, tmp_path)
     message = refused(image(SavedModelTower(path=str(tmp_path))))
     assert message.endswith(
-        f"must not touch other files or call Python, its graph has the operations ['{operation}']"
+        f"must not access other files or call Python, its graph has the operations ['{operation}']"
     )
     assert not TARGET.exists()
 
@@ -121,7 +121,7 @@ def test_a_keras_file_of_somebody_else_is_read_as_carefully(tmp_path):
                 if name.endswith("saved_model.pb")
                 else content,
             )
-    with pytest.raises(ValueError, match=r"must not touch other files .* \['WriteFile'\]"):
+    with pytest.raises(ValueError, match=r"must not access other files .* \['WriteFile'\]"):
         keras.saving.load_model(tmp_path / "bad.keras")
     assert not TARGET.exists()
 
@@ -191,7 +191,7 @@ class TestArchive:
         self._refused([(device, b"")], tmp_path)
 
     def test_no_more_than_the_limit(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(saved_model_files, "LARGEST", 10)
+        monkeypatch.setattr(saved_model_files, "MAX_BYTES", 10)
         assert "may hold 10 bytes" in self._refused(
             [(tarfile.TarInfo("saved_model.pb"), b"x" * 11)], tmp_path
         )
@@ -201,7 +201,7 @@ class TestArchive:
             archive.add(case.image_module(), arcname=".")
         content = (tmp_path / "whole.tar.gz").read_bytes()
         (tmp_path / "half.tar.gz").write_bytes(content[: len(content) // 2])
-        assert "is damaged or not a safe one" in refused(
+        assert "is damaged or unsafe" in refused(
             image(SavedModelTower(path=str(tmp_path / "half.tar.gz")))
         )
 

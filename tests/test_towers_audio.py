@@ -11,7 +11,7 @@ from test_towers import audio, patches, recurrent, vector, waveform
 
 from multimodal_tf.config import AudioAugmentation, AudioInput, Config
 from multimodal_tf.models import build_model, build_towers, embeddings
-from multimodal_tf.models.towers.audio_mask import SoundMask, sound_length
+from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
 from multimodal_tf.models.towers.augment_audio import RandomGain, SpecAugment, TimeShift, WhiteNoise
 from multimodal_tf.models.towers.spectrogram import FLOOR, LOWEST, LogMelSpectrogram, fft_length
 
@@ -106,7 +106,7 @@ class TestSpectrogram:
         )
 
 
-class TestSoundMask:
+class TestAudioMask:
     @given(st.integers(1, 7), st.integers(1, 3), st.integers(0, 40))
     @settings(max_examples=30, deadline=None)
     def test_a_step_is_there_if_a_sample_of_it_is(self, stride, places, length):
@@ -117,8 +117,8 @@ class TestSoundMask:
         # silence within the sound is part of it
         last = max(np.flatnonzero(filled.any(axis=1)), default=0)
         expected = np.repeat(np.arange(steps) <= last, places)
-        np.testing.assert_array_equal(SoundMask(stride, steps, places)(x)[0], expected)
-        assert sound_length(x)[0] == max(np.flatnonzero(x[0]) + 1, default=0)
+        np.testing.assert_array_equal(AudioMask(stride, steps, places)(x)[0], expected)
+        assert clip_length(x)[0] == max(np.flatnonzero(x[0]) + 1, default=0)
 
     def test_every_tower_masks_what_lies_behind_the_sound(self):
         # 1 s at 4000 Hz; the sound is the first 0.25 s; samples a step, steps and places

@@ -24,7 +24,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.models.towers.application import ApplicationPixels
-from multimodal_tf.models.towers.augment_image import InTraining, RandAugment, augmented
+from multimodal_tf.models.towers.augment_image import RandAugment, TrainingOnly, augment
 
 CONSTRUCTORS = sorted(
     name for name, found in vars(keras.applications).items() if inspect.isfunction(found)
@@ -264,7 +264,7 @@ def changed(x, name="photo", **augmentation):
         augmentation=ImageAugmentation(**augmentation),
     )
     inputs = keras.Input(x.shape[1:])
-    return keras.Model(inputs, augmented(part, inputs, name))
+    return keras.Model(inputs, augment(part, inputs, name))
 
 
 class TestAugmentation:
@@ -275,7 +275,7 @@ class TestAugmentation:
 
     def test_nothing_asked_nothing_added(self):
         x = keras.Input((8, 8, 3))
-        assert augmented(ImageInput(), x, "photo") is x
+        assert augment(ImageInput(), x, "photo") is x
 
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("how", [lambda call: call, tf.function], ids=["eagerly", "in a graph"])
@@ -401,7 +401,7 @@ class TestAugmentation:
 
     def test_configuration_round_trip(self):
         model = changed(self.images(), **self.everything)
-        layer = next(layer for layer in model.layers if isinstance(layer, InTraining))
+        layer = next(layer for layer in model.layers if isinstance(layer, TrainingOnly))
         assert [step.name for step in layer.steps] == [
             "photo_flip",
             "photo_crop_place",
@@ -409,7 +409,7 @@ class TestAugmentation:
             "photo_rand_augment",
             "photo_erasing",
         ]
-        assert InTraining.from_config(layer.get_config()).get_config() == layer.get_config()
+        assert TrainingOnly.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -28,8 +28,8 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
-from multimodal_tf.models.towers.backbone import reader
-from multimodal_tf.models.towers.text import NotPadding
+from multimodal_tf.models.towers.backbone import find_reader
+from multimodal_tf.models.towers.text import PaddingMask
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
@@ -115,14 +115,17 @@ class TestPreset:
                 lambda: image(PresetTower(preset=case.image_preset(scaled=False)), 8, 3),
                 r"tower\.preset: must have an ImageConverter",
             ),
-            (lambda: text(case.image_module()), r"tower\.preset: KerasHub makes no backbone of"),
+            (
+                lambda: text(case.image_module()),
+                r"tower\.preset: KerasHub does not load a backbone from",
+            ),
         ],
     )
     def test_what_does_not_fit_is_refused_by_field(self, part, message):
         assert re.search(rf"^inputs\.probe(\.|: ){message}", refused(part()))
 
     def test_drawn_anew_and_frozen_it_would_never_learn(self):
-        with pytest.raises(ValueError, match="trainable must be true where weights is false"):
+        with pytest.raises(ValueError, match="trainable must be true if weights is false"):
             PresetTower(preset="any", weights=False)
 
     @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ class TestPreset:
             ),
             (
                 lambda: sound(case.moonshine_preset(False), 16000),
-                r"tower\.preset: must have an AudioConverter, which says what it takes, ",
+                r"tower\.preset: must have an AudioConverter, which provides its features, ",
             ),
         ],
     )
@@ -295,7 +298,7 @@ def test_of_a_pyramid_the_deepest_map_is_taken():
         [False, False],
         image_shape=(32, 32, 3),
     )
-    assert reader(network, lambda given: given, None, "") == (network, "stage2")
+    assert find_reader(network, lambda given: given, None, None, "") == (network, "stage2")
 
 
 def test_a_number_of_patches_that_a_trace_does_not_show(monkeypatch):
@@ -335,7 +338,7 @@ def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
 
 @pytest.mark.parametrize(("closed", "third"), [(False, False), (True, True)])
 def test_padding_is_what_stands_at_the_end_but_for_a_token_that_closes_the_text(closed, third):
-    mask = NotPadding(0, closed)(np.array([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0]]))
+    mask = PaddingMask(0, closed)(np.array([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0]]))
     np.testing.assert_array_equal(mask, [[True, True, True, third, False], [False] * 5])
 
 

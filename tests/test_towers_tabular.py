@@ -22,7 +22,7 @@ from multimodal_tf.config import (
     TextInput,
 )
 from multimodal_tf.models import build_model, build_towers, embeddings
-from multimodal_tf.models.towers.tabular import SomeUnknown
+from multimodal_tf.models.towers.tabular import UnknownDropout
 
 COLUMNS = {
     "price": NumberInput(),
@@ -161,7 +161,7 @@ def test_modality_dropout_acts_on_each_column():
 
 
 def test_training_shows_some_values_as_unknown():
-    layer = SomeUnknown(0.25, seed=1)
+    layer = UnknownDropout(0.25, seed=1)
     x = tf.fill([4000], 3)
     np.testing.assert_array_equal(layer(x), x)
     shown = layer(x, training=True).numpy()

@@ -70,6 +70,7 @@ from multimodal_tf.config.names import (
     TOKENS,
 )
 from multimodal_tf.config.peft import Adapters, LoRA, Peft
+from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
 from multimodal_tf.config.text import (
     BytePairTokenizer,
     CharacterTokenizer,
@@ -95,12 +96,9 @@ from multimodal_tf.config.towers import (
     FramesTower,
     FramesTransformer,
     GRUTower,
-    KerasTower,
     LSTMTower,
     MLPTower,
-    PresetTower,
     ResNetTower,
-    SavedModelTower,
     SpectrogramTower,
     SpectrogramTransformerTower,
     TabularTower,

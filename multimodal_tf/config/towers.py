@@ -1,141 +1,30 @@
-"""The towers that can be chosen: one input to tokens and a vector."""
+"""Towers: networks that turn one input into tokens and one vector."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
+from multimodal_tf.config.tower_bases import (
+    ConvBlocks,
+    PlainTower,
+    Recurrent,
+    SelfAttention,
+    Spectrogram,
+    Tower,
+    TransformerBlocks,
+)
+
+# --- of images
 
 
-class Tower(Strict):
-    """What every tower has at its end: `dim` units of a Dense layer over the pooled vector (null:
-    none), then dropout.
-    """
+class ConvTower(ConvBlocks):
+    """Blocks of Conv2D, then one vector: the image tower for small tables.
 
-    type: str
-    dim: PositiveInt | None = None
-    dropout: Fraction = 0.0
-
-
-class _Plain(Tower):
-    """A tower of Keras' plain layers; `l2` times the sum of the squares of their kernels and
-    embeddings is added to the loss.
-    """
-
-    l2: NonNegativeFloat = 0.0
-
-
-class _ConvBlocks(_Plain):
-    filters: list[PositiveInt] = Field([32, 64, 128], min_length=1)
-    kernel_size: PositiveInt = 3
-    padding: Literal["same", "valid"] = "same"
-    batch_normalization: bool = True
-    pooling: Literal["average", "max", "flatten"] = "average"
-    dim: PositiveInt | None = 128
-
-
-class _Spectrogram(Tower):
-    mel_bins: PositiveInt = 64
-    window_ms: PositiveFloat = 25.0
-    hop_ms: PositiveFloat = 10.0
-
-
-class _Transformer(Tower):
-    """Blocks of self-attention; `units` is the width of a token, `mlp_units` that between a block's
-    two Dense layers.
-    """
-
-    units: PositiveInt = 128
-    depth: PositiveInt = 2
-    heads: PositiveInt = 4
-    mlp_units: PositiveInt = 256
-    block_dropout: Fraction = 0.1
-
-    @pydantic.model_validator(mode="after")
-    def _heads_divide(self):
-        if self.units % self.heads:
-            raise ValueError(f"heads must divide units ({self.units}), received {self.heads}")
-        return self
-
-
-class _Recurrent(Strict):
-    """Recurrent layers of `units`, each over the one before; `pooling` "last" is the final state,
-    or both ends' if bidirectional.
-    """
-
-    type: str
-    units: PositiveInt = 128
-    depth: PositiveInt = 1
-    bidirectional: bool = False
-    pooling: Literal["last", "average", "max"] = "last"
-
-
-# of the images that a network was trained with
-PixelRange = Literal["0..1", "-1..1", "0..255"]
-
-
-class _Pretrained(Tower):
-    """Frozen, it runs as in inference; `pooling` is over its tokens."""
-
-    trainable: bool = False
-    pooling: Literal["average", "max", "first", "last"] = "average"
-
-
-class SavedModelTower(_Pretrained):
-    """A TensorFlow SavedModel: a folder, a `.tar.gz`, or a TF-Hub handle, which the extra `tfhub`
-    resolves (`models.towers.saved_model`).
-
-    `signature` and `output` may be left out where there is only one. The `.keras` file carries a
-    copy.
-    """
-
-    type: Literal["saved_model"] = "saved_model"
-    path: str
-    pixels: PixelRange = "0..1"
-    signature: str | None = None
-    output: str | None = None
-
-
-class KerasTower(_Pretrained):
-    """A saved `.keras` model up to a layer; `layer` null: up to its output
-    (`models.towers.keras_file`).
-    """
-
-    type: Literal["keras"] = "keras"
-    path: str
-    pixels: PixelRange = "0..1"
-    layer: str | None = None
-
-
-class PresetTower(_Pretrained):
-    """A KerasHub backbone from a preset: a folder, or a handle such as `kaggle://...` or `hf://...`
-    (`models.towers.preset`).
-
-    Of one with several parts (T5, CLIP) the encoder of such an input; CLIP's own `pooling` is
-    "first" of an image, "last" of a text. What the preset expects (tokenizer, pixel scale, a
-    sound's features) comes with it. `weights` false: its architecture, drawn anew.
-    """
-
-    type: Literal["preset"] = "preset"
-    preset: str
-    weights: bool = True
-
-    @pydantic.model_validator(mode="after")
-    def _learns(self):
-        if not self.weights and not self.trainable:
-            raise ValueError(
-                "trainable must be true where weights is false, since nothing else would teach them, received false"
-            )
-        return self
-
-
-# --- images
-
-
-class ConvTower(_ConvBlocks):
-    """Blocks of Conv2D, normalisation and max pooling, then one vector (`models.towers.image`): the
-    image tower for small tables.
+    See `models.towers.image`.
     """
 
     type: Literal["cnn"] = "cnn"
@@ -155,10 +44,10 @@ class ResNetTower(Tower):
 
 
 class ApplicationTower(Tower):
-    """Any constructor of `keras.applications`, such as EfficientNetB0, MobileNetV3Small or
-    ConvNeXtTiny, with its own scaling of pixels.
+    """A constructor of `keras.applications`, such as EfficientNetB0 or MobileNetV3Small.
 
-    `weights`: a local file in Keras' format; null: drawn by the seed.
+    The application's own pixel scaling is used. `weights`: a local file in Keras' format; null:
+    random weights from the seed.
     """
 
     type: Literal["application"] = "application"
@@ -168,30 +57,30 @@ class ApplicationTower(Tower):
     pooling: Literal["average", "max"] = "average"
 
     @pydantic.model_validator(mode="after")
-    def _something_teaches(self):
+    def _random_weights_are_trained(self) -> "ApplicationTower":
         if self.weights is None and not self.trainable:
             raise ValueError(
-                "trainable must be true where weights is null, since nothing else would teach them, received false"
+                "trainable must be true if weights is null, since random weights have to be"
+                " trained, received false"
             )
         return self
 
 
-class ViTTower(_Transformer):
-    """Vision transformer over patches of `patch_size` x `patch_size` pixels (Dosovitskiy et al.
-    2021).
-    """
+class ViTTower(SelfAttention):
+    """Vision transformer on patches of `patch_size` x `patch_size` (Dosovitskiy et al. 2021)."""
 
     type: Literal["vit"] = "vit"
     patch_size: PositiveInt = 16
     pooling: Literal["average", "first"] = "first"
 
 
-# --- texts
+# --- of texts
 
 
-class BagTower(_Plain):
-    """The mean of the tokens' embeddings, whatever their order: the text tower for small tables
-    (`models.towers.text`).
+class BagTower(PlainTower):
+    """The mean of the token embeddings, in any order: the text tower for small tables.
+
+    See `models.towers.text`.
     """
 
     type: Literal["bag"] = "bag"
@@ -199,26 +88,25 @@ class BagTower(_Plain):
     dropout: Fraction = 0.5
 
 
-class LSTMTower(_Recurrent, _Plain):
-    """Embedding and LSTMs, padding masked (`models.towers.text`)."""
+class LSTMTower(Recurrent, PlainTower):
+    """Embedding and LSTMs; padding is masked (`models.towers.text`)."""
 
     type: Literal["lstm"] = "lstm"
     embedding_dim: PositiveInt = 128
 
 
-class GRUTower(_Recurrent, _Plain):
-    """Embedding and GRUs, padding masked (`models.towers.text`)."""
+class GRUTower(Recurrent, PlainTower):
+    """Embedding and GRUs; padding is masked (`models.towers.text`)."""
 
     type: Literal["gru"] = "gru"
     embedding_dim: PositiveInt = 128
 
 
-class TransformerTower(_Transformer):
-    """Self-attention over tokens and positions: every token sees all (as BERT), or with `causal`
-    itself and those before it (as GPT).
+class TransformerTower(SelfAttention):
+    """Self-attention over tokens and positions; causal (as GPT) or bidirectional (as BERT).
 
-    `pooling` is "last" by default if `causal`, since the last token alone has seen all; else
-    "average".
+    `pooling` defaults to "last" if `causal`, since only the last token attends to all others; else
+    to "average".
     """
 
     type: Literal["transformer"] = "transformer"
@@ -226,53 +114,55 @@ class TransformerTower(_Transformer):
     pooling: Literal["average", "first", "last"] = "average"
 
     @property
-    def embedding_dim(self):
-        """As the other towers of a text have it."""
+    def embedding_dim(self) -> int:
+        """The width of the embeddings, named as in the other text towers."""
         return self.units
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _last_has_seen_all(cls, fields):
-        if isinstance(fields, dict) and fields.get("causal") and "pooling" not in fields:
-            return fields | {"pooling": "last"}
+    def _default_pooling(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping) and fields.get("causal") and "pooling" not in fields:
+            return {**fields, "pooling": "last"}
         return fields
 
     @pydantic.model_validator(mode="after")
-    def _first_has_seen_nothing(self):
+    def _causal_pooling(self) -> "TransformerTower":
         if self.causal and self.pooling == "first":
             raise ValueError(
-                "pooling must be 'last' or 'average' if causal, since the first token sees no other, received 'first'"
+                "pooling must be 'last' or 'average' if causal, since the first token attends to"
+                " no other, received 'first'"
             )
         return self
 
 
-# --- sounds
+# --- of waveforms
 
 
-class SpectrogramTower(_ConvBlocks, _Spectrogram):
-    """Log-mel spectrogram, computed in the model, then blocks as of `ConvTower`
-    (`models.towers.audio`).
-    """
+class SpectrogramTower(ConvBlocks, Spectrogram):
+    """Log-mel spectrogram, computed in the model, then blocks of Conv2D."""
 
     type: Literal["spectrogram_cnn"] = "spectrogram_cnn"
 
 
-class CRNNTower(_Recurrent, _ConvBlocks, _Spectrogram):
-    """Log-mel spectrogram, blocks that each halve the pitch, and the first `time_pools` the time
-    too, then GRUs (Cakir et al. 2017).
+class CRNNTower(Recurrent, ConvBlocks, Spectrogram):
+    """Log-mel spectrogram, blocks of Conv2D, then GRUs (Cakir et al. 2017).
+
+    Each block halves the frequency axis; the first `time_pools` blocks halve the time axis too.
     """
 
     type: Literal["crnn"] = "crnn"
     filters: list[PositiveInt] = Field([32, 64, 64, 64], min_length=1)
     time_pools: int = Field(2, ge=0)
     bidirectional: bool = True
+    # Its two bases allow different poolings.
     pooling: Literal["last", "average", "max"] = "average"  # type: ignore[assignment]
     dim: PositiveInt | None = None
 
 
-class SpectrogramTransformerTower(_Spectrogram, _Transformer):
-    """Log-mel spectrogram in patches of `patch_ms` by `patch_bins`, then self-attention (Gong et
-    al. 2021, AST).
+class SpectrogramTransformerTower(Spectrogram, SelfAttention):
+    """Log-mel spectrogram in patches of `patch_ms` x `patch_bins`, then self-attention.
+
+    Source: Gong et al. 2021 (AST).
     """
 
     type: Literal["spectrogram_transformer"] = "spectrogram_transformer"
@@ -281,10 +171,10 @@ class SpectrogramTransformerTower(_Spectrogram, _Transformer):
     pooling: Literal["average", "max"] = "average"
 
 
-class WaveformTower(_Plain):
-    """One-dimensional convolutions on the samples themselves (Dai et al. 2017, M5).
+class WaveformTower(PlainTower):
+    """One-dimensional convolutions on the samples (Dai et al. 2017, M5).
 
-    The first has a kernel of `window_ms` and goes by `stride`; every block then pools by `stride`.
+    The first kernel spans `window_ms` and has stride `stride`; every block then pools by `stride`.
     """
 
     type: Literal["waveform_cnn"] = "waveform_cnn"
@@ -296,15 +186,14 @@ class WaveformTower(_Plain):
     dim: PositiveInt | None = 128
 
 
-# --- numbers, categories, dates, booleans
+# --- of numbers, categories, booleans and dates
 
 
 class DenseTower(Strict):
-    """A Dense layer over one number, date or boolean, or over a category's embedding
-    (`models.towers.tabular`).
+    """A Dense layer over one number, date or boolean, or over a category's embedding.
 
-    Where `Config.tabular` is one tower over all of them, what counts of this is an `mlp`'s
-    embedding of a category, of width `dim`.
+    If `Config.tabular` is one tower over all of them, only `dim` is used: as the width of a
+    category's embedding in an `mlp` (`models.towers.tabular`).
     """
 
     type: Literal["dense"] = "dense"
@@ -312,7 +201,7 @@ class DenseTower(Strict):
     l2: NonNegativeFloat = 0.0
 
 
-class MLPTower(_Plain):
+class MLPTower(PlainTower):
     """Dense layers over all numbers, categories, dates and booleans of the row at once."""
 
     type: Literal["mlp"] = "mlp"
@@ -320,9 +209,10 @@ class MLPTower(_Plain):
     dropout: Fraction = 0.2
 
 
-class FeatureTransformerTower(_Transformer):
-    """Self-attention over one token a number, category, date or boolean (Gorishniy et al. 2021,
-    FT-Transformer).
+class FeatureTransformerTower(SelfAttention):
+    """Self-attention over one token per number, category, date or boolean.
+
+    Source: Gorishniy et al. 2021 (FT-Transformer).
     """
 
     type: Literal["feature_transformer"] = "feature_transformer"
@@ -357,17 +247,15 @@ AudioTower = Annotated[
 TabularTower = Annotated[MLPTower | FeatureTransformerTower, Field(discriminator="type")]
 
 
-# --- videos
+# --- of frames
 
 
-class Conv3DTower(_ConvBlocks):
-    """Blocks of Conv3D, normalisation and max pooling, then one vector (`models.towers.video`); all
-    but the first block halve the time.
-    """
+class Conv3DTower(ConvBlocks):
+    """Blocks of Conv3D, then one vector; all blocks but the first halve the time axis."""
 
     type: Literal["conv3d"] = "conv3d"
     filters: list[PositiveInt] = Field([16, 32, 64], min_length=1)
-    pooling: Literal["average", "max"] = "average"  # type: ignore[assignment]
+    pooling: Literal["average", "max"] = "average"
 
 
 class FramesAverage(Strict):
@@ -376,20 +264,16 @@ class FramesAverage(Strict):
     type: Literal["average"] = "average"
 
 
-class FramesLSTM(_Recurrent):
+class FramesLSTM(Recurrent):
     """LSTMs over the frames (Donahue et al. 2015)."""
 
     type: Literal["lstm"] = "lstm"
 
 
-class FramesTransformer(Strict):
+class FramesTransformer(TransformerBlocks):
     """Self-attention over the frames and their positions."""
 
     type: Literal["transformer"] = "transformer"
-    depth: PositiveInt = 2
-    heads: PositiveInt = 4
-    mlp_units: PositiveInt = 256
-    block_dropout: Fraction = 0.1
 
 
 class FramesTower(Tower):

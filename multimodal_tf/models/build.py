@@ -64,12 +64,8 @@ def build_model(config: Config, schema: Schema) -> keras.Model:
                 for name, flag in present.items()
             },
         )
-        towers = (
-            input_layers.TOWERS
-            if reads_tokens(config.fusion)
-            else input_layers.TOWERS | input_layers.PLAIN
-        )
-        encodings = input_layers.encodings(config, schema, inputs, flags, towers)
+        with_tokens = reads_tokens(config.fusion)
+        encodings = input_layers.encodings(config, schema, inputs, flags, with_tokens)
         outputs = _answers(config, schema, encodings, flags)
         everything = inputs | {name + PRESENT: flag for name, flag in present.items()}
         model = _model(config, everything, outputs, "multimodal", loss_weighting.model_of(config))
@@ -106,7 +102,7 @@ def build_towers(config: Config, schema: Schema) -> keras.Model:
                 for name, flag in present.items()
             },
         )
-        encodings = input_layers.encodings(config, schema, inputs, flags, input_layers.TOWERS)
+        encodings = input_layers.encodings(config, schema, inputs, flags, with_tokens=True)
         outputs = {name: encoding._asdict() for name, encoding in encodings.items()}
         model = _model(
             config,

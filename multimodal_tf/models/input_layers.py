@@ -2,36 +2,9 @@
 where it is absent.
 """
 
-from functools import partial
-
 import keras
 
-from multimodal_tf.config import (
-    EMBEDDING,
-    PRESENT,
-    TABULAR,
-    TOKENS,
-    ApplicationTower,
-    BagTower,
-    Conv3DTower,
-    ConvTower,
-    CRNNTower,
-    DenseTower,
-    FeatureTransformerTower,
-    FramesTower,
-    GRUTower,
-    KerasTower,
-    LSTMTower,
-    MLPTower,
-    PresetTower,
-    ResNetTower,
-    SavedModelTower,
-    SpectrogramTower,
-    SpectrogramTransformerTower,
-    TransformerTower,
-    ViTTower,
-    WaveformTower,
-)
+from multimodal_tf.config import EMBEDDING, PRESENT, TABULAR, TOKENS, FramesTower
 from multimodal_tf.models.peft import layer_paths
 from multimodal_tf.models.presence import (
     AnyPresent,
@@ -39,53 +12,8 @@ from multimodal_tf.models.presence import (
     TokensPresent,
     ZeroWhereAbsent,
 )
-from multimodal_tf.models.towers import (
-    application,
-    audio,
-    augment_audio,
-    augment_image,
-    image,
-    keras_file,
-    networks,
-    preset,
-    saved_model,
-    tabular,
-    text,
-    video,
-)
+from multimodal_tf.models.towers import TableColumn, encode_columns, encode_input
 from multimodal_tf.models.towers.encoding import Encoding
-
-TOWERS: dict = {
-    ConvTower: image.cnn,
-    ResNetTower: networks.resnet,
-    ApplicationTower: application.application,
-    ViTTower: networks.vit,
-    BagTower: text.bag,
-    LSTMTower: text.lstm,
-    GRUTower: text.gru,
-    TransformerTower: text.transformer,
-    SpectrogramTower: audio.spectrogram_cnn,
-    CRNNTower: audio.crnn,
-    SpectrogramTransformerTower: audio.spectrogram_transformer,
-    WaveformTower: audio.waveform_cnn,
-    DenseTower: tabular.column,
-    # the rest serve images, texts and sounds
-    PresetTower: preset.preset,
-    SavedModelTower: saved_model.saved_model,
-    KerasTower: keras_file.keras_file,
-    Conv3DTower: video.conv3d,
-}
-TOWERS[FramesTower] = partial(video.frames, TOWERS)
-# towers that are simpler, and Keras' own layer alone, where nobody reads their tokens
-PLAIN: dict = {
-    LSTMTower: partial(text.lstm, states=False),
-    GRUTower: partial(text.gru, states=False),
-    FramesTower: partial(video.frames, TOWERS, states=False),
-}
-# over several columns
-_TABULAR: dict = {MLPTower: tabular.mlp, FeatureTransformerTower: tabular.feature_transformer}
-# by type of input, what training changes in it
-_AUGMENTED: dict = {"image": augment_image.augmented, "audio": augment_audio.augmented}
 
 
 def inputs(config):
@@ -123,7 +51,7 @@ def flags(config, present):
     }
 
 
-def encodings(config, schema, inputs, present, towers):
+def encodings(config, schema, inputs, present, with_tokens):
     """`Encoding` by name of every tower; `present` is empty if the model does not know presence."""
     encodings = {}
     for name in config.vectors():
@@ -134,38 +62,38 @@ def encodings(config, schema, inputs, present, towers):
                 inputs[name],
                 present.get(name),
                 name,
-                towers,
+                with_tokens,
             )
         else:
             encodings[name] = _tabular(config, schema, inputs, present)
     return encodings
 
 
-def _encoding(part, stats, x, present, name, towers):
-    """One input's encoding; where the model knows presence, the value is hidden from the tower and
-    what comes out is zero if absent.
+def _encoding(input_config, stats, x, present, name, with_tokens):
+    """One input's encoding.
+
+    If the model knows presence, a missing input is hidden from the tower, and its encoding is zero.
     """
-    tower = towers[type(part.tower)]
-    augmented = _AUGMENTED.get(part.type, lambda _part, x, _name: x)
     if present is None:
-        return tower(part, stats, augmented(part, x, name), None, name, name + EMBEDDING)
-    # float32 under mixed precision too: the layers behind say themselves what they can do without
-    x = augmented(part, ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present), name)
-    return _zeroed(tower(part, stats, x, present, name, f"{name}_vector"), present, name)
+        return encode_input(input_config, stats, x, None, name, name + EMBEDDING, with_tokens)
+    # In float32 under mixed precision too: the next layers decide about their precision.
+    x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present)
+    encoding = encode_input(input_config, stats, x, present, name, f"{name}_vector", with_tokens)
+    return _zeroed(encoding, present, name)
 
 
 def _tabular(config, schema, inputs, present):
     """The encoding of the tower over several columns."""
-    tower = partial(_TABULAR[type(config.tabular)], config.tabular)
     columns = {
-        name: tabular.TableColumn(
+        name: TableColumn(
             config.inputs[name], schema.inputs.get(name), inputs[name], present.get(name)
         )
         for name in config.tabular_inputs()
     }
     if not present:
-        return tower(columns, TABULAR, TABULAR + EMBEDDING)
-    return _zeroed(tower(columns, TABULAR, f"{TABULAR}_vector"), present[TABULAR], TABULAR)
+        return encode_columns(config.tabular, columns, TABULAR, TABULAR + EMBEDDING)
+    encoding = encode_columns(config.tabular, columns, TABULAR, f"{TABULAR}_vector")
+    return _zeroed(encoding, present[TABULAR], TABULAR)
 
 
 def _zeroed(encoding, present, name):

@@ -272,7 +272,7 @@ def attach(model, described):
         missing = next((path for path in one["layers"] if path not in every), None)
         if missing is not None:
             raise ValueError(
-                f"{missing}: must be a layer of the model, received one whose nearest layers are {layer_paths.near(missing, every)}"
+                f"{missing}: must be a layer of the model, received one whose nearest layers are {layer_paths.nearest_names(missing, every)}"
             )
     ready: list = []
     for one in described:

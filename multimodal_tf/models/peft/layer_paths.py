@@ -8,7 +8,7 @@ import re
 import keras
 
 from multimodal_tf.config import FUSED, TABULAR
-from multimodal_tf.models.towers.pretrained import near
+from multimodal_tf.models.towers.pretrained import nearest_names
 
 
 def layers(model):
@@ -79,7 +79,7 @@ def matched(model, patterns, field):
         hits = fnmatch.filter(every, pattern)
         if not hits:
             raise ValueError(
-                f"{field}: must match a layer, received {pattern!r}; the nearest layers are {near(pattern, every)}"
+                f"{field}: must match a layer, received {pattern!r}; the nearest layers are {nearest_names(pattern, every)}"
             )
         chosen.update(hits)
     return {path: layer for path, layer in every.items() if path in chosen}

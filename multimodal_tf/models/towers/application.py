@@ -1,54 +1,63 @@
-"""Images: any network of `keras.applications`, drawn anew or from a file of weights, with its own
-scaling of pixels.
-"""
+"""Networks of `keras.applications` for images, with random weights or those of a file."""
 
 import inspect
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
+from multimodal_tf.config import ApplicationTower, ImageInput
 from multimodal_tf.models.presence import masked_network
-from multimodal_tf.models.towers.image import encoding
-from multimodal_tf.models.towers.pretrained import line
+from multimodal_tf.models.towers.encoding import Encoding, Shape
+from multimodal_tf.models.towers.image import encode_feature_map
+from multimodal_tf.models.towers.pretrained import one_line
 
 # of ImageNet's pixels, 0 to 1
 _STDDEV = np.array([0.229, 0.224, 0.225], "float32")
 
 
-def application(part, stats, x, present, name, last):
-    """A network of `keras.applications` without its classifier; `part.tower` is
-    `config.ApplicationTower`.
+def application(
+    tower: ApplicationTower,
+    input_config: ImageInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A network of `keras.applications` without its classifier.
 
-    With `trainable` false it keeps its weights and runs as in inference: batch normalisation with
-    the statistics that it brings.
+    With `trainable` false, its weights stay fixed and it runs in inference mode: batch
+    normalization uses its own statistics.
 
     Args:
-        part: `config.ImageInput`.
+        tower, stats, present, name, last: as in `models.towers`.
+        input_config: its height and width are those of `x`.
         x: float32 `(batch, height, width, channels)`, 0 to 1; a grey image is repeated to three
-        channels.
-        learned, present, name, last: as `models.towers` says.
+            channels.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is
-        `part.tower.dim`, or the map's channels.
+        `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
+        `tower.dim`, or the map's channels if null.
 
     Raises:
-        ValueError: no application has this name, it does not take so small an image, or the file
-        does not hold its weights. FileNotFoundError: there is no such file of weights.
+        ValueError: no application has this name, it does not take an image of this size, or the
+            file does not hold its weights.
+        FileNotFoundError: there is no such file of weights.
     """
-    tower = part.tower
-    _refuse_unknown(tower, name)
-    network = _network(part, name)
+    _check_name(tower, name)
+    network = _network(tower, input_config, name)
     x = ApplicationPixels(tower.name, name=f"{name}_pixels", dtype="float32")(x)
-    return encoding(tower, masked_network(network, x, present, name), name, last)
+    return encode_feature_map(tower, masked_network(network, x, present, name), name, last)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ApplicationPixels(layers.Layer):
-    """Pixels as an application of Keras was trained with, by its own `preprocess_input`.
+    """Scales pixels by the `preprocess_input` of a Keras application.
 
     Args:
         application: str. A constructor of `keras.applications`.
@@ -59,95 +68,93 @@ class ApplicationPixels(layers.Layer):
     Example:
         >>> ApplicationPixels("ResNet50V2")(ops.ones((1, 1, 1, 1))).numpy().tolist()  # -1 to 1
         [[[[1.0, 1.0, 1.0]]]]
-        >>> ApplicationPixels("EfficientNetB0")(ops.ones((1, 1, 1, 1))).numpy().tolist()  # 0 to 255: the network scales them itself
+        >>> # 0 to 255, because EfficientNet scales pixels itself
+        >>> ApplicationPixels("EfficientNetB0")(ops.ones((1, 1, 1, 1))).numpy().tolist()
         [[[[255.0, 255.0, 255.0]]]]
     """
 
-    def __init__(self, application, **kwargs):
+    def __init__(self, application: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.application = application
 
-    def call(self, x):
+    def call(self, x: KerasTensor) -> KerasTensor:
         colours = ops.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
-        return sys.modules[_constructor(self.application).__module__].preprocess_input(
-            255 * colours
-        )
+        module = sys.modules[getattr(keras.applications, self.application).__module__]
+        return module.preprocess_input(255 * colours)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], 3)
 
-    def get_config(self):
-        return super().get_config() | {"application": self.application}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "application": self.application}
 
 
-def _constructor(application):
+def _constructor(application: str) -> Callable[..., keras.Model] | None:
     """The function of this name, or None."""
     found = getattr(keras.applications, application, None)
     return found if inspect.isfunction(found) else None
 
 
-def _refuse_unknown(tower, name):
+def _check_name(tower: ApplicationTower, name: str) -> None:
     if _constructor(tower.name) is None:
         raise ValueError(
-            f"inputs.{name}.tower.name: must be a constructor of keras.applications, such as EfficientNetB0, MobileNetV3Small or ResNet50, "
-            f"received {tower.name!r}"
+            f"inputs.{name}.tower.name: must be a constructor of keras.applications, such as"
+            f" EfficientNetB0, MobileNetV3Small or ResNet50, received {tower.name!r}"
         )
 
 
-def _network(part, name):
-    tower = part.tower
+def _network(tower: ApplicationTower, input_config: ImageInput, name: str) -> keras.Model:
     if tower.weights is not None and not pathlib.Path(tower.weights).is_file():
         raise FileNotFoundError(
-            f"inputs.{name}.tower.weights: must be a file of weights on this machine, or null, received {tower.weights!r}"
+            f"inputs.{name}.tower.weights: must be a file of weights on this machine, or null,"
+            f" received {tower.weights!r}"
         )
     try:
-        network = _constructor(tower.name)(
+        network = getattr(keras.applications, tower.name)(
             include_top=False,
             weights=None,
-            input_shape=(part.height, part.width, 3),
+            input_shape=(input_config.height, input_config.width, 3),
             name=f"{name}_network",
         )
     except ValueError as error:
-        # each application has its own smallest size
+        # Each application has its own smallest size.
         raise ValueError(
-            f"inputs.{name}.tower.name: {tower.name} does not take an image of {part.height} x {part.width} pixels: {line(error)}"
+            f"inputs.{name}.tower.name: {tower.name} does not take an image of"
+            f" {input_config.height} x {input_config.width} pixels: {one_line(error)}"
         ) from error
     if tower.weights is not None:
-        _load(network, tower, name)
-    _follow_fast(network)
+        _load(network, tower.name, tower.weights, name)
+    _lower_momentum(network)
     network.trainable = tower.trainable
     return network
 
 
-def _load(network, tower, name):
+def _load(network: keras.Model, application: str, weights: str, name: str) -> None:
     try:
-        network.load_weights(tower.weights)
+        network.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"inputs.{name}.tower.weights: must hold the weights of {tower.name} without its classifier, in Keras' format, received "
-            f"{tower.weights!r}: {line(error)}"
+            f"inputs.{name}.tower.weights: must hold the weights of {application} without its"
+            f" classifier, in Keras' format, received {weights!r}: {one_line(error)}"
         ) from error
     for layer in network.layers:
         if isinstance(layer, layers.Normalization):
-            _mend_normalization(layer)
+            _correct_variance(layer)
 
 
-def _mend_normalization(layer):
-    """EfficientNet's ImageNet files give the standard deviation of pixels as their variance
+def _correct_variance(layer: layers.Normalization) -> None:
+    """Corrects EfficientNet's ImageNet files, whose variance is a standard deviation.
+
+    Keras corrects it by an additional layer, but only in a file that it downloads itself
     (tensorflow#49930).
-
-    Where Keras fetches such a file itself, it adds a layer that makes good for it; where it is
-    given one, it does not.
     """
     if np.allclose(layer.adapt_variance, _STDDEV, atol=1e-4):
         layer.adapt_variance.assign(_STDDEV**2)
         layer.finalize_state()
 
 
-def _follow_fast(network):
-    """As `image.normalization`: a small table has a dozen steps an epoch, and MobileNetV3's own
-    momentum is 0.999.
-    """
+def _lower_momentum(network: keras.Model) -> None:
+    """Sets the momentum of `image.normalization`; that of MobileNetV3 is 0.999."""
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9

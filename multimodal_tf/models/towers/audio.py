@@ -1,137 +1,175 @@
-"""Sounds: networks over log-mel spectrograms, or over the samples themselves.
+"""Networks over log-mel spectrograms or over samples.
 
-A sound is followed by silence up to the input's length. Tokens that hold nothing else are masked:
-no pooling, GRU or attention sees them, so that a vector does not depend on how much silence there
-is. What remains is a border: beyond the end of the input every convolution sees zeros, and silence
-is zero in the first block alone. So the last tokens of a sound that fills its input differ a little
-from those of the same sound with silence behind it; not in the transformer, which has but one
-convolution.
+A clip is padded with silence to the input's length. Tokens of that padding are masked: no pooling,
+GRU or attention sees them, so that a vector does not depend on the amount of padding. A border
+effect remains: beyond the end of the input, every convolution sees zeros, while silence is zero in
+the first block only. So the last tokens of a clip that fills its input differ a little from those
+of the same clip with padding; not in the transformer, which has a single convolution.
 """
 
 import math
 from functools import partial
 
-from keras import layers
+from keras import KerasTensor, layers
 
+from multimodal_tf.config import (
+    AudioInput,
+    CRNNTower,
+    SpectrogramTower,
+    SpectrogramTransformerTower,
+    WaveformTower,
+)
+from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import chain
 from multimodal_tf.models.towers import transformer
-from multimodal_tf.models.towers.audio_mask import SoundMask
-from multimodal_tf.models.towers.encoding import Encoding, pool, projection
+from multimodal_tf.models.towers.audio_mask import AudioMask
+from multimodal_tf.models.towers.encoding import Encoding, Steps, pool, projection
 from multimodal_tf.models.towers.image import convolutions, normalization
 from multimodal_tf.models.towers.recurrent import recurrent
-from multimodal_tf.models.towers.spectrogram import log_mel, spans
+from multimodal_tf.models.towers.spectrogram import log_mel, window_and_hop
 
 
-def spectrogram_cnn(part, stats, x, present, name, last):
-    """Convolutions over a log-mel spectrogram; `part.tower` is `config.SpectrogramTower`.
+def spectrogram_cnn(
+    tower: SpectrogramTower,
+    input_config: AudioInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A convolutional network over a log-mel spectrogram.
 
     Args:
-        part: `config.AudioInput`.
+        tower, input_config, stats, present, name, last: as in `models.towers`.
         x: float32 `(batch, samples)`, -1 to 1.
-        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, moment by moment; the vector's dim is
-        `part.tower.dim`, or what the pooling leaves where that is null.
+        `Encoding`: one token per cell of the last feature map, time step by time step; the
+        vector's dim is `tower.dim`, or that of the pooling if null.
 
     Raises:
-        ValueError: as `spectrogram.log_mel`, or the spectrogram is too small for so many blocks
-        without padding.
+        ValueError: as `spectrogram.log_mel`; or, without padding, the spectrogram is too small for
+            the number of blocks.
     """
-    tower, picture = part.tower, log_mel(part, x, name)
-    places = chain(picture, convolutions(tower, picture.shape[1:3], present, name), name, None)
-    _, moments, bands, width = places.shape
-    mask = _mask(part, x, 2 ** len(tower.filters), moments, bands, name)
-    tokens = layers.Reshape((moments * bands, width), name=f"{name}_places")(places)
+    spectrogram = log_mel(tower, input_config, x, name)
+    steps = convolutions(tower, spectrogram.shape[1:3], present, name)
+    feature_map = chain(spectrogram, steps, name, None)
+    _, times, bands, width = feature_map.shape
+    mask = _mask(tower, input_config, x, 2 ** len(tower.filters), (times, bands), name)
+    tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(feature_map)
     if tower.pooling == "flatten":
-        return Encoding(
-            tokens, mask, chain(places, {"pool": layers.Flatten} | projection(tower), name, last)
-        )
+        flatten: Steps = {"pool": layers.Flatten}
+        return Encoding(tokens, mask, chain(feature_map, flatten | projection(tower), name, last))
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def crnn(part, stats, x, present, name, last):
-    """Convolutions over a log-mel spectrogram, which keep most of the time, then GRUs; `part.tower`
-    is `config.CRNNTower`.
+def crnn(
+    tower: CRNNTower,
+    input_config: AudioInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """Convolutions over a log-mel spectrogram, then GRUs over time.
 
     Args:
-        part, learned, x, present, name, last: as `spectrogram_cnn`.
+        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
 
     Returns:
-        `Encoding` of `recurrent.recurrent`: a token a step of the last GRU; the vector's dim is
-        `part.tower.dim`, or where that is null the token's.
+        `Encoding` of `recurrent.recurrent`: one token per step of the last GRU; the vector's dim is
+        `tower.dim`, or that of a token if null.
 
     Raises:
         ValueError: as `spectrogram_cnn`.
 
     Source: Cakir et al. 2017, arXiv:1702.06286.
     """
-    tower, picture = part.tower, log_mel(part, x, name)
+    spectrogram = log_mel(tower, input_config, x, name)
     windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
-    places = chain(
-        picture, convolutions(tower, picture.shape[1:3], present, name, windows), name, None
-    )
-    _, steps, bands, width = places.shape
-    mask = _mask(part, x, math.prod(time for time, _ in windows), steps, 1, name)
-    columns = layers.Reshape((steps, bands * width), name=f"{name}_columns")(places)
+    blocks = convolutions(tower, spectrogram.shape[1:3], present, name, windows)
+    feature_map = chain(spectrogram, blocks, name, None)
+    _, times, bands, width = feature_map.shape
+    frames = math.prod(time for time, _ in windows)
+    mask = _mask(tower, input_config, x, frames, (times, 1), name)
+    columns = layers.Reshape((times, bands * width), name=f"{name}_columns")(feature_map)
     return recurrent(layers.GRU, tower, tower, columns, mask, mask, name, last)
 
 
-def spectrogram_transformer(part, stats, x, present, name, last):
-    """Self-attention over patches of a log-mel spectrogram; `part.tower` is
-    `config.SpectrogramTransformerTower`.
+def spectrogram_transformer(
+    tower: SpectrogramTransformerTower,
+    input_config: AudioInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """Self-attention over patches of a log-mel spectrogram.
 
     Args:
-        part, learned, x, present, name, last: as `spectrogram_cnn`.
+        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
 
     Returns:
-        `Encoding`: a token a patch, moment by moment; the vector's dim is `part.tower.dim`, or
-        `part.tower.units` where that is null.
+        `Encoding`: one token per patch, time step by time step; the vector's dim is `tower.dim`,
+        or `tower.units` if null.
 
     Raises:
-        ValueError: as `spectrogram.log_mel`, a patch is less than a frame or more than the
-            spectrogram, or the heads do not divide the units.
+        ValueError: as `spectrogram.log_mel`; or a patch is shorter than a frame or larger than the
+            spectrogram.
 
     Source: Gong et al. 2021, arXiv:2104.01778, without overlap of patches.
     """
-    tower, picture = part.tower, log_mel(part, x, name)
-    patch = _patch(part, picture.shape[1:3], name)
-    fill = [(0, -side % of) for side, of in zip(picture.shape[1:3], patch)]
-    steps: dict = {"fill": partial(layers.ZeroPadding2D, fill)} if any(map(any, fill)) else {}
+    spectrogram = log_mel(tower, input_config, x, name)
+    size = spectrogram.shape[1:3]
+    patch = _patch_size(tower, size, name)
+    padding = [(0, -side % of) for side, of in zip(size, patch)]
+    steps: Steps = {}
+    if any(map(any, padding)):
+        steps["fill"] = partial(layers.ZeroPadding2D, padding)
     steps["patches"] = partial(layers.Conv2D, tower.units, patch, strides=patch)
-    patches = chain(picture, steps, name, None)
-    _, moments, bands, width = patches.shape
-    mask = _mask(part, x, patch[0], moments, bands, name)
-    tokens = layers.Reshape((moments * bands, width), name=f"{name}_places")(patches)
+    patches = chain(spectrogram, steps, name, None)
+    _, times, bands, width = patches.shape
+    mask = _mask(tower, input_config, x, patch[0], (times, bands), name)
+    tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(patches)
     tokens = transformer.encoder(tower, transformer.positions(tokens, name), mask, name)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def waveform_cnn(part, stats, x, present, name, last):
-    """Convolutions over the samples; `part.tower` is `config.WaveformTower`.
+def waveform_cnn(
+    tower: WaveformTower,
+    input_config: AudioInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """One-dimensional convolutions over the samples.
 
-    The first has a wide kernel and strides, as a spectrogram's windows do; every block ends by
-    pooling `stride` steps.
+    The first kernel is wide and strided, like a spectrogram's windows. Every block ends by pooling
+    `stride` steps.
 
     Args:
-        part, learned, x, present, name, last: as `spectrogram_cnn`.
+        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
 
     Returns:
-        `Encoding`: a token a step of the last block, `stride ** (blocks + 1)` samples; the vector's
-        dim is `part.tower.dim`, or the last block's filters where that is null.
+        `Encoding`: one token per step of the last block, `stride ** (blocks + 1)` samples; the
+        vector's dim is `tower.dim`, or the last block's filters if null.
 
     Raises:
         ValueError: the input is shorter than a step of the last block, or the first kernel than its
-        stride.
+            stride.
 
     Source: Dai et al. 2017, arXiv:1610.00087, figure M5.
     """
-    tower = part.tower
-    kernel, stride = _first_kernel(part, name), tower.stride ** (len(tower.filters) + 1)
-    steps: dict = {"channel": partial(layers.Reshape, (part.samples, 1))}
-    # whole steps, so that what a step sees does not depend on the input's length
-    if part.samples % stride:
-        steps["fill"] = partial(layers.ZeroPadding1D, (0, -part.samples % stride))
+    kernel, stride = _kernel_and_stride(tower, input_config, name)
+    steps: Steps = {"channel": partial(layers.Reshape, (input_config.samples, 1))}
+    # Padded to whole steps, so that the field of a step does not depend on the input's length.
+    if input_config.samples % stride:
+        steps["fill"] = partial(layers.ZeroPadding1D, (0, -input_config.samples % stride))
     for number, filters in enumerate(tower.filters, start=1):
         size = (
             {"kernel_size": kernel, "strides": tower.stride}
@@ -147,47 +185,58 @@ def waveform_cnn(part, stats, x, present, name, last):
             f"relu_{number}": layers.ReLU,
         }
     tokens = chain(x, steps, name, None)
-    mask = SoundMask(stride, tokens.shape[1], name=f"{name}_mask", dtype="float32")(x)
+    mask = AudioMask(stride, tokens.shape[1], name=f"{name}_mask", dtype="float32")(x)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def _mask(part, x, frames, steps, places, name):
-    """The mask of `steps` x `places` tokens, a step for `frames` frames of the spectrogram."""
-    _, hop = spans(part, name)
-    return SoundMask(frames * hop, steps, places, name=f"{name}_mask", dtype="float32")(x)
+def _mask(
+    tower: Spectrogram,
+    input_config: AudioInput,
+    x: KerasTensor,
+    frames: int,
+    shape: tuple[int, int],
+    name: str,
+) -> KerasTensor:
+    """The mask of time steps x tokens per step, `shape`; a time step spans `frames` frames."""
+    _, hop = window_and_hop(tower, input_config, name)
+    return AudioMask(frames * hop, *shape, name=f"{name}_mask", dtype="float32")(x)
 
 
-def _patch(part, size, name):
+def _patch_size(
+    tower: SpectrogramTransformerTower, size: tuple[int, int], name: str
+) -> tuple[int, int]:
     """A patch in frames and bins."""
-    tower, (frames, bins) = part.tower, size
+    frames, bins = size
     length = round(tower.patch_ms / tower.hop_ms)
     if not 1 <= length <= frames:
         raise ValueError(
-            f"inputs.{name}.tower.patch_ms: a patch must span from 1 frame to all {frames} (hop_ms {tower.hop_ms}), "
-            f"received {tower.patch_ms}, which is {length}"
+            f"inputs.{name}.tower.patch_ms: a patch must span from 1 frame to all {frames} (hop_ms"
+            f" {tower.hop_ms}), received {tower.patch_ms}, which is {length}"
         )
     if tower.patch_bins > bins:
         raise ValueError(
-            f"inputs.{name}.tower.patch_bins: must be at most mel_bins ({bins}), received {tower.patch_bins}"
+            f"inputs.{name}.tower.patch_bins: must be at most mel_bins ({bins}), received"
+            f" {tower.patch_bins}"
         )
     return length, tower.patch_bins
 
 
-def _first_kernel(part, name):
-    """Its width in samples, where that and the input are long enough."""
-    tower = part.tower
-    kernel, step = (
-        round(part.sample_rate * tower.window_ms / 1000),
-        tower.stride ** (len(tower.filters) + 1),
-    )
+def _kernel_and_stride(
+    tower: WaveformTower, input_config: AudioInput, name: str
+) -> tuple[int, int]:
+    """Width of the first kernel and stride of all blocks together, in samples."""
+    kernel = round(input_config.sample_rate * tower.window_ms / 1000)
+    stride = tower.stride ** (len(tower.filters) + 1)
     if kernel < tower.stride:
         raise ValueError(
-            f"inputs.{name}.tower.window_ms: at {part.sample_rate} Hz must span {tower.stride} samples (stride) or more, "
-            f"received {tower.window_ms}, which is {kernel}"
+            f"inputs.{name}.tower.window_ms: at {input_config.sample_rate} Hz must span"
+            f" {tower.stride} samples (stride) or more, received {tower.window_ms}, which is"
+            f" {kernel}"
         )
-    if step > part.samples:
+    if stride > input_config.samples:
         raise ValueError(
-            f"inputs.{name}.tower: a stride of {tower.stride} in {len(tower.filters)} blocks makes one step of {step} samples, more than "
-            f"the input's {part.samples}: choose a smaller stride or fewer filters"
+            f"inputs.{name}.tower: a stride of {tower.stride} in {len(tower.filters)} blocks makes"
+            f" one step of {stride} samples, more than the input's {input_config.samples}: choose a"
+            f" smaller stride or fewer filters"
         )
-    return kernel
+    return kernel, stride

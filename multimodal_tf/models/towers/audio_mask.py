@@ -1,13 +1,15 @@
-"""Where a sound ends and the silence that fills it up begins, and how loud silence is."""
+"""Where a clip ends and its padding with silence begins, and the level of silence."""
+
+from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-# dB: about where the hiss of 16-bit samples lies; silence is that loud too, and not minus infinity
+# dB: about the noise floor of 16-bit samples; digital silence would be minus infinity
 SILENCE = -60.0
 
 
-def sound_length(x):
+def clip_length(x: KerasTensor) -> KerasTensor:
     """Number of samples up to the last that is not zero.
 
     Args:
@@ -17,51 +19,50 @@ def sound_length(x):
         int32 `(batch,)`.
 
     Example:
-        >>> sound_length(ops.convert_to_tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]])).numpy().tolist()
+        >>> clip_length(ops.convert_to_tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]])).numpy().tolist()
         [2, 0]
     """
-    places = ops.arange(1, ops.shape(x)[1] + 1, dtype="int32")
-    return ops.max(ops.where(ops.not_equal(x, 0), places, ops.zeros_like(places)), axis=1)
+    counts = ops.arange(1, ops.shape(x)[1] + 1, dtype="int32")
+    return ops.max(ops.where(ops.not_equal(x, 0), counts, ops.zeros_like(counts)), axis=1)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SoundMask(layers.Layer):
-    """Which tokens hold sound: those that begin, and whose `window` ends, before or with the last
-    sample that is not zero.
+class AudioMask(layers.Layer):
+    """The mask of tokens: False for those in the silence that pads a clip to the input's length.
 
-    What follows is the silence that fills a clip up to the input's length. The first token is
-    always there, so that silence alone is not nothing.
+    A token is valid if its `window` ends at or before the last sample that is not zero. The first
+    token is always valid, so that a silent clip has one.
 
     Args:
-        stride: int, samples from the beginning of one step in time to the next.
-        steps: int.
-        places: int. Tokens a step, which stand side by side.
-        window: int. Samples that a token reads, all of which must come before the end of the sound.
+        stride: int, samples from the beginning of one time step to the next.
+        steps: int. Number of time steps.
+        tokens_per_step: int.
+        window: int, samples that a token must have before the end of the clip.
 
     Call:
-        `x` is float `(batch, samples)`. Returns bool `(batch, steps x places)`.
+        `x` is float `(batch, samples)`. Returns bool `(batch, steps x tokens_per_step)`.
 
     Example:
         >>> x = ops.convert_to_tensor([[0.0, 0.1, -0.1, 0.0, 0.0, 0.0], [0.0] * 6])
-        >>> SoundMask(stride=2, steps=3)(x).numpy().tolist()
+        >>> AudioMask(stride=2, steps=3)(x).numpy().tolist()
         [[True, True, False], [True, False, False]]
     """
 
-    def __init__(self, stride, steps, places=1, window=1, **kwargs):
+    def __init__(
+        self, stride: int, steps: int, tokens_per_step: int = 1, window: int = 1, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.stride, self.steps, self.places, self.window = stride, steps, places, window
+        self.stride, self.steps = stride, steps
+        self.tokens_per_step, self.window = tokens_per_step, window
 
-    def call(self, x):
-        begins = ops.arange(self.steps * self.places, dtype="int32") // self.places * self.stride
-        return begins + self.window <= ops.expand_dims(ops.maximum(sound_length(x), self.window), 1)
+    def call(self, x: KerasTensor) -> KerasTensor:
+        tokens = ops.arange(self.steps * self.tokens_per_step, dtype="int32")
+        begins = tokens // self.tokens_per_step * self.stride
+        return begins + self.window <= ops.expand_dims(ops.maximum(clip_length(x), self.window), 1)
 
-    def compute_output_spec(self, x):
-        return keras.KerasTensor((x.shape[0], self.steps * self.places), "bool")
+    def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
+        return KerasTensor((x.shape[0], self.steps * self.tokens_per_step), "bool")
 
-    def get_config(self):
-        return super().get_config() | {
-            "stride": self.stride,
-            "steps": self.steps,
-            "places": self.places,
-            "window": self.window,
-        }
+    def get_config(self) -> dict[str, Any]:
+        names = ("stride", "steps", "tokens_per_step", "window")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

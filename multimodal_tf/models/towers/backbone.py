@@ -1,102 +1,111 @@
-"""KerasHub's presets: what one holds, and a backbone of which only what a tower needs becomes
-weights.
-"""
+"""KerasHub's presets: their backbones and converters, and the part of a backbone a tower needs."""
 
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
-from multimodal_tf.models.towers.pretrained import is_answer, line
+from multimodal_tf.config import Input, PresetTower
+from multimodal_tf.models.towers.pretrained import is_encodable, one_line
 
-# a token each, beside what is made of them
+Tensors: TypeAlias = dict[str, KerasTensor]
+
+# outputs with one vector per token, which are preferred to pooled ones
 _TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class BackbonePart(layers.Layer):
-    """A KerasHub backbone from some of its inputs to one output, and nothing of it that this output
-    does not need.
+    """The part of a KerasHub backbone between some of its inputs and one output.
 
-    So a pooler or a decoder is no weight of this model. A layer of its own, because backbones of
-    KerasHub 0.32 are made anew from their own configuration, but not from that of their layers.
+    A pooler or a decoder that this output does not need adds no weights. It is a layer, because a
+    backbone of KerasHub 0.32 is rebuilt from its own configuration, but not from those of its
+    layers.
 
     Args:
         backbone: `keras_hub.models.Backbone`, or a network in one.
-        output: str or None. Which of its outputs, where it has several by name.
-        prepare: `keras.Layer` or None. It makes of `x` a dict of some of the backbone's inputs, and
-            perhaps others, whose names are its attribute `makes`; the output depends on no others.
-            None: the backbone has one input, which takes `x` as it is.
-        length: int or None. So many tokens are answered, the first ones; None: all.
+        output: str or None. The output's name, if the backbone has named ones.
+        prepare: `keras.Layer` or None. It turns `x` into a dict of some of the backbone's inputs,
+            perhaps with other keys; the output depends on no other inputs. Its attribute
+            `output_keys` lists them. None: the backbone has one input, which is `x`.
+        length: int or None. Only the first `length` tokens are returned; None: all.
 
     Call:
         `x` is what `prepare` takes. Returns the output.
     """
 
-    def __init__(self, backbone, output=None, prepare=None, length=None, **kwargs):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        output: str | None = None,
+        prepare: layers.Layer | None = None,
+        length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.output_name, self.prepare, self.length = output, prepare, length
-        # hidden from Keras, which would take all of its weights
+        # A function hides it from Keras, which would track all of its weights.
         self._whole = lambda: backbone
-        answers = backbone.output
-        if output is not None:
-            answers = answers[output]
+        outputs = backbone.output if output is None else backbone.output[output]
+        used: Tensors | KerasTensor
         if prepare is None:
-            given = keras.tree.flatten(backbone.input)[0]
+            used = keras.tree.flatten(backbone.input)[0]
         else:
-            given = {key: one for key, one in inputs(backbone).items() if key in prepare.makes}
+            own = inputs(backbone)
+            used = {key: one for key, one in own.items() if key in prepare.output_keys}
         self.network = keras.Model(
-            given, answers if length is None else answers[:, :length], name=f"{backbone.name}_part"
+            used, outputs if length is None else outputs[:, :length], name=f"{backbone.name}_part"
         )
-        # told by a saved configuration; Keras does not pass it on
+        # A saved configuration sets `trainable`, and Keras does not pass it on.
         if not self.trainable:
             self.network.trainable = False
         self.built = True
 
     @property
-    def backbone(self):
-        """All of it."""
+    def backbone(self) -> keras.Model:
+        """The whole backbone."""
         return self._whole()
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> KerasTensor:
         if self.prepare is not None:
             prepared = self.prepare(x)
             x = {key: prepared[key] for key in self.network.input}
         return self.network(x, training=training)
 
-    def get_config(self):
-        prepare = (
-            None if self.prepare is None else keras.saving.serialize_keras_object(self.prepare)
-        )
-        own = {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "backbone": serialize(self.backbone),
             "output": self.output_name,
-            "prepare": prepare,
+            "prepare": None if self.prepare is None else serialize(self.prepare),
+            "length": self.length,
         }
-        return super().get_config() | own | {"length": self.length}
 
     @classmethod
-    def from_config(cls, config):
-        parts = {
+    def from_config(cls, config: dict[str, Any]) -> "BackbonePart":
+        layers_of = {
             key: keras.saving.deserialize_keras_object(config.pop(key))
             for key in ("backbone", "prepare")
         }
-        return cls(**parts, **config)
+        return cls(**layers_of, **config)
 
 
-def opened(tower, field, dtype=None):
-    """The backbone of a preset.
+def load_backbone(tower: PresetTower, field: str, dtype: str | None = None) -> keras.Model:
+    """Loads the backbone of a preset.
 
     Args:
         tower: `config.PresetTower`.
-        field: str. `preset`'s own, for errors.
-        dtype: str or None. What it computes in; None: as Keras' policy says.
+        field: str. The path of its field `preset`, for errors.
+        dtype: str or None. Its compute dtype; None: that of Keras' policy.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: KerasHub cannot make a backbone of what is there.
+        FileNotFoundError: there is no such preset.
+        ValueError: KerasHub cannot load a backbone from it.
     """
-    # it takes a second, which only those who want it should pay
+    # The import takes a second, which most models do not need.
     import keras_hub
 
     if (
@@ -105,26 +114,30 @@ def opened(tower, field, dtype=None):
         and not pathlib.Path(tower.preset).exists()
     ):
         raise FileNotFoundError(
-            f"{field}: must be a folder, a handle or a name of KerasHub, nothing is at {tower.preset!r}"
+            f"{field}: must be a folder, a handle or a name of KerasHub, nothing is at"
+            f" {tower.preset!r}"
         )
     try:
         return keras_hub.models.Backbone.from_preset(
             tower.preset, load_weights=tower.weights, dtype=dtype
         )
-    except Exception as error:  # noqa: BLE001  KerasHub and its downloads raise whatever they like
+    # KerasHub and its downloads may raise anything.
+    except Exception as error:  # noqa: BLE001
         raise ValueError(
-            f"{field}: KerasHub makes no backbone of {tower.preset!r}: {line(error)}"
+            f"{field}: KerasHub does not load a backbone from {tower.preset!r}: {one_line(error)}"
         ) from error
 
 
-def converter(kind, tower, field, what):
-    """What a preset does with the values before its backbone.
+def load_converter(
+    kind: Literal["ImageConverter", "AudioConverter"], tower: PresetTower, field: str, what: str
+) -> layers.Layer:
+    """Loads the layer of a preset that preprocesses values for its backbone.
 
     Args:
-        kind: "ImageConverter" or "AudioConverter".
+        kind: the class in `keras_hub.layers`.
         tower: `config.PresetTower`.
-        field: str. `preset`'s own, for errors.
-        what: str. What it says, for errors.
+        field: str. The path of its field `preset`, for errors.
+        what: str. What it provides, for errors.
 
     Returns:
         KerasHub's layer, in float32.
@@ -132,82 +145,89 @@ def converter(kind, tower, field, what):
     Raises:
         ValueError: the preset has none.
     """
-    # here, as in `opened`
+    # As in `load_backbone`.
     import keras_hub
 
     try:
         return getattr(keras_hub.layers, kind).from_preset(tower.preset, dtype="float32")
-    except Exception as error:  # noqa: BLE001  as in `opened`
+    # As in `load_backbone`.
+    except Exception as error:  # noqa: BLE001
         raise ValueError(
-            f"{field}: must have an {kind}, which says {what}, {tower.preset!r} has none that loads: {line(error)}"
+            f"{field}: must have an {kind}, which provides {what}, {tower.preset!r} has none that"
+            f" loads: {one_line(error)}"
         ) from error
 
 
-def inputs(backbone):
+def inputs(backbone: keras.Model) -> Tensors:
     """A backbone's Keras inputs by name."""
-    return (
-        backbone.input
-        if isinstance(backbone.input, dict)
-        else {one.name: one for one in keras.tree.flatten(backbone.input)}
-    )
+    if isinstance(backbone.input, dict):
+        return backbone.input
+    return {one.name: one for one in keras.tree.flatten(backbone.input)}
 
 
-def reader(backbone, chosen, part, name):
-    """What of a backbone answers to one kind of input: all of it, or one of the networks that it
-    holds, such as CLIP's two encoders.
+def find_reader(
+    backbone: keras.Model,
+    select: Callable[[Tensors], Tensors],
+    tower: PresetTower,
+    input_config: Input,
+    name: str,
+) -> tuple[keras.Model, str | None]:
+    """Finds the network of a backbone that reads one kind of input.
+
+    It is the whole backbone, or one of its networks, such as one of CLIP's two encoders.
 
     Args:
         backbone: `keras_hub.models.Backbone`.
-        chosen: function of a network's Keras inputs, dict by name, that returns those which the
-        input gives; empty: it reads another kind.
-        part, name: the input's configuration and name, for the error.
+        select: function of a network's Keras inputs by name; returns those that the input provides,
+            an empty dict if the network reads another kind.
+        tower, input_config, name: for the error.
 
     Returns:
-        `(network, output)`: the first network with an answer that depends on these inputs alone,
-        and the answer's name, None where it has none. A token each goes before what is pooled from
-        them, and of a pyramid the last, which is the deepest.
+        `(network, output)`: the first network with an output that depends on these inputs alone,
+        and the output's name, None if it has none. An output with tokens is preferred to a pooled
+        one, and of a feature pyramid the last, which is the deepest.
 
     Raises:
         ValueError: there is none.
     """
-    for network in (
-        backbone,
-        *(
-            held
-            for held in vars(backbone).values()
-            if isinstance(held, keras.Model) and hasattr(held, "input")
-        ),
-    ):
-        given = chosen(inputs(network))
-        for output, answer in _answers(network) if given else ():
-            if is_answer(answer.shape[1:]) and _follows(answer, given):
+    parts = (
+        held
+        for held in vars(backbone).values()
+        if isinstance(held, keras.Model) and hasattr(held, "input")
+    )
+    for network in (backbone, *parts):
+        given = select(inputs(network))
+        for output, tensor in _outputs(network) if given else ():
+            if is_encodable(tensor.shape[1:]) and _depends_only_on(tensor, given):
                 return network, output
-    raise unread(backbone, part, name)
+    raise unreadable(backbone, tower, input_config, name)
 
 
-def _answers(network):
-    """A network's outputs with their names, in the order in which they are to be taken."""
+def _outputs(network: keras.Model) -> Iterator[tuple[str | None, KerasTensor]]:
+    """A network's outputs and their names, the preferred ones first."""
     named = network.output if isinstance(network.output, dict) else {None: network.output}
     last_first = [
-        (name, answer)
-        for name, answer in reversed(named.items())
-        if isinstance(answer, keras.KerasTensor)
+        (name, tensor)
+        for name, tensor in reversed(named.items())
+        if isinstance(tensor, KerasTensor)
     ]
-    return sorted(last_first, key=lambda one: one[0] not in _TOKENS)
+    yield from sorted(last_first, key=lambda one: one[0] not in _TOKENS)
 
 
-def _follows(answer, given):
-    """Whether Keras can compute a tensor from these inputs alone."""
+def _depends_only_on(tensor: KerasTensor, given: Tensors) -> bool:
     try:
-        keras.Model(given, answer)
+        keras.Model(given, tensor)
     except ValueError:
         return False
     return True
 
 
-def unread(backbone, part, name):
-    """The error of a backbone that reads something else than the input gives, or something besides."""
+def unreadable(
+    backbone: keras.Model, tower: PresetTower, input_config: Input, name: str
+) -> ValueError:
+    """The error for a backbone that does not read this kind of input, or not it alone."""
     return ValueError(
-        f"inputs.{name}.tower.preset: must have a network that reads {part.type} alone, received {part.tower.preset!r}, a "
-        f"{type(backbone).__name__} of the inputs {sorted(inputs(backbone))}"
+        f"inputs.{name}.tower.preset: must have a network that reads {input_config.type} alone,"
+        f" received {tower.preset!r}, a {type(backbone).__name__} of the inputs"
+        f" {sorted(inputs(backbone))}"
     )

@@ -1,49 +1,69 @@
-"""What every tower yields, and the steps from its tokens to its vector."""
+"""The output of a tower, and the steps from its tokens to its vector."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
+from multimodal_tf.config.tower_bases import Tower
 from multimodal_tf.models.chain import chain
+
+# by step, a function of `name` that makes the layer: what `chain` takes
+Steps: TypeAlias = dict[str, Callable[..., Any]]
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 class Encoding(NamedTuple):
-    """One input, encoded: Keras tensors.
+    """One encoded input, as Keras tensors.
 
     Attributes:
         tokens: `(batch, length, dim)`, in the compute dtype.
-        mask: bool `(batch, length)`, which tokens are there. False everywhere in rows where the
-        input is absent.
-        vector: `(batch, dim)`, pooled; its dim may differ from the tokens'.
+        mask: bool `(batch, length)`, True for valid tokens. False everywhere in rows whose input
+            is missing.
+        vector: `(batch, dim)`, pooled; its dim may differ from that of the tokens.
     """
 
-    tokens: Any
-    mask: Any
-    vector: Any
+    tokens: KerasTensor
+    mask: KerasTensor
+    vector: KerasTensor
+
+
+class PooledTower(Protocol):
+    """The fields of a tower's configuration that `pool` reads."""
+
+    @property
+    def pooling(self) -> str: ...
+
+    @property
+    def dim(self) -> int | None: ...
+
+    @property
+    def dropout(self) -> float: ...
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class AllTokens(layers.Layer):
-    """The mask of a tower all of whose tokens are always there: true everywhere.
+    """The mask of tokens that are all valid: True everywhere.
 
     Call:
         `tokens` is `(batch, length, dim)`. Returns bool `(batch, length)`.
     """
 
-    def call(self, tokens):
+    def call(self, tokens: KerasTensor) -> KerasTensor:
         return ops.ones(ops.shape(tokens)[:2], "bool")
 
-    def compute_output_spec(self, tokens):
-        return keras.KerasTensor(tokens.shape[:2], "bool")
+    def compute_output_spec(self, tokens: KerasTensor) -> KerasTensor:
+        return KerasTensor(tokens.shape[:2], "bool")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class MaskedMean(layers.Layer):
-    """The mean over the tokens that the mask keeps; zeros where it keeps none.
+    """The mean over the valid tokens; zeros in rows without any.
 
-    `keras.layers.GlobalAveragePooling1D` divides by zero there, and its NaN reaches the gradient.
+    `keras.layers.GlobalAveragePooling1D` divides by zero in such rows, and its NaN reaches the
+    gradient.
 
     Call:
         `x` is float `(batch, length, dim)`, `mask` bool `(batch, length)` or None. Returns `(batch,
@@ -55,59 +75,59 @@ class MaskedMean(layers.Layer):
         [[1.0], [0.0]]
     """
 
-    def call(self, x, mask=None):
+    def call(self, x: KerasTensor, mask: KerasTensor | None = None) -> KerasTensor:
         if mask is None:
             return ops.mean(x, axis=1)
         mask = ops.cast(ops.expand_dims(mask, -1), x.dtype)
         return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
 
-    def compute_mask(self, x, mask=None):
+    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], shape[2])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class MaskedMax(layers.Layer):
-    """The largest over the tokens that the mask keeps; zeros where it keeps none.
+    """The maximum over the valid tokens; zeros in rows without any.
 
     Call:
         As `MaskedMean`.
     """
 
-    def call(self, x, mask=None):
+    def call(self, x: KerasTensor, mask: KerasTensor | None = None) -> KerasTensor:
         if mask is None:
             return ops.max(x, axis=1)
         mask = ops.expand_dims(mask, -1)
-        # within float16
-        lowest = ops.where(mask, x, ops.full_like(x, -3e4))
-        return ops.where(ops.any(mask, axis=1), ops.max(lowest, axis=1), ops.zeros_like(x[:, 0]))
+        # -3e4 is within the range of float16.
+        valid = ops.where(mask, x, ops.full_like(x, -3e4))
+        return ops.where(ops.any(mask, axis=1), ops.max(valid, axis=1), ops.zeros_like(x[:, 0]))
 
-    def compute_mask(self, x, mask=None):
+    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], shape[2])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class TokenAt(layers.Layer):
-    """The first token, or the last that the mask keeps.
+    """The first token, or the last valid one.
 
     Args:
-        place: "first" or "last".
+        position: "first" or "last".
 
     Call:
-        As `MaskedMean`; where the mask keeps none, "last" is the first token.
+        As `MaskedMean`. In rows without valid tokens, "last" is the first token.
     """
 
-    def __init__(self, place, **kwargs):
+    def __init__(self, position: Literal["first", "last"], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.place = place
+        self.position = position
 
-    def call(self, x, mask=None):
-        if self.place == "first":
+    def call(self, x: KerasTensor, mask: KerasTensor | None = None) -> KerasTensor:
+        if self.position == "first":
             return x[:, 0]
         if mask is None:
             return x[:, -1]
@@ -115,17 +135,17 @@ class TokenAt(layers.Layer):
         last = ops.max(ops.where(mask, steps, ops.zeros_like(steps)), axis=1)
         return ops.squeeze(ops.take_along_axis(x, ops.reshape(last, (-1, 1, 1)), axis=1), 1)
 
-    def compute_mask(self, x, mask=None):
+    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], shape[2])
 
-    def get_config(self):
-        return super().get_config() | {"place": self.place}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "position": self.position}
 
 
-POOLING: dict = {
+POOLING: dict[str, Callable[..., layers.Layer]] = {
     "average": MaskedMean,
     "max": MaskedMax,
     "first": partial(TokenAt, "first"),
@@ -133,35 +153,47 @@ POOLING: dict = {
 }
 
 
-def pool(tower, tokens, mask, name, last):
-    """Tokens to a vector, as `tower.pooling`, `tower.dim` and `tower.dropout` say.
+def pool(
+    tower: PooledTower,
+    tokens: KerasTensor,
+    mask: KerasTensor | None,
+    name: str,
+    last: str | None,
+) -> KerasTensor:
+    """Pools tokens to a vector and projects it, by `tower.pooling`, `dim` and `dropout`.
 
     Args:
         tower: a tower's configuration.
         tokens: `(batch, length, dim)`.
-        mask: bool `(batch, length)`.
-        name, last: as `models.towers` says.
+        mask: bool `(batch, length)`, True for valid tokens; None: the tensor's own mask, if any.
+        name, last: as in `models.towers`.
 
     Returns:
         `(batch, dim)`.
     """
-    return chain(
-        tokens,
-        {"pool": partial(masked, mask, POOLING[tower.pooling])} | projection(tower),
-        name,
-        last,
-    )
+    steps: Steps = {"pool": partial(with_mask, mask, POOLING[tower.pooling])}
+    return chain(tokens, steps | projection(tower), name, last)
 
 
-def masked(mask, make, name):
-    """A layer as a function of one tensor, for `chain`; None: the tensor's own mask counts."""
+def with_mask(
+    mask: KerasTensor | None, make: Callable[..., layers.Layer], name: str
+) -> Callable[[KerasTensor], KerasTensor]:
+    """Makes a layer, called with `mask`, as a function of one tensor for `chain`.
+
+    Args:
+        mask: bool `(batch, length)`; None: the tensor's own mask, if any.
+        make: function of `name` that makes the layer.
+        name: str.
+    """
     layer = make(name=name)
-    return layer if mask is None else lambda x: layer(x, mask=mask)
+    if mask is None:
+        return layer  # type: ignore[no-any-return]
+    return lambda x: layer(x, mask=mask)
 
 
-def projection(tower):
-    """The steps at the end of a tower: Dense where it has a `dim`, Dropout where it has one."""
-    steps = {}
+def projection(tower: Tower | PooledTower) -> Steps:
+    """The steps at the end of a tower: Dense if it has a `dim`, Dropout if it has a rate."""
+    steps: Steps = {}
     if tower.dim is not None:
         steps["dense"] = partial(layers.Dense, tower.dim, activation="relu")
     if tower.dropout > 0:

@@ -1,101 +1,141 @@
-"""Images: blocks of Conv2D, normalisation and max pooling, then one vector; and the end of every
-tower over a feature map.
-"""
+"""Blocks of Conv2D over an image or a spectrogram, and the encoding of a feature map."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
-from keras import layers
+from keras import KerasTensor, layers
 
+from multimodal_tf.config import ConvTower, ImageInput
+from multimodal_tf.config.tower_bases import ConvBlocks
 from multimodal_tf.models.chain import chain
 from multimodal_tf.models.presence import PresentBatchNormalization
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
+from multimodal_tf.models.towers.encoding import (
+    AllTokens,
+    Encoding,
+    PooledTower,
+    Steps,
+    projection,
+)
 
-_POOLING = {
+_POOLING: dict[str, Callable[..., Any]] = {
     "average": layers.GlobalAveragePooling2D,
     "max": layers.GlobalMaxPooling2D,
     "flatten": layers.Flatten,
 }
 
 
-def cnn(part, stats, x, present, name, last):
-    """Plain convolutions; `part.tower` is `config.ConvTower`.
+def cnn(
+    tower: ConvTower,
+    input_config: ImageInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A plain convolutional network.
 
     Args:
-        part: `config.ImageInput`.
+        tower, stats, present, name, last: as in `models.towers`.
+        input_config: its height and width are those of `x`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, row by row; the vector's dim is
-        `part.tower.dim`, or what the pooling leaves.
+        `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
+        `tower.dim`, or that of the pooling if null.
 
     Raises:
-        ValueError: the image is too small for so many blocks without padding.
+        ValueError: without padding, the image is too small for the number of blocks.
     """
-    tower = part.tower
-    return encoding(
-        tower,
-        chain(x, convolutions(tower, (part.height, part.width), present, name), name, None),
-        name,
-        last,
-    )
+    size = (input_config.height, input_config.width)
+    feature_map = chain(x, convolutions(tower, size, present, name), name, None)
+    return encode_feature_map(tower, feature_map, name, last)
 
 
-def encoding(tower, x, name, last):
-    """A feature map to what a tower yields.
+def encode_feature_map(tower: PooledTower, x: KerasTensor, name: str, last: str) -> Encoding:
+    """Encodes a feature map.
 
     Args:
         tower: a tower's configuration, with `pooling`, `dim` and `dropout`.
         x: `(batch, height, width, channels)`.
-        name, last: as `models.towers` says.
+        name, last: as in `models.towers`.
 
     Returns:
-        `Encoding`: a token a place, row by row; the vector is the places pooled, then projected.
+        `Encoding`: one token per cell, row by row; the vector is the pooled map, projected.
     """
-    vector = chain(x, {"pool": _POOLING[tower.pooling]} | projection(tower), name, last)
+    steps: Steps = {"pool": _POOLING[tower.pooling]}
+    vector = chain(x, steps | projection(tower), name, last)
     tokens = layers.Reshape((-1, x.shape[-1]), name=f"{name}_places")(x)
     return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
 
 
-def convolutions(tower, size, present, name, windows=None):
-    """The steps for `chain` from `(batch, height, width, channels)` to a feature map; also for a
-    spectrogram.
+def convolutions(
+    tower: ConvBlocks,
+    size: tuple[int, int],
+    present: KerasTensor | None,
+    name: str,
+    windows: Sequence[tuple[int, int]] | None = None,
+) -> Steps:
+    """The steps for `chain` from `(batch, height, width, channels)` to a feature map.
 
     Args:
-        tower: `config.ConvTower`, or another with its fields.
-        size: `(height, width)` of what comes in.
-        present: as `models.towers` says.
+        tower: the configuration of the blocks.
+        size: height and width of the image or spectrogram.
+        present: as in `models.towers`.
         name: str. The input's, for the error.
-        windows: `(height, width)` of each block's pooling; None: 2 x 2.
+        windows: height and width of each block's pooling; None: 2 x 2.
+
+    Raises:
+        ValueError: without padding, `size` is too small for the number of blocks.
     """
     windows = [(2, 2)] * len(tower.filters) if windows is None else windows
-    _refuse_too_small(tower, size, windows, name)
-    steps: dict = {}
+    _check_size(tower, size, windows, name)
+    steps: Steps = {}
     for number, (filters, window) in enumerate(zip(tower.filters, windows), start=1):
         convolution = partial(layers.Conv2D, filters, tower.kernel_size, padding=tower.padding)
         pooling = partial(layers.MaxPooling2D, window, padding=tower.padding)
-        if not tower.batch_normalization:
-            steps |= {
-                f"conv_{number}": partial(convolution, activation="relu"),
-                f"pool_{number}": pooling,
-            }
-            continue
-        steps |= {
-            # the normalisation has an offset
-            f"conv_{number}": partial(convolution, use_bias=False),
-            # before the normalisation, which then has a quarter of the work
-            f"pool_{number}": pooling,
-            f"normalization_{number}": partial(normalization, present),
-            f"relu_{number}": layers.ReLU,
-        }
+        steps |= conv_block(number, convolution, pooling, tower, present)
     return steps
 
 
-def normalization(present, name):
-    """Batch normalisation over the rows where the input is there, as a step for `chain`.
+def conv_block(
+    number: int,
+    convolution: Callable[..., Any],
+    pooling: Callable[..., Any],
+    tower: ConvBlocks,
+    present: KerasTensor | None,
+) -> Steps:
+    """The steps of one block: convolution, max pooling, batch normalization, ReLU.
 
-    Its moving averages follow fast (momentum 0.9 for Keras' 0.99): a small table has a dozen steps
-    an epoch.
+    Args:
+        number: int. The block's, from 1.
+        convolution, pooling: functions that make these layers.
+        tower: its `batch_normalization` is read; without, the convolution has a bias and a ReLU.
+        present: as in `models.towers`.
+    """
+    if not tower.batch_normalization:
+        return {
+            f"conv_{number}": partial(convolution, activation="relu"),
+            f"pool_{number}": pooling,
+        }
+    return {
+        # The normalization has an offset.
+        f"conv_{number}": partial(convolution, use_bias=False),
+        # Pooling comes first because it leaves the normalization a quarter of the values.
+        f"pool_{number}": pooling,
+        f"normalization_{number}": partial(normalization, present),
+        f"relu_{number}": layers.ReLU,
+    }
+
+
+def normalization(
+    present: KerasTensor | None, name: str
+) -> layers.Layer | Callable[[KerasTensor], KerasTensor]:
+    """Batch normalization over the rows whose input is present, as a step for `chain`.
+
+    The momentum of its moving averages is 0.9 instead of Keras' 0.99, because a small table has
+    only a dozen steps per epoch.
     """
     if present is None:
         return layers.BatchNormalization(momentum=0.9, name=name)
@@ -103,8 +143,10 @@ def normalization(present, name):
     return lambda x: layer(x, present)
 
 
-def _refuse_too_small(tower, size, windows, name):
-    # sizes are halved and rounded up: never below 1
+def _check_size(
+    tower: ConvBlocks, size: tuple[int, int], windows: Sequence[tuple[int, int]], name: str
+) -> None:
+    # With padding "same", sizes are halved and rounded up, so they never fall below 1.
     if tower.padding == "same":
         return
     height, width = size
@@ -115,6 +157,8 @@ def _refuse_too_small(tower, size, windows, name):
         )
         if min(height, width) < 1:
             raise ValueError(
-                f"inputs.{name}.tower.filters: each block takes a {tower.kernel_size} x {tower.kernel_size} convolution off and halves the "
-                f"rest (padding 'valid'), which leaves nothing of {size[0]} x {size[1]} in block {number}, received {tower.filters}"
+                f"inputs.{name}.tower.filters: with padding 'valid', each block removes the border"
+                f" of a {tower.kernel_size} x {tower.kernel_size} convolution and halves the rest,"
+                f" which leaves nothing of {size[0]} x {size[1]} in block {number}, received"
+                f" {tower.filters}"
             )

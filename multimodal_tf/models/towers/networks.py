@@ -1,37 +1,47 @@
-"""Images: KerasHub's residual networks and vision transformers, drawn anew."""
+"""KerasHub's residual networks and vision transformers with random weights, for images."""
 
+from keras import KerasTensor
+
+from multimodal_tf.config import ImageInput, ResNetTower, ViTTower
 from multimodal_tf.models.presence import masked_network
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, pool
-from multimodal_tf.models.towers.image import encoding
+from multimodal_tf.models.towers.image import encode_feature_map
 
 _BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3]}
-# from this depth on a block is 1 x 1, 3 x 3 and 1 x 1
-_BOTTLENECKS = 50
-_KERAS_HUBS_FILTERS = 64
+# From this depth on, a block is 1 x 1, 3 x 3 and 1 x 1.
+_BOTTLENECK_DEPTH = 50
+_KERAS_HUB_FILTERS = 64
 
 
-def resnet(part, stats, x, present, name, last):
-    """A residual network; `part.tower` is `config.ResNetTower`.
+def resnet(
+    tower: ResNetTower,
+    input_config: ImageInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A residual network.
 
     Args:
-        part: `config.ImageInput`.
+        tower, input_config, stats, present, name, last: as in `models.towers`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a place of the last feature map, a 32nd of the image's height and width.
-        Its channels, and the vector's dim unless `part.tower.dim` is given, are 8 x `filters`, or
-        32 x `filters` at depth 50.
+        `Encoding`: one token per cell of the last feature map, which has a 32nd of the image's
+        height and width. Its channels, and the vector's dim if `tower.dim` is null, are 8 x
+        `filters`, or 32 x `filters` at depth 50.
 
     Source: He et al. 2016, arXiv:1512.03385; KerasHub's `ResNetBackbone`.
     """
-    # here, because it takes more than a second and most models do without
+    # The import takes more than a second, and most models do not need it.
     import keras_hub
 
-    tower, filters = part.tower, part.tower.filters
-    # KerasHub insists on 64 filters in the first stage: where they are to be others, that stage has
-    # no block
-    unused = [] if filters == _KERAS_HUBS_FILTERS else [(_KERAS_HUBS_FILTERS, 0, 1)]
+    filters = tower.filters
+    # KerasHub requires 64 filters in the first stage. For any other number, that stage gets no
+    # block.
+    unused = [] if filters == _KERAS_HUB_FILTERS else [(_KERAS_HUB_FILTERS, 0, 1)]
     stages = [
         *unused,
         *zip((filters, 2 * filters, 4 * filters, 8 * filters), _BLOCKS[tower.depth], (1, 2, 2, 2)),
@@ -42,38 +52,44 @@ def resnet(part, stats, x, present, name, last):
         stackwise_num_filters=[width for width, _, _ in stages],
         stackwise_num_blocks=[blocks for _, blocks, _ in stages],
         stackwise_num_strides=[stride for _, _, stride in stages],
-        block_type="basic_block" if tower.depth < _BOTTLENECKS else "bottleneck_block",
-        image_shape=(part.height, part.width, part.channels),
+        block_type="basic_block" if tower.depth < _BOTTLENECK_DEPTH else "bottleneck_block",
+        image_shape=(input_config.height, input_config.width, input_config.channels),
         name=f"{name}_network",
     )
-    return encoding(tower, masked_network(network, x, present, name), name, last)
+    return encode_feature_map(tower, masked_network(network, x, present, name), name, last)
 
 
-def vit(part, stats, x, present, name, last):
-    """A vision transformer; `part.tower` is `config.ViTTower`.
+def vit(
+    tower: ViTTower,
+    input_config: ImageInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A vision transformer.
 
     Args:
-        part: `config.ImageInput`.
+        tower, input_config, stats, present, name, last: as in `models.towers`.
         x: float32 `(batch, height, width, channels)`, 0 to 1.
-        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a patch, row by row, and before them, with pooling "first", the learned
-        token that becomes the vector. Their dim, and the vector's unless `part.tower.dim` is given,
-        is `part.tower.units`.
+        `Encoding`: one token per patch, row by row. With pooling "first", the learned class token,
+        which becomes the vector, comes before them. The dim of the tokens, and of the vector if
+        `tower.dim` is null, is `tower.units`.
 
     Raises:
-        ValueError: the patches do not fill the image.
+        ValueError: `patch_size` does not divide the image's height and width.
 
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929; KerasHub's `ViTBackbone`.
     """
-    # here, as in `resnet`
+    # As in `resnet`.
     import keras_hub
 
-    tower = part.tower
-    _refuse_uneven(part, name)
+    _check_patches(tower, input_config, name)
     network = keras_hub.models.ViTBackbone(
-        image_shape=(part.height, part.width, part.channels),
+        image_shape=(input_config.height, input_config.width, input_config.channels),
         patch_size=tower.patch_size,
         num_layers=tower.depth,
         num_heads=tower.heads,
@@ -84,14 +100,14 @@ def vit(part, stats, x, present, name, last):
         name=f"{name}_network",
     )
     tokens = masked_network(network, x, present, name)
-    return Encoding(
-        tokens, AllTokens(name=f"{name}_mask")(tokens), pool(tower, tokens, None, name, last)
-    )
+    mask = AllTokens(name=f"{name}_mask")(tokens)
+    return Encoding(tokens, mask, pool(tower, tokens, None, name, last))
 
 
-def _refuse_uneven(part, name):
-    size = part.tower.patch_size
-    if part.height % size or part.width % size:
+def _check_patches(tower: ViTTower, input_config: ImageInput, name: str) -> None:
+    height, width, size = input_config.height, input_config.width, tower.patch_size
+    if height % size or width % size:
         raise ValueError(
-            f"inputs.{name}.tower.patch_size: must divide the image's height and width, {part.height} and {part.width}, received {size}"
+            f"inputs.{name}.tower.patch_size: must divide the image's height and width, {height}"
+            f" and {width}, received {size}"
         )

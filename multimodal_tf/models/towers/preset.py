@@ -1,29 +1,39 @@
-"""A backbone of KerasHub as a tower, frozen or trained further."""
+"""A KerasHub backbone as the tower of an image or a text."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from multimodal_tf.models.towers import backbone as backbones
-from multimodal_tf.models.towers.preset_audio import sound
-from multimodal_tf.models.towers.pretrained import encoding, fit, run
-from multimodal_tf.models.towers.text import mask_of, not_padding, token_count
+from multimodal_tf.config import ImageInput, PresetTower, TextInput
+from multimodal_tf.models.towers.backbone import (
+    BackbonePart,
+    Tensors,
+    find_reader,
+    inputs,
+    load_backbone,
+    load_converter,
+)
+from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.pretrained import encode_output, fit_shape, run
+from multimodal_tf.models.towers.text import TextStats, mask_layer, padding_mask, token_count
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class TokenInputs(layers.Layer):
-    """What a backbone over texts takes.
+    """The inputs of a text backbone.
 
     Args:
-        padding, closed: as `text.NotPadding`.
+        padding, ends_with_padding: as in `text.PaddingMask`.
 
     Call:
         `x` is int32 `(batch, length)`. Returns a dict of int32 `(batch, length)`: `token_ids` and
-        `padding_mask`, 1 where a token is there, both again under the names that an encoder before
-        a decoder has for them; `segment_ids`, all 0; and `position_ids`.
+        `padding_mask`, 1 for valid tokens, both also under the names of an encoder before a
+        decoder; `segment_ids`, all 0; and `position_ids`.
     """
 
-    makes = (
+    output_keys = (
         "token_ids",
         "encoder_token_ids",
         "padding_mask",
@@ -32,168 +42,164 @@ class TokenInputs(layers.Layer):
         "position_ids",
     )
 
-    def __init__(self, padding, closed=False, **kwargs):
+    def __init__(self, padding: int, ends_with_padding: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.padding, self.closed = padding, closed
+        self.padding, self.ends_with_padding = padding, ends_with_padding
 
-    def call(self, x):
-        there = ops.cast(not_padding(x, self.padding, self.closed), "int32")
-        nowhere = ops.zeros_like(x)
-        return dict(
-            zip(
-                self.makes,
-                (x, x, there, there, nowhere, nowhere + ops.arange(x.shape[1], dtype="int32")),
-            )
-        )
+    def call(self, x: KerasTensor) -> Tensors:
+        valid = ops.cast(padding_mask(x, self.padding, self.ends_with_padding), "int32")
+        zeros = ops.zeros_like(x)
+        positions = zeros + ops.arange(x.shape[1], dtype="int32")
+        return dict(zip(self.output_keys, (x, x, valid, valid, zeros, positions)))
 
-    def get_config(self):
-        return super().get_config() | {"padding": self.padding, "closed": self.closed}
+    def get_config(self) -> dict[str, Any]:
+        own = {"padding": self.padding, "ends_with_padding": self.ends_with_padding}
+        return {**super().get_config(), **own}
 
 
-def preset(part, stats, x, present, name, last):
-    """A backbone from a KerasHub preset; `part.tower` is `config.PresetTower`.
+def preset_text(
+    tower: PresetTower,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """The text network of a KerasHub preset, whose layers become layers of this model.
 
-    Its layers become layers of this model: neither the preset nor its folder is needed once the
-    model is saved. The folder may also be in the layout of Hugging Face or timm, which KerasHub
-    converts. Of a preset with several parts the one that reads such an input alone is
-    used, and nothing of the others: the encoder of T5, BART or Whisper, the vision or the text
-    encoder of CLIP or SigLIP. In the model too, the preset's own `ImageConverter` says the scale of
-    pixels, and its `AudioConverter` makes of samples what a speech model takes: Whisper or
-    Moonshine. These run in float32, and texts do where Keras' policy is float16.
+    The saved model does not need the preset. A folder may also have the layout of Hugging Face or
+    timm, which KerasHub converts. Of a preset with several networks, the one that reads this kind
+    of input alone is used: the encoder of T5 or BART, the text encoder of CLIP or SigLIP. Under a
+    float16 policy it runs in float32.
 
     Args:
-        part: `config.ImageInput`, `TextInput` or `AudioInput`.
-        learned: what the schema holds for a text: its ids are those of the preset's tokenizer, and
-        fewer than the backbone knows.
-        x: float32 `(batch, height, width, channels)` 0 to 1; int32 `(batch, max_tokens)`; or
-        float32 `(batch, samples)` -1 to 1.
-        present, name, last: as `models.towers` says.
+        tower, input_config, present, name, last: as in `models.towers`.
+        stats: its ids are those of the preset's tokenizer, and fewer than the backbone knows.
+        x: int32 `(batch, max_tokens)`.
 
     Returns:
-        `Encoding`: a token an id, which is there where it is not padding; a token a place of the
-        last feature map, or a patch; a token each 0.02 s (Whisper) or 0.024 s (Moonshine) of sound,
-        which is there up to the end of the sound; or one token, where the preset pools itself, as
-        SigLIP does.
+        `Encoding`: one token per id, valid if it is not padding; or one token, if the preset pools
+        itself, as SigLIP does.
 
     Raises:
-        FileNotFoundError: the folder is not there.
-        ValueError: it is no preset, or nothing in it reads this kind of input alone; images, texts
-            or sounds are of a size or sample rate that it does not take; it does not say the scale
-            of its pixels, or what it makes of sounds; or the tokenizer has more ids than it knows.
+        FileNotFoundError: there is no such preset.
+        ValueError: it does not load; none of its networks reads texts alone; it does not take texts
+            of this length; or the tokenizer has more ids than it knows.
     """
-    if part.type not in _KINDS:
-        raise ValueError(
-            f"inputs.{name}.tower.type: a preset reads {', '.join(_KINDS)}, received it for {part.type}"
-        )
-    backbone = backbones.opened(
-        part.tower, f"inputs.{name}.tower.preset", "float32" if _needs_float32(part.type) else None
-    )
-    answer, mask = _KINDS[part.type](part, stats, x, present, name, backbone)
-    return encoding(part.tower, answer, mask, name, last)
+    # In float16, KerasHub 0.32's T5 gives NaN, and its ESM fails.
+    float16 = keras.config.dtype_policy().compute_dtype == "float16"
+    field = f"inputs.{name}.tower.preset"
+    backbone = load_backbone(tower, field, "float32" if float16 else None)
+    network, output = find_reader(backbone, _token_inputs, tower, input_config, name)
+    _check_ids(tower, input_config, stats, name, network)
+    mask = mask_layer(stats, name)
+    prepare = TokenInputs(mask.padding, mask.ends_with_padding, name=f"{name}_ids")
+    part = BackbonePart(network, output, prepare, name=f"{name}_backbone")
+    _check_length(tower, input_config, name, part)
+    y = run(part, x, present, name, tower.trainable)
+    return encode_output(tower, y, mask(x) if len(y.shape) == 3 else None, name, last)
 
 
-def _needs_float32(kind):
-    """In KerasHub 0.32 Moonshine fails in mixed precision; in float16 T5 gives NaN and ESM fails,
-    while bfloat16 does for all texts.
+def preset_image(
+    tower: PresetTower,
+    input_config: ImageInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """The image network of a KerasHub preset, as `preset_text`.
+
+    The preset's `ImageConverter` provides the pixel scale. Of CLIP or SigLIP, the vision encoder is
+    used.
+
+    Args:
+        tower, input_config, stats, present, name, last: as in `models.towers`.
+        x: float32 `(batch, height, width, channels)`, 0 to 1.
+
+    Returns:
+        `Encoding`: one token per cell of the last feature map, or per patch.
+
+    Raises:
+        FileNotFoundError: there is no such preset.
+        ValueError: it does not load; none of its networks reads images alone; it does not take
+            images of this size; or it lacks the pixel scale.
     """
-    return kind == "audio" or (
-        kind == "text" and keras.config.dtype_policy().compute_dtype == "float16"
-    )
-
-
-def _text(part, stats, x, present, name, backbone):
-    reads, output = backbones.reader(backbone, _ids, part, name)
-    _check_ids(part, stats, name, reads)
-    mask = mask_of(part, stats, name)
-    prepare = TokenInputs(mask.padding, mask.closed, name=f"{name}_ids")
-    network = backbones.BackbonePart(reads, output, prepare, name=f"{name}_backbone")
-    _check_length(part, name, network)
-    answer = run(network, x, present, name, part.tower.trainable)
-    return answer, mask(x) if len(answer.shape) == 3 else None
-
-
-def _ids(given):
-    return (
-        {key: given[key] for key in TokenInputs.makes if key in given}
-        if any(key in given for key in TokenInputs.makes[:2])
-        else {}
-    )
-
-
-def _image(part, stats, x, present, name, backbone):
-    reads, output = backbones.reader(backbone, _pixels_alone, part, name)
-    (wanted,) = backbones.inputs(reads).values()
-    scale, offset = _pixels(part.tower, f"inputs.{name}.tower.preset")
+    field = f"inputs.{name}.tower.preset"
+    backbone = load_backbone(tower, field)
+    network, output = find_reader(backbone, _image_input, tower, input_config, name)
+    (wanted,) = inputs(network).values()
+    scale, offset = _pixel_scale(tower, field)
     x = layers.Rescaling(scale, offset, name=f"{name}_pixels", dtype="float32")(x)
-    x = fit(
-        x,
-        tuple(wanted.shape[1:]),
-        "float32",
-        name,
-        f"inputs.{name}",
-        f"the preset {part.tower.preset!r}",
-    )
-    return run(
-        backbones.BackbonePart(reads, output, name=f"{name}_backbone"),
-        x,
-        present,
-        name,
-        part.tower.trainable,
-    ), None
+    shape, what = tuple(wanted.shape[1:]), f"the preset {tower.preset!r}"
+    x = fit_shape(x, shape, "float32", name, f"inputs.{name}", what)
+    part = BackbonePart(network, output, name=f"{name}_backbone")
+    y = run(part, x, present, name, tower.trainable)
+    return encode_output(tower, y, None, name, last)
 
 
-def _pixels_alone(given):
+def _token_inputs(given: Tensors) -> Tensors:
+    """The inputs of a network that reads token ids; none of any other network."""
+    if not any(key in given for key in ("token_ids", "encoder_token_ids")):
+        return {}
+    return {key: given[key] for key in TokenInputs.output_keys if key in given}
+
+
+def _image_input(given: Tensors) -> Tensors:
+    """The input of a network that reads one batch of images; none of any other network."""
     return given if [len(one.shape) for one in given.values()] == [4] else {}
 
 
-_KINDS = {"text": _text, "image": _image, "audio": sound}
-
-
-def _check_ids(part, stats, name, network):
-    longest, count = getattr(network, "max_sequence_length", None), token_count(part, stats)
-    known = next(
-        (
-            getattr(network, size)
-            for size in ("vocabulary_size", "vocab_size")
-            if hasattr(network, size)
-        ),
-        count,
-    )
-    if longest is not None and part.max_tokens > longest:
+def _check_ids(
+    tower: PresetTower,
+    input_config: TextInput,
+    stats: TextStats,
+    name: str,
+    network: keras.Model,
+) -> None:
+    longest = getattr(network, "max_sequence_length", None)
+    if longest is not None and input_config.max_tokens > longest:
         raise ValueError(
-            f"inputs.{name}.max_tokens: must be at most {longest} for the preset, received {part.max_tokens}"
+            f"inputs.{name}.max_tokens: must be at most {longest} for the preset, received"
+            f" {input_config.max_tokens}"
         )
+    count = token_count(input_config, stats)
+    fields = ("vocabulary_size", "vocab_size")
+    known = next((getattr(network, one) for one in fields if hasattr(network, one)), count)
     if count > known:
         raise ValueError(
-            f"inputs.{name}.tokenizer: must have at most the {known} ids that the preset {part.tower.preset!r} knows, received "
-            f"{part.tokenizer.type} with {count}"
+            f"inputs.{name}.tokenizer: must have at most the {known} ids that the preset"
+            f" {tower.preset!r} knows, received {input_config.tokenizer.type} with {count}"
         )
 
 
-def _check_length(part, name, network):
-    """SigLIP takes texts of one length alone, and only its graph, which is traced here, shows it."""
-    longest = getattr(network.backbone, "max_sequence_length", part.max_tokens)
-    if longest != part.max_tokens and not any(
-        "padding_mask" in key for key in network.network.input
-    ):
-        try:
-            tf.function(network).get_concrete_function(
-                tf.TensorSpec((None, part.max_tokens), "int32")
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"inputs.{name}.max_tokens: must be {longest} for the preset {part.tower.preset!r}, received {part.max_tokens}"
-            ) from error
+def _check_length(
+    tower: PresetTower, input_config: TextInput, name: str, part: BackbonePart
+) -> None:
+    """Refuses a length that SigLIP does not take; only tracing its graph shows this."""
+    given = input_config.max_tokens
+    longest = getattr(part.backbone, "max_sequence_length", given)
+    if longest == given or any("padding_mask" in key for key in part.network.input):
+        return
+    try:
+        tf.function(part).get_concrete_function(tf.TensorSpec((None, given), "int32"))
+    except ValueError as error:
+        raise ValueError(
+            f"inputs.{name}.max_tokens: must be {longest} for the preset {tower.preset!r}, received"
+            f" {given}"
+        ) from error
 
 
-def _pixels(tower, field):
-    """Scale and offset from pixels 0..1 to what the preset expects."""
+def _pixel_scale(tower: PresetTower, field: str) -> tuple[Any, Any]:
+    """Scale and offset from pixels 0 to 1 to what the preset expects; numbers or lists of them."""
     if not tower.weights:
         return 1.0, 0.0
-    converter = backbones.converter("ImageConverter", tower, field, "the scale of its pixels")
+    converter = load_converter("ImageConverter", tower, field, "the scale of its pixels")
     scale, offset = (
         ops.convert_to_numpy(one if one is not None else neutral)
         for one, neutral in ((converter.scale, 1.0), (converter.offset, 0.0))
     )
-    # it takes pixels 0..255
+    # The converter takes pixels 0 to 255.
     return (scale * 255.0).tolist(), offset.tolist()

@@ -1,105 +1,131 @@
-"""Sounds as the encoders of KerasHub's speech models take them."""
+"""The encoder of a KerasHub speech model, Whisper or Moonshine, as the tower of a clip."""
 
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from multimodal_tf.models.towers import backbone as backbones
-from multimodal_tf.models.towers.audio_mask import SoundMask, sound_length
-from multimodal_tf.models.towers.pretrained import run
+from multimodal_tf.config import AudioInput, PresetTower
+from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
+from multimodal_tf.models.towers.backbone import (
+    BackbonePart,
+    Tensors,
+    inputs,
+    load_backbone,
+    load_converter,
+    unreadable,
+)
+from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.pretrained import encode_output, run
 
-# what Whisper's backbone takes, and what Moonshine's does
+# the inputs of Whisper's and of Moonshine's backbone
 _SPECTROGRAM, _SAMPLES = "encoder_features", "encoder_input_values"
 _ENCODED = "encoder_sequence_output"
-# samples from one token of Moonshine to the next, and in each: three convolutions without padding
+# samples between two tokens of Moonshine, and read by one: three convolutions without padding
 _STRIDE, _WINDOW = 384, 895
-# what Moonshine was trained with; its converter warns of others
+# Moonshine was trained on these lengths; its converter warns of others.
 _SECONDS = (0.1, 64.0)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SoundFeatures(layers.Layer):
-    """What a speech model's backbone takes, made by the preset's own converter.
+class SpeechFeatures(layers.Layer):
+    """The inputs of a speech model's backbone, computed by the preset's own converter.
 
     Args:
         converter: `keras_hub.layers.AudioConverter`.
 
     Call:
-        `x` is float32 `(batch, samples)`. Returns a dict: the converter's answer under the name
-        that Whisper has for it, and under Moonshine's, and `encoder_padding_mask`, bool `(batch,
-        samples)`, false in the silence that fills up the clip; true at least in the samples of one
-        token.
+        `x` is float32 `(batch, samples)`. Returns a dict: the converter's output under the names of
+        Whisper and of Moonshine, and `encoder_padding_mask`, bool `(batch, samples)`, False in the
+        silence that pads the clip, but True at least in the samples of one token.
     """
 
-    makes = (_SPECTROGRAM, _SAMPLES, "encoder_padding_mask")
+    output_keys = (_SPECTROGRAM, _SAMPLES, "encoder_padding_mask")
 
-    def __init__(self, converter, **kwargs):
+    def __init__(self, converter: layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.converter = converter
-        # eagerly, the converter would take another way, by NumPy
+        # Called eagerly, the converter would run in NumPy.
         self._graph = tf.function(lambda x: converter(x), autograph=False)
         self.built = True
 
-    def call(self, x):
-        # Moonshine's converter warns while it is traced, whatever the length
+    def call(self, x: KerasTensor) -> Tensors:
+        # Moonshine's converter warns while it is traced, whatever the length.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Audio duration must be")
             features = self._graph(x)
-        there = ops.arange(x.shape[1], dtype="int32") < ops.expand_dims(
-            ops.maximum(sound_length(x), _WINDOW), 1
-        )
-        return dict(zip(self.makes, (features, features, there)))
+        length = ops.expand_dims(ops.maximum(clip_length(x), _WINDOW), 1)
+        mask = ops.arange(x.shape[1], dtype="int32") < length
+        return dict(zip(self.output_keys, (features, features, mask)))
 
-    def get_config(self):
-        return super().get_config() | {
-            "converter": keras.saving.serialize_keras_object(self.converter)
-        }
+    def get_config(self) -> dict[str, Any]:
+        converter = keras.saving.serialize_keras_object(self.converter)
+        return {**super().get_config(), "converter": converter}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "SpeechFeatures":
         return cls(keras.saving.deserialize_keras_object(config.pop("converter")), **config)
 
 
-def sound(part, stats, x, present, name, backbone):
-    """The answer of a speech model's encoder, and which of its tokens hold sound; see
-    `preset.preset`.
+def preset_audio(
+    tower: PresetTower,
+    input_config: AudioInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """The encoder of a speech model from a KerasHub preset, as `preset.preset_text`.
+
+    It runs in float32, and its features are computed by the preset's own `AudioConverter`.
+
+    Args:
+        tower, input_config, stats, present, name, last: as in `models.towers`.
+        x: float32 `(batch, samples)`, -1 to 1.
+
+    Returns:
+        `Encoding`: one token per 0.02 s (Whisper) or 0.024 s (Moonshine), valid up to the end of
+        the clip.
+
+    Raises:
+        FileNotFoundError: there is no such preset.
+        ValueError: it does not load, is no speech model, or does not take clips of this length or
+            sample rate; or it lacks its converter.
     """
-    names = backbones.inputs(backbone).keys()
-    if _SPECTROGRAM not in names and _SAMPLES not in names:
-        raise backbones.unread(backbone, part, name)
-    converter = backbones.converter(
-        "AudioConverter", part.tower, f"inputs.{name}.tower.preset", "what it takes"
-    )
-    if part.sample_rate != converter.sampling_rate:
+    field = f"inputs.{name}.tower.preset"
+    # KerasHub 0.32's Moonshine fails in mixed precision.
+    backbone = load_backbone(tower, field, "float32")
+    names = inputs(backbone).keys()
+    whisper = _SPECTROGRAM in names
+    if not whisper and _SAMPLES not in names:
+        raise unreadable(backbone, tower, input_config, name)
+    converter = load_converter("AudioConverter", tower, field, "its features")
+    if input_config.sample_rate != converter.sampling_rate:
         raise ValueError(
-            f"inputs.{name}.sample_rate: must be {converter.sampling_rate}, which the preset {part.tower.preset!r} is for, received "
-            f"{part.sample_rate}"
+            f"inputs.{name}.sample_rate: must be {converter.sampling_rate}, that of the preset"
+            f" {tower.preset!r}, received {input_config.sample_rate}"
         )
-    stride, window = (2 * converter.stride, 1) if _SPECTROGRAM in names else (_STRIDE, _WINDOW)
-    _check_seconds(
-        part, name, (0.0, converter.max_audio_length) if _SPECTROGRAM in names else _SECONDS
-    )
-    # Whisper fills up every clip to 30 seconds: the tokens of what is silent in all clips are left
-    # out
-    length = -(-part.samples // stride) if _SPECTROGRAM in names else None
-    prepare = SoundFeatures(converter, name=f"{name}_features", dtype="float32")
-    answer = run(
-        backbones.BackbonePart(backbone, _ENCODED, prepare, length, name=f"{name}_backbone"),
-        x,
-        present,
-        name,
-        part.tower.trainable,
-    )
-    return answer, SoundMask(
-        stride, answer.shape[1], window=window, name=f"{name}_mask", dtype="float32"
-    )(x)
+    stride, window = (2 * converter.stride, 1) if whisper else (_STRIDE, _WINDOW)
+    limits = (0.0, converter.max_audio_length) if whisper else _SECONDS
+    _check_seconds(tower, input_config, name, limits)
+    # Whisper pads every clip to 30 seconds. Tokens beyond the input's length are left out.
+    length = -(-input_config.samples // stride) if whisper else None
+    prepare = SpeechFeatures(converter, name=f"{name}_features", dtype="float32")
+    part = BackbonePart(backbone, _ENCODED, prepare, length, name=f"{name}_backbone")
+    y = run(part, x, present, name, tower.trainable)
+    mask = AudioMask(stride, y.shape[1], window=window, name=f"{name}_mask", dtype="float32")
+    return encode_output(tower, y, mask(x), name, last)
 
 
-def _check_seconds(part, name, limits):
+def _check_seconds(
+    tower: PresetTower, input_config: AudioInput, name: str, limits: tuple[float, float]
+) -> None:
     shortest, longest = limits
-    if not shortest <= part.seconds <= longest:
+    if not shortest <= input_config.seconds <= longest:
         raise ValueError(
-            f"inputs.{name}.seconds: must be {shortest:g} to {longest:g} for the preset {part.tower.preset!r}, received {part.seconds:g}"
+            f"inputs.{name}.seconds: must be {shortest:g} to {longest:g} for the preset"
+            f" {tower.preset!r}, received {input_config.seconds:g}"
         )

@@ -1,67 +1,84 @@
-"""Recurrent layers over tokens: of a text, of a video's frames, of a spectrogram's columns."""
+"""Recurrent layers over tokens: of a text, of frames, of a spectrogram's frames."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from keras import layers
+from keras import KerasTensor, layers
 
+from multimodal_tf.config.tower_bases import Recurrent, Tower
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import POOLING, Encoding, masked, projection
+from multimodal_tf.models.towers.encoding import (
+    POOLING,
+    Encoding,
+    Steps,
+    projection,
+    with_mask,
+)
 
 
-def recurrent(cell, tower, over, x, mask, seen, name, last, states=True):
-    """Recurrent layers, each over all states of the one before, and a vector of the last one's
-    states.
+def recurrent(
+    cell: type[layers.LSTM] | type[layers.GRU],
+    tower: Tower,
+    stack: Recurrent,
+    x: KerasTensor,
+    mask: KerasTensor,
+    layer_mask: KerasTensor | None,
+    name: str,
+    last: str,
+    with_tokens: bool = True,
+) -> Encoding:
+    """Stacked recurrent layers, and a vector from the states of the last one.
 
     The layers are called `{name}_lstm` (or `_gru`), `{name}_lstm_2`...
 
     Args:
         cell: `keras.layers.LSTM` or `keras.layers.GRU`.
-        tower: a tower's configuration, of which the vector's projection is read.
-        over: what the layers are: `units`, `depth`, `bidirectional` and `pooling`, as
-        `config.LSTMTower` has them.
+        tower: its `dim` and `dropout` are the projection of the vector.
+        stack: the configuration of the layers; may be `tower` itself.
         x: `(batch, length, dim)`.
-        mask: bool `(batch, length)`, the tokens that are there.
-        seen: the mask for the layers, which step over what is false in it; None: that which `x`
-        carries, if any.
-        name, last: as `models.towers` says.
-        states: bool. False, and `over.pooling` "last": `tokens` and `mask` are None and the last
-            layer keeps its final state alone. The vector is the same.
+        mask: bool `(batch, length)`, True for valid tokens.
+        layer_mask: the mask for the layers, which skip its False steps; None: the mask that `x`
+            carries, if any.
+        name, last, with_tokens: as in `models.towers`.
 
     Returns:
-        `Encoding`: a token is the last layer's state at one of `x`, `units` wide, twice if
-        bidirectional. The vector is, before its projection, the mean or the maximum of the tokens
-        that the mask keeps, or, where `over.pooling` is "last", the final state: the one forward,
-        at the last token, and, if bidirectional, the one backward, at the first. Zeros in rows
-        where nothing is `seen`.
+        `Encoding`: one token per step of `x`, the state of the last layer, `units` wide, twice that
+        if bidirectional. The vector, before its projection, is the mean or maximum of the valid
+        tokens, or, if `stack.pooling` is "last", the final state: forward at the last token and, if
+        bidirectional, backward at the first. Zeros in rows without valid steps.
     """
     kind = cell.__name__.lower()
 
-    def layer(**options):
-        return partial(masked, seen, partial(_layer, cell, over, options))
+    def make(**options: Any) -> Callable[..., Any]:
+        return partial(with_mask, layer_mask, partial(_layer, cell, stack, options))
 
-    names = [kind, *(f"{kind}_{number}" for number in range(2, over.depth + 1))]
-    steps = dict.fromkeys(names, layer(return_sequences=True))
-    if over.pooling != "last":
+    names = [kind, *(f"{kind}_{number}" for number in range(2, stack.depth + 1))]
+    steps: Steps = dict.fromkeys(names, make(return_sequences=True))
+    if stack.pooling != "last":
         tokens = chain(x, steps, name, None)
-        pool = partial(masked, mask, POOLING[over.pooling])
-        return Encoding(tokens, mask, chain(tokens, {"pool": pool} | projection(tower), name, last))
-    if not states:
-        return Encoding(
-            None, None, chain(x, steps | {names[-1]: layer()} | projection(tower), name, last)
-        )
-    tokens, *ends = chain(
-        x, steps | {names[-1]: layer(return_sequences=True, return_state=True)}, name, None
-    )
-    if over.bidirectional:
-        end: dict = {"ends": layers.Concatenate}
-        # an LSTM has two states a direction, of which the first is its output
-        ends = ends[:: len(ends) // 2]
+        pool: Steps = {"pool": partial(with_mask, mask, POOLING[stack.pooling])}
+        return Encoding(tokens, mask, chain(tokens, pool | projection(tower), name, last))
+    if not with_tokens:
+        steps[names[-1]] = make()
+        return Encoding(None, None, chain(x, steps | projection(tower), name, last))
+    steps[names[-1]] = make(return_sequences=True, return_state=True)
+    tokens, *states = chain(x, steps, name, None)
+    if stack.bidirectional:
+        end: Steps = {"ends": layers.Concatenate}
+        # An LSTM has two states per direction; the first is its output.
+        final = states[:: len(states) // 2]
     else:
-        end, ends = {"end": layers.Identity}, ends[0]
-    return Encoding(tokens, mask, chain(ends, end | projection(tower), name, last))
+        end, final = {"end": layers.Identity}, states[0]
+    return Encoding(tokens, mask, chain(final, end | projection(tower), name, last))
 
 
-def _layer(cell, over, options, name):
-    if over.bidirectional:
-        return layers.Bidirectional(cell(over.units, **options), name=name)
-    return cell(over.units, **options, name=name)
+def _layer(
+    cell: type[layers.LSTM] | type[layers.GRU],
+    stack: Recurrent,
+    options: dict[str, Any],
+    name: str,
+) -> layers.Layer:
+    if stack.bidirectional:
+        return layers.Bidirectional(cell(stack.units, **options), name=name)
+    return cell(stack.units, **options, name=name)

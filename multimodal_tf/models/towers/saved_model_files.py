@@ -1,10 +1,9 @@
-"""Where the files of a SavedModel come from: a folder, an archive or a handle; and a checked copy
-of them.
+"""Fetches a SavedModel from a folder, an archive or a handle, and checks a copy of its files.
 
-A SavedModel is a program, and TensorFlow runs it in this process. Operations that plainly leave the
-network are refused, here and when a `.keras` file with a SavedModel in it is loaded, but that is no
-sandbox: a graph can still take all memory and time, and TensorFlow has hundreds of operations. Only
-SavedModels, and `.keras` files with one, of somebody who is trusted belong in a tower.
+A SavedModel is a program, and TensorFlow runs it in this process. Operations that access files or
+the network are refused, here and when a `.keras` file with a SavedModel in it is loaded. But this
+is no sandbox: a graph can still use all memory and time, and TensorFlow has hundreds of operations.
+Load only SavedModels, and `.keras` files that contain one, from a trusted source.
 """
 
 import contextlib
@@ -18,54 +17,55 @@ import urllib.parse
 import urllib.request
 import weakref
 import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from multimodal_tf.models.towers.pretrained import line
+from multimodal_tf.models.towers.pretrained import one_line
 
 # bytes, of an archive's members together
-LARGEST = 16 * 2**30
-# members of an archive
-MOST = 10_000
+MAX_BYTES = 16 * 2**30
+MAX_MEMBERS = 10_000
 GRAPH = "saved_model.pb"
-_PARTS = (GRAPH, "variables", "assets")
-# What a network has no reason to do: touch other files than its own (tables read theirs, in
-# `assets`, by an operation that is not here), call Python or another machine, or run a graph that
-# is hidden in a string.
+_FOLDERS = ("variables", "assets")
+# A network has no reason to access files other than its own (tables read theirs, in `assets`, by an
+# operation that is not listed), to call Python or another machine, or to run a graph that is hidden
+# in a string.
 _REFUSED = re.compile(
     r"ReadFile|WriteFile|Save|SaveSlices|Restore|RestoreSlice|ImmutableConst|LoadAndRemapMatrix|GenerateVocabRemapping|.*Reader(V2)?"
     r"|(Experimental)?(MatchingFiles|TextLine|FixedLengthRecord|TFRecord|LMDB|Sql|CSV|Cache|Save|Load|Snapshot|DataService)Dataset(V\d)?"
     r"|MatchingFiles|(Experimental)?DatasetToTFRecord|DatasetFromGraph|DistributedSave|RegisterDataset(V2)?|.*PyFunc.*|Remote.*"
     r"|CreateSummary.*Writer|Write.*Summary|Debug.*"
 )
-# These belong to what wrote and reads the variables, and nowhere else.
+# These are allowed only in the functions that save and restore the variables.
 _CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
-# `Files` by digest, as long as some layer has them
-_held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+# `Files` by digest, as long as some layer refers to them
+_held: "weakref.WeakValueDictionary[str, Files]" = weakref.WeakValueDictionary()
 
 
 class Files:
-    """A SavedModel in a folder of our own, which is removed when nobody holds this object any more.
+    """A copy of a SavedModel in a temporary folder, removed together with this object.
 
     Attributes:
         digest: str. SHA-256 over names and contents.
         folder: `pathlib.Path`.
     """
 
-    def __init__(self, digest, temporary):
+    def __init__(self, digest: str, temporary: "tempfile.TemporaryDirectory[str]") -> None:
         self.digest, self._temporary = digest, temporary
         self.folder = pathlib.Path(temporary.name)
 
-    def write(self, folder):
+    def write(self, folder: str) -> None:
         """Copies the files into `folder`."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
 
 
-def held(digest):
-    """The `Files` of this digest, or None where no layer of this process has them."""
+def held(digest: str) -> Files | None:
+    """The `Files` of this digest, or None if no layer of this process has them."""
     return _held.get(digest)
 
 
-def opened(path, field):
-    """The files of a SavedModel.
+def fetch(path: str, field: str) -> Files:
+    """Fetches a SavedModel and checks a copy of it.
 
     Args:
         path: str. A folder; a `.tar.gz` or `.tgz` of one; either as `file://...`; or another handle
@@ -77,21 +77,20 @@ def opened(path, field):
         `Files`.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: it is no SavedModel, or not one that is taken: its graph reads or writes other
-            files, or calls Python or another machine; an archive is damaged, has a member that
-            would land outside of its folder, or is too large; `tensorflow-hub` is needed and not
-            installed.
+        FileNotFoundError: nothing is at `path`.
+        ValueError: it is no SavedModel; its graph accesses other files or calls Python or another
+            machine; an archive is damaged, too large, or has a member outside its folder;
+            `tensorflow-hub` is needed and not installed.
     """
     with _folder(path, field) as folder:
-        return kept(_root(folder, path, field), field)
+        return copy_checked(_root(folder, path, field), field)
 
 
-def kept(folder, field):
-    """Checks the SavedModel in `folder` and copies it. Raises ValueError as `opened`."""
+def copy_checked(folder: pathlib.Path, field: str) -> Files:
+    """Copies the SavedModel in `folder` and checks it. Raises ValueError as `fetch`."""
     temporary = tempfile.TemporaryDirectory(prefix="multimodal_tf-saved_model-")
     target = pathlib.Path(temporary.name)
-    for part in _PARTS:
+    for part in _FOLDERS:
         if (folder / part).is_dir():
             shutil.copytree(folder / part, target / part)
     (target / GRAPH).write_bytes(_checked((folder / GRAPH).read_bytes(), field))
@@ -103,9 +102,9 @@ def kept(folder, field):
 
 
 @contextlib.contextmanager
-def _folder(path, field):
-    """The folder that `path` names; one that had to be unpacked is removed at the end of the block."""
-    # TensorFlow Hub gives it back as it is
+def _folder(path: str, field: str) -> Iterator[pathlib.Path]:
+    """The folder at `path`; an unpacked one is removed at the end of the block."""
+    # TensorFlow Hub would return such a handle unchanged.
     if path.startswith("file://"):
         path = urllib.request.url2pathname(urllib.parse.urlsplit(path).path)
     if "://" in path:
@@ -114,7 +113,8 @@ def _folder(path, field):
         yield pathlib.Path(path)
     elif not pathlib.Path(path).exists():
         raise FileNotFoundError(
-            f"{field}: must be a folder, a .tar.gz or a handle such as https://..., nothing is at {path!r}"
+            f"{field}: must be a folder, a .tar.gz or a handle such as https://..., nothing is at"
+            f" {path!r}"
         )
     elif path.endswith((".tar.gz", ".tgz")):
         with tempfile.TemporaryDirectory(prefix="multimodal_tf-archive-") as folder:
@@ -126,52 +126,54 @@ def _folder(path, field):
         )
 
 
-def _resolved(handle, field):
+def _resolved(handle: str, field: str) -> pathlib.Path:
     try:
-        # not at the top: an extra, and it imports another Keras
+        # Imported here because it is an extra, and imports another Keras.
         import tensorflow_hub
     except ImportError as error:
         raise ValueError(
-            f"{field}: the handle {handle!r} needs tensorflow-hub, which cannot be imported ({error}): pip install 'multimodal_tf[tfhub]'"
+            f"{field}: the handle {handle!r} needs tensorflow-hub, which cannot be imported"
+            f" ({error}): pip install 'multimodal_tf[tfhub]'"
         ) from error
     try:
         found = pathlib.Path(tensorflow_hub.resolve(handle))
-    except Exception as error:  # noqa: BLE001  whatever a download may raise
+    # A download may raise anything.
+    except Exception as error:  # noqa: BLE001
         raise ValueError(
-            f"{field}: TensorFlow Hub does not resolve {handle!r}: {line(error)}"
+            f"{field}: TensorFlow Hub does not resolve {handle!r}: {one_line(error)}"
         ) from error
-    # what it does not know it gives back
+    # It returns an unknown handle unchanged.
     if not found.is_dir():
         raise ValueError(f"{field}: TensorFlow Hub does not know how to read {handle!r}")
     return found
 
 
-def _unpack(path, folder, field):
+def _unpack(path: str, folder: str, field: str) -> None:
     size = 0
     try:
         with tarfile.open(path, "r:gz") as archive:
             for number, member in enumerate(archive, start=1):
                 size += member.size
-                if size > LARGEST or number > MOST:
+                if size > MAX_BYTES or number > MAX_MEMBERS:
                     raise ValueError(
-                        f"{field}: an archive may hold {LARGEST} bytes in {MOST} members, {path!r} holds more"
+                        f"{field}: an archive may hold {MAX_BYTES} bytes in {MAX_MEMBERS} members,"
+                        f" {path!r} holds more"
                     )
                 _extract(archive, member, pathlib.Path(folder).resolve())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"{field}: the archive {path!r} is damaged or not a safe one: {line(error)}"
+            f"{field}: the archive {path!r} is damaged or unsafe: {one_line(error)}"
         ) from error
 
 
-def _extract(archive, member, folder):
-    """Writes a folder or file of an archive, and refuses the rest: what lands elsewhere, links,
-    devices.
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: pathlib.Path) -> None:
+    """Extracts a folder or file; refuses links, devices and paths outside of `folder`.
 
     The standard library's `filter="data"` came with Python 3.11.4; Debian 12 has 3.11.2.
     """
     target = (folder / member.name).resolve()
     if not target.is_relative_to(folder):
-        raise tarfile.TarError(f"{member.name!r} would land outside of its folder")
+        raise tarfile.TarError(f"{member.name!r} would be written outside of its folder")
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
         return
@@ -183,8 +185,8 @@ def _extract(archive, member, folder):
         shutil.copyfileobj(source, file)
 
 
-def _root(folder, path, field):
-    """`folder`, or the only folder in it, as most archives have one."""
+def _root(folder: pathlib.Path, path: str, field: str) -> pathlib.Path:
+    """`folder`, or the only folder in it, which most archives have."""
     inside = [entry for entry in folder.iterdir() if entry.is_dir()]
     for root in (folder, *(inside if len(inside) == 1 else [])):
         if (root / GRAPH).is_file():
@@ -193,11 +195,11 @@ def _root(folder, path, field):
     raise ValueError(f"{field}: a SavedModel is a folder with {GRAPH}, {path!r} holds {found}")
 
 
-def _checked(graph, field):
-    """The bytes of a graph without what only its optimizer needed.
+def _checked(graph: bytes, field: str) -> bytes:
+    """The bytes of a graph, checked, without the slot variables of an optimizer.
 
-    TensorFlow 2.21 cannot load the slots of an optimizer of Keras 2, since nothing registers that
-    class any more («no attribute 'add_slot'»).
+    TensorFlow 2.21 cannot load the slots of a Keras 2 optimizer, because that class is not
+    registered any more («no attribute 'add_slot'»).
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -206,11 +208,12 @@ def _checked(graph, field):
     try:
         model.ParseFromString(graph)
     except DecodeError as error:
-        raise ValueError(f"{field}: {GRAPH} is damaged: {line(error)}") from error
+        raise ValueError(f"{field}: {GRAPH} is damaged: {one_line(error)}") from error
     found = sorted(set(_harmful(model)))
     if found:
         raise ValueError(
-            f"{field}: a SavedModel must not touch other files or call Python, its graph has the operations {found}"
+            f"{field}: a SavedModel must not access other files or call Python, its graph has the"
+            f" operations {found}"
         )
     with_slots = [
         node
@@ -223,10 +226,8 @@ def _checked(graph, field):
     return model.SerializeToString(deterministic=True) if with_slots else graph
 
 
-def _harmful(model):
-    """The refused operations of a SavedModel: in its graph, and in the functions of its library,
-    which is all that it can run.
-    """
+def _harmful(model: Any) -> Iterator[str]:
+    """The refused operations of a SavedModel, in its graph and the functions of its library."""
     for meta in model.meta_graphs:
         functions = {
             function.signature.name: function.node_def
@@ -240,13 +241,13 @@ def _harmful(model):
             yield from {node.op for node in functions[name] if node.op in _CHECKPOINT}
 
 
-def _prints_to_file(node):
-    return node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file://")
+def _prints_to_file(node: Any) -> bool:
+    return bool(node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file://"))
 
 
-def _reached(names, functions):
-    """Names of the functions that are called from those of `names`, themselves among them."""
-    found: set = set()
+def _reached(names: Iterable[str], functions: dict[str, Any]) -> set[str]:
+    """The functions of these names and all that they call, directly or not."""
+    found: set[str] = set()
     waiting = [*names]
     while waiting:
         name = waiting.pop()
@@ -262,7 +263,7 @@ def _reached(names, functions):
     return found
 
 
-def _digest(folder):
+def _digest(folder: pathlib.Path) -> str:
     found = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()

@@ -1,15 +1,19 @@
-"""Sounds as pictures: loudness by time and pitch, computed in the model."""
+"""Log-mel spectrograms, computed in the model."""
 
 import math
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
+from multimodal_tf.config import AudioInput
+from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.audio_mask import SILENCE, SoundMask
+from multimodal_tf.models.towers.audio_mask import SILENCE, AudioMask
 from multimodal_tf.models.towers.augment_audio import SpecAugment
+from multimodal_tf.models.towers.encoding import Shape, Steps
 
 # Hz, the lower edge of the mel bands
 LOWEST = 20.0
@@ -19,18 +23,17 @@ FLOOR = 10 ** (SILENCE / 10)
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class LogMelSpectrogram(layers.Layer):
-    """Loudness in decibels by time and pitch.
+    """Power in decibels by time and mel band.
 
-    Hann windows, one every `hop` samples, the last ones filled up with silence; power spectrum;
+    Hann windows, one every `hop` samples, the last ones padded with silence; power spectrum;
     triangular mel bands from 20 Hz to half the sample rate; `10 log10`, at least -60 dB. In
-    `keras.layers.MelSpectrogram` 3.15 the loudness depends on the loudest row of the batch; it
-    fails on a batch of 0 and on a clip shorter than half a window, and its static shape can be a
-    frame too long.
+    `keras.layers.MelSpectrogram` 3.15 the level depends on the loudest row of the batch, a batch of
+    0 and a clip shorter than half a window fail, and the static shape can be a frame too long.
 
     Args:
         sample_rate: int, Hz.
         window, hop: int, samples.
-        fft_length: int, samples, at least `window`; `fft_length(...)` suggests one.
+        fft_length: int, samples, at least `window`; see `fft_length`.
         mel_bins: int.
 
     Call:
@@ -38,7 +41,7 @@ class LogMelSpectrogram(layers.Layer):
         mel_bins)`, dB.
 
     Example:
-        >>> spectrogram = LogMelSpectrogram(sample_rate=8000, window=200, hop=80, fft_length=256, mel_bins=4)
+        >>> spectrogram = LogMelSpectrogram(8000, window=200, hop=80, fft_length=256, mel_bins=4)
         >>> spectrogram(ops.zeros((1, 100))).numpy().tolist()
         [[[-60.0, -60.0, -60.0, -60.0], [-60.0, -60.0, -60.0, -60.0]]]
 
@@ -46,19 +49,21 @@ class LogMelSpectrogram(layers.Layer):
     `tf.signal.linear_to_mel_weight_matrix`.
     """
 
-    def __init__(self, sample_rate, window, hop, fft_length, mel_bins, **kwargs):
+    def __init__(
+        self,
+        sample_rate: int,
+        window: int,
+        hop: int,
+        fft_length: int,
+        mel_bins: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.sample_rate, self.window, self.hop, self.fft_length, self.mel_bins = (
-            sample_rate,
-            window,
-            hop,
-            fft_length,
-            mel_bins,
-        )
+        self.sample_rate, self.window, self.hop = sample_rate, window, hop
+        self.fft_length, self.mel_bins = fft_length, mel_bins
 
-    def call(self, x):
-        # tf.signal.stft would pad the windows to the FFT's length itself, but not those of a batch
-        # of 0, and then fail
+    def call(self, x: KerasTensor) -> KerasTensor:
+        # tf.signal.stft also pads the windows to the FFT's length, but fails on a batch of 0.
         hann = tf.pad(tf.signal.hann_window(self.window), [[0, self.fft_length - self.window]])
         spectrum = tf.signal.rfft(
             tf.signal.frame(x, self.fft_length, self.hop, pad_end=True) * hann
@@ -69,19 +74,20 @@ class LogMelSpectrogram(layers.Layer):
         )
         return 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), FLOOR))
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, int]) -> Shape:
         return (shape[0], math.ceil(shape[1] / self.hop), self.mel_bins)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("sample_rate", "window", "hop", "fft_length", "mel_bins")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def log_mel(part, x, name):
-    """What the towers over spectrograms read.
+def log_mel(tower: Spectrogram, input_config: AudioInput, x: KerasTensor, name: str) -> KerasTensor:
+    """The scaled spectrogram that the towers read, with SpecAugment in training.
 
     Args:
-        part: `config.AudioInput`, whose tower has `mel_bins`, `window_ms` and `hop_ms`.
+        tower: the configuration of the spectrogram.
+        input_config: its sample rate, length and augmentation are read.
         x: float32 `(batch, samples)`, -1 to 1.
         name: str. The input's.
 
@@ -90,89 +96,98 @@ def log_mel(part, x, name):
 
     Raises:
         ValueError: window and hop do not fit the sample rate or each other, or a mask of
-        SpecAugment is wider than the spectrogram.
+            SpecAugment is wider than the spectrogram.
     """
-    tower, (window, hop) = part.tower, spans(part, name)
-    # float32 under mixed precision too: bfloat16 has 8 bits, a sound 16
-    length = fft_length(part.sample_rate, window, tower.mel_bins)
-    steps: dict = {
-        "spectrogram": partial(
-            LogMelSpectrogram,
-            part.sample_rate,
-            window,
-            hop,
-            length,
-            tower.mel_bins,
-            dtype="float32",
-        )
-    }
-    frames = math.ceil(part.samples / hop)
-    if part.augmentation.time_masks or part.augmentation.frequency_masks:
-        steps["spec_augment"] = _spec_augment(part, x, hop, frames, name)
-    # silence is 0, as what convolutions see beyond the end is
+    window, hop = window_and_hop(tower, input_config, name)
+    length = fft_length(input_config.sample_rate, window, tower.mel_bins)
+    # In float32 under mixed precision too: bfloat16 has 8 significant bits, a sample 16.
+    spectrogram = partial(
+        LogMelSpectrogram,
+        input_config.sample_rate,
+        window,
+        hop,
+        length,
+        tower.mel_bins,
+        dtype="float32",
+    )
+    steps: Steps = {"spectrogram": spectrogram}
+    frames = math.ceil(input_config.samples / hop)
+    augmentation = input_config.augmentation
+    if augmentation.time_masks or augmentation.frequency_masks:
+        steps["spec_augment"] = _spec_augment(tower, input_config, x, hop, frames, name)
+    # Silence becomes 0, the value of the convolutions' padding.
     steps["scale"] = partial(layers.Rescaling, 1 / 30, offset=-SILENCE / 30, dtype="float32")
     steps["channel"] = partial(layers.Reshape, (frames, tower.mel_bins, 1))
     return chain(x, steps, name, None)
 
 
-def fft_length(sample_rate, window, mel_bins):
-    """The power of two that holds the window and is so fine that the lowest mel band, the narrowest
-    in Hz, spans two frequencies.
+def fft_length(sample_rate: int, window: int, mel_bins: int) -> int:
+    """The least power of two that holds the window and gives each mel band two frequencies or more.
+
+    The lowest band is the narrowest in Hz.
 
     Example:
-        >>> fft_length(sample_rate=16000, window=400, mel_bins=64), fft_length(sample_rate=16000, window=400, mel_bins=128)
+        >>> fft_length(16000, window=400, mel_bins=64), fft_length(16000, window=400, mel_bins=128)
         (512, 1024)
     """
     lowest, highest = (
         1127 * math.log1p(frequency / 700) for frequency in (LOWEST, sample_rate / 2)
     )
-    # upper edge of the first band, in mel
-    band = lowest + 2 * (highest - lowest) / (mel_bins + 1)
-    width = 700 * math.expm1(band / 1127) - LOWEST
-    return 2 ** math.ceil(math.log2(max(window, sample_rate / width)))
+    # upper edge of the lowest band, in mel
+    edge = lowest + 2 * (highest - lowest) / (mel_bins + 1)
+    width = 700 * math.expm1(edge / 1127) - LOWEST
+    power = math.ceil(math.log2(max(window, sample_rate / width)))
+    return int(2**power)
 
 
-def spans(part, name):
-    """Window and hop of `part`'s spectrogram, in samples; `ValueError` where they cannot be."""
-    tower = part.tower
-    window, hop = (round(part.sample_rate * ms / 1000) for ms in (tower.window_ms, tower.hop_ms))
+def window_and_hop(tower: Spectrogram, input_config: AudioInput, name: str) -> tuple[int, int]:
+    """Window and hop of a spectrogram, in samples.
+
+    Raises:
+        ValueError: one is too short for the sample rate, or the hop is longer than the window.
+    """
+    rate = input_config.sample_rate
+    window, hop = (round(rate * ms / 1000) for ms in (tower.window_ms, tower.hop_ms))
     if hop < 1 or window < 2:
         raise ValueError(
-            f"inputs.{name}.tower: at {part.sample_rate} Hz window_ms must span 2 samples or more and hop_ms 1, "
-            f"received {tower.window_ms} and {tower.hop_ms}"
+            f"inputs.{name}.tower: at {rate} Hz window_ms must span 2 samples or more and hop_ms 1,"
+            f" received {tower.window_ms} and {tower.hop_ms}"
         )
     if hop > window:
         raise ValueError(
-            f"inputs.{name}.tower.hop_ms: must be at most window_ms ({tower.window_ms}), received {tower.hop_ms}"
+            f"inputs.{name}.tower.hop_ms: must be at most window_ms ({tower.window_ms}), received"
+            f" {tower.hop_ms}"
         )
     return window, hop
 
 
-def _spec_augment(part, x, hop, frames, name):
-    """The step of `log_mel` that masks stretches of time and bands, in training."""
-    ours, bins = part.augmentation, part.tower.mel_bins
-    width = round(part.sample_rate * ours.time_mask_ms / 1000 / hop)
-    if ours.frequency_masks and ours.frequency_mask_bins >= bins:
+def _spec_augment(
+    tower: Spectrogram, input_config: AudioInput, x: KerasTensor, hop: int, frames: int, name: str
+) -> Any:
+    """The step of `log_mel` that masks time and frequency in training."""
+    augmentation, bins = input_config.augmentation, tower.mel_bins
+    width = round(input_config.sample_rate * augmentation.time_mask_ms / 1000 / hop)
+    if augmentation.frequency_masks and augmentation.frequency_mask_bins >= bins:
         raise ValueError(
-            f"inputs.{name}.augmentation.frequency_mask_bins: must be less than tower.mel_bins ({bins}), "
-            f"received {ours.frequency_mask_bins}"
+            f"inputs.{name}.augmentation.frequency_mask_bins: must be less than tower.mel_bins"
+            f" ({bins}), received {augmentation.frequency_mask_bins}"
         )
-    if ours.time_masks and not 1 <= width < frames:
+    if augmentation.time_masks and not 1 <= width < frames:
         raise ValueError(
-            f"inputs.{name}.augmentation.time_mask_ms: must span from 1 frame to less than all {frames}, received {ours.time_mask_ms}, "
-            f"which is {width}"
+            f"inputs.{name}.augmentation.time_mask_ms: must span from 1 frame to less than all"
+            f" {frames}, received {augmentation.time_mask_ms}, which is {width}"
         )
-    there = SoundMask(hop, frames, name=f"{name}_frames", dtype="float32")(x)
+    valid = AudioMask(hop, frames, name=f"{name}_frames", dtype="float32")(x)
 
-    def step(name):
+    def step(name: str) -> Any:
         layer = SpecAugment(
-            ours.time_masks,
+            augmentation.time_masks,
             width,
-            ours.frequency_masks,
-            ours.frequency_mask_bins,
+            augmentation.frequency_masks,
+            augmentation.frequency_mask_bins,
             name=name,
             dtype="float32",
         )
-        return lambda decibels: layer(decibels, there)
+        return lambda decibels: layer(decibels, valid)
 
     return step

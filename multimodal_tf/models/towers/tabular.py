@@ -1,92 +1,110 @@
-"""Numbers, categories, booleans and dates: a small Dense layer each, or one tower over all of them."""
+"""Numbers, categories, booleans and dates: a Dense layer for each, or one tower over all."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
+from multimodal_tf.config import (
+    BooleanInput,
+    CategoryInput,
+    DateInput,
+    DenseTower,
+    FeatureTransformerTower,
+    MLPTower,
+    NumberInput,
+)
 from multimodal_tf.models.chain import chain
 from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.towers.date_parts import DateParts
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TokenAt, projection
+from multimodal_tf.models.towers.encoding import (
+    AllTokens,
+    Encoding,
+    Shape,
+    Steps,
+    TokenAt,
+    projection,
+)
 from multimodal_tf.models.towers.transformer import encoder
 from multimodal_tf.schema import Moments
 
-# index 0 is an unknown value
+TabularInput: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput
+
+# Index 0 is an unknown value.
 RESERVED = 1
 
-# so that false is -1 and true is 1
-_EVEN = Moments(mean=0.5, std=0.5)
+# False becomes -1, True 1.
+_BOOLEAN_MOMENTS = Moments(mean=0.5, std=0.5)
 
 
 class TableColumn(NamedTuple):
-    """One column as a tower over several reads it.
+    """One column, as a tower over several reads it.
 
     Attributes:
-        part: the input's configuration.
-        learned: what the schema holds for it.
-        x: its Keras tensor: float32 `(batch,)` of a number or boolean, int32 `(batch,)` of a
-        category, int32 `(batch, 2)` of a date.
+        input_config: the input's configuration.
+        stats: `schema.Moments` of a number or date, `schema.Vocabulary` of a category, None for a
+            boolean.
+        x: Keras tensor: float32 `(batch,)` of a number or boolean, int32 `(batch,)` of a category
+            (0 is an unknown value), int32 `(batch, 2)` of a date.
         present: float32 `(batch,)`, 1 or 0; None if the model does not know presence.
     """
 
-    part: Any
+    input_config: TabularInput
     stats: Any
-    x: Any
-    present: Any
+    x: KerasTensor
+    present: KerasTensor | None
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SomeUnknown(RandomInTraining):
-    """In training, a random share of a category's values counts as unknown, so that there is
-    something to learn about an unknown one.
+class UnknownDropout(RandomInTraining):
+    """Replaces random values of a category by the unknown value in training.
 
-    Otherwise its embedding would stay as it was drawn, and an unseen value would say something at
-    random.
+    So the embedding of the unknown value is trained; otherwise it would keep its random initial
+    value.
 
     Args:
-        rate: float, 0 to 1 (exclusive). Share of the rows.
+        rate: float, 0 to 1 (exclusive). Fraction of the rows.
         seed: int or None.
 
     Call:
-        `x` is int `(batch,)`. Returns the same, with more zeros in training.
+        `x` is int `(batch,)`. Returns the same shape, with more zeros in training.
 
     Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text
     Classification», word dropout.
     """
 
-    def __init__(self, rate, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
 
-    def change(self, x):
+    def change(self, x: KerasTensor) -> KerasTensor:
         kept = keras.random.uniform(ops.shape(x), seed=self.seed_generator) >= self.rate
         return ops.where(kept, x, ops.zeros_like(x))
 
-    def get_config(self):
-        return super().get_config() | {"rate": self.rate}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SideBySide(layers.Layer):
-    """Single numbers as the columns of a matrix.
+class StackColumns(layers.Layer):
+    """Stacks single numbers as the columns of a matrix.
 
     Call:
         `columns` is a list of `(batch,)`. Returns `(batch, columns)`.
     """
 
-    def call(self, columns):
+    def call(self, columns: list[KerasTensor]) -> KerasTensor:
         return ops.stack(columns, axis=1)
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: list[Shape]) -> Shape:
         return (shapes[0][0], len(shapes))
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ClassToken(layers.Layer):
-    """A learned token before the others.
+    """Prepends a learned token.
 
     Call:
         `tokens` is `(batch, length, dim)`. Returns `(batch, 1 + length, dim)`.
@@ -94,216 +112,233 @@ class ClassToken(layers.Layer):
     Source: Devlin et al. 2019, arXiv:1810.04805.
     """
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         self.token = self.add_weight(
             shape=(1, 1, shape[-1]),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
             name="token",
         )
 
-    def call(self, tokens):
+    def call(self, tokens: KerasTensor) -> KerasTensor:
         first = ops.broadcast_to(
             ops.cast(self.token, tokens.dtype), (ops.shape(tokens)[0], 1, tokens.shape[-1])
         )
         return ops.concatenate([first, tokens], axis=1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[int | None, int, int]) -> Shape:
         return (shape[0], shape[1] + 1, shape[2])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ColumnMask(layers.Layer):
-    """The mask of a class token, which is always there, and one token a column.
+    """The mask of a class token, which is always valid, and one token per column.
 
     Call:
         `present` is float `(batch, columns)`, 1 or 0. Returns bool `(batch, 1 + columns)`.
     """
 
-    def call(self, present):
+    def call(self, present: KerasTensor) -> KerasTensor:
         return ops.pad(present > 0.5, [[0, 0], [1, 0]], constant_values=True)
 
-    def compute_output_spec(self, present):
-        return keras.KerasTensor((present.shape[0], present.shape[1] + 1), "bool")
+    def compute_output_spec(self, present: KerasTensor) -> KerasTensor:
+        return KerasTensor((present.shape[0], present.shape[1] + 1), "bool")
 
 
-def column(part, stats, x, present, name, last):
-    """The tower of one number, category, boolean or date; `part.tower` is `config.DenseTower`.
+def column(
+    tower: DenseTower,
+    input_config: TabularInput,
+    stats: Any,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """A Dense layer over the features of one number, category, boolean or date.
 
-    A number is normalised by the training split's moments, a boolean is -1 or 1, a category an
-    embedding of `part.tower.dim` numbers, a date is `DateParts`; then comes a Dense layer.
+    A number is standardized by the training split's moments, a boolean is -1 or 1, a category an
+    embedding of `tower.dim` numbers, a date becomes `DateParts`.
 
     Args:
-        part: `config.NumberInput`, `CategoryInput`, `BooleanInput` or `DateInput`.
-        learned: `schema.Moments` of a number or date, `schema.Vocabulary` of a category, None for a
-        boolean.
-        x: as `TableColumn` says; 0 is a category's unknown value.
-        present, name, last: as `models.towers` says.
+        tower, input_config, present, name, last: as in `models.towers`.
+        stats, x: as in `TableColumn`.
 
     Returns:
-        `Encoding` of one token, which is the vector `(batch, part.tower.dim)`.
+        `Encoding` of one token, which is the vector `(batch, tower.dim)`.
     """
-    steps = _features(part, stats, part.tower.dim) | {
-        "dense": partial(layers.Dense, part.tower.dim, activation="relu")
-    }
+    steps = _features(input_config, stats, tower.dim)
+    steps["dense"] = partial(layers.Dense, tower.dim, activation="relu")
     return _one_token(chain(x, steps, name, last), name)
 
 
-def mlp(tower, columns, name, last):
-    """Dense layers over all columns of a row: what each is as in `column`, zeros where it is
-    absent, and the flags of presence.
+def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) -> Encoding:
+    """Dense layers over all columns of a row.
+
+    Their input is the features of each column, as in `column`, zeros if it is missing, and the
+    presence flags.
 
     Args:
-        tower: `config.MLPTower`.
-        columns: dict of name to `TableColumn`, not empty; all know presence or none does.
-        name, last: as `models.towers` says; layers of one column begin with its own name.
+        tower: as in `models.towers`.
+        columns: by name, not empty; all have presence flags, or none has.
+        name, last: as in `models.towers`; layers of one column begin with the column's name.
 
     Returns:
-        `Encoding` of one token, which is the vector `(batch, dim)`, `dim` being `tower.dim` or the
-        last of `tower.hidden`.
+        `Encoding` of one token, which is the vector `(batch, dim)`: `tower.dim`, or the last of
+        `tower.hidden` if null.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, section 3.1.
     """
-    measured, others = _sorted(columns)
-    sides = [_numbers(measured, name)] if measured else []
+    numeric, others = _split(columns)
+    features = [_numbers(numeric, name)] if numeric else []
     for own, one in others.items():
-        features = chain(one.x, _features(one.part, one.stats, one.part.tower.dim), own, None)
-        sides.append(
-            features
-            if one.present is None
-            else ZeroWhereAbsent(name=f"{own}_feature")(features, one.present)
-        )
+        steps = _features(one.input_config, one.stats, one.input_config.tower.dim)
+        x = chain(one.x, steps, own, None)
+        if one.present is not None:
+            x = ZeroWhereAbsent(name=f"{own}_feature")(x, one.present)
+        features.append(x)
     flags = _flags(columns, name)
-    sides += [] if flags is None else [flags]
-    row = layers.Concatenate(name=f"{name}_concatenation")(sides) if len(sides) > 1 else sides[0]
+    if flags is not None:
+        features.append(flags)
+    row = _joined(features, name, axis=-1)
     steps = {}
     for number, units in enumerate(tower.hidden, start=1):
         steps[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
-        steps |= (
-            {f"dropout_{number}": partial(layers.Dropout, tower.dropout)}
-            if tower.dropout > 0
-            else {}
-        )
-    return _one_token(
-        chain(row, steps | (projection(tower) if tower.dim is not None else {}), name, last), name
-    )
+        if tower.dropout > 0:
+            steps[f"dropout_{number}"] = partial(layers.Dropout, tower.dropout)
+    if tower.dim is not None:
+        steps |= projection(tower)
+    return _one_token(chain(row, steps, name, last), name)
 
 
-def feature_transformer(tower, columns, name, last):
-    """Self-attention over one token a column and a class token, which becomes the vector; absent
-    columns are not seen.
+def feature_transformer(
+    tower: FeatureTransformerTower, columns: dict[str, TableColumn], name: str, last: str
+) -> Encoding:
+    """Self-attention over one token per column and a class token, which becomes the vector.
+
+    Missing columns are masked.
 
     Args:
-        tower: `config.FeatureTransformerTower`.
-        columns, name, last: as `mlp`.
+        tower, columns, name, last: as `mlp`.
 
     Returns:
         `Encoding`: the class token, then numbers and booleans, then categories and dates, each in
-        the order of the configuration; the vector's dim is `tower.dim` or `tower.units`.
+        the order of the configuration; the vector's dim is `tower.dim`, or `tower.units` if null.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, section 3.3.
     """
-    measured, others = _sorted(columns)
-    tokens = [_number_tokens(measured, tower.units, name)] if measured else []
+    numeric, others = _split(columns)
+    tokens = [_number_tokens(numeric, tower.units, name)] if numeric else []
     for own, one in others.items():
-        steps = _features(one.part, one.stats, tower.units)
-        steps |= (
-            {} if one.part.type == "category" else {"dense": partial(layers.Dense, tower.units)}
-        )
-        tokens.append(
-            chain(one.x, steps | {"token": partial(layers.Reshape, (1, tower.units))}, own, None)
-        )
-    joined = (
-        layers.Concatenate(axis=1, name=f"{name}_concatenation")(tokens)
-        if len(tokens) > 1
-        else tokens[0]
-    )
-    flags = _flags(measured | others, name)
+        steps = _features(one.input_config, one.stats, tower.units)
+        if not isinstance(one.input_config, CategoryInput):
+            steps["dense"] = partial(layers.Dense, tower.units)
+        steps["token"] = partial(layers.Reshape, (1, tower.units))
+        tokens.append(chain(one.x, steps, own, None))
+    joined = _joined(tokens, name, axis=1)
+    flags = _flags(numeric | others, name)
     mask = None if flags is None else ColumnMask(name=f"{name}_mask")(flags)
-    seen = encoder(tower, ClassToken(name=f"{name}_class")(joined), mask, name)
-    vector = chain(seen, {"pool": partial(TokenAt, "first")} | projection(tower), name, last)
-    return Encoding(seen, AllTokens(name=f"{name}_mask")(seen) if mask is None else mask, vector)
+    encoded = encoder(tower, ClassToken(name=f"{name}_class")(joined), mask, name)
+    pooled: Steps = {"pool": partial(TokenAt, "first")}
+    vector = chain(encoded, pooled | projection(tower), name, last)
+    if mask is None:
+        mask = AllTokens(name=f"{name}_mask")(encoded)
+    return Encoding(encoded, mask, vector)
 
 
-def _features(part, stats, width):
-    """The steps from a column's values to float `(batch, features)`; those of a category are
-    `width` many.
-    """
-    if part.type == "category":
-        unknown = {"unknown": partial(SomeUnknown, part.unknown)} if part.unknown > 0 else {}
-        return unknown | {"values": partial(layers.Embedding, len(stats.words) + RESERVED, width)}
-    # float32 under mixed precision too: 1e6 +- 1 would be all the same in bfloat16 before it is
-    # normalised
-    if part.type == "date":
-        return {"parts": partial(DateParts, stats.mean, stats.std, dtype="float32")}
-    moments = _EVEN if part.type == "boolean" else stats
-    normalization = partial(
-        layers.Normalization, axis=None, mean=moments.mean, variance=moments.std**2, dtype="float32"
-    )
-    return {
-        "column": partial(layers.Reshape, (1,), dtype="float32"),
-        "normalization": normalization,
-    }
+def _features(input_config: TabularInput, stats: Any, width: int) -> Steps:
+    """The steps from a column's values to float `(batch, features)`, `width` of a category."""
+    # In float32 under mixed precision too: bfloat16 would round 1e6 + 1 to 1e6 before it is
+    # standardized.
+    match input_config:
+        case CategoryInput():
+            embedding = partial(layers.Embedding, len(stats.words) + RESERVED, width)
+            if input_config.unknown > 0:
+                unknown = partial(UnknownDropout, input_config.unknown)
+                return {"unknown": unknown, "values": embedding}
+            return {"values": embedding}
+        case DateInput():
+            return {"parts": partial(DateParts, stats.mean, stats.std, dtype="float32")}
+        case NumberInput() | BooleanInput():
+            moments = _moments(input_config, stats)
+            normalization = partial(
+                layers.Normalization,
+                axis=None,
+                mean=moments.mean,
+                variance=moments.std**2,
+                dtype="float32",
+            )
+            column = partial(layers.Reshape, (1,), dtype="float32")
+            return {"column": column, "normalization": normalization}
+        case _:
+            assert_never(input_config)
 
 
-def _sorted(columns):
-    """Numbers and booleans, which are computed together, and the others; values hidden where they
-    are absent.
-    """
-    measured = {
+def _moments(input_config: TabularInput, stats: Moments) -> Moments:
+    return _BOOLEAN_MOMENTS if isinstance(input_config, BooleanInput) else stats
+
+
+def _split(
+    columns: dict[str, TableColumn],
+) -> tuple[dict[str, TableColumn], dict[str, TableColumn]]:
+    """Numbers and booleans, which are computed together; and the others, zero if missing."""
+    numeric = {
         name: column
         for name, column in columns.items()
-        if column.part.type in ("number", "boolean")
+        if isinstance(column.input_config, NumberInput | BooleanInput)
     }
     others = {
-        name: _hidden(column, name) for name, column in columns.items() if name not in measured
+        name: _hidden(column, name) for name, column in columns.items() if name not in numeric
     }
-    return measured, others
+    return numeric, others
 
 
-def _hidden(column, name):
+def _hidden(column: TableColumn, name: str) -> TableColumn:
     if column.present is None:
         return column
-    return column._replace(
-        x=ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(column.x, column.present)
-    )
+    x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(column.x, column.present)
+    return column._replace(x=x)
 
 
-def _numbers(columns, name):
-    """Numbers and booleans, normalised, zero where they are absent: float32 `(batch, columns)`;
-    together, since there may be hundreds.
+def _numbers(columns: dict[str, TableColumn], name: str) -> KerasTensor:
+    """Numbers and booleans, standardized, zero if missing: float32 `(batch, columns)`.
+
+    One layer for all, since there may be hundreds.
     """
-    moments = [
-        _EVEN if column.part.type == "boolean" else column.stats for column in columns.values()
-    ]
+    moments = [_moments(column.input_config, column.stats) for column in columns.values()]
     mean, variance = [one.mean for one in moments], [one.std**2 for one in moments]
-    x = SideBySide(name=f"{name}_numbers", dtype="float32")(
+    x = StackColumns(name=f"{name}_numbers", dtype="float32")(
         [column.x for column in columns.values()]
     )
     x = layers.Normalization(
         axis=-1, mean=mean, variance=variance, name=f"{name}_normalization", dtype="float32"
     )(x)
     flags = _flags(columns, name, "numbers_present")
-    return (
-        x
-        if flags is None
-        else ZeroWhereAbsent(name=f"{name}_numbers_there", dtype="float32")(x, flags)
-    )
+    if flags is None:
+        return x
+    return ZeroWhereAbsent(name=f"{name}_numbers_there", dtype="float32")(x, flags)
 
 
-def _number_tokens(columns, units, name):
-    """Each number times a vector of its own, plus another: `(batch, columns, units)`."""
+def _number_tokens(columns: dict[str, TableColumn], units: int, name: str) -> KerasTensor:
+    """Each number times a learned vector, plus a learned bias: `(batch, columns, units)`."""
     tokens = layers.EinsumDense(
         "bn,nu->bnu", (len(columns), units), bias_axes="nu", name=f"{name}_number_tokens"
     )
     return tokens(_numbers(columns, name))
 
 
-def _flags(columns, name, what="flags"):
+def _flags(columns: dict[str, TableColumn], name: str, what: str = "flags") -> KerasTensor | None:
     """Presence of the columns: float32 `(batch, columns)`; None if the model does not know it."""
     flags = [column.present for column in columns.values()]
-    return None if flags[0] is None else SideBySide(name=f"{name}_{what}", dtype="float32")(flags)
+    if flags[0] is None:
+        return None
+    return StackColumns(name=f"{name}_{what}", dtype="float32")(flags)
 
 
-def _one_token(vector, name):
+def _joined(tensors: list[KerasTensor], name: str, axis: int) -> KerasTensor:
+    if len(tensors) == 1:
+        return tensors[0]
+    return layers.Concatenate(axis=axis, name=f"{name}_concatenation")(tensors)
+
+
+def _one_token(vector: KerasTensor, name: str) -> Encoding:
     tokens = layers.Reshape((1, vector.shape[-1]), name=f"{name}_token")(vector)
     return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)

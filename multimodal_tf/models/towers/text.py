@@ -1,143 +1,181 @@
-"""Texts: embedded tokens, averaged, read in order, or seen by one another."""
+"""Texts: embedded tokens, averaged, read by recurrent layers, or by self-attention."""
 
 from functools import partial
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from multimodal_tf.config import NgramTokenizer
+from multimodal_tf.config import BagTower, GRUTower, LSTMTower, NgramTokenizer, TextInput
+from multimodal_tf.config import TransformerTower as TransformerConfig
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, masked, pool, projection
+from multimodal_tf.models.towers.encoding import (
+    Encoding,
+    MaskedMean,
+    Steps,
+    pool,
+    projection,
+    with_mask,
+)
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
+from multimodal_tf.schema import Subwords, Vocabulary
 
-# of words, characters and n-grams: token 0 is padding, 1 an unknown one
+# what the schema holds for a text; None: nothing is learned (n-grams, plain strings)
+TextStats: TypeAlias = Vocabulary | Subwords | None
+
+# Of words, characters and n-grams, token 0 is padding and 1 is unknown.
 RESERVED = 2
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class NotPadding(layers.Layer):
-    """The mask of tokens: true up to the last that is not `padding`; what stands before it is no
-    padding, even if it has that number.
+class PaddingMask(layers.Layer):
+    """The mask of tokens: True up to the last that is not `padding`.
 
-    GPT-2's tokenizer, for one, fills up with 0, which is its «!» too.
+    A `padding` before that is a token of the text: GPT-2's tokenizer, for one, pads with 0, which
+    is also its «!».
 
     Args:
         padding: int.
-        closed: bool. Each text ends with a token of this number, which is not padding.
+        ends_with_padding: bool. Each text ends with one token of this number, which is valid.
 
     Call:
         `tokens` is int `(batch, length)`. Returns bool `(batch, length)`.
 
     Example:
-        >>> NotPadding()(ops.convert_to_tensor([[5, 0, 7, 0, 0]])).numpy().tolist()
+        >>> PaddingMask()(ops.convert_to_tensor([[5, 0, 7, 0, 0]])).numpy().tolist()
         [[True, True, True, False, False]]
     """
 
-    def __init__(self, padding=0, closed=False, **kwargs):
+    def __init__(self, padding: int = 0, ends_with_padding: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.padding, self.closed = padding, closed
+        self.padding, self.ends_with_padding = padding, ends_with_padding
 
-    def call(self, tokens):
-        return not_padding(tokens, self.padding, self.closed)
+    def call(self, tokens: KerasTensor) -> KerasTensor:
+        return padding_mask(tokens, self.padding, self.ends_with_padding)
 
-    def compute_output_spec(self, tokens):
-        return keras.KerasTensor(tokens.shape, "bool")
+    def compute_output_spec(self, tokens: KerasTensor) -> KerasTensor:
+        return KerasTensor(tokens.shape, "bool")
 
-    def get_config(self):
-        return super().get_config() | {"padding": self.padding, "closed": self.closed}
-
-
-def not_padding(tokens, padding, closed):
-    """What `NotPadding` answers, and its arguments."""
-    places = ops.arange(1, ops.shape(tokens)[1] + 1, dtype="int32")
-    last = ops.max(
-        ops.where(ops.not_equal(tokens, padding), places, ops.zeros_like(places)),
-        axis=1,
-        keepdims=True,
-    )
-    return places <= (last + ops.cast(last > 0, "int32") if closed else last)
+    def get_config(self) -> dict[str, Any]:
+        own = {"padding": self.padding, "ends_with_padding": self.ends_with_padding}
+        return {**super().get_config(), **own}
 
 
-def bag(part, stats, x, present, name, last):
-    """The mean of the tokens' embeddings; `part.tower` is `config.BagTower`. Over n-grams it is
-    fastText.
+def padding_mask(tokens: KerasTensor, padding: int, ends_with_padding: bool) -> KerasTensor:
+    """Returns what `PaddingMask` does, with its arguments."""
+    counts = ops.arange(1, ops.shape(tokens)[1] + 1, dtype="int32")
+    valid = ops.where(ops.not_equal(tokens, padding), counts, ops.zeros_like(counts))
+    length = ops.max(valid, axis=1, keepdims=True)
+    return counts <= (length + ops.cast(length > 0, "int32") if ends_with_padding else length)
+
+
+def bag(
+    tower: BagTower,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """The mean of the token embeddings. Over n-grams it is fastText.
 
     Args:
-        part: `config.TextInput`.
-        learned: what the schema holds for the tokenizer: `schema.Vocabulary`, `schema.Subwords`, or
-        None for n-grams.
+        tower, input_config, present, name, last: as in `models.towers`.
+        stats: what the schema holds for the tokenizer; None for n-grams.
         x: int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a
-        mean of zeros.
-        present, name, last: as `models.towers` says.
+            mean of zeros.
 
     Returns:
-        `Encoding`: a token a word (or character, n-gram, piece of a word); the vector's dim is
-        `part.tower.dim`, or the embedding's width where that is null.
+        `Encoding`: one token per word (or character, n-gram, subword); the vector's dim is
+        `tower.dim`, or `embedding_dim` if null.
 
     Raises:
-        ValueError: the schema's word vectors are missing, or not as wide as the embedding.
+        ValueError: the schema lacks the word vectors, or they are not as wide as the embedding.
 
     Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text
     Classification»; n-grams: Joulin et al. 2017, arXiv:1607.01759.
     """
-    mask = mask_of(part, stats, name)(x)
-    tokens = _embedded(part, stats, x, name)
-    vector = chain(
-        tokens, {"mean": partial(masked, mask, MaskedMean)} | projection(part.tower), name, last
-    )
-    return Encoding(tokens, mask, vector)
+    mask = mask_layer(stats, name)(x)
+    tokens = _embedded(tower.embedding_dim, input_config, stats, x, name)
+    steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)}
+    return Encoding(tokens, mask, chain(tokens, steps | projection(tower), name, last))
 
 
-def lstm(part, stats, x, present, name, last, states=True):
-    """Embedding and LSTMs, one on the other; `part.tower` is `config.LSTMTower`.
+def lstm(
+    tower: LSTMTower,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+    with_tokens: bool = True,
+) -> Encoding:
+    """Embedding and stacked LSTMs.
 
     Args:
-        part, learned, x, present, name, last: as `bag`. A row of padding alone gives zeros from the
-            LSTM.
-        states: bool. False: where the vector is the last state, `tokens` and `mask` are None and
-            the last layer is Keras' plain `LSTM(units)`. The vector is the same.
+        tower, input_config, stats, x, present, name, last: as `bag`. A row of padding alone gives
+            zeros from the LSTM.
+        with_tokens: as in `models.towers`.
 
     Returns:
-        `Encoding` of `recurrent.recurrent`: a token is the last LSTM's state at a word; the
-        vector's dim is `part.tower.dim`, or where that is null the token's.
+        `Encoding` of `recurrent.recurrent`: one token per word, the state of the last LSTM; the
+        vector's dim is `tower.dim`, or that of a token if null.
 
     Raises:
         ValueError: as `bag`.
 
     Source: Hochreiter and Schmidhuber 1997, «Long Short-Term Memory».
     """
-    return _recurrent(layers.LSTM, part, stats, x, name, last, states)
+    return _recurrent(layers.LSTM, tower, input_config, stats, x, name, last, with_tokens)
 
 
-def gru(part, stats, x, present, name, last, states=True):
-    """Embedding and GRUs, one on the other; `part.tower` is `config.GRUTower`.
+def gru(
+    tower: GRUTower,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+    with_tokens: bool = True,
+) -> Encoding:
+    """Embedding and stacked GRUs.
 
     Args:
-        part, learned, x, present, name, last, states: as `lstm`.
+        tower, input_config, stats, x, present, name, last, with_tokens: as `lstm`.
 
     Returns:
-        `Encoding`, as of `lstm`.
+        `Encoding`, as `lstm`.
 
     Raises:
         ValueError: as `bag`.
 
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
-    return _recurrent(layers.GRU, part, stats, x, name, last, states)
+    return _recurrent(layers.GRU, tower, input_config, stats, x, name, last, with_tokens)
 
 
-def transformer(part, stats, x, present, name, last):
-    """Embeddings of tokens and positions, then self-attention; `part.tower` is
-    `config.TransformerTower`.
+def transformer(
+    tower: TransformerConfig,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """Embeddings of tokens and positions, then self-attention.
 
     Args:
-        part, learned, x, present, name, last: as `bag`. Tokens do not see padding; a row of padding
-            alone is finite.
+        tower, input_config, stats, x, present, name, last: as `bag`. Padding is masked; a row of
+            padding alone is finite.
 
     Returns:
-        `Encoding`: a token a word, `part.tower.units` wide; the vector is pooled from them.
+        `Encoding`: one token per word, `tower.units` wide; the vector is pooled from them.
 
     Raises:
         ValueError: as `bag`.
@@ -145,74 +183,93 @@ def transformer(part, stats, x, present, name, last):
     Source: Devlin et al. 2019, arXiv:1810.04805; causal: Radford et al. 2018, «Improving Language
     Understanding by Generative Pre-Training».
     """
-    tower = part.tower
-    mask = mask_of(part, stats, name)(x)
-    tokens = positions(_embedded(part, stats, x, name), name)
+    mask = mask_layer(stats, name)(x)
+    tokens = positions(_embedded(tower.embedding_dim, input_config, stats, x, name), name)
     tokens = encoder(tower, tokens, mask, name, causal=tower.causal)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def token_count(part, stats):
-    """Number of different tokens, padding and unknown among them: the rows of an embedding.
+def token_count(input_config: TextInput, stats: TextStats) -> int:
+    """Number of different tokens with padding and unknown: the rows of an embedding.
 
     Example:
-        >>> from multimodal_tf.config import TextInput
-        >>> from multimodal_tf.schema import Vocabulary
         >>> token_count(TextInput(), Vocabulary(words=["red", "green"]))
         4
     """
-    if isinstance(part.tokenizer, NgramTokenizer):
-        return part.tokenizer.buckets + RESERVED
-    return len(stats.words) + RESERVED if stats.type == "vocabulary" else stats.size
+    if isinstance(input_config.tokenizer, NgramTokenizer):
+        return input_config.tokenizer.buckets + RESERVED
+    if isinstance(stats, Subwords):
+        return stats.size
+    return len(_vocabulary(stats).words) + RESERVED
 
 
-def padding(part, stats):
-    """The token that fills up a short text."""
-    return stats.padding if getattr(stats, "type", None) == "subwords" else 0
+def padding(stats: TextStats) -> int:
+    """The token that pads a short text."""
+    return stats.padding if isinstance(stats, Subwords) else 0
 
 
-def mask_of(part, stats, name):
-    """The layer that says which of a text's tokens are there."""
-    filler = padding(part, stats)
-    return NotPadding(filler, getattr(stats, "end", None) == filler, name=f"{name}_mask")
+def mask_layer(stats: TextStats, name: str) -> PaddingMask:
+    """The layer that masks a text's padding."""
+    token = padding(stats)
+    ends_with_padding = isinstance(stats, Subwords) and stats.end == token
+    return PaddingMask(token, ends_with_padding, name=f"{name}_mask")
 
 
-def _recurrent(cell, part, stats, x, name, last, states):
-    # Keras' own mask, which takes every 0 for padding, does
-    own = padding(part, stats) == 0 and part.tokenizer.type != "preset"
-    words = _embedded(part, stats, x, name, mask_zero=own)
-    mask = mask_of(part, stats, name)(x)
-    return recurrent(
-        cell, part.tower, part.tower, words, mask, None if own else mask, name, last, states
-    )
+def _recurrent(
+    cell: type[layers.LSTM] | type[layers.GRU],
+    tower: LSTMTower | GRUTower,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    name: str,
+    last: str,
+    with_tokens: bool,
+) -> Encoding:
+    # Keras' own mask takes every 0 for padding, which is right for these tokenizers.
+    own_mask = padding(stats) == 0 and input_config.tokenizer.type != "preset"
+    words = _embedded(tower.embedding_dim, input_config, stats, x, name, mask_zero=own_mask)
+    mask = mask_layer(stats, name)(x)
+    layer_mask = None if own_mask else mask
+    return recurrent(cell, tower, tower, words, mask, layer_mask, name, last, with_tokens)
 
 
-def _embedded(part, stats, x, name, **options):
-    """Tokens to vectors: word vectors to begin with where there are any, else as Keras draws them."""
-    width = part.tower.embedding_dim
-    if part.vectors is None:
-        return layers.Embedding(token_count(part, stats), width, name=f"{name}_words", **options)(x)
-    vectors = _vectors(stats, name, width)
+def _embedded(
+    width: int,
+    input_config: TextInput,
+    stats: TextStats,
+    x: KerasTensor,
+    name: str,
+    **options: Any,
+) -> KerasTensor:
+    """Embeds tokens; the embedding starts from word vectors if configured, else from random."""
+    count, vectors = token_count(input_config, stats), input_config.vectors
+    if vectors is None:
+        return layers.Embedding(count, width, name=f"{name}_words", **options)(x)
+    values = _word_vectors(_vocabulary(stats), name, width)
     layer = layers.Embedding(
-        token_count(part, stats),
-        width,
-        trainable=part.vectors.trainable,
-        name=f"{name}_words",
-        **options,
+        count, width, trainable=vectors.trainable, name=f"{name}_words", **options
     )
     tokens = layer(x)
-    # set, not given as an initializer, which would put all numbers into the layer's configuration
-    layer.embeddings.assign(np.concatenate([np.zeros((RESERVED, width), "float32"), vectors]))
+    # Assigned, because an initializer would put all numbers into the layer's configuration.
+    layer.embeddings.assign(np.concatenate([np.zeros((RESERVED, width), "float32"), values]))
     return tokens
 
 
-def _vectors(stats, name, width):
+def _vocabulary(stats: TextStats) -> Vocabulary:
+    if not isinstance(stats, Vocabulary):
+        raise TypeError(f"the schema must hold a vocabulary, received {type(stats).__name__}")
+    return stats
+
+
+def _word_vectors(stats: Vocabulary, name: str, width: int) -> Any:
     if stats.vectors is None:
         raise ValueError(
-            f"inputs.{name}.vectors: the schema must hold word vectors, received none: configuration and schema are not of one table"
+            f"inputs.{name}.vectors: the schema must hold word vectors, received none:"
+            " configuration and schema are not of the same table"
         )
     if stats.vectors.dim != width:
         raise ValueError(
-            f"inputs.{name}.vectors: must be as wide as the tower's embeddings, {width}, received vectors of {stats.vectors.dim} numbers"
+            f"inputs.{name}.vectors: must be as wide as the tower's embeddings, {width}, received"
+            f" vectors of {stats.vectors.dim} numbers"
         )
     return stats.vectors.array()

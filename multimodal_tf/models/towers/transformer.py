@@ -1,14 +1,18 @@
-"""Blocks of self-attention, KerasHub's own: for texts, patches, frames and columns."""
+"""KerasHub's blocks of self-attention: for texts, patches, frames and columns."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from keras import layers
+from keras import KerasTensor, layers
 
+from multimodal_tf.config.tower_bases import TransformerBlocks
 from multimodal_tf.models.chain import chain
+from multimodal_tf.models.towers.encoding import Steps
 
 
-def positions(tokens, name, prefix="positions"):
-    """Adds a learned vector to each place of a sequence.
+def positions(tokens: KerasTensor, name: str, prefix: str = "positions") -> KerasTensor:
+    """Adds a learned position embedding to each token of a sequence.
 
     Args:
         tokens: `(batch, length, dim)`; the length is known.
@@ -25,37 +29,43 @@ def positions(tokens, name, prefix="positions"):
 
     Source: Devlin et al. 2019, arXiv:1810.04805.
     """
-    # here, because it takes more than a second and most models do without
+    # The import takes more than a second, and most models do not need it.
     import keras_hub
 
-    place = keras_hub.layers.PositionEmbedding(
+    embedding = keras_hub.layers.PositionEmbedding(
         tokens.shape[1], initializer="uniform", name=f"{name}_{prefix}"
     )(tokens)
-    return layers.Add(name=f"{name}_{prefix}_added")([tokens, place])
+    return layers.Add(name=f"{name}_{prefix}_added")([tokens, embedding])
 
 
-def encoder(tower, tokens, mask, name, prefix="block", causal=False):
-    """Blocks of self-attention and two Dense layers, each after a layer normalisation; one more
-    normalisation at the end.
+def encoder(
+    blocks: TransformerBlocks,
+    tokens: KerasTensor,
+    mask: KerasTensor | None,
+    name: str,
+    prefix: str = "block",
+    causal: bool = False,
+) -> KerasTensor:
+    """Pre-norm blocks of self-attention and two Dense layers, then a layer normalization.
 
-    The blocks know no order: add `positions` where there is one.
+    The blocks do not know the order of the tokens: add `positions` if it matters.
 
     Args:
-        tower: a configuration with `depth`, `heads`, `mlp_units` (units of a block's first Dense
-            layer) and `block_dropout`.
+        blocks: the configuration of the blocks.
         tokens: `(batch, length, dim)`, without a Keras mask of its own.
-        mask: bool `(batch, length)`: which tokens are seen; None: all. Where a row has none, all
-        are seen, so that nothing is NaN.
+        mask: bool `(batch, length)`, the tokens to attend to; None: all. In rows without any, all
+            tokens are attended to, so that nothing is NaN.
         name: str. The input's.
         prefix: str. The layers are called `{name}_{prefix}_1` and so on, and
-        `{name}_{prefix}_norm`.
-        causal: bool. A token sees itself and those before it (as in GPT), not all (as in BERT).
+            `{name}_{prefix}_norm`.
+        causal: bool. A token attends to itself and those before it (as in GPT) instead of all (as
+            in BERT).
 
     Returns:
         `(batch, length, dim)`.
 
     Raises:
-        ValueError: the tokens' width is no multiple of the number of heads.
+        ValueError: the heads do not divide the tokens' width.
 
     Example:
         >>> import keras
@@ -63,45 +73,45 @@ def encoder(tower, tokens, mask, name, prefix="block", causal=False):
         >>> encoder(TransformerTower(), keras.Input((6, 8)), None, "title").shape
         (None, 6, 8)
 
-    Source: Vaswani et al. 2017, arXiv:1706.03762; normalisation first: Xiong et al. 2020,
-    arXiv:2002.04745.
+    Source: Vaswani et al. 2017, arXiv:1706.03762; pre-norm: Xiong et al. 2020, arXiv:2002.04745.
     """
     width = tokens.shape[-1]
-    if width % tower.heads:
+    if width % blocks.heads:
         raise ValueError(
-            f"inputs.{name}: the heads of a transformer must divide the width of a token, {width}, received {tower.heads}"
+            f"inputs.{name}: the heads of a transformer must divide the width of a token, {width},"
+            f" received {blocks.heads}"
         )
-    block = partial(_causal if causal else _bidirectional, tower, mask)
-    steps: dict = {f"{prefix}_{number}": block for number in range(1, tower.depth + 1)}
-    return chain(
-        tokens,
-        steps | {f"{prefix}_norm": partial(layers.LayerNormalization, epsilon=1e-5)},
-        name,
-        None,
-    )
+    block = partial(_causal if causal else _bidirectional, blocks, mask)
+    steps: Steps = {f"{prefix}_{number}": block for number in range(1, blocks.depth + 1)}
+    steps[f"{prefix}_norm"] = partial(layers.LayerNormalization, epsilon=1e-5)
+    return chain(tokens, steps, name, None)
 
 
-def _bidirectional(tower, mask, name):
-    # here, as in `positions`
+def _bidirectional(
+    blocks: TransformerBlocks, mask: KerasTensor | None, name: str
+) -> Callable[[KerasTensor], KerasTensor]:
+    # As in `positions`.
     import keras_hub
 
-    layer = keras_hub.layers.TransformerEncoder(**_block(tower), name=name)
+    layer = keras_hub.layers.TransformerEncoder(**_arguments(blocks), name=name)
     return lambda x: layer(x, padding_mask=mask)
 
 
-def _causal(tower, mask, name):
-    # here, as in `positions`
+def _causal(
+    blocks: TransformerBlocks, mask: KerasTensor | None, name: str
+) -> Callable[[KerasTensor], KerasTensor]:
+    # As in `positions`.
     import keras_hub
 
-    layer = keras_hub.layers.TransformerDecoder(**_block(tower), name=name)
+    layer = keras_hub.layers.TransformerDecoder(**_arguments(blocks), name=name)
     return lambda x: layer(x, decoder_padding_mask=mask)
 
 
-def _block(tower):
+def _arguments(blocks: TransformerBlocks) -> dict[str, Any]:
     return {
-        "intermediate_dim": tower.mlp_units,
-        "num_heads": tower.heads,
-        "dropout": tower.block_dropout,
+        "intermediate_dim": blocks.mlp_units,
+        "num_heads": blocks.heads,
+        "dropout": blocks.block_dropout,
         "activation": "gelu",
         "normalize_first": True,
     }

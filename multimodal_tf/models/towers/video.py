@@ -1,66 +1,80 @@
-"""Videos: convolutions over time, height and width, or an image tower on every frame and something
-over the frames.
-"""
+"""Convolutions over time, height and width, or an image tower per frame and a layer over time."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, assert_never
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from multimodal_tf.config import ImageInput
+from multimodal_tf.config import (
+    Conv3DTower,
+    FramesAverage,
+    FramesLSTM,
+    FramesTower,
+    FramesTransformer,
+    ImageInput,
+    VideoInput,
+)
 from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
-from multimodal_tf.models.towers.image import normalization
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, Shape, Steps, projection
+from multimodal_tf.models.towers.image import conv_block
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 
-_POOLING = {"average": layers.GlobalAveragePooling3D, "max": layers.GlobalMaxPooling3D}
-_PLACES = {"average": layers.AveragePooling3D, "max": layers.MaxPooling3D}
+_POOLING: dict[str, Callable[..., Any]] = {
+    "average": layers.GlobalAveragePooling3D,
+    "max": layers.GlobalMaxPooling3D,
+}
+_SPATIAL_POOLING: dict[str, Callable[..., Any]] = {
+    "average": layers.AveragePooling3D,
+    "max": layers.MaxPooling3D,
+}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class FramesToRows(layers.Layer):
-    """Puts all frames of all rows one after another.
+    """Merges the batch axis and the frame axis.
 
     Call:
         `x` is `(batch, frames, ...)`. Returns `(batch * frames, ...)`.
     """
 
-    def call(self, x):
+    def call(self, x: KerasTensor) -> KerasTensor:
         return ops.reshape(x, (-1, *x.shape[2:]))
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (None, *shape[2:])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class RowsToFrames(layers.Layer):
-    """Undoes `FramesToRows`.
+    """Reverses `FramesToRows`.
 
     Args:
-        frames: int, of a row.
+        frames: int, per row.
 
     Call:
         `x` is `(batch * frames, ...)`. Returns `(batch, frames, ...)`.
     """
 
-    def __init__(self, frames, **kwargs):
+    def __init__(self, frames: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.frames = frames
 
-    def call(self, x):
+    def call(self, x: KerasTensor) -> KerasTensor:
         return ops.reshape(x, (-1, self.frames, *x.shape[1:]))
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (None, self.frames, *shape[1:])
 
-    def get_config(self):
-        return super().get_config() | {"frames": self.frames}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class OncePerFrame(layers.Layer):
-    """Repeats the flag of a row for each of its frames.
+class RepeatPerFrame(layers.Layer):
+    """Repeats the presence flag of a row for each of its frames.
 
     Args:
         frames: int.
@@ -69,111 +83,137 @@ class OncePerFrame(layers.Layer):
         `present` is `(batch,)`. Returns `(batch * frames,)`.
 
     Example:
-        >>> OncePerFrame(2)(ops.convert_to_tensor([1.0, 0.0])).numpy().tolist()
+        >>> RepeatPerFrame(2)(ops.convert_to_tensor([1.0, 0.0])).numpy().tolist()
         [1.0, 1.0, 0.0, 0.0]
     """
 
-    def __init__(self, frames, **kwargs):
+    def __init__(self, frames: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.frames = frames
 
-    def call(self, present):
+    def call(self, present: KerasTensor) -> KerasTensor:
         return ops.repeat(present, self.frames)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (None,)
 
-    def get_config(self):
-        return super().get_config() | {"frames": self.frames}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}
 
 
-def conv3d(part, stats, x, present, name, last):
-    """Blocks of Conv3D, max pooling and normalisation; `part.tower` is `config.Conv3DTower`.
+def conv3d(
+    tower: Conv3DTower,
+    input_config: VideoInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+) -> Encoding:
+    """Blocks of Conv3D, max pooling and batch normalization.
 
-    Every block halves height and width, and all but the first halve the time.
+    Every block halves height and width, and all but the first halve the time axis.
 
     Args:
-        part: `config.VideoInput`.
+        tower, stats, present, name, last: as in `models.towers`.
+        input_config: its frames, height and width are those of `x`.
         x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
-        learned, present, name, last: as `models.towers` says.
 
     Returns:
-        `Encoding`: a token a step of time that is left, pooled over its places; the vector is all
-        places and steps pooled, then projected.
+        `Encoding`: one token per remaining time step, pooled over height and width; the vector is
+        pooled over all three axes, then projected.
 
     Raises:
-        ValueError: there are too few frames, or they are too small, for so many blocks without
-        padding.
+        ValueError: without padding, there are too few frames, or they are too small, for the number
+            of blocks.
 
     Source: Tran et al. 2015, arXiv:1412.0767 (C3D).
     """
-    tower = part.tower
-    x = chain(x, _blocks(part, present, name), name, None)
-    vector = chain(x, {"pool": _POOLING[tower.pooling]} | projection(tower), name, last)
-    places = partial(_PLACES[tower.pooling], (1, *x.shape[2:4]), dtype=_pooling_dtype())
-    steps = {"places": places, "steps": partial(layers.Reshape, (x.shape[1], x.shape[4]))}
+    x = chain(x, _blocks(tower, input_config, present, name), name, None)
+    pooled: Steps = {"pool": _POOLING[tower.pooling]}
+    vector = chain(x, pooled | projection(tower), name, last)
+    spatial = partial(_SPATIAL_POOLING[tower.pooling], (1, *x.shape[2:4]), dtype=_pooling_dtype())
+    steps: Steps = {"places": spatial, "steps": partial(layers.Reshape, (x.shape[1], x.shape[4]))}
     tokens = chain(x, steps, name, None)
     return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
 
 
-def frames(towers, part, stats, x, present, name, last, states=True):
-    """An image tower on every frame, then `part.tower.over` the frames; `part.tower` is
-    `config.FramesTower`.
+def frames(
+    encode_image: Callable[..., Encoding],
+    tower: FramesTower,
+    input_config: VideoInput,
+    stats: None,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+    last: str,
+    with_tokens: bool = True,
+) -> Encoding:
+    """An image tower on each frame, then `tower.over` the frames.
 
-    The image tower has one set of weights; its layers are called `{name}_frame_...`. With batch
-    normalisation, it sees all frames of all present rows as one batch.
+    The image tower has one set of weights; its layers are called `{name}_frame_...`. Its batch
+    normalization takes all frames of all present rows as one batch.
 
     Args:
-        towers: dict of an image tower's configuration class to its function.
-        part: `config.VideoInput`.
+        encode_image: function that applies an image's tower: `(input_config, stats, x, present,
+            name, last)`.
+        tower, stats, present, name, last, with_tokens: as in `models.towers`.
+        input_config: its frames, height and width are those of `x`.
         x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
-        learned, present, name, last: as `models.towers` says.
-        states: bool. False: where the vector is an LSTM's last state, `tokens` and `mask` are None
-            and the last layer is Keras' plain `LSTM(units)`.
 
     Returns:
-        `Encoding`: a token a frame, as the LSTM or the self-attention gives it (of an average: the
-        image tower's vector); the vector is what `part.tower.over.pooling` says of the LSTM's
-        states (`recurrent.recurrent`), or the mean over the frames, then projected.
+        `Encoding`: one token per frame, the output of the LSTM or the self-attention; for an
+        average, the image tower's vector. The vector is pooled by `tower.over.pooling` of an LSTM
+        (`recurrent.recurrent`), else the mean over the frames, then projected.
 
     Raises:
-        ValueError: as the image tower, or the heads of the self-attention do not divide the image
-        tower's width.
+        ValueError: as the image tower; or the heads do not divide the width of its vector.
 
     Source: LSTM: Donahue et al. 2015, arXiv:1411.4389; self-attention: Arnab et al. 2021,
     arXiv:2103.15691, «factorised encoder».
     """
-    over = part.tower.over
-    tokens = _each(towers, part, x, present, name)
+    tokens = _encode_frames(encode_image, tower, input_config, x, present, name)
     mask = AllTokens(name=f"{name}_mask")(tokens)
-    if over.type == "lstm":
-        return recurrent(layers.LSTM, part.tower, over, tokens, mask, None, name, last, states)
-    if over.type == "transformer":
-        tokens = _transformer(over, tokens, name)
-    vector = chain(
-        tokens, {"mean": layers.GlobalAveragePooling1D} | projection(part.tower), name, last
-    )
-    return Encoding(tokens, mask, vector)
+    match tower.over:
+        case FramesLSTM():
+            return recurrent(
+                layers.LSTM, tower, tower.over, tokens, mask, None, name, last, with_tokens
+            )
+        case FramesTransformer():
+            tokens = _transformer(tower.over, tokens, name)
+        case FramesAverage():
+            pass
+        case _:
+            assert_never(tower.over)
+    pooled: Steps = {"mean": layers.GlobalAveragePooling1D}
+    return Encoding(tokens, mask, chain(tokens, pooled | projection(tower), name, last))
 
 
-def _each(towers, part, x, present, name):
+def _encode_frames(
+    encode_image: Callable[..., Encoding],
+    tower: FramesTower,
+    input_config: VideoInput,
+    x: KerasTensor,
+    present: KerasTensor | None,
+    name: str,
+) -> KerasTensor:
     """The image tower's vectors `(batch, frames, dim)`."""
     inner = f"{name}_frame"
-    frame = ImageInput(
-        height=part.height, width=part.width, channels=part.channels, tower=part.tower.frame
+    image_config = ImageInput(
+        height=input_config.height,
+        width=input_config.width,
+        channels=input_config.channels,
+        tower=tower.frame,
     )
     rows = FramesToRows(name=f"{name}_apart")(x)
-    there = (
-        None
-        if present is None
-        else OncePerFrame(part.frames, name=f"{name}_flags", dtype="float32")(present)
-    )
+    if present is not None:
+        present = RepeatPerFrame(input_config.frames, name=f"{name}_flags", dtype="float32")(
+            present
+        )
     try:
-        vectors = towers[type(frame.tower)](
-            frame, None, rows, there, inner, f"{inner}_vector"
-        ).vector
+        vectors = encode_image(image_config, None, rows, present, inner, f"{inner}_vector").vector
     except (ValueError, OSError) as error:
-        # its message names a field of an image input
+        # The message names a field of an image input.
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         message = (
             str(error)
@@ -181,63 +221,55 @@ def _each(towers, part, x, present, name):
             .replace(f"inputs.{inner}", f"inputs.{name}")
         )
         raise kind(message) from error
-    return RowsToFrames(part.frames, name=f"{name}_together")(vectors)
+    return RowsToFrames(input_config.frames, name=f"{name}_together")(vectors)
 
 
-def _transformer(over, x, name):
+def _transformer(over: FramesTransformer, x: KerasTensor, name: str) -> KerasTensor:
     if x.shape[-1] % over.heads:
         raise ValueError(
-            f"inputs.{name}.tower.over.heads: must divide the width of a frame's vector, {x.shape[-1]}, received {over.heads}"
+            f"inputs.{name}.tower.over.heads: must divide the width of a frame's vector,"
+            f" {x.shape[-1]}, received {over.heads}"
         )
     return encoder(over, positions(x, name), None, name)
 
 
-def _blocks(part, present, name):
+def _blocks(
+    tower: Conv3DTower, input_config: VideoInput, present: KerasTensor | None, name: str
+) -> Steps:
     """The steps for `chain` from `(batch, frames, height, width, channels)` to a feature map."""
-    tower = part.tower
     windows = [(1, 2, 2), *[(2, 2, 2)] * (len(tower.filters) - 1)]
-    _refuse_too_small(part, windows, name)
-    steps: dict = {}
+    _check_size(tower, input_config, windows, name)
+    steps: Steps = {}
     for number, (filters, window) in enumerate(zip(tower.filters, windows), start=1):
         convolution = partial(layers.Conv3D, filters, tower.kernel_size, padding=tower.padding)
         pooling = partial(
             layers.MaxPooling3D, window, padding=tower.padding, dtype=_pooling_dtype()
         )
-        if not tower.batch_normalization:
-            steps |= {
-                f"conv_{number}": partial(convolution, activation="relu"),
-                f"pool_{number}": pooling,
-            }
-            continue
-        steps |= {
-            # the normalisation has an offset
-            f"conv_{number}": partial(convolution, use_bias=False),
-            # before the normalisation, which then has less to do
-            f"pool_{number}": pooling,
-            f"normalization_{number}": partial(normalization, present),
-            f"relu_{number}": layers.ReLU,
-        }
+        steps |= conv_block(number, convolution, pooling, tower, present)
     return steps
 
 
-def _pooling_dtype():
-    """TensorFlow 2.21 has no MaxPool3D of float16 on a CPU."""
+def _pooling_dtype() -> str | None:
+    """float32 instead of float16, for which TensorFlow 2.21 has no MaxPool3D on a CPU."""
     return "float32" if keras.config.dtype_policy().compute_dtype == "float16" else None
 
 
-def _refuse_too_small(part, windows, name):
-    tower = part.tower
-    # sizes are halved and rounded up: never below 1
+def _check_size(
+    tower: Conv3DTower, input_config: VideoInput, windows: list[tuple[int, int, int]], name: str
+) -> None:
+    # With padding "same", sizes are halved and rounded up, so they never fall below 1.
     if tower.padding == "same":
         return
-    sizes = first = (part.frames, part.height, part.width)
+    first = (input_config.frames, input_config.height, input_config.width)
+    sizes: tuple[int, ...] = first
     for number, window in enumerate(windows, start=1):
         sizes = tuple(
             (side - tower.kernel_size + 1) // pooled for side, pooled in zip(sizes, window)
         )
         if min(sizes) < 1:
             raise ValueError(
-                f"inputs.{name}.tower.filters: each block takes a convolution of kernel_size {tower.kernel_size} off and halves the rest, "
-                f"though the first not the time (padding 'valid'), which leaves nothing of {first[0]} frames of {first[1]} x {first[2]} "
-                f"in block {number}, received {tower.filters}"
+                f"inputs.{name}.tower.filters: with padding 'valid', each block removes the border"
+                f" of a convolution of kernel_size {tower.kernel_size} and halves the rest, the"
+                f" first block only height and width, which leaves nothing of {first[0]} frames of"
+                f" {first[1]} x {first[2]} in block {number}, received {tower.filters}"
             )
