@@ -1,24 +1,24 @@
-"""How a worker process begins. TensorFlow is imported after the worker is silent, so that it writes
-into no progress bar.
+"""Prepares a worker process.
+
+TensorFlow is imported after standard error is silenced, so that it does not write into the
+progress bar.
 """
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
+from multiprocessing.process import BaseProcess
 
-# the file descriptor, which C and C++ write to
+# the file descriptor that C and C++ write to
 _STDERR = 2
 
 
-def start():
-    """Prepares a worker process: silent, on one thread, without GPU, and gone when its parent is
-    gone, even by `kill -9`.
-    """
-    threading.Thread(
-        target=_die_with, args=(multiprocessing.parent_process(),), daemon=True
-    ).start()
-    # libmpg123, too, tells its opinion of every MP3
+def start() -> None:
+    """Makes this worker silent, single-threaded and without GPU, and ends it with its parent."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    # libmpg123, too, prints a warning for every odd MP3
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), _STDERR)
     # here, not above: see the module's docstring
@@ -29,6 +29,7 @@ def start():
     tf.config.set_visible_devices([], "GPU")
 
 
-def _die_with(parent):
+def _exit_with(parent: BaseProcess) -> None:
+    """Ends this process when its parent ends, even by `kill -9`."""
     multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)

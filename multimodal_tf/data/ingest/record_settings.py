@@ -1,0 +1,74 @@
+"""The settings that a record depends on, and whether records fit a configuration."""
+
+import hashlib
+import json
+from typing import Any
+
+from multimodal_tf.config import Config, Head, Input, labelled
+from multimodal_tf.config.heads import learns_without_labels
+from multimodal_tf.data.filesystem import PathLike, to_path
+from multimodal_tf.data.manifest import Manifest
+
+# the configuration, beside the shards
+CONFIG = "config.yaml"
+# increased when the same cell gives other bytes, so that older shards are written again
+_FORMAT = 1
+
+
+def record_settings(config: Config) -> str:
+    """JSON of all settings of a configuration that a record depends on."""
+    settings = {
+        "inputs": {name: _of(one, config.column(name)) for name, one in config.inputs.items()},
+        "heads": {
+            name: _of(one, config.column(name)) for name, one in labelled(config.heads).items()
+        },
+    }
+    kept = ["rows without labels"] if keeps_unlabelled(config) else []
+    return json.dumps([_FORMAT, *kept, settings], sort_keys=True)
+
+
+def settings_hash(config: Config) -> str:
+    """A hash of `record_settings`, for the manifest."""
+    return hashlib.sha256(record_settings(config).encode()).hexdigest()
+
+
+def keeps_unlabelled(config: Config) -> bool:
+    """Whether a row without any label is of use in training."""
+    return not labelled(config.heads) or learns_without_labels(config.heads)
+
+
+def check_records(config: Config, records: PathLike) -> Config:
+    """Checks that records hold what a configuration reads, with the same settings.
+
+    Returns:
+        The configuration that `ingest` was given.
+
+    Raises:
+        FileNotFoundError: `records` has no manifest.
+        ValueError: an input or head was ingested with other settings, or not at all.
+    """
+    ingested = Config.load(to_path(records) / CONFIG)
+    if settings_hash(ingested) != Manifest.load(records).config_hash:
+        raise ValueError(
+            f"{records} was ingested by another version of multimodal_tf: ingest the table again"
+        )
+    theirs, ours = (json.loads(record_settings(one))[-1] for one in (ingested, config))
+    for group, settings in ours.items():
+        for name, wanted in settings.items():
+            found = theirs[group].get(name)
+            if found is None:
+                raise ValueError(
+                    f"{group}.{name}: {records} was ingested without it, with"
+                    f" {sorted(theirs[group])}: ingest the table again"
+                )
+            if wanted != found:
+                raise ValueError(
+                    f"{group}.{name}: {records} was ingested with {found}, received {wanted}:"
+                    " ingest the table again"
+                )
+    return ingested
+
+
+def _of(config: Input | Head, column: str) -> dict[str, Any]:
+    values = config.model_dump(include={"type", *config.cell_settings}) | {"column": column}
+    return dict(sorted(values.items()))

@@ -1,0 +1,85 @@
+"""The schema beside the shards, fitted again only where what it depends on has changed."""
+
+import hashlib
+import pathlib
+from typing import Any
+
+from multimodal_tf.config import Config, Input
+from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.filesystem import Path, PathLike, to_path
+from multimodal_tf.data.fit_schema import fit_schema
+from multimodal_tf.data.ingest.record_settings import check_records, record_settings
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.schema import Schema
+
+FILE = "schema.json"
+# a hash of what the schema was fitted on
+_SOURCE = pathlib.Path(record_files.PARTS, "schema.txt")
+
+
+def schema_for(config: Config, records: PathLike) -> Schema:
+    """The schema that the training split gives for a configuration.
+
+    It is the one that `ingest` wrote, unless that was fitted for other tokenizers, vectors or
+    columns; then it is fitted anew and not written.
+
+    Raises:
+        FileNotFoundError: the manifest or a shard is missing.
+        ValueError: as `fit_schema`; or the shards do not hold what the configuration reads.
+    """
+    path = to_path(records)
+    check_records(config, path)
+    if _is_fitted(path, _source(config, Manifest.load(path).hash)):
+        return Schema.load(path / FILE)
+    return fit_schema(config, path)
+
+
+def refresh(config: Config, records: Path, content_hash: str) -> None:
+    """Writes the schema, unless the existing one was fitted on the same."""
+    source = _source(config, content_hash)
+    if not _is_fitted(records, source):
+        schema = fit_schema(config, records)
+        atomic.write_text(records / FILE, schema.model_dump_json(indent=1))
+        atomic.write_text(records / _SOURCE, source)
+
+
+def _is_fitted(records: Path, source: str) -> bool:
+    mark = records / _SOURCE
+    return (records / FILE).is_file() and mark.is_file() and mark.read_text() == source
+
+
+def _source(config: Config, content_hash: str) -> str:
+    """A hash of all that a schema depends on."""
+    settings = [
+        (name, *_text_settings(config, one))
+        for name, one in config.inputs.items()
+        if one.type == "text"
+    ]
+    settings += [(name, one.declared_classes) for name, one in config.heads.items() if one.ordered]
+    source = f"{content_hash} {record_settings(config)} {settings}"
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _text_settings(config: Config, text: Input) -> list[Any]:
+    """A tokenizer with the state of its preset's files, and vectors with that of their file."""
+    settings = [text.tokenizer, _state(getattr(text.tokenizer, "preset", None))]
+    if text.vectors is not None:
+        file = _state(getattr(text.vectors, "path", None))
+        settings += [text.vectors, text.tower.embedding_dim, config.seed, file]
+    return settings
+
+
+def _state(path: PathLike | None) -> list[tuple[str, int, int]]:
+    """Names, sizes and modification times of a file or of a folder's files.
+
+    Nothing for what is neither, such as the handle of a preset.
+    """
+    if path is None:
+        return []
+    path = pathlib.Path(path)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.is_file()
+    ]
