@@ -32,7 +32,8 @@ from multimodal_tf.config import (
     GatedFusion,
 )
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
-from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
+from multimodal_tf.data.ingest.schema_cache import schema_for
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.run_dir import load_run

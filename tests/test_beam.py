@@ -15,6 +15,7 @@ from multimodal_tf import cli
 from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data import atomic
 from multimodal_tf.data.ingest import beam, shards, table_ingest
+from multimodal_tf.data.ingest.jobs import Job
 from multimodal_tf.data.table import read_table
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ class TestAgain:
         assert written(tmp_path / "out") == local
 
     def test_a_worker_leaves_a_shard_that_an_earlier_attempt_has_made(self, tmp_path):
-        job = shards.Job(
+        job = Job(
             "train-00000.tfrecord", ("title", "label"), [(0, ("word", "x"))], "what it is made from"
         )
         (tmp_path / "job").write_bytes(pickle.dumps(job))
@@ -109,7 +110,7 @@ class TestAgain:
             shards.write(job, SMALL, ".", tmp_path)
 
         for _ in range(2):
-            beam._shard(work, tmp_path, tmp_path / "job")
+            beam._write_shard(work, tmp_path, tmp_path / "job")
         assert attempts == [job]
 
 
@@ -135,7 +136,7 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_workers_that_write_elsewhere(self, tmp_path):
-        jobs = [shards.Job("train-00000.tfrecord", ("title",), [(0, ("word",))], "print")]
+        jobs = [Job("train-00000.tfrecord", ("title",), [(0, ("word",))], "print")]
         pipeline = beam.BeamPipeline(IN_PROCESS, tmp_path)
         with pytest.raises(
             OSError,
@@ -149,7 +150,7 @@ def test_the_pipeline_is_as_small_for_many_shards_as_for_few(tmp_path):
     for number in (2, 200):
         pipeline = beam.BeamPipeline(IN_PROCESS, tmp_path)
         jobs = (
-            shards.Job(f"train-{shard:05d}.tfrecord", ("title",), [(shard, ("word",))], "")
+            Job(f"train-{shard:05d}.tfrecord", ("title",), [(shard, ("word",))], "")
             for shard in range(number)
         )
         with pytest.raises(OSError, match="ended without"):

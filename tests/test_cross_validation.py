@@ -21,7 +21,8 @@ from multimodal_tf.config import (
     Training,
 )
 from multimodal_tf.data import record_files
-from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
+from multimodal_tf.data.ingest.schema_cache import schema_for
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.predictions import HeadPredictions, OutOfFold

@@ -11,7 +11,7 @@ from ingest_case import contents
 
 from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data import atomic, filesystem
-from multimodal_tf.data.ingest import shards, table_ingest
+from multimodal_tf.data.ingest import schema_cache, shards, table_ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
@@ -158,7 +158,7 @@ class TestIngest:
             inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}},
             heads=CONFIG.heads,
         )
-        assert "w" in table_ingest.schema_for(other, address).inputs["title"].words
+        assert "w" in schema_cache.schema_for(other, address).inputs["title"].words
 
     def test_the_pipeline_reads_the_same_rows(self, address, tmp_path):
         batches = []

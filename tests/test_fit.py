@@ -408,7 +408,7 @@ def test_a_schema_of_another_table_is_refused(schema, place):
 
 @pytest.mark.usefixtures("no_training")
 def test_records_of_another_version_are_refused(schema, place, monkeypatch):
-    monkeypatch.setattr("multimodal_tf.data.ingest.shards._FORMAT", -1)
+    monkeypatch.setattr("multimodal_tf.data.ingest.record_settings._FORMAT", -1)
     with pytest.raises(
         ValueError, match="was ingested by another version of multimodal_tf: ingest the table again"
     ):

@@ -30,7 +30,8 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.codecs import riff
-from multimodal_tf.data.ingest import shards, table_ingest
+from multimodal_tf.data.ingest import fingerprint, jobs, processes, table_ingest
+from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocessor import Preprocessor
@@ -272,7 +273,8 @@ KILLED = """
 import pathlib, sys, time
 import pandas as pd
 from multimodal_tf.config import Config
-from multimodal_tf.data import ingest, table
+from multimodal_tf.data import table
+from multimodal_tf.data.ingest import table_ingest
 
 def slow(rows, columns, read):  # gives the first rows, then waits to be killed
     for count, cells in read(1, columns):
@@ -286,7 +288,7 @@ if __name__ == "__main__":
     whole = table.read_table(pd.read_pickle(root / "table.pkl"), root)
     slow.seen = 0
     part = table.Table(whole.name, whole.root, whole.columns, lambda rows, columns: slow(rows, columns, whole.read))
-    ingest.ingest(part, Config.load(root / "out" / "config.yaml"), out, processes=2, rows_per_shard=5)
+    table_ingest.ingest(part, Config.load(root / "out" / "config.yaml"), out, processes=2, rows_per_shard=5)
 """
 
 
@@ -338,7 +340,7 @@ def is_running(pid):
 
 def test_a_dead_worker_is_one_sentence():
     with pytest.raises(ChildProcessError, match="a worker process died"):
-        list(table_ingest._results(os._exit, iter([9]), 2))
+        list(processes.results(os._exit, iter([9]), 2))
 
 
 FRAME = pd.DataFrame(
@@ -402,7 +404,7 @@ class TestSmallTables:
         assert manifest.splits["validation"] == []
 
     def test_a_shard_of_large_cells_is_full_before_its_rows(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(table_ingest, "_BYTES_PER_SHARD", 100)
+        monkeypatch.setattr(jobs, "_BYTES_PER_SHARD", 100)
         frame = pd.DataFrame(
             {"title": ["x" * size for size in (60, 30, 10, 200, 1, 1)], "price": 1.0, "tags": "x"}
         )
@@ -552,7 +554,7 @@ class TestRefusals:
 
 class TestFingerprint:
     def of(self, value, config=SMALL, row=0):
-        return shards.fingerprint(("title",), [(row, (value,))], config, ".")
+        return fingerprint.fingerprint(("title",), [(row, (value,))], config, ".")
 
     def test_is_the_same_for_the_same(self):
         for make in (
@@ -605,17 +607,14 @@ def test_the_schema_of_another_tokenizer(tmp_path):
     config = Config(inputs={"title": text}, heads={"label": ClassificationHead()})
     table_ingest.ingest(read_table(tmp_path / "t.csv"), config, tmp_path / "records", processes=1)
     first = Schema.load(tmp_path / "records" / "schema.json")
-    assert table_ingest.schema_for(config, tmp_path / "records") == first
+    assert schema_for(config, tmp_path / "records") == first
     other = Config(
         inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}}, heads=config.heads
     )
-    assert (
-        table_ingest.schema_for(other, tmp_path / "records").inputs["title"].tokenizer
-        == "characters"
-    )
+    assert schema_for(other, tmp_path / "records").inputs["title"].tokenizer == "characters"
     assert Schema.load(tmp_path / "records" / "schema.json") == first
     file.write_text("cat 30 40\n")
-    again = table_ingest.schema_for(config, tmp_path / "records")
+    again = schema_for(config, tmp_path / "records")
     assert again.inputs["title"].vectors.array()[
         again.inputs["title"].words.index("cat")
     ].tolist() == [30, 40]

@@ -27,7 +27,8 @@ from multimodal_tf.config import (
     Split,
     Training,
 )
-from multimodal_tf.data.ingest.table_ingest import ingest, schema_for
+from multimodal_tf.data.ingest.schema_cache import schema_for
+from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema

@@ -3,7 +3,6 @@ exported and served from raw files.
 """
 
 import base64
-import json
 import pathlib
 
 import keras
@@ -27,7 +26,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.table_description import describe
-from multimodal_tf.data.ingest.shards import check_settings
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.pipeline import load_split
@@ -269,17 +268,16 @@ def test_a_whole_table_is_answered(made, table, tmp_path):
 
 @pytest.mark.slow
 def test_other_frames_need_another_ingest(made):
-    manifest = json.loads((made[0] / "manifest.json").read_text())
     for change in ({"frames": 5}, {"height": 20}):
         config = CONFIG.model_copy(
             update={"inputs": CONFIG.inputs | {"clip": PART.model_copy(update=change)}}
         )
         with pytest.raises(ValueError, match=r"^inputs\.clip: .* ingest the table again"):
-            check_settings(config, made[0], type("Manifest", (), manifest))
+            check_records(config, made[0])
     other = PART.model_copy(update={"tower": Conv3DTower(filters=[4])})
     config = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"clip": other}})
     # another tower does not
-    check_settings(config, made[0], type("Manifest", (), manifest))
+    check_records(config, made[0])
 
 
 def test_a_list_of_files_is_done_again_when_one_of_them_changes(tmp_path):

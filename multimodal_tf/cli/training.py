@@ -65,7 +65,7 @@ def train(
 
     from multimodal_tf.config import Config
     from multimodal_tf.data.filesystem import to_path
-    from multimodal_tf.data.ingest.table_ingest import schema_for
+    from multimodal_tf.data.ingest.schema_cache import schema_for
     from multimodal_tf.training.distribute import is_chief, strategy_of
     from multimodal_tf.training.fit import fit
     from multimodal_tf.training.peft import replace_heads

@@ -179,12 +179,12 @@ def _features(config_json: str, schema_json: str) -> tuple[Preprocessor, Compact
     config = Config.model_validate_json(config_json)
     preprocessor = Preprocessor(config, Schema.model_validate_json(schema_json))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def features(serialized: tf.Tensor) -> Structure:
         _, raw, labels = record_files.parse(config, serialized)
         return preprocessor.features(raw)[0], labels
 
-    return preprocessor, features
+    signature = [tf.TensorSpec([None], tf.string)]
+    return preprocessor, tf.function(features, input_signature=signature, autograph=False)
 
 
 def _check(batch_size: int, worker: tuple[int, int]) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.config.heads import with_loss
-from multimodal_tf.data.ingest import shards
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
@@ -113,7 +113,7 @@ def evaluate(
     """
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
-    shards.check_settings(config, directory, Manifest.load(directory))
+    check_records(config, directory)
     judged = with_loss(config.heads)
     answers = _answers(
         _per_batch(predict),

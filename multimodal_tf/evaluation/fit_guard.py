@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from multimodal_tf.config import FUSED, FUSED_OF, Config
 from multimodal_tf.corruptions.corruption import is_missing
-from multimodal_tf.data.ingest import shards
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.evaluation import alignment, ood
@@ -154,7 +154,7 @@ def _no_limit(directory):
 
 
 def _check(directory, config):
-    shards.check_settings(config, directory, Manifest.load(directory))
+    check_records(config, directory)
 
 
 def _training(embed, directory, config, schema, head):

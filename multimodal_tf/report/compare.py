@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from multimodal_tf.config import labelled
-from multimodal_tf.data.ingest import shards
-from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.pipeline import load_raw
 from multimodal_tf.data.predictions import HeadPredictions, Predicted
 from multimodal_tf.data.table import Table
@@ -188,7 +187,7 @@ def _check_records(subjects, directory):
                 f"records must be given where a run is a model, received none for {name!r}"
             )
         try:
-            shards.check_settings(one.config, directory, Manifest.load(directory))
+            check_records(one.config, directory)
         except ValueError as error:
             raise ValueError(f"run {name!r}: {error}") from error
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data import atomic, filesystem
-from multimodal_tf.data.ingest import shards
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split, open_split
 from multimodal_tf.data.targets import Targets
@@ -97,7 +97,7 @@ def fit(
     distribute.check_batch(spread, config.training.batch_size)
     records, run_directory = filesystem.to_path(directory), pathlib.Path(run_directory)
     manifest = Manifest.load(directory)
-    ingested = shards.check_settings(config, records, manifest)
+    ingested = check_records(config, records)
     if config.split != ingested.split:
         raise ValueError(
             f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again"

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
-from multimodal_tf.data.ingest.table_ingest import CONFIG
+from multimodal_tf.data.ingest.record_settings import CONFIG
 from multimodal_tf.data.manifest import Manifest, Shard
 from multimodal_tf.data.split import column_codes, stratified_folds
 from multimodal_tf.data.table import Table

@@ -16,9 +16,7 @@ from multimodal_tf.data.kinds.files import file_of
 Row = tuple[int, tuple[Any, ...]]
 
 
-def fingerprint(
-    columns: Sequence[str], rows: Sequence[Row], config: Config, root: PathLike
-) -> str:
+def fingerprint(columns: Sequence[str], rows: Sequence[Row], config: Config, root: PathLike) -> str:
     """A hash of the cells of a shard, of their files and of `record_settings`.
 
     A file counts by its size and modification time.

@@ -54,7 +54,9 @@ def jobs_of(
         rows, pending[split], sizes[split] = pending[split], [], 0
         file = f"{SPLITS[split]}-{counts[split]:05d}.tfrecord"
         counts[split] += 1
-        return SPLITS[split], Job(file, columns, rows, fingerprint(columns, rows, config, table.root))
+        return SPLITS[split], Job(
+            file, columns, rows, fingerprint(columns, rows, config, table.root)
+        )
 
     for row, values in enumerate(_rows(table, columns, len(splits))):
         split = splits[row]

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from multimodal_tf.config import Config, Head, Input, labelled
+from multimodal_tf.config import Config, labelled
 from multimodal_tf.config.heads import learns_without_labels
+from multimodal_tf.config.inputs import Column
 from multimodal_tf.data.filesystem import PathLike, to_path
 from multimodal_tf.data.manifest import Manifest
 
@@ -17,11 +19,13 @@ _FORMAT = 1
 
 def record_settings(config: Config) -> str:
     """JSON of all settings of a configuration that a record depends on."""
+    groups: dict[str, Mapping[str, Any]] = {
+        "inputs": config.inputs,
+        "heads": labelled(config.heads),
+    }
     settings = {
-        "inputs": {name: _of(one, config.column(name)) for name, one in config.inputs.items()},
-        "heads": {
-            name: _of(one, config.column(name)) for name, one in labelled(config.heads).items()
-        },
+        group: {name: _settings_of(one, config.column(name)) for name, one in configs.items()}
+        for group, configs in groups.items()
     }
     kept = ["rows without labels"] if keeps_unlabelled(config) else []
     return json.dumps([_FORMAT, *kept, settings], sort_keys=True)
@@ -47,8 +51,9 @@ def check_records(config: Config, records: PathLike) -> Config:
         FileNotFoundError: `records` has no manifest.
         ValueError: an input or head was ingested with other settings, or not at all.
     """
+    manifest = Manifest.load(records)
     ingested = Config.load(to_path(records) / CONFIG)
-    if settings_hash(ingested) != Manifest.load(records).config_hash:
+    if settings_hash(ingested) != manifest.config_hash:
         raise ValueError(
             f"{records} was ingested by another version of multimodal_tf: ingest the table again"
         )
@@ -69,6 +74,6 @@ def check_records(config: Config, records: PathLike) -> Config:
     return ingested
 
 
-def _of(config: Input | Head, column: str) -> dict[str, Any]:
-    values = config.model_dump(include={"type", *config.cell_settings}) | {"column": column}
-    return dict(sorted(values.items()))
+def _settings_of(config: Column, column: str) -> dict[str, Any]:
+    fields = config.model_dump(include={"type", *config.cell_settings})
+    return dict(sorted((fields | {"column": column}).items()))

@@ -2,13 +2,13 @@
 
 import hashlib
 import pathlib
-from typing import Any
 
-from multimodal_tf.config import Config, Input
+from multimodal_tf.config import Config
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest.record_settings import check_records, record_settings
+from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.schema import Schema
 
@@ -50,36 +50,10 @@ def _is_fitted(records: Path, source: str) -> bool:
 
 def _source(config: Config, content_hash: str) -> str:
     """A hash of all that a schema depends on."""
-    settings = [
-        (name, *_text_settings(config, one))
-        for name, one in config.inputs.items()
-        if one.type == "text"
-    ]
+    of_inputs = {
+        name: kind_of(one).stats_settings(config.seed) for name, one in config.inputs.items()
+    }
+    settings = [(name, *values) for name, values in of_inputs.items() if values]
     settings += [(name, one.declared_classes) for name, one in config.heads.items() if one.ordered]
     source = f"{content_hash} {record_settings(config)} {settings}"
     return hashlib.sha256(source.encode()).hexdigest()
-
-
-def _text_settings(config: Config, text: Input) -> list[Any]:
-    """A tokenizer with the state of its preset's files, and vectors with that of their file."""
-    settings = [text.tokenizer, _state(getattr(text.tokenizer, "preset", None))]
-    if text.vectors is not None:
-        file = _state(getattr(text.vectors, "path", None))
-        settings += [text.vectors, text.tower.embedding_dim, config.seed, file]
-    return settings
-
-
-def _state(path: PathLike | None) -> list[tuple[str, int, int]]:
-    """Names, sizes and modification times of a file or of a folder's files.
-
-    Nothing for what is neither, such as the handle of a preset.
-    """
-    if path is None:
-        return []
-    path = pathlib.Path(path)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [
-        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
-        for file in files
-        if file.is_file()
-    ]

@@ -46,20 +46,20 @@ def part_path(records: PathLike, file: str) -> Path:
     return (to_path(records) / record_files.PARTS / file).with_suffix(".json")
 
 
-def load_part(records: PathLike, file: str) -> Part | None:
-    """The part file of a shard; None where there is none that can be read."""
-    try:
-        return Part.model_validate_json(part_path(records, file).read_bytes())
-    except (OSError, pydantic.ValidationError):
-        return None
+def load_part(records: PathLike, file: str) -> Part:
+    """Reads the part file of a shard."""
+    return Part.model_validate_json(part_path(records, file).read_bytes())
 
 
 def is_done(job: Job, records: PathLike) -> bool:
     """Whether a job's shard exists, made from the same and of the size that was written."""
-    part, path = load_part(records, job.file), to_path(records) / job.file
+    try:
+        part = load_part(records, job.file)
+    except (OSError, pydantic.ValidationError):
+        return False
+    path = to_path(records) / job.file
     return (
-        part is not None
-        and part.fingerprint == job.fingerprint
+        part.fingerprint == job.fingerprint
         and path.is_file()
         and path.stat().st_size == part.shard.bytes
     )
@@ -108,9 +108,7 @@ def _write_records(path: pathlib.Path, serialized: Iterable[bytes]) -> NDArray[n
     return np.array(lengths, "<u4")
 
 
-def _records(
-    job: Job, config: Config, root: PathLike, rejected: list[Rejected]
-) -> Iterator[bytes]:
+def _records(job: Job, config: Config, root: PathLike, rejected: list[Rejected]) -> Iterator[bytes]:
     for row, values in job.rows:
         record = _record(row, dict(zip(job.columns, values)), config, root, rejected)
         if record is not None:

@@ -101,6 +101,10 @@ class Kind(abc.ABC, Generic[C, S]):
         """What learns the input's statistics from the training cells; None: there are none."""
         return None
 
+    def stats_settings(self, seed: int) -> list[Any]:
+        """All that the statistics depend on besides the records, with a fixed `repr`."""
+        return []
+
 
 def batch_spec(config: Input, name: str | None = None) -> tf.TensorSpec:
     """The spec of a batch of cells: float32 or string `(None, *cell_shape)`."""

@@ -1,5 +1,6 @@
 """Texts: UTF-8, "" where missing; token ids by any tokenizer."""
 
+import pathlib
 from typing import Any, assert_never
 
 import tensorflow as tf
@@ -58,6 +59,15 @@ class TextKind(Kind[TextInput, TextStats]):
                 return _VocabularyLearner(self.config, _count_characters)
             case _:
                 return _SubwordsLearner(self.config)
+
+    def stats_settings(self, seed: int) -> list[Any]:
+        """A tokenizer with the state of its preset's files, and vectors with that of their file."""
+        tokenizer, vectors = self.config.tokenizer, self.config.vectors
+        settings: list[Any] = [tokenizer, _files_state(getattr(tokenizer, "preset", None))]
+        if vectors is not None:
+            dim = getattr(self.config.tower, "embedding_dim", None)
+            settings += [vectors, dim, seed, _files_state(getattr(vectors, "path", None))]
+        return settings
 
 
 class TextReader(Reader[TextInput]):
@@ -120,6 +130,22 @@ def text_problem(cell: Cell) -> str:
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def _problem(data: tf.Tensor) -> tf.Tensor:
     return normalization.problem(data)
+
+
+def _files_state(path: str | None) -> list[tuple[str, int, int]]:
+    """Names, sizes and modification times of a file or of a folder's files.
+
+    Nothing for what is neither, such as the handle of a preset.
+    """
+    if path is None:
+        return []
+    folder = pathlib.Path(path)
+    files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    return [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.is_file()
+    ]
 
 
 class _VocabularyLearner(ValueCounts):

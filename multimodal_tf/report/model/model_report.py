@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from multimodal_tf.config import Config
-from multimodal_tf.data.ingest import shards
+from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table, read_table
@@ -112,7 +112,7 @@ def model_report(
     predictor = predictor_of(model, config, schema)
     head = _head(predictor.config, head)
     manifest = Manifest.load(directory)
-    shards.check_settings(predictor.config, directory, manifest)
+    check_records(predictor.config, directory)
     singles = baselines.singles(alone or {}, predictor, head)
     rival = None if baseline is None else baselines.rival(baseline, predictor, head)
     table = _table(table, manifest)

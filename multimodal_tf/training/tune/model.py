@@ -16,8 +16,8 @@ import numpy as np
 from multimodal_tf.config import Config
 from multimodal_tf.config.search_space import Choice, Field, Float, Int, Space
 from multimodal_tf.data import filesystem, pipeline
-from multimodal_tf.data.ingest import shards
-from multimodal_tf.data.ingest.table_ingest import schema_for
+from multimodal_tf.data.ingest.record_settings import check_records
+from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model, compile_arguments
@@ -88,7 +88,7 @@ class SearchModel(keras_tuner.HyperModel):
             )
         self._data = manifest.hash
         for variant in space.variants():
-            ingested = shards.check_settings(variant, self._records, manifest)
+            ingested = check_records(variant, self._records)
             if variant.split != ingested.split:
                 raise ValueError(
                     f"split: {self._records} was ingested with {ingested.split}, received {variant.split}: ingest the table again"
