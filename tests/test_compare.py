@@ -107,7 +107,7 @@ class TestDifferences:
     def test_figures_are_those_of_evaluation(self):
         found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=1)
         alone = supervised.classification(
-            ONE.targets, ONE.answers, ONE.classes, resamples=RESAMPLES, seed=1
+            ONE.targets, ONE.predictions, ONE.classes, resamples=RESAMPLES, seed=1
         )
         assert {name: each.figures["one"] for name, each in found.figures.items()} == alone.figures
 
@@ -135,7 +135,7 @@ class TestDifferences:
                 ("cat", "dog", "owl"),
                 TRUTH,
                 one.known,
-                np.pad(one.answers, [(0, 0), (0, 1)]),
+                np.pad(one.predictions, [(0, 0), (0, 1)]),
             )
             for one in (ONE, OTHER)
         ]
@@ -173,8 +173,8 @@ class TestDrawing:
             .figures["accuracy"]
             .differences["other"]
         )
-        gained = (OTHER.answers.argmax(axis=1) == TRUTH).astype(float) - (
-            ONE.answers.argmax(axis=1) == TRUTH
+        gained = (OTHER.predictions.argmax(axis=1) == TRUTH).astype(float) - (
+            ONE.predictions.argmax(axis=1) == TRUTH
         )
         by_weight = weighted_metrics(
             lambda weights: {"mean": weights @ gained / weights.sum()}, codes, RESAMPLES, 2
@@ -220,7 +220,7 @@ class TestDrawing:
     def test_each_types_resamples_give_its_own_intervals(self, one, alone):
         names = one.classes or getattr(one.head, "quantiles", None)
         figures = alone(
-            one.targets, one.answers, *([names] if names else []), resamples=50, seed=4
+            one.targets, one.predictions, *([names] if names else []), resamples=50, seed=4
         ).figures
         drawn = by_head.samples(one, 50, 4)
         assert figures.keys() == drawn.keys()
@@ -404,7 +404,7 @@ class TestRefused:
             predicted(ONE),
             predicted(ONE, np.arange(1, 9)),
         )
-        swapped = HeadPredictions(ONE.head, ONE.classes, 1 - TRUTH, ONE.known, ONE.answers)
+        swapped = HeadPredictions(ONE.head, ONE.classes, 1 - TRUTH, ONE.known, ONE.predictions)
         self.refused(
             "the same table, received other labels of 'label' in 'b'",
             tmp_path,
@@ -414,7 +414,9 @@ class TestRefused:
 
     def test_rows_without_a_known_label(self, tmp_path):
         runs = [
-            predicted(HeadPredictions(one.head, one.classes, TRUTH, np.zeros(8, bool), one.answers))
+            predicted(
+                HeadPredictions(one.head, one.classes, TRUTH, np.zeros(8, bool), one.predictions)
+            )
             for one in (ONE, OTHER)
         ]
         self.refused(
@@ -477,18 +479,20 @@ class TestRefused:
     def test_arrays_that_do_not_fit(self):
         with pytest.raises(
             ValueError,
-            match=r"answers of a classification head must have the shape \(8, 2\), received \(8, 1\)",
+            match=r"predictions of a classification head must have the shape \(8, 2\), received \(8, 1\)",
         ):
             HeadPredictions(
-                ClassificationHead(), ("cat", "dog"), TRUTH, ONE.known, ONE.answers[:, :1]
+                ClassificationHead(), ("cat", "dog"), TRUTH, ONE.known, ONE.predictions[:, :1]
             )
         with pytest.raises(ValueError, match="a known target must be from 0 to 1, received 0 to 2"):
-            HeadPredictions(ClassificationHead(), ("cat", "dog"), TRUTH * 2, ONE.known, ONE.answers)
+            HeadPredictions(
+                ClassificationHead(), ("cat", "dog"), TRUTH * 2, ONE.known, ONE.predictions
+            )
         with pytest.raises(
-            ValueError, match="must have a label to be judged by it, received one of type matching"
+            ValueError, match="evaluated by their labels, received a head of type matching"
         ):
             HeadPredictions(
-                MatchingHead(inputs=["photo", "title"]), (), TRUTH, ONE.known, ONE.answers
+                MatchingHead(inputs=["photo", "title"]), (), TRUTH, ONE.known, ONE.predictions
             )
         with pytest.raises(ValueError, match="as many rows as `rows`"):
             predicted(ONE, np.arange(3))

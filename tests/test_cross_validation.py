@@ -207,13 +207,13 @@ class TestAnswers:
             )
             again = run.model.predict(inputs, verbose=0)
             rows = rows_of(turn, "test")
-            assert label.answers[rows] == pytest.approx(again["label"], abs=1e-6)
-            assert age.answers[rows] == pytest.approx(again["age"], rel=1e-5)
+            assert label.predictions[rows] == pytest.approx(again["label"], abs=1e-6)
+            assert age.predictions[rows] == pytest.approx(again["age"], rel=1e-5)
 
     def test_a_row_without_a_label_is_answered_and_does_not_count(self, first):
         label = first.heads["label"][0]
         assert list(np.flatnonzero(~label.known)) == [4, 40]
-        assert np.isfinite(label.answers).all()
+        assert np.isfinite(label.predictions).all()
         assert cv_metrics.judge(first).heads["label"].n == ROWS - 2
 
     def test_the_file_has_a_line_for_each_row(self, first, place):
@@ -221,10 +221,11 @@ class TestAnswers:
         assert list(lines["row"]) == list(range(ROWS))
         assert lines["true_label"].isna().sum() == 2
         assert lines["label=rare"].to_numpy() == pytest.approx(
-            first.heads["label"][0].answers[:, 1]
+            first.heads["label"][0].predictions[:, 1]
         )
         assert list(lines["label"]) == [
-            ["common", "rare"][place] for place in first.heads["label"][0].answers.argmax(axis=1)
+            ["common", "rare"][place]
+            for place in first.heads["label"][0].predictions.argmax(axis=1)
         ]
 
     def test_another_repetition_deals_anew_and_trains_only_what_is_new(
@@ -273,7 +274,7 @@ class TestAnswers:
             [[0, 1, 1, 0]],
             ("a", "b", "c"),
         )
-        assert label.answers == pytest.approx(
+        assert label.predictions == pytest.approx(
             np.array([[0.2, 0, 0.8], [0, 0.6, 0.4], [0, 0.3, 0.7], [0.9, 0, 0.1]])
         )
         assert list(label.targets[label.known]) == [2, 1, 0]
@@ -319,7 +320,7 @@ class TestFigures:
             scores = cv_metrics.scores(first, head, metric)
             assert judged.heads[head].figures[metric].mean == interval(scores)
             assert judged.heads[head].figures[metric].scores == scores.tolist()
-        by_rows = np.abs(first.heads["age"][0].answers[:, 0] - first.heads["age"][0].targets)
+        by_rows = np.abs(first.heads["age"][0].predictions[:, 0] - first.heads["age"][0].targets)
         assert cv_metrics.scores(first, "age", "mae")[0] == pytest.approx(
             [by_rows[first.fold[0] == number].mean() for number in range(2)]
         )

@@ -5,7 +5,7 @@ method), so that they do not branch on its type.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -67,7 +67,7 @@ class _Head(Strict):
         Args:
             classes: number of classes in the schema; not read by a head without classes.
         """
-        return (classes,)
+        return None
 
     def output_columns(self, name: str, classes: Sequence[str]) -> list[str]:
         """Names of columns for the numbers of one row's output, in a table of predictions.
@@ -79,15 +79,19 @@ class _Head(Strict):
         return [f"{name}={one}" for one in classes] or [name]
 
 
-class _LabelledHead(_Head, Column):
+class _LabelColumn(_Head, Column):
     """A head that learns from a column of labels."""
 
     # of this head's loss in the total
     weight: NonNegativeFloat = 1.0
     inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=_OWN_INPUTS)
 
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """A number for each class."""
+        return (classes,)
 
-class ClassificationHead(_LabelledHead):
+
+class ClassificationHead(_LabelColumn):
     """One class out of several: softmax with cross-entropy or focal loss.
 
     `gamma` is the exponent of the focal loss; with 0 it is the cross-entropy; null: 2.
@@ -114,7 +118,7 @@ class ClassificationHead(_LabelledHead):
         return self
 
 
-class OrdinalHead(_LabelledHead):
+class OrdinalHead(_LabelColumn):
     """One class out of several in an order, such as small, medium, large.
 
     A mistake by two steps costs more than one by a step. `classes` gives the order, lowest first,
@@ -147,7 +151,7 @@ class OrdinalHead(_LabelledHead):
         return classes
 
 
-class MultiLabelHead(_LabelledHead):
+class MultiLabelHead(_LabelColumn):
     """Any number of labels a row: sigmoids and binary cross-entropy.
 
     A cell is a list, or labels joined by `separator`.
@@ -162,7 +166,7 @@ class MultiLabelHead(_LabelledHead):
     separator: str = Field(";", min_length=1)
 
 
-class RegressionHead(_LabelledHead):
+class RegressionHead(_LabelColumn):
     """A number, in its own unit; the squared error is divided by the training split's variance."""
 
     target_type = "number"
@@ -175,7 +179,7 @@ class RegressionHead(_LabelledHead):
         return (1,)
 
 
-class QuantileHead(_LabelledHead):
+class QuantileHead(_LabelColumn):
     """A number with its uncertainty: its quantiles at the probabilities `quantiles`, in its unit.
 
     The lowest and the highest bound an interval; the one nearest to 0.5 is the point prediction.
@@ -238,15 +242,13 @@ class EmbeddingHead(_Head):
     type: Literal["embedding"] = "embedding"
     inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=_OWN_INPUTS)
 
-    def output_shape(self, classes: int) -> None:
-        """As wide as the fused vector."""
-        return
 
-
+# heads that read a column of labels
+LabelledHead = ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | QuantileHead
+# heads that compare two inputs
+PairHead: TypeAlias = MatchingHead
 # heads with a loss and metrics
-LossHead = (
-    ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | QuantileHead | MatchingHead
-)
+LossHead = LabelledHead | PairHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
 # the head that a column of labels gets where nothing else is asked for
@@ -267,14 +269,14 @@ def nearest_to_median(quantiles: Sequence[float]) -> int:
     return min(range(len(quantiles)), key=lambda index: abs(quantiles[index] - 0.5))
 
 
-def labelled(heads: Mapping[str, Head]) -> dict[str, Head]:
+def labelled(heads: Mapping[str, Head]) -> dict[str, LabelledHead]:
     """The heads that read a column of labels.
 
     Example:
         >>> list(labelled({"label": ClassificationHead(), "vector": EmbeddingHead()}))
         ['label']
     """
-    return {name: head for name, head in heads.items() if head.target_type is not None}
+    return {name: head for name, head in heads.items() if isinstance(head, LabelledHead)}
 
 
 def with_loss(heads: Mapping[str, Head]) -> dict[str, LossHead]:
@@ -287,14 +289,14 @@ def with_loss(heads: Mapping[str, Head]) -> dict[str, LossHead]:
     return {name: head for name, head in heads.items() if isinstance(head, LossHead)}
 
 
-def comparing(heads: Mapping[str, Head]) -> dict[str, MatchingHead]:
+def comparing(heads: Mapping[str, Head]) -> dict[str, PairHead]:
     """The heads that compare two inputs.
 
     Example:
         >>> list(comparing({"pair": MatchingHead(inputs=["a", "b"]), "vector": EmbeddingHead()}))
         ['pair']
     """
-    return {name: head for name, head in heads.items() if isinstance(head, MatchingHead)}
+    return {name: head for name, head in heads.items() if isinstance(head, PairHead)}
 
 
 def learns_without_labels(heads: Mapping[str, Head]) -> bool:

@@ -1,6 +1,7 @@
-"""The figures of any head: which functions of `metrics` and `special_heads` are its type's."""
+"""How each head is evaluated: its metrics, and the same metrics on bootstrap samples."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,65 +12,75 @@ from multimodal_tf.config import (
     MultiLabelHead,
     OrdinalHead,
     QuantileHead,
+    RegressionHead,
 )
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.metrics import bootstrap, special_heads, supervised
 from multimodal_tf.metrics.supervised import HeadMetrics, Samples
 
 
 def head_metrics(
-    head: Head,
+    head: LossHead,
     classes: Sequence[str],
     targets: ArrayLike,
-    answers: ArrayLike,
+    predictions: ArrayLike,
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> HeadMetrics:
-    """The figures of a head's answers; all but an embedding head have some.
+    """The metrics of one head.
 
     Args:
         head: the head of the configuration.
         classes: the names of its classes; empty where it has none.
-        targets: what `data.targets.Targets` gives.
-        answers: what `models.heads.output` says, or `matching`.
-        known, resamples, seed: as in `metrics.classification`.
+        targets: as `data.targets.Targets`.
+        predictions: as `models.heads.output`.
+        known: `(rows,)`, 0 where the label is unknown. None: all are known.
+        resamples: for the intervals; 0: no intervals.
+        seed: of the resamples.
 
     Raises:
-        ValueError: as the functions of each type say.
+        ValueError: as the function of each type of head.
     """
     match head:
         case ClassificationHead():
-            return supervised.classification(targets, answers, classes, known, resamples, seed)
+            return supervised.classification(targets, predictions, classes, known, resamples, seed)
         case OrdinalHead():
-            return special_heads.ordinal(targets, answers, classes, known, resamples, seed)
-        case QuantileHead():
-            return special_heads.quantile(targets, answers, head.quantiles, known, resamples, seed)
-        case MatchingHead():
-            return special_heads.matching(answers, resamples, seed)
+            return special_heads.ordinal(targets, predictions, classes, known, resamples, seed)
         case MultiLabelHead():
-            return supervised.multi_label(targets, answers, classes, known, resamples, seed)
+            return supervised.multi_label(targets, predictions, classes, known, resamples, seed)
+        case RegressionHead():
+            return supervised.regression(targets, predictions, known, resamples, seed)
+        case QuantileHead():
+            return special_heads.quantile(
+                targets, predictions, head.quantiles, known, resamples, seed
+            )
+        case MatchingHead():
+            return special_heads.matching(predictions, resamples, seed)
         case _:
-            return supervised.regression(targets, answers, known, resamples, seed)
+            assert_never(head)
 
 
-def figures(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) -> HeadMetrics:
-    """The figures of one head on its known rows.
+def metrics_of(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) -> HeadMetrics:
+    """The metrics of one head on its known rows.
 
     Raises:
-        ValueError: an answer is NaN.
+        ValueError: a prediction is NaN.
 
     Example:
-        >>> rows = HeadPredictions(ClassificationHead(), ("cat", "dog"), [0, 1], [True, True], [[0.9, 0.1], [0.8, 0.2]])
-        >>> figures(rows).figures["accuracy"].value
+        >>> probabilities = [[0.9, 0.1], [0.8, 0.2]]
+        >>> rows = HeadPredictions(
+        ...     ClassificationHead(), ("cat", "dog"), [0, 1], [True, True], probabilities
+        ... )
+        >>> metrics_of(rows).figures["accuracy"].value
         0.5
     """
     return head_metrics(
         predicted.head,
         predicted.classes,
         predicted.targets,
-        predicted.answers,
+        predicted.predictions,
         predicted.known,
         resamples,
         seed,
@@ -79,35 +90,34 @@ def figures(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) -> He
 def samples(
     predicted: HeadPredictions, resamples: int, seed: int, groups: np.ndarray | None = None
 ) -> Samples:
-    """The same figures on resamples, float `(resamples,)` each, NaN where one is not defined; an
-    AUROC of many classes has fewer.
+    """The same metrics on bootstrap samples, float `(resamples,)` each.
+
+    NaN where a metric is not defined; an AUROC of many classes has fewer samples.
 
     Args:
-        answered: rows that are all known.
-        resamples: int.
-        seed: int. Answers to the same rows, drawn with the same seed, see the same draws:
-        differences of their figures are paired.
+        predicted: rows that are all known.
+        resamples: number of bootstrap samples.
+        seed: predictions for the same rows, drawn with the same seed, get the same draws, so that
+            differences of their metrics are paired.
         groups: int `(rows,)` of `group_codes`: rows of one number are drawn together. None: each
-        row alone.
+            row alone.
     """
-    head, truth, answers = predicted.head, predicted.targets, predicted.answers
+    head, truth, said = predicted.head, predicted.targets, predicted.predictions
     match head:
         case ClassificationHead():
-            return supervised.class_samples(truth, answers, resamples, seed, groups)
+            return supervised.class_samples(truth, said, resamples, seed, groups)
         case OrdinalHead():
-            means = bootstrap.row_means(special_heads.rank_rows(truth, answers))
+            means = bootstrap.row_means(special_heads.rank_rows(truth, said))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
-            return supervised.class_samples(truth, answers, resamples, seed, groups) | of_means
-        case QuantileHead():
-            means = bootstrap.row_means(special_heads.quantile_rows(truth, answers, head.quantiles))
-            of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
-            return (
-                supervised.number_samples(
-                    truth, answers[:, head.point_index], resamples, seed, groups
-                )
-                | of_means
-            )
+            return supervised.class_samples(truth, said, resamples, seed, groups) | of_means
         case MultiLabelHead():
-            return supervised.label_samples(truth > 0, answers, resamples, seed, groups)
+            return supervised.label_samples(truth > 0, said, resamples, seed, groups)
+        case RegressionHead():
+            return supervised.number_samples(truth, said[:, 0], resamples, seed, groups)
+        case QuantileHead():
+            means = bootstrap.row_means(special_heads.quantile_rows(truth, said, head.quantiles))
+            of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
+            middle = said[:, head.point_index]
+            return supervised.number_samples(truth, middle, resamples, seed, groups) | of_means
         case _:
-            return supervised.number_samples(truth, answers[:, 0], resamples, seed, groups)
+            assert_never(head)

@@ -212,7 +212,7 @@ def _scores(answers, head):
     for repeat, fold in enumerate(answers.fold):
         for number in range(answers.folds):
             try:
-                figures = by_head.figures(repeated[repeat].only(fold == number)).figures
+                figures = by_head.metrics_of(repeated[repeat].only(fold == number)).figures
             except ValueError as error:
                 raise ValueError(
                     f"head {head!r}, fold {number} of repetition {repeat}: {error}"

@@ -68,7 +68,7 @@ def compare_head(
     first = next(iter(said.values()))
     known = {run: one.only(one.known) for run, one in said.items()}
     codes = None if groups is None else np.unique(groups[first.known], return_inverse=True)[1]
-    values = {run: by_head.figures(one).figures for run, one in known.items()}
+    values = {run: by_head.metrics_of(one).figures for run, one in known.items()}
     drawn = {run: by_head.samples(one, resamples, seed, codes) for run, one in known.items()}
     n = int(first.known.sum())
     figures = {name: _measured(name, n, values, drawn) for name in next(iter(values.values()))}
@@ -80,7 +80,7 @@ def compare_head(
 def losses(predicted: HeadPredictions) -> np.ndarray:
     """How wrong each answer is, float `(rows,)`: 1 less the probability of the right class, the
     share of labels wrongly told, or the absolute error."""
-    head, targets, answers = predicted.head, predicted.targets, predicted.answers
+    head, targets, answers = predicted.head, predicted.targets, predicted.predictions
     if head.target_type == "class":
         return 1 - answers[np.arange(len(answers)), targets]
     if head.target_type == "classes":
@@ -143,9 +143,9 @@ def _by_class(known, codes, resamples, seed):
 def _right(one):
     """A statistic of the share of rows that are rightly told, by class; NaN where there is none."""
     if one.head.target_type == "classes":
-        right = (one.answers >= THRESHOLD) == (one.targets > 0)
+        right = (one.predictions >= THRESHOLD) == (one.targets > 0)
         return lambda index: dict(zip(one.classes, right[index].mean(axis=0)))
-    chosen = one.answers.argmax(axis=1)
+    chosen = one.predictions.argmax(axis=1)
 
     def statistic(index):
         hits, actual, _ = bootstrap.class_counts(one.targets, chosen, one.width, index)

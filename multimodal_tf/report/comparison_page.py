@@ -194,10 +194,10 @@ def _agreement(said, told, name):
 def _told(one):
     """The answer of each row, such that equal ones are equal."""
     if one.head.target_type == "class":
-        return one.answers.argmax(axis=1)
+        return one.predictions.argmax(axis=1)
     if one.head.target_type == "classes":
-        return _joined(one, one.answers >= THRESHOLD)
-    return one.answers[:, paired.middle(one)]
+        return _joined(one, one.predictions >= THRESHOLD)
+    return one.predictions[:, paired.middle(one)]
 
 
 def _truth(one):
@@ -216,7 +216,7 @@ def _words(one, told, with_chance=False):
     if one.head.target_type == "class":
         names = [one.classes[place] for place in told]
         return (
-            [f"{name} ({row.max():.2f})" for name, row in zip(names, one.answers)]
+            [f"{name} ({row.max():.2f})" for name, row in zip(names, one.predictions)]
             if with_chance
             else names
         )

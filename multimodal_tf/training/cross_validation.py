@@ -362,7 +362,7 @@ def _columns(name, predicted):
         names = np.array(classes, dtype=object)
         said = {
             f"true_{name}": np.where(known, names[targets], None),
-            name: names[predicted.answers.argmax(axis=1)],
+            name: names[predicted.predictions.argmax(axis=1)],
         }
     elif head.target_type == "classes":
         said = {
@@ -371,4 +371,4 @@ def _columns(name, predicted):
         }
     else:
         said = {f"true_{name}": np.where(known, targets, np.nan)}
-    return said | dict(zip(answers, predicted.answers.T))
+    return said | dict(zip(answers, predicted.predictions.T))
