@@ -20,8 +20,10 @@ from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving import client as client_module
-from multimodal_tf.serving.client import Client, predict_table
+from multimodal_tf.serving import predict_table as predict_table_module
+from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.predict_table import predict_table
 
 COLUMNS = [
     "label",
@@ -219,7 +221,7 @@ def test_a_damaged_model_is_one_sentence(tmp_path, name, damage):
 
 def test_a_table_into_parquet(client, tmp_path, monkeypatch):
     # so that several row groups are written
-    monkeypatch.setattr(client_module, "_GROUP", 1)
+    monkeypatch.setattr(predict_table_module, "_GROUP", 1)
     table = rows_of_table(client_module.BATCH + 6)
     notes = predict_table(
         client, read_table(table), tmp_path / "new" / "out.parquet", progress=True
@@ -288,7 +290,7 @@ def test_files_that_are_not_written(client, tmp_path, name):
 
 
 def test_a_table_of_other_columns(client, tmp_path):
-    with pytest.raises(ValueError, match="none of the model's inputs is there"):
+    with pytest.raises(ValueError, match="none of the model's inputs is present"):
         predict_table(client, read_table(pd.DataFrame({"x": [1]})), tmp_path / "out.csv")
     assert os.listdir(tmp_path) == []
 

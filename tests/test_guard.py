@@ -34,9 +34,10 @@ from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.ood import Energy, Mahalanobis, MaximumSoftmax, NearestNeighbour
 from multimodal_tf.scoring.presence import vectors_present
 from multimodal_tf.scoring.temperature import tempered
-from multimodal_tf.serving.client import Client, predict_table
+from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.guard import judge
+from multimodal_tf.serving.predict_table import predict_table
 
 JUDGED = {"ood_score", "agreement", "review"}
 
@@ -227,7 +228,7 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     assert found["ood_score"][0] == found["ood_score"][1]
     assert found["agreement"].isna().all()
     assert found["review"][1]
-    assert Client(case.exported()[1]).judged == ()
+    assert Client(case.exported()[1]).guard_keys == ()
     assert list(client.predict([]).columns) == list(found.columns)
     for suffix in (".csv", ".parquet"):
         predict_table(client, read_table(pd.DataFrame(rows[:1])), tmp_path / f"out{suffix}")

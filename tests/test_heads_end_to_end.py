@@ -16,8 +16,9 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.schema import Schema
-from multimodal_tf.serving.client import Client, predict_table
+from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.predict_table import predict_table
 from multimodal_tf.serving.skew import skew
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.run_dir import load_run

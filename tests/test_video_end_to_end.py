@@ -33,8 +33,9 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
-from multimodal_tf.serving.client import Client, predict_table
+from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.predict_table import predict_table
 from multimodal_tf.serving.skew import skew
 
 ROWS = 24

@@ -90,7 +90,8 @@ def predict(
 ):
     """Predict every row of a table with an exported model."""
     from multimodal_tf.data.table import read_table
-    from multimodal_tf.serving.client import Client, predict_table
+    from multimodal_tf.serving.client import Client
+    from multimodal_tf.serving.predict_table import predict_table
 
     for note in predict_table(
         Client(saved_model), read_table(table, root=root), predictions, progress=True

@@ -52,7 +52,7 @@ def requests(
 
 
 def write(logs: Iterable[prediction_log_pb2.PredictionLog], folder: pathlib.Path) -> None:
-    """Writes the messages to the path, in a version's folder, where TensorFlow Serving reads them."""
+    """Writes the messages where TensorFlow Serving reads them in a version's folder."""
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))
