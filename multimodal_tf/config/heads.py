@@ -53,6 +53,10 @@ class _Head(Strict):
         """Index in the output of the number that is the point prediction."""
         return 0
 
+    def number_problem(self, number: float) -> str:
+        """Why a finite number cannot be a label of this head; "" where it can."""
+        return ""
+
     def class_order(self, names: Iterable[str]) -> list[str]:
         """The order of classes in the schema and in the output.
 

@@ -17,7 +17,7 @@ import yaml
 from pydantic import Field
 
 from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusion
-from multimodal_tf.config.heads import Head, MatchingHead, check_inputs, prediction_keys
+from multimodal_tf.config.heads import Head, PairHead, check_inputs, comparing, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
 from multimodal_tf.config.names import (
@@ -145,14 +145,14 @@ class Config(Strict):
         """Names of the vectors that a head reads."""
         return self.heads[head].inputs or self.vectors()
 
-    def matching_heads(self) -> dict[str, MatchingHead]:
+    def matching_heads(self) -> dict[str, PairHead]:
         """The heads that align two inputs, by name."""
-        return {name: head for name, head in self.heads.items() if isinstance(head, MatchingHead)}
+        return comparing(self.heads)
 
     def column(self, name: str) -> str:
         """The table's column that an input or head of this name reads."""
         settings: Any = self.inputs[name] if name in self.inputs else self.heads[name]
-        # matching and embedding heads read none
+        # some heads read none
         column: str | None = getattr(settings, "column", None)
         return name if column is None else column
 

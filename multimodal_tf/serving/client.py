@@ -100,16 +100,13 @@ class Client:
 
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept).
-            Classification and ordinal: `label` str, `label_probability` float32 of that class,
-            `label_probabilities` float32 `(classes,)`. Multi-label: `tags` str, the labels of
-            probability 0.5 or more joined by the head's separator, and `tags_probabilities`.
-            Regression: float32. Quantile: `price` float32, the quantile nearest to the median,
-            `price_low` and `price_high`, the bounds of the interval, and `price_quantiles` float32
-            `(quantiles,)`. Matching: float32, the probability that the two inputs belong together.
-            Embedding: float32 `(dim,)`. With a guard: `ood_score` and `agreement` float32 and
-            `review` bool, whether a person should look, as an invalid row always needs. And `valid`
-            bool; `error` str, each broken input and its reason; `present` str, names of the inputs
-            that were used, joined by commas. An invalid row is predicted from its other inputs.
+            For each head what `endpoints.predictions` serves: a class or classes str, a number
+            float32, several numbers float32 `(numbers,)`; and for a class `{name}_probability`
+            float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
+            the interval. With a guard: `ood_score` and `agreement` float32 and `review` bool,
+            whether a person should look, as an invalid row always needs. And `valid` bool; `error`
+            str, each broken input and its reason; `present` str, names of the inputs that were
+            used, joined by commas. An invalid row is predicted from its other inputs.
 
         Raises:
             ValueError: there are keys, and none of them is an input's.

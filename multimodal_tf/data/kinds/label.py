@@ -28,14 +28,14 @@ def read_label(value: Any, head: Head) -> str | float | None:
         CellError: the label is broken.
 
     Example:
-        >>> from multimodal_tf.config import MultiLabelHead
-        >>> read_label("red; round", MultiLabelHead()).split(record_files.LABEL_SEPARATOR)
-        ['red', 'round']
+        >>> from multimodal_tf.config import RegressionHead
+        >>> read_label(" 7.5", RegressionHead())
+        7.5
     """
     if is_missing(value):
         return None
     if head.target_type == "number":
-        return read_number(value)
+        return _read_number(value, head)
     if head.target_type == "class":
         return _read_class(value)
     several = (
@@ -45,6 +45,14 @@ def read_label(value: Any, head: Head) -> str | float | None:
     )
     labels = sorted({_read_class(one) for one in several if not is_missing(one)})
     return record_files.LABEL_SEPARATOR.join(labels) or record_files.LABEL_SEPARATOR
+
+
+def _read_number(value: Any, head: Head) -> float | None:
+    number = read_number(value)
+    problem = "" if number is None else head.number_problem(number)
+    if problem:
+        raise CellError(problem)
+    return number
 
 
 def _read_class(value: Any) -> str:

@@ -1,0 +1,118 @@
+"""Every member of the union `Head` is in every table: models, losses, evaluation, serving, client."""
+
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from multimodal_tf.config import Head
+from multimodal_tf.config.heads import DEFAULT_HEADS, LabelledHead, LossHead, output_key
+from multimodal_tf.data.predictions import HeadPredictions
+from multimodal_tf.evaluation import by_head
+from multimodal_tf.losses import BatchwiseLoss
+from multimodal_tf.models import heads
+from multimodal_tf.models.heads.interface import HeadModule
+from multimodal_tf.schema import Classes, Moments, Schema
+from multimodal_tf.serving import endpoints
+from multimodal_tf.serving.client import DERIVED
+
+ROWS = 6
+CLASSES = ("1", "2", "3")
+STATS = {
+    "class": Classes(names=list(CLASSES), counts=[3, 2, 1]),
+    "classes": Classes(names=list(CLASSES), counts=[3, 2, 1], rows=6),
+    "number": Moments(mean=5.0, std=2.0),
+    None: None,
+}
+TARGETS = {
+    "class": np.arange(ROWS, dtype="int32") % 3,
+    "classes": (np.arange(3 * ROWS).reshape(ROWS, 3) % 2).astype("float32"),
+    "number": np.arange(ROWS, dtype="float32")[:, None],
+    None: np.ones((ROWS, 1), "float32"),
+}
+# every head has defaults, but for the inputs of one that compares two
+EVERY = [head(inputs=["a", "b"]) for head in get_args(get_args(Head)[0])]
+WITH_LOSS = [head for head in EVERY if isinstance(head, LossHead)]
+
+
+def of_type(head):
+    return head.type
+
+
+def classes_of(head):
+    return CLASSES if head.target_type in ("class", "classes") else ()
+
+
+def output_of(head):
+    """The output of untrained layers for random vectors, float32 `(ROWS, ...)`."""
+    keras.utils.set_random_seed(0)
+    inputs = [keras.Input((4,), name="a"), keras.Input((4,), name="b")]
+    x = inputs if head.compares_inputs else inputs[0]
+    output = heads.output(head, STATS[head.target_type], x, "h")
+    vectors = np.random.default_rng(0).normal(size=(2, ROWS, 4)).astype("float32")
+    return keras.Model(inputs, output)(list(vectors)).numpy()
+
+
+@pytest.mark.parametrize("head", EVERY, ids=of_type)
+def test_layers_and_prior(head):
+    module = heads.module_of(head)
+    for function in vars(HeadModule):
+        assert function.startswith("_") or callable(getattr(module, function))
+    shape = head.output_shape(len(classes_of(head)))
+    output = output_of(head)
+    assert shape is None or output.shape == (ROWS, *shape)
+    if output.ndim == 2:
+        width = output.shape[1]
+        assert len(heads.prior(head, STATS[head.target_type], width)) == width
+
+
+@pytest.mark.parametrize("head", EVERY, ids=of_type)
+def test_only_heads_with_a_loss_are_compiled(head):
+    loss = heads.loss(head, STATS[head.target_type])
+    assert (loss is not None) == bool(heads.metrics(head)) == isinstance(head, LossHead)
+
+
+@pytest.mark.parametrize("head", WITH_LOSS, ids=of_type)
+def test_a_loss_that_compares_rows_says_so(head):
+    """`DistributedModel` gathers the rows of all replicas for such a loss alone."""
+    loss = heads.loss(head, STATS[head.target_type])
+    targets, output = TARGETS[head.target_type], output_of(head)
+    whole = np.array(loss.call(targets, output))
+    alone = [float(loss.call(targets[[i]], output[[i]])[0]) for i in range(ROWS)]
+    assert np.allclose(whole, alone, rtol=1e-4) != isinstance(loss, BatchwiseLoss)
+
+
+@pytest.mark.parametrize("head", WITH_LOSS, ids=of_type)
+def test_metrics_and_their_bootstrap_samples(head):
+    targets, output = TARGETS[head.target_type], output_of(head)
+    found = by_head.head_metrics(head, classes_of(head), targets, output, resamples=0)
+    assert found.n == ROWS
+    if isinstance(head, LabelledHead):
+        known = np.ones(ROWS, bool)
+        predicted = HeadPredictions(head, classes_of(head), targets, known, output)
+        assert predicted.width == output.shape[1]
+        assert by_head.samples(predicted, resamples=5, seed=0)
+
+
+@pytest.mark.parametrize("head", EVERY, ids=of_type)
+def test_served_keys_and_columns(head):
+    stats = {} if head.target_type is None else {"h": STATS[head.target_type]}
+    schema = Schema(rows=ROWS, inputs={}, heads=stats)
+    served = endpoints.predictions("h", head, tf.constant(output_of(head)), schema)
+    computed = [ending for ending in head.endings if ending in DERIVED]
+    assert {*served} == {"h", *("h" + ending for ending in head.endings)} - {
+        "h" + ending for ending in computed
+    }
+    assert output_key("h", head) in served
+    if isinstance(head, LabelledHead):
+        columns = head.output_columns("h", classes_of(head))
+        assert (len(columns),) == head.output_shape(len(classes_of(head)))
+
+
+@pytest.mark.parametrize("head", EVERY, ids=of_type)
+def test_the_facts_agree(head):
+    assert isinstance(head, LabelledHead) == (head.target_type is not None)
+    assert (head.min_classes > 0) == (head.target_type in ("class", "classes"))
+    assert head.target_type is None or head.target_type in DEFAULT_HEADS
