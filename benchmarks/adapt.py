@@ -39,7 +39,7 @@ from benchmarks.towers import (
 from multimodal_tf.config import Adapters, Config, LoRA, Peft
 from multimodal_tf.data.datasets import stamps_config, stamps_table
 from multimodal_tf.data.ingest.table_ingest import ingest
-from multimodal_tf.training.peft import report
+from multimodal_tf.training.peft import trainable_summary
 from multimodal_tf.training.run_dir import PEFT, load_run
 
 BLOCKS = f"{TEXT}_network/*/transformer_layer_?"
@@ -154,7 +154,7 @@ def adapted(name, folder, epochs, config, directory):
     ):
         # before anything is loaded again
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        whole = report(load_run(run).model).whole
+        whole = trainable_summary(load_run(run).model).whole
         cost = Cost(whole.trainable, whole.percent, (run / PEFT).stat().st_size, megabytes)
         file.write_text(json.dumps(dataclasses.asdict(cost)))
     return result, Cost(**json.loads(file.read_text()))

@@ -81,7 +81,7 @@ def main():
                 str(folder),
             ]
             if strategy == "multi_worker":
-                launch(command, 2, folder / "logs", restarts=0, say=lambda line: None)
+                launch(command, 2, folder / "logs", restarts=0, echo=lambda line: None)
             else:
                 order = {"TF_ENABLE_ONEDNN_OPTS": "0"} if strategy == "reordered" else {}
                 subprocess.run(command, check=True, capture_output=True, env=os.environ | order)
@@ -139,7 +139,7 @@ def train(name, folder, epochs):
                 config, schema, folder / "records", split, training=split == "train", worker=worker
             )
 
-        return distribute.distributed(strategy, share)
+        return distribute.distribute_dataset(strategy, share)
 
     number = strategy.cluster_resolver.task_id if name == "multi_worker" else 0
     for kind, optimizer in OPTIMIZERS.items():

@@ -40,7 +40,8 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.checkpoint import Checkpoints
-from multimodal_tf.training.fit import fit, make_optimizer
+from multimodal_tf.training.fit import fit
+from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import load_run
 
@@ -123,7 +124,7 @@ def differences(one, other):
             map(np.array_equal, one.model.optimizer.variables, other.model.optimizer.variables)
         ),
         "history": one.history == other.history,
-        "figures": one.figures == other.figures,
+        "metrics": one.metrics == other.metrics,
     }
     return [name for name, alike in same.items() if not alike]
 

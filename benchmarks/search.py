@@ -58,7 +58,7 @@ def main():
         for way, folded in (("one", False), ("folds", True))
     }
     drawn = {
-        trial: space.draw(report.values_of(arguments.out / "one" / "trials", trial))
+        trial: space.config(report.trial_values(arguments.out / "one" / "trials", trial))
         for trial in tables["one"].index
     }
     tested = pandas.Series(
@@ -95,7 +95,7 @@ def search_space(config):
         DecisionFusion().model_dump() | {"combine": Choice(["mean", "weights", "product"])},
     ]
     drop = Float(0, 0.5)
-    return Space.over(
+    return Space.from_config(
         config,
         {
             "fusion": Choice([fusion | {"modality_dropout": drop} for fusion in fusions]),
@@ -127,7 +127,7 @@ def trials(space, directory, folded):
     """The completed trials, by their number; the same number is the same configuration in every
     search.
     """
-    table = report.table_of(directory / "trials", directory, space, "val_accuracy")
+    table = report.trials_table(directory / "trials", directory, space, "val_accuracy")
     print(f"{directory.name}: {table['status'].value_counts().to_dict()}", end="\n\n")
     return table[table["status"] == "completed"].set_index("trial")
 

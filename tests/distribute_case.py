@@ -184,7 +184,7 @@ def replicas(out):
     strategy, none = distribute.strategy_of("mirrored"), contextlib.nullcontext
     one_figures, one = trained(none(), batches())
     two_figures, two = trained(
-        strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3
+        strategy.scope(), distribute.distribute_dataset(strategy, share), steps_per_execution=3
     )
     figures = {
         "one device": one_figures,
@@ -346,7 +346,7 @@ def normalisation(strategy):
     }.items():
         expected = moved(small(contextlib.nullcontext(), layers=[layer]), line(8))
         for name, change in {
-            "synchronised": distribute.synchronize,
+            "synchronised": distribute.synchronize_batch_normalization,
             "own": lambda model: None,
         }.items():
             model = small(strategy.scope(), layers=[layer])
@@ -364,7 +364,7 @@ def refusals(strategy):
             lambda: moved(small(strategy.scope(), optimizer=accumulating), line(8))
         ),
         "jit": fails(lambda: moved(small(strategy.scope(), jit_compile=True), line(8))),
-        "batch": fails(lambda: distribute.check_batch(strategy, 7)),
+        "batch": fails(lambda: distribute.check_batch_size(strategy, 7)),
     }
 
 
@@ -375,7 +375,7 @@ def worker(out):
     strategy = distribute.strategy_of("multi_worker")
     number = strategy.cluster_resolver.task_id
     figures, arrays = trained(
-        strategy.scope(), distribute.distributed(strategy, share), steps_per_execution=3
+        strategy.scope(), distribute.distribute_dataset(strategy, share), steps_per_execution=3
     )
     figures["chief"] = distribute.is_chief(strategy)
     figures["records"] = with_records(strategy, out)
@@ -400,7 +400,7 @@ def with_records(strategy, out):
         model = build_model(config, schema)
         model.compile(keras.optimizers.Adam(0.01), **compile_arguments(config, schema))
     model.fit(train, verbose=0)
-    with distribute.written_by_chief(strategy, out.with_name("model.keras")) as place:
+    with distribute.chief_path(strategy, out.with_name("model.keras")) as place:
         model.save(place)
     return model.evaluate(test, verbose=0, return_dict=True)
 

@@ -23,7 +23,7 @@ from multimodal_tf.config import Config, Training  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
 from multimodal_tf.training import distribute  # noqa: E402
 from multimodal_tf.training.fit import fit  # noqa: E402
-from multimodal_tf.training.run_dir import unfinished  # noqa: E402
+from multimodal_tf.training.run_dir import is_interrupted  # noqa: E402
 
 # of those that were ingested: quicker
 INPUTS, HEADS = ("price", "colour"), ("label", "age")
@@ -85,7 +85,7 @@ def main(name, folder):
         )
 
     # else a killed process of this program was started again
-    first = not unfinished(folder / f"{name} killed")
+    first = not is_interrupted(folder / f"{name} killed")
     if first:
         train(ALIKE, f"{name} alike")
         train(DRAWN, f"{name} whole")

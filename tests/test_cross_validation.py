@@ -30,8 +30,8 @@ from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import cv_metrics
 from multimodal_tf.metrics.resampled_t import interval, paired_test
 from multimodal_tf.schema import Classes, Schema
-from multimodal_tf.training import cross_validation
-from multimodal_tf.training.cross_validation import cross_validate, deal
+from multimodal_tf.training import cross_validation, out_of_fold
+from multimodal_tf.training.cross_validation import assign_folds, cross_validate
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.run_dir import load_run
 
@@ -44,7 +44,7 @@ CONFIG = Config(
     training=Training(epochs=2, batch_size=16),
     seed=5,
 )
-TWICE = {"k": 2, "repeats": 1}
+TWICE = {"folds": 2, "repeats": 1}
 
 
 def frame():
@@ -89,9 +89,9 @@ def first(place):
 
         patch.setattr(cross_validation, "fit", dies)
         with pytest.raises(Killed):
-            cross_validate(CONFIG, read_table(frame()), 2, place / "first")
+            cross_validate(CONFIG, read_table(frame()), place / "first", 2)
     before = (place / "first" / "runs" / "0-0" / "run.json").read_text()
-    found = cross_validate(CONFIG, read_table(frame()), 2, place / "first")
+    found = cross_validate(CONFIG, read_table(frame()), place / "first", 2)
     # the fold that had ended was not trained again
     assert (place / "first" / "runs" / "0-0" / "run.json").read_text() == before
     return found
@@ -101,13 +101,13 @@ def first(place):
 def second(place):
     """Another configuration, with another seed of its weights."""
     other = CONFIG.model_copy(update={"inputs": {"price": NumberInput()}, "seed": 9})
-    return cross_validate(other, read_table(frame()), 2, place / "second")
+    return cross_validate(other, read_table(frame()), place / "second", 2)
 
 
-def rows_of(turn, split):
+def rows_of(fold, split):
     found = [
         record_files.parse(CONFIG, each)[0].numpy()
-        for each in record_files.read(Manifest.load(turn).shards(split), 100)
+        for each in record_files.read(Manifest.load(fold).shards(split), 100)
     ]
     return np.concatenate(found) if found else np.zeros(0, int)
 
@@ -125,8 +125,8 @@ class TestFolds:
     def test_every_row_of_the_table_is_held_out_once_in_each_repetition(self, first, place):
         assert list(first.rows) == list(range(ROWS))
         assert first.fold.shape == (1, ROWS)
-        for number, turn in enumerate(sorted((place / "first" / "folds" / "0").glob("turn-*"))):
-            parts = {split: set(rows_of(turn, split)) for split in ("train", "validation", "test")}
+        for number, fold in enumerate(sorted((place / "first" / "folds" / "0").glob("fold-*"))):
+            parts = {split: set(rows_of(fold, split)) for split in ("train", "validation", "test")}
             assert parts["test"] == set(np.flatnonzero(first.fold[0] == number))
             assert set.union(*parts.values()) == set(range(ROWS))
             assert sum(map(len, parts.values())) == ROWS
@@ -136,8 +136,8 @@ class TestFolds:
     def test_no_group_is_in_two_folds_or_on_both_sides_of_a_training(self, first, place):
         shops = frame()["shop"]
         assert pd.Series(first.fold[0]).groupby(shops).nunique().max() == 1
-        for turn in (place / "first" / "folds" / "0").glob("turn-*"):
-            assert not set(shops[rows_of(turn, "train")]) & set(shops[rows_of(turn, "validation")])
+        for fold in (place / "first" / "folds" / "0").glob("fold-*"):
+            assert not set(shops[rows_of(fold, "train")]) & set(shops[rows_of(fold, "validation")])
 
     def test_classes_keep_their_shares(self, first):
         rare = (frame()["label"] == "rare").to_numpy()
@@ -150,7 +150,7 @@ class TestFolds:
         assert np.array_equal(first.fold, second.fold)
 
     def test_they_can_be_had_before_any_training(self, first, place):
-        dealt = deal(CONFIG, read_table(frame()), 2, place / "first")
+        dealt = assign_folds(CONFIG, read_table(frame()), place / "first", 2)
         assert (dealt.rows.tolist(), dealt.fold.tolist(), dealt.heads) == (
             first.rows.tolist(),
             first.fold.tolist(),
@@ -161,29 +161,29 @@ class TestFolds:
     def test_a_schema_is_learnt_from_the_training_rows_of_its_fold_alone(self, first, place):
         colours = frame()["colour"]
         for number in range(2):
-            turn, run = (
-                place / "first" / "folds" / "0" / f"turn-{number}",
+            fold, run = (
+                place / "first" / "folds" / "0" / f"fold-{number}",
                 place / "first" / "runs" / f"0-{number}",
             )
             stats = Schema.load(run / "schema.json")
-            assert set(stats.inputs["colour"].words) == set(colours[rows_of(turn, "train")])
+            assert set(stats.inputs["colour"].words) == set(colours[rows_of(fold, "train")])
             assert stats.inputs["price"].mean == pytest.approx(
-                frame()["price"][rows_of(turn, "train")].mean(), rel=1e-5
+                frame()["price"][rows_of(fold, "train")].mean(), rel=1e-5
             )
 
     def test_rows_that_a_column_names_for_the_test_stay_unseen(self, tmp_path):
         table = frame().assign(side=["train", "train", "validation", "test"] * (ROWS // 4))
         config = CONFIG.model_copy(update={"split": Split(column="side")})
         ingest(read_table(table), config, tmp_path / "records", processes=1)
-        turns = make_folds(
+        folds = make_folds(
             tmp_path / "records",
             tmp_path / "folds",
             3,
             read_table(table),
             group="shop",
-            held="test",
+            held_out_as="test",
         )
-        held = [set(rows_of(turn, "test")) for turn in turns]
+        held = [set(rows_of(fold, "test")) for fold in folds]
         assert set.union(*held) == set(np.flatnonzero(table["side"] != "test"))
         assert sum(map(len, held)) == (table["side"] != "test").sum()
         shops = [set(table["shop"][list(rows)]) for rows in held]
@@ -201,12 +201,12 @@ class TestAnswers:
         assert age.targets == pytest.approx(frame()["age"], rel=1e-5)
         for number in range(2):
             run = load_run(place / "first" / "runs" / f"0-{number}")
-            turn = place / "first" / "folds" / "0" / f"turn-{number}"
+            fold = place / "first" / "folds" / "0" / f"fold-{number}"
             inputs, _, _ = next(
-                iter(load_split(run.config, run.schema, turn, "test", batch_size=ROWS))
+                iter(load_split(run.config, run.schema, fold, "test", batch_size=ROWS))
             )
             again = run.model.predict(inputs, verbose=0)
-            rows = rows_of(turn, "test")
+            rows = rows_of(fold, "test")
             assert label.predictions[rows] == pytest.approx(again["label"], abs=1e-6)
             assert age.predictions[rows] == pytest.approx(again["age"], rel=1e-5)
 
@@ -233,17 +233,17 @@ class TestAnswers:
     ):
         trained = []
 
-        def untrained(config, schema, turn, run, verbose):
+        def untrained(config, schema, fold, run, verbose):
             trained.append((config.seed, run.name))
             raise Killed
 
         monkeypatch.setattr(cross_validation, "fit", untrained)
         with pytest.raises(Killed):
-            cross_validate(CONFIG, read_table(frame()), 2, place / "first", repeats=2)
+            cross_validate(CONFIG, read_table(frame()), place / "first", 2, repeats=2)
         # weights of its own, too
         assert trained == [(CONFIG.seed + 2, "1-0")]
-        turns = [place / "first" / "folds" / "1" / f"turn-{number}" for number in range(2)]
-        held = [set(rows_of(turn, "test")) for turn in turns]
+        folds = [place / "first" / "folds" / "1" / f"fold-{number}" for number in range(2)]
+        held = [set(rows_of(fold, "test")) for fold in folds]
         assert set.union(*held) == set(range(ROWS))
         assert held[0] not in [set(np.flatnonzero(first.fold[0] == number)) for number in range(2)]
 
@@ -265,9 +265,9 @@ class TestAnswers:
             },
         ]
         for one, answers in zip(held, ([[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]])):
-            one["label/answers"] = np.array(answers)
+            one["label/predictions"] = np.array(answers)
         config = Config(inputs={"price": NumberInput()}, heads={"label": ClassificationHead()})
-        found = cross_validation._assembled(config, schemas, held, 2)
+        found = out_of_fold.combine(config, schemas, held, 2)
         label = found.heads["label"][0]
         assert (list(found.rows), found.fold.tolist(), label.classes) == (
             [0, 1, 2, 3],
@@ -280,14 +280,11 @@ class TestAnswers:
         assert list(label.targets[label.known]) == [2, 1, 0]
 
     def test_classes_in_an_order_keep_it(self):
-        assert cross_validation._classes(
-            OrdinalHead(classes=["S", "M", "L"]), [["S", "M", "L"]]
-        ) == ("S", "M", "L")
-        assert cross_validation._classes(OrdinalHead(), [["2", "10"], ["9", "10"]]) == (
-            "2",
-            "9",
-            "10",
-        )
+        sizes = Classes(names=["S", "M", "L"], counts=[1, 1, 1])
+        head = OrdinalHead(classes=["S", "M", "L"])
+        assert out_of_fold._classes(head, [sizes]) == ("S", "M", "L")
+        folds = [Classes(names=names, counts=[1, 1]) for names in (["2", "10"], ["9", "10"])]
+        assert out_of_fold._classes(OrdinalHead(), folds) == ("2", "9", "10")
 
 
 class TestFigures:
@@ -368,12 +365,14 @@ class TestTwoConfigurations:
         wrong = [
             (
                 fewer,
-                "same rows of the table, received 4 and 4 rows, of which 2 are in one only, such as row 3",
+                "same rows of the table, received 4 and 4 rows, of which 2 are in one only, "
+                "such as row 3",
             ),
             (by_hand([[1, 0, 0, 1]], targets, answers), "the same folds"),
             (
                 ordered,
-                "'label' must be of one type in both configurations, received classification and ordinal",
+                "'label' must be of one type in both configurations, received classification "
+                "and ordinal",
             ),
             (
                 OutOfFold(ours.rows, ours.fold, {"other": ours.heads["label"]}),
@@ -391,23 +390,23 @@ class TestRefused:
             cross_validate(
                 config,
                 read_table(frame() if table is None else table),
-                directory=tmp_path / "out",
+                out=tmp_path / "out",
                 **TWICE | arguments,
             )
         assert not (tmp_path / "out" / "runs").exists()
 
     def test_one_fold_or_no_repetition(self, tmp_path):
-        self.refused(tmp_path, "k must be at least 2, received 1", k=1)
+        self.refused(tmp_path, "folds must be at least 2, received 1", folds=1)
         self.refused(tmp_path, "repeats must be at least 1, received 0", repeats=0)
         assert not (tmp_path / "out").exists()
 
     def test_more_folds_than_groups_or_rows(self, tmp_path):
-        self.refused(tmp_path, "at most the 24 groups of column 'shop', received 25", k=25)
+        self.refused(tmp_path, "at most the 24 groups of column 'shop', received 25", folds=25)
         config = CONFIG.model_copy(update={"split": Split()})
         with pytest.raises(
             ValueError, match="to the 72 rows that are for training and validation, received 73"
         ):
-            cross_validate(config, read_table(frame()), 73, tmp_path / "rows")
+            cross_validate(config, read_table(frame()), tmp_path / "rows", 73)
 
     def test_one_class(self, tmp_path):
         self.refused(
@@ -426,7 +425,8 @@ class TestRefused:
     def test_a_metric_that_the_head_has_not(self, first):
         with pytest.raises(
             ValueError,
-            match="of head 'label', of type classification, must be one of accuracy, .*, received 'mae'",
+            match="of head 'label', of type classification, must be one of accuracy, .*, "
+            "received 'mae'",
         ):
             cv_metrics.scores(first, "label", "mae")
         with pytest.raises(ValueError, match=r"one of \['age', 'label'\], received 'colour'"):
@@ -434,12 +434,12 @@ class TestRefused:
 
     def test_a_directory_of_another_cross_validation(self, first, place):
         changed = CONFIG.model_copy(update={"training": Training(epochs=1)})
-        for config, k, said in (
-            (changed, 2, "another configuration"),
-            (CONFIG, 3, r"another k \(2, received 3\)"),
+        for config, folds, said in (
+            (changed, 2, "differs in configuration"),
+            (CONFIG, 3, r"differs in folds \(2, received 3\)"),
         ):
             with pytest.raises(ValueError, match=said):
-                cross_validate(config, read_table(frame()), k, place / "first")
+                cross_validate(config, read_table(frame()), place / "first", folds)
 
     def test_folds_that_leave_no_training_rows(self, tmp_path):
         table = frame()[:30].assign(
@@ -546,6 +546,6 @@ class TestAgainst:
 
 
 def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, place):
-    turn = place / "first" / "folds" / "0" / "turn-0"
+    fold = place / "first" / "folds" / "0" / "fold-0"
     run = place / "first" / "runs" / "0-0"
-    assert schema_for(CONFIG, turn) == Schema.load(run / "schema.json")
+    assert schema_for(CONFIG, fold) == Schema.load(run / "schema.json")

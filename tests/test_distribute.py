@@ -34,7 +34,8 @@ def test_without_a_cluster_the_launcher_is_named(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(
         ValueError,
-        match="needs the environment variable TF_CONFIG on every worker, received none: `multimodal-tf launch",
+        match="needs the environment variable TF_CONFIG on every worker, received none: "
+        "`multimodal-tf launch",
     ):
         distribute.strategy_of("multi_worker")
 
@@ -56,7 +57,7 @@ def test_without_a_cluster_the_launcher_is_named(monkeypatch):
 )
 def test_a_wrong_cluster_is_told_as_it_was_received(text):
     with pytest.raises(ValueError, match="TF_CONFIG must .* received") as told:
-        distribute.workers(text)
+        distribute.parse_tf_config(text)
     assert text in str(told.value)
 
 
@@ -67,7 +68,7 @@ def test_a_chief_is_a_worker_too():
             "task": {"type": "worker", "index": 0},
         }
     )
-    assert distribute.workers(text) == ("b:1", ["a:1", "c:1"])
+    assert distribute.parse_tf_config(text) == ("b:1", ["a:1", "c:1"])
 
 
 def test_an_unknown_strategy_is_told():
@@ -105,15 +106,15 @@ def test_a_port_in_use_is_told():
     with socket.create_server(("", 0)) as taken:
         own = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ValueError, match=f"this worker's port must be free, received {own}"):
-            distribute.meet(own, [])
+            distribute.wait_for_workers(own, [])
 
 
 def test_a_worker_that_never_comes_is_named():
     own, other = free_ports(2)
     with pytest.raises(
-        ValueError, match=f"all workers must come within 0.3 s, received nothing from {other}"
+        ValueError, match=f"all workers must start within 0.3 s, received nothing from {other}"
     ):
-        distribute.meet(own, [other], seconds=0.3)
+        distribute.wait_for_workers(own, [other], seconds=0.3)
 
 
 def test_three_workers_meet_whoever_comes_first():
@@ -121,7 +122,7 @@ def test_three_workers_meet_whoever_comes_first():
     addresses, met, all_met = free_ports(3), [], threading.Barrier(3, timeout=20)
 
     def come(number):
-        distribute.meet(
+        distribute.wait_for_workers(
             addresses[number], [one for one in addresses if one != addresses[number]], seconds=15
         )
         with socket.create_server(("", int(addresses[number].rpartition(":")[2]))):
@@ -142,10 +143,10 @@ def test_three_workers_meet_whoever_comes_first():
 def test_without_a_strategy_all_is_as_it_was(tmp_path):
     strategy = distribute.strategy_of("none")
     assert distribute.is_chief(strategy)
-    distribute.check_batch(strategy, 7)
+    distribute.check_batch_size(strategy, 7)
     data = case.line(8)
-    assert distribute.distributed(strategy, {(0, 1): data}.get) is data
-    with strategy.scope(), distribute.written_by_chief(strategy, tmp_path / "model.keras") as place:
+    assert distribute.distribute_dataset(strategy, {(0, 1): data}.get) is data
+    with strategy.scope(), distribute.chief_path(strategy, tmp_path / "model.keras") as place:
         assert place == tmp_path / "model.keras"
 
 

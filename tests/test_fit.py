@@ -18,7 +18,8 @@ from multimodal_tf.data import atomic
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.training import run_dir as runs
-from multimodal_tf.training.fit import fit, make_optimizer
+from multimodal_tf.training.fit import fit
+from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.run_dir import load_run
 
 
@@ -113,7 +114,7 @@ def test_record_says_where_the_model_came_from(trained, place):
     assert record["epochs"] == len(trained.history["loss"]) == 3
     assert record["machine"]["cores"] >= 1
     best = record["best_epoch"] - 1
-    assert record["figures"]["val_label_accuracy"] == trained.history["val_label_accuracy"][best]
+    assert record["metrics"]["val_label_accuracy"] == trained.history["val_label_accuracy"][best]
 
 
 def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place):
@@ -123,16 +124,16 @@ def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place)
     assert min(trained.history["val_loss"]) == pytest.approx(
         validation_loss(trained.model, case.CONFIG, schema, place / "records"), rel=1e-5
     )
-    assert trained.figures["val_loss"] == min(trained.history["val_loss"])
-    assert not {"val_label_loss", "tags_loss"} & set(trained.figures)
+    assert trained.metrics["val_loss"] == min(trained.history["val_loss"])
+    assert not {"val_label_loss", "tags_loss"} & set(trained.metrics)
 
 
 def test_loaded_run_is_the_run(trained, schema, place):
     loaded = load_run(place / "run")
-    assert (loaded.config, loaded.schema, loaded.figures) == (
+    assert (loaded.config, loaded.schema, loaded.metrics) == (
         trained.config,
         schema,
-        trained.figures,
+        trained.metrics,
     )
     assert loaded.history == trained.history
     assert digest(loaded.model) == digest(trained.model)
@@ -167,7 +168,8 @@ def test_another_process_ends_with_the_same_bits(trained, place):
         "from test_fit import digest, fit\n"
         "from multimodal_tf.schema import Schema\n"
         "records, run = sys.argv[1:]\n"
-        "print(digest(fit(case.CONFIG, Schema.load(run + '/../run/schema.json'), records, run, verbose=0).model))\n"
+        "schema = Schema.load(run + '/../run/schema.json')\n"
+        "print(digest(fit(case.CONFIG, schema, records, run, verbose=0).model))\n"
     )
     command = [sys.executable, "-c", script, str(place / "records"), str(place / "run 2")]
     (place / "run 2").mkdir()
@@ -214,7 +216,8 @@ def test_without_validation_rows_it_says_so(without_validation, place):
     schema, records = without_validation
     with pytest.warns(
         UserWarning,
-        match="without validation rows of known labels training does not stop early, and the last weights",
+        match="without validation rows of known labels training does not stop early, and the "
+        "last weights",
     ):
         run = fit(SMALL, schema, records, place / "blind", verbose=0)
     assert (run.record.epochs, run.record.best_epoch) == (2, 2)
@@ -341,10 +344,10 @@ def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
     with pytest.raises(KeyboardInterrupt):
         fit(SMALL, schema, place / "records", place / "killed", callbacks=[Killed()], verbose=0)
     assert keras.models.load_model(place / "killed" / runs.CHECKPOINT)
-    with pytest.raises(ValueError, match="has not ended"):
+    with pytest.raises(ValueError, match="has not finished"):
         load_run(place / "killed")
     # does not refuse: the next training begins there anew
-    runs.check_place(place / "killed")
+    runs.check_run_dir(place / "killed")
 
 
 def test_diverging_training_is_one_clear_error(schema, place):
@@ -363,13 +366,14 @@ def no_training(monkeypatch):
     def too_late(*_, **__):
         pytest.fail("the data were read before the mistake was found")
 
-    monkeypatch.setattr("multimodal_tf.training.fit.load_split", too_late)
+    monkeypatch.setattr("multimodal_tf.training.batches.load_split", too_late)
 
 
 REFUSED = {
     "an input that was not ingested": (
         {"inputs": {"photo": {"type": "image"}}},
-        r"inputs\.photo: .* was ingested without it, with \['colour', 'price', 'title'\]: ingest the table again",
+        r"inputs\.photo: .* was ingested without it, with \['colour', 'price', 'title'\]: "
+        r"ingest the table again",
     ),
     "a head that was not ingested": (
         {"heads": {"kind": {"type": "regression"}}},
@@ -421,7 +425,8 @@ def test_places_where_no_run_can_be(schema, place):
         fit(case.CONFIG, schema, place / "nowhere", place / "never", verbose=0)
     with pytest.raises(
         ValueError,
-        match="needs a new or empty directory, or one of an earlier run, received .* with 'config.yaml' in it",
+        match="needs a new or empty directory, or one of an earlier run, received .* with "
+        "'config.yaml' in it",
     ):
         fit(case.CONFIG, schema, place / "records", place / "records", verbose=0)
     (place / "file").write_text("", encoding="utf-8")

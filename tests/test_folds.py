@@ -63,8 +63,8 @@ def rows_of(directory, split):
     return np.concatenate(found) if found else np.zeros(0, int)
 
 
-def sides(turns):
-    return [(set(rows_of(turn, "train")), set(rows_of(turn, "validation"))) for turn in turns]
+def sides(folds):
+    return [(set(rows_of(fold, "train")), set(rows_of(fold, "validation"))) for fold in folds]
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,11 @@ def grouped(tmp_path_factory):
 
 
 def test_every_row_is_for_validation_once_and_no_test_row_ever(grouped):
-    place, _, turns = grouped
+    place, _, folds = grouped
     ours = {*rows_of(place / "records", "train"), *rows_of(place / "records", "validation")}
-    assert sorted(row for _, valid in sides(turns) for row in valid) == sorted(ours)
-    assert all(train | valid == ours and not train & valid for train, valid in sides(turns))
-    assert [len(rows_of(turn, "test")) for turn in turns] == [0] * 4
+    assert sorted(row for _, valid in sides(folds) for row in valid) == sorted(ours)
+    assert all(train | valid == ours and not train & valid for train, valid in sides(folds))
+    assert [len(rows_of(fold, "test")) for fold in folds] == [0] * 4
 
 
 def test_no_group_is_on_both_sides(grouped):
@@ -95,33 +95,33 @@ def test_classes_keep_their_proportions(grouped):
 
 
 def test_the_same_folds_again_without_writing_them_anew(grouped):
-    place, table, turns = grouped
-    written = (place / "folds" / "rows" / "fold-0.tfrecord").stat().st_mtime_ns
-    assert make_folds(place / "records", place / "folds", 4, table) == turns
-    assert (place / "folds" / "rows" / "fold-0.tfrecord").stat().st_mtime_ns == written
+    place, table, folds = grouped
+    written = (place / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns
+    assert make_folds(place / "records", place / "folds", 4, table) == folds
+    assert (place / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns == written
     elsewhere = make_folds(place / "records", place / "folds again", 4, table)
-    assert sides(elsewhere) == sides(turns)
+    assert sides(elsewhere) == sides(folds)
     assert (
         Manifest.load(elsewhere[1]).hash
-        == Manifest.load(turns[1]).hash
-        != Manifest.load(turns[0]).hash
+        == Manifest.load(folds[1]).hash
+        != Manifest.load(folds[0]).hash
     )
 
 
 def test_a_turn_learns_from_its_training_rows_alone(grouped):
     words = frame()["title"]
-    for turn in grouped[2]:
-        stats = schema_for(GROUPED, turn)
-        assert set(stats.inputs["title"].words) == set(words[rows_of(turn, "train")])
-        assert stats.rows == len(rows_of(turn, "train"))
+    for fold in grouped[2]:
+        stats = schema_for(GROUPED, fold)
+        assert set(stats.inputs["title"].words) == set(words[rows_of(fold, "train")])
+        assert stats.rows == len(rows_of(fold, "train"))
 
 
 def test_a_turn_is_read_like_any_records(grouped):
-    turn = grouped[2][1]
-    batches = load_split(GROUPED, schema_for(turn, GROUPED), turn, "validation", batch_size=7)
+    fold = grouped[2][1]
+    batches = load_split(GROUPED, schema_for(GROUPED, fold), fold, "validation", batch_size=7)
     prices = np.concatenate([inputs["price"] for inputs, _, _ in batches.as_numpy_iterator()])
     assert sorted(prices) == pytest.approx(
-        sorted(frame()["price"][rows_of(turn, "validation")]), rel=1e-6
+        sorted(frame()["price"][rows_of(fold, "validation")]), rel=1e-6
     )
 
 
@@ -145,10 +145,10 @@ def test_without_groups_the_first_heads_classes_are_as_even_as_can_be(given):
 
 def test_a_group_can_be_named_where_the_split_was_given(given):
     shops = frame()["shop"]
-    turns = make_folds(given / "records", given / "named", 3, read_table(frame()), group="shop")
+    folds = make_folds(given / "records", given / "named", 3, read_table(frame()), group="shop")
     assert all(
         not set(shops[list(train)].dropna()) & set(shops[list(valid)].dropna())
-        for train, valid in sides(turns)
+        for train, valid in sides(folds)
     )
 
 
@@ -160,8 +160,8 @@ def test_rows_without_classes_are_dealt_evenly(tmp_path):
     )
     # rows without a shop are left out
     ingested(tmp_path / "records", config)
-    turns = make_folds(tmp_path / "records", tmp_path / "folds", 3)
-    sizes = [len(valid) for _, valid in sides(turns)]
+    folds = make_folds(tmp_path / "records", tmp_path / "folds", 3)
+    sizes = [len(valid) for _, valid in sides(folds)]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -170,15 +170,15 @@ def test_a_class_of_fewer_rows_than_folds_stands_where_it_can(tmp_path):
     table.loc[0, "label"] = "single"
     config = Config(inputs=INPUTS, heads=LABEL, split=Split(column="split"))
     ingest(read_table(table), config, tmp_path / "records", processes=1)
-    turns = make_folds(tmp_path / "records", tmp_path / "folds", 3)
-    assert sum(0 in valid for _, valid in sides(turns)) == 1
+    folds = make_folds(tmp_path / "records", tmp_path / "folds", 3)
+    assert sum(0 in valid for _, valid in sides(folds)) == 1
 
 
 def test_folds_that_cannot_be_dealt_are_refused_in_one_sentence(grouped, given, tmp_path):
     place, table, _ = grouped
     wrong = [
         (place, {"folds": 1, "table": table}, "folds must be from 2 to"),
-        (place, {"folds": 4}, "need the column 'shop'.*give the table"),
+        (place, {"folds": 4}, "need the column 'shop'.*pass the table"),
         (place, {"folds": 60, "table": table}, "groups of column 'shop', received 60"),
         (place, {"folds": 4, "table": read_table(frame()[:80])}, "of 90 rows, received .* of 80"),
         (given, {"folds": 3, "table": table, "group": "street"}, "no column 'street'"),
@@ -195,8 +195,8 @@ def test_folds_that_cannot_be_dealt_are_refused_in_one_sentence(grouped, given, 
 
 
 def test_a_copy_that_was_cut_short_is_made_again(given):
-    turns = make_folds(given / "records", given / "short", 2)
-    before = sides(turns)
+    folds = make_folds(given / "records", given / "short", 2)
+    before = sides(folds)
     (given / "short" / "folds.txt").unlink()
-    (given / "short" / "rows" / "fold-1.tfrecord").write_bytes(b"")
+    (given / "short" / "rows" / "part-1.tfrecord").write_bytes(b"")
     assert sides(make_folds(given / "records", given / "short", 2)) == before

@@ -55,7 +55,7 @@ def alive(pids):
 
 def test_each_worker_gets_its_place_and_its_log(tmp_path):
     said = []
-    launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", say=said.append)
+    launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", echo=said.append)
     given = [
         json.loads((tmp_path / "logs" / f"worker-{number}.log").read_text()) for number in range(3)
     ]
@@ -70,18 +70,19 @@ def test_each_worker_gets_its_place_and_its_log(tmp_path):
 def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
     said = []
     command = worker(
-        "if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else time.sleep(600)"
+        "if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else "
+        "time.sleep(600)"
     )
     begun = time.monotonic()
-    launch(command, 2, tmp_path / "logs", grace=0.5, say=said.append)
+    launch(command, 2, tmp_path / "logs", grace=0.5, echo=said.append)
     assert time.monotonic() - begun < 30
-    assert "worker 1 was ended by SIGKILL: all are started again (1 of 3)" in said
+    assert "worker 1 was ended by SIGKILL: all are restarted (1 of 3)" in said
     assert len(started(tmp_path)) == 4
     assert alive(started(tmp_path)) == []
     log = (tmp_path / "logs" / "worker-0.log").read_text()
     assert log.split("\n") == [
         "worker 0, start 1",
-        "--- started again (1)",
+        "--- restarted (1)",
         "worker 0, start 2",
         "",
     ]
@@ -90,7 +91,8 @@ def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
 def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
     with pytest.raises(
         ChildProcessError,
-        match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see .*worker-1\.log",
+        match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see "
+        r".*worker-1\.log",
     ):
         launch(
             worker("if number: print('no memory'); sys.exit(3)\ntime.sleep(600)"),
@@ -98,7 +100,7 @@ def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
             tmp_path,
             restarts=2,
             grace=0.2,
-            say=str,
+            echo=str,
         )
     assert len(started(tmp_path)) == 6
     assert alive(started(tmp_path)) == []
@@ -115,7 +117,7 @@ def test_an_error_at_the_start_is_not_tried_again(tmp_path, worker):
             2,
             tmp_path,
             grace=0.2,
-            say=str,
+            echo=str,
         )
     assert len(started(tmp_path)) == 2
 
@@ -125,20 +127,26 @@ def test_a_killed_worker_is_told_and_not_one_that_gave_up_for_it(tmp_path, worke
         "time.sleep(0.5)\nif number: os.kill(os.getpid(), 9)\ntime.sleep(0.5)\nsys.exit(1)"
     )
     with pytest.raises(ChildProcessError, match="worker 1 was ended by SIGKILL"):
-        launch(command, 2, tmp_path, restarts=0, grace=0.2, say=str)
+        launch(command, 2, tmp_path, restarts=0, grace=0.2, echo=str)
 
 
 def test_what_a_worker_started_is_ended_too(tmp_path, worker):
-    child = "import subprocess; child = subprocess.Popen(['sleep', '600']); (folder / f'pid-c-{child.pid}').touch()"
+    child = (
+        "import subprocess; child = subprocess.Popen(['sleep', '600']); "
+        "(folder / f'pid-c-{child.pid}').touch()"
+    )
     with pytest.raises(ChildProcessError):
-        launch(worker(f"{child}\ntime.sleep(0.5)\nsys.exit(2)"), 2, tmp_path, grace=0.2, say=str)
+        launch(worker(f"{child}\ntime.sleep(0.5)\nsys.exit(2)"), 2, tmp_path, grace=0.2, echo=str)
     assert len(started(tmp_path)) == 4
     wait_until(lambda: not alive(started(tmp_path)))
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_the_launcher_ends_no_worker_is_left(tmp_path, worker, end):
-    code = "import sys; from multimodal_tf.training.launch import launch; launch(sys.argv[2:], 2, sys.argv[1], grace=0.3)"
+    code = (
+        "import sys; from multimodal_tf.training.launch import launch; "
+        "launch(sys.argv[2:], 2, sys.argv[1], grace=0.3)"
+    )
     launcher = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path), *worker("time.sleep(600)")],
         stderr=subprocess.DEVNULL,
@@ -177,7 +185,8 @@ def test_each_host_gets_its_own_line_of_shell():
 def test_a_wrong_host_is_refused(hosts):
     with pytest.raises(
         ValueError,
-        match=f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, received {hosts}",
+        match=f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, "
+        f"received {hosts}",
     ):
         commands_by_host(["true"], hosts.split(","))
 

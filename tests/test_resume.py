@@ -108,15 +108,15 @@ def interrupted(config, schema, records, directory, at, callbacks=()):
 
 def assert_same(one, other):
     assert one.history == other.history
-    assert one.record.figures == other.record.figures
+    assert one.metrics == other.metrics
     for ours, theirs in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(
         one.model.optimizer.variables, other.model.optimizer.variables, strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    assert (one.directory / "history.csv").read_bytes() == (
-        other.directory / "history.csv"
+    assert (one.run_dir / "history.csv").read_bytes() == (
+        other.run_dir / "history.csv"
     ).read_bytes()
 
 
@@ -162,7 +162,11 @@ def train(config, schema, place, name, at=None, callbacks=()):
 
 MANY = {
     "layers let loose in stages": {
-        "peft": {"train": "heads", "stages": [["price_*"]], "rates": {"price_*": 0.5}}
+        "peft": {
+            "train": "heads",
+            "stages": [["price_*"]],
+            "learning_rate_factors": {"price_*": 0.5},
+        }
     },
     "inputs hidden in training, learned weights of heads": {
         "fusion": {"type": "gated", "dim": 4, "modality_dropout": 0.3},
@@ -183,7 +187,8 @@ def test_what_has_a_state_has_it_again(what, schema, place):
 def test_a_rate_that_falls_on_a_plateau(schema, place, monkeypatch):
     """Keras' callback counts epochs, and sets a variable of the optimizer."""
     monkeypatch.setattr(
-        "multimodal_tf.training.fit._schedule", lambda training, steps: training.learning_rate
+        "multimodal_tf.training.optimizer.learning_rate_schedule",
+        lambda training, steps: training.learning_rate,
     )
 
     def plateau():
@@ -236,7 +241,10 @@ def test_another_configuration_is_refused(stopped, schema, place):
     other = Config.model_validate(
         CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"learning_rate": 0.5}}
     )
-    message = r"holds an interrupted training with other configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
+    message = (
+        r"holds an interrupted training that differs in "
+        r"configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
+    )
     with pytest.raises(ValueError, match=message):
         fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
     assert len(checkpoints(stopped)) == 2
@@ -259,7 +267,8 @@ def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(
     kept.close()
     with pytest.raises(
         ValueError,
-        match=r"interrupted training with other strategy \(None, received 'none of 1'\): .* delete .*checkpoints",
+        match=r"interrupted training that differs in strategy \(None, received 'none of "
+        r"1'\): .* delete .*checkpoints",
     ):
         fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
@@ -270,7 +279,7 @@ def test_other_rows_are_refused(stopped, schema, place, tmp_path):
     case.ingested(tmp_path / "records", table=table)
     with pytest.raises(
         ValueError,
-        match="holds an interrupted training with other data: give it the same again, or delete",
+        match="holds an interrupted training that differs in data: pass the same, or delete",
     ):
         fit(CONFIG, schema, tmp_path / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
@@ -298,7 +307,7 @@ def test_other_threads_are_said(stopped, schema, place):
     record["machine"]["cores"] += 1
     (stopped / "run.json").write_text(json.dumps(record))
     with pytest.warns(
-        UserWarning, match=r"goes on with cores \d+ instead of \d+: its figures may differ"
+        UserWarning, match=r"resumes with cores \d+ instead of \d+: its metrics may differ"
     ):
         fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
 

@@ -81,15 +81,15 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(name, folder):
     whole, killed = load_run(folder / f"{name} whole"), load_run(folder / f"{name} killed")
     assert killed.record.resumed == 1
     assert killed.history == whole.history
-    assert killed.record.figures == whole.record.figures
+    assert killed.metrics == whole.metrics
     for ours, theirs in zip(killed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(
         killed.model.optimizer.variables, whole.model.optimizer.variables, strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    assert (killed.directory / "history.csv").read_bytes() == (
-        whole.directory / "history.csv"
+    assert (killed.run_dir / "history.csv").read_bytes() == (
+        whole.run_dir / "history.csv"
     ).read_bytes()
 
 
@@ -124,7 +124,8 @@ def test_a_training_of_another_strategy_is_not_gone_on_with(folder, tmp_path):
         train("none")
     with pytest.raises(
         ValueError,
-        match=r"interrupted training with other strategy \('none of 1', received 'mirrored of 1'\): give it the",
+        match=r"interrupted training that differs in strategy \('none of 1', received "
+        r"'mirrored of 1'\): pass the",
     ):
         train("mirrored")
 
@@ -139,7 +140,8 @@ def test_a_model_of_another_scope_is_refused(folder, tmp_path):
         model = build_model(case.DRAWN, schema_of(folder))
     with pytest.raises(
         ValueError,
-        match="model: it must be made in the scope of the strategy that fit is given, .*, received one of OneDevice",
+        match="model: it must be made in the scope of the strategy that is passed to fit, "
+        ".*, received one of OneDevice",
     ):
         fit(
             case.DRAWN,

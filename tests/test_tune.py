@@ -67,7 +67,7 @@ def records(tmp_path_factory):
 
 
 def over(fields):
-    return Space.over(CONFIG, fields)
+    return Space.from_config(CONFIG, fields)
 
 
 def test_the_space_is_keras_tuners_with_conditions(records):
@@ -106,7 +106,7 @@ def test_a_trial_has_the_same_key_when_it_came_over_the_network(records):
     received = keras_tuner.HyperParameters.from_proto(hp.to_proto())
     # the fault that `key_of` looks past
     assert received.values != hp.values
-    assert outcome.key_of(received) == outcome.key_of(hp)
+    assert outcome.trial_key(received) == outcome.trial_key(hp)
 
 
 def test_plain_keras_tuner_builds_one_model_before_it_begins(records, tmp_path, monkeypatch):
@@ -191,7 +191,7 @@ def test_failed_and_diverging_trials_are_recorded_and_the_search_goes_on(search)
     assert kinds[("concatenation", 1e30)] == {"diverged"}
     reasons = table.groupby("status")["reason"].agg(list)
     assert "fusion.heads must divide fusion.dim (8), received 3" in reasons["failed"][0]
-    assert "of memory to train, and 0.5 GB are to be had" in reasons["refused"][0]
+    assert "of memory to train, and 0.5 GB are available" in reasons["refused"][0]
     assert "NaN or infinite" in reasons["diverged"][0]
     assert table.loc[table["status"] != "completed", "objective"].isna().all()
 
@@ -203,25 +203,25 @@ def test_the_best_is_the_best_completed_one(search):
     assert found.score == done["objective"].min()
     best = done.loc[done["objective"].idxmin()]
     assert found.best.training.learning_rate == best["training.learning_rate"]
-    assert Config.load(found.directory / "best.yaml") == found.best
+    assert Config.load(found.out / "best.yaml") == found.best
 
 
 @pytest.mark.slow
 def test_the_best_trained_by_itself_has_the_same_figures(search, records, tmp_path):
     _, found = search
     trained = fit(found.best, schema_for(found.best, records), records, tmp_path / "run", verbose=0)
-    assert trained.figures["val_loss"] == pytest.approx(found.score, rel=1e-6)
+    assert trained.metrics["val_loss"] == pytest.approx(found.score, rel=1e-6)
 
 
 @pytest.mark.slow
 def test_trials_are_a_table_and_pictures(search):
     _, found = search
-    table = pd.read_csv(found.directory / "trials.csv")
+    table = pd.read_csv(found.out / "trials.csv")
     assert table["trial"].tolist() == list(range(14))
     assert table.columns.tolist()[-3:] == ["fusion", "training.optimizer", "training.learning_rate"]
     for name in ("objective.png", "fields.png"):
-        assert (found.directory / name).read_bytes().startswith(b"\x89PNG")
-    assert not list((found.directory / "runs").iterdir())
+        assert (found.out / name).read_bytes().startswith(b"\x89PNG")
+    assert not list((found.out / "runs").iterdir())
 
 
 @pytest.mark.slow
@@ -231,9 +231,9 @@ def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, rec
     monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "fit", lambda *_: pytest.fail("a trial was trained again"))
-        again = tune(space, records, found.directory, trials=14, tuner="random", progress=False)
+        again = tune(space, records, found.out, trials=14, tuner="random", progress=False)
     pd.testing.assert_frame_equal(again.table, found.table)
-    more = tune(space, records, found.directory, trials=15, tuner="random", progress=False)
+    more = tune(space, records, found.out, trials=15, tuner="random", progress=False)
     pd.testing.assert_frame_equal(more.table[:14], found.table)
     assert len(more.table) == 15
 
@@ -242,9 +242,9 @@ def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, rec
 def test_another_search_is_refused_in_its_directory(search, records):
     space, found = search
     for arguments, said in [
-        ({"objective": "val_label_accuracy"}, "another objective"),
-        ({"tuner": "bayesian"}, "another tuner"),
-        ({"space": over({"training.learning_rate": Choice([1e-3, 1e-2])})}, "another space"),
+        ({"objective": "val_label_accuracy"}, "differs in objective"),
+        ({"tuner": "bayesian"}, "differs in tuner"),
+        ({"space": over({"training.learning_rate": Choice([1e-3, 1e-2])})}, "differs in space"),
     ]:
         with pytest.raises(ValueError, match=said):
             tune(
@@ -252,7 +252,7 @@ def test_another_search_is_refused_in_its_directory(search, records):
                     {
                         "space": space,
                         "records": records,
-                        "directory": found.directory,
+                        "out": found.out,
                         "tuner": "random",
                         "progress": False,
                     }
@@ -274,24 +274,24 @@ def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
         folds=2,
         progress=False,
     )
-    turn = tmp_path / "folds" / "turn-1"
+    fold = tmp_path / "folds" / "fold-1"
     alone = fit(
-        found.best, schema_for(found.best, turn), turn, tmp_path / "alone", verbose=0
-    ).figures["val_accuracy"]
+        found.best, schema_for(found.best, fold), fold, tmp_path / "alone", verbose=0
+    ).metrics["val_accuracy"]
     outcomes = [json.loads(file.read_text()) for file in (tmp_path / "outcomes").iterdir()]
     figures = [[fold["val_accuracy"] for fold in one["folds"]] for one in outcomes]
     best = max(figures, key=np.mean)
     assert best[1] == pytest.approx(alone)
     assert found.score == pytest.approx(np.mean(best))
-    assert found.spread == pytest.approx(np.std(best, ddof=1))
-    assert found.table["spread"].notna().all()
+    assert found.std == pytest.approx(np.std(best, ddof=1))
+    assert found.table["std"].notna().all()
 
 
 @pytest.mark.slow
 def test_hyperband_trains_good_ones_on(records, tmp_path):
     config = CONFIG.model_copy(deep=True)
     config.training.epochs = 3
-    space = Space.over(config, {"training.learning_rate": Float(1e-3, 1e-1, sampling="log")})
+    space = Space.from_config(config, {"training.learning_rate": Float(1e-3, 1e-1, sampling="log")})
     found = tune(space, records, tmp_path, tuner="hyperband", progress=False)
     assert found.table["status"].tolist() == ["completed"] * 6
     # three for an epoch, the best of them for two more; two for all
@@ -303,7 +303,8 @@ def test_hyperband_trains_good_ones_on(records, tmp_path):
     [
         (
             {"objective": "val_lable_accuracy"},
-            "the objective must be one of val_loss, val_label_accuracy, received 'val_lable_accuracy'",
+            "the objective must be one of val_loss, val_label_accuracy, received "
+            "'val_lable_accuracy'",
         ),
         ({"trials": 0}, "trials must be at least 1, received 0"),
         ({"workers": 0}, "workers must be at least 1"),
@@ -337,12 +338,12 @@ def test_what_cannot_be_searched_is_refused_in_one_sentence(records, tmp_path, a
 def test_without_validation_rows_there_must_be_folds(tmp_path):
     config = CONFIG.model_copy(update={"split": Split(validation=0)})
     ingest(read_table(frame()), config, tmp_path / "records", processes=1)
-    space = Space.over(config, {"training.learning_rate": Choice([0.01, 0.1])})
+    space = Space.from_config(config, {"training.learning_rate": Choice([0.01, 0.1])})
     with pytest.raises(ValueError, match="needs validation rows or folds"):
         SearchModel(space, tmp_path / "records")
-    turns = make_folds(tmp_path / "records", tmp_path / "folds", 2)
+    folds = make_folds(tmp_path / "records", tmp_path / "folds", 2)
     assert (
-        SearchModel(space, tmp_path / "records", folds=turns).objective("val_loss").direction
+        SearchModel(space, tmp_path / "records", folds=folds).objective("val_loss").direction
         == "min"
     )
 
@@ -369,12 +370,13 @@ def test_an_objective_is_a_figure_that_fit_has(tmp_path, heads, name, logged, di
     config = CONFIG.model_copy(update={"heads": heads})
     schema = ingested(tmp_path / "records", config)
     objective = SearchModel(
-        Space.over(config, {"training.learning_rate": Choice([0.01, 0.1])}), tmp_path / "records"
+        Space.from_config(config, {"training.learning_rate": Choice([0.01, 0.1])}),
+        tmp_path / "records",
     ).objective(name)
     assert (objective.name, objective.direction) == (logged, direction)
     assert (
         objective.name
-        in fit(config, schema, tmp_path / "records", tmp_path / "run", verbose=0).figures
+        in fit(config, schema, tmp_path / "records", tmp_path / "run", verbose=0).metrics
     )
 
 
@@ -457,17 +459,17 @@ def test_the_field_that_decides_is_the_most_important():
         }
     )
     table["fusion.gated.dim"] = [8 if fusion == "gated" else None for fusion in table["fusion"]]
-    found = report.importance(table, space)
+    found = report.field_importance(table, space)
     assert found.index[0] == "training.learning_rate"
     assert found["mean"].iloc[0] > 10 * found["mean"].iloc[1:].max()
-    assert report.importance(table[:7], space) is None
+    assert report.field_importance(table[:7], space) is None
 
 
 @pytest.mark.slow
 def test_what_keras_tuner_writes_is_there_whole_or_not_at_all(search, monkeypatch):
     import keras_tuner.src.utils
 
-    path = pathlib.Path(search[1].directory, "trials", "oracle.json")
+    path = pathlib.Path(search[1].out, "trials", "oracle.json")
     before = path.read_text()
     with pytest.raises(TypeError):
         keras_tuner.src.utils.save_json(str(path), {"a": object()})
@@ -478,6 +480,6 @@ def test_what_keras_tuner_writes_is_there_whole_or_not_at_all(search, monkeypatc
 
 def test_a_search_that_could_not_begin_leaves_its_directory_to_another(records, tmp_path):
     space = over({"training.learning_rate": Choice([0.01, 0.1])})
-    with pytest.raises(ValueError, match="give the table that was ingested"):
+    with pytest.raises(ValueError, match="pass the table that was ingested"):
         tune(space, records, tmp_path / "search", folds=2, group="shop")
     assert not (tmp_path / "search" / "search.json").exists()

@@ -32,7 +32,7 @@ CONFIG = Config(
     split=Split(column="split"),
     training=Training(epochs=1, batch_size=20),
 )
-SPACE = Space.over(
+SPACE = Space.from_config(
     CONFIG,
     {
         "fusion": Choice(
@@ -153,7 +153,8 @@ def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
     monkeypatch.setattr(processes, "_work", os.abort)
     with pytest.raises(
         ChildProcessError,
-        match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run it again",
+        match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run "
+        r"it again",
     ):
         tune(SPACE, records, tmp_path / "search", workers=2, progress=False)
 
@@ -252,17 +253,17 @@ class _Nothing:
     def start(self, name):
         pass
 
-    def alive(self, names):
+    def any_alive(self, names):
         return False
 
 
 class _Running:
     """Processes of which the chief never ends by itself."""
 
-    def alive(self, names):
+    def any_alive(self, names):
         return True
 
-    def mend(self):
+    def restart_dead(self):
         pass
 
 

@@ -45,7 +45,7 @@ def cross_validate(
     from multimodal_tf.data import atomic
     from multimodal_tf.data.table import read_table
     from multimodal_tf.evaluation import cv_metrics
-    from multimodal_tf.training.cross_validation import PREDICTIONS, deal
+    from multimodal_tf.training.cross_validation import PREDICTIONS, assign_folds
     from multimodal_tf.training.cross_validation import cross_validate as validate
 
     configs = {directory: Config.load(config)} | (
@@ -57,13 +57,13 @@ def cross_validate(
     if len(configs) == 2:
         cv_metrics.check_same_folds(
             *(
-                deal(one, rows, folds, place, repeats, group, seed, progress=True)
+                assign_folds(one, rows, place, folds, repeats, group, seed, progress=True)
                 for place, one in configs.items()
             )
         )
     found = []
     for place, one in configs.items():
-        found.append(validate(one, rows, folds, place, repeats, group, seed, progress=True))
+        found.append(validate(one, rows, place, folds, repeats, group, seed, progress=True))
         judged = cv_metrics.judge(found[-1])
         atomic.write_text(place / "figures.json", judged.model_dump_json(indent=1))
         out.print(judged.render())

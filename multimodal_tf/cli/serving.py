@@ -58,8 +58,8 @@ def export(
     check_path(path)
     trained = load_run(run)
     if merge:
-        peft.merge(trained.model)
-    model, directory = trained.model, records or trained.record.data.directory
+        peft.merge_lora(trained.model)
+    model, directory = trained.model, records or trained.record.data.records
     chosen = _guard(trained, directory, false_alarms) if guard else None
     temperature = {}
     if calibrate:

@@ -22,7 +22,7 @@ def train(
     records: Annotated[
         str,
         typer.Argument(
-            help="What `ingest` wrote. (default with --repeat: what that run read)",
+            help="What `ingest` wrote. (default with --reproduce: what that run read)",
             show_default=False,
         ),
     ] = "",
@@ -46,21 +46,22 @@ def train(
             help="RUN whose towers to begin with, perhaps of another table; heads begin anew.",
         ),
     ] = None,
-    repeat: Annotated[
+    reproduce: Annotated[
         pathlib.Path | None,
         typer.Option(help="run.json of a run to train again, with its settings and threads."),
     ] = None,
 ):
     """Train the model that the configuration describes; killed and started again, it goes on."""
-    if repeat is not None:
+    if reproduce is not None:
         if config is not None or epochs is not None or strategy is not None or towers is not None:
             raise ValueError(
-                "--repeat takes the settings of its run, so --config, --epochs, --strategy and --from must be absent"
+                "--reproduce takes the settings of its run, so --config, --epochs, --strategy and --from "
+                "must not be given"
             )
-        _as_then(repeat)
+        _set_environment(reproduce)
     elif not records:
         raise ValueError(
-            "train needs RECORDS, what `ingest` wrote, or --repeat with the run.json of an earlier run"
+            "train needs RECORDS, what `ingest` wrote, or --reproduce with the run.json of an earlier run"
         )
 
     from multimodal_tf.config import Config
@@ -69,15 +70,15 @@ def train(
     from multimodal_tf.training.distribute import is_chief, strategy_of
     from multimodal_tf.training.fit import fit
     from multimodal_tf.training.peft import replace_heads
-    from multimodal_tf.training.reproduce import compare, prepare
+    from multimodal_tf.training.reproduce import compare_metrics, prepare
     from multimodal_tf.training.run_dir import load_record, load_run
 
-    if repeat is not None:
-        records, settings = prepare(repeat, records or None, run)
-        strategy = load_record(repeat).strategy
+    if reproduce is not None:
+        records, settings = prepare(reproduce, records or None, run)
+        strategy = load_record(reproduce).strategy
     # workers must meet before TensorFlow is used
     spread = strategy_of(strategy or "none")
-    if repeat is None:
+    if reproduce is None:
         settings = Config.load(config or to_path(records) / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs
@@ -85,7 +86,7 @@ def train(
     model = None
     if towers is not None:
         with spread.scope():
-            model, schema = replace_heads(load_run(towers), settings, schema)
+            model, schema = replace_heads(settings, schema, load_run(towers))
     trained = fit(
         settings,
         schema,
@@ -95,10 +96,10 @@ def train(
         model=model,
         strategy=strategy or "none",
     )
-    if repeat is not None:
-        out.print(compare(repeat, trained), markup=False)
+    if reproduce is not None:
+        out.print(compare_metrics(reproduce, trained), markup=False)
     out.print(
-        f"Model: {run / 'model.keras'}. Figures and settings: {run / 'run.json'}. Learning curves: tensorboard --logdir {run / 'logs'}"
+        f"Model: {run / 'model.keras'}. Metrics and settings: {run / 'run.json'}. Learning curves: tensorboard --logdir {run / 'logs'}"
     )
 
 
@@ -161,10 +162,10 @@ def tune(
     from multimodal_tf.config.search_space import Space
     from multimodal_tf.data.table import read_table
     from multimodal_tf.training.tune import tune as tune_space
-    from multimodal_tf.training.tune.processes import listening, loopback
+    from multimodal_tf.training.tune.processes import is_loopback, listen_address
 
-    host, port = listening(listen)
-    if chief is None and not loopback(host):
+    host, port = listen_address(listen)
+    if chief is None and not is_loopback(host):
         listen = f"{host}:{port}"
         err.print(
             f"On other hosts, with the same folders: {_for_other_hosts(host, port)}", markup=False
@@ -190,7 +191,7 @@ def tune(
     config = shlex.quote(str(search / "best.yaml"))
     out.print(
         f"{objective} {found.score:.4g}"
-        + ("" if folds is None else f", {found.spread:.2g} over folds")
+        + ("" if folds is None else f", {found.std:.2g} over folds")
         + f": {config}"
     )
     out.print(
@@ -239,7 +240,7 @@ def launch(
         )
 
 
-def _as_then(record):
+def _set_environment(record):
     """Sets what TensorFlow reads when it is imported as it was in the run of a `run.json`."""
     try:
         machine = json.loads(record.read_text(encoding="utf-8"))["machine"]

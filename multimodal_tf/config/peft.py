@@ -1,6 +1,6 @@
-"""How a model is bent to a new task: what of it is trained, how fast, and what is added to it."""
+"""Parameter-efficient fine-tuning (PEFT): what of a model is trained, how fast, what is added."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -12,74 +12,80 @@ Patterns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length
 
 
 class LoRA(Strict):
-    """A low-rank change of the kernels of all `Dense`, `EinsumDense` and `Embedding` layers that
-    match, or are in what matches.
+    """Low-rank updates of the kernels of `Dense`, `EinsumDense` and `Embedding` layers.
 
-    Also on a frozen pretrained tower, whose dropout then acts in training. All other layers are
-    trained as `Peft.train` says: with "heads" LoRA and the heads learn alone.
+    They are added to all such layers that match a pattern, or lie within a layer that matches. A
+    frozen pretrained tower may match; its dropout is then active in training. `Peft.train` decides
+    about all other layers: with "heads", only LoRA and the heads are trained.
     """
 
     layers: Patterns
     rank: PositiveInt = 8
-    # the change is scaled by alpha / rank; null: by 1
+    # the update is scaled by alpha / rank; null: by 1
     alpha: PositiveFloat | None = None
 
 
 class Adapters(Strict):
-    """A bottleneck behind each layer that matches, or one that all of them share, which may be of
-    several towers.
+    """A bottleneck after each layer that matches.
+
+    With `shared`, all layers that match share one adapter. They may be of several towers.
     """
 
     layers: Patterns
     units: PositiveInt = 16
-    # a linear one can be merged
+    # a linear adapter can be merged
     activation: Literal["gelu", "relu", "tanh", "linear"] = "gelu"
     shared: bool = False
 
 
 class Peft(Strict):
-    """What `fit` does to the model before it trains it.
+    """What `fit` does to the model before training.
 
-    `train` is what of the model itself is trained: `all` that its layers say, the `heads`, the
-    `biases` (and the heads, which are new to a task), or `nothing`. `freeze` and `also` are layers
-    that are not trained, and are, in spite of it. `stages` are layers that are trained
-    only from a later epoch on: the first ones from `stage_epochs` on, the next after as many epochs
-    again, and so on. `rates` multiply the learning rate of layers; where several patterns match
-    one, the last counts.
+    `train` selects which of the model's own weights are trained: `all`, the `heads`, the `biases`
+    (and the heads, which are new to a task), or `none`. Layers in `freeze` are not trained; layers
+    in `unfreeze` are, whatever `train` says. `stages` are layers that are unfrozen gradually: the
+    first stage after `stage_epochs` epochs, the next after as many epochs again, and so on.
+    `learning_rate_factors` multiply the learning rate of layers; if several patterns match one
+    layer, the last counts.
     """
 
-    train: Literal["all", "heads", "biases", "nothing"] = "all"
+    train: Literal["all", "heads", "biases", "none"] = "all"
     freeze: list[str] = []
-    also: list[str] = []
+    unfreeze: list[str] = []
     lora: list[LoRA] = []
     adapters: list[Adapters] = []
     stages: list[Patterns] = []
     stage_epochs: PositiveInt = 1
-    rates: dict[str, PositiveFloat] = {}
+    learning_rate_factors: dict[str, PositiveFloat] = {}
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self):
-        for name, others in (("freeze", self.also), ("freeze", sum(self.stages, []))):
-            both = sorted(set(getattr(self, name)) & set(others))
-            if both:
-                raise ValueError(
-                    f"peft.freeze: must not name what `also` or `stages` trains, received {both}"
-                )
-        twice = sorted(
-            {
-                one
-                for number, stage in enumerate(self.stages)
-                for one in stage
-                if one in sum(self.stages[:number], [])
-            }
-        )
-        if twice:
+    def _check_consistent(self) -> Self:
+        staged = [pattern for stage in self.stages for pattern in stage]
+        both = sorted({*self.freeze} & {*self.unfreeze, *staged})
+        if both:
             raise ValueError(
-                f"peft.stages: a pattern must stand in one stage, received {twice} in two"
+                "peft.freeze: must not name layers that `unfreeze` or `stages` trains, "
+                f"received {both}"
             )
-        if self.train == "nothing" and not (self.also or self.lora or self.adapters):
-            said = "stages alone, before whose first nothing would train" if self.stages else "none"
+        repeated = _in_several_stages(self.stages)
+        if repeated:
             raise ValueError(
-                f"peft.train: nothing trains, then also, lora or adapters must say what does, received {said}"
+                f"peft.stages: a pattern must be in one stage only, received {repeated} in two"
+            )
+        if self.train == "none" and not (self.unfreeze or self.lora or self.adapters):
+            # until the first stage is unfrozen, nothing would be trained
+            received = "only stages" if self.stages else "none of these"
+            raise ValueError(
+                "peft.train: with none, unfreeze, lora or adapters must say what is trained, "
+                f"received {received}"
             )
         return self
+
+
+def _in_several_stages(stages: list[Patterns]) -> list[str]:
+    seen: set[str] = set()
+    repeated: set[str] = set()
+    for stage in stages:
+        repeated |= seen & {*stage}
+        seen |= {*stage}
+    return sorted(repeated)

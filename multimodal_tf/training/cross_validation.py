@@ -1,171 +1,141 @@
-"""Cross-validation: every row of a table answered by models that did not see it."""
+"""Cross-validation: predictions for every row of a table, by models that did not see it."""
 
 import contextlib
-import json
-import os
 import pathlib
 import zipfile
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
-from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
+from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
-from multimodal_tf.training import run_dir
+from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds
+from multimodal_tf.training.identity import check_same, save_identity
+from multimodal_tf.training.out_of_fold import (
+    ROWS,
+    Arrays,
+    combine,
+    fold_of_rows,
+    prediction_table,
+)
+from multimodal_tf.training.run_dir import RECORD, Run, load_record, load_run
 
 IDENTITY, PREDICTIONS, HELD_OUT = "cross_validation.json", "predictions.csv", "held_out.npz"
-# rows a call of the model; how rows are batched changes no answer
+# rows in a call of the model; predictions do not depend on it
 _BATCH = 256
-_ROWS = "rows"
 
 
 def cross_validate(
     config: Config,
     table: Table,
-    k: int,
-    directory: str | os.PathLike,
+    out: str | pathlib.Path,
+    folds: int = 5,
     repeats: int = 1,
     group: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> OutOfFold:
-    """Trains a model for each of k folds, several times over, and lets each answer the rows of its
-    fold, which it did not see.
+    """Repeated cross-validation: trains a model for each fold, and predicts the fold's rows.
 
-    All rows of the table take part, but where `split.column` names rows for the test: these stay
-    unseen. Folds are dealt as `make_folds` says, in each repetition anew; they are the same for
-    every configuration that keeps the same rows and has the same split and first head.
-    Vocabularies, means and classes are learned from each fold's training rows alone. Which epoch is
-    the best is told by a share of the other folds' rows, `split.validation`, never by the fold
-    itself. Each model begins with weights of its own.
+    All rows take part, except test rows that `split.column` names. Folds are those of `make_folds`,
+    drawn again in each repetition, and the same for all configurations with the same rows, split
+    and first head. The best epoch is chosen on a share of the other folds, `split.validation`.
 
-    Interrupted in any way and called again with the same arguments, it goes on; with more `repeats`
-    it also goes on.
+    Call it again with the same arguments to resume, or with more `repeats` to continue.
 
     Args:
-        config: `Config`.
+        config: `Config`. Its seed is that of the first model's weights; each model has its own.
         table: from `data.table.read_table`.
-        k: int, at least 2: how many folds.
-        directory: gets `records`, as `ingest` writes them; `folds/0` and so on, a repetition each;
-            `runs/0-0` and so on, a run a repetition and fold, as `fit` leaves it; and
-            `predictions.csv`, a row for each row of the table and repetition.
-        repeats: int.
-        group: a column whose values stay in one fold each; None: `split.group`.
-        seed: int, 0 or more. Repetition r is dealt by `seed + r`. The configuration's own is that
-        of the weights.
-        progress: whether to show progress bars; None: where standard error is a terminal.
+        out: gets `records`; `folds/0` and so on for each repetition; a run for each repetition and
+            fold, `runs/0-0` and so on; `predictions.csv`, a line for each row and repetition.
+        folds: int >= 2.
+        repeats: int >= 1.
+        group: a column whose values are in one fold each; None: `split.group`.
+        seed: int >= 0. The folds of repetition r are drawn with `seed + r`.
+        progress: whether to show progress bars; None: if standard error is a terminal.
 
     Returns:
-        `OutOfFold`, the heads that have a label. `evaluation.cv_metrics` makes figures and
-        intervals of it, and compares two.
+        `OutOfFold`, of the heads with a label; `evaluation.cv_metrics` computes metrics from it.
 
     Raises:
-        OSError: `directory` cannot be used, or another process writes there.
-        ValueError: `k` or `repeats` is too small, no head has a label, there are fewer rows or
-            groups than folds, a fold's training rows have one class only, `directory` holds another
-            cross-validation, or what `ingest` and `fit` say.
+        OSError: `out` cannot be used, or another process writes there.
+        ValueError: an argument is too small, no head has a label, a fold cannot be trained on,
+            `out` holds another cross-validation, or as `ingest`, `make_folds` and `fit`.
 
-    Example:
-        >>> answers = cross_validate(config, table, 5, "runs/folds", repeats=2)  # doctest: +SKIP
-        >>> folded.judge(answers).heads["label"].figures["accuracy"].mean.value  # doctest: +SKIP
-        0.87
-
-    Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and
-    model selection».
+    Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation and
+    model selection".
     """
-    directory = pathlib.Path(directory)
-    _check(config, k, repeats, seed)
-    config = _with_all_rows(config, group)
-    with atomic.locked(directory):
-        turns = _turns(config, table, k, directory, repeats, group, seed, progress)
-        configs = [
-            config.model_copy(update={"seed": (config.seed + number) % 2**31})
-            for number in range(len(turns))
-        ]
-        # what is wrong with one is said before any training
-        schemas = [schema_for(own, turn) for own, turn in zip(configs, turns)]
-        held = []
-        with progress_bar("cross-validate", "models", len(turns), progress) as update:
-            for number, (own, schema, turn) in enumerate(zip(configs, schemas, turns)):
-                held.append(
-                    _held_out(own, schema, turn, directory / "runs" / f"{number // k}-{number % k}")
-                )
+    _check(config, folds, repeats, seed)
+    config, out = _without_test_rows(config, group), pathlib.Path(out)
+    with atomic.locked(out):
+        records = _fold_records(config, table, out, folds, repeats, group, seed, progress)
+        configs = [_with_seed(config, index) for index in range(len(records))]
+        # errors of any fold are raised before the first training
+        schemas = [schema_for(*one) for one in zip(configs, records)]
+        run_dirs = [out / "runs" / f"{r}-{fold}" for r in range(repeats) for fold in range(folds)]
+        held_out = []
+        with progress_bar("cross-validate", "models", len(records), progress) as update:
+            for one in zip(configs, schemas, records, run_dirs):
+                held_out.append(_predict_held_out(*one))
                 update(advance=1)
-        found = _assembled(config, schemas, held, k)
-        with atomic.replacing(directory / PREDICTIONS) as temporary:
-            _as_table(found).to_csv(temporary, index=False)
-    return found
+        result = combine(config, schemas, held_out, folds)
+        with atomic.replacing(out / PREDICTIONS) as temporary:
+            prediction_table(result).to_csv(temporary, index=False)
+    return result
 
 
-def deal(
+def assign_folds(
     config: Config,
     table: Table,
-    k: int,
-    directory: str | os.PathLike,
+    out: str | pathlib.Path,
+    folds: int = 5,
     repeats: int = 1,
     group: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> OutOfFold:
-    """The folds that `cross_validate` will use, before it trains: what two configurations must
-    share to be compared.
+    """The folds that `cross_validate` will use, before it trains anything.
 
-    Arguments are as for `cross_validate`, which goes on in `directory` from here. All folds'
-    schemas are learned, so what it would refuse for the sake of the table is refused here.
+    The folds of two configurations must be the same for a comparison. Schemas of all folds are
+    fitted, so errors of the table are raised here. `cross_validate` continues from here in `out`.
+
+    Args:
+        config, table, out, folds, repeats, group, seed, progress: as for `cross_validate`.
 
     Returns:
-        `OutOfFold` without heads: nothing is answered yet.
+        `OutOfFold` without heads.
 
     Raises:
         OSError, ValueError: as `cross_validate`.
 
     Example:
-        >>> folded.check_same_folds(deal(one, table, 5, "runs/one"), deal(other, table, 5, "runs/other"))  # doctest: +SKIP
+        >>> one_folds = assign_folds(one, table, "runs/one")  # doctest: +SKIP
+        >>> other_folds = assign_folds(other, table, "runs/other")  # doctest: +SKIP
+        >>> cv_metrics.check_same_folds(one_folds, other_folds)  # doctest: +SKIP
     """
-    directory = pathlib.Path(directory)
-    _check(config, k, repeats, seed)
-    config = _with_all_rows(config, group)
-    with atomic.locked(directory):
-        turns = _turns(config, table, k, directory, repeats, group, seed, progress)
-        for turn in turns:
-            schema_for(config, turn)
-        held = [{_ROWS: _row_numbers(config, Manifest.load(turn))} for turn in turns]
-    rows, fold = _dealt(held, k)
-    return OutOfFold(rows, fold, {})
+    _check(config, folds, repeats, seed)
+    config, out = _without_test_rows(config, group), pathlib.Path(out)
+    with atomic.locked(out):
+        records = _fold_records(config, table, out, folds, repeats, group, seed, progress)
+        for fold in records:
+            schema_for(config, fold)
+        held_out = [{ROWS: _row_numbers(config, Manifest.load(fold))} for fold in records]
+    rows, fold_numbers = fold_of_rows(held_out, folds)
+    return OutOfFold(rows, fold_numbers, {})
 
 
-def _turns(config, table, k, directory, repeats, group, seed, progress):
-    """The turns' directories, those of a repetition together."""
-    _claim(directory, config, k, group, seed)
-    # by this seed and not the configuration's, so that others have the same rows for validation
-    ingest(
-        table, config.model_copy(update={"seed": seed}), directory / "records", progress=progress
-    )
-    turns = []
-    for repeat in range(repeats):
-        turns += make_folds(
-            directory / "records",
-            directory / "folds" / str(repeat),
-            k,
-            table,
-            group,
-            "test",
-            seed + repeat,
-        )
-    return turns
-
-
-def _check(config, k, repeats, seed):
-    for name, value, least in (("k", k, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
+def _check(config: Config, folds: int, repeats: int, seed: int) -> None:
+    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, received {value}")
     if not labelled(config.heads):
@@ -174,66 +144,79 @@ def _check(config, k, repeats, seed):
         )
 
 
-def _with_all_rows(config, group):
-    """The configuration with no rows for the test, unless a column names them."""
+def _without_test_rows(config: Config, group: str | None) -> Config:
+    """The configuration with no test rows, unless a column names them."""
     if config.split.column is not None:
         return config
     grouped = {} if group is None else {"group": group}
-    return config.model_copy(
-        update={"split": config.split.model_copy(update={"test": 0.0, **grouped})}
-    )
+    split = config.split.model_copy(update={"test": 0.0, **grouped})
+    return config.model_copy(update={"split": split})
 
 
-def _claim(directory, config, k, group, seed):
-    """Writes what makes the cross-validation the one that it is.
+def _with_seed(config: Config, index: int) -> Config:
+    return config.model_copy(update={"seed": (config.seed + index) % 2**31})
 
-    Raises:
-        ValueError: the directory holds another.
+
+def _fold_records(
+    config: Config,
+    table: Table,
+    out: pathlib.Path,
+    folds: int,
+    repeats: int,
+    group: str | None,
+    seed: int,
+    progress: bool | None,
+) -> list[pathlib.Path]:
+    """The folders of all folds, repetition by repetition."""
+    identity = {
+        "configuration": config.model_dump(mode="json"),
+        "folds": folds,
+        "group": group,
+        "seed": seed,
+    }
+    check_same(out / IDENTITY, identity, "cross-validation", lengthy="configuration")
+    save_identity(out / IDENTITY, identity)
+    records = out / "records"
+    # not by the configuration's seed, so that other configurations have the same validation rows
+    ingest(table, config.model_copy(update={"seed": seed}), records, progress=progress)
+    return [
+        fold
+        for r in range(repeats)
+        for fold in make_folds(
+            records, out / "folds" / str(r), folds, table, group, "test", seed + r
+        )
+    ]
+
+
+def _predict_held_out(
+    config: Config, schema: Schema, records: pathlib.Path, run_dir: pathlib.Path
+) -> Arrays:
+    """The held-out rows of a fold, by name of an array, as `combine` reads them.
+
+    The model is trained, and the rows are predicted, unless `run_dir` holds the result already.
     """
-    ours = {"configuration": config.model_dump(mode="json"), "k": k, "group": group, "seed": seed}
-    file = directory / IDENTITY
-    if file.is_file():
-        theirs = json.loads(file.read_text(encoding="utf-8"))
-        other = next((name for name in ours if theirs.get(name) != ours[name]), None)
-        if other is not None:
-            shown = (
-                ""
-                if other == "configuration"
-                else f" ({theirs.get(other)!r}, received {ours[other]!r})"
-            )
-            raise ValueError(
-                f"{directory} holds a cross-validation with another {other}{shown}: choose another directory"
-            )
-    atomic.write_text(file, json.dumps(ours, indent=1))
-
-
-def _held_out(config, schema, turn, place):
-    """The held-out rows of a turn by name of an array, answered by a model that is trained unless
-    it stands in `place` already.
-    """
-    file, manifest = place / HELD_OUT, Manifest.load(turn)
-    trained = None
-    if _finished(place, config, manifest):
-        if file.is_file():
-            with (
-                contextlib.suppress(ValueError, OSError, zipfile.BadZipFile),
-                np.load(file) as arrays,
-            ):
-                return dict(arrays)
-        trained = run_dir.load_run(place)
+    path, manifest = run_dir / HELD_OUT, Manifest.load(records)
+    if _is_finished(run_dir, config, manifest):
+        # a file that is missing or damaged is made again
+        with (
+            contextlib.suppress(ValueError, OSError, zipfile.BadZipFile),
+            np.load(path) as arrays,
+        ):
+            return dict(arrays)
+        run = load_run(run_dir)
     else:
-        file.unlink(missing_ok=True)
-        trained = fit(config, schema, turn, place, verbose=0)
-    arrays = _answers(trained.model, config, schema, turn, manifest)
-    with atomic.replacing(file) as temporary, temporary.open("wb") as opened:
-        np.savez(opened, **arrays)
-    return arrays
+        path.unlink(missing_ok=True)
+        run = fit(config, schema, records, run_dir, verbose=0)
+    predicted: dict[str, Any] = _predict(run, records, manifest)
+    with atomic.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **predicted)
+    return predicted
 
 
-def _finished(place, config, manifest):
-    if not (place / run_dir.RECORD).is_file():
+def _is_finished(run_dir: pathlib.Path, config: Config, manifest: Manifest) -> bool:
+    if not (run_dir / RECORD).is_file():
         return False
-    record = run_dir.load_record(place / run_dir.RECORD)
+    record = load_record(run_dir / RECORD)
     return (
         record.status == "finished"
         and record.config == config
@@ -241,134 +224,28 @@ def _finished(place, config, manifest):
     )
 
 
-def _answers(model, config, schema, turn, manifest):
-    """The rows' numbers, and by head targets, whether they are known, and answers."""
-    collected = {_ROWS: [_row_numbers(config, manifest)]}
-    for inputs, targets, weights in load_split(
-        config, schema, turn, "test", batch_size=_BATCH
-    ).as_numpy_iterator():
-        answers = model.predict_on_batch(inputs)
-        for name in labelled(config.heads):
-            for what, batch in (
-                ("targets", targets[name]),
-                ("known", weights[name] > 0),
-                ("answers", answers[name]),
-            ):
-                collected.setdefault(f"{name}/{what}", []).append(np.asarray(batch))
-    return {name: np.concatenate(parts) for name, parts in collected.items()}
+def _predict(run: Run, records: PathLike, manifest: Manifest) -> dict[str, np.ndarray]:
+    """Numbers of the held-out rows; by head targets, whether they are known, and predictions."""
+    found: dict[str, list[np.ndarray]] = {ROWS: [_row_numbers(run.config, manifest)]}
+    batches = load_split(run.config, run.schema, records, "test", batch_size=_BATCH)
+    for inputs, targets, weights in batches.as_numpy_iterator():
+        predictions = run.model.predict_on_batch(inputs)
+        for name in labelled(run.config.heads):
+            batch = {
+                "targets": targets[name],
+                "known": weights[name] > 0,
+                "predictions": predictions[name],
+            }
+            for array, values in batch.items():
+                found.setdefault(f"{name}/{array}", []).append(np.asarray(values))
+    return {name: np.concatenate(arrays) for name, arrays in found.items()}
 
 
-def _row_numbers(config, manifest):
-    few = config.model_copy(update={"inputs": {}})
+def _row_numbers(config: Config, manifest: Manifest) -> np.ndarray:
+    without_inputs = config.model_copy(update={"inputs": {}})
     return np.concatenate(
         [
-            record_files.parse(few, serialized)[0].numpy()
+            record_files.parse(without_inputs, serialized)[0].numpy()
             for serialized in record_files.read(manifest.shards("test"), _BATCH)
         ]
     )
-
-
-def _repetitions(held, k):
-    """By repetition the slice of its turns, and the order that brings their rows into the table's."""
-    repeats = [slice(start, start + k) for start in range(0, len(held), k)]
-    return [(turns, _order(held[turns])) for turns in repeats]
-
-
-def _dealt(held, k):
-    """The rows in the table's order, and by repetition the fold of each."""
-    repeats = _repetitions(held, k)
-    fold = [
-        np.repeat(np.arange(k), [len(one[_ROWS]) for one in held[turns]])[order]
-        for turns, order in repeats
-    ]
-    return np.concatenate([one[_ROWS] for one in held[:k]])[repeats[0][1]], np.stack(fold)
-
-
-def _assembled(config, schemas, held, k):
-    """All turns together: rows in the table's order, classes in one order for all."""
-    heads = {}
-    for name, head in labelled(config.heads).items():
-        stats = [schema.heads[name] for schema in schemas]
-        classes = (
-            () if head.target_type == "number" else _classes(head, [names.names for names in stats])
-        )
-        repeated = []
-        for turns, order in _repetitions(held, k):
-            parts = [
-                _in(classes, head, own, arrays, name)
-                for own, arrays in zip(stats[turns], held[turns])
-            ]
-            repeated.append(
-                HeadPredictions(
-                    head, classes, *(np.concatenate(column)[order] for column in zip(*parts))
-                )
-            )
-        heads[name] = tuple(repeated)
-    rows, fold = _dealt(held, k)
-    return OutOfFold(rows, fold, heads)
-
-
-def _order(held):
-    return np.argsort(np.concatenate([one[_ROWS] for one in held]), kind="stable")
-
-
-def _classes(head, stats):
-    """The classes that any fold's training rows have, in the order that a schema gives them."""
-    return tuple(head.class_order(set().union(*stats)))
-
-
-def _in(classes, head, stats, arrays, name):
-    """A turn's targets, known rows and answers, with the classes that it has not learned; these
-    have probability 0.
-    """
-    targets, known, answers = (arrays[f"{name}/{what}"] for what in ("targets", "known", "answers"))
-    if head.target_type == "number":
-        return targets, known, answers
-    places = np.array([classes.index(one) for one in stats.names])
-    wide = np.zeros((len(answers), len(classes)), np.float32)
-    wide[:, places] = answers
-    if head.target_type == "class":
-        return places[targets], known, wide
-    marks = np.zeros_like(wide)
-    marks[:, places] = targets
-    return marks, known, wide
-
-
-def _as_table(found):
-    """A line for each row and repetition: its label, empty where training did not see it, and what
-    is answered.
-    """
-    parts = []
-    for repeat, fold in enumerate(found.fold):
-        columns = {"repeat": np.full(len(fold), repeat), "fold": fold, "row": found.rows}
-        for name, repeated in found.heads.items():
-            columns |= _columns(name, repeated[repeat])
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts)
-
-
-def _columns(name, predicted):
-    """The columns of one head: `true_label`, `label` and `label=cat`, or for a number `price` or
-    `price@0.5`.
-    """
-    head, classes, targets, known = (
-        predicted.head,
-        predicted.classes,
-        predicted.targets,
-        predicted.known,
-    )
-    answers = head.output_columns(name, classes)
-    if head.target_type == "class":
-        names = np.array(classes, dtype=object)
-        said = {
-            f"true_{name}": np.where(known, names[targets], None),
-            name: names[predicted.predictions.argmax(axis=1)],
-        }
-    elif head.target_type == "classes":
-        said = {
-            f"true_{column}": np.where(known, marks, np.nan)
-            for column, marks in zip(answers, targets.T)
-        }
-    else:
-        said = {f"true_{name}": np.where(known, targets, np.nan)}
-    return said | dict(zip(answers, predicted.predictions.T))

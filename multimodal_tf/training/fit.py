@@ -1,346 +1,278 @@
-"""`fit`: what everyone writes around `model.fit` by hand.
+"""`fit`: trains a configured model, with callbacks, checkpoints and a run record.
 
-Optimizer, schedule and callbacks are Keras' own. Whoever wants another loop compiles
-`build_model`'s model and calls `model.fit` on `load_split`.
+Optimizer, schedule and callbacks are Keras' own. For a custom loop, compile the model from
+`build_model` and call `model.fit` on `load_split`.
+
+Results: the same configuration, records, versions and threads give the same weights, bit for bit.
+Without validation rows whose labels training saw, all epochs are run, the last weights are kept,
+and a warning says so.
+
+PEFT: `config.peft` is applied to the model first. What was trained or added is written to
+`peft.safetensors`, for `peft.load_peft`.
+
+Resuming: during training, the run's folder also holds `checkpoint.keras`, the best model so far,
+and `checkpoints/`. Weights, history and metrics of a resumed training equal those of an
+uninterrupted one. The state of Keras' callbacks is kept. The state of another callback is what its
+`get_state()` returns (dicts, lists, tuples, strings, numbers, None and arrays); it is passed to
+its `set_state(state)`.
+
+Strategies: all replicas share each batch. Up to rounding, the result is that of one device, except
+for random numbers and for batch normalisation that is not synchronised
+(`training.synchronized_batch_normalization`). All workers call `fit` alike, with a `run_dir` that
+they share; the chief writes.
 """
 
-import functools
-import hashlib
+import dataclasses
 import json
 import math
-import os
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import Config, Training
-from multimodal_tf.data import atomic, filesystem
-from multimodal_tf.data.ingest.record_settings import check_records
+from multimodal_tf.config import Config
+from multimodal_tf.data import atomic
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.pipeline import load_split, open_split
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
-from multimodal_tf.training import distribute, peft, run_dir
-from multimodal_tf.training.checkpoint import Checkpoints
+from multimodal_tf.training import distribute, peft
+from multimodal_tf.training.batches import manifest_for, training_batches, validation_batches
+from multimodal_tf.training.callbacks import make_callbacks
+from multimodal_tf.training.checkpoint import Checkpoints, State
+from multimodal_tf.training.distribute import StrategyName
+from multimodal_tf.training.identity import Identity, check_resumable, training_identity
+from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.resume import Resumable
-from multimodal_tf.training.run_dir import Run
+from multimodal_tf.training.run_dir import (
+    CHECKPOINTS,
+    PEFT,
+    RECORD,
+    Run,
+    RunRecord,
+    begin_run,
+    check_run_dir,
+    finish_run,
+    is_interrupted,
+    load_record,
+    resume_run,
+)
 
-# on what is learned
-_WITHOUT_EFFECT = {"checkpoint_seconds", "checkpoint_steps"}
+History = dict[str, list[float]]
 
 
 def fit(
     config: Config,
     schema: Schema,
-    directory: str | os.PathLike,
-    run_directory: str | pathlib.Path,
+    records: PathLike,
+    run_dir: str | pathlib.Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
     model: keras.Model | None = None,
-    strategy: distribute.Name = "none",
+    strategy: StrategyName = "none",
 ) -> Run:
-    """Trains the model that the configuration describes on an ingested table.
+    """Trains the configured model on ingested records, and keeps the best epoch's weights.
 
-    The weights of the epoch with the lowest validation loss are kept. Without validation rows that
-    have a label which training saw, all epochs are run, the last weights are kept, and a warning
-    says so. Same configuration, data, versions and threads: same weights, bit for bit. With
-    `config.peft`, that is done to the model first, and `peft.safetensors` holds what it taught, for
-    `adapt.load_peft`.
-
-    Interrupted in any way and called again with the same arguments, it goes on from the last
-    checkpoint, and ends with the weights, history and figures of a training that was not
-    interrupted, bit for bit. A finished run is trained anew.
-
-    Under a strategy all replicas share each batch, and the outcome is that of one device within
-    rounding, but for what is drawn at random and for batch normalisation that is not synchronised
-    (`training.synchronized_batch_normalization`). Several workers call this alike, each in its
-    process, with a `run_directory` that all of them see; the first one writes.
+    The best epoch has the lowest validation loss. Call `fit` again with the same arguments to
+    resume an interrupted training; the result is bit-identical. A finished run is trained anew.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
-        schema: `Schema`, which `ingest` learned.
-        directory: where `ingest` wrote the shards.
-        run_directory: gets `model.keras`, `config.yaml`, `schema.json`, `run.json`, `history.csv`
-            and `logs/` (TensorBoard); while training lasts, `checkpoint.keras` holds the best model
-            so far, and `checkpoints/` what it would go on from. A finished run's files there are
-            replaced.
-        callbacks: further Keras callbacks. One that is to survive an interruption has
-            `get_state()`, which returns dicts, lists, tuples, strings, numbers, None and arrays,
-            and `set_state(state)`; the state of Keras' own is kept.
-        verbose: as in `model.fit`: 1 a progress bar, 2 a line an epoch, 0 silence.
-        model: to begin with, such as `adapt.replace_heads` makes it; None: one that the
-            configuration's seed draws. It is changed in place. For a strategy it is to be made
-            `with strategy_of(...).scope()`.
-        strategy: how the training is spread, as `distribute.strategy_of` says.
+        schema: `Schema`, which `ingest` fitted.
+        records: folder that `ingest` wrote.
+        run_dir: gets `model.keras`, `config.yaml`, `schema.json`, `run.json`, `history.csv`,
+            `logs/` (TensorBoard) and, with `config.peft`, `peft.safetensors`.
+        callbacks: further callbacks. One with a state has `get_state()` and `set_state(state)`.
+        verbose: as in `model.fit`.
+        model: to begin with, such as `peft.replace_heads` returns it; changed in place. None: one
+            drawn by the configuration's seed. Make it `with strategy_of(...).scope()`.
+        strategy: as for `distribute.strategy_of`.
 
     Returns:
         `Run`.
 
     Raises:
-        FileNotFoundError: ingest has not ended in `directory`.
-        OSError: `run_directory` is a file, cannot be written, or another process trains into it;
-        the disk is full. ValueError: `run_directory` holds something else or an interrupted
-        training of another configuration or other rows, a shard is not
-            what ingest wrote, the table was ingested with other settings, configuration and schema
-            are not of one table, the training split has no rows, the loss became NaN or infinite,
-            `model` has other inputs or outputs or is of another strategy, the peft does not fit the
-            model, the batches do not divide among the replicas, a worker was given other arguments,
-            or what `distribute.strategy_of` says.
+        FileNotFoundError: ingest has not finished in `records`.
+        OSError: `run_dir` cannot be written or is in use by another process, or the disk is full.
+        ValueError: configuration, schema, records, model, strategy and `run_dir` do not fit
+            together; there are no training rows; the loss became NaN or infinite.
     """
-    spread = distribute.strategy_of(strategy)
-    distribute.check_batch(spread, config.training.batch_size)
-    records, run_directory = filesystem.to_path(directory), pathlib.Path(run_directory)
-    manifest = Manifest.load(directory)
-    ingested = check_records(config, records)
-    if config.split != ingested.split:
-        raise ValueError(
-            f"split: {directory} was ingested with {ingested.split}, received {config.split}: ingest the table again"
-        )
-    run_dir.check_place(run_directory)
-    # refuses weights of classes that are not there
-    Targets(config, schema, class_weights=True)
-    given = [name for name, value in (("model", model), ("callbacks", callbacks)) if value]
-    identity = _identity(
-        config, schema, manifest, given, f"{strategy} of {spread.num_replicas_in_sync}"
-    )
-    distribute.check_alike(spread, "the same arguments of fit", json.dumps(identity))
-    # what is wrong with it is said before a file is written
-    trainee, adapting = _built(config, schema, model, spread)
-    with distribute.written_by_chief(spread, run_directory) as place, atomic.locked(place):
-        begun, state = _interrupted(run_directory, identity)
-        seen = json.dumps(None if state is None else (state["epoch"], state["step"]))
-        distribute.check_alike(
-            spread, f"a run_directory in which they see the same, {run_directory}", seen
-        )
-        if begun is None or state is None:
-            record = run_dir.begin(
-                place,
-                config,
-                schema,
-                records,
-                manifest,
-                given,
-                strategy,
-                spread.num_replicas_in_sync,
-            )
-        else:
-            record = run_dir.go_on(begun, place, config)
-        validation = _validation(directory, config, schema, manifest, spread)
-        if validation is None:
-            record.note = "without validation rows of known labels training does not stop early, and the last weights are kept"
-            warnings.warn(f"{manifest.table}: {record.note}", stacklevel=2)
-        all_callbacks = [
-            *_callbacks(config.training, place, validation is not None),
-            *adapting,
-            *callbacks,
-        ]
-        checkpoints, batches = (
-            Checkpoints(place / run_dir.CHECKPOINTS),
-            _batches(directory, config, schema, spread),
-        )
-        steps = math.ceil(manifest.rows("train") / config.training.batch_size)
-        with spread.scope():
-            _compile(trainee, config, schema, steps)
-        history = _train(
-            trainee,
-            config.training,
-            batches,
-            steps,
-            validation,
-            all_callbacks,
-            verbose,
-            checkpoints,
-            identity,
-            state,
-        )
-        record.epochs = len(history["loss"])
-        try:
-            record.best_epoch = _best_epoch(history, config.training)
-        except ValueError:
-            # with the same arguments it would end so again
-            checkpoints.remove()
-            raise
-        record.figures = _figures_of(record.best_epoch, history, config.heads)
-        trained = Run(trainee, config, schema, history, record, run_directory)
+    run_dir = pathlib.Path(run_dir)
+    arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
+    job = _prepare(config, schema, records, run_dir, arguments, strategy)
+    # errors of the model are raised before a file is written
+    trainee, peft_callbacks = _build(job, model)
+    with distribute.chief_path(job.strategy, run_dir) as own_dir, atomic.locked(own_dir):
+        checkpoints = Checkpoints(own_dir / CHECKPOINTS)
+        record, state = _begin_or_resume(job, run_dir, own_dir)
+        validation = _validation(job, record)
+        own_callbacks = make_callbacks(config.training, own_dir, validation is not None)
+        resumable = [*own_callbacks, *peft_callbacks, *callbacks]
+        history = _train(job, trainee, validation, resumable, checkpoints, state, verbose)
+        _record_result(record, history, checkpoints)
+        run = Run(trainee, config, schema, history, record, run_dir)
         if config.peft is not None:
-            peft.save_peft(trainee, place / run_dir.PEFT)
-        run_dir.finish(trained, place)
-    return trained
+            peft.save_peft(trainee, own_dir / PEFT)
+        finish_run(run, own_dir)
+    return run
 
 
-def _identity(config, schema, manifest, given, strategy):
-    """What an interrupted training must have in common with the one that goes on."""
-    whole = config.model_dump(mode="json")
-    whole["training"] = {
-        name: value for name, value in whole["training"].items() if name not in _WITHOUT_EFFECT
-    }
-    stats = hashlib.sha256(schema.model_dump_json().encode()).hexdigest()
-    return {
-        "data": manifest.hash,
-        "schema": stats,
-        "given": given,
-        "strategy": strategy,
-        "configuration": whole,
-    }
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """The arguments of a training that was checked."""
+
+    config: Config
+    schema: Schema
+    records: PathLike
+    manifest: Manifest
+    # names of arguments of `fit` that the configuration does not hold
+    arguments: list[str]
+    strategy_name: StrategyName
+    strategy: tf.distribute.Strategy
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return math.ceil(self.manifest.rows("train") / self.config.training.batch_size)
+
+    @property
+    def identity(self) -> Identity:
+        """What a training that resumes this one must share with it."""
+        strategy = f"{self.strategy_name} of {self.strategy.num_replicas_in_sync}"
+        return training_identity(self.config, self.schema, self.manifest, self.arguments, strategy)
 
 
-def _interrupted(directory, identity):
-    """Record and state of an interrupted training that is to go on; None for what is not there."""
-    if not run_dir.unfinished(directory):
-        return None, None
-    state = Checkpoints(directory / run_dir.CHECKPOINTS).latest()
-    if state is not None:
-        _check_identity(identity, state["identity"], directory)
-    return run_dir.load_record(directory / run_dir.RECORD), state
+def _prepare(
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    run_dir: pathlib.Path,
+    arguments: list[str],
+    strategy_name: StrategyName,
+) -> _Job:
+    strategy = distribute.strategy_of(strategy_name)
+    distribute.check_batch_size(strategy, config.training.batch_size)
+    manifest = manifest_for(config, records)
+    check_run_dir(run_dir)
+    # refuses weights of classes that the schema does not have
+    Targets(config, schema, class_weights=True)
+    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy)
+    distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
+    return job
 
 
-def _check_identity(ours, theirs, directory):
-    for part, value in ours.items():
-        # None: a version that did not write it
-        before = theirs.get(part)
-        if value != before:
-            where = (
-                f"{part}.{_first_difference(value, before or {})}"
-                if isinstance(value, dict)
-                else part
-            )
-            if part == "strategy":
-                where = f"{part} ({before!r}, received {value!r})"
-            raise ValueError(
-                f"{directory} holds an interrupted training with other {where}: give it the same again, or delete "
-                f"{directory / run_dir.CHECKPOINTS} to start anew"
-            )
-
-
-def _first_difference(ours, theirs):
-    """The field in which two configurations differ, and their values there."""
-    for name in {**ours, **theirs}:
-        one, other = ours.get(name), theirs.get(name)
-        if one != other:
-            both = isinstance(one, dict) and isinstance(other, dict)
-            return (
-                f"{name}.{_first_difference(one, other)}"
-                if both
-                else f"{name} ({other!r}, received {one!r})"
-            )
-    return ""
-
-
-def _built(config, schema, model, spread):
-    """The model as it is to be compiled, and the callbacks of its PEFT configuration."""
-    with spread.scope():
-        keras.utils.set_random_seed(config.seed)
-        fresh = build_model(config, schema)
+def _build(
+    job: _Job, model: keras.Model | None
+) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+    """The model to be compiled, and the callbacks of its PEFT configuration."""
+    with job.strategy.scope():
+        keras.utils.set_random_seed(job.config.seed)
+        built = build_model(job.config, job.schema)
         if model is not None:
-            _check_model(model, fresh, spread)
-            fresh = model
-        adapting = [] if config.peft is None else peft.adapt(fresh, config.peft)
-        if config.training.synchronized_batch_normalization:
-            distribute.synchronize(fresh)
-    return fresh, adapting
+            _check_model(model, built, job.strategy)
+            built = model
+        callbacks = [] if job.config.peft is None else peft.apply_peft(built, job.config.peft)
+        if job.config.training.synchronized_batch_normalization:
+            distribute.synchronize_batch_normalization(built)
+    return built, callbacks
 
 
-def _check_model(model, fresh, spread):
-    """Refuses a model to begin with that does not take and answer what the configuration's own
-    would, or is of another strategy.
-    """
-    for place in ("input", "output"):
-        ours, theirs = (
-            keras.tree.map_structure(lambda x: str(x.shape), getattr(one, place))
-            for one in (fresh, model)
+def _check_model(model: keras.Model, built: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Checks that a given model has the configuration's inputs and outputs, and the strategy."""
+    for side in ("input", "output"):
+        wanted, received = (
+            keras.tree.map_structure(lambda x: str(x.shape), getattr(one, side))
+            for one in (built, model)
         )
-        if ours != theirs:
+        if wanted != received:
             raise ValueError(
-                f"model: its {place}s must be the configuration's, {ours}, received {theirs}"
+                f"model: its {side}s must be the configuration's, {wanted}, received {received}"
             )
-    if model.distribute_strategy is not spread:
-        names = [type(one).__name__ for one in (spread, model.distribute_strategy)]
+    if model.distribute_strategy is not strategy:
+        wanted, received = (type(one).__name__ for one in (strategy, model.distribute_strategy))
         raise ValueError(
-            f"model: it must be made in the scope of the strategy that fit is given, {names[0]}, received one of {names[1]}: "
-            "make it `with strategy_of(...).scope()`"
+            "model: it must be made in the scope of the strategy that is passed to fit, "
+            f"{wanted}, received one of {received}: make it `with strategy_of(...).scope()`"
         )
 
 
-def _validation(directory, config, schema, manifest, spread):
-    """The validation rows; None where no row has a label that training saw: the loss would be 0
-    from the first epoch on.
-    """
-    if not manifest.rows("validation"):
-        return None
-    rows = load_split(config, schema, directory, "validation")
-    if not any(
-        np.any(weight > 0)
-        for _, _, weights in rows.as_numpy_iterator()
-        for weight in weights.values()
-    ):
-        return None
+def _begin_or_resume(
+    job: _Job, run_dir: pathlib.Path, own_dir: pathlib.Path
+) -> tuple[RunRecord, State]:
+    """The run's record, written to `own_dir`, and the state to resume from; None: no state."""
+    interrupted, state = None, None
+    if is_interrupted(run_dir):
+        interrupted = load_record(run_dir / RECORD)
+        state = Checkpoints(run_dir / CHECKPOINTS).latest()
+    if state is not None:
+        check_resumable(job.identity, state["identity"], run_dir / CHECKPOINTS)
+    seen = json.dumps(None if state is None else (state["epoch"], state["step"]))
+    distribute.check_same(job.strategy, f"a run_dir in which they see the same, {run_dir}", seen)
+    if interrupted is not None and state is not None:
+        return resume_run(interrupted, job.config, own_dir), state
+    record = begin_run(
+        job.config,
+        job.schema,
+        job.records,
+        own_dir,
+        job.arguments,
+        job.strategy_name,
+        job.strategy.num_replicas_in_sync,
+    )
+    return record, None
 
-    def share(worker):
-        return (
-            rows
-            if worker == (0, 1)
-            else load_split(config, schema, directory, "validation", worker=worker)
+
+def _validation(job: _Job, record: RunRecord) -> Any:
+    validation = validation_batches(job.config, job.schema, job.records, job.strategy)
+    if validation is None:
+        record.note = (
+            "without validation rows of known labels training does not stop early, "
+            "and the last weights are kept"
         )
-
-    return distribute.distributed(spread, share)
-
-
-def _batches(directory, config, schema, spread):
-    """A function from a step and an epoch, as a variable, to the training batches from that step
-    on.
-    """
-
-    @functools.cache
-    def opened(worker):
-        return open_split(config, schema, directory, "train", training=True, worker=worker)
-
-    return lambda step, epoch: distribute.distributed(
-        spread, lambda worker: opened(worker)(step, epoch)
-    )
-
-
-def _compile(model, config, schema, steps):
-    rates = {} if config.peft is None else config.peft.rates
-    model.compile(
-        make_optimizer(config.training, model, steps, rates), **compile_arguments(config, schema)
-    )
-    # else Keras does in the midst of the first step, whose graph it then makes twice
-    model.optimizer.build(model.trainable_variables)
+        warnings.warn(f"{job.manifest.table}: {record.note}", stacklevel=3)
+    return validation
 
 
 def _train(
-    model, settings, batches, steps, validation, callbacks, verbose, checkpoints, identity, state
-):
-    """Fits the compiled model, from a state on if there is one; the history."""
-    epoch = tf.Variable(0, dtype=tf.int64)
+    job: _Job,
+    model: keras.Model,
+    validation: Any,
+    callbacks: Sequence[keras.callbacks.Callback],
+    checkpoints: Checkpoints,
+    state: State,
+    verbose: Literal["auto", 0, 1, 2],
+) -> History:
+    """Compiles and fits the model, from a state on if there is one."""
+    _compile(job, model)
+    batches = training_batches(job.config, job.schema, job.records, job.strategy)
+    training, epoch = job.config.training, tf.Variable(0, dtype=tf.int64)
     resumable = Resumable(
         callbacks,
         model,
         checkpoints,
         batches=lambda step: batches(step, epoch),
         epoch=epoch,
-        identity=identity,
-        seconds=settings.checkpoint_seconds,
-        steps_between=settings.checkpoint_steps,
+        identity=job.identity,
+        seconds=training.checkpoint_seconds,
+        steps_between=training.checkpoint_steps,
         state=state,
         verbose=verbose,
-        epochs=settings.epochs,
-        steps=steps,
+        epochs=training.epochs,
+        steps=job.steps,
     )
     try:
-        # The dataset shuffles; Keras' own default for `shuffle` would only warn of that.
         fitted = model.fit(
             batches(0, epoch),
             validation_data=validation,
             initial_epoch=0 if state is None else state["epoch"],
-            epochs=settings.epochs,
+            epochs=training.epochs,
             callbacks=resumable,
+            # the dataset shuffles; with Keras' default there would be a warning
             shuffle=False,
             verbose=verbose,
         )
@@ -350,95 +282,46 @@ def _train(
         ) from error
     finally:
         checkpoints.close()
-    return fitted.history
+    history: History = fitted.history
+    return history
 
 
-def make_optimizer(
-    training: Training, model: keras.Model, steps: int, rates: Mapping[str, float] | None = None
-) -> keras.optimizers.Optimizer:
-    """The optimizer and learning rate schedule of a configuration.
+def _compile(job: _Job, model: keras.Model) -> None:
+    factors = {} if job.config.peft is None else job.config.peft.learning_rate_factors
+    with job.strategy.scope():
+        optimizer = make_optimizer(job.config.training, model, job.steps, factors)
+        model.compile(optimizer, **compile_arguments(job.config, job.schema))
+        # otherwise Keras builds it in the first step, and traces that step's graph twice
+        model.optimizer.build(model.trainable_variables)
 
-    The learning rate rises in equal steps to `learning_rate` during `warmup_epochs`, then falls
-    along a half cosine to 0 at the end of the last epoch, or stays. Weight decay spares biases and
-    the scales and shifts of normalisations, that is, all that is not a matrix.
 
-    Args:
-        training: `Training`.
-        model: a built model, whose variables the optimizer is for.
-        steps: int. Batches an epoch.
-        rates: factors of the learning rate by pattern over paths of layers, as
-        `adapt.learning_rate_factors`.
+def _record_result(record: RunRecord, history: History, checkpoints: Checkpoints) -> None:
+    """Notes the best epoch and its metrics.
 
-    Returns:
-        A Keras optimizer for `model.compile`.
-
-    Raises:
-        ValueError: a pattern in `rates` matches no layer.
-
-    Source: Loshchilov and Hutter 2019, arXiv:1711.05101 (decoupled weight decay), 2017,
-    arXiv:1608.03983 (cosine).
+    The losses of single heads are left out: a `keras.Model` that was passed to `fit` averages them
+    over batches instead of rows.
     """
-    rate = _schedule(training, steps)
-    options: dict = {"weight_decay": training.weight_decay}
-    if rates:
-        options["factors"] = peft.learning_rate_factors(model, rates)
-    if training.optimizer == "adamw":
-        optimizer = (peft.AdamWByDepth if rates else keras.optimizers.AdamW)(rate, **options)
-    else:
-        optimizer = (peft.SGDByDepth if rates else keras.optimizers.SGD)(
-            rate, momentum=training.momentum, **options
-        )
-    optimizer.exclude_from_weight_decay(
-        [variable for variable in model.trainable_variables if len(variable.shape) < 2]
-    )
-    return optimizer
+    record.epochs = len(history["loss"])
+    try:
+        record.best_epoch = _best_epoch(history, record.config.training.learning_rate)
+    except ValueError:
+        # a resumed training would end in the same way
+        checkpoints.remove()
+        raise
+    losses = {f"{prefix}{name}_loss" for name in record.config.heads for prefix in ("", "val_")}
+    record.metrics = {
+        name: values[record.best_epoch - 1]
+        for name, values in history.items()
+        if name not in losses
+    }
 
 
-def _schedule(training, steps):
-    total = training.epochs * steps
-    warmup = min(round(training.warmup_epochs * steps), total)
-    return keras.optimizers.schedules.CosineDecay(
-        # The first step of a warm-up from 0 would teach nothing.
-        initial_learning_rate=training.learning_rate / max(warmup, 1),
-        warmup_target=training.learning_rate if warmup else None,
-        warmup_steps=warmup,
-        decay_steps=max(total - warmup, 1),
-        # the rate at the end, as a share of the highest
-        alpha=1.0 if training.schedule == "constant" else 0.0,
-    )
-
-
-def _callbacks(training, run_directory, validated):
-    callbacks = [
-        keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.CSVLogger(str(run_directory / run_dir.HISTORY)),
-        keras.callbacks.TensorBoard(str(run_directory / run_dir.LOGS), write_graph=False),
-        keras.callbacks.ModelCheckpoint(
-            str(run_directory / run_dir.CHECKPOINT), monitor="val_loss", save_best_only=validated
-        ),
-    ]
-    if validated:
-        patience = training.epochs if training.patience is None else training.patience
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
-        )
-    return callbacks
-
-
-def _best_epoch(history, training):
+def _best_epoch(history: History, learning_rate: float) -> int:
     """The epoch, from 1, whose weights the model has."""
     losses = history.get("val_loss", history["loss"])
     if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
         raise ValueError(
             f"the loss became NaN or infinite in epoch {len(losses)}: "
-            f"training.learning_rate must be lower, received {training.learning_rate}"
+            f"training.learning_rate must be lower, received {learning_rate}"
         )
     return int(np.nanargmin(losses)) + 1 if "val_loss" in history else len(losses)
-
-
-def _figures_of(epoch, history, heads):
-    """The figures of one epoch, without the losses of single heads: models of Keras' own class,
-    which may be given, count them by batch.
-    """
-    wrong = {f"{prefix}{name}_loss" for name in heads for prefix in ("", "val_")}
-    return {name: values[epoch - 1] for name, values in history.items() if name not in wrong}

@@ -1,17 +1,17 @@
-"""The training and validation rows of an ingested table, dealt into k folds that take turns as the
-rows that are held out.
+"""Folds: training and validation rows of ingested records, split k ways for cross-validation.
 
-Each turn is a directory of records like one of `ingest`'s, so whatever trains or evaluates on
-records does it on a turn. The rows are copied once, a shard a fold, which all turns share; the test
-rows are left out.
+Each fold is a folder of records like one of `ingest`'s, in which that fold's rows are held out.
+Whatever trains or evaluates on records does so on a fold. The rows are copied once, into files
+that all folds share; test rows are left out.
 """
 
 import contextlib
+import dataclasses
 import hashlib
-import os
 import pathlib
 import shutil
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
+from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.ingest.record_settings import CONFIG
 from multimodal_tf.data.manifest import Manifest, Shard
 from multimodal_tf.data.split import column_codes, stratified_folds
@@ -26,209 +27,256 @@ from multimodal_tf.data.table import Table
 
 # read at a time
 _ROWS = 256
+# a file with the digest of the folds that a folder holds
+_MARK = "folds.txt"
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def make_folds(
-    directory: str | os.PathLike,
+    records: PathLike,
     out: str | pathlib.Path,
     folds: int = 5,
     table: Table | None = None,
     group: str | None = None,
-    held: Literal["validation", "test"] = "validation",
+    held_out_as: Literal["validation", "test"] = "validation",
     seed: int | None = None,
 ) -> list[pathlib.Path]:
-    """Deals the training and validation rows of `ingest` into folds; the same ones for the same
-    records, folds and seed.
+    """Splits the training and validation rows of `ingest` into stratified folds, by group.
 
-    No value of the column that `split.group` named, or `group`, stands in two folds; a row without
-    one is a group of its own. The values of the column that `split.stratify` named, or else the
-    classes of the first head with classes, keep their proportions as well as greedy dealing allows.
-    What a training row teaches (vocabularies, means, classes) is learned anew in each turn, from
-    its training rows alone.
+    All rows with one value of `group` are in one fold; a row without a value is its own group. The
+    values of `split.stratify`, or else the classes of the first head with classes, keep their
+    proportions as far as possible. `schema_for` learns from the training rows of each fold alone.
 
     Args:
-        directory: where `ingest` wrote.
-        out: is made where it is not there; gets `turn-0` and so on, and `rows`. What stands there
-        already is used again.
-        folds: int, at least 2.
-        table: what was ingested. Needed for groups, and for strata that are no head's column, since
-        records do not hold them.
-        group: a column, where the split was given by a column; None: `split.group`.
-        held: what the fold whose turn it is stands for. `test`: the other folds' rows stay what
-            `ingest` made them, training or validation rows, so that a training can stop early
-            without looking at the fold.
+        records: folder that `ingest` wrote.
+        out: gets `fold-0` and so on, and `rows`. Folds that it already holds are reused.
+        folds: int >= 2.
+        table: what was ingested. Needed for groups and for strata that are no head's column.
+        group: a column of the table; None: `split.group`.
+        held_out_as: the split that the held-out rows become. With "test", the other rows stay in
+            training or validation, so that early stopping does not see the held-out rows.
         seed: int; None: the configuration's.
 
     Returns:
-        The turns' directories, each with `manifest.json` and `config.yaml`: in the i-th, fold i is
-        `validation` and the others are `train`, or with `held="test"` fold i is `test`.
+        The folders of the folds, each with `manifest.json` and `config.yaml`.
 
     Raises:
-        FileNotFoundError: ingest has not ended in `directory`.
-        ValueError: there are more folds than rows or groups, the table is wanted and not given, is
-            another one, or lacks the column; a turn would have no training rows; `out` has folds of
-            other rows.
+        FileNotFoundError: ingest has not finished in `records`.
+        ValueError: there are more folds than rows or groups; the table is needed and missing, is
+            another one, or lacks the column; a fold would have no training rows; `out` holds other
+            folds.
 
     Example:
-        >>> for turn in make_folds("records", "folds", folds=5):  # doctest: +SKIP
-        ...     fit(config, schema_for(config, turn), turn, turn / "run")
+        >>> for fold in make_folds("records", "folds", folds=5):  # doctest: +SKIP
+        ...     fit(config, schema_for(fold, config), fold, fold / "run")
 
-    Source: Kohavi 1995, «A study of cross-validation and bootstrap for accuracy estimation and
-    model selection».
+    Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation and
+    model selection".
     """
-    place, out = filesystem.to_path(directory), pathlib.Path(out)
-    content, config = Manifest.load(place), Config.load(place / CONFIG)
-    rows, labels = _rows_and_labels(content, config)
-    if not 2 <= folds <= len(rows):
+    source = _Source.load(records, table)
+    if not 2 <= folds <= len(source.rows):
         raise ValueError(
-            f"folds must be from 2 to the {len(rows)} rows that are for training and validation, received {folds}"
+            f"folds must be from 2 to the {len(source.rows)} rows that are for training and "
+            f"validation, received {folds}"
         )
-    group = config.split.group if group is None else group
-    groups = None if group is None else _codes(table, group, rows, content, alone=True)
-    stratify = config.split.stratify
-    strata = (
-        _strata(labels, stratify)
-        if stratify in (None, *labels)
-        else _codes(table, stratify, rows, content, alone=False)
-    )
-    seed = config.seed if seed is None else seed
-    validating = np.arange(len(rows)) >= content.rows("train")
-    # each fold gets its share of what the others need to stop early
-    if held == "test":
-        strata = validating + 2 * (0 if strata is None else strata)
-    fold = _dealt(rows, strata, groups, folds, seed, group)
-    part = fold if held == "validation" else fold + folds * validating
-    splits = _splits(folds, held, set(part.tolist()))
-    digest = hashlib.sha256(f"{content.hash} {part.tolist()}".encode()).hexdigest()
-    turns = [out / f"turn-{number}" for number in range(folds)]
-    if not _made(out, digest):
-        _write(content, place, out, splits, part, digest)
-    return turns
+    part = _assign_parts(source, folds, group, held_out_as, seed)
+    splits = _splits(folds, held_out_as, set(part.tolist()))
+    out = pathlib.Path(out)
+    digest = hashlib.sha256(f"{source.manifest.hash} {part.tolist()}".encode()).hexdigest()
+    if not _is_written(out, digest):
+        _write(source, out, splits, part, digest)
+    return [out / f"fold-{number}" for number in range(folds)]
 
 
-def _splits(folds, held, parts):
-    """By turn the parts of each split, those of `parts` that have rows. A part is a fold; with
-    `held="test"` its training rows, and under a number higher by `folds` its validation rows."""
-    turns = []
-    for number in range(folds):
-        others = [other for other in range(folds) if other != number]
-        if held == "validation":
-            turn = {"train": others, "validation": [number], "test": []}
-        else:
-            turn = {
-                "train": others,
-                "validation": [other + folds for other in others],
-                "test": [number, number + folds],
-            }
-        turns.append(
-            {split: [part for part in chosen if part in parts] for split, chosen in turn.items()}
-        )
-        if not turns[-1]["train"]:
-            raise ValueError(
-                f"every fold must leave training rows to the others, but fold {number} of {folds} has them all: lower folds"
-            )
-    return turns
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """The records that are split.
 
-
-def _rows_and_labels(content, config):
-    """The rows' numbers in the table, int64 `(rows,)`, in the order of the shards, and by column
-    the labels of heads with a class.
+    `rows` are the rows' numbers in the table, in the order of the shards; `labels` are the labels
+    of heads with classes, by column.
     """
-    heads = {
-        name: head for name, head in labelled(config.heads).items() if head.target_type == "class"
-    }
-    few = config.model_copy(update={"inputs": {}})
-    numbers: list = []
-    labels: dict[str, list] = {config.column(name): [] for name in heads}
-    for serialized in _serialized(content):
-        rows, _, cells = record_files.parse(few, serialized)
-        numbers.append(rows.numpy())
-        for name in heads:
-            labels[config.column(name)].extend(cells[name].numpy())
-    return np.concatenate(numbers), labels
+
+    folder: Path
+    manifest: Manifest
+    config: Config
+    table: Table | None
+    rows: Ints
+    labels: dict[str, list[bytes]]
+
+    @classmethod
+    def load(cls, records: PathLike, table: Table | None) -> "_Source":
+        """Reads the rows' numbers and labels of records."""
+        folder = filesystem.to_path(records)
+        content, config = Manifest.load(folder), Config.load(folder / CONFIG)
+        rows, labels = _read_rows(config, content)
+        return cls(folder, content, config, table, rows, labels)
+
+    def codes(self, column: str, missing_alone: bool) -> Ints:
+        """An integer for each distinct value of a column of the table; int64 `(rows,)`.
+
+        Rows without a value share one integer, or have one each if `missing_alone`.
+        """
+        if self.table is None:
+            raise ValueError(
+                f"folds need the column {column!r}, which records do not hold: "
+                "pass the table that was ingested, too"
+            )
+        if column not in self.table.columns:
+            raise ValueError(
+                f"{self.table.name} has no column {column!r}, by which rows are split into folds"
+            )
+        codes = column_codes(self.table, column, missing_alone=missing_alone)
+        if len(codes) != self.manifest.table_rows:
+            raise ValueError(
+                f"the table must be what was ingested, of {self.manifest.table_rows} rows, "
+                f"received {self.table.name} of {len(codes)}"
+            )
+        return np.asarray(codes[self.rows])
 
 
-def _serialized(content):
+def _serialized(content: Manifest) -> Iterator[tf.Tensor]:
     paths = [
         filesystem.readable(path)
         for split in ("train", "validation")
         for path in content.shards(split)
     ]
-    return record_files.read(paths, _ROWS)
+    yield from record_files.read(paths, _ROWS)
 
 
-def _strata(labels, column):
-    """Codes of the classes in a head's column, None: the first head's; a missing label is a class,
-    too. None where no head has classes.
+def _read_rows(config: Config, content: Manifest) -> tuple[Ints, dict[str, list[bytes]]]:
+    columns = {
+        name: config.column(name)
+        for name, head in labelled(config.heads).items()
+        if head.target_type == "class"
+    }
+    without_inputs = config.model_copy(update={"inputs": {}})
+    numbers: list[Ints] = []
+    labels: dict[str, list[bytes]] = {column: [] for column in columns.values()}
+    for serialized in _serialized(content):
+        rows, _, cells = record_files.parse(without_inputs, serialized)
+        numbers.append(rows.numpy())
+        for name, column in columns.items():
+            labels[column].extend(cells[name].numpy())
+    return np.concatenate(numbers), labels
+
+
+def _assign_parts(
+    source: _Source, folds: int, group: str | None, held_out_as: str, seed: int | None
+) -> Ints:
+    """The part of each row, int64 `(rows,)`.
+
+    A part is a fold. With `held_out_as="test"`, the validation rows of a fold are a part of their
+    own, whose number is higher by `folds`.
     """
-    cells = next(iter(labels.values()), None) if column is None else labels[column]
-    return None if cells is None else pd.factorize(np.array(cells))[0]
-
-
-def _codes(table, column, rows, content, alone):
-    """A number for each distinct value of a column of the table; a row without a value has, with
-    `alone`, a number of its own.
-    """
-    if table is None:
-        raise ValueError(
-            f"folds need the column {column!r}, which records do not hold: give the table that was ingested, too"
-        )
-    if column not in table.columns:
-        raise ValueError(
-            f"{table.name} has no column {column!r}, by which rows are dealt into folds"
-        )
-    codes = column_codes(table, column, missing_alone=alone)
-    if len(codes) != content.table_rows:
-        raise ValueError(
-            f"the table must be what was ingested, of {content.table_rows} rows, received {table.name} of {len(codes)}"
-        )
-    return codes[rows]
-
-
-def _dealt(rows, strata, groups, folds, seed, group):
-    """The fold of each row, int64 `(rows,)`."""
+    group = source.config.split.group if group is None else group
+    groups = None if group is None else source.codes(group, missing_alone=True)
+    strata = _strata(source)
+    validating = np.arange(len(source.rows)) >= source.manifest.rows("train")
+    if held_out_as == "test":
+        # each fold gets its share of the rows with which the others stop early
+        strata = validating + 2 * strata
     if groups is not None and len(np.unique(groups)) < folds:
         raise ValueError(
-            f"folds must be at most the {len(np.unique(groups))} groups of column {group!r}, received {folds}"
+            f"folds must be at most the {len(np.unique(groups))} groups of column {group!r}, "
+            f"received {folds}"
         )
-    strata = np.zeros(len(rows), np.int64) if strata is None else strata
-    fold = np.empty(len(rows), np.int64)
+    seed = source.config.seed if seed is None else seed
+    part = np.empty(len(source.rows), np.int64)
     for number, chosen in enumerate(stratified_folds(strata, groups, folds, seed)):
-        fold[chosen] = number
-    return fold
+        part[chosen] = number
+    return part if held_out_as == "validation" else part + folds * validating
 
 
-def _made(out, digest):
-    """Whether these folds stand there.
+def _strata(source: _Source) -> Ints:
+    """An integer for each class, int64 `(rows,)`; all 0 if no head has classes."""
+    column = source.config.split.stratify
+    if column is None:
+        column = next(iter(source.labels), None)
+    if column is None:
+        return np.zeros(len(source.rows), np.int64)
+    if column in source.labels:
+        # a missing label counts as a class
+        return pd.factorize(np.array(source.labels[column]))[0]
+    return source.codes(column, missing_alone=False)
+
+
+def _splits(folds: int, held_out_as: str, parts: set[int]) -> list[dict[str, list[int]]]:
+    """For each fold the parts of each split, without parts that have no rows."""
+    layouts = []
+    for fold in range(folds):
+        others = [other for other in range(folds) if other != fold]
+        if held_out_as == "validation":
+            layout = {"train": others, "validation": [fold], "test": []}
+        else:
+            validation = [other + folds for other in others]
+            layout = {"train": others, "validation": validation, "test": [fold, fold + folds]}
+        layouts.append(
+            {split: [part for part in own if part in parts] for split, own in layout.items()}
+        )
+        if not layouts[-1]["train"]:
+            raise ValueError(
+                f"every fold must leave training rows to the others, but fold {fold} of {folds} "
+                "has them all: lower folds"
+            )
+    return layouts
+
+
+def _is_written(out: pathlib.Path, digest: str) -> bool:
+    """Whether a folder holds these folds already.
 
     Raises:
-        ValueError: others do.
+        ValueError: it holds others.
     """
-    mark = out / "folds.txt"
+    mark = out / _MARK
     if mark.is_file() and mark.read_text() != digest:
         raise ValueError(
-            f"{out} holds folds of other rows, or others of these: delete it, or choose another directory"
+            f"{out} holds folds of other rows, or other folds of these rows: delete it, or choose "
+            "another directory"
         )
     return mark.is_file()
 
 
-def _write(content, directory, out, splits, part, digest):
-    """Copies the rows, writes the turns, and then the mark that they are whole."""
-    kept = out / "rows"
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
-    paths = {int(number): kept / f"fold-{number}.tfrecord" for number in np.unique(part)}
+def _write(
+    source: _Source,
+    out: pathlib.Path,
+    splits: list[dict[str, list[int]]],
+    part: Ints,
+    digest: str,
+) -> None:
+    """Copies the rows, writes the folds, and last the mark that they are complete."""
+    parts = _write_parts(source, out / "rows", part)
+    for number, layout in enumerate(splits):
+        fold = out / f"fold-{number}"
+        fold.mkdir(exist_ok=True)
+        atomic.write_text(fold / CONFIG, (source.folder / CONFIG).read_text(encoding="utf-8"))
+        content = source.manifest.model_copy(
+            update={
+                "splits": {split: [parts[one] for one in own] for split, own in layout.items()},
+                "kept": len(part),
+                "hash": hashlib.sha256(f"{digest} {number}".encode()).hexdigest(),
+            }
+        )
+        atomic.write_text(fold / manifest.FILE, content.model_dump_json(indent=1))
+    atomic.write_text(out / _MARK, digest)
+
+
+def _write_parts(source: _Source, folder: pathlib.Path, part: Ints) -> dict[int, Shard]:
+    """Writes a shard for each part, and returns them by the part's number."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    paths = {int(number): folder / f"part-{number}.tfrecord" for number in np.unique(part)}
     with contextlib.ExitStack() as stack:
         writers = {
             number: stack.enter_context(tf.io.TFRecordWriter(str(path)))
             for number, path in paths.items()
         }
         row = 0
-        for serialized in _serialized(content):
+        for serialized in _serialized(source.manifest):
             for record in serialized.numpy():
                 writers[part[row]].write(record)
                 row += 1
-    listed = {
+    return {
         number: Shard(
             file=f"../rows/{path.name}",
             rows=int((part == number).sum()),
@@ -237,12 +285,3 @@ def _write(content, directory, out, splits, part, digest):
         )
         for number, path in paths.items()
     }
-    for number, parts in enumerate(splits):
-        turn = out / f"turn-{number}"
-        turn.mkdir(exist_ok=True)
-        atomic.write_text(turn / CONFIG, (directory / CONFIG).read_text(encoding="utf-8"))
-        shards = {split: [listed[one] for one in chosen] for split, chosen in parts.items()}
-        hashed = hashlib.sha256(f"{digest} {number}".encode()).hexdigest()
-        turned = content.model_copy(update={"splits": shards, "kept": len(part), "hash": hashed})
-        atomic.write_text(turn / manifest.FILE, turned.model_dump_json(indent=1))
-    atomic.write_text(out / "folds.txt", digest)

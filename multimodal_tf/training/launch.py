@@ -1,6 +1,4 @@
-"""Starts the workers of one training on this machine, watches them, ends all when one dies, and
-starts them again.
-"""
+"""Starts the workers of one training on this machine, and restarts all of them if one dies."""
 
 import contextlib
 import ctypes
@@ -13,43 +11,46 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import TextIO
 
 # seconds
 _POLL = 0.2
-# seconds, in which an error is taken for one that would come again
+# seconds in which an error is taken for one that would come again
 _EARLY = 60.0
 # Linux' PR_SET_PDEATHSIG
 _LIBC, _DIE_WITH_PARENT = ctypes.CDLL(None), 1
+
+Echo = Callable[[str], None]
 
 
 def launch(
     command: Sequence[str],
     workers: int,
-    logs: str | pathlib.Path,
+    log_dir: str | pathlib.Path,
     restarts: int = 3,
     grace: float = 10.0,
-    say: Callable[[str], None] = print,
-):
-    """Runs a command as several workers on this machine, each with its `TF_CONFIG`, until all have
-    ended well.
+    echo: Echo = print,
+) -> None:
+    """Runs a command as several workers on this machine, each with its `TF_CONFIG`.
 
-    When one dies, so do the others within `grace` seconds, as they would wait for it; then all are
-    started again, and training goes on from its checkpoint. However this function ends (Ctrl-C,
-    SIGTERM, an error), no worker is left; and on Linux none if it is killed.
+    It returns when all workers have exited with code 0. If one dies, the others are ended within
+    `grace` seconds, since they would wait for it. Then all are restarted, and training resumes
+    from its checkpoint. However this function ends (Ctrl-C, SIGTERM, an error), no worker is left
+    running; on Linux also if it is killed.
 
     Args:
         command: program and arguments.
         workers: int. How many.
-        logs: a folder, for `worker-0.log` and so on, which hold what the workers print.
-        restarts: int. How often all are started again at most. Not where a worker ends by itself,
-            with exit code 1 or 2, in the first minute of the first start: what is wrong then is
-            wrong again.
+        log_dir: gets the workers' output in `worker-0.log` and so on.
+        restarts: int. How often all are restarted at most. A worker that exits with code 1 or 2 in
+            the first minute is not restarted, since the error would come again.
         grace: float, seconds between SIGTERM and SIGKILL.
-        say: gets what worker 0 prints, line by line, and what happens to the workers.
+        echo: called with each line that worker 0 prints, and with what happens to the workers.
 
     Raises:
-        ChildProcessError: a worker died, and there is no further start.
+        ChildProcessError: a worker died, and there are no restarts left.
         FileNotFoundError: there is no such program.
         ValueError: `workers` is less than 1, or `restarts` negative.
 
@@ -63,147 +64,170 @@ def launch(
         raise ValueError(
             f"workers must be at least 1 and restarts at least 0, received {workers} and {restarts}"
         )
-    logs = pathlib.Path(logs)
-    logs.mkdir(parents=True, exist_ok=True)
-    with _terminated_as_interrupted():
+    log_dir = pathlib.Path(log_dir)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    with _sigterm_as_interrupt():
         for attempt in range(restarts + 1):
             begun = time.monotonic()
-            died = _run(command, workers, logs, grace, say, attempt)
+            died = _run(command, workers, log_dir, grace, echo, attempt)
             if died is None:
                 return
-            number, code = died
-            hopeless = attempt == 0 and code in (1, 2) and time.monotonic() - begun < _EARLY
-            ending = f"worker {number} {_ended(code)}"
-            if hopeless or attempt == restarts:
-                used = "" if hopeless else f", after {restarts} restarts"
-                raise ChildProcessError(
-                    f"{ending}{used}: {_last_line(logs, number)}; see {_log(logs, number)}"
-                )
-            say(f"{ending}: all are started again ({attempt + 1} of {restarts})")
+            early = attempt == 0 and time.monotonic() - begun < _EARLY
+            message = _restart_message(*died, early, attempt, restarts, log_dir)
+            echo(message)
+
+
+def _restart_message(
+    worker: int, code: int, early: bool, attempt: int, restarts: int, log_dir: pathlib.Path
+) -> str:
+    """What to print before a restart.
+
+    Raises:
+        ChildProcessError: there is no restart.
+    """
+    ending = f"worker {worker} {_ending(code)}"
+    permanent = early and code in (1, 2)
+    if permanent or attempt == restarts:
+        used = "" if permanent else f", after {restarts} restarts"
+        log = _log(log_dir, worker)
+        raise ChildProcessError(f"{ending}{used}: {_last_line(log)}; see {log}")
+    return f"{ending}: all are restarted ({attempt + 1} of {restarts})"
 
 
 def commands_by_host(command: Sequence[str], hosts: Sequence[str]) -> dict[str, str]:
-    """What to run on each host, as a line of shell.
+    """The shell command to run on each host.
 
     Args:
         command: program and arguments, as each host has them.
         hosts: sequence of "host:port", one for each worker; the first is the chief, which writes.
 
     Raises:
-        ValueError: a host has no port, or one is there twice.
+        ValueError: a host has no port, or is given twice.
 
     Example:
         >>> commands_by_host(["python", "train.py"], ["a:1234", "b:1234"])["b:1234"]
         'TF_CONFIG=\\'{"cluster": {"worker": ["a:1234", "b:1234"]}, "task": {"type": "worker",
         "index": 1}}\\' python train.py'
     """
-    for host in hosts:
-        name, colon, port = host.rpartition(":")
-        if (
-            not name
-            or not colon
-            or not port.isdigit()
-            or not 0 < int(port) < 2**16
-            or list(hosts).count(host) > 1
-        ):
-            raise ValueError(
-                f"--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, received {','.join(hosts)}"
-            )
+    if len(set(hosts)) < len(hosts) or not all(map(_is_address, hosts)):
+        raise ValueError(
+            "--hosts takes HOST:PORT once for each worker, such as a:1234,b:1234, "
+            f"received {','.join(hosts)}"
+        )
     return {
-        host: f"TF_CONFIG={shlex.quote(_tf_config(hosts, number))} {shlex.join(command)}"
-        for number, host in enumerate(hosts)
+        host: f"TF_CONFIG={shlex.quote(_tf_config(hosts, index))} {shlex.join(command)}"
+        for index, host in enumerate(hosts)
     }
 
 
-def _tf_config(addresses, number):
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdigit() and 0 < int(port) < 2**16
+
+
+def _tf_config(addresses: Sequence[str], index: int) -> str:
     return json.dumps(
-        {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": number}}
+        {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
     )
 
 
-def _run(command, workers, logs, grace, say, attempt):
-    """Runs all workers once. None where all ended well, else `(number, exit code)` of the one that
-    died first.
+def _run(
+    command: Sequence[str],
+    workers: int,
+    log_dir: pathlib.Path,
+    grace: float,
+    echo: Echo,
+    attempt: int,
+) -> tuple[int, int] | None:
+    """Runs all workers once.
+
+    Returns:
+        Index and exit code of the worker that died first; None if all exited with code 0.
     """
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
-    running: dict[int, subprocess.Popen] = {}
-    with _log(logs, 0).open("a+") as chief:
-        chief.seek(0, os.SEEK_END)
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    with _log(log_dir, 0).open("a+") as chief_log:
+        chief_log.seek(0, os.SEEK_END)
         try:
-            for number in range(workers):
-                running[number] = _start(
-                    command, _tf_config(addresses, number), _log(logs, number), attempt
+            for index in range(workers):
+                running[index] = _start(
+                    command, _tf_config(addresses, index), _log(log_dir, index), attempt
                 )
             while True:
-                codes = {number: process.poll() for number, process in running.items()}
-                _repeat(chief, say)
-                died = {number: code for number, code in codes.items() if code}
-                # one that was killed is the cause of those that gave up
+                codes = {index: process.poll() for index, process in running.items()}
+                _echo_lines(chief_log, echo)
+                died = [(code, index) for index, code in codes.items() if code]
                 if died:
-                    return min(died.items(), key=lambda ended: ended[1])
+                    # a negative code: a killed worker is the reason why others gave up
+                    code, index = min(died)
+                    return index, code
                 if all(code == 0 for code in codes.values()):
                     return None
                 time.sleep(_POLL)
         finally:
             _end(list(running.values()), grace)
-            _repeat(chief, say)
+            _echo_lines(chief_log, echo)
 
 
-def _start(command, tf_config, log, attempt):
+def _start(
+    command: Sequence[str], tf_config: str, log: pathlib.Path, attempt: int
+) -> subprocess.Popen[bytes]:
     with log.open("a" if attempt else "w") as file:
         if attempt:
-            print(f"--- started again ({attempt})", file=file, flush=True)
+            print(f"--- restarted ({attempt})", file=file, flush=True)
         return subprocess.Popen(
             list(command),
             env=os.environ | {"TF_CONFIG": tf_config, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            # a group of its own, which is ended as a whole, and which Ctrl-C does not reach by
-            # itself
+            # a process group of its own can be ended as a whole; Ctrl-C does not reach it
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
 
-def _die_with_parent():
+def _die_with_parent() -> None:
     _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _end(processes, grace):
-    """Ends what is left of them: TensorFlow's workers do not heed SIGTERM while they wait for each
-    other.
+def _end(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
+    """Ends the processes that still run.
+
+    TensorFlow's workers ignore SIGTERM while they wait for each other, so SIGKILL follows.
     """
     try:
         for process in processes:
             _signal(process, signal.SIGTERM)
-        end = time.monotonic() + grace
-        while any(process.poll() is None for process in processes) and time.monotonic() < end:
+        deadline = time.monotonic() + grace
+        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
             time.sleep(_POLL / 4)
     finally:
-        # also at a second Ctrl-C
+        # also after a second Ctrl-C
         for process in processes:
             _signal(process, signal.SIGKILL)
             process.wait()
 
 
-def _signal(process, number):
-    # its whole group has ended
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # suppressed: the whole process group has ended
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
-def _free_ports(count):
+def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in bound]
+        servers = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [server.getsockname()[1] for server in servers]
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted():
-    """SIGTERM, too, ends the workers before this process."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Within the block, SIGTERM raises KeyboardInterrupt, so that the workers are ended first."""
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
@@ -213,25 +237,22 @@ def _terminated_as_interrupted():
         signal.signal(signal.SIGTERM, before)
 
 
-def _repeat(log, say):
+def _echo_lines(log: TextIO, echo: Echo) -> None:
     for line in log.readlines():
-        say(line.rstrip("\n"))
+        echo(line.rstrip("\n"))
 
 
-def _log(logs, number):
-    return logs / f"worker-{number}.log"
+def _log(log_dir: pathlib.Path, worker: int) -> pathlib.Path:
+    return log_dir / f"worker-{worker}.log"
 
 
-def _last_line(logs, number):
-    lines = [
-        line.strip()
-        for line in _log(logs, number).read_text(errors="replace").splitlines()
-        if line.strip()
-    ]
-    return f"«{lines[-1][:300]}»" if lines else "it printed nothing"
+def _last_line(log: pathlib.Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    printed = [line for line in lines if line]
+    return f"«{printed[-1][:300]}»" if printed else "it printed nothing"
 
 
-def _ended(code):
-    return (
-        f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    )
+def _ending(code: int) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""A run again, from what its `run.json` says: the same settings, rows, seed and threads."""
+"""Trains a run again from its `run.json`: the same settings, rows, seed and threads."""
 
 import pathlib
 import warnings
@@ -6,69 +6,74 @@ import warnings
 import tensorflow as tf
 
 from multimodal_tf.config import Config
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.training import run_dir
-from multimodal_tf.training.run_dir import Run
+from multimodal_tf.training.run_dir import Run, environment_differences, load_record
 
 
-def prepare(record: str | pathlib.Path, directory=None, run_directory=None) -> tuple[str, Config]:
-    """Makes this process what the run's was, as far as that can be done; to be called before
-    TensorFlow computes anything.
+def prepare(
+    path: str | pathlib.Path,
+    records: PathLike | None = None,
+    run_dir: str | pathlib.Path | None = None,
+) -> tuple[str, Config]:
+    """Sets up this process like the one that trained a run.
 
-    It takes as many threads as the run had; where other versions, cores or settings of oneDNN are
-    here, it warns that bits may differ.
+    Call it before TensorFlow computes anything. It sets the run's numbers of threads. It warns if
+    versions, cores or oneDNN's settings differ, since results may then differ, too.
 
     Args:
-        record: path of a `run.json`.
-        directory: where the rows are; None: where the run read them.
-        run_directory: where the repetition will be written.
+        path: of a `run.json`.
+        records: folder of ingested records; None: the one that the run read.
+        run_dir: folder for the new run.
 
     Returns:
-        `(directory, config)` for `fit`.
+        `(records, config)` for `fit`.
 
     Raises:
         FileNotFoundError: there is no such file, or there are no records.
-        ValueError: it is not the record of a run, the run was given a model or callbacks, the rows
-            are others, or `run_directory` is the run's own.
+        ValueError: it is not the record of a run, the run was passed a model or callbacks, the
+            records hold other rows, or `run_dir` is the run's own folder.
 
     Example:
-        >>> directory, config = prepare("runs/shop/run/run.json")  # doctest: +SKIP
+        >>> records, config = prepare("runs/shop/run/run.json")  # doctest: +SKIP
     """
-    record = pathlib.Path(record)
-    then = run_dir.load_record(record)
-    if then.given:
+    path = pathlib.Path(path)
+    record = load_record(path)
+    if record.arguments:
         raise ValueError(
-            f"{record}: the run was given its {' and '.join(then.given)}, which no record holds: train it as before"
+            f"{path}: the run was passed its {' and '.join(record.arguments)}, which no record "
+            "holds: train it as before"
         )
-    if (
-        run_directory is not None
-        and pathlib.Path(run_directory).resolve() == record.resolve().parent
-    ):
+    if run_dir is not None and pathlib.Path(run_dir).resolve() == path.resolve().parent:
         raise ValueError(
-            f"{record}: the repetition needs another folder than the run's own, received {run_directory}"
+            f"{path}: the new run needs another folder than the run's own, received {run_dir}"
         )
-    directory = then.data.directory if directory is None else directory
-    there = Manifest.load(directory).hash
-    if there != then.data.hash:
+    records = record.data.records if records is None else records
+    received = Manifest.load(records).hash
+    if received != record.data.hash:
         raise ValueError(
-            f"{directory} must hold the rows of the run (hash {then.data.hash:.12}), received others (hash {there:.12})"
+            f"{records} must hold the rows of the run (hash {record.data.hash:.12}), "
+            f"received others (hash {received:.12})"
         )
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(then.machine.intra_op_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(then.machine.inter_op_threads)
+        tf.config.threading.set_intra_op_parallelism_threads(record.machine.intra_op_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(record.machine.inter_op_threads)
     except RuntimeError:
-        # TensorFlow works already; `differences` says with how many threads
+        # TensorFlow runs already; a difference in threads is in the warnings below
         pass
-    for difference in run_dir.differences(then):
-        warnings.warn(f"{record}: here is {difference}: bits may differ", stacklevel=2)
-    return str(directory), then.config
+    for difference in environment_differences(record):
+        warnings.warn(f"{path}: here is {difference}: results may differ", stacklevel=2)
+    return str(records), record.config
 
 
-def compare(record: str | pathlib.Path, again: Run) -> str:
-    """A sentence on whether a repetition has the figures of its run."""
-    then = run_dir.load_record(record).figures
-    different = [name for name, value in then.items() if again.figures.get(name) != value]
+def compare_metrics(path: str | pathlib.Path, run: Run) -> str:
+    """A sentence on whether a run has the metrics of an earlier one, given by its `run.json`."""
+    before = load_record(path).metrics
+    different = [name for name, value in before.items() if run.metrics.get(name) != value]
     if not different:
-        return f"The {len(then)} figures are those of {record}, bit for bit."
+        return f"The {len(before)} metrics equal those of {path}, bit for bit."
     name = different[0]
-    return f"{len(different)} of {len(then)} figures differ from {record}: {name} is {again.figures.get(name)}, was {then[name]}."
+    return (
+        f"{len(different)} of {len(before)} metrics differ from {path}: "
+        f"{name} is {run.metrics.get(name)}, was {before[name]}."
+    )

@@ -1,19 +1,25 @@
-"""A training that can be killed at any moment: its state at a step, and how Keras' `fit` goes on
-from there.
-"""
+"""Resumable training: the state of a training at a step, and how `model.fit` continues from it."""
 
+import functools
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from multimodal_tf.training import distribute
-from multimodal_tf.training.checkpoint import Checkpoints
-from multimodal_tf.training.distribute import OwnValues
+from multimodal_tf.training.checkpoint import Checkpoints, State
+from multimodal_tf.training.distribute import ReplicaValues
 
-# of the time between two checkpoints, the most that they may stop the training
-_SHARE = 0.02
-# what changes of Keras' callbacks while they work
+# Keras' metrics by name
+Logs = dict[str, Any]
+TrainFunction = Callable[[Iterator[Any]], Logs]
+
+# the largest fraction of the time for which checkpoints may stop the training
+_PAUSED = 0.02
+# the attributes in which Keras' callbacks keep their state
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.History: ("epoch", "history"),
     keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch", "best_weights", "stopped_epoch"),
@@ -28,74 +34,70 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
 
 
 class Resumable(keras.callbacks.CallbackList):
-    """The callbacks of a `fit` that writes checkpoints, and goes on from one in the middle of an
-    epoch.
+    """The callbacks of a `fit` that writes checkpoints, and resumes from one within an epoch.
 
-    To be given to `model.fit` as `callbacks`, with `initial_epoch=state["epoch"]`. Keras begins
-    every epoch with its first batch. In the
-    epoch that was interrupted, the steps that are done are therefore passed over: no callback hears
-    of them, and the training function draws nothing for them; from then on it draws from an
-    iterator that begins at the right step.
+    Pass it to `model.fit` as `callbacks`, with `initial_epoch=state["epoch"]`. Keras begins every
+    epoch with its first batch. In the interrupted epoch, the steps that were done are therefore
+    skipped: no callback is called for them, and the training function takes no batch. Afterwards
+    it reads from an iterator that begins at the right step.
 
     Args:
-        callbacks: list of `keras.callbacks.Callback`. Of Keras' own the state is kept; of others,
-            what `get_state()` returns, to be given to `set_state(state)`, where they have these.
+        callbacks: list of `keras.callbacks.Callback`. The state of Keras' own is kept. The state of
+            others is what their `get_state()` returns; it is passed to their `set_state(state)`.
         model: the compiled model.
         checkpoints: `Checkpoints`.
-        batches: function from a step to an iterable of the batches of an epoch from that step on;
-        which epoch, `epoch` says.
-        epoch: int64 scalar `tf.Variable`, which is set when an epoch begins.
-        identity: what must be the same for a state to be of this training; kept in it.
-        seconds: float > 0. Between two checkpoints, or as much more as it takes that training stops
-        for at most a 50th of the time.
-        steps_between: int > 0 or None. Steps between two checkpoints, instead.
-        state: what `checkpoints.latest()` gave; None: from the beginning.
-        params: what `fit` would give its own `CallbackList`: `verbose`, `epochs`, `steps`.
+        batches: function from a step to an iterable of the epoch's batches from that step on.
+        epoch: int64 scalar `tf.Variable` that `batches` reads; set at the beginning of each epoch.
+        identity: what must be equal for a state to be of this training; stored in the state.
+        seconds: float > 0. Between two checkpoints; more if checkpoints would otherwise stop the
+            training for more than a 50th of the time.
+        steps_between: int > 0. Steps between two checkpoints, instead of `seconds`; or None.
+        state: what `checkpoints.latest()` returned; None: from the beginning.
+        params: what `fit` would pass to its own `CallbackList`: `verbose`, `epochs`, `steps`.
     """
 
     def __init__(
         self,
-        callbacks,
-        model,
+        callbacks: Sequence[keras.callbacks.Callback],
+        model: keras.Model,
         checkpoints: Checkpoints,
-        batches,
-        epoch,
-        identity,
-        seconds,
-        steps_between=None,
-        state=None,
-        **params,
-    ):
+        batches: Callable[[int], Any],
+        epoch: tf.Variable,
+        identity: Mapping[str, Any],
+        seconds: float,
+        steps_between: int | None = None,
+        state: State = None,
+        **params: Any,
+    ) -> None:
         super().__init__(
             callbacks, add_history=True, add_progbar=params["verbose"] != 0, model=model, **params
         )
-        self._checkpoints, self._batches, self._epoch, self._identity = (
-            checkpoints,
-            batches,
-            epoch,
-            identity,
-        )
+        self._checkpoints, self._batches = checkpoints, batches
+        self._epoch, self._identity = epoch, identity
         self._seconds, self._steps, self._state = seconds, steps_between, state
-        # steps of this epoch that are passed over
+        # steps of this epoch that are skipped
         self._done = 0
-        self._train_function = None
+        self._train_function: TrainFunction | None = None
+        # the last checkpoint: when it was written, steps since then, and how long it took
         self._saved, self._since, self._pause = time.monotonic(), 0, 0.0
-        # steps after which several workers ask each other how long the last checkpoint is ago
-        self._asked = 0
-        self._counts: OwnValues | None = None
+        # steps after which workers ask each other how long ago the last checkpoint was
+        self._ask_after = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Sets the epoch, and resumes in the first one."""
         self._epoch.assign(epoch)
         super().on_epoch_begin(epoch, logs)
         if self._state is not None:
-            self._go_on(self._state)
+            self._resume(self._state)
             self._state = None
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Calls the callbacks, unless the step is skipped."""
         if batch >= self._done:
             super().on_train_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Calls the callbacks, unless the step is skipped, and writes a checkpoint if it is due."""
         if batch < self._done:
             return
         super().on_train_batch_end(batch, logs)
@@ -104,135 +106,135 @@ class Resumable(keras.callbacks.CallbackList):
         if self._is_due() and not self.model.stop_training:
             self._save(batch + 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Ends the skipping of steps, and calls the callbacks."""
         if self._train_function is not None:
-            self.model.train_function, self._train_function, self._done = (
-                self._train_function,
-                None,
-                0,
-            )
+            self.model.train_function = self._train_function
+            self._train_function, self._done = None, 0
         super().on_epoch_end(epoch, logs)
 
-    def _stateful(self):
+    def _stateful(self) -> list[keras.callbacks.Callback]:
         return [
             callback
             for callback in self.callbacks
             if not isinstance(callback, keras.callbacks.ProgbarLogger)
         ]
 
-    def _is_due(self):
+    def _is_due(self) -> bool:
         if self._steps is not None:
             return self._since >= self._steps
-        if self._since < self._asked:
+        if self._since < self._ask_after:
             return False
-        said = distribute.gathered(
+        by_worker = distribute.all_gather(
             self.model.distribute_strategy, [time.monotonic() - self._saved, self._pause]
         )
-        waited, pause = said.max(axis=0)
-        wanted = max(self._seconds, pause / _SHARE)
-        # as workers wait for each other, they ask only when it may be time
-        if len(said) > 1 and waited < wanted:
-            self._asked = self._since + max(int(self._since * (wanted / waited - 1)), 1)
-        return waited >= wanted
+        waited, pause = by_worker.max(axis=0).tolist()
+        wanted = max(self._seconds, pause / _PAUSED)
+        # workers wait for each other's answers, so they ask only when a checkpoint may be due
+        if len(by_worker) > 1 and waited < wanted:
+            self._ask_after = self._since + max(int(self._since * (wanted / waited - 1)), 1)
+        return bool(waited >= wanted)
 
-    def _save(self, step):
+    def _save(self, step: int) -> None:
         begin = time.monotonic()
         epoch = int(self._epoch)
-        variables = {
-            group: [np.array(variable) for variable in own]
-            for group, own in _groups(self.model).items()
-        }
         state = {
             "identity": self._identity,
             "epoch": epoch,
             "step": step,
-            "variables": variables,
-            "counts": self._own_counts().read(),
+            "variables": {
+                group: [np.array(variable) for variable in variables]
+                for group, variables in _variables(self.model).items()
+            },
+            "metrics": self._metrics.read(),
+            "callbacks": [
+                (type(callback).__name__, _callback_state(callback))
+                for callback in self._stateful()
+            ],
         }
-        state["callbacks"] = [
-            (type(callback).__name__, _state_of(callback)) for callback in self._stateful()
-        ]
         if distribute.is_chief(self.model.distribute_strategy):
             self._checkpoints.save(epoch * self.params["steps"] + step, state)
-        self._saved, self._since, self._asked = time.monotonic(), 0, 0
+        self._saved, self._since, self._ask_after = time.monotonic(), 0, 0
         self._pause = self._saved - begin
 
-    def _own_counts(self):
-        """What metrics have counted so far, on each replica."""
-        if self._counts is None:
-            self._counts = OwnValues(self.model.distribute_strategy, self.model.metrics_variables)
-        return self._counts
+    @functools.cached_property
+    def _metrics(self) -> ReplicaValues:
+        """The state of the metrics, which each replica has its own of."""
+        return ReplicaValues(self.model.distribute_strategy, self.model.metrics_variables)
 
-    def _go_on(self, state):
-        """Restores a state in its epoch, when all callbacks have begun that."""
+    def _resume(self, state: State) -> None:
+        """Restores a state in its epoch, after `on_epoch_begin` of all callbacks."""
         if self.model._distribute_strategy is None:
-            # Keras makes the metrics with the first batch, but for a strategy; it would be too late
-            # then
+            # without a strategy Keras makes the metrics with the first batch, which is too late
             self.model._symbolic_build(data_batch=next(iter(self._batches(0))))
         restore(self.model, state["variables"])
-        self._own_counts().write(state["counts"])
-        ours, theirs = (
-            [type(callback).__name__ for callback in self._stateful()],
-            [name for name, _ in state["callbacks"]],
-        )
-        if ours != theirs:
-            raise ValueError(
-                f"callbacks: must be those of the training that was interrupted, {theirs}, received {ours}"
-            )
-        for callback, (_, values) in zip(self._stateful(), state["callbacks"]):
-            _restore_callback(callback, values)
+        self._metrics.write(state["metrics"])
+        self._restore_callbacks(state["callbacks"])
         self._done = state["step"]
         self._train_function = self.model.train_function
-        self.model.train_function = _passing_over(
+        self.model.train_function = _skipping(
             self.model, self._done, self._train_function, iter(self._batches(self._done))
         )
 
-
-def restore(model, groups):
-    """Gives a model and its optimizer the values of a checkpoint.
-
-    Raises:
-        ValueError: they are not of this model.
-    """
-    for group, values in groups.items():
-        variables = _groups(model)[group]
-        ours, theirs = (
-            [tuple(variable.shape) for variable in variables],
-            [np.shape(value) for value in values],
-        )
+    def _restore_callbacks(self, states: Sequence[tuple[str, State]]) -> None:
+        callbacks = self._stateful()
+        ours = [type(callback).__name__ for callback in callbacks]
+        theirs = [name for name, _ in states]
         if ours != theirs:
             raise ValueError(
-                f"the checkpoint must be of this model, but {len(ours)} {group} variables meet {len(theirs)}: delete it to start anew"
+                "callbacks: must be those of the training that was interrupted, "
+                f"{theirs}, received {ours}"
+            )
+        for callback, (_, state) in zip(callbacks, states):
+            _restore_callback(callback, state)
+
+
+def restore(model: keras.Model, groups: Mapping[str, Sequence[np.ndarray[Any, Any]]]) -> None:
+    """Assigns the values of a checkpoint to a model and its optimizer.
+
+    Raises:
+        ValueError: they are of another model.
+    """
+    for group, values in groups.items():
+        variables = _variables(model)[group]
+        ours = [tuple(variable.shape) for variable in variables]
+        theirs = [np.shape(value) for value in values]
+        if ours != theirs:
+            raise ValueError(
+                f"the checkpoint must be of this model, which has {len(ours)} {group} variables, "
+                f"received {len(theirs)}, or other shapes: delete it to start anew"
             )
         for variable, value in zip(variables, values):
             variable.assign(value)
 
 
-def _groups(model):
-    """All that changes in training and is the same on all replicas: weights, random states, what
-    the optimizer keeps.
-    """
+def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    """What training changes and all replicas share: weights, random states, optimizer states."""
     return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
-def _passing_over(model, steps, train, rest):
-    """A training function that answers for `steps` steps what the metrics say already, and then
-    trains on `rest`.
+def _skipping(
+    model: keras.Model, steps: int, train: TrainFunction, rest: Iterator[Any]
+) -> TrainFunction:
+    """A training function that skips `steps` steps, and then trains on `rest`.
+
+    In skipped steps it returns the metrics as they are.
     """
     logs, left = model.get_metrics_result(), steps // model.steps_per_execution
 
-    def step(_):
+    def step(_: Iterator[Any]) -> Logs:
         nonlocal left
         if left:
             left -= 1
-            return logs
+            skipped: Logs = logs
+            return skipped
         return train(rest)
 
     return step
 
 
-def _state_of(callback):
-    """What a callback knows, as `Checkpoints` takes it."""
+def _callback_state(callback: keras.callbacks.Callback) -> State:
+    """The state of a callback, as `Checkpoints` takes it."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
     if isinstance(callback, keras.callbacks.CSVLogger):
@@ -246,11 +248,11 @@ def _state_of(callback):
     }
 
 
-def _restore_callback(callback, state):
+def _restore_callback(callback: keras.callbacks.Callback, state: State) -> None:
     if hasattr(callback, "set_state"):
         callback.set_state(state)
     elif isinstance(callback, keras.callbacks.CSVLogger):
-        # its file may hold later epochs; it writes the names of columns once
+        # its file may hold later epochs; the header is written only once
         callback.csv_file.truncate(0)
         callback.csv_file.write(state["written"])
         callback.csv_file.flush()

@@ -1,4 +1,4 @@
-"""A run: a directory that holds a trained model, and the record `run.json` of where it came from."""
+"""A run's folder: a trained model, and the record `run.json` of how it was trained."""
 
 import dataclasses
 import datetime
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import warnings
 import zipfile
+from collections.abc import Collection
 from typing import Literal
 
 import keras
@@ -16,80 +17,81 @@ import pandas as pd
 import pydantic
 import tensorflow as tf
 
-import multimodal_tf.models  # noqa: F401  Keras must know our layers, losses and optimizers to load a model that has them
+# to load a model, Keras must know its layers, losses and optimizers
+import multimodal_tf.models
 import multimodal_tf.training.layerwise_learning_rates  # noqa: F401
 from multimodal_tf.config import Config
 from multimodal_tf.data import atomic, filesystem
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.schema import Schema
-from multimodal_tf.training import distribute
+from multimodal_tf.training.distribute import StrategyName
 
-MODEL, CONFIG, SCHEMA, RECORD, HISTORY, LOGS = (
-    "model.keras",
-    "config.yaml",
-    "schema.json",
-    "run.json",
-    "history.csv",
-    "logs",
-)
-# the best model so far, while training lasts
+MODEL = "model.keras"
+CONFIG = "config.yaml"
+SCHEMA = "schema.json"
+RECORD = "run.json"
+HISTORY = "history.csv"
+LOGS = "logs"
+# the best model so far, during training
 CHECKPOINT = "checkpoint.keras"
-# what an interrupted training goes on from
+# from which an interrupted training resumes
 CHECKPOINTS = "checkpoints"
-# of a run with a PEFT configuration: what it taught, without the base
+# with a PEFT configuration: what was trained or added, without the base model
 PEFT = "peft.safetensors"
 _GIT = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
 _PACKAGES = ("multimodal_tf", "tensorflow", "keras", "numpy")
 
 
 class Data(pydantic.BaseModel):
-    """What a run was trained on."""
+    """The records that a run was trained on."""
 
-    directory: str
+    # their folder
+    records: str
     table: str
     # of the shards' contents
     hash: str
-    # by split
+    # number of rows by split
     rows: dict[str, int]
 
 
 class Machine(pydantic.BaseModel):
-    """What decides, besides the seed, in which order numbers are added up; 0 or "" is TensorFlow's
-    own choice.
+    """What determines the order of floating-point additions besides the seed.
+
+    0 and "" are TensorFlow's own choices.
     """
 
     cores: int
     intra_op_threads: int
     inter_op_threads: int
-    # the environment's TF_ENABLE_ONEDNN_OPTS
+    # the environment variable TF_ENABLE_ONEDNN_OPTS
     onednn: str
 
 
-class Record(pydantic.BaseModel):
-    """What `run.json` says."""
+class RunRecord(pydantic.BaseModel):
+    """The content of `run.json`."""
 
     status: Literal["running", "finished"] = "running"
     started: datetime.datetime
     ended: datetime.datetime | None = None
-    # that were run
+    # number of epochs that were run
     epochs: int = 0
-    # from 1: the one whose weights `model.keras` holds
+    # from 1: the epoch whose weights `model.keras` holds
     best_epoch: int = 0
-    # of that epoch, as Keras counted them; the training loss is a mean over a changing model
-    figures: dict[str, float | None] = {}
+    # Keras' metrics of that epoch; the training loss is a mean over a changing model
+    metrics: dict[str, float | None] = {}
     note: str = ""
-    # how often the training was interrupted and went on
+    # how often the training was interrupted and resumed
     resumed: int = 0
-    # as `fit` was given it
-    strategy: distribute.Name = "none"
+    # as passed to `fit`
+    strategy: StrategyName = "none"
     replicas: int = 1
     # arguments of `fit` that the configuration does not hold: "model", "callbacks"
-    given: list[str] = []
+    arguments: list[str] = []
     seed: int
     versions: dict[str, str]
     machine: Machine
-    # the commit of the directory that training was started in, and whether files differ from it;
-    # "": no repository
+    # commit of the working directory, and whether its files differ from it; "": no repository
     git: str = ""
     data: Data
     config: Config
@@ -97,205 +99,205 @@ class Record(pydantic.BaseModel):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model and where it came from; `history` holds a list for each of Keras' figures,
-    one number an epoch.
-    """
+    """A trained model and its record; `history` has one number per epoch for each Keras metric."""
 
     model: keras.Model
     config: Config
     schema: Schema
     history: dict[str, list[float]]
-    record: Record
-    directory: pathlib.Path
+    record: RunRecord
+    run_dir: pathlib.Path
 
     @property
-    def figures(self) -> dict[str, float | None]:
-        """Keras' figures of the epoch whose weights the model has."""
-        return self.record.figures
+    def metrics(self) -> dict[str, float | None]:
+        """Keras' metrics of the epoch whose weights the model has."""
+        return self.record.metrics
 
 
-def check_place(directory: pathlib.Path):
-    """Refuses a directory that holds anything but a run.
+def check_run_dir(run_dir: pathlib.Path) -> None:
+    """Checks that a folder is missing, empty, or holds a run.
 
     Raises:
-        ValueError: it does.
+        ValueError: it holds something else.
     """
-    if directory.is_dir() and not (directory / RECORD).exists():
-        foreign = next(
-            (path.name for path in sorted(directory.iterdir()) if path.name != atomic.LOCK), None
-        )
-        if foreign is not None:
+    if not run_dir.is_dir() or (run_dir / RECORD).exists():
+        return
+    for path in sorted(run_dir.iterdir()):
+        if path.name != atomic.LOCK:
             raise ValueError(
-                f"a run needs a new or empty directory, or one of an earlier run, received {directory} with {foreign!r} in it"
+                "a run needs a new or empty directory, or one of an earlier run, "
+                f"received {run_dir} with {path.name!r} in it"
             )
 
 
-def begin(
-    directory: pathlib.Path,
+def begin_run(
     config: Config,
     schema: Schema,
-    data_directory,
-    manifest: Manifest,
-    given: list[str],
-    strategy: distribute.Name,
+    records: PathLike,
+    run_dir: pathlib.Path,
+    arguments: Collection[str],
+    strategy: StrategyName,
     replicas: int,
-) -> Record:
-    """Removes an earlier run's files from the directory, then writes configuration, schema and
-    record there.
-    """
+) -> RunRecord:
+    """Removes an earlier run's files, then writes configuration, schema and record."""
     for name in (MODEL, CHECKPOINT, HISTORY, PEFT):
-        (directory / name).unlink(missing_ok=True)
+        (run_dir / name).unlink(missing_ok=True)
     for name in (LOGS, CHECKPOINTS):
-        shutil.rmtree(directory / name, ignore_errors=True)
-    atomic.remove_temporaries(directory)
-    record = Record(
+        shutil.rmtree(run_dir / name, ignore_errors=True)
+    atomic.remove_temporaries(run_dir)
+    record = RunRecord(
         started=_now(),
         strategy=strategy,
         replicas=replicas,
-        given=given,
+        arguments=list(arguments),
         seed=config.seed,
         versions={package: _version(package) for package in _PACKAGES},
         machine=_machine(),
         git=_git(),
-        data=Data(
-            directory=str(
-                data_directory.resolve() if filesystem.is_local(data_directory) else data_directory
-            ),
-            table=manifest.table,
-            hash=manifest.hash,
-            rows={split: manifest.rows(split) for split in manifest.splits},
-        ),
+        data=_data(records),
         config=config,
     )
-    _write(directory, record)
-    atomic.write_text(directory / CONFIG, config.to_yaml())
-    atomic.write_text(directory / SCHEMA, schema.model_dump_json(indent=1))
+    _write(run_dir, record)
+    atomic.write_text(run_dir / CONFIG, config.to_yaml())
+    atomic.write_text(run_dir / SCHEMA, schema.model_dump_json(indent=1))
     return record
 
 
-def unfinished(directory: pathlib.Path) -> bool:
-    """Whether a training was begun in the directory, and not ended."""
-    return (directory / RECORD).is_file() and load_record(directory / RECORD).status == "running"
+def is_interrupted(run_dir: pathlib.Path) -> bool:
+    """Whether a training was begun in the folder, and has not finished."""
+    return (run_dir / RECORD).is_file() and load_record(run_dir / RECORD).status == "running"
 
 
-def go_on(record: Record, directory: pathlib.Path, config: Config) -> Record:
-    """Writes the record of an interrupted training that goes on; warns where other versions or
-    threads than at its begin may give other bits."""
-    for difference in differences(record):
+def resume_run(record: RunRecord, config: Config, run_dir: pathlib.Path) -> RunRecord:
+    """Writes the record of an interrupted training that is resumed.
+
+    It warns if other versions or threads than before may change the result.
+    """
+    for difference in environment_differences(record):
         warnings.warn(
-            f"{directory}: the training goes on with {difference}: its figures may differ from an uninterrupted one",
-            stacklevel=3,
+            f"{run_dir}: the training resumes with {difference}: "
+            "its metrics may differ from those of an uninterrupted training",
+            stacklevel=4,
         )
     record.resumed, record.config = record.resumed + 1, config
-    atomic.remove_temporaries(directory)
-    _write(directory, record)
+    atomic.remove_temporaries(run_dir)
+    _write(run_dir, record)
     return record
 
 
-def differences(record: Record) -> list[str]:
-    """What is not here as it was where a run began, and may change the bits of its figures; a
-    phrase each.
+def environment_differences(record: RunRecord) -> list[str]:
+    """Differences between a run's environment and this one that may change its metrics.
+
+    Returns:
+        A phrase for each, such as "cores 2 instead of 4".
     """
-    here = {package: _version(package) for package in record.versions} | _machine().model_dump()
-    there = record.versions | record.machine.model_dump()
+    packages = {package: _version(package) for package in record.versions}
+    here = packages | _machine().model_dump()
+    before = record.versions | record.machine.model_dump()
     return [
         f"{name} {here.get(name)!r} instead of {value!r}"
-        for name, value in there.items()
+        for name, value in before.items()
         if here.get(name) != value
     ]
 
 
-def finish(run: Run, directory: pathlib.Path):
-    """Writes the model and then the record, each there whole or not at all, and removes the
-    checkpoints.
-    """
-    with atomic.replacing(directory / MODEL) as temporary:
-        # Keras insists on the ending
+def finish_run(run: Run, run_dir: pathlib.Path) -> None:
+    """Writes the model and then the record, both atomically, and removes the checkpoints."""
+    with atomic.replacing(run_dir / MODEL) as temporary:
+        # Keras insists on the suffix
         whole = temporary.with_suffix(".tmp.keras")
         run.model.save(whole)
         whole.replace(temporary)
     run.record.status, run.record.ended = "finished", _now()
-    _write(directory, run.record)
-    (directory / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+    _write(run_dir, run.record)
+    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / CHECKPOINTS, ignore_errors=True)
 
 
-def load_record(path: str | pathlib.Path) -> Record:
+def load_record(path: str | pathlib.Path) -> RunRecord:
     """Reads a `run.json`.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
         ValueError: it is not the record of a run.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no record of a run")
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (pydantic.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is not the record of a run: {' '.join(str(error).split())}"
-        ) from error
+        raise ValueError(f"{path} is not the record of a run: {_one_line(error)}") from error
 
 
-def load_run(directory: str | pathlib.Path) -> Run:
+def load_run(run_dir: str | pathlib.Path) -> Run:
     """Reads what `fit` wrote.
 
     Args:
-        directory: the `run_directory` of `fit`.
+        run_dir: as passed to `fit`.
 
     Returns:
         `Run`, with the model compiled as it was.
 
     Raises:
         FileNotFoundError: there is no run.
-        ValueError: the run has not ended, or a file of it is damaged.
+        ValueError: the training has not finished, or a file is missing or damaged.
     """
-    directory = pathlib.Path(directory)
-    if not (directory / RECORD).is_file():
+    run_dir = pathlib.Path(run_dir)
+    if not (run_dir / RECORD).is_file():
         raise FileNotFoundError(
-            f"{directory} holds no run: it has no {RECORD}, which training writes"
+            f"{run_dir} holds no run: it has no {RECORD}, which training writes"
         )
-    record = load_record(directory / RECORD)
+    record = load_record(run_dir / RECORD)
     if record.status != "finished":
         raise ValueError(
-            f"the training in {directory} has not ended (it began {record.started:%Y-%m-%d %H:%M} UTC): train again, to the end"
+            f"the training in {run_dir} has not finished (it began {record.started:%Y-%m-%d %H:%M} "
+            "UTC): train again, to the end"
         )
     try:
-        model = keras.models.load_model(directory / MODEL)
+        model = keras.models.load_model(run_dir / MODEL)
     except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        raise ValueError(
-            f"{directory / MODEL} is missing or damaged, train again: {' '.join(str(error).split())}"
-        ) from error
+        raise _damaged(run_dir / MODEL, error) from error
     try:
-        history = {
-            str(name): list(column)
-            for name, column in pd.read_csv(directory / HISTORY).items()
-            if name != "epoch"
-        }
+        history = _read_history(run_dir / HISTORY)
     except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{directory / HISTORY} is missing or damaged, train again: {' '.join(str(error).split())}"
-        ) from error
-    return Run(
-        model,
-        Config.load(directory / CONFIG),
-        Schema.load(directory / SCHEMA),
-        history,
-        record,
-        directory,
+        raise _damaged(run_dir / HISTORY, error) from error
+    config, schema = Config.load(run_dir / CONFIG), Schema.load(run_dir / SCHEMA)
+    return Run(model, config, schema, history, record, run_dir)
+
+
+def _read_history(path: pathlib.Path) -> dict[str, list[float]]:
+    columns = pd.read_csv(path).items()
+    return {str(name): list(column) for name, column in columns if name != "epoch"}
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is missing or damaged, train again: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _write(run_dir: pathlib.Path, record: RunRecord) -> None:
+    atomic.write_text(run_dir / RECORD, record.model_dump_json(indent=1))
+
+
+def _data(records: PathLike) -> Data:
+    folder, manifest = filesystem.to_path(records), Manifest.load(records)
+    return Data(
+        records=str(folder.resolve() if filesystem.is_local(folder) else folder),
+        table=manifest.table,
+        hash=manifest.hash,
+        rows={split: manifest.rows(split) for split in manifest.splits},
     )
 
 
-def _write(directory, record):
-    atomic.write_text(directory / RECORD, record.model_dump_json(indent=1))
-
-
-def _now():
+def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
-def _version(package):
+def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -303,27 +305,28 @@ def _version(package):
         return "not installed"
 
 
-def _machine():
+def _machine() -> Machine:
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
     return Machine(
-        cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        cores=cores,
         intra_op_threads=tf.config.threading.get_intra_op_parallelism_threads(),
         inter_op_threads=tf.config.threading.get_inter_op_parallelism_threads(),
         onednn=os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
     )
 
 
-def _git():
-    """The commit of the current directory's repository, and whether its files differ from that."""
+def _git() -> str:
+    """The commit of the working directory's repository, and whether its files differ from it."""
     try:
-        said = [
+        commit, changes = (
             subprocess.run(
-                ["git", *words], capture_output=True, text=True, check=True, timeout=10
+                ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
             ).stdout.strip()
-            for words in _GIT
-        ]
+            for arguments in _GIT
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
-    commit, changes = said
     return f"{commit} with changes" if changes else commit

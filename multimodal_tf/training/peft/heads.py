@@ -1,81 +1,88 @@
 """A trained model for another table: its towers, with new heads."""
 
+from collections.abc import Collection
+from typing import Any
+
 import keras
 
 from multimodal_tf.config import TABULAR, Config
 from multimodal_tf.models.build import build_model
 from multimodal_tf.models.peft import layer_paths
 from multimodal_tf.schema import Schema
+from multimodal_tf.training.peft.freeze import is_added
 from multimodal_tf.training.run_dir import Run
 
 
-def replace_heads(run: Run, config: Config, schema: Schema) -> tuple[keras.Model, Schema]:
-    """A model for another table: the towers that a run trained, and new heads.
+def replace_heads(config: Config, schema: Schema, run: Run) -> tuple[keras.Model, Schema]:
+    """A model for another table: the towers of a run, with new heads.
 
-    The fusion is kept too, where the inputs are the same in the same order: each of its weights
-    that has the same path and shape.
+    If the inputs are the same in the same order, the fusion is kept, too: each of its weights that
+    has the same path and shape.
 
     Args:
-        run: what `fit` or `load_run` returned; it is not changed.
-        config: of the other table. An input that the run has too keeps its tower, and so must have
-        the same one; others begin anew.
-        schema: what that table taught.
+        config: of the other table. Inputs that the run has keep their towers, which must be the
+            same; other towers are new.
+        schema: of the other table.
+        run: from `fit` or `load_run`; not changed.
 
     Returns:
-        The model, and the schema to train, evaluate and serve it with: the other table's classes,
-        and for inputs that the run has too the run's vocabularies and means, since these are what
-        its towers know.
+        The model, and the schema for training, evaluating and serving it. It has the other table's
+        classes, and for the run's inputs the run's vocabularies and means, which their towers know.
 
     Raises:
-        FileNotFoundError: a pretrained tower's preset is not where it was.
-        ValueError: no input is one of the run's, one is of another type, tokenizer or tower than
-            there, or the run's model bears LoRA or adapters: `merge` puts LoRA and linear adapters
-            into its weights; with others it cannot be taken.
+        FileNotFoundError: a pretrained tower's preset no longer exists.
+        ValueError: no input is one of the run's; one has another type, tokenizer or tower than in
+            the run; or the run's model has LoRA or adapters. `merge_lora` merges LoRA and linear
+            adapters; a model with others cannot be used.
 
     Example:
-        >>> model, schema = replace_heads(load_run("runs/shop"), config, schema)  # doctest: +SKIP
+        >>> model, schema = replace_heads(config, schema, load_run("runs/shop"))  # doctest: +SKIP
         >>> fit(config, schema, "records", "runs/other", model=model)  # doctest: +SKIP
     """
     common = [name for name in config.inputs if name in run.config.inputs]
     if not common:
         raise ValueError(
-            f"inputs: must have one of the run's, {list(run.config.inputs)}, received {list(config.inputs)}"
+            f"inputs: must have one of the run's, {list(run.config.inputs)}, "
+            f"received {list(config.inputs)}"
         )
     for name in common:
         _check_same(name, run.config.inputs[name], config.inputs[name])
-    old = layer_paths.weights(run.model)
-    if any("/graft/" in path for path in old):
+    if any(map(is_added, layer_paths.weights(run.model))):
         raise ValueError(
-            "run: must bear no LoRA and no adapters, received a model that does: merge(run.model) first"
+            "run: must have no LoRA and no adapters, received a model that has: "
+            "merge_lora(run.model) first"
         )
     known = {name: run.schema.inputs[name] for name in common if name in run.schema.inputs}
     schema = Schema(rows=schema.rows, inputs=schema.inputs | known, heads=schema.heads)
     model = build_model(config, schema)
-    same = config.vectors() == run.config.vectors()
-    towers = (
-        {*common, TABULAR}
-        if config.tabular is not None and run.config.tabular is not None
-        else {*common}
-    )
-    for path, weight in layer_paths.weights(model).items():
-        # the model's own, which weigh the heads' losses
-        if "/" not in path:
-            continue
-        of = layer_paths.owner(model, path)
-        shape = old[path].shape if path in old else None
-        if of in towers and shape != weight.shape:
-            received = "none of this name" if shape is None else shape
-            raise ValueError(
-                f"{of}: must have the tower that it has in the run: {path} is {weight.shape} here, and there {received}"
-            )
-        if shape == weight.shape and (
-            of in towers or (same and of not in (*config.inputs, *config.heads))
-        ):
-            weight.assign(old[path])
+    _copy_weights(run, config, model, common)
     return model, schema
 
 
-def _check_same(name, old, new):
+def _copy_weights(run: Run, config: Config, model: keras.Model, common: Collection[str]) -> None:
+    """Copies the weights of common towers, and of the fusion if all inputs are the same."""
+    trained = layer_paths.weights(run.model)
+    same_fusion = config.vectors() == run.config.vectors()
+    both_tabular = config.tabular is not None and run.config.tabular is not None
+    towers = {*common, TABULAR} if both_tabular else {*common}
+    for path, weight in layer_paths.weights(model).items():
+        # the model's own weights belong to the heads' losses
+        if "/" not in path:
+            continue
+        owner = layer_paths.owner(model, path)
+        shape = trained[path].shape if path in trained else None
+        if owner in towers and shape != weight.shape:
+            received = "no weight of this name" if shape is None else shape
+            raise ValueError(
+                f"{owner}: must have the tower that it has in the run: {path} is {weight.shape} "
+                f"here, and there {received}"
+            )
+        in_fusion = same_fusion and owner not in (*config.inputs, *config.heads)
+        if shape == weight.shape and (owner in towers or in_fusion):
+            weight.assign(trained[path])
+
+
+def _check_same(name: str, old: Any, new: Any) -> None:
     for field in ("type", "tokenizer"):
         before, now = getattr(old, field, None), getattr(new, field, None)
         if before != now:

@@ -1,7 +1,7 @@
-"""Search: which configuration of a space does best, by Keras Tuner's own tuners.
+"""Hyperparameter search over a space of configurations, by Keras Tuner's own tuners.
 
-`SearchModel` is the space as a `keras_tuner.HyperModel`, for any tuner; `tune` is what everyone
-writes around one by hand.
+`SearchModel` is the space as a `keras_tuner.HyperModel`, for any tuner. `tune` runs a whole search:
+trials, folds, several processes, tables and plots.
 """
 
 from multimodal_tf.config.search_space import Choice, Float, Int, Space

@@ -1,7 +1,8 @@
-"""How much memory the training of a model takes, about."""
+"""An estimate of the memory that training a model takes."""
 
 import contextlib
 import math
+from collections.abc import Iterator
 
 import keras
 from keras.src.backend.common import global_state
@@ -11,25 +12,22 @@ from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
 
 # Keras' name of the list
-_WAITING = "uninitialized_variables"
-# bytes
-_FLOAT = 4
-# numbers that the optimizer keeps of each weight
-_STATES = {"adamw": 2, "sgd": 1}
+_UNINITIALIZED = "uninitialized_variables"
+_FLOAT_BYTES = 4
+# numbers that the optimizer keeps for each weight
+_SLOTS = {"adamw": 2, "sgd": 1}
 
 
 def training_bytes(config: Config, schema: Schema) -> int:
-    """Bytes that training takes, without the rows and TensorFlow itself.
+    """A lower bound of the bytes that training takes, without the rows and TensorFlow itself.
 
-    Each weight counts with its gradient and what the optimizer keeps of it; what layers answer to
-    one batch counts twice, for the step back. A layer around a library's network counts by its own
-    answer only, and the scratch memory of convolutions and attention not at
-    all: take it for a lower bound. Nothing of this size is allocated, except where a tower brings
-    its own weights along.
+    It counts each weight with its gradient and optimizer state, and each layer's output for one
+    batch twice, for the backward pass. A layer around a library's network counts by its own output
+    only, and temporary memory of convolutions and attention is left out. Nothing of this size is
+    allocated, except for towers with pretrained weights.
 
     Args:
-        config: `Config`.
-        schema: `Schema`, which belongs to it.
+        config, schema: of the model.
 
     Raises:
         ValueError: as `build_model`.
@@ -38,42 +36,40 @@ def training_bytes(config: Config, schema: Schema) -> int:
         model = build_model(config, schema)
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     batch = config.training.batch_size
-    answers = sum(math.prod(size or batch for size in tensor.shape) for tensor in _answers(model))
-    return _FLOAT * (
-        model.count_params() + trained * (1 + _STATES[config.training.optimizer]) + 2 * answers
-    )
+    outputs = sum(math.prod(size or batch for size in tensor.shape) for tensor in _outputs(model))
+    weights = model.count_params() + trained * (1 + _SLOTS[config.training.optimizer])
+    return int(_FLOAT_BYTES * (weights + 2 * outputs))
 
 
 @contextlib.contextmanager
-def _without_values():
+def _without_values() -> Iterator[None]:
     """Variables that are made in the block have shapes and no values.
 
-    Keras (3.15) keeps a list of such variables, and gives them values as soon as it leaves another
-    scope of this kind, of which it opens
-    many itself: they are taken off that list.
+    Keras (3.15) keeps a list of such variables, and gives them values when it leaves another scope
+    of this kind, of which it opens many itself. They are therefore removed from that list.
     """
-    waiting = list(global_state.get_global_attribute(_WAITING, []))
+    before = list(global_state.get_global_attribute(_UNINITIALIZED, []))
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        global_state.set_global_attribute(_WAITING, waiting)
+        global_state.set_global_attribute(_UNINITIALIZED, before)
 
 
-def _answers(model):
-    """The output tensors of all layers, also of models within."""
+def _outputs(model: keras.Model) -> Iterator[keras.KerasTensor]:
+    """The output tensors of all layers, also of models within the model."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _answers(layer)
+            yield from _outputs(layer)
         elif getattr(layer, "output", None) is not None:
             yield from keras.tree.flatten(layer.output)
 
 
-def shown(size: int) -> str:
-    """A number of bytes, for people.
+def format_bytes(size: int) -> str:
+    """A readable number of bytes.
 
     Example:
-        >>> shown(1_300_000_000)
+        >>> format_bytes(1_300_000_000)
         '1.3 GB'
     """
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

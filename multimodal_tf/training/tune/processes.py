@@ -1,38 +1,45 @@
-"""Keras Tuner's chief and workers as processes of this machine, none of which outlives this one."""
+"""Keras Tuner's chief and workers as processes of this machine; none outlives this process."""
 
 import contextlib
 import ipaddress
 import multiprocessing
+import multiprocessing.context
 import os
+import pathlib
 import socket
 import threading
 import time
 import warnings
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
 
 from multimodal_tf.training.tune import report, tuners
 
 CHIEF = "chief"
 # of all processes of a search together
 _RESTARTS = 3
-# seconds in which a process ends that is asked to
+# seconds for a process to end after it is asked to
 _DEADLINE = 5.0
 # seconds in which a chief must answer
 _ANSWER = 60.0
-# seconds, after the last trial, in which workers of other hosts ask for another and hear that there
-# is none
+# seconds, after the last trial, for workers of other hosts to hear that there is no other trial
 _FAREWELL = 60.0
 
+# host and port
+Address = tuple[str, int]
 
-def run(settings: tuners.Settings, workers: int, address: tuple[str, int], chief: bool):
+
+def run(settings: tuners.Settings, workers: int, address: Address, chief: bool) -> None:
     """Runs a search, or this machine's part of it, to its end.
 
-    A process that dies is started again, at most three of them; a worker then runs its trial again.
-    What they print goes to `logs`.
+    A process that dies is restarted, three times at most; a worker then runs its trial again. The
+    processes' output goes to `logs`.
 
     Args:
         settings: `Settings`.
-        workers: int. Their number here.
-        address: host and port of the chief.
+        workers: int. Number of workers here.
+        address: of the chief.
         chief: whether it is started here.
 
     Raises:
@@ -41,51 +48,48 @@ def run(settings: tuners.Settings, workers: int, address: tuple[str, int], chief
     """
     if not chief:
         _wait_for_chief(address)
-    elif not loopback(address[0]):
+    elif not is_loopback(address[0]):
         warnings.warn(
-            f"the chief listens on {address[0]} by unencrypted gRPC, without a password: who reaches it can read and change the search",
-            stacklevel=3,
+            f"the chief listens on {address[0]} by unencrypted gRPC, without a password: who can "
+            "reach it can read and change the search",
+            stacklevel=4,
         )
-    # Keras Tuner takes who is called so for a chief
+    # Keras Tuner takes a process with this word in its name for the chief
     host = socket.gethostname().replace(CHIEF, "host")
-    names = ([CHIEF] if chief else []) + [f"worker-{host}-{number}" for number in range(workers)]
+    names = ([CHIEF] if chief else []) + [f"worker-{host}-{index}" for index in range(workers)]
     threads = max(1, (os.cpu_count() or 1) // workers)
     with _Processes(settings, address, threads, chief) as processes:
         for name in names:
             processes.start(name)
-        while processes.alive(names[-workers:]):
-            processes.mend()
+        while processes.any_alive(names[-workers:]):
+            processes.restart_dead()
             time.sleep(0.1)
-        if chief and not loopback(address[0]):
+        if chief and not is_loopback(address[0]):
             _wait_for_others(settings.project, processes)
 
 
-def _wait_for_others(project, processes):
-    """Keeps the chief until workers of other hosts have ended, too: it ends by itself when all that
-    it knows have heard that there is no more to do, and one that has died never hears."""
-    deadline = time.monotonic() + _FAREWELL
-    while processes.alive([CHIEF]) and time.monotonic() < deadline:
-        processes.mend()
-        if report.running(project):
-            deadline = time.monotonic() + _FAREWELL
-        time.sleep(0.5)
-
-
 class _Processes:
-    """Those of a search, by name."""
+    """The processes of a search, by name."""
 
-    def __init__(self, settings, address, threads, chief):
-        self._arguments = settings, address, threads
+    def __init__(
+        self, settings: tuners.Settings, address: Address, threads: int, chief: bool
+    ) -> None:
+        self._settings, self._address, self._threads = settings, address, threads
         self._chief = chief
-        self._logs = settings.directory / "logs"
-        self._running: dict = {}
+        self._logs = settings.out / "logs"
+        self._running: dict[str, multiprocessing.context.SpawnProcess] = {}
         self._restarts = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
@@ -94,41 +98,57 @@ class _Processes:
                 process.kill()
                 process.join()
 
-    def start(self, name):
+    def start(self, name: str) -> None:
+        """Starts a process."""
         # TensorFlow's threads do not survive a fork
         context = multiprocessing.get_context("spawn")
-        process = context.Process(
-            target=_work, args=(name, self._log(name), *self._arguments), name=name, daemon=True
-        )
+        arguments = (name, self._log(name), self._settings, self._address, self._threads)
+        process = context.Process(target=_work, args=arguments, name=name, daemon=True)
         process.start()
         self._running[name] = process
 
-    def alive(self, names):
-        """Whether any of them has not ended well."""
+    def any_alive(self, names: Iterable[str]) -> bool:
+        """Whether any of them has not ended with exit code 0."""
         return any(self._running[name].exitcode != 0 for name in names)
 
-    def mend(self):
-        """Starts those again that died."""
+    def restart_dead(self) -> None:
+        """Restarts processes that died; raises ChildProcessError after the last restart."""
         for name, process in list(self._running.items()):
             if process.exitcode in (None, 0):
                 continue
             if self._restarts == _RESTARTS:
                 raise ChildProcessError(
-                    f"{name} died with exit code {process.exitcode}, after {_RESTARTS} restarts in this search: see {self._log(name)}; "
-                    "finished trials are kept: run it again"
+                    f"{name} died with exit code {process.exitcode}, after {_RESTARTS} restarts in "
+                    f"this search: see {self._log(name)}; finished trials are kept: run it again"
                 )
             self._restarts += 1
             if not self._chief:
                 # Keras Tuner would wait for an hour
-                _wait_for_chief(self._arguments[1])
+                _wait_for_chief(self._address)
             self.start(name)
 
-    def _log(self, name):
+    def _log(self, name: str) -> pathlib.Path:
         return self._logs / f"{name}.log"
 
 
-def _work(name, log, settings, address, threads):
-    """What a process does; in the process itself."""
+def _wait_for_others(project: pathlib.Path, processes: _Processes) -> None:
+    """Keeps the chief running until workers of other hosts have ended, too.
+
+    It ends by itself when all workers that it knows have heard that there are no more trials. One
+    that has died never hears.
+    """
+    deadline = time.monotonic() + _FAREWELL
+    while processes.any_alive([CHIEF]) and time.monotonic() < deadline:
+        processes.restart_dead()
+        if report.running_trials(project):
+            deadline = time.monotonic() + _FAREWELL
+        time.sleep(0.5)
+
+
+def _work(
+    name: str, log: pathlib.Path, settings: tuners.Settings, address: Address, threads: int
+) -> None:
+    """The main function of a process."""
     _end_with_parent()
     with open(log, "a", buffering=1, encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
@@ -141,13 +161,13 @@ def _work(name, log, settings, address, threads):
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tuners.search(settings, name == CHIEF)
+        tuners.search(settings, keeps_trials=name == CHIEF)
 
 
-def _end_with_parent():
-    """Also where the parent is killed and can tell nobody."""
+def _end_with_parent() -> None:
+    """Ends this process when its parent ends, even if the parent is killed."""
 
-    def wait():
+    def wait() -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
             parent.join()
@@ -156,32 +176,32 @@ def _end_with_parent():
     threading.Thread(target=wait, daemon=True).start()
 
 
-def listening(text: str) -> tuple[str, int]:
-    """The address that a chief is to listen on: `HOST` or `HOST:PORT`; without a port, one that is
-    free.
+def listen_address(text: str) -> Address:
+    """The address for a chief to listen on: `HOST:PORT`, or `HOST` with a free port.
 
     Raises:
-        OSError: the port is in use, or is not to be had; one sentence.
+        OSError: the port is in use or cannot be used.
         ValueError: it is no address.
     """
-    host, port = address(text if ":" in text else f"{text}:0")
+    host, port = parse_address(text if ":" in text else f"{text}:0")
     try:
         with socket.create_server((host, port)) as server:
-            return host, server.getsockname()[1]
+            return host, int(server.getsockname()[1])
     except OSError as error:
         raise type(error)(
-            f"the chief cannot listen on {host}:{port}: {error.strerror or error}; choose another port or host"
+            f"the chief cannot listen on {host}:{port}: {error.strerror or error}; choose another "
+            "port or host"
         ) from error
 
 
-def address(text: str) -> tuple[str, int]:
+def parse_address(text: str) -> Address:
     """Host and port of `HOST:PORT`.
 
     Raises:
         ValueError: it is no address.
 
     Example:
-        >>> address("127.0.0.1:8000")
+        >>> parse_address("127.0.0.1:8000")
         ('127.0.0.1', 8000)
     """
     host, _, port = text.rpartition(":")
@@ -190,23 +210,24 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a host."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
 
 
-def _wait_for_chief(where):
+def _wait_for_chief(address: Address) -> None:
     deadline = time.monotonic() + _ANSWER
     while True:
         try:
-            with socket.create_connection(where, timeout=_DEADLINE):
+            with socket.create_connection(address, timeout=_DEADLINE):
                 return
         except OSError as error:
             if time.monotonic() > deadline:
-                host, port = where
+                host, port = address
                 raise ConnectionError(
-                    f"no chief answers at {host}:{port} ({error.strerror or error}): start the search there, with --listen, first"
+                    f"no chief answers at {host}:{port} ({error.strerror or error}): start the "
+                    "search there, with --listen, first"
                 ) from error
         time.sleep(0.5)

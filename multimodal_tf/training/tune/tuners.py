@@ -1,11 +1,10 @@
-"""Keras Tuner's tuners over a `SearchModel`, in a directory that a killed search goes on from."""
+"""Keras Tuner's tuners over a `SearchModel`, in a folder from which a killed search resumes."""
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-from typing import Literal
+from typing import Any, Literal, assert_never
 
 import keras_tuner
 import keras_tuner.src.config
@@ -13,85 +12,91 @@ import keras_tuner.src.utils
 
 from multimodal_tf.config.search_space import Space
 from multimodal_tf.data import atomic
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.training.tune.model import SearchModel
+
+TunerName = Literal["random", "bayesian", "hyperband"]
 
 # Keras Tuner's own files
 PROJECT = "trials"
 _ORACLE = "oracle.json"
 # Keras Tuner's names of the process that keeps the trials
 _NAMES = ("tuner0", "chief")
-# a search goes on however many trials fail
+# a search continues however many trials fail
 _NEVER = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What every process of a search is told."""
+    """What every process of a search needs."""
 
     space: Space
-    records: str | os.PathLike
-    directory: pathlib.Path
+    records: PathLike
+    out: pathlib.Path
     objective: str
-    tuner: Literal["random", "bayesian", "hyperband"]
+    tuner: TunerName
+    # None: the tuner decides
     trials: int | None
     folds: tuple[pathlib.Path, ...]
+    # bytes for each process
     memory: int | None
 
     @property
     def project(self) -> pathlib.Path:
-        """Where Keras Tuner's files are."""
-        return self.directory / PROJECT
+        """The folder of Keras Tuner's files."""
+        return self.out / PROJECT
 
     def model(self) -> SearchModel:
-        """The search space as a HyperModel; errors as `SearchModel`."""
-        return SearchModel(self.space, self.records, self.directory, self.folds, self.memory)
+        """The search space as a HyperModel; raises as `SearchModel`."""
+        return SearchModel(self.space, self.records, self.out, self.folds, self.memory)
 
 
-def search(settings: Settings, keeps: bool = True):
-    """Runs the part of a search that this process has: all of it, or what Keras Tuner's environment
-    variables say.
+def search(settings: Settings, keeps_trials: bool = True) -> None:
+    """Runs this process' part of a search.
+
+    That is all of it, or what Keras Tuner's environment variables say.
 
     Args:
         settings: `Settings`.
-        keeps: whether this process keeps the trials, alone or as chief; else it is a worker.
+        keeps_trials: whether this process is the only one or the chief; otherwise it is a worker.
     """
-    _mend()
-    if keeps:
-        make_ready(settings.project)
+    _patch_keras_tuner()
+    if keeps_trials:
+        prepare_resume(settings.project)
     model = settings.model()
-    _tuner(settings, model).search(verbose=0)
+    _make_tuner(settings, model).search(verbose=0)
 
 
-def _tuner(settings, model):
-    first = settings.space.first()
-    common = {
+def _make_tuner(settings: Settings, model: SearchModel) -> keras_tuner.Tuner:
+    default = settings.space.default_config()
+    common: dict[str, Any] = {
         "objective": model.objective(settings.objective),
-        "directory": str(settings.directory),
+        "directory": str(settings.out),
         "project_name": PROJECT,
-        # 0 would be none
-        "seed": first.seed + 1,
+        # 0 would be no seed
+        "seed": default.seed + 1,
         "max_consecutive_failed_trials": _NEVER,
     }
     match settings.tuner:
         case "random":
             return keras_tuner.RandomSearch(model, max_trials=settings.trials, **common)
         case "bayesian":
-            # By default it draws three times as many at random as there are fields, which may be
-            # all.
-            drawn = max(3, min(3 * len(settings.space.fields()), settings.trials // 2))
-            return keras_tuner.BayesianOptimization(
-                model, max_trials=settings.trials, num_initial_points=drawn, **common
-            )
-    return keras_tuner.Hyperband(model, max_epochs=first.training.epochs, **common)
+            # Keras Tuner's default are 3 random trials for each field, which may be all of them
+            half = (settings.trials or 0) // 2
+            common["num_initial_points"] = max(3, min(3 * len(settings.space.fields()), half))
+            return keras_tuner.BayesianOptimization(model, max_trials=settings.trials, **common)
+        case "hyperband":
+            return keras_tuner.Hyperband(model, max_epochs=default.training.epochs, **common)
+        case _:
+            assert_never(settings.tuner)
 
 
-def make_ready(project: pathlib.Path):
-    """Makes what a killed search left such that Keras Tuner goes on from it, whichever process was
-    killed, and when.
+def prepare_resume(project: pathlib.Path) -> None:
+    """Prepares the files of a killed search so that Keras Tuner resumes it.
 
-    Keras Tuner takes up a search only where a file of its own process's name is, which it writes at
-    the end of the first trial; and a trial that was written just before the list of trials would be
-    counted for ever, and never run.
+    Keras Tuner resumes only if there is a file named after its own process, which it writes at the
+    end of the first trial. A trial that was written just before the list of trials would be counted
+    for ever, and never run.
     """
     if not (project / _ORACLE).is_file():
         return
@@ -103,15 +108,15 @@ def make_ready(project: pathlib.Path):
             shutil.rmtree(trial)
 
 
-def _mend():
-    """Mends two things of Keras Tuner 1.4.8, in this process.
+def _patch_keras_tuner() -> None:
+    """Corrects two things of Keras Tuner 1.4.8, in this process.
 
-    It writes its files in place, and one that a kill cuts short could not be read again: they are
-    replaced as a whole. And it prints the
-    traceback of every trial that fails, into the progress bar: the table of trials says why.
+    It writes its files in place, and could not read a file that a kill cut short: they are written
+    atomically instead. It prints the traceback of every failed trial into the progress bar: the
+    table of trials has the reason.
     """
 
-    def save_json(path, content):
+    def save_json(path: str, content: Any) -> str:
         text = json.dumps(content)
         atomic.write_text(pathlib.Path(path), text)
         return text

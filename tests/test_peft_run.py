@@ -2,9 +2,9 @@
 
 import re
 
-import adapt_case as case
 import contract
 import numpy as np
+import peft_case as case
 import pytest
 import training_case
 
@@ -68,7 +68,7 @@ def other(place):
 
 class TestAnotherTable:
     def test_towers_and_their_words_stay_and_the_heads_are_new(self, trained, other):
-        model, schema = peft.replace_heads(trained, SMALL, other)
+        model, schema = peft.replace_heads(SMALL, other, trained)
         assert schema.inputs == trained.schema.inputs != other.inputs
         assert schema.heads["label"].names == ["x", "y"]
         assert model.output["label"].shape == (None, 2)
@@ -84,18 +84,18 @@ class TestAnotherTable:
             inputs=trained.schema.inputs,
             heads={"label": Classes(names=["p", "q", "r"], counts=same.counts)},
         )
-        model, _ = peft.replace_heads(trained, SMALL, schema)
+        model, _ = peft.replace_heads(SMALL, schema, trained)
         assert (
             case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]
         ).any()
 
     def test_fit_goes_on_from_there_with_what_the_configuration_adapts(self, trained, other, place):
-        model, schema = peft.replace_heads(trained, SMALL, other)
+        model, schema = peft.replace_heads(SMALL, other, trained)
         chosen = Peft(
             train="heads",
             lora=[LoRA(layers=["title_words"], rank=2)],
             stages=[["price_*"]],
-            rates={"label": 3},
+            learning_rate_factors={"label": 3},
         )
         config = SMALL.model_copy(update={"peft": chosen})
         run = fit(config, schema, place / "other", place / "second", verbose=0, model=model)
@@ -117,7 +117,7 @@ class TestAnotherTable:
         assert run.record.config.peft == chosen
         loaded = load_run(place / "second")
         assert case.trained(loaded.model) == case.trained(model)
-        fresh, _ = peft.replace_heads(trained, SMALL, other)
+        fresh, _ = peft.replace_heads(SMALL, other, trained)
         peft.load_peft(fresh, place / "second" / runs.PEFT)
         x = contract.rows_of(SMALL, 3)
         for one in (loaded.model, fresh):
@@ -130,18 +130,18 @@ class TestAnotherTable:
             trained.schema,
             {},
             trained.record,
-            trained.directory,
+            trained.run_dir,
         )
-        peft.lora(copy.model, "title_words")
+        peft.add_lora(copy.model, "title_words")
         with pytest.raises(
-            ValueError, match=r"^run: must bear no LoRA .*: merge\(run\.model\) first$"
+            ValueError, match=r"^run: must have no LoRA .*: merge_lora\(run\.model\) first$"
         ):
-            peft.replace_heads(copy, SMALL, other)
-        peft.merge(copy.model)
-        peft.replace_heads(copy, SMALL, other)
-        peft.adapters(copy.model, "title_vector", "title_dense", units=2, shared=True)
-        with pytest.raises(ValueError, match=r"^run: must bear no LoRA and no adapters"):
-            peft.replace_heads(copy, SMALL, other)
+            peft.replace_heads(SMALL, other, copy)
+        peft.merge_lora(copy.model)
+        peft.replace_heads(SMALL, other, copy)
+        peft.add_adapters(copy.model, "title_vector", "title_dense", units=2, shared=True)
+        with pytest.raises(ValueError, match=r"^run: must have no LoRA and no adapters"):
+            peft.replace_heads(SMALL, other, copy)
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -164,7 +164,8 @@ class TestAnotherTable:
             ),
             (
                 lambda: {"title": widened()},
-                r"^title: must have the tower that it has in the run: title_\S+ is .* here, and there ",
+                r"^title: must have the tower that it has in the run: title_\S+ is .* here, "
+                r"and there ",
             ),
         ],
     )
@@ -172,7 +173,7 @@ class TestAnotherTable:
         config = Config(inputs=change(), heads=SMALL.heads, split=SMALL.split)
         schema = Schema(rows=9, inputs=other.inputs | trained.schema.inputs, heads=other.heads)
         with pytest.raises(ValueError, match=message) as caught:
-            peft.replace_heads(trained, config, schema)
+            peft.replace_heads(config, schema, trained)
         assert "\n" not in str(caught.value)
 
 
@@ -194,7 +195,8 @@ class TestFit:
         config = SMALL.model_copy(update={"peft": Peft(stages=[["title_embedding"]])})
         with pytest.raises(
             ValueError,
-            match=r"^peft\.stages: must match a layer that is trained, received \['title_embedding'\]",
+            match=r"^peft\.stages: must match a layer that is trained, received "
+            r"\['title_embedding'\]",
         ):
             fit(config, trained.schema, place / "records", place / "third", verbose=0)
         assert not (place / "third").exists()

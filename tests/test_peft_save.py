@@ -5,9 +5,9 @@ other base.
 import subprocess
 import sys
 
-import adapt_case as case
 import keras
 import numpy as np
+import peft_case as case
 import pretrained_case
 import pytest
 import safetensors.numpy
@@ -18,9 +18,9 @@ from multimodal_tf.training import peft
 
 def adapted():
     model = case.bert()
-    peft.head_only(model)
-    peft.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
-    peft.adapters(model, "*_output_dense", units=3)
+    peft.train_head_only(model)
+    peft.add_lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
+    peft.add_adapters(model, "*_output_dense", units=3)
     case.shake(model)
     return model
 
@@ -51,13 +51,14 @@ def test_in_a_new_process_with_another_head_and_other_numbers_in_names(saved, tm
     model, path = saved
     code = f"""
 import sys; sys.path.insert(0, {str(case.__file__.rsplit("/", 1)[0])!r})
-import keras, numpy, pretrained_case, adapt_case
+import keras, numpy, pretrained_case, peft_case
 pretrained_case.text_preset = lambda: {pretrained_case.text_preset()!r}
-for _ in range(3): keras.layers.Dense(1), keras.layers.Embedding(1, 1)  # Keras counts them in the names that it makes up
-from multimodal_tf.training import adapt
-model = adapt_case.bert(heads=("label", "further"))
-adapt.load_peft(model, {str(path)!r})
-numpy.save({str(tmp_path / "answers.npy")!r}, adapt_case.answers(model))
+# Keras counts layers in the names that it makes up
+for _ in range(3): keras.layers.Dense(1), keras.layers.Embedding(1, 1)
+from multimodal_tf.training import peft
+model = peft_case.bert(heads=("label", "further"))
+peft.load_peft(model, {str(path)!r})
+numpy.save({str(tmp_path / "answers.npy")!r}, peft_case.answers(model))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), case.answers(model), rtol=1e-5)
@@ -65,8 +66,8 @@ numpy.save({str(tmp_path / "answers.npy")!r}, adapt_case.answers(model))
 
 def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
     model = case.bert()
-    peft.adapters(model, "*output_dense", units=3, shared=True)
-    peft.head_only(model)
+    peft.add_adapters(model, "*output_dense", units=3, shared=True)
+    peft.train_head_only(model)
     assert len({path for path in case.trained(model) if "/graft/" in path}) == 4
     case.shake(model)
     peft.save_peft(model, tmp_path / "shared.safetensors")
@@ -79,7 +80,7 @@ def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
 def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
     model = case.stack()
     peft.freeze(model, "photo_*")
-    peft.lora(model, "photo_*", rank=2)
+    peft.add_lora(model, "photo_*", rank=2)
     case.shake(model)
     peft.save_peft(model, tmp_path / "a.safetensors")
     fresh = case.stack()
@@ -88,7 +89,7 @@ def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
         [weight * 0 for weight in fresh.get_layer("label").get_weights()]
     )
     peft.load_peft(fresh, tmp_path / "a.safetensors")
-    peft.merge(fresh)
+    peft.merge_lora(fresh)
     x = {"photo": np.ones((1, 4), "float32")}
     np.testing.assert_allclose(fresh(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
 
@@ -123,7 +124,7 @@ class TestAnotherBase:
         weight.assign(weight + 1e-3)
         before = case.values(other)
         with pytest.raises(
-            ValueError, match=rf"{key}: must have the numbers that .* it is of another base$"
+            ValueError, match=rf"{key}: must have the values of .* it is of another base$"
         ):
             peft.load_peft(other, saved[1])
         assert not attach.grafted(other)
@@ -146,7 +147,8 @@ class TestAnotherBase:
         other = keras.Model({"photo": other}, {"label": keras.layers.Dense(2, name="label")(x)})
         with pytest.raises(
             ValueError,
-            match=r"label/bias: must be of the shape \(4,\) .* received \(2,\): it is of another base",
+            match=r"label/bias: must be of the shape \(4,\) .* received \(2,\): it is of "
+            r"another base",
         ):
             peft.load_peft(other, tmp_path / "a.safetensors")
 
@@ -168,13 +170,13 @@ class TestFiles:
         ):
             with pytest.raises(ValueError, match=message):
                 peft.load_peft(case.stack(), path)
-        with pytest.raises(FileNotFoundError, match="there is no PEFT configuration"):
+        with pytest.raises(FileNotFoundError, match="there is no file of save_peft"):
             peft.load_peft(case.stack(), tmp_path / "no.safetensors")
 
     def test_what_cannot_be_saved(self, tmp_path):
         model = case.stack()
         with pytest.raises(ValueError, match=r"^path: must end in \.safetensors, received .*a\.h5"):
             peft.save_peft(model, tmp_path / "a.h5")
-        peft.nothing(model)
-        with pytest.raises(ValueError, match=r"^model: must train or bear something"):
+        peft.freeze_all(model)
+        with pytest.raises(ValueError, match=r"^model: must have trained weights"):
             peft.save_peft(model, tmp_path / "a.safetensors")

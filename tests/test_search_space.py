@@ -47,7 +47,7 @@ def space(tmp_path):
 
 
 def test_every_choice_and_range_is_a_field_under_its_path(space):
-    assert {field.name: field.part for field in space.fields()} == {
+    assert {field.name: field.domain for field in space.fields()} == {
         "inputs.title.tokenizer.type": Choice(["words", "characters"]),
         "heads.label.label_smoothing": Float(0, 0.3),
         "fusion": Choice(space.tree["fusion"].options),
@@ -85,7 +85,7 @@ def test_what_is_drawn_is_a_configuration(space):
         "heads.label.label_smoothing": 0.2,
         "training.learning_rate": 0.002,
     }
-    config = space.draw(
+    config = space.config(
         values
         | {
             "fusion": "concatenation",
@@ -100,7 +100,7 @@ def test_what_is_drawn_is_a_configuration(space):
 
 
 def test_the_first_configuration_has_first_options_and_lowest_values(space):
-    first = space.first()
+    first = space.default_config()
     assert (first.fusion.type, first.fusion.hidden, first.peft, first.training.learning_rate) == (
         "concatenation",
         [],
@@ -140,13 +140,13 @@ def test_python_says_the_same_as_yaml(space):
 
 
 def test_parts_of_the_configuration_are_options():
-    space = Space.over(
+    space = Space.from_config(
         CONFIG,
         {"inputs.photo.tower": Choice([ConvTower(filters=[8]), ViTTower(), ViTTower(depth=1)])},
     )
     [field] = space.fields()
-    assert field.part.labels == ("cnn", "vit", "vit-2")
-    assert space.draw({"inputs.photo.tower": "vit-2"}).inputs["photo"].tower.depth == 1
+    assert field.domain.labels == ("cnn", "vit", "vit-2")
+    assert space.config({"inputs.photo.tower": "vit-2"}).inputs["photo"].tower.depth == 1
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,9 @@ def test_an_input_may_be_called_choice():
     config = Config(
         inputs={"choice": TextInput(), "int": TextInput()}, heads={"label": ClassificationHead()}
     )
-    assert Space.over(config, {"training.epochs": Int(1, 3)}).first().inputs.keys() == {
+    assert Space.from_config(
+        config, {"training.epochs": Int(1, 3)}
+    ).default_config().inputs.keys() == {
         "choice",
         "int",
     }
@@ -179,10 +181,10 @@ def test_an_input_may_be_called_choice():
 
 def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fail():
     fusion = {"type": "self_attention", "dim": 32, "heads": Choice([4, 5])}
-    space = Space.over(CONFIG, {"fusion": Choice([{"type": "sum"}, fusion])})
+    space = Space.from_config(CONFIG, {"fusion": Choice([{"type": "sum"}, fusion])})
     assert [config.fusion.type for config in space.variants()] == ["sum", "self_attention"]
     with pytest.raises(ValueError, match="heads must divide"):
-        space.draw({"fusion": "self_attention", "fusion.self_attention.heads": 5})
+        space.config({"fusion": "self_attention", "fusion.self_attention.heads": 5})
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fa
 )
 def test_a_wrong_space_is_refused_in_one_sentence(fields, said):
     with pytest.raises(ValueError, match=said) as refused:
-        Space.over(CONFIG, fields)
+        Space.from_config(CONFIG, fields)
     assert "\n" not in str(refused.value)
 
 

@@ -1,9 +1,9 @@
 """LoRA and adapters: their formulas, what they leave alone, saving, merging."""
 
-import adapt_case as case
 import contract
 import keras
 import numpy as np
+import peft_case as case
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -34,7 +34,7 @@ def alone(layer, x):
 
 
 def shaken(model, *patterns, **options):
-    peft.lora(model, *patterns, **options)
+    peft.add_lora(model, *patterns, **options)
     case.shake(model)
     return attach.graft(model.get_layer("one"))
 
@@ -44,7 +44,7 @@ class TestLoRA:
         layer = layers.Dense(1, activation="relu", name="one")
         model = alone(layer, np.zeros((1, 2), "float32"))
         layer.set_weights([np.array([[1.0], [1.0]]), np.array([-1.0])])
-        peft.lora(model, "one", rank=1, alpha=2)
+        peft.add_lora(model, "one", rank=1, alpha=2)
         layer.graft.set_weights([np.array([[1.0], [0.0]]), np.array([[3.0]])])
         # (2 + 5) of the kernel, 2 x 2 x 3 of LoRA, -1 of the bias; then with another sign, which
         # relu cuts
@@ -57,7 +57,7 @@ class TestLoRA:
         layer = layers.EinsumDense(equation, answer, bias_axes=bias, name="one")
         model = alone(layer, x)
         before = model(x).numpy()
-        peft.lora(model, "one", rank=2, alpha=3)
+        peft.add_lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
         added = attach.graft(layer)
@@ -77,7 +77,7 @@ class TestLoRA:
         x = np.array([[0, 2], [1, 1]], "int32")
         model = alone(layers.Embedding(3, 4, name="one"), x)
         before = model(x).numpy()
-        peft.lora(model, "one", rank=2, alpha=3)
+        peft.add_lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
         added = attach.graft(model.get_layer("one"))
@@ -95,7 +95,7 @@ class TestLoRA:
                 layers.Embedding(2, 2, mask_zero=True, name="one")(given)
             ),
         )
-        peft.lora(model, "one", rank=1)
+        peft.add_lora(model, "one", rank=1)
         case.shake(model)
         layer = model.get_layer("one")
         np.testing.assert_allclose(
@@ -109,13 +109,13 @@ class TestLoRA:
         model = alone(layers.Dense(outside, activation="tanh", name="one"), x)
         shaken(model, "one", rank=rank, alpha=alpha)
         before = model(x).numpy()
-        peft.merge(model)
+        peft.merge_lora(model)
         np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
         assert [tuple(weight.shape) for weight in model.weights] == [(inside, outside), (outside,)]
 
     def test_what_it_is_on_is_not_trained_and_the_rest_as_before(self):
         model = case.stack()
-        peft.lora(model, "photo_low")
+        peft.add_lora(model, "photo_low")
         assert case.trained(model) == [
             "photo_low/graft/a",
             "photo_low/graft/b",
@@ -128,7 +128,7 @@ class TestLoRA:
     def test_the_same_numbers_are_drawn_in_every_process_and_others_for_each_layer(self):
         one, other = case.stack(), case.stack()
         for model in (one, other):
-            peft.lora(model, "photo_*")
+            peft.add_lora(model, "photo_*")
         first, second = (model.get_layer("photo_low").graft.a.numpy() for model in (one, other))
         np.testing.assert_array_equal(first, second)
         assert (first != one.get_layer("photo_high").graft.a.numpy()).any()
@@ -140,13 +140,13 @@ class TestLoRA:
             np.array([1, 0, 1, 0], "float32"),
         )
         before = case.answers(model, x)
-        peft.lora(model, "*", rank=1)
+        peft.add_lora(model, "*", rank=1)
         np.testing.assert_allclose(case.answers(model, x), before, rtol=1e-5)
         assert {"label/kernel", "label/bias", "price_vector/graft/a"} <= set(case.trained(model))
         with pytest.raises(
             ValueError, match=r"^lora\.layers: must match a Dense, .* received \['label'\]"
         ):
-            peft.lora(model, "label")
+            peft.add_lora(model, "label")
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_mixed_precision_keeps_its_weights_in_full(self, policy):
@@ -155,8 +155,8 @@ class TestLoRA:
             model = case.stack()
         finally:
             keras.config.set_dtype_policy("float32")
-        peft.lora(model, "photo_low", rank=2)
-        peft.adapters(model, "photo_high", units=2)
+        peft.add_lora(model, "photo_low", rank=2)
+        peft.add_adapters(model, "photo_high", units=2)
         case.shake(model)
         assert {weight.dtype for weight in model.weights} == {"float32"}
         model.compile("adam", "mse", run_eagerly=True)
@@ -178,7 +178,7 @@ class TestAdapters:
 
     def test_it_stands_behind_the_layer_and_its_activation(self):
         model = case.stack()
-        peft.adapters(model, "photo_high", units=2)
+        peft.add_adapters(model, "photo_high", units=2)
         case.shake(model)
         plain, layer = case.stack(), model.get_layer("photo_high")
         for path, weight in layer_paths.weights(plain).items():
@@ -191,14 +191,14 @@ class TestAdapters:
 
     @pytest.mark.parametrize(
         ("pattern", "said"),
-        [("label", "one of the model's answers"), ("price_embedding", "absent inputs zero")],
+        [("label", "an output of the model"), ("price_embedding", "sets missing inputs to zero")],
     )
     def test_what_it_would_undo_is_refused(self, pattern, said):
         with pytest.raises(
             ValueError,
             match=rf"^adapters\.layers: must not match a layer .*{said}, received '{pattern}'",
         ):
-            peft.adapters(case.bert(), pattern)
+            peft.add_adapters(case.bert(), pattern)
 
     def test_shared_between_towers_both_teach_it(self):
         title, photo = (keras.Input((4,), name=name) for name in ("title", "photo"))
@@ -210,8 +210,8 @@ class TestAdapters:
             {"title": title, "photo": photo},
             {"label": layers.Dense(1, name="label")(layers.Concatenate()(both))},
         )
-        peft.nothing(model)
-        peft.adapters(model, "*_dense", units=2, shared=True)
+        peft.freeze_all(model)
+        peft.add_adapters(model, "*_dense", units=2, shared=True)
         assert len(model.trainable_weights) == 4
         assert model.get_layer("title_dense").graft is model.get_layer("photo_dense").graft
         x = {"title": np.ones((1, 4), "float32"), "photo": np.full((1, 4), 2.0, "float32")}
@@ -237,22 +237,22 @@ class TestAdapters:
             ),
         }
         model = alone(make[kind](), x)
-        peft.adapters(model, "one", units=2, activation="linear")
+        peft.add_adapters(model, "one", units=2, activation="linear")
         case.shake(model)
         before = model(x).numpy()
-        peft.merge(model)
+        peft.merge_lora(model)
         np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
         assert len(model.weights) == 2
 
     def test_what_cannot_be_merged_is_refused_and_nothing_is_changed(self):
         model = case.stack()
-        peft.lora(model, "photo_low")
-        peft.adapters(model, "photo_high", units=2)
+        peft.add_lora(model, "photo_low")
+        peft.add_adapters(model, "photo_high", units=2)
         with pytest.raises(
             ValueError,
             match=r"^photo_high: only a linear adapter can be merged, received one with gelu$",
         ):
-            peft.merge(model)
+            peft.merge_lora(model)
         assert attach.graft(model.get_layer("photo_low")) is not None
 
 
@@ -262,7 +262,7 @@ class TestInAModel:
     def test_lora_in_attention_and_embedding_learns_and_leaves_the_base_alone(self):
         model = case.bert(trainable=False)
         before = case.answers(model)
-        peft.lora(model, "*_dense", "*/token_embedding", rank=2)
+        peft.add_lora(model, "*_dense", "*/token_embedding", rank=2)
         np.testing.assert_array_equal(case.answers(model), before)
         old = case.values(model)
         case.compiled(model).train_on_batch(case.rows(), contract.targets_of(case.config(), 4))
@@ -276,7 +276,7 @@ class TestInAModel:
 
     def test_absent_rows_change_nothing(self):
         model = case.bert()
-        peft.lora(model, "*query_dense")
+        peft.add_lora(model, "*query_dense")
         case.shake(model)
         few = contract.without(case.rows(), "title", np.array([True, False, True, False]))
         assert np.isfinite(case.answers(model, few)).all()
@@ -286,9 +286,9 @@ class TestInAModel:
 
     def test_a_saved_model_has_them_again_and_trains_the_same(self, tmp_path):
         model = case.bert()
-        peft.head_only(model)
-        peft.lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
-        peft.adapters(model, "*feedforward_output_dense", units=3, activation="relu")
+        peft.train_head_only(model)
+        peft.add_lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
+        peft.add_adapters(model, "*feedforward_output_dense", units=3, activation="relu")
         case.shake(model)
         y = contract.targets_of(case.config(), 4)
         case.compiled(model).train_on_batch(case.rows(), y)
@@ -302,11 +302,11 @@ class TestInAModel:
 
     def test_merged_it_exports_as_large_and_as_quick_as_the_base(self, tmp_path):
         model, base = case.bert(), case.bert()
-        peft.lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
+        peft.add_lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
         case.shake(model)
         expected = case.answers(model)
         sizes = {"with": exported(model, tmp_path / "with")}
-        peft.merge(model)
+        peft.merge_lora(model)
         sizes |= {
             name: exported(one, tmp_path / name)
             for one, name in ((model, "merged"), (base, "base"))
@@ -326,7 +326,7 @@ class TestInAModel:
     def test_other_models_of_the_same_layers_have_them_too(self):
         model = case.bert()
         before = np.array(embeddings(model)(case.rows())["title"])
-        peft.lora(model, "*query_dense")
+        peft.add_lora(model, "*query_dense")
         case.shake(model)
         assert (np.array(embeddings(model)(case.rows())["title"]) != before).any()
 
@@ -337,8 +337,8 @@ class TestInAModel:
         options = {"heads": ("label", "other_label"), "loss_weighting": loss_weighting}
         model = case.bert(**options)
         kind = type(model)
-        peft.head_only(model)
-        peft.lora(model, "*query_dense")
+        peft.train_head_only(model)
+        peft.add_lora(model, "*query_dense")
         y = contract.targets_of(case.config(**options), 4)
         case.compiled(model, **options).train_on_batch(case.rows(), y)
         own = [weight for path, weight in layer_paths.weights(model).items() if "/" not in path]
@@ -360,9 +360,9 @@ class TestInAModel:
     def test_in_a_strategy(self):
         with contract._strategy().scope():
             model = case.stack()
-            peft.lora(model, "photo_*", rank=1)
+            peft.add_lora(model, "photo_*", rank=1)
             model.compile(
-                peft.AdamWByDepth(factors=peft.learning_rate_factors(model, {"photo_low": 0.1})),
+                peft.LayerwiseAdamW(factors=peft.learning_rate_factors(model, {"photo_low": 0.1})),
                 "mse",
             )
         data = tf.data.Dataset.from_tensor_slices(
@@ -376,35 +376,38 @@ class TestRefused:
         ("change", "message"),
         [
             (
-                lambda model: peft.lora(model, "foto_*"),
-                r"^lora\.layers: must match a layer, received 'foto_\*'; the nearest layers are .*photo",
+                lambda model: peft.add_lora(model, "foto_*"),
+                r"^lora\.layers: must match a layer, received 'foto_\*'; the nearest layers "
+                r"are .*photo",
             ),
             (
-                lambda model: peft.lora(model, "photo_low", rank=0),
-                r"^lora: rank and alpha must be positive, received 0 and 0",
+                lambda model: peft.add_lora(model, "photo_low", rank=0),
+                r"^add_lora: rank and alpha must be positive, received 0 and 0",
             ),
             (
-                lambda model: peft.lora(model, "photo_norm"),
-                r"^lora\.layers: must match a Dense, EinsumDense or Embedding, received \['photo_norm'\]",
+                lambda model: peft.add_lora(model, "photo_norm"),
+                r"^lora\.layers: must match a Dense, EinsumDense or Embedding, received "
+                r"\['photo_norm'\]",
             ),
             (
-                lambda model: [peft.lora(model, "photo_low") for _ in range(2)],
+                lambda model: [peft.add_lora(model, "photo_low") for _ in range(2)],
                 r"^photo_low: must bear no LoRA and no adapter yet, received one with LoRA$",
             ),
             (
-                lambda model: peft.adapters(model, "photo_low", units=0),
+                lambda model: peft.add_adapters(model, "photo_low", units=0),
                 r"^adapters\.units: must be positive, received 0",
             ),
             (
-                lambda model: peft.adapters(model, "photo_low", shared=True),
+                lambda model: peft.add_adapters(model, "photo_low", shared=True),
                 r"^adapters\.shared: must match two layers or more, received \['photo_low'\]",
             ),
             (
-                lambda model: peft.adapters(model, "photo_*", shared=True),
-                r"^adapters\.shared: .* one width, received {'photo_low': 2, 'photo_norm': 2, 'photo_high': 3",
+                lambda model: peft.add_adapters(model, "photo_*", shared=True),
+                r"^adapters\.shared: .* one width, received {'photo_low': 2, 'photo_norm': "
+                r"2, 'photo_high': 3",
             ),
             (
-                lambda model: peft.adapters(model, "label_choice"),
+                lambda model: peft.add_adapters(model, "label_choice"),
                 r"^label_choice: an adapter stands behind .*, received ArgMax",
             ),
         ],

@@ -1,8 +1,8 @@
 """What of a model is trained and how fast; adaptations of the configuration."""
 
-import adapt_case as case
 import keras
 import numpy as np
+import peft_case as case
 import pydantic
 import pytest
 from keras import layers
@@ -92,12 +92,12 @@ class TestWhatIsTrained:
 
     def test_head_only(self):
         model = case.bert(heads=("label", "label_2"))
-        peft.head_only(model)
+        peft.train_head_only(model)
         assert {path.split("/")[0] for path in case.trained(model)} == {"label", "label_2"}
 
     def test_biases_only_are_the_biases_the_shifts_and_the_heads(self):
         model = case.bert()
-        peft.biases_only(model)
+        peft.train_biases_only(model)
         in_tower = [path for path in case.trained(model) if path.startswith("title_network")]
         assert {path.split("/")[-1] for path in in_tower} == {"bias", "beta"}
         # four of attention, two of feed-forward; three normalisations
@@ -106,8 +106,8 @@ class TestWhatIsTrained:
 
     def test_what_was_added_stays_trained_when_all_but_the_heads_is_frozen(self):
         model = case.stack()
-        peft.lora(model, "photo_low")
-        peft.head_only(model)
+        peft.add_lora(model, "photo_low")
+        peft.train_head_only(model)
         assert case.trained(model) == [
             "photo_low/graft/a",
             "photo_low/graft/b",
@@ -122,7 +122,8 @@ class TestWhatIsTrained:
     def test_a_pattern_that_matches_nothing_is_refused(self, change):
         with pytest.raises(
             ValueError,
-            match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the nearest layers are .*photo_",
+            match=rf"^{change.__name__}: must match a layer, received 'photo_midle'; the "
+            rf"nearest layers are .*photo_",
         ):
             change(case.stack(), "photo_midle")
 
@@ -130,33 +131,35 @@ class TestWhatIsTrained:
         x = keras.Input((2,))
         with pytest.raises(
             ValueError,
-            match=r"^head_only: the model's outputs must have names, received KerasTensor$",
+            match=r"^train_head_only: the model's outputs must have names, received KerasTensor$",
         ):
-            peft.head_only(keras.Model(x, layers.Dense(1)(x)))
-        with pytest.raises(ValueError, match="^biases_only: the model's outputs must have names"):
-            peft.biases_only(keras.Model(x, layers.Dense(1)(x)))
+            peft.train_head_only(keras.Model(x, layers.Dense(1)(x)))
+        with pytest.raises(
+            ValueError, match="^train_biases_only: the model's outputs must have names"
+        ):
+            peft.train_biases_only(keras.Model(x, layers.Dense(1)(x)))
 
 
 class TestReport:
     def test_parameters_and_per_cent_per_tower(self):
         model = case.bert(trainable=False)
-        peft.lora(model, "*query_dense", rank=2)
-        found = peft.report(model)
+        peft.add_lora(model, "*query_dense", rank=2)
+        found = peft.trainable_summary(model)
         base = sum(
             weight.size
             for path, weight in case.values(model).items()
             if path.startswith("title") and "graft" not in path
         )
-        assert found.parts["title"] == peft.Share(base + 2 * (4 + 4), 2 * (4 + 4))
-        assert found.parts["label"].percent == 100
-        assert found.whole.parameters == model.count_params()
+        assert found.components["title"] == peft.ParameterCount(base + 2 * (4 + 4), 2 * (4 + 4))
+        assert found.components["label"].percent == 100
+        assert found.whole.total == model.count_params()
         assert found.whole.trainable == sum(
             np.prod(weight.shape) for weight in model.trainable_weights
         )
         assert f"{found.whole.percent:.2f} %" in str(found).splitlines()[-1]
 
     def test_of_nothing(self):
-        assert peft.Share(0, 0).percent == 0
+        assert peft.ParameterCount(0, 0).percent == 0
 
 
 class TestGradualUnfreezing:
@@ -186,14 +189,16 @@ class TestGradualUnfreezing:
         model.compile("sgd", "mse")
         with pytest.raises(
             ValueError,
-            match=r"^stages: must hold something that is trainable .*\['photo_low'\], which is frozen$",
+            match=r"^stages: must have weights that are trainable .*\['photo_low'\], which "
+            r"is frozen$",
         ):
             model.fit(X, Y, verbose=0, callbacks=[peft.GradualUnfreezing([["photo_low"]])])
 
     def test_no_stage(self):
         with pytest.raises(
             ValueError,
-            match=r"^GradualUnfreezing: needs a stage and an epoch or more each, received 0 and 1$",
+            match=r"^GradualUnfreezing: needs at least one stage and one epoch for each, "
+            r"received 0 and 1$",
         ):
             peft.GradualUnfreezing([])
 
@@ -219,9 +224,9 @@ class TestRates:
     @pytest.mark.parametrize(
         ("kind", "plain", "options"),
         [
-            (peft.SGDByDepth, keras.optimizers.SGD, {"momentum": 0.9}),
-            (peft.AdamWByDepth, keras.optimizers.AdamW, {}),
-            (peft.AdamWByDepth, keras.optimizers.AdamW, {"weight_decay": 0.1}),
+            (peft.LayerwiseSGD, keras.optimizers.SGD, {"momentum": 0.9}),
+            (peft.LayerwiseAdamW, keras.optimizers.AdamW, {}),
+            (peft.LayerwiseAdamW, keras.optimizers.AdamW, {"weight_decay": 0.1}),
         ],
     )
     def test_a_weight_moves_by_its_factor_of_what_it_would(self, kind, plain, options):
@@ -263,7 +268,7 @@ class TestRates:
     def test_a_compiled_model_is_saved_with_them(self, tmp_path):
         model = case.stack()
         model.compile(
-            peft.AdamWByDepth(factors=peft.learning_rate_factors(model, {"label": 2})),
+            peft.LayerwiseAdamW(factors=peft.learning_rate_factors(model, {"label": 2})),
             "mse",
             run_eagerly=True,
         )
@@ -277,7 +282,7 @@ class TestRates:
 
     def test_other_weights_than_they_were_made_for_are_refused(self):
         model = case.stack()
-        optimizer = peft.SGDByDepth(factors=peft.learning_rate_factors(model, {}))
+        optimizer = peft.LayerwiseSGD(factors=peft.learning_rate_factors(model, {}))
         peft.freeze(model, "photo_low")
         with pytest.raises(
             ValueError,
@@ -286,40 +291,35 @@ class TestRates:
             optimizer.build(model.trainable_weights)
 
     @pytest.mark.parametrize(
-        ("rates", "message"),
+        ("factors", "message"),
         [
-            ({"photo_*": 0}, r"^rates\.photo_\*: must be positive, received 0"),
-            ({"x": 1}, "^rates: must match a layer"),
+            ({"photo_*": 0}, r"^learning_rate_factors\.photo_\*: must be positive, received 0"),
+            ({"x": 1}, "^learning_rate_factors: must match a layer"),
         ],
     )
-    def test_bad_ones_are_refused(self, rates, message):
+    def test_bad_ones_are_refused(self, factors, message):
         with pytest.raises(ValueError, match=message):
-            peft.learning_rate_factors(case.stack(), rates)
-
-    @pytest.mark.parametrize("decay", [0, -2])
-    def test_a_decay_that_cannot_be_is_refused(self, decay):
-        with pytest.raises(
-            ValueError, match=f"^discriminative: decay must be positive, received {decay}$"
-        ):
-            peft.discriminative([["photo_*"]], decay)
+            peft.learning_rate_factors(case.stack(), factors)
 
 
 class TestAdaptation:
     def test_yaml_round_trip(self):
         one = case.config(
             peft=Peft(
-                train="heads", lora=[LoRA(layers=["*query_dense"], rank=4)], rates={"label": 2}
+                train="heads",
+                lora=[LoRA(layers=["*query_dense"], rank=4)],
+                learning_rate_factors={"label": 2},
             )
         )
         assert Config.from_yaml(one.to_yaml()) == one
 
     def test_all_of_it(self):
         model = case.bert()
-        callbacks = peft.adapt(
+        callbacks = peft.apply_peft(
             model,
             Peft(
                 train="heads",
-                also=["fused*"],
+                unfreeze=["fused*"],
                 lora=[LoRA(layers=["*query_dense"], rank=2, alpha=4)],
                 adapters=[Adapters(layers=["*feedforward_output_dense"], units=2)],
                 stages=[["*/embeddings_layer_norm"]],
@@ -339,12 +339,17 @@ class TestAdaptation:
 
     def test_a_rate_may_be_for_what_is_added(self):
         model = case.stack()
-        rates = {"photo_low/graft": 5.0}
-        peft.adapt(
-            model, Peft(train="heads", lora=[LoRA(layers=["photo_low"], rank=1)], rates=rates)
+        factors = {"photo_low/graft": 5.0}
+        peft.apply_peft(
+            model,
+            Peft(
+                train="heads",
+                lora=[LoRA(layers=["photo_low"], rank=1)],
+                learning_rate_factors=factors,
+            ),
         )
-        factors = dict(zip(case.trained(model), peft.learning_rate_factors(model, rates)))
-        assert factors == {
+        found = dict(zip(case.trained(model), peft.learning_rate_factors(model, factors)))
+        assert found == {
             "photo_low/graft/a": 5,
             "photo_low/graft/b": 5,
             "label/kernel": 1,
@@ -355,23 +360,24 @@ class TestAdaptation:
         ("fields", "message"),
         [
             (
-                {"freeze": ["a"], "also": ["a"]},
-                r"peft\.freeze: must not name what `also` or `stages` trains, received \['a'\]",
+                {"freeze": ["a"], "unfreeze": ["a"]},
+                r"peft\.freeze: must not name layers that `unfreeze` or `stages` trains, "
+                r"received \['a'\]",
             ),
             ({"freeze": ["a"], "stages": [["a"]]}, r"peft\.freeze: must not name"),
             (
                 {"stages": [["a"], ["b", "a"]]},
-                r"peft\.stages: a pattern must stand in one stage, received \['a'\] in two",
+                r"peft\.stages: a pattern must be in one stage only, received \['a'\] in two",
             ),
             (
-                {"train": "nothing"},
-                r"peft\.train: nothing trains, then also, lora or adapters must .*, received none",
+                {"train": "none"},
+                r"peft\.train: with none, unfreeze, lora or adapters must .*, received none",
             ),
             (
-                {"train": "nothing", "stages": [["a"]]},
-                r"peft\.train: nothing trains, .*, received stages alone",
+                {"train": "none", "stages": [["a"]]},
+                r"peft\.train: with none, .*, received only stages",
             ),
-            ({"rates": {"a": 0}}, "greater than 0"),
+            ({"learning_rate_factors": {"a": 0}}, "greater than 0"),
             ({"lora": [{"layers": []}]}, "at least 1 item"),
             ({"lora": [{"layers": ["a"], "rank": 0}]}, "greater than 0"),
             ({"train": "head"}, "'heads'"),
@@ -385,14 +391,17 @@ class TestAdaptation:
         ("fields", "message"),
         [
             ({"freeze": ["foto_*"]}, r"^peft\.freeze: must match a layer, received 'foto_\*'"),
-            ({"also": ["x"]}, r"^peft\.also: must match a layer, received 'x'"),
+            ({"unfreeze": ["x"]}, r"^peft\.unfreeze: must match a layer, received 'x'"),
             ({"stages": [["x"]]}, r"^peft\.stages: must match a layer"),
-            ({"rates": {"x": 1}}, r"^peft\.rates: must match a layer"),
+            (
+                {"learning_rate_factors": {"x": 1}},
+                r"^peft\.learning_rate_factors: must match a layer",
+            ),
             ({"lora": [{"layers": ["x"]}]}, r"^peft\.lora\.0\.layers: must match a layer"),
             ({"adapters": [{"layers": ["x"]}]}, r"^peft\.adapters\.0\.layers: must match a layer"),
             (
-                {"freeze": ["photo_*"], "also": ["photo_low"]},
-                r"^peft\.also: must not name a layer that peft\.freeze freezes, .*photo_low",
+                {"freeze": ["photo_*"], "unfreeze": ["photo_low"]},
+                r"^peft\.unfreeze: must not name a layer that peft\.freeze freezes, .*photo_low",
             ),
             (
                 {"freeze": ["*"]},
@@ -403,8 +412,9 @@ class TestAdaptation:
                 r"^peft\.stages: a layer must be in one stage, received 'photo_low' in two$",
             ),
             (
-                {"train": "heads", "rates": {"photo_*": 2}},
-                r"^peft\.rates: must match a layer that is trained, received \['photo_\*'\]",
+                {"train": "heads", "learning_rate_factors": {"photo_*": 2}},
+                r"^peft\.learning_rate_factors: must match a layer that is trained, received "
+                r"\['photo_\*'\]",
             ),
             (
                 {"lora": 2 * [{"layers": ["photo_low"]}]},
@@ -412,7 +422,8 @@ class TestAdaptation:
             ),
             (
                 {"adapters": [{"layers": ["label"]}]},
-                r"^peft\.adapters\.0\.layers: must not match .* answers, received 'label'$",
+                r"^peft\.adapters\.0\.layers: must not match .* output of the model, "
+                r"received 'label'$",
             ),
             (
                 {"adapters": [{"layers": ["photo_low"], "shared": True}]},
@@ -422,5 +433,5 @@ class TestAdaptation:
     )
     def test_what_does_not_fit_the_model_is_refused_by_field(self, fields, message):
         with pytest.raises(ValueError, match=message) as caught:
-            peft.adapt(case.stack(), Peft.model_validate(fields))
+            peft.apply_peft(case.stack(), Peft.model_validate(fields))
         assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ import training_case as case
 from multimodal_tf.config import Config, Training
 from multimodal_tf.training import run_dir as runs
 from multimodal_tf.training.fit import fit
-from multimodal_tf.training.reproduce import compare, prepare
+from multimodal_tf.training.reproduce import compare_metrics, prepare
 from multimodal_tf.training.run_dir import load_record, load_run
 
 CONFIG = Config(
@@ -46,7 +46,7 @@ def test_the_command_line_repeats_a_run(trained, place):
         "-m",
         "multimodal_tf.cli",
         "train",
-        "--repeat",
+        "--reproduce",
         place / "run" / "run.json",
         "--out",
         place / "again",
@@ -54,7 +54,7 @@ def test_the_command_line_repeats_a_run(trained, place):
     said = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, check=True, cwd=case.ROOT
     ).stdout
-    assert f"figures are those of {place / 'run' / 'run.json'}, bit for bit" in said.replace(
+    assert f"metrics equal those of {place / 'run' / 'run.json'}, bit for bit" in said.replace(
         "\n", ""
     )
     again = load_run(place / "again")
@@ -68,8 +68,8 @@ def test_the_command_line_repeats_a_run(trained, place):
 def test_the_record_says_what_is_needed(trained, place):
     record = load_record(place / "run" / "run.json")
     assert prepare(place / "run" / "run.json") == (str(place / "records"), CONFIG)
-    assert (record.seed, record.given, record.resumed) == (3, [], 0)
-    assert runs.differences(record) == []
+    assert (record.seed, record.arguments, record.resumed) == (3, [], 0)
+    assert runs.environment_differences(record) == []
 
 
 def test_the_state_of_the_code_is_recorded(tmp_path, monkeypatch):
@@ -88,10 +88,10 @@ def test_the_state_of_the_code_is_recorded(tmp_path, monkeypatch):
 
 def test_other_figures_are_said(trained, place, tmp_path):
     record = json.loads((place / "run" / "run.json").read_text())
-    record["figures"]["val_loss"] += 1
+    record["metrics"]["val_loss"] += 1
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert compare(tmp_path / "run.json", trained).startswith(
-        f"1 of {len(record['figures'])} figures differ from "
+    assert compare_metrics(tmp_path / "run.json", trained).startswith(
+        f"1 of {len(record['metrics'])} metrics differ from "
     )
 
 
@@ -106,19 +106,19 @@ def test_what_cannot_be_repeated(trained, place, tmp_path):
         prepare(tmp_path / "run.json")
     with pytest.raises(
         ValueError,
-        match="was given its model and callbacks, which no record holds: train it as before",
+        match="was passed its model and callbacks, which no record holds: train it as before",
     ):
-        prepare(changed(place, tmp_path, given=["model", "callbacks"]))
+        prepare(changed(place, tmp_path, arguments=["model", "callbacks"]))
     data = json.loads((place / "run" / "run.json").read_text())["data"]
     with pytest.raises(
         ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"
     ):
         prepare(changed(place, tmp_path, data=data | {"hash": "0000"}))
-    with pytest.raises(ValueError, match="the repetition needs another folder than the run's own"):
-        prepare(place / "run" / "run.json", run_directory=place / "run")
+    with pytest.raises(ValueError, match="the new run needs another folder than the run's own"):
+        prepare(place / "run" / "run.json", run_dir=place / "run")
 
 
 def test_other_threads_are_said(trained, place, tmp_path):
     machine = json.loads((place / "run" / "run.json").read_text())["machine"]
-    with pytest.warns(UserWarning, match=r"here is cores \d+ instead of 999: bits may differ"):
+    with pytest.warns(UserWarning, match=r"here is cores \d+ instead of 999: results may differ"):
         prepare(changed(place, tmp_path, machine=machine | {"cores": 999}))

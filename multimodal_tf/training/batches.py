@@ -1,0 +1,88 @@
+"""Training and validation batches of ingested records, for one device or a strategy."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import Config
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.ingest.record_settings import check_records
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import load_split, open_split
+from multimodal_tf.schema import Schema
+from multimodal_tf.training import distribute
+
+# from a step of an epoch and the epoch to the batches from that step on
+Batches = Callable[[int, tf.Variable], Any]
+
+
+def manifest_for(config: Config, records: PathLike) -> Manifest:
+    """The manifest of records that were ingested for a configuration.
+
+    Raises:
+        FileNotFoundError: ingest has not finished in `records`.
+        ValueError: they were ingested with other settings or another split.
+    """
+    manifest = Manifest.load(records)
+    ingested = check_records(config, records)
+    if config.split != ingested.split:
+        raise ValueError(
+            f"split: {records} was ingested with {ingested.split}, received {config.split}: "
+            "ingest the table again"
+        )
+    return manifest
+
+
+def training_batches(
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    strategy: tf.distribute.Strategy,
+) -> Batches:
+    """A function from a step and an epoch to the training batches from that step on.
+
+    The epoch is an int64 scalar `tf.Variable`; the order of the rows depends on it.
+    """
+
+    @functools.cache
+    def opened(worker: tuple[int, int]) -> Batches:
+        batches: Batches = open_split(
+            config, schema, records, "train", training=True, worker=worker
+        )
+        return batches
+
+    def from_step(step: int, epoch: tf.Variable) -> Any:
+        return distribute.distribute_dataset(strategy, lambda worker: opened(worker)(step, epoch))
+
+    return from_step
+
+
+def validation_batches(
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    strategy: tf.distribute.Strategy,
+) -> Any:
+    """The validation batches; None if no validation row has a label that training saw.
+
+    The loss of such rows would be 0 in every epoch, so it could not tell which one is best.
+    """
+    if not Manifest.load(records).rows("validation"):
+        return None
+    rows = load_split(config, schema, records, "validation")
+    if not any(
+        np.any(weight > 0)
+        for _, _, weights in rows.as_numpy_iterator()
+        for weight in weights.values()
+    ):
+        return None
+
+    def of_worker(worker: tuple[int, int]) -> tf.data.Dataset:
+        if worker == (0, 1):
+            return rows
+        return load_split(config, schema, records, "validation", worker=worker)
+
+    return distribute.distribute_dataset(strategy, of_worker)
