@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.heads import LabelledHead
 from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
 from multimodal_tf.schema import Schema
 
@@ -57,7 +57,7 @@ def _repetitions(held_out: Sequence[Arrays], folds: int) -> list[tuple[slice, np
 
 
 def _combine_head(
-    name: str, head: Head, stats: Sequence[Any], held_out: Sequence[Arrays], folds: int
+    name: str, head: LabelledHead, stats: Sequence[Any], held_out: Sequence[Arrays], folds: int
 ) -> tuple[HeadPredictions, ...]:
     """The predictions of one head in each repetition.
 
@@ -74,7 +74,7 @@ def _combine_head(
     return tuple(repeated)
 
 
-def _classes(head: Head, stats: Sequence[Any]) -> tuple[str, ...]:
+def _classes(head: LabelledHead, stats: Sequence[Any]) -> tuple[str, ...]:
     """The classes that the training rows of any fold have, in the head's order."""
     if head.target_type == "number":
         return ()
@@ -82,7 +82,7 @@ def _classes(head: Head, stats: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _align(
-    classes: tuple[str, ...], head: Head, stats: Any, arrays: Arrays, name: str
+    classes: tuple[str, ...], head: LabelledHead, stats: Any, arrays: Arrays, name: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A fold's targets, known rows and predictions, in terms of the classes of all folds.
 
