@@ -170,8 +170,8 @@ def _apply_as_keras(self, tape, loss):
 _AS_KERAS = {
     "_apply_gradients": _apply_as_keras,
     "_share_of_rows": lambda self, x: 1.0,
-    "_answer": lambda self, x, training: self(x, training=training),
-    "_seeds_of_this_replica": lambda self: contextlib.nullcontext(),
+    "_forward": lambda self, x, training: self(x, training=training),
+    "_replica_seeds": lambda self: contextlib.nullcontext(),
 }
 
 
@@ -240,14 +240,14 @@ def masks(strategy):
     found = {}
     for name, make in {
         "mended": DistributedModel,
-        "Keras": without("_seeds_of_this_replica"),
+        "Keras": without("_replica_seeds"),
     }.items():
         model = small(strategy.scope(), make, layers=[lambda: keras.layers.Dropout(0.5, seed=3)])
 
         @tf.function
         def dropped(model=model):
             def on_replica():
-                with model._seeds_of_this_replica():
+                with model._replica_seeds():
                     return model.layers[1](tf.ones((1, 64)), training=True)
 
             return strategy.experimental_local_results(strategy.run(on_replica))

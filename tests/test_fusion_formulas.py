@@ -15,7 +15,7 @@ from scipy.special import erf, expit, softmax
 
 from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.models.fusion import fuse
-from multimodal_tf.models.fusion.simple import (
+from multimodal_tf.models.fusion.pooling import (
     PresentMean,
     PresentProduct,
     PresentSoftmax,
@@ -251,7 +251,7 @@ def test_symmetric_ones_do_not_know_the_order(kind):
     flags = {name: keras.Input((), name=f"{name}_present") for name in inputs}
     encodings = {name: Encoding(None, None, x) for name, x in inputs.items()}
     model = keras.Model(
-        [*inputs.values(), *flags.values()], fuse(case.FUSIONS[kind], encodings, flags)
+        [*inputs.values(), *flags.values()], fuse(case.FUSIONS[kind], encodings, flags).vector
     )
     own = [
         weight

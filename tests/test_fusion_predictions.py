@@ -23,7 +23,7 @@ from multimodal_tf.config import (
     RegressionHead,
 )
 from multimodal_tf.models import build_model, embeddings
-from multimodal_tf.models.fusion.decision import MaximumOfPredictions, ProductOfPredictions
+from multimodal_tf.models.fusion.probabilities import MaximumOfPredictions, ProductOfPredictions
 
 PROBABILITIES = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "size": OrdinalHead()}
 HEADS = PROBABILITIES | {"cost": RegressionHead(), "range": QuantileHead()}

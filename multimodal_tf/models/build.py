@@ -2,121 +2,105 @@
 
 import contextlib
 import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 
 from multimodal_tf.config import (
     FUSED,
     FUSED_OF,
-    PRESENT,
     Config,
     DecisionFusion,
+    Head,
     HybridFusion,
+    feature_fusion,
 )
 from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
-from multimodal_tf.models.fusion import decision, fuse, fusion_explanations, reads_tokens
+from multimodal_tf.models.fusion import fuse
+from multimodal_tf.models.fusion.decision import Decision, decide
+from multimodal_tf.models.fusion.explanations import Fused
+from multimodal_tf.models.input_layers import Encodings, Tensors
+from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.schema import Schema, check_schema
 
 
-def build_model(config: Config, schema: Schema) -> keras.Model:
+def build_model(config: Config, schema: Schema) -> DistributedModel:
     """Builds the model that the configuration describes.
 
     Its weights are a function of the configuration and its seed: Python's random generator, from
     which Keras draws the seeds of initialisers and dropout, is seeded while the model is built and
-    put back afterwards.
+    restored afterwards.
 
     Args:
         config: what the model is.
-        schema: what the training split taught: vocabularies, means, classes.
+        schema: what was learned from the training split: vocabularies, means, classes.
 
     Returns:
-        A functional `keras.Model`. It takes a dict by name (image float32 `(batch, height, width,
-        channels)` 0 to 1, audio float32 `(batch, samples)` -1 to 1, text int32 `(batch,
+        A functional `keras.Model`. Its inputs are a dict by name (image float32 `(batch, height,
+        width, channels)` 0 to 1, audio float32 `(batch, samples)` -1 to 1, text int32 `(batch,
         max_tokens)`, category int32 `(batch,)`, number and boolean float32 `(batch,)`, date int32
         `(batch, 2)`) and, with `config.fusion.presence`, float32 `(batch,)` flags `{name}_present`:
-        where one is 0, that input has no influence, whatever its values. It answers a dict by head:
-        `models.heads.output`. Layer `{name}_embedding` gives an input's vector,
-        `tabular_embedding` that of all columns that this tower reads, `fused` the fused one.
+        where one is 0, that input has no influence, whatever its values. Its outputs are a dict by
+        head, see `models.heads.output`. Layer `{name}_embedding` has an input's vector,
+        `tabular_embedding` that of all columns that this tower reads, `fused` the fused vector.
 
     Raises:
         ValueError: settings contradict each other, or the schema does not belong to the
-        configuration.
+            configuration.
 
     Example:
-        >>> from multimodal_tf.config import ClassificationHead, CategoryInput
+        >>> from multimodal_tf.config import CategoryInput, ClassificationHead
         >>> from multimodal_tf.schema import Classes, Vocabulary
-        >>> config = Config(inputs={"colour": CategoryInput()}, heads={"label": ClassificationHead()})
+        >>> config = Config(inputs={"hue": CategoryInput()}, heads={"label": ClassificationHead()})
         >>> classes = Classes(names=["no", "yes"], counts=[1, 1])
-        >>> schema = Schema(rows=2, inputs={"colour": Vocabulary(words=["red"])}, heads={"label": classes})
+        >>> learned = {"hue": Vocabulary(words=["red"])}
+        >>> schema = Schema(rows=2, inputs=learned, heads={"label": classes})
         >>> build_model(config, schema).output["label"].shape
         (None, 2)
     """
     check_schema(config, schema)
+    fusion = feature_fusion(config.fusion)
     with _seeded(config.seed):
-        inputs, present = input_layers.inputs(config)
-        flags = input_layers.flags(
-            config,
-            {
-                name: input_layers.with_dropout(config.fusion, flag, name)
-                for name, flag in present.items()
-            },
-        )
-        with_tokens = reads_tokens(config.fusion)
-        encodings = input_layers.encodings(config, schema, inputs, flags, with_tokens)
-        outputs = _answers(config, schema, encodings, flags)
-        everything = inputs | {name + PRESENT: flag for name, flag in present.items()}
-        model = _model(config, everything, outputs, "multimodal", loss_weighting.model_of(config))
-    input_layers.regularize(model, config)
+        encodings = input_layers.encode(config, schema, fusion is not None and fusion.reads_tokens)
+        outputs, explanations = _outputs(config, schema, encodings)
+        make = loss_weighting.model_of(config)
+        model = _model(config, encodings.inputs, outputs, "multimodal", make)
+    model.keep_explanations(explanations)
     return model
 
 
-def build_towers(config: Config, schema: Schema) -> keras.Model:
-    """The towers of `build_model` alone, with the same names and first weights: tokens, masks and
-    vectors, for heads of one's own.
+def build_towers(config: Config, schema: Schema) -> DistributedModel:
+    """The towers of `build_model` alone, with the same names and initial weights, for own heads.
 
-    Only a recurrent layer, which keeps all its states here, has a name of its own: `{name}_lstm` or
+    Only a recurrent layer, which keeps all its states here, has a different name: `{name}_lstm` or
     `{name}_gru`.
 
     Args:
-        config, schema: as `build_model`.
+        config: as `build_model`.
+        schema: as `build_model`.
 
     Returns:
-        A functional `keras.Model` with the inputs of `build_model`'s. It answers a dict by input
-        (and `tabular`, for the tower over several columns) of dicts: `tokens` `(batch, length,
-        dim)`, `mask` bool `(batch, length)`, `vector` `(batch, dim)`; zeros and False in rows where
-        the input is absent.
+        A functional `keras.Model` with the inputs of `build_model`'s. Its outputs are a dict by
+        input (and `tabular`, for the tower over several columns) of dicts: `tokens` `(batch,
+        length, dim)`, `mask` bool `(batch, length)`, `vector` `(batch, dim)`; zeros and False in
+        rows where the input is missing.
 
     Raises:
         ValueError: as `build_model`.
     """
     check_schema(config, schema)
     with _seeded(config.seed):
-        inputs, present = input_layers.inputs(config)
-        flags = input_layers.flags(
-            config,
-            {
-                name: input_layers.with_dropout(config.fusion, flag, name)
-                for name, flag in present.items()
-            },
-        )
-        encodings = input_layers.encodings(config, schema, inputs, flags, with_tokens=True)
-        outputs = {name: encoding._asdict() for name, encoding in encodings.items()}
-        model = _model(
-            config,
-            inputs | {name + PRESENT: flag for name, flag in present.items()},
-            outputs,
-            "towers",
-        )
-    input_layers.regularize(model, config)
-    return model
+        encodings = input_layers.encode(config, schema, with_tokens=True)
+        outputs = {name: encoding._asdict() for name, encoding in encodings.by_name.items()}
+        return _model(config, encodings.inputs, outputs, "towers")
 
 
-def compile_arguments(config: Config, schema: Schema) -> dict:
-    """What `model.compile` needs besides an optimizer: `loss`, `loss_weights` and
-    `weighted_metrics`, dicts by head.
+def compile_arguments(config: Config, schema: Schema) -> dict[str, Any]:
+    """Arguments of `model.compile`: `loss`, `loss_weights` and `weighted_metrics`, dicts by head.
 
     Targets and sample weights are dicts by head; a row whose label is missing has weight 0 there
     and counts neither in the loss nor in the metrics. The objects are new in every call; under
@@ -129,13 +113,13 @@ def compile_arguments(config: Config, schema: Schema) -> dict:
 
 
 def embeddings(model: keras.Model) -> keras.Model:
-    """The same layers and inputs as `model`, a model of `build_model`, but its vectors as outputs.
+    """A model with the layers and inputs of a `build_model` model, and its vectors as outputs.
 
     Returns:
-        A `keras.Model` that answers a dict: `{name}` -> `(batch, dim)` for every input (`tabular`
-        for all that this tower reads), zero where it is absent (if the model has presence inputs),
-        and `fused`; where heads read different inputs, also `fused_of_{head}`, by the first head
-        that reads these. A decision fusion has no fused vector.
+        A `keras.Model` whose output is a dict: `{name}` -> `(batch, dim)` for every input
+        (`tabular` for all that this tower reads), zero where it is missing (if the model has
+        presence inputs), and `fused`; where heads read different inputs, also `fused_of_{head}`,
+        after the first head that reads these. A decision fusion has no fused vector.
     """
     layers = {layer.name: layer.output for layer in model.layers}
     names = embedding_layers(layers, model.input, model.output)
@@ -143,78 +127,103 @@ def embeddings(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name="embeddings")
 
 
-def explanations(model: keras.Model) -> keras.Model | None:
-    """The same layers and inputs as `model`, a model of `build_model`, but what its fusion can tell
-    of a row as outputs.
+def explanations(model: DistributedModel) -> keras.Model | None:
+    """A model with the layers and inputs of a `build_model` model, and explanations as outputs.
 
     Returns:
-        None where it can tell nothing (concatenation, sum, mean, product, bilinear, low-rank
-        tensor). Else a `keras.Model` that answers a dict, in which an absent input has 0 (unless a
-        learned vector stands in for it); inputs are in the order of `Config.vectors()`:
+        None where the fusion explains nothing (concatenation, sum, mean, product, bilinear,
+        low-rank tensor). Else a `keras.Model` whose output is a dict, in which a missing input has
+        0 (unless a learned vector replaces it). Inputs are in the order of `Config.vectors()`:
 
         - `weights` `(batch, inputs)`: of a weighted sum, the learned weights; of attention, those
           of the row; of gates, each input's mean; of self-attention and bottlenecks, the share of
-          an input in what the learned tokens of the last block attend to. All but gates add up to
-          1;
-        - `attention_{input}` `(batch, tokens)`: of bottlenecks, how much those of the last block
-          attend to each token, the mean over heads;
-        - `attention_{input}_from_{other}` `(batch, tokens of other)`: of cross-modal attention, how
-          much the input's tokens attend to each of the other's, the mean over heads;
-        - `{head}_from_{input}`: of a decision or hybrid fusion, what the input alone answers, as
-          `models.heads.output`, also where it is absent; `{head}_from_fused`: of a hybrid one, what
-          the fused vector answers; `{head}_weights`: their learned weights, that of the fused
-          vector last; in a row without any input those of all.
+          an input in the attention of the last block's learned tokens. All but gates add up to 1;
+        - `attention_{input}` `(batch, tokens)`: of bottlenecks, the attention of those of the last
+          block to each token, the mean over heads;
+        - `attention_{input}_from_{other}` `(batch, tokens of other)`: of cross-modal attention, the
+          attention of the input's tokens to each of the other's, the mean over heads;
+        - `{head}_from_{input}`: of a decision or hybrid fusion, the prediction from the input
+          alone, as `models.heads.output`, also where it is missing; `{head}_from_fused`: of a
+          hybrid one, that from the fused vector; `{head}_weights`: their learned weights, that of
+          the fused vector last; in a row without any input those of all.
 
-        Where heads read different inputs, `weights` and `attention...` of a fusion over some only
-        begin with `fused_of_{head}_`.
+        Where heads read different inputs, the names of a fusion of some inputs only begin with
+        `fused_of_{head}_`.
     """
-    found = fusion_explanations.readouts(model)
-    return keras.Model(model.input, found, name="explanations") if found else None
+    outputs = model.explanations()
+    return keras.Model(model.input, outputs, name="explanations") if outputs else None
 
 
-def _answers(config, schema, encodings, flags):
-    """Each head's answer; heads that read the same inputs share one fusion."""
-    names, met, answers = _fusions(config), {}, {}
-    vectors = {own: encoding.vector for own, encoding in encodings.items()}
+class _Group(NamedTuple):
+    """The inputs that some heads read, and their fusion.
+
+    Attributes:
+        read: names of the vectors, in the order of `Config.vectors()`.
+        fused: None in a decision fusion.
+        any_present: float32 `(batch,)`, whether any of them is present; None without presence.
+    """
+
+    read: tuple[str, ...]
+    fused: Fused | None
+    any_present: keras.KerasTensor | None
+
+
+def _outputs(
+    config: Config, schema: Schema, encodings: Encodings
+) -> tuple[Tensors, dict[str, keras.KerasTensor | Derived]]:
+    """Each head's prediction, and explanations; heads that read the same inputs share a fusion."""
+    names = _fusion_names(config)
+    groups: dict[tuple[str, ...], _Group] = {}
+    outputs: Tensors = {}
+    explained: dict[str, keras.KerasTensor | Derived] = {}
     for name, head in config.heads.items():
         stats = schema.heads.get(name)
-        # it compares two vectors, whatever the fusion
         if head.compares_inputs:
-            answers[name] = heads.output(
-                head,
-                stats,
-                [vectors[own] for own in head.inputs],
-                name,
-                [flags[own] for own in head.inputs] if flags else None,
-            )
+            outputs[name] = _comparison(head, stats, encodings, name)
             continue
         read = _read(config, head)
-        present = {own: flags[own] for own in read if flags}
-        if read not in met:
-            met[read] = _meet(
-                config.fusion, {own: encodings[own] for own in read}, present, names[read]
-            )
-        fused, any_present = met[read]
-        decides = isinstance(config.fusion, DecisionFusion | HybridFusion)
-        # an embedding head has no prediction to combine
-        if decides and head.target_type is not None:
-            members = {own: vectors[own] for own in read} | (
-                {} if fused is None else {FUSED: fused}
-            )
-            there = present | ({FUSED: any_present} if present and fused is not None else {})
-            answers[name] = decision.decide(
-                config.fusion, head, stats, members, there, any_present, name
-            )
-        else:
-            answers[name] = heads.output(head, stats, fused, name, any_present)
-    return answers
+        if read not in groups:
+            group = groups[read] = _group(config, encodings, read, names[read])
+            prefix = "" if names[read] == FUSED else f"{names[read]}_"
+            if group.fused is not None:
+                for key, output in group.fused.explanations.items():
+                    explained[prefix + key] = output
+        decision = _prediction(config, head, stats, encodings, groups[read], name)
+        outputs[name] = decision.prediction
+        explained |= decision.explanations
+    return outputs, explained
 
 
-def _fusions(config):
-    """What the fusions are called, by the inputs that they read: `fused` if that is all, or if
-    there is only one fusion.
+def _comparison(head: Head, stats: Any, encodings: Encodings, name: str) -> keras.KerasTensor:
+    """The output of a head that compares two vectors, whatever the fusion."""
+    vectors = [encodings.by_name[own].vector for own in head.inputs or ()]
+    flags = [encodings.present[own] for own in head.inputs or ()] if encodings.present else None
+    return heads.output(head, stats, vectors, name, flags)
+
+
+def _prediction(
+    config: Config, head: Head, stats: Any, encodings: Encodings, group: _Group, name: str
+) -> Decision:
+    fusion, fused = config.fusion, group.fused
+    # an embedding head has no prediction to combine
+    if not isinstance(fusion, DecisionFusion | HybridFusion) or head.target_type is None:
+        x = None if fused is None else fused.vector
+        return Decision(heads.output(head, stats, x, name, group.any_present), {})
+    vectors = {own: encodings.by_name[own].vector for own in group.read}
+    present = {own: encodings.present[own] for own in group.read if encodings.present}
+    if fused is not None:
+        vectors[FUSED] = fused.vector
+        if present:
+            present[FUSED] = group.any_present
+    return decide(fusion, head, stats, vectors, present, group.any_present, name)
+
+
+def _fusion_names(config: Config) -> dict[tuple[str, ...], str]:
+    """The name of each fusion, by the vectors that it reads.
+
+    It is `fused` if these are all vectors, or if there is only one fusion.
     """
-    first: dict = {}
+    first: dict[tuple[str, ...], str] = {}
     for name, head in config.heads.items():
         if not head.compares_inputs:
             first.setdefault(_read(config, head), name)
@@ -225,38 +234,45 @@ def _fusions(config):
     }
 
 
-def _read(config, head):
+def _read(config: Config, head: Head) -> tuple[str, ...]:
     """The vectors that a head reads, in the order of `Config.vectors()`."""
     return tuple(own for own in config.vectors() if head.inputs is None or own in head.inputs)
 
 
-def _meet(fusion, encodings, present, name):
-    """`(fused, anyone)`: the fused vector, None of a decision fusion, and whether any of the inputs
-    is there, None without presence.
-    """
-    over = getattr(fusion, "over", fusion)
-    fused = None if isinstance(over, DecisionFusion) else fuse(over, encodings, present, name)
-    return fused, AnyPresent(name=f"{name}_any", dtype="float32")(
-        list(present.values())
-    ) if present else None
+def _group(config: Config, encodings: Encodings, read: tuple[str, ...], name: str) -> _Group:
+    fusion, fused, any_present = feature_fusion(config.fusion), None, None
+    present = {own: encodings.present[own] for own in read if encodings.present}
+    if fusion is not None:
+        fused = fuse(fusion, {own: encodings.by_name[own] for own in read}, present, name)
+    if present:
+        any_present = AnyPresent(name=f"{name}_any", dtype="float32")(list(present.values()))
+    return _Group(read, fused, any_present)
 
 
-def _model(config, inputs, outputs, name, make=DistributedModel):
-    """The model, unless a layer of one input's tower is called as another input or head is."""
+def _model(
+    config: Config,
+    inputs: Tensors,
+    outputs: dict[str, Any],
+    name: str,
+    make: Callable[..., DistributedModel] = DistributedModel,
+) -> DistributedModel:
+    """The model, unless a layer of one input's tower has the name of another input or head."""
     try:
         return make(inputs, outputs, name=name)
     except ValueError as error:
-        for room in ("inputs", "heads"):
-            for own in getattr(config, room):
+        for field in ("inputs", "heads"):
+            for own in getattr(config, field):
                 if f'"{own}" is used' in str(error):
-                    message = f"{room}.{own}: a layer of another input's tower is called so: choose another name and give the table's in `column`"
-                    raise ValueError(message) from error
+                    raise ValueError(
+                        f"{field}.{own}: a layer of another input's tower is called so: "
+                        "choose another name and give the table's in `column`"
+                    ) from error
         raise
 
 
 @contextlib.contextmanager
-def _seeded(seed):
-    """Seeds what Keras draws its seeds from (`keras.random`'s default seed), and puts it back."""
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds Python's generator, from which Keras draws its seeds, and restores it."""
     state = random.getstate()
     random.seed(seed)
     try:

@@ -1,32 +1,35 @@
-"""`DistributedModel`: a functional Keras model that trains on several replicas of `tf.distribute`
-as it does on one device.
+"""`DistributedModel`: a functional Keras model that trains on several `tf.distribute` replicas.
 
-Each method mends something of Keras 3.15, and says what. Where Keras does so itself, the method can
-go, and with the last one the class.
+Each method works around a fault of Keras 3.15, which its docstring names. Once Keras fixes it, the
+method can go, and with the last one the class.
 
-What is to hold: for a batch of the same rows, however they are spread over replicas, losses,
-metrics, gradients and weights are those of one device, within rounding. What differs by its nature
-is what is drawn at random, and statistics of a replica's own rows (batch normalisation that is not
-synchronised).
+The invariant: for a batch of the same rows, however they are split over replicas, losses, metrics,
+gradients and weights equal those of one device, within rounding. Exceptions are random numbers, and
+statistics over a replica's own rows (batch normalisation that is not synchronised).
 """
 
 import contextlib
+import types
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
 
 from multimodal_tf.losses import BatchwiseLoss
+from multimodal_tf.models import intermediate_outputs
+from multimodal_tf.models.intermediate_outputs import Outputs
 
-# between the seeds of two replicas: far, so that they do not meet
-_APART = 0x3C6EF372
+# offset between the seeds of two replicas: large, so that their sequences do not overlap
+_SEED_OFFSET = 0x3C6EF372
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class DistributedModel(keras.Model):
-    """A functional `keras.Model`; for several replicas build and compile it inside the strategy's
-    scope.
+    """A functional `keras.Model`, for one or several replicas.
+
+    For several replicas build and compile it inside the strategy's scope.
 
     Args:
         inputs, outputs, name: as in every functional `keras.Model`.
@@ -39,133 +42,154 @@ class DistributedModel(keras.Model):
         ['loss']
     """
 
-    # --- one step on one replica's rows
+    # as `intermediate_outputs.locate` describes them; not a dict, which Keras would track
+    _explanations: Mapping[str, Any] = types.MappingProxyType({})
 
-    def train_step(self, data):
-        """As Keras' own, and what the methods below mend."""
-        x, y, rows_weights = keras.utils.unpack_x_y_sample_weight(data)
+    # --- explanations
+
+    def keep_explanations(self, outputs: Outputs) -> None:
+        """Keeps tensors that explain the predictions, also when the model is saved.
+
+        Args:
+            outputs: as `intermediate_outputs.locate` takes.
+        """
+        self._explanations = types.MappingProxyType(intermediate_outputs.locate(self, outputs))
+
+    def explanations(self) -> dict[str, keras.KerasTensor]:
+        """The tensors that explain the predictions, by name; see `models.build.explanations`."""
+        return intermediate_outputs.tensors(self, self._explanations)
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        return config | ({"explanations": dict(self._explanations)} if self._explanations else {})
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        functional = {key: value for key, value in config.items() if key != "explanations"}
+        model: Self = super().from_config(functional, custom_objects)
+        model._explanations = types.MappingProxyType(config.get("explanations", {}))
+        return model
+
+    # --- one step on the rows of one replica
+
+    def train_step(self, data: Any) -> Any:
+        """As in Keras, with the corrections of the methods below."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         share = self._share_of_rows(x)
-        with self._seeds_of_this_replica(), tf.GradientTape() as tape:
-            y, answers, rows_weights = self._all_rows_where_compared(
-                y, self._answer(x, training=True), rows_weights
+        with self._replica_seeds(), tf.GradientTape() as tape:
+            y, y_pred, sample_weight = self._gather_batchwise(
+                y, self._forward(x, training=True), sample_weight
             )
-            loss = self._counted_loss(x, y, answers, rows_weights, training=True)
+            loss = self._tracked_loss(x, y, y_pred, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss * share)
         self._apply_gradients(tape, scaled)
-        return self.compute_metrics(x, y, answers, sample_weight=rows_weights)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def test_step(self, data):
-        """As Keras' own, and what the methods below mend."""
-        x, y, rows_weights = keras.utils.unpack_x_y_sample_weight(data)
-        y, answers, rows_weights = self._all_rows_where_compared(
-            y, self._answer(x, training=False), rows_weights
+    def test_step(self, data: Any) -> Any:
+        """As in Keras, with the corrections of the methods below."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y, y_pred, sample_weight = self._gather_batchwise(
+            y, self._forward(x, training=False), sample_weight
         )
-        self._counted_loss(x, y, answers, rows_weights, training=False)
-        return self.compute_metrics(x, y, answers, sample_weight=rows_weights)
+        self._tracked_loss(x, y, y_pred, sample_weight, training=False)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def predict_step(self, data):
-        """As Keras' own, but for a replica without rows."""
-        return self._answer(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
+    def predict_step(self, data: Any) -> Any:
+        """As in Keras, but also for a replica without rows."""
+        return self._forward(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
-    def _answer(self, x, training, call=None):
-        """What the model, or `call`, answers, also of no rows: a last batch may have fewer than
-        there are replicas.
+    def _forward(self, x: Any, training: bool, call: Callable[..., Any] | None = None) -> Any:
+        """The output of the model, or of `call`, also for no rows.
 
-        TensorFlow's convolutions fail on no rows, so the model is given one of zeros, whose answer
-        is left out.
+        A last batch may have fewer rows than there are replicas, and TensorFlow's convolutions fail
+        on no rows. The model then gets one row of zeros, whose output is dropped.
         """
         call = self if call is None else call
         if _replicas() == 1:
             return call(x, training=training)
         rows = _rows(x)
-        nobody = tf.cast(rows == 0, tf.int32)
-        filled = tf.nest.map_structure(
-            lambda part: tf.concat([part, tf.zeros([nobody, *part.shape[1:]], part.dtype)], 0), x
+        padding = tf.cast(rows == 0, tf.int32)
+        padded = tf.nest.map_structure(
+            lambda one: tf.concat([one, tf.zeros([padding, *one.shape[1:]], one.dtype)], 0), x
         )
-        return tf.nest.map_structure(lambda part: part[:rows], call(filled, training=training))
+        return tf.nest.map_structure(lambda one: one[:rows], call(padded, training=training))
 
-    def _share_of_rows(self, x):
-        """By what a replica's loss counts: its share of all replicas' rows, times their number.
+    def _share_of_rows(self, x: Any) -> Any:
+        """Factor of a replica's loss: its share of the rows of all replicas, times their number.
 
-        Keras averages the replicas' mean losses, as if all had equally many rows; the last batch of
-        an epoch need not be so.
+        Keras averages the mean losses of the replicas as if all had the same number of rows. In the
+        last batch of an epoch they may not.
         """
         if _replicas() == 1:
             return 1.0
         rows = tf.cast(_rows(x), tf.float32)
         return rows * _replicas() / tf.maximum(_sum_over_replicas(rows), 1.0)
 
-    def _counted_loss(self, x, y, answers, rows_weights, training):
-        """`compute_loss`, and its account in the metrics: `loss`, and in models of several heads
-        `{head}_loss`.
+    def _tracked_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
+        """`compute_loss`, tracked in the metrics `loss` and, with several heads, `{head}_loss`.
 
-        In Keras' account of a head's loss all batches count alike, however few rows they have.
+        Keras' mean of a head's loss gives every batch the same weight, however few rows it has.
         """
         rows = tf.cast(_rows(x), tf.float32)
         before = {
             metric: (tf.identity(metric.total), tf.identity(metric.count))
-            for metric in self._heads_losses()
+            for metric in self._head_losses()
         }
         for metric in before:
             metric.reset_state()
-        loss = self.compute_loss(x, y, answers, rows_weights, training=training)
-        # Keras makes them in the first call
-        for metric in self._heads_losses():
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
+        # Keras creates them in the first call
+        for metric in self._head_losses():
             total, count = before.get(metric, (0.0, 0.0))
             metric.total.assign(total + metric.result() * rows)
             metric.count.assign(count + rows)
         self._loss_tracker.update_state(loss * _replicas(), sample_weight=rows)
         return loss
 
-    def _heads_losses(self):
+    def _head_losses(self) -> list[Any]:
         return [] if self._compile_loss is None else self._compile_loss.metrics
 
-    def _all_rows_where_compared(self, y, answers, rows_weights):
-        """Targets, answers and weights, those of all replicas' rows for a head whose loss compares
-        rows: `losses.BatchwiseLoss`.
+    def _gather_batchwise(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Targets, predictions and weights; of all replicas for a head with a `BatchwiseLoss`.
 
-        Otherwise a replica would see the mismatched pairs of its own rows only. Gradients flow back
-        to the replicas that the rows are of.
+        Otherwise a replica would compare its own rows only. Gradients flow back to the replicas
+        that the rows come from.
         """
-        heads = (
-            [name for name, loss in self.loss.items() if isinstance(loss, BatchwiseLoss)]
-            if isinstance(self.loss, dict)
-            else []
-        )
+        heads: list[str] = []
+        if isinstance(self.loss, dict):
+            heads = [name for name, loss in self.loss.items() if isinstance(loss, BatchwiseLoss)]
         if _replicas() == 1 or not heads:
-            return y, answers, rows_weights
-        whole = [y, answers] if rows_weights is None else [y, answers, rows_weights]
-        found = _of_all_replicas([{name: part[name] for name in heads} for part in whole])
-        whole = [part | compared for part, compared in zip(whole, found)]
-        return *whole, *([None] if rows_weights is None else [])
+            return y, y_pred, sample_weight
+        own = [one for one in (y, y_pred, sample_weight) if one is not None]
+        gathered = _of_all_replicas([{name: one[name] for name in heads} for one in own])
+        y, y_pred, *weights = [one | every for one, every in zip(own, gathered)]
+        return y, y_pred, weights[0] if weights else None
 
     @contextlib.contextmanager
-    def _seeds_of_this_replica(self):
-        """Within the block, whatever is drawn at random, such as dropout, differs between replicas.
+    def _replica_seeds(self) -> Iterator[None]:
+        """Within the block, random numbers such as dropout masks differ between replicas.
 
-        All replicas' seed generators have the same state, and so Keras draws the same for each.
-        They have it again after the block: a checkpoint holds one state for all.
+        The seed generators of all replicas have the same state, and so Keras draws the same for
+        each. They have it again after the block: a checkpoint holds one state for all.
         """
         if _replicas() == 1:
             yield
             return
-        states = [
-            weight for weight in self.variables if weight.path.endswith("seed_generator_state")
-        ]
-        number = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+        states = [one for one in self.variables if one.path.endswith("seed_generator_state")]
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
         for state in states:
-            state.assign(state + tf.stack([number * _APART, 0]))
+            state.assign(state + tf.stack([replica * _SEED_OFFSET, 0]))
         yield
         for state in states:
-            state.assign(state - tf.stack([number * _APART, 0]))
+            state.assign(state - tf.stack([replica * _SEED_OFFSET, 0]))
 
-    def _apply_gradients(self, tape, loss):
+    def _apply_gradients(self, tape: tf.GradientTape, loss: Any) -> None:
         """One step of the optimizer down the gradients of the scaled loss.
 
-        Keras clips each replica's gradient before it sums them, and under float16 judges by each
-        replica's alone whether all are finite: where it matters they are summed and clipped here.
-        (Keras then sums once more, as many times the same.) And Keras takes the norm of an
-        embedding's gradient before the rows of the same word are added up.
+        Keras clips each replica's gradient before it sums them, and under float16 checks each
+        replica's gradient alone for overflow. Where that matters, gradients are summed and clipped
+        here; Keras then sums them again, divided by the number of replicas. Keras also takes the
+        norm of an embedding's gradient before the rows of the same word are added up.
         """
         weights = self.trainable_weights
         if not weights:
@@ -175,148 +199,153 @@ class DistributedModel(keras.Model):
         inner = _inner(self.optimizer)
         clips = inner.clipnorm or inner.global_clipnorm or inner.clipvalue
         if clips:
-            gradients = [
-                None if gradient is None else tf.convert_to_tensor(gradient)
-                for gradient in gradients
-            ]
+            gradients = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
         if _replicas() > 1 and (clips or inner is not self.optimizer):
-            there = [place for place, gradient in enumerate(gradients) if gradient is not None]
+            known = [index for index, one in enumerate(gradients) if one is not None]
             scale = self.optimizer.scale_loss(1.0)
-            summed = [
-                gradient / scale
-                for gradient in _sum_over_replicas([gradients[place] for place in there])
-            ]
-            for place, gradient in zip(there, inner._clip_gradients(summed)):
-                gradients[place] = gradient * scale / _replicas()
+            summed = _sum_over_replicas([gradients[index] for index in known])
+            clipped = inner._clip_gradients([one / scale for one in summed])
+            for index, gradient in zip(known, clipped):
+                gradients[index] = gradient * scale / _replicas()
         self.optimizer.apply_gradients(zip(gradients, weights))
 
     # --- Keras' loop around the steps
 
-    def predict_on_batch(self, x):
-        """As Keras' own, but that each row is answered once: Keras gives all rows to every replica,
-        and puts their answers together.
+    def predict_on_batch(self, x: Any) -> Any:
+        """As in Keras, but each row is predicted once.
+
+        Keras gives all rows to every replica, and concatenates their predictions.
         """
-        answers = super().predict_on_batch(x)
+        y_pred = super().predict_on_batch(x)
         if self.distribute_strategy.num_replicas_in_sync == 1:
-            return answers
+            return y_pred
         rows = len(keras.tree.flatten(x)[0])
-        return keras.tree.map_structure(lambda part: part[:rows], answers)
+        return keras.tree.map_structure(lambda one: one[:rows], y_pred)
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Builds metrics and optimizer from what the data set says of its elements.
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Builds metrics and optimizer from the data set's element specification.
 
-        Keras draws a batch for it: it averages that over replicas, which fails on several workers;
-        and an epoch of the data is begun that nobody trains on.
+        Keras draws a batch for it and averages that over replicas, which fails on several workers.
+        It also starts an epoch of the data that nothing trains on.
         """
         if iterator is not None and self._distribute_strategy is not None:
             spec = iterator._distributed_dataset.element_spec
             data_batch = keras.tree.map_structure(
-                lambda part: getattr(part, "_value_specs", [part])[0], spec
+                lambda one: getattr(one, "_value_specs", [one])[0], spec
             )
         super()._maybe_symbolic_build(data_batch=data_batch)
 
-    def make_train_function(self, force=False):
-        """As Keras' own, but that it refuses what would fail in the midst of tracing a step."""
+    def make_train_function(self, force: bool = False) -> Any:
+        """As in Keras, but refuses settings that would fail while a step is traced."""
         if self.distribute_strategy.num_replicas_in_sync > 1:
             inner = _inner(self.optimizer)
             if inner.gradient_accumulation_steps:
                 raise ValueError(
-                    "gradient_accumulation_steps: Keras cannot accumulate gradients over several replicas, received "
-                    f"{inner.gradient_accumulation_steps}: take a larger batch, which the replicas share, or one device"
+                    "gradient_accumulation_steps: Keras cannot accumulate gradients over several "
+                    f"replicas, received {inner.gradient_accumulation_steps}: take a larger batch, "
+                    "which the replicas share, or one device"
                 )
             if self.jit_compile:
                 raise ValueError(
-                    "jit_compile must be False over several replicas, which TensorFlow cannot compile, received True"
+                    "jit_compile must be False over several replicas, which TensorFlow cannot "
+                    "compile, received True"
                 )
-        super().make_train_function(force)
+        return super().make_train_function(force)
 
-    def _make_function(self, step_function):
-        """From a data iterator to the figures of `steps_per_execution` steps.
+    def _make_function(self, step_function: Callable[[Any], dict[str, Any]]) -> Any:
+        """A function from a data iterator to the metrics of `steps_per_execution` steps.
 
-        Keras averages figures over workers along their first axis, but they are scalars. It makes a
+        Keras averages metrics over workers along their first axis, but they are scalars. It makes a
         graph function of one step within the loop over several, where TensorFlow's collective
-        operations do not get their keys. And where it does not know that the data have
-        ended, a last step without data still changes what does not depend on them: seeds, the
-        optimizer's count of steps.
+        operations do not get their keys. Where it does not know that the data have ended, a last
+        step without data still changes what does not depend on them: seeds, the optimizer's count
+        of steps.
         """
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return super()._make_function(step_function)
         names: list[str] = []
 
-        def on_replica(data):
-            figures = step_function(data)
-            names[:] = figures
+        def on_replica(data: Any) -> Any:
+            metrics = step_function(data)
+            names[:] = metrics
             # one reduction for all
-            return tf.stack([tf.cast(figure, tf.float32) for figure in figures.values()])
+            return tf.stack([tf.cast(metric, tf.float32) for metric in metrics.values()])
 
-        def step(data):
+        def step(data: Any) -> Any:
             return strategy.reduce("MEAN", strategy.run(on_replica, args=(data,)), axis=None)
 
-        def steps(iterator):
-            data = iterator.get_next_as_optional()
-            there = data.has_value()
-            found = tf.cond(there, lambda: step(data.get_value()), lambda: tf.zeros([len(names)]))
-
-            def further(number, found):
-                data = iterator.get_next_as_optional()
-                return number + 1, tf.cond(
-                    data.has_value(), lambda: step(data.get_value()), lambda: found
-                )
-
-            if self.steps_per_execution > 1:
-                found = tf.while_loop(
-                    lambda number, found: number < self.steps_per_execution, further, (1, found)
-                )[1]
-            return there, found
-
-        run_step, run_steps = step, steps
+        steps = _loop(step, self.steps_per_execution, names)
+        run_step: Callable[..., Any] = step
         if not self.run_eagerly:
-            run_step, run_steps = (
-                tf.function(part, reduce_retracing=True, autograph=False) for part in (step, steps)
+            run_step, steps = (
+                tf.function(one, reduce_retracing=True, autograph=False) for one in (step, steps)
             )
 
-        def figures(iterator):
+        def metrics(iterator: Any) -> dict[str, Any]:
             if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
-                there, found = run_steps(iterator)
-                if not there:
+                has_data, values = steps(iterator)
+                if not has_data:
                     raise StopIteration
             else:
-                # of `train_on_batch`
-                found = run_step(next(iterator))
-            return dict(zip(names, tf.unstack(found, num=len(names))))
+                # from `train_on_batch`
+                values = run_step(next(iterator))
+            return dict(zip(names, tf.unstack(values, num=len(names))))
 
-        return figures
-
-
-def _replicas():
-    return tf.distribute.get_strategy().num_replicas_in_sync
+        return metrics
 
 
-def _sum_over_replicas(tensors):
+def _loop(step: Callable[[Any], Any], count: int, names: list[str]) -> Callable[[Any], Any]:
+    """A function from a data iterator to whether there were data, and the last of `count` steps."""
+
+    def steps(iterator: Any) -> Any:
+        data = iterator.get_next_as_optional()
+        has_data = data.has_value()
+        values = tf.cond(has_data, lambda: step(data.get_value()), lambda: tf.zeros([len(names)]))
+
+        def further(number: Any, values: Any) -> Any:
+            data = iterator.get_next_as_optional()
+            return number + 1, tf.cond(
+                data.has_value(), lambda: step(data.get_value()), lambda: values
+            )
+
+        if count > 1:
+            values = tf.while_loop(lambda number, _: number < count, further, (1, values))[1]
+        return has_data, values
+
+    return steps
+
+
+def _replicas() -> int:
+    replicas: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return replicas
+
+
+def _sum_over_replicas(tensors: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-def _of_all_replicas(tensors):
-    """The rows of all replicas, in their order, with gradients: a sum of what each has, between
-    zeros.
+def _of_all_replicas(tensors: Any) -> Any:
+    """The rows of all replicas, in their order, with gradients.
+
+    Each replica pads its rows with zeros to those of all, and these are summed.
     """
     context, rows = tf.distribute.get_replica_context(), _rows(tensors)
-    number = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    counts = _sum_over_replicas(tf.one_hot(number, _replicas(), on_value=rows, off_value=0))
-    before = tf.reduce_sum(counts[:number])
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    counts = _sum_over_replicas(tf.one_hot(replica, _replicas(), on_value=rows, off_value=0))
+    before = tf.reduce_sum(counts[:replica])
     ends = [[before, tf.reduce_sum(counts) - before - rows]]
     return _sum_over_replicas(
         tf.nest.map_structure(
-            lambda part: tf.pad(part, ends + [[0, 0]] * (len(part.shape) - 1)), tensors
+            lambda one: tf.pad(one, ends + [[0, 0]] * (len(one.shape) - 1)), tensors
         )
     )
 
 
-def _inner(optimizer) -> Any:
+def _inner(optimizer: Any) -> Any:
     """The optimizer itself, also within the one that scales the loss for float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def _rows(x):
+def _rows(x: Any) -> Any:
     return tf.shape(tf.nest.flatten(x)[0])[0]

@@ -1,125 +1,129 @@
-"""Configuration to inputs and towers: which function encodes which input, and what becomes of it
-where it is absent.
-"""
+"""Keras inputs, presence flags and towers of a configuration."""
+
+from typing import Any, NamedTuple, cast
 
 import keras
 
-from multimodal_tf.config import EMBEDDING, PRESENT, TABULAR, TOKENS, FramesTower
-from multimodal_tf.models.peft import layer_paths
+from multimodal_tf.config import EMBEDDING, PRESENT, TABULAR, TOKENS, Config, Input, TabularTower
 from multimodal_tf.models.presence import (
     AnyPresent,
     ModalityDropout,
     TokensPresent,
     ZeroWhereAbsent,
 )
+from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers import TableColumn, encode_columns, encode_input
 from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.tabular import TabularInput
+from multimodal_tf.schema import Schema
+
+# Keras tensors by name
+Tensors = dict[str, keras.KerasTensor]
 
 
-def inputs(config):
-    """Keras inputs by name, and the presence flags by the input's name."""
-    inputs = {
-        name: keras.Input(part.model_shape, None, part.model_dtype, name=name)
-        for name, part in config.inputs.items()
+class Encodings(NamedTuple):
+    """The inputs of a model and the outputs of its towers, all by name.
+
+    `inputs` holds the Keras inputs, presence flags included. `present` has float32 `(batch,)` flags
+    of the vectors in `by_name`, after modality dropout; it is empty without presence.
+    """
+
+    inputs: Tensors
+    present: Tensors
+    by_name: dict[str, Encoding]
+
+
+def encode(config: Config, schema: Schema, with_tokens: bool) -> Encodings:
+    """Makes the Keras inputs and runs each through its tower.
+
+    Args:
+        config: what the model is.
+        schema: what was learned from the training split.
+        with_tokens: whether something reads the towers' tokens. If nothing does, recurrent towers
+            have none.
+    """
+    values = {
+        name: keras.Input(one.model_shape, dtype=one.model_dtype, name=name)
+        for name, one in config.inputs.items()
     }
-    present = (
-        {name: keras.Input((), name=name + PRESENT, dtype="float32") for name in inputs}
-        if config.fusion.presence
-        else {}
-    )
-    return inputs, present
-
-
-def with_dropout(fusion, present, name):
-    """A presence flag with the fusion's modality dropout, if it has any."""
-    if fusion.modality_dropout == 0:
-        return present
-    return ModalityDropout(
-        fusion.modality_dropout, name=f"{name}_modality_dropout", dtype="float32"
-    )(present)
-
-
-def flags(config, present):
-    """Presence by name, with that of the tower over several columns: whether any of them is there."""
-    together = config.tabular_inputs()
-    if not (present and together):
-        return present
-    return present | {
-        TABULAR: AnyPresent(name=f"{TABULAR}_any", dtype="float32")(
-            [present[name] for name in together]
-        )
-    }
-
-
-def encodings(config, schema, inputs, present, with_tokens):
-    """`Encoding` by name of every tower; `present` is empty if the model does not know presence."""
-    encodings = {}
+    flags: Tensors = {}
+    if config.fusion.presence:
+        flags = {name: keras.Input((), name=name + PRESENT, dtype="float32") for name in values}
+    present = _present(config, flags)
+    by_name: dict[str, Encoding] = {}
     for name in config.vectors():
-        if name in inputs:
-            encodings[name] = _encoding(
-                config.inputs[name],
-                schema.inputs.get(name),
-                inputs[name],
-                present.get(name),
-                name,
-                with_tokens,
-            )
-        else:
-            encodings[name] = _tabular(config, schema, inputs, present)
-    return encodings
+        if name in values:
+            one, stats = config.inputs[name], schema.inputs.get(name)
+            x, flag = values[name], present.get(name)
+            by_name[name] = _encoding(one, stats, x, flag, name, with_tokens)
+        elif config.tabular is not None:
+            by_name[name] = _tabular(config.tabular, config, schema, values, present)
+    inputs = values | {name + PRESENT: flag for name, flag in flags.items()}
+    return Encodings(inputs, present, by_name)
 
 
-def _encoding(input_config, stats, x, present, name, with_tokens):
+def _present(config: Config, flags: Tensors) -> Tensors:
+    """The flags after modality dropout, and that of the tower over several columns."""
+    rate = config.fusion.modality_dropout
+    if rate > 0:
+        flags = {
+            name: ModalityDropout(rate, name=f"{name}_modality_dropout", dtype="float32")(flag)
+            for name, flag in flags.items()
+        }
+    together = config.tabular_inputs()
+    if not (flags and together):
+        return flags
+    any_present = AnyPresent(name=f"{TABULAR}_any", dtype="float32")
+    return flags | {TABULAR: any_present([flags[name] for name in together])}
+
+
+def _encoding(
+    input_config: Input,
+    stats: Any,
+    x: keras.KerasTensor,
+    present: keras.KerasTensor | None,
+    name: str,
+    with_tokens: bool,
+) -> Encoding:
     """One input's encoding.
 
-    If the model knows presence, a missing input is hidden from the tower, and its encoding is zero.
+    Where the model knows presence, the tower gets zeros for a missing input, and the encoding of a
+    missing input is zero.
     """
-    if present is None:
-        return encode_input(input_config, stats, x, None, name, name + EMBEDDING, with_tokens)
-    # In float32 under mixed precision too: the next layers decide about their precision.
-    x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present)
-    encoding = encode_input(input_config, stats, x, present, name, f"{name}_vector", with_tokens)
-    return _zeroed(encoding, present, name)
+    last = name + EMBEDDING
+    if present is not None:
+        last = f"{name}_vector"
+        # float32 under mixed precision too: the following layers know what precision they need
+        x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present)
+    encoding = encode_input(input_config, stats, x, present, name, last, with_tokens)
+    l2 = getattr(input_config.tower, "l2", 0.0)
+    regularize(x, [encoding.vector, encoding.tokens], l2)
+    return encoding if present is None else _zeroed(encoding, present, name)
 
 
-def _tabular(config, schema, inputs, present):
+def _tabular(
+    tower: TabularTower, config: Config, schema: Schema, values: Tensors, present: Tensors
+) -> Encoding:
     """The encoding of the tower over several columns."""
     columns = {
         name: TableColumn(
-            config.inputs[name], schema.inputs.get(name), inputs[name], present.get(name)
+            cast(TabularInput, config.inputs[name]),
+            schema.inputs.get(name),
+            values[name],
+            present.get(name),
         )
         for name in config.tabular_inputs()
     }
     if not present:
-        return encode_columns(config.tabular, columns, TABULAR, TABULAR + EMBEDDING)
-    encoding = encode_columns(config.tabular, columns, TABULAR, f"{TABULAR}_vector")
+        return encode_columns(tower, columns, TABULAR, TABULAR + EMBEDDING)
+    encoding = encode_columns(tower, columns, TABULAR, f"{TABULAR}_vector")
     return _zeroed(encoding, present[TABULAR], TABULAR)
 
 
-def _zeroed(encoding, present, name):
-    """The same, zero where the input is absent."""
+def _zeroed(encoding: Encoding, present: keras.KerasTensor, name: str) -> Encoding:
+    """The same encoding, zero where the input is missing."""
     tokens, mask, vector = encoding
     if tokens is not None:
         tokens = ZeroWhereAbsent(name=name + TOKENS)(tokens, present)
         mask = TokensPresent(name=f"{name}_tokens_present")(mask, present)
     return Encoding(tokens, mask, ZeroWhereAbsent(name=name + EMBEDDING)(vector, present))
-
-
-def regularize(model, config):
-    """Gives the kernels and embeddings of each tower its `l2`; also set on the layer, so that a
-    saved model keeps it.
-    """
-    towers = {name: part.tower for name, part in config.inputs.items()} | {TABULAR: config.tabular}
-    towers |= {
-        f"{name}_frame": tower.frame
-        for name, tower in towers.items()
-        if isinstance(tower, FramesTower)
-    }
-    for outer in model.layers:
-        l2 = getattr(towers.get(layer_paths.beginning(outer.name, towers)), "l2", 0.0)
-        for layer in outer._flatten_layers() if l2 else ():
-            for weight in ("kernel", "embeddings"):
-                # an LSTM's is its cell's
-                if hasattr(layer, weight) and getattr(layer, f"{weight}_regularizer", None) is None:
-                    regularizer = getattr(layer, weight).regularizer = keras.regularizers.L2(l2)
-                    setattr(layer, f"{weight}_regularizer", regularizer)

@@ -1,31 +1,36 @@
-"""What layers have in common that change their input at random, in training only."""
+"""Base class of layers that change their input at random, in training only."""
+
+from typing import Any
 
 import keras
 from keras import layers
 
+from multimodal_tf.models.chain import Shape
+
 
 class RandomInTraining(layers.Layer):
-    """In training it answers what its `change` makes of the input, otherwise the input itself; the
-    shape stays.
+    """In training it returns what its `change` makes of the input, otherwise the input itself.
+
+    The shape stays the same.
 
     Args:
-        seed: int or None.
+        seed: of the random numbers; None: drawn by Keras.
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, x, training=False):
+    def call(self, x: Any, training: bool | None = False) -> Any:
         return self.change(x) if training else x
 
-    def change(self, x):
-        """The input, changed; `seed_generator` is what it draws from."""
+    def change(self, x: Any) -> Any:
+        """The changed input. Random numbers come from `seed_generator`."""
         raise NotImplementedError
 
-    def compute_output_shape(self, shape, *others):
+    def compute_output_shape(self, shape: Shape, *others: Shape) -> Shape:
         return shape
 
-    def get_config(self):
-        return super().get_config() | {"seed": self.seed}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}

@@ -1,17 +1,25 @@
-"""What the fusions have in common: several inputs in one tensor, stand-ins, the layers at the end."""
+"""What the fusions share: several inputs in one tensor, missing embeddings, the last layers."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers, ops
 
-from multimodal_tf.models.chain import chain
+from multimodal_tf.config import FeatureFusion
+from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereAbsent
+from multimodal_tf.models.towers.encoding import Encoding
+
+# by input: its encoding, and float32 `(batch,)` flags, empty if all inputs count as present
+Encodings = Mapping[str, Encoding]
+Present = Mapping[str, keras.KerasTensor]
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class Stack(layers.Layer):
-    """Several tensors of one shape as one, along a new axis behind the batch.
+    """Several tensors of one shape as one, along a new axis after the batch.
 
     Call:
         `tensors` is a list of `(batch, ...)`. Returns `(batch, len(tensors), ...)`.
@@ -21,51 +29,54 @@ class Stack(layers.Layer):
         TensorShape([2, 2, 4])
     """
 
-    def call(self, tensors):
+    def call(self, tensors: list[Any]) -> Any:
         return ops.stack(tensors, axis=1)
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: list[Shape]) -> Shape:
         return (shapes[0][0], len(shapes), *shapes[0][1:])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class WeightedVectorSum(layers.Layer):
-    """The sum of an input's vector times its weight.
+    """The sum of the inputs' vectors, each times its weight.
 
     Call:
         `x` is `(batch, inputs, dim)`, `weights` `(batch, inputs)`, or `(batch, inputs, dim)` where
         each number has its own. Returns `(batch, dim)`.
 
     Example:
-        >>> WeightedVectorSum()(ops.convert_to_tensor([[[1.0], [3.0]]]), ops.convert_to_tensor([[0.5, 1.0]])).numpy().tolist()
+        >>> x, weights = ops.array([[[1.0], [3.0]]]), ops.array([[0.5, 1.0]])
+        >>> WeightedVectorSum()(x, weights).numpy().tolist()
         [[3.5]]
     """
 
-    def call(self, x, weights):
+    def call(self, x: Any, weights: Any) -> Any:
         if len(weights.shape) < len(x.shape):
             weights = ops.expand_dims(weights, -1)
         return ops.sum(x * weights, axis=1)
 
-    def compute_output_shape(self, x_shape, weights_shape):
+    def compute_output_shape(self, x_shape: Shape, weights_shape: Shape) -> Shape:
         return (x_shape[0], x_shape[2])
 
 
-def projected(fusion, encodings, present, name, activation=None):
-    """The vectors, each through a Dense layer of `fusion.dim` units, in one tensor.
+def projected(
+    dim: int, encodings: Encodings, present: Present, name: str, activation: str | None = None
+) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+    """The vectors, each through a Dense layer of its own, in one tensor.
 
     Args:
-        fusion: a configuration with `dim`.
-        encodings: dict of name to `Encoding`.
-        present: dict of name to float32 `(batch,)`; empty if all inputs count as there.
-        name: str. The layers are called `{name}_{input}_projected`, `{name}_inputs` and
-        `{name}_present`.
+        dim: units of the Dense layers.
+        encodings: by input.
+        present: by input; see `fuse`.
+        name: the layers are called `{name}_{input}_projected`, `{name}_inputs` and
+            `{name}_present`.
         activation: of the Dense layers.
 
     Returns:
-        `(x, flags)`: `(batch, inputs, dim)`, zero where the input is absent, and float32 `(batch,
+        `(x, flags)`: `(batch, inputs, dim)`, zero where the input is missing, and float32 `(batch,
         inputs)`, or None without presence.
     """
-    dense = partial(layers.Dense, fusion.dim, activation=activation)
+    dense = partial(layers.Dense, dim, activation=activation)
     vectors = [
         dense(name=f"{name}_{own}_projected")(encoding.vector)
         for own, encoding in encodings.items()
@@ -74,27 +85,25 @@ def projected(fusion, encodings, present, name, activation=None):
     return (x if flags is None else ZeroWhereAbsent(name=f"{name}_present")(x, flags)), flags
 
 
-def stacked_flags(names, present, name):
-    """The presence of the inputs `names` as float32 `(batch, inputs)`, in a layer `{name}_flags`;
-    None without presence.
+def stacked_flags(names: Iterable[str], present: Present, name: str) -> keras.KerasTensor | None:
+    """The presence of the inputs `names` as float32 `(batch, inputs)`; None without presence.
+
+    The layer is called `{name}_flags`.
     """
-    return (
-        Stack(name=f"{name}_flags", dtype="float32")([present[own] for own in names])
-        if present
-        else None
-    )
+    if not present:
+        return None
+    return Stack(name=f"{name}_flags", dtype="float32")([present[own] for own in names])
 
 
-def with_missing_embeddings(encodings, present, name):
-    """The encodings, a learned vector in place of each that is absent; it has no tokens then.
+def with_missing_embeddings(
+    encodings: Encodings, present: Present, name: str
+) -> dict[str, Encoding]:
+    """The encodings, with a learned vector for each missing input, which has no tokens then.
 
     Args:
-        encodings: dict of name to `Encoding`.
-        present: dict of name to float32 `(batch,)`, not empty.
-        name: str. The layers are called `{name}_{input}_stand_in`.
-
-    Returns:
-        dict of name to `Encoding`.
+        encodings: by input.
+        present: by input; not empty.
+        name: the layers are called `{name}_{input}_stand_in`.
     """
     return {
         own: encoding._replace(
@@ -106,18 +115,23 @@ def with_missing_embeddings(encodings, present, name):
     }
 
 
-def finished(fusion, x, name):
-    """Dropout and Dense layers as `fusion.dropout` and `fusion.hidden` say; the last layer is
-    called `name`.
-    """
+def side_by_side(tensors: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
+    """Tensors along their last axis; one alone is returned without a layer."""
+    return layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]
+
+
+def last_layers(fusion: FeatureFusion, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Dropout and Dense layers as `fusion` says; the last layer is called `name`."""
     return chain(x, steps(fusion) or {"identity": layers.Identity}, name, name)
 
 
-def steps(fusion):
-    """The layers of `finished` for `chain`; an empty dict if there are none."""
-    steps = {"dropout_0": partial(layers.Dropout, fusion.dropout)} if fusion.dropout > 0 else {}
+def steps(fusion: FeatureFusion) -> Steps:
+    """The layers of `last_layers` for `chain`; empty if there are none."""
+    found: dict[str, Any] = {}
+    if fusion.dropout > 0:
+        found["dropout_0"] = partial(layers.Dropout, fusion.dropout)
     for number, units in enumerate(fusion.hidden, start=1):
-        steps[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
+        found[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
         if fusion.dropout > 0:
-            steps[f"dropout_{number}"] = partial(layers.Dropout, fusion.dropout)
-    return steps
+            found[f"dropout_{number}"] = partial(layers.Dropout, fusion.dropout)
+    return found

@@ -11,8 +11,9 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import ApplicationTower, ImageInput
+from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.presence import masked_network
-from multimodal_tf.models.towers.encoding import Encoding, Shape
+from multimodal_tf.models.towers.encoding import Encoding
 from multimodal_tf.models.towers.image import encode_feature_map
 from multimodal_tf.models.towers.pretrained import one_line
 

@@ -20,10 +20,10 @@ from multimodal_tf.config import (
     WaveformTower,
 )
 from multimodal_tf.config.tower_bases import Spectrogram
-from multimodal_tf.models.chain import chain
+from multimodal_tf.models.chain import Steps, chain
 from multimodal_tf.models.towers import transformer
 from multimodal_tf.models.towers.audio_mask import AudioMask
-from multimodal_tf.models.towers.encoding import Encoding, Steps, pool, projection
+from multimodal_tf.models.towers.encoding import Encoding, pool, projection
 from multimodal_tf.models.towers.image import convolutions, normalization
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.spectrogram import log_mel, window_and_hop

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import KerasTensor, layers
 
 from multimodal_tf.config import ImageAugmentation, ImageInput
-from multimodal_tf.models.towers.encoding import Shape
+from multimodal_tf.models.chain import Shape
 
 _RANGE = (0, 1)
 

@@ -2,17 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol
 
 import keras
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config.tower_bases import Tower
-from multimodal_tf.models.chain import chain
-
-# by step, a function of `name` that makes the layer: what `chain` takes
-Steps: TypeAlias = dict[str, Callable[..., Any]]
-Shape: TypeAlias = tuple[int | None, ...]
+from multimodal_tf.models.chain import Shape, Steps, chain
 
 
 class Encoding(NamedTuple):

@@ -8,15 +8,9 @@ from keras import KerasTensor, layers
 
 from multimodal_tf.config import ConvTower, ImageInput
 from multimodal_tf.config.tower_bases import ConvBlocks
-from multimodal_tf.models.chain import chain
+from multimodal_tf.models.chain import Steps, chain
 from multimodal_tf.models.presence import PresentBatchNormalization
-from multimodal_tf.models.towers.encoding import (
-    AllTokens,
-    Encoding,
-    PooledTower,
-    Steps,
-    projection,
-)
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, PooledTower, projection
 
 _POOLING: dict[str, Callable[..., Any]] = {
     "average": layers.GlobalAveragePooling2D,

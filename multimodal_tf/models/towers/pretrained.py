@@ -7,8 +7,9 @@ from keras import KerasTensor, Layer, layers
 
 from multimodal_tf.config import ImageInput, Input
 from multimodal_tf.config.pretrained_towers import PixelRange
+from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.presence import masked_network
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, PooledTower, Shape, pool
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, PooledTower, pool
 
 
 def run(

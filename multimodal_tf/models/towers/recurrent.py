@@ -7,14 +7,8 @@ from typing import Any
 from keras import KerasTensor, layers
 
 from multimodal_tf.config.tower_bases import Recurrent, Tower
-from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import (
-    POOLING,
-    Encoding,
-    Steps,
-    projection,
-    with_mask,
-)
+from multimodal_tf.models.chain import Steps, chain
+from multimodal_tf.models.towers.encoding import POOLING, Encoding, projection, with_mask
 
 
 def recurrent(

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
+from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.towers import saved_model_files
-from multimodal_tf.models.towers.encoding import Shape
 from multimodal_tf.models.towers.saved_model_files import Files
 
 # such as a lookup table

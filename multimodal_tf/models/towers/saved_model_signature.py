@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import KerasTensor
 
 from multimodal_tf.config import SavedModelTower
-from multimodal_tf.models.towers.encoding import Shape
+from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.towers.pretrained import (
     fitting_shape,
     format_shape,

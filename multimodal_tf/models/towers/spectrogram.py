@@ -10,10 +10,9 @@ from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import AudioInput
 from multimodal_tf.config.tower_bases import Spectrogram
-from multimodal_tf.models.chain import chain
+from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.towers.audio_mask import SILENCE, AudioMask
 from multimodal_tf.models.towers.augment_audio import SpecAugment
-from multimodal_tf.models.towers.encoding import Shape, Steps
 
 # Hz, the lower edge of the mel bands
 LOWEST = 20.0

@@ -15,18 +15,12 @@ from multimodal_tf.config import (
     MLPTower,
     NumberInput,
 )
-from multimodal_tf.models.chain import chain
+from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.presence import ZeroWhereAbsent
 from multimodal_tf.models.random_in_training import RandomInTraining
+from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers.date_parts import DateParts
-from multimodal_tf.models.towers.encoding import (
-    AllTokens,
-    Encoding,
-    Shape,
-    Steps,
-    TokenAt,
-    projection,
-)
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TokenAt, projection
 from multimodal_tf.models.towers.transformer import encoder
 from multimodal_tf.schema import Moments
 
@@ -192,6 +186,7 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
     for own, one in others.items():
         steps = _features(one.input_config, one.stats, one.input_config.tower.dim)
         x = chain(one.x, steps, own, None)
+        regularize(one.x, [x], one.input_config.tower.l2)
         if one.present is not None:
             x = ZeroWhereAbsent(name=f"{own}_feature")(x, one.present)
         features.append(x)
@@ -206,7 +201,9 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
             steps[f"dropout_{number}"] = partial(layers.Dropout, tower.dropout)
     if tower.dim is not None:
         steps |= projection(tower)
-    return _one_token(chain(row, steps, name, last), name)
+    vector = chain(row, steps, name, last)
+    regularize(row, [vector], tower.l2)
+    return _one_token(vector, name)
 
 
 def feature_transformer(
@@ -233,6 +230,7 @@ def feature_transformer(
             steps["dense"] = partial(layers.Dense, tower.units)
         steps["token"] = partial(layers.Reshape, (1, tower.units))
         tokens.append(chain(one.x, steps, own, None))
+        regularize(one.x, tokens[-1:], one.input_config.tower.l2)
     joined = _joined(tokens, name, axis=1)
     flags = _flags(numeric | others, name)
     mask = None if flags is None else ColumnMask(name=f"{name}_mask")(flags)

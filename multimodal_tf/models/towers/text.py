@@ -9,15 +9,8 @@ from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import BagTower, GRUTower, LSTMTower, NgramTokenizer, TextInput
 from multimodal_tf.config import TransformerTower as TransformerConfig
-from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import (
-    Encoding,
-    MaskedMean,
-    Steps,
-    pool,
-    projection,
-    with_mask,
-)
+from multimodal_tf.models.chain import Steps, chain
+from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, pool, projection, with_mask
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 from multimodal_tf.schema import Subwords, Vocabulary

@@ -7,8 +7,7 @@ from typing import Any
 from keras import KerasTensor, layers
 
 from multimodal_tf.config.tower_bases import TransformerBlocks
-from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import Steps
+from multimodal_tf.models.chain import Steps, chain
 
 
 def positions(tokens: KerasTensor, name: str, prefix: str = "positions") -> KerasTensor:

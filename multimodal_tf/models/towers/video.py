@@ -16,8 +16,9 @@ from multimodal_tf.config import (
     ImageInput,
     VideoInput,
 )
-from multimodal_tf.models.chain import chain
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, Shape, Steps, projection
+from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.regularize import regularize
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
 from multimodal_tf.models.towers.image import conv_block
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
@@ -221,6 +222,7 @@ def _encode_frames(
             .replace(f"inputs.{inner}", f"inputs.{name}")
         )
         raise kind(message) from error
+    regularize(rows, [vectors], getattr(tower.frame, "l2", 0.0))
     return RowsToFrames(input_config.frames, name=f"{name}_together")(vectors)
 
 
