@@ -1,6 +1,4 @@
-"""What the serving tests share: a small model with every kind of input and head, its rows, and its
-SavedModel.
-"""
+"""A small model with several kinds of inputs and heads, its rows and its SavedModel."""
 
 import functools
 import io
@@ -91,7 +89,7 @@ def build(config=CONFIG, schema=SCHEMA):
 
 @functools.cache
 def exported():
-    """`(model, path)`: the model and its SavedModel, made once in a process and removed at its end."""
+    """`(model, path)`: the model and its SavedModel, made once a process, removed at its end."""
     folder = tempfile.TemporaryDirectory()
     model = build()
     path = export_model(model, CONFIG, SCHEMA, pathlib.Path(folder.name) / "small" / "1")
@@ -101,8 +99,9 @@ def exported():
 
 @functools.cache
 def guarded():
-    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel with a guard and a temperature
-    of 2 for `label`, and that guard.
+    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel, and its guard.
+
+    The temperature of `label` is 2.
     """
     folder = tempfile.TemporaryDirectory()
     model = build(MATCHING)
@@ -119,14 +118,14 @@ _kept: list[tempfile.TemporaryDirectory] = []
 
 
 def image_bytes(seed=0, size=(40, 30), kind="PNG"):
-    """A random picture in the file format `kind`."""
+    """A random image in the file format `kind`."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()
 
 
-def sound_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
+def audio_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
     """Noise in the file format `kind`."""
     samples = np.random.default_rng(seed).normal(0, 0.2, round(seconds * rate))
     buffer = io.BytesIO()
@@ -135,16 +134,14 @@ def sound_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
 
 
 def raw_rows(count):
-    """`count` rows as the signature takes them: a dict of NumPy arrays; some cells are missing,
-    none is broken.
-    """
+    """`count` rows for the signature, a dict of NumPy arrays; some cells are missing."""
     kept = np.random.default_rng(5).random((count, 5)) < 0.8
     kept[:, 1] |= ~kept.any(axis=1)
     rows = [
         (
             image_bytes(i) if kept[i, 0] else b"",
             f"A red bird {i} 的".encode() if kept[i, 1] else b"",
-            sound_bytes(i) if kept[i, 2] else b"",
+            audio_bytes(i) if kept[i, 2] else b"",
             float(i) if kept[i, 3] else float("nan"),
             ("red", "dark blue", "unheard")[i % 3].encode() if kept[i, 4] else b"",
         )

@@ -1,6 +1,4 @@
-"""An exported model under TensorFlow's C++ loader, the one that TensorFlow Serving uses, without
-Python.
-"""
+"""An exported model in TensorFlow's C++ loader, which TensorFlow Serving uses."""
 
 import importlib.resources
 import os
@@ -39,9 +37,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """The path of `cc/predict.cc`, compiled against the headers and libraries of the installed
-    wheel.
-    """
+    """The path of `cc/predict.cc`, compiled with the headers and libraries of the wheel."""
     path = tmp_path_factory.mktemp("cc") / "predict"
     folder = tf.sysconfig.get_lib()
     linked = [
@@ -68,8 +64,9 @@ def program(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory):
-    """`(raw, arguments)`: six rows as tensors and as the program's arguments; gaps and a broken
-    picture among them.
+    """`(raw, arguments)`: six rows as tensors and as arguments of the program.
+
+    Some cells are missing, one image is broken.
     """
     raw, folder = case.raw_rows(6), tmp_path_factory.mktemp("cells")
     raw["photo"][2] = b"<html>"
@@ -85,7 +82,7 @@ def arguments(tmp_path_factory):
 
 
 @pytest.mark.parametrize("exported", [case.exported, case.guarded])
-def test_the_same_answers_as_in_python(exported, program, arguments):
+def test_the_same_predictions_as_in_python(exported, program, arguments):
     raw, command = arguments
     path = exported()[1]
     tensors = {
@@ -169,7 +166,7 @@ def test_subword_tokenizers(kind, program, tmp_path):
     )
 
 
-def test_what_is_no_model(program, tmp_path):
+def test_a_folder_without_a_model(program, tmp_path):
     done = subprocess.run([program, tmp_path, "predict"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "Could not find SavedModel" in done.stderr

@@ -1,4 +1,4 @@
-"""The Python client of an exported model, and a whole table answered into a file."""
+"""The Python client of an exported model, and predictions of a whole table in a file."""
 
 import base64
 import json
@@ -49,16 +49,14 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     (folder / "a.png").write_bytes(case.image_bytes(1))
     (folder / "a.tiff").write_bytes(case.image_bytes(1, kind="TIFF"))
-    (folder / "a.wav").write_bytes(case.sound_bytes(1))
-    (folder / "a.flac").write_bytes(case.sound_bytes(1, kind="FLAC"))
+    (folder / "a.wav").write_bytes(case.audio_bytes(1))
+    (folder / "a.flac").write_bytes(case.audio_bytes(1, kind="FLAC"))
     (folder / "page.jpg").write_bytes(b"<html>404</html>")
     return folder
 
 
 def rows_of_table(count):
-    """Rows by the table's columns, with gaps, a column that no input reads and a missing file in
-    every seventh.
-    """
+    """Rows by the table's columns: missing cells, missing files, an unread column."""
     raw = case.raw_rows(count)
     table = pd.DataFrame(
         {
@@ -125,7 +123,7 @@ def test_cells_of_every_kind(client, folder):
     assert given["label_probability"][0] == given["label_probabilities"][0].max()
 
 
-def test_broken_cells_are_said_by_row(client, folder):
+def test_broken_cells_are_reported_by_row(client, folder):
     given = client.predict(
         [
             {"photo": "gone.png", "title": "bird"},
@@ -140,7 +138,7 @@ def test_broken_cells_are_said_by_row(client, folder):
     assert list(given["present"]) == ["title", "photo", "", "", "colour"]
     errors = list(given["error"])
     assert errors[0] == "photo: no such file"
-    assert [part.split(": ")[0] for part in errors[1].split("; ")] == ["title", "price"]
+    assert [error.split(": ")[0] for error in errors[1].split("; ")] == ["title", "price"]
     assert errors[2].startswith("photo: ")
     assert errors[2].endswith("; no input is present")
     assert errors[3:] == ["no input is present", ""]
@@ -172,9 +170,9 @@ def test_a_name_that_is_another_inputs_column(client, monkeypatch):
     assert client.sources(["b"]) == {"a": "b"}
 
 
-@pytest.mark.parametrize("nothing", [[], pd.DataFrame({"title": []})], ids=["list", "frame"])
-def test_no_rows(client, nothing):
-    given = client.predict(nothing)
+@pytest.mark.parametrize("empty", [[], pd.DataFrame({"title": []})], ids=["list", "frame"])
+def test_no_rows(client, empty):
+    given = client.predict(empty)
     assert list(given.columns) == COLUMNS
     assert len(given) == 0
     assert given["valid"].dtype == bool
@@ -188,7 +186,7 @@ def test_only_unknown_keys_are_an_error(client):
         client.predict([{"Title": "red"}])
 
 
-def test_what_is_no_exported_model(tmp_path):
+def test_a_folder_that_is_no_exported_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
         Client(case.exported()[1].parent)
     shutil.copy(case.exported()[1] / "saved_model.pb", tmp_path)
@@ -259,9 +257,9 @@ def test_a_table_into_csv(client, folder, tmp_path):
 
 def test_memory_holds_one_batch(client, tmp_path, monkeypatch):
     sizes = []
-    answer = client.predict
+    predict = client.predict
     monkeypatch.setattr(
-        client, "predict", lambda rows, root: sizes.append(len(rows)) or answer(rows, root)
+        client, "predict", lambda rows, root: sizes.append(len(rows)) or predict(rows, root)
     )
     predict_table(
         client, read_table(rows_of_table(2 * client_module.BATCH + 1)), tmp_path / "out.csv"
@@ -283,7 +281,7 @@ def test_a_failed_run_leaves_the_older_file(client, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "folder.csv"])
-def test_files_that_are_not_written(client, tmp_path, name):
+def test_files_of_other_formats_are_refused(client, tmp_path, name):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ValueError, match=f"a .csv or .parquet file, received .*{name}"):
         predict_table(client, read_table(rows_of_table(1)), tmp_path / name)
@@ -311,18 +309,19 @@ def test_a_tokenizer_of_tensorflow_text_in_a_new_process(tmp_path, monkeypatch):
         rows=2, inputs={"title": stats}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])}
     )
     path = export_model(build_model(config, schema), config, schema, tmp_path / "words" / "1")
-    said = Client(path).predict([{"title": "red"}, {"title": ""}])
+    predicted = Client(path).predict([{"title": "red"}, {"title": ""}])
     code = f"""
 from multimodal_tf.serving.client import Client
-print(Client({str(path)!r}).predict([{{"title": "red"}}, {{"title": ""}}])["label_probability"].tolist())
+found = Client({str(path)!r}).predict([{{"title": "red"}}, {{"title": ""}}])
+print(found["label_probability"].tolist())
 """
-    answer = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert json.loads(answer) == said["label_probability"].tolist()
+    assert json.loads(output) == predicted["label_probability"].tolist()
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(
         ValueError,
-        match="splits texts with TensorFlow Text, which is not installed: pip install tensorflow-text",
+        match="TensorFlow Text, which is not installed: pip install tensorflow-text",
     ):
         Client(path)

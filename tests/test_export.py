@@ -1,4 +1,4 @@
-"""Exported models: what they answer, what they refuse, and what lies on the disk."""
+"""Exported models: predictions, errors, and files."""
 
 import errno
 import os
@@ -82,7 +82,7 @@ def text_only(names=("title",), presence=True):
     )
 
 
-# What it answers
+# Predictions
 
 
 def test_signature_keys_are_the_names_of_the_configuration(loaded):
@@ -129,7 +129,7 @@ def test_predict_is_the_model_on_the_preprocessing(model, clean, prepared):
     assert not clean["present"].all()
 
 
-def test_answers_spell_out_their_probabilities(clean):
+def test_predicted_labels_follow_from_their_probabilities(clean):
     labels, tags = case.SCHEMA.heads["label"].names, case.SCHEMA.heads["tags"].names
     assert [text.decode() for text in clean["label"]] == [
         labels[i] for i in clean["label_probabilities"].argmax(1)
@@ -173,11 +173,10 @@ def test_core_takes_the_tensors_of_the_model(model, loaded):
 @pytest.mark.parametrize("rows", [0, 1, 3])
 @pytest.mark.parametrize("signature", ["serving_default", "predict", "embed"])
 def test_any_number_of_rows(serve, rows, signature):
-    whole, part = (
-        serve(case.raw_rows(3), signature),
-        serve({k: v[:rows] for k, v in case.raw_rows(3).items()}, signature),
-    )
-    for name, values in part.items():
+    raw = case.raw_rows(3)
+    whole = serve(raw, signature)
+    first = serve({name: cells[:rows] for name, cells in raw.items()}, signature)
+    for name, values in first.items():
         assert values.shape == (rows, *whole[name].shape[1:])
         if values.dtype == np.float32:
             np.testing.assert_allclose(values, whole[name][:rows], rtol=1e-4, atol=1e-5)
@@ -211,11 +210,11 @@ HOSTILE = {
     "20000 x 20000": ("photo", huge_png()),
     "one byte": ("photo", b"\xff"),
     "noise": ("photo", np.random.default_rng(0).bytes(5000)),
-    "a picture as sound": ("sound", case.image_bytes()),
-    "RIFF and nothing": ("sound", b"RIFF"),
+    "an image as audio": ("sound", case.image_bytes()),
+    "RIFF alone": ("sound", b"RIFF"),
     "rate of 1 Hz": (
         "sound",
-        case.sound_bytes()[:24] + struct.pack("<I", 1) + case.sound_bytes()[28:],
+        case.audio_bytes()[:24] + struct.pack("<I", 1) + case.audio_bytes()[28:],
     ),
     "not UTF-8": ("title", b"caf\xe9 \xff\xfe"),
     "infinite": ("price", float("inf")),
@@ -236,7 +235,7 @@ def test_one_hostile_cell_among_64_rows(serve, clean, kind):
     assert len(given["error"][37]) > len(name) + 5
     assert not given["valid"][37]
     assert not given["present"][37][list(case.CONFIG.inputs).index(name)]
-    # answered as if that cell were missing
+    # predicted as if that cell were missing
     for key in NUMBERS:
         np.testing.assert_array_equal(given[key][37], serve(without)[key][37], err_msg=key)
 
@@ -274,7 +273,7 @@ def test_a_row_without_any_input(serve):
     assert all(np.isfinite(given[key]).all() for key in NUMBERS)
 
 
-def test_two_broken_cells_of_one_row_are_both_said(serve):
+def test_two_broken_cells_of_one_row_are_both_reported(serve):
     raw = case.raw_rows(1)
     raw["photo"][:], raw["sound"][:], raw["title"][:] = b"?", b"?", b"red"
     first, second = serve(raw)["error"][0].decode().split("; ")
@@ -282,7 +281,7 @@ def test_two_broken_cells_of_one_row_are_both_said(serve):
     assert second.startswith("sound: ")
 
 
-# On the disk
+# Files
 
 
 def test_weights_are_written_once(model, path):
@@ -299,7 +298,7 @@ def test_weights_are_written_once(model, path):
     assert size <= 4 * model.count_params() + graph + 100
 
 
-def test_configuration_and_schema_lie_beside(path):
+def test_configuration_and_schema_are_exported(path):
     assert Config.load(path / "assets.extra" / "config.yaml") == case.CONFIG
     assert Schema.load(path / "assets.extra" / "schema.json") == case.SCHEMA
 
@@ -310,7 +309,7 @@ def test_the_server_may_read_it(path, tmp_path):
     assert os.listdir(path.parent) == ["1"]
 
 
-def test_warm_up_requests_are_answered(path, loaded):
+def test_warm_up_requests_are_served(path, loaded):
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record.numpy())
         for record in tf.data.TFRecordDataset(str(path / warmup.FILE))
@@ -343,7 +342,7 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "name") == []
 
 
-def test_an_empty_folder_is_filled_and_hard_names_are_served(tmp_path):
+def test_an_empty_folder_is_filled_and_unusual_names_are_served(tmp_path):
     config, schema = text_only(names=("training", "inputs", "name", "Titre_2"), presence=False)
     (tmp_path / "a name" / "007").mkdir(parents=True)
     path = export_model(build_model(config, schema), config, schema, tmp_path / "a name" / "007")
@@ -355,7 +354,7 @@ def test_an_empty_folder_is_filled_and_hard_names_are_served(tmp_path):
     assert served(**raw)["valid"].numpy().tolist() == [True, False]
 
 
-def test_half_precision_answers_in_float32(tmp_path):
+def test_half_precision_is_served_as_float32(tmp_path):
     config, schema = text_only()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -369,7 +368,7 @@ def test_half_precision_answers_in_float32(tmp_path):
     assert signatures["predict"].structured_outputs["label_probabilities"].dtype == tf.float32
 
 
-# What it refuses
+# Errors
 
 
 @pytest.mark.parametrize("name", ["v1", "1.0", "-1", "latest", "1" * 19])
@@ -392,7 +391,7 @@ def test_a_version_is_never_overwritten(model, tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             {"inputs": {"title": {"type": "text", "max_tokens": 4}}},
@@ -412,10 +411,10 @@ def test_a_version_is_never_overwritten(model, tmp_path, kind):
         ),
     ],
 )
-def test_a_model_of_another_configuration(tmp_path, change, said):
+def test_a_model_of_another_configuration(tmp_path, change, message):
     config, schema = text_only()
     other = Config.model_validate(config.model_dump() | change)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         export_model(build_model(config, schema), other, schema, tmp_path / "1")
     assert os.listdir(tmp_path) == []
 

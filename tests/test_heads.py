@@ -1,4 +1,4 @@
-"""Answers, losses and metrics of every head, worked out by hand where labels are missing."""
+"""Predictions, losses and metrics of each head, by hand where labels are missing."""
 
 import contract
 import keras
@@ -29,15 +29,15 @@ CONFIG = Config(
     fusion=ConcatenationFusion(dropout=0),
 )
 CLASSES = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
-LEARNT = {
+STATS = {
     "zone": CLASSES,
     "cost": Moments(mean=100, std=10),
     "tags": Classes(names=["x", "y"], counts=[1, 1]),
     "area": CLASSES,
 }
-SCHEMA = Schema(rows=10, inputs={"price": Moments(mean=0, std=1)}, heads=LEARNT)
+SCHEMA = Schema(rows=10, inputs={"price": Moments(mean=0, std=1)}, heads=STATS)
 
-ANSWERS = {
+PREDICTIONS = {
     "zone": [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]],
     "cost": [[110.0], [100.0], [95.0], [1e6]],
     "tags": [[0.9, 0.2], [0.6, 0.6], [0.1, 0.1], [0.5, 0.5]],
@@ -57,21 +57,24 @@ KNOWN = {
 }
 
 
-def frozen(config, schema, answers):
-    """A compiled model that answers what it is asked to."""
+def frozen(config, schema, predictions):
+    """A compiled model that returns its inputs."""
     inputs = {
-        f"{name}_in": keras.Input((len(answer[0]),), name=f"{name}_in")
-        for name, answer in answers.items()
+        f"{name}_in": keras.Input((len(prediction[0]),), name=f"{name}_in")
+        for name, prediction in predictions.items()
     }
     model = keras.Model(
-        inputs, {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in answers}
+        inputs,
+        {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in predictions},
     )
     model.compile("sgd", **compile_arguments(config, schema))
-    return model, {f"{name}_in": np.array(answer, "float32") for name, answer in answers.items()}
+    return model, {
+        f"{name}_in": np.array(prediction, "float32") for name, prediction in predictions.items()
+    }
 
 
-def evaluate(batch_size, answers=ANSWERS, schema=SCHEMA):
-    model, inputs = frozen(CONFIG, schema, answers)
+def evaluate(batch_size, predictions=PREDICTIONS, schema=SCHEMA):
+    model, inputs = frozen(CONFIG, schema, predictions)
     return model.evaluate(
         inputs, TARGETS, sample_weight=KNOWN, batch_size=batch_size, verbose=0, return_dict=True
     )
@@ -111,20 +114,20 @@ def test_the_total_does_not_depend_on_the_batches(batch_size):
     assert evaluate(batch_size)["loss"] == pytest.approx(TOTAL, rel=1e-5)
 
 
-def test_what_is_answered_to_an_unlabelled_row_does_not_count():
+def test_the_prediction_of_an_unlabelled_row_does_not_count():
     wild = {
         name: [
             row if known else (np.array(row)[::-1] * 0.5).tolist()
-            for row, known in zip(ANSWERS[name], KNOWN[name])
+            for row, known in zip(PREDICTIONS[name], KNOWN[name])
         ]
-        for name in ANSWERS
+        for name in PREDICTIONS
     }
-    assert wild != ANSWERS
+    assert wild != PREDICTIONS
     assert evaluate(4, wild) == pytest.approx(evaluate(4))
 
 
-def test_the_share_of_labelled_training_rows_is_made_up_for():
-    stats = LEARNT | {
+def test_the_loss_weight_corrects_the_share_of_labelled_training_rows():
+    stats = STATS | {
         "zone": CLASSES.model_copy(update={"rows": 5}),
         "cost": Moments(mean=100, std=10, rows=2),
     }
@@ -149,12 +152,12 @@ def test_no_labelled_training_row_at_all_is_no_division_by_zero():
     )
 
 
-def test_answers():
+def test_shapes_and_ranges_of_predictions():
     model = build_model(CONFIG, SCHEMA)
-    answers = model(contract.rows_of(CONFIG, 5))
-    np.testing.assert_allclose(np.sum(answers["zone"], axis=1), 1, rtol=1e-5)
-    assert ((answers["tags"] > 0) & (answers["tags"] < 1)).numpy().all()
-    assert {name: answer.shape for name, answer in answers.items()} == {
+    predictions = model(contract.rows_of(CONFIG, 5))
+    np.testing.assert_allclose(np.sum(predictions["zone"], axis=1), 1, rtol=1e-5)
+    assert ((predictions["tags"] > 0) & (predictions["tags"] < 1)).numpy().all()
+    assert {name: prediction.shape for name, prediction in predictions.items()} == {
         "zone": (5, 3),
         "cost": (5, 1),
         "tags": (5, 2),
@@ -162,15 +165,15 @@ def test_answers():
     }
 
 
-def test_a_regression_answers_in_its_own_unit():
+def test_a_regression_predicts_in_its_own_unit():
     model = build_model(CONFIG, SCHEMA)
     normalised = keras.Model(model.input, model.get_layer("cost_normalised").output)
     rows = contract.rows_of(CONFIG, 5)
     np.testing.assert_allclose(model(rows)["cost"], normalised(rows) * 10 + 100, rtol=1e-6)
 
 
-def test_a_confidently_wrong_answer_keeps_its_gradient():
-    """Cross-entropy goes by the logits, not by a probability that is clipped at 1e-7."""
+def test_a_confidently_wrong_prediction_keeps_its_gradient():
+    """Cross-entropy is computed from the logits, not from a probability clipped at 1e-7."""
     config = Config(inputs=CONFIG.inputs, heads={"zone": ClassificationHead(label_smoothing=0)})
     model = build_model(config, SCHEMA)
     model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, SCHEMA))

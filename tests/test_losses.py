@@ -1,22 +1,27 @@
+"""Squared error and smoothed cross-entropy against NumPy and Keras."""
+
 import keras
 import numpy as np
 import pytest
 
 from multimodal_tf.losses import ScaledMeanSquaredError, SmoothedCrossentropy
 
-TRUE, GIVEN = np.array([[1.0], [3.0], [5.0]], "float32"), np.array([[3.0], [3.0], [1.0]], "float32")
+TRUE, PREDICTED = (
+    np.array([[1.0], [3.0], [5.0]], "float32"),
+    np.array([[3.0], [3.0], [1.0]], "float32"),
+)
 
 
 def test_by_hand():
     loss = ScaledMeanSquaredError(4.0, reduction=None)
-    np.testing.assert_allclose(loss(TRUE, GIVEN), [1.0, 0.0, 4.0])
+    np.testing.assert_allclose(loss(TRUE, PREDICTED), [1.0, 0.0, 4.0])
 
 
 def test_one_value_a_row_which_keras_reduces():
-    assert ScaledMeanSquaredError(4.0).call(TRUE, GIVEN).shape == (3,)
-    np.testing.assert_allclose(ScaledMeanSquaredError(4.0)(TRUE, GIVEN), 5 / 3, rtol=1e-6)
+    assert ScaledMeanSquaredError(4.0).call(TRUE, PREDICTED).shape == (3,)
+    np.testing.assert_allclose(ScaledMeanSquaredError(4.0)(TRUE, PREDICTED), 5 / 3, rtol=1e-6)
     np.testing.assert_allclose(
-        ScaledMeanSquaredError(4.0)(TRUE, GIVEN, sample_weight=np.array([1.0, 0.5, 0.0])),
+        ScaledMeanSquaredError(4.0)(TRUE, PREDICTED, sample_weight=np.array([1.0, 0.5, 0.0])),
         1 / 3,
         rtol=1e-6,
     )
@@ -30,7 +35,8 @@ def test_the_mean_has_loss_one_and_variance_one_is_that_of_keras():
         rtol=1e-5,
     )
     np.testing.assert_allclose(
-        ScaledMeanSquaredError(1.0)(TRUE, GIVEN), keras.losses.MeanSquaredError()(TRUE, GIVEN)
+        ScaledMeanSquaredError(1.0)(TRUE, PREDICTED),
+        keras.losses.MeanSquaredError()(TRUE, PREDICTED),
     )
 
 
@@ -42,7 +48,7 @@ def test_round_trip():
 
 
 @pytest.mark.parametrize("variance", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_variance_that_cannot_be_is_refused(variance):
+def test_an_invalid_variance_is_refused(variance):
     with pytest.raises(
         ValueError, match=f"^`variance` must be a positive finite number, received {variance}$"
     ):
@@ -90,6 +96,6 @@ def test_smoothed_crossentropy_round_trip():
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
-def test_a_smoothing_that_cannot_be_is_refused(smoothing):
+def test_an_invalid_smoothing_is_refused(smoothing):
     with pytest.raises(ValueError, match="^`label_smoothing` must be"):
         SmoothedCrossentropy(smoothing)

@@ -1,6 +1,4 @@
-"""Focal, cumulative link, pinball and matching losses, against their formulas in NumPy and Keras'
-own where it has them.
-"""
+"""Focal, cumulative link, pinball and matching losses against NumPy and Keras."""
 
 import keras
 import numpy as np
@@ -68,7 +66,7 @@ def test_focal_by_hand():
 
 
 @pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
-def test_a_gamma_that_cannot_be_is_refused(gamma):
+def test_an_invalid_gamma_is_refused(gamma):
     with pytest.raises(
         ValueError, match=f"^`gamma` must be 0 or more and finite, received {gamma}$"
     ):
@@ -131,12 +129,12 @@ def test_pinball_by_hand():
 
 
 @pytest.mark.parametrize("levels", [[], [0.0, 0.5], [0.5, 1.0]])
-def test_levels_that_cannot_be_are_refused(levels):
+def test_invalid_levels_are_refused(levels):
     with pytest.raises(ValueError, match="^`levels` must be between 0 and 1, received"):
         PinballLoss(levels, 1.0)
 
 
-def test_a_std_that_cannot_be_is_refused():
+def test_an_invalid_std_is_refused():
     with pytest.raises(
         ValueError, match=r"^`std` must be a positive finite number, received 0\.0$"
     ):

@@ -459,7 +459,7 @@ def every_type():
     for name, good in (
         ("photo", case.image_bytes()),
         ("title", b"a bird"),
-        ("sound", case.sound_bytes()),
+        ("sound", case.audio_bytes()),
         ("colour", b"red"),
     ):
         raw[name] = np.array([good, good, b""], object)

@@ -46,7 +46,7 @@ def make(class_weight=None, class_weights=True):
 
 def test_targets_and_weights():
     targets, weights = make()(LABELS)
-    assert {name: (part.dtype, part.shape.as_list()) for name, part in targets.items()} == {
+    assert {name: (tensor.dtype, tensor.shape.as_list()) for name, tensor in targets.items()} == {
         "label": (tf.int32, [4]),
         "tags": (tf.float32, [4, 2]),
         "age": (tf.float32, [4, 1]),
@@ -60,7 +60,7 @@ def test_targets_and_weights():
     assert weights["age"].numpy().tolist() == [1, 0, 1, 0]
 
 
-def test_labels_that_training_never_saw_say_nothing():
+def test_labels_that_training_never_saw_do_not_count():
     targets, weights = make()(LABELS | {"tags": tf.constant(["q", "q\x1fr"] * 2)})
     assert not targets["tags"].numpy().any()
     assert not weights["tags"].numpy().any()
@@ -103,23 +103,23 @@ def test_heads_of_the_same_labels_have_the_same_targets():
 
 
 def test_heads_without_labels():
-    """Every row's pair matches; an embedding learns nothing. Records give ones for both."""
+    """Every row's pair matches; an embedding has no loss. Records give ones for both."""
     heads = {"pair": MatchingHead(inputs=["title", "body"]), "vector": EmbeddingHead()}
     ones = tf.ones([3])
     targets, weights = Targets(
         Config(inputs={"title": TextInput(), "body": TextInput()}, heads=heads), SCHEMA
     )(dict.fromkeys(heads, ones))
-    assert {name: part.numpy().tolist() for name, part in targets.items()} == {
+    assert {name: tensor.numpy().tolist() for name, tensor in targets.items()} == {
         "pair": [[1], [1], [1]],
         "vector": [[1], [1], [1]],
     }
-    assert {name: part.numpy().tolist() for name, part in weights.items()} == {
+    assert {name: tensor.numpy().tolist() for name, tensor in weights.items()} == {
         "pair": [1, 1, 1],
         "vector": [0, 0, 0],
     }
 
 
 def test_no_rows():
-    targets, weights = make()({name: part[:0] for name, part in LABELS.items()})
-    assert [part.shape.as_list() for part in targets.values()] == [[0], [0, 2], [0, 1]]
-    assert [part.shape.as_list() for part in weights.values()] == [[0]] * 3
+    targets, weights = make()({name: tensor[:0] for name, tensor in LABELS.items()})
+    assert [tensor.shape.as_list() for tensor in targets.values()] == [[0], [0, 2], [0, 1]]
+    assert [tensor.shape.as_list() for tensor in weights.values()] == [[0]] * 3

@@ -283,7 +283,7 @@ def raw_row(number):
     }
     return (
         texts
-        | {name: serving_case.sound_bytes(number) for name in ("voice", "song")}
+        | {name: serving_case.audio_bytes(number) for name in ("voice", "song")}
         | {"photo": serving_case.image_bytes(number)}
     )
 
