@@ -130,10 +130,10 @@ def eval_split(
         groups=groups,
         labels=target,
         known=np.ones(rows, bool),
-        answers=answer(raw),
+        predictions=answer(raw),
         embeddings={},
         table=table,
-        answer=answer,
+        predict=answer,
         embed=lambda raw: {},
         validation=None,
     )

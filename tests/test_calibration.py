@@ -44,7 +44,7 @@ def test_calibration_by_hand():
     assert [(b.confidence, b.accuracy.value) for b in found.bins] == [
         pytest.approx(of) for of in [(0.6, 1), (0.75, 0.5), (0.9, 0.5)]
     ]
-    values = {name: figure.value for name, figure in found.figures.items()}
+    values = {name: figure.value for name, figure in found.metrics.items()}
     assert values["ece"] == pytest.approx((1 * 0.4 + 2 * 0.25 + 2 * 0.4) / 5)
     assert values["overconfidence"] == pytest.approx(0.78 - 0.6)
     assert values["brier"] == pytest.approx(2 * (0.4**2 + 0.7**2 + 0.2**2 + 0.1**2 + 0.9**2) / 5)
@@ -54,18 +54,18 @@ def test_calibration_by_hand():
 def test_adaptive_bins_hold_equally_many_rows_and_equal_confidences_share_one():
     found = calibration([0] * 12, _binary(np.linspace(0.55, 0.99, 12)), bins=4, resamples=0)
     assert [b.n for b in found.adaptive_bins] == [3, 3, 3, 3]
-    assert found.figures["adaptive_ece"].value == pytest.approx(
+    assert found.metrics["adaptive_ece"].value == pytest.approx(
         1 - np.linspace(0.55, 0.99, 12).mean()
     )
     same = calibration([0, 0, 1, 1] * 3, _binary([0.8] * 12), bins=4, resamples=0)
     assert [(b.n, b.accuracy.value) for b in same.adaptive_bins] == [(12, 0.5)]
-    assert same.figures["adaptive_ece"].value == pytest.approx(0.3)
+    assert same.metrics["adaptive_ece"].value == pytest.approx(0.3)
 
 
 def test_the_brier_score_is_scikit_learns():
     labels, said = _calibrated(np.random.default_rng(0), 200, 4)
     expected = sk.brier_score_loss(labels, said, labels=range(4), scale_by_half=False)
-    assert calibration(labels, said, resamples=0).figures["brier"].value == pytest.approx(expected)
+    assert calibration(labels, said, resamples=0).metrics["brier"].value == pytest.approx(expected)
 
 
 def test_rows_that_are_there_four_times_are_no_more_certain():
@@ -79,7 +79,7 @@ def test_rows_that_are_there_four_times_are_no_more_certain():
     grouped, alone = (calibration(labels, said, resamples=400, groups=of) for of in (groups, None))
     for name in ("ece", "overconfidence", "brier"):
         widths = [
-            found.figures[name].high - found.figures[name].low for found in (once, grouped, alone)
+            found.metrics[name].high - found.metrics[name].low for found in (once, grouped, alone)
         ]
         assert widths[1] == pytest.approx(widths[0], rel=1e-6)
         assert widths[2] < 0.7 * widths[0]
@@ -105,8 +105,8 @@ def test_the_order_of_rows_changes_nothing():
         calibration(labels, said, resamples=0),
         calibration(labels[order], said[order], resamples=0),
     )
-    assert {name: figure.value for name, figure in second.figures.items()} == pytest.approx(
-        {name: figure.value for name, figure in first.figures.items()}
+    assert {name: figure.value for name, figure in second.metrics.items()} == pytest.approx(
+        {name: figure.value for name, figure in first.metrics.items()}
     )
 
 
@@ -116,9 +116,9 @@ def test_a_calibrated_model_has_a_small_error_and_a_sure_one_a_large():
     _, sure = labels, special.softmax(np.log(said) * 3, axis=1)
     good, bad = calibration(labels, said, resamples=100), calibration(labels, sure, resamples=100)
     for name in ("ece", "adaptive_ece"):
-        assert good.figures[name].value < 0.03 < 0.1 < bad.figures[name].low
-    assert good.figures["overconfidence"].low < 0.01
-    assert bad.figures["overconfidence"].low > 0.1
+        assert good.metrics[name].value < 0.03 < 0.1 < bad.metrics[name].low
+    assert good.metrics["overconfidence"].low < 0.01
+    assert bad.metrics["overconfidence"].low > 0.1
 
 
 def test_a_bins_interval_is_exact():
@@ -142,7 +142,7 @@ def test_a_temperature_mends_a_model_that_is_too_sure():
         calibration(labels, said, resamples=0),
         calibration(labels, fitted(said), resamples=0),
     )
-    assert after.figures["ece"].value < before.figures["ece"].value / 3
+    assert after.metrics["ece"].value < before.metrics["ece"].value / 3
 
 
 def test_no_other_temperature_has_a_lower_log_loss():

@@ -28,8 +28,10 @@ from multimodal_tf.evaluation import by_head
 from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.evaluation.paired import compare_head
 from multimodal_tf.evaluation.predictor import of_model
-from multimodal_tf.metrics import bootstrap, special_heads, supervised
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.classification import classification, ordinal
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
+from multimodal_tf.metrics.regression import quantile, regression
 from multimodal_tf.models.build import build_model, explanations
 from multimodal_tf.report.compare import answers_of, compare
 from multimodal_tf.serving.export import export_model
@@ -70,8 +72,8 @@ class TestDifferences:
     def test_by_hand(self):
         """4 and 6 of 8 rows are right; of the cats 2 and 3 of 4, of the dogs 2 and 3 of 4."""
         found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES)
-        accuracy = found.figures["accuracy"]
-        assert (found.n, accuracy.figures["one"].value, accuracy.figures["other"].value) == (
+        accuracy = found.metrics["accuracy"]
+        assert (found.n, accuracy.metrics["one"].value, accuracy.metrics["other"].value) == (
             8,
             0.5,
             0.75,
@@ -87,7 +89,7 @@ class TestDifferences:
     def test_the_interval_is_that_of_differences_on_the_same_draws(self):
         found = (
             compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=3)
-            .figures["accuracy"]
+            .metrics["accuracy"]
             .differences["other"]
         )
         random = np.random.default_rng(3)
@@ -101,15 +103,15 @@ class TestDifferences:
         found = compare_head({"one": ONE, "same": ONE}, resamples=RESAMPLES)
         assert all(
             (each.differences["same"].value, each.differences["same"].low) == (0, 0)
-            for each in found.figures.values()
+            for each in found.metrics.values()
         )
 
     def test_figures_are_those_of_evaluation(self):
         found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=1)
-        alone = supervised.classification(
+        alone = classification(
             ONE.targets, ONE.predictions, ONE.classes, resamples=RESAMPLES, seed=1
         )
-        assert {name: each.figures["one"] for name, each in found.figures.items()} == alone.figures
+        assert {name: each.metrics["one"] for name, each in found.metrics.items()} == alone.metrics
 
     def test_rows_without_a_label_do_not_count(self):
         known = np.array([1, 1, 0, 1, 1, 1, 1, 1], bool)
@@ -118,14 +120,14 @@ class TestDifferences:
             for right in ([1, 1, 0, 1, 0, 1, 0, 0], [1, 1, 1, 1, 0, 1, 1, 0])
         )
         found = compare_head({"one": one, "other": other}, resamples=0)
-        assert (found.n, found.figures["accuracy"].differences["other"].value) == (
+        assert (found.n, found.metrics["accuracy"].differences["other"].value) == (
             7,
             pytest.approx(5 / 7 - 4 / 7),
         )
 
     def test_several_runs_are_each_compared_with_the_first(self):
         found = compare_head({"a": ONE, "b": OTHER, "c": ONE}, resamples=0)
-        differences = found.figures["accuracy"].differences
+        differences = found.metrics["accuracy"].differences
         assert {run: figure.value for run, figure in differences.items()} == {"b": 0.25, "c": 0}
 
     def test_a_class_without_rows_has_no_figure(self):
@@ -141,7 +143,7 @@ class TestDifferences:
         ]
         found = compare_head({"one": three[0], "other": three[1]}, resamples=10)
         assert (
-            found.classes["owl"].figures["one"].reason
+            found.classes["owl"].metrics["one"].reason
             == found.classes["owl"].differences["other"].reason
             == "no row is of this class"
         )
@@ -149,8 +151,8 @@ class TestDifferences:
     def test_numbers(self):
         one, other = numbers([2.0, 2, 4, 8]), numbers([1.0, 2, 4, 6])
         found = compare_head({"one": one, "other": other}, resamples=0)
-        assert found.figures["mae"].differences["other"].value == pytest.approx(2 / 4 - 1 / 4)
-        assert found.figures["rmse"].differences["other"].value == pytest.approx(1 - 0.5)
+        assert found.metrics["mae"].differences["other"].value == pytest.approx(2 / 4 - 1 / 4)
+        assert found.metrics["rmse"].differences["other"].value == pytest.approx(1 - 0.5)
         assert found.classes == {}
 
     def test_labels_by_each_labels_decisions(self):
@@ -160,7 +162,7 @@ class TestDifferences:
             for said in (marks * 0.9, np.full((4, 2), 0.9))
         ]
         found = compare_head({"one": rows[0], "other": rows[1]}, resamples=0)
-        assert found.figures["exact_match"].differences["other"].value == 0.25 - 1
+        assert found.metrics["exact_match"].differences["other"].value == 0.25 - 1
         assert found.classes["y"].differences["other"].value == -0.5
 
 
@@ -170,7 +172,7 @@ class TestDrawing:
         codes = group_codes(["a", "b", "a", "c", "b", "a", "c", "d"], 8)
         found = (
             compare_head({"one": ONE, "other": OTHER}, codes, RESAMPLES, seed=2)
-            .figures["accuracy"]
+            .metrics["accuracy"]
             .differences["other"]
         )
         gained = (OTHER.predictions.argmax(axis=1) == TRUTH).astype(float) - (
@@ -205,15 +207,15 @@ class TestDrawing:
     @pytest.mark.parametrize(
         ("one", "alone"),
         [
-            (chosen([1, 0] * 4, head=OrdinalHead(classes=["cat", "dog"])), special_heads.ordinal),
+            (chosen([1, 0] * 4, head=OrdinalHead(classes=["cat", "dog"])), ordinal),
             (
                 numbers(
                     [[0, 1, 2], [2, 3, 4], [1, 4, 9], [7, 9, 9]],
                     QuantileHead(quantiles=[0.1, 0.5, 0.9]),
                 ),
-                special_heads.quantile,
+                lambda labels, rows, levels, **kwargs: quantile(labels, rows, levels, 1, **kwargs),
             ),
-            (numbers([1.5, 2.5, 3.0, 8.0]), supervised.regression),
+            (numbers([1.5, 2.5, 3.0, 8.0]), regression),
         ],
         ids=["ordinal", "quantile", "regression"],
     )
@@ -221,7 +223,7 @@ class TestDrawing:
         names = one.classes or getattr(one.head, "quantiles", None)
         figures = alone(
             one.targets, one.predictions, *([names] if names else []), resamples=50, seed=4
-        ).figures
+        ).metrics
         drawn = by_head.samples(one, 50, 4)
         assert figures.keys() == drawn.keys()
         assert {name: (figure.low, figure.high) for name, figure in figures.items()} == {
@@ -315,10 +317,10 @@ class TestModels:
         runs = {"small": of_model(small, SMALL, schema), "whole": place / "saved" / "1"}
         found = compare(runs, place / "records", tmp_path / "out", resamples=20)
         for name, model, config in (("small", small, SMALL), ("whole", whole, other)):
-            figures = evaluate(model.predict, place / "records", config, schema, bootstrap=0).heads
+            figures = evaluate(model.predict, config, schema, place / "records", resamples=0).heads
             for head, measured in found.heads.items():
-                for metric, figure in figures[head].figures.items():
-                    said = measured.figures[metric].figures[name].value
+                for metric, figure in figures[head].metrics.items():
+                    said = measured.metrics[metric].metrics[name].value
                     assert said == (
                         None
                         if figure.value is None

@@ -214,7 +214,7 @@ class TestAnswers:
         label = first.heads["label"][0]
         assert list(np.flatnonzero(~label.known)) == [4, 40]
         assert np.isfinite(label.predictions).all()
-        assert cv_metrics.judge(first).heads["label"].n == ROWS - 2
+        assert cv_metrics.cross_validation_metrics(first).heads["label"].n == ROWS - 2
 
     def test_the_file_has_a_line_for_each_row(self, first, place):
         lines = pd.read_csv(place / "first" / "predictions.csv")
@@ -312,21 +312,21 @@ class TestFigures:
         assert found.tolist() == [[1.0, 1.0, 0.5], [1.0, 1.0, 0.5]]
 
     def test_the_interval_is_nadeau_and_bengios_of_the_scores(self, first):
-        judged = cv_metrics.judge(first)
+        judged = cv_metrics.cross_validation_metrics(first)
         for head, metric in (("label", "accuracy"), ("age", "mae")):
             scores = cv_metrics.scores(first, head, metric)
-            assert judged.heads[head].figures[metric].mean == interval(scores)
-            assert judged.heads[head].figures[metric].scores == scores.tolist()
+            assert judged.heads[head].metrics[metric].mean == interval(scores)
+            assert judged.heads[head].metrics[metric].scores == scores.tolist()
         by_rows = np.abs(first.heads["age"][0].predictions[:, 0] - first.heads["age"][0].targets)
         assert cv_metrics.scores(first, "age", "mae")[0] == pytest.approx(
             [by_rows[first.fold[0] == number].mean() for number in range(2)]
         )
 
     def test_a_figure_that_a_fold_does_not_define_says_so(self):
-        judged = cv_metrics.judge(
+        judged = cv_metrics.cross_validation_metrics(
             by_hand([[0, 0, 1, 1]], [0, 1, 0, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
         )
-        area = judged.heads["label"].figures["auroc"]
+        area = judged.heads["label"].metrics["auroc"]
         assert (area.mean.value, area.mean.reason, area.scores) == (
             None,
             "not defined in 1 of 2 folds",
@@ -341,11 +341,11 @@ class TestFigures:
         sizes = HeadPredictions(
             OrdinalHead(classes=["S", "L"]), ("S", "L"), rows % 2, rows >= 0, np.full((4, 2), 0.5)
         )
-        judged = cv_metrics.judge(
+        judged = cv_metrics.cross_validation_metrics(
             OutOfFold(rows, np.array([[0, 0, 1, 1]]), {"tags": (tags,), "size": (sizes,)})
         )
-        assert judged.heads["tags"].figures["accuracy"].mean.value == 0.5
-        assert judged.heads["size"].figures["rank_mae"].mean.value == 0.5
+        assert judged.heads["tags"].metrics["accuracy"].mean.value == 0.5
+        assert judged.heads["size"].metrics["rank_mae"].mean.value == 0.5
         assert cv_metrics.CrossValidated.model_validate_json(judged.model_dump_json()) == judged
 
 
@@ -484,7 +484,7 @@ def test_the_command_line(first, second, place, monkeypatch, capsys):
     assert "first less second" in said
     assert cv_metrics.CrossValidated.model_validate_json(
         (place / "first" / "figures.json").read_text()
-    ) == cv_metrics.judge(first)
+    ) == cv_metrics.cross_validation_metrics(first)
 
 
 class TestAgainst:

@@ -266,10 +266,10 @@ def told_of_titles(score, rows=4):
         groups=None,
         labels=np.arange(rows) % 2,
         known=np.ones(rows, bool),
-        answers=answer(raw),
+        predictions=answer(raw),
         embeddings={},
         table=None,
-        answer=answer,
+        predict=answer,
         embed=lambda cells: {},
     )
     return explained_section(whole, resamples=0, seed=0).sentences

@@ -90,7 +90,7 @@ def test_targets_of_every_head(place, schema):
 
 
 def test_figures_of_every_head(place, schema, run):
-    found = evaluate(run.model, place / "records", CONFIG, schema, bootstrap=20)
+    found = evaluate(run.model, CONFIG, schema, place / "records", resamples=20)
     assert {name: head.type for name, head in found.heads.items()} == {
         "size": "ordinal",
         "cost": "quantile",
@@ -101,7 +101,7 @@ def test_figures_of_every_head(place, schema, run):
     for head in found.heads.values():
         assert all(
             figure.value is not None and figure.low <= figure.value <= figure.high
-            for figure in head.figures.values()
+            for figure in head.metrics.values()
         )
     assert found.heads["cost"].missing > 0
     found.render()

@@ -10,14 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from multimodal_tf.metrics import bootstrap, supervised
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.classification import classification
+from multimodal_tf.metrics.metric import (
+    METRICS,
+    NO_LABEL,
+    NO_ROWS,
+    NO_SPREAD,
+    ONE_CLASS,
+    ONE_SIDED,
+    ClassMetrics,
+    Metric,
+)
+from multimodal_tf.metrics.multi_label import multi_label
+from multimodal_tf.metrics.regression import regression
 
 # a warning of scikit-learn that leaks is a failure
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def _values(head):
-    return {name: figure.value for name, figure in head.figures.items()}
+    return {name: figure.value for name, figure in head.metrics.items()}
 
 
 def _distribution(random, rows, classes):
@@ -30,7 +43,7 @@ def _distribution(random, rows, classes):
 def test_classification_by_hand():
     """Truth a a a b c, said a a b b a: hits 2 1 0, rows 3 1 1, said 3 2 0."""
     said = np.eye(3)[[0, 0, 1, 1, 0]] * 0.8 + 0.1 * (1 - np.eye(3)[[0, 0, 1, 1, 0]])
-    head = supervised.classification([0, 0, 0, 1, 2], said, ["a", "b", "c"], resamples=0)
+    head = classification([0, 0, 0, 1, 2], said, ["a", "b", "c"], resamples=0)
     expected = {
         "accuracy": 3 / 5,
         "balanced_accuracy": (2 / 3 + 1 + 0) / 3,
@@ -50,9 +63,7 @@ def test_classification_by_hand():
     }
     assert _values(head) == pytest.approx(expected)
     assert head.confusion == [[2, 1, 0], [0, 1, 0], [1, 0, 0]]
-    assert head.classes["a"] == supervised.ClassMetrics(
-        n=3, precision=2 / 3, recall=2 / 3, f1=2 / 3
-    )
+    assert head.classes["a"] == ClassMetrics(n=3, precision=2 / 3, recall=2 / 3, f1=2 / 3)
     assert (head.n, [of.n for of in head.classes.values()]) == (5, [3, 1, 1])
 
 
@@ -63,9 +74,7 @@ def test_classification_agrees_with_scikit_learn(rows, classes, seed):
     truth, probabilities = random.integers(classes, size=rows), _distribution(random, rows, classes)
     chosen = probabilities.argmax(axis=1)
     values = _values(
-        supervised.classification(
-            truth, probabilities, [str(i) for i in range(classes)], resamples=0
-        )
+        classification(truth, probabilities, [str(i) for i in range(classes)], resamples=0)
     )
     assert values["accuracy"] == pytest.approx(sk.accuracy_score(truth, chosen))
     for average in ("macro", "micro", "weighted"):
@@ -91,11 +100,11 @@ def test_classification_agrees_with_scikit_learn(rows, classes, seed):
 
 def test_a_class_without_rows_and_predictions_takes_no_part():
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
-    narrow = supervised.classification([0, 1], probabilities, ["a", "b"], resamples=50)
-    wide = supervised.classification(
+    narrow = classification([0, 1], probabilities, ["a", "b"], resamples=50)
+    wide = classification(
         [0, 1], np.pad(probabilities, ((0, 0), (0, 1))), ["a", "b", "c"], resamples=50
     )
-    assert wide.figures == narrow.figures
+    assert wide.metrics == narrow.metrics
     assert wide.classes["c"].n == 0
 
 
@@ -103,28 +112,25 @@ def test_binary_auroc_is_the_usual_one():
     random = np.random.default_rng(3)
     # rounded: ties
     truth, positive = random.integers(2, size=50), random.random(50).round(1)
-    head = supervised.classification(
+    head = classification(
         truth, np.stack([1 - positive, positive], axis=1), ["no", "yes"], resamples=0
     )
-    assert head.figures["auroc"].value == pytest.approx(sk.roc_auc_score(truth, positive))
+    assert head.metrics["auroc"].value == pytest.approx(sk.roc_auc_score(truth, positive))
 
 
 def test_one_class_only():
-    head = supervised.classification([1, 1], [[0.1, 0.9], [0.8, 0.2]], ["a", "b"], resamples=20)
-    assert head.figures["auroc"] == supervised.Figure(value=None, reason=supervised.ONE_CLASS)
+    head = classification([1, 1], [[0.1, 0.9], [0.8, 0.2]], ["a", "b"], resamples=20)
+    assert head.metrics["auroc"] == Metric(None, 2, reason=ONE_CLASS)
     # a is predicted, so it takes part
-    assert (head.figures["accuracy"].value, head.figures["recall_macro"].value) == (0.5, 0.25)
+    assert (head.metrics["accuracy"].value, head.metrics["recall_macro"].value) == (0.5, 0.25)
     # but a has no rows
-    assert head.figures["balanced_accuracy"].value == 0.5
+    assert head.metrics["balanced_accuracy"].value == 0.5
 
 
 def test_unknown_rows_do_not_count():
     probabilities = [[0.9, 0.1], [0.1, 0.9], [np.nan, 0.5]]
-    known = supervised.classification([0, 0], probabilities[:2], ["a", "b"])
-    assert (
-        supervised.classification([0, 0, 99], probabilities, ["a", "b"], known=[1.0, 2.0, 0.0])
-        == known
-    )
+    known = classification([0, 0], probabilities[:2], ["a", "b"])
+    assert classification([0, 0, 99], probabilities, ["a", "b"], known=[1.0, 2.0, 0.0]) == known
 
 
 # --- multi-label
@@ -136,7 +142,7 @@ def test_multi_label_by_hand():
     """
     truth = [[1, 1], [1, 0], [0, 1]]
     said = [[0.9, 0.5], [0.4, 0.7], [0.2, 0.3]]
-    head = supervised.multi_label(truth, said, ["red", "round"], resamples=0)
+    head = multi_label(truth, said, ["red", "round"], resamples=0)
     expected = {
         "exact_match": 1 / 3,
         "accuracy": 3 / 6,
@@ -155,9 +161,7 @@ def test_multi_label_by_hand():
     }
     assert _values(head) == pytest.approx(expected)
     assert head.confusion == [[[1, 0], [1, 1]], [[0, 1], [1, 1]]]
-    assert head.classes["round"] == supervised.ClassMetrics(
-        n=2, precision=1 / 2, recall=1 / 2, f1=1 / 2
-    )
+    assert head.classes["round"] == ClassMetrics(n=2, precision=1 / 2, recall=1 / 2, f1=1 / 2)
 
 
 @settings(max_examples=40, deadline=None)
@@ -167,7 +171,7 @@ def test_multi_label_agrees_with_scikit_learn(rows, labels, seed):
     truth, probabilities = random.integers(2, size=(rows, labels)), random.random((rows, labels))
     chosen = probabilities >= 0.5
     values = _values(
-        supervised.multi_label(truth, probabilities, [str(i) for i in range(labels)], resamples=0)
+        multi_label(truth, probabilities, [str(i) for i in range(labels)], resamples=0)
     )
     part = np.flatnonzero(truth.any(axis=0) | chosen.any(axis=0))
     if len(part):
@@ -190,21 +194,17 @@ def test_multi_label_agrees_with_scikit_learn(rows, labels, seed):
 
 
 def test_one_label_only_is_not_taken_for_a_binary_class():
-    head = supervised.multi_label([[1], [0], [0]], [[0.9], [0.8], [0.1]], ["red"], resamples=20)
+    head = multi_label([[1], [0], [0]], [[0.9], [0.8], [0.1]], ["red"], resamples=20)
     # of label red alone
-    assert head.figures["precision_macro"].value == 1 / 2
+    assert head.metrics["precision_macro"].value == 1 / 2
     assert head.confusion == [[[1, 1], [0, 1]]]
 
 
 def test_no_label_applies():
-    head = supervised.multi_label([[0, 0]] * 3, [[0.1, 0.2]] * 3, ["a", "b"], resamples=20)
-    assert head.figures["f1_macro"] == supervised.Figure(value=None, reason=supervised.NO_LABEL)
-    assert (
-        head.figures["auroc"].reason
-        == head.figures["balanced_accuracy"].reason
-        == supervised.ONE_SIDED
-    )
-    assert (head.figures["exact_match"].value, head.figures["accuracy"].low) == (1.0, 1.0)
+    head = multi_label([[0, 0]] * 3, [[0.1, 0.2]] * 3, ["a", "b"], resamples=20)
+    assert head.metrics["f1_macro"] == Metric(None, 3, reason=NO_LABEL)
+    assert head.metrics["auroc"].reason == head.metrics["balanced_accuracy"].reason == ONE_SIDED
+    assert (head.metrics["exact_match"].value, head.metrics["accuracy"].low) == (1.0, 1.0)
 
 
 # --- regression
@@ -212,36 +212,32 @@ def test_no_label_applies():
 
 def test_regression_by_hand_and_column_vectors():
     """Errors 1, 0, -2 around labels 1, 2, 6 with mean 3 and squares 4 + 1 + 9."""
-    head = supervised.regression(
-        np.array([[1.0], [2.0], [6.0]]), np.array([[2.0], [2.0], [4.0]]), resamples=0
-    )
+    head = regression(np.array([[1.0], [2.0], [6.0]]), np.array([[2.0], [2.0], [4.0]]), resamples=0)
     assert _values(head) == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "r2": 1 - 5 / 14})
-    assert supervised.regression([1.0, 2.0, 6.0], [2.0, 2.0, 4.0], resamples=0) == head
+    assert regression([1.0, 2.0, 6.0], [2.0, 2.0, 4.0], resamples=0) == head
 
 
 def test_equal_labels_have_no_r2():
-    assert supervised.regression([2.0, 2.0], [1.0, 2.0]).figures["r2"] == supervised.Figure(
-        value=None, reason=supervised.NO_SPREAD
-    )
-    assert supervised.regression([2.0], [1.0]).figures["r2"].value is None
+    assert regression([2.0, 2.0], [1.0, 2.0]).metrics["r2"] == Metric(None, 2, reason=NO_SPREAD)
+    assert regression([2.0], [1.0]).metrics["r2"].value is None
 
 
 def test_missing_label_of_a_regression_is_nan_and_unknown():
-    head = supervised.regression([1.0, np.nan, 3.0], [1.0, 5.0, 2.0], known=[1, 0, 1])
-    assert (head.n, head.figures["mae"].value) == (2, 0.5)
+    head = regression([1.0, np.nan, 3.0], [1.0, 5.0, 2.0], known=[1, 0, 1])
+    assert (head.n, head.metrics["mae"].value) == (2, 0.5)
 
 
 # --- every row count
 
 
 HEADS = {
-    "classification": lambda rows, resamples=30: supervised.classification(
+    "classification": lambda rows, resamples=30: classification(
         np.arange(rows) % 2, np.full((rows, 2), 0.5), ["a", "b"], resamples=resamples
     ),
-    "multi_label": lambda rows, resamples=30: supervised.multi_label(
+    "multi_label": lambda rows, resamples=30: multi_label(
         np.ones((rows, 2)), np.full((rows, 2), 0.5), ["a", "b"], resamples=resamples
     ),
-    "regression": lambda rows, resamples=30: supervised.regression(
+    "regression": lambda rows, resamples=30: regression(
         np.arange(rows), np.zeros(rows), resamples=resamples
     ),
 }
@@ -251,10 +247,8 @@ HEADS = {
 def test_no_rows(kind):
     head = HEADS[kind](0)
     assert head.n == 0
-    assert tuple(head.figures) == supervised.FIGURES[kind]
-    assert {(figure.value, figure.reason) for figure in head.figures.values()} == {
-        (None, supervised.NO_ROWS)
-    }
+    assert tuple(head.metrics) == METRICS[kind]
+    assert {(figure.value, figure.reason) for figure in head.metrics.values()} == {(None, NO_ROWS)}
     assert not np.any(head.confusion)
 
 
@@ -262,17 +256,17 @@ def test_no_rows(kind):
 def test_one_row_has_figures_and_no_interval(kind):
     head = HEADS[kind](1)
     assert head.n == 1
-    assert all(figure.low is None and figure.resamples == 0 for figure in head.figures.values())
-    assert any(figure.value is not None for figure in head.figures.values())
+    assert all(figure.low is None and figure.resamples == 0 for figure in head.metrics.values())
+    assert any(figure.value is not None for figure in head.metrics.values())
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_without_resamples_there_are_values_and_no_intervals(kind):
     full, bare = HEADS[kind](7), HEADS[kind](7, resamples=0)
     assert _values(full) == _values(bare)
-    assert all(figure.low is None for figure in bare.figures.values())
+    assert all(figure.low is None for figure in bare.metrics.values())
     assert all(
-        figure.low is not None for figure in full.figures.values() if figure.value is not None
+        figure.low is not None for figure in full.metrics.values() if figure.value is not None
     )
 
 
@@ -329,22 +323,22 @@ def test_every_figure_is_resampled_by_its_own_formula(kind):
     truth = random.integers(3, size=200)
     scores = _distribution(random, 200, 3)
     if kind == "classification":
-        head = supervised.classification(truth, scores, ["a", "b", "c"], resamples=200)
+        head = classification(truth, scores, ["a", "b", "c"], resamples=200)
     elif kind == "multi_label":
-        head = supervised.multi_label(np.eye(3)[truth], scores, ["a", "b", "c"], resamples=200)
+        head = multi_label(np.eye(3)[truth], scores, ["a", "b", "c"], resamples=200)
     else:
-        head = supervised.regression(truth + scores[:, 0], truth, resamples=200)
-    for name, figure in head.figures.items():
+        head = regression(truth + scores[:, 0], truth, resamples=200)
+    for name, figure in head.metrics.items():
         assert figure.low < figure.value < figure.high, name
         assert figure.resamples == 200
 
 
 def test_interval_of_accuracy_is_the_binomial_one():
     """90 right of 100: the resamples are binomial, so their standard deviation is 0.03."""
-    head = supervised.classification(
+    head = classification(
         [0] * 100, [[0.9, 0.1]] * 90 + [[0.1, 0.9]] * 10, ["a", "b"], resamples=4000
     )
-    figure = head.figures["accuracy"]
+    figure = head.metrics["accuracy"]
     assert (figure.low, figure.high) == (
         pytest.approx(0.84, abs=0.011),
         pytest.approx(0.95, abs=0.011),
@@ -355,33 +349,29 @@ def test_undefined_resamples_are_left_out_and_counted():
     """With 1 row of b out of 4, a resample lacks b with probability (3/4)^4 = 0.32, and its AUROC
     is undefined.
     """
-    head = supervised.classification(
+    head = classification(
         [0, 0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], ["a", "b"], resamples=1000
     )
-    assert 560 < head.figures["auroc"].resamples < 800
-    assert head.figures["accuracy"].resamples == 1000
+    assert 560 < head.metrics["auroc"].resamples < 800
+    assert head.metrics["accuracy"].resamples == 1000
 
 
 def test_seed_decides_the_interval():
     random = np.random.default_rng(0)
     arguments = (random.integers(3, size=50), _distribution(random, 50, 3), ["a", "b", "c"])
-    assert supervised.classification(*arguments, seed=1) == supervised.classification(
-        *arguments, seed=1
-    )
-    assert supervised.classification(*arguments, seed=1) != supervised.classification(
-        *arguments, seed=2
-    )
+    assert classification(*arguments, seed=1) == classification(*arguments, seed=1)
+    assert classification(*arguments, seed=1) != classification(*arguments, seed=2)
 
 
 def test_many_classes_get_fewer_resamples_of_auroc():
     random = np.random.default_rng(0)
-    head = supervised.classification(
+    head = classification(
         random.integers(100, size=300),
         _distribution(random, 300, 100),
         [str(i) for i in range(100)],
         resamples=300,
     )
-    assert (head.figures["auroc"].resamples, head.figures["accuracy"].resamples) == (200, 300)
+    assert (head.metrics["auroc"].resamples, head.metrics["accuracy"].resamples) == (200, 300)
 
 
 def test_bootstrap_costs_little_beside_scikit_learn():
@@ -396,7 +386,7 @@ def test_bootstrap_costs_little_beside_scikit_learn():
         for average in ("macro", "micro", "weighted"):
             sk.precision_recall_fscore_support(truth, chosen, average=average, zero_division=0)
     ten_rounds, start = time.perf_counter() - start, time.perf_counter()
-    supervised.classification(truth, probabilities, [str(i) for i in range(10)], resamples=1000)
+    classification(truth, probabilities, [str(i) for i in range(10)], resamples=1000)
     assert time.perf_counter() - start < 40 * ten_rounds
 
 
@@ -407,36 +397,36 @@ def test_bootstrap_costs_little_beside_scikit_learn():
     ("call", "message"),
     [
         (
-            lambda: supervised.classification([0, 2], [[0.5, 0.5]] * 2, ["a", "b"]),
+            lambda: classification([0, 2], [[0.5, 0.5]] * 2, ["a", "b"]),
             "a label must be an index from 0 to 1, received 0 to 2",
         ),
         (
-            lambda: supervised.classification([0, -1], [[0.5, 0.5]] * 2, ["a", "b"]),
+            lambda: classification([0, -1], [[0.5, 0.5]] * 2, ["a", "b"]),
             "received -1 to 0",
         ),
         (
-            lambda: supervised.classification([0], [[0.5, 0.5]], ["a", "b", "c"]),
+            lambda: classification([0], [[0.5, 0.5]], ["a", "b", "c"]),
             r"predictions must have the shape \(1, 3\), received \(1, 2\)",
         ),
         (
-            lambda: supervised.classification([0], [[np.nan, 0.5]], ["a", "b"]),
+            lambda: classification([0], [[np.nan, 0.5]], ["a", "b"]),
             "received NaN or infinity in 1 of 1 rows",
         ),
         (
-            lambda: supervised.classification([0], [[0.5, 0.5]], ["a", "b"], known=[1, 1]),
+            lambda: classification([0], [[0.5, 0.5]], ["a", "b"], known=[1, 1]),
             r"known must have the shape \(1,\), received \(2,\)",
         ),
-        (lambda: supervised.classification([], np.zeros((0, 0)), []), "at least one class"),
+        (lambda: classification([], np.zeros((0, 0)), []), "at least one class"),
         (
-            lambda: supervised.multi_label([0], [[0.5]], ["a"]),
+            lambda: multi_label([0], [[0.5]], ["a"]),
             r"labels must have the shape \(1, 1\), received \(1,\)",
         ),
         (
-            lambda: supervised.regression([1.0, np.nan], [1.0, 1.0]),
+            lambda: regression([1.0, np.nan], [1.0, 1.0]),
             "labels must be finite numbers, received NaN or infinity in 1 of 2 rows",
         ),
         (
-            lambda: supervised.regression([1.0, 2.0], [1.0, np.inf]),
+            lambda: regression([1.0, 2.0], [1.0, np.inf]),
             "predictions must be finite numbers",
         ),
     ],

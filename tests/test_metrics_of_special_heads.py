@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from multimodal_tf.metrics import supervised
-from multimodal_tf.metrics.special_heads import matching, ordinal, quantile
+from multimodal_tf.metrics.classification import classification, ordinal
+from multimodal_tf.metrics.matching import matching
+from multimodal_tf.metrics.metric import METRICS, NO_ROWS
+from multimodal_tf.metrics.regression import quantile
 
 RANDOM = np.random.default_rng(0)
 LEVELS = [0.1, 0.5, 0.9]
@@ -20,19 +22,19 @@ def test_ordinal_has_the_figures_of_a_classification_and_the_distance_in_ranks()
         RANDOM.random(50) < 0.8,
     )
     found = ordinal(truth, scores, ["S", "M", "L"], known, resamples=30)
-    same = supervised.classification(truth, scores, ["S", "M", "L"], known, resamples=30)
-    assert tuple(found.figures) == supervised.FIGURES["ordinal"]
-    assert {name: found.figures[name] for name in same.figures} == same.figures
+    same = classification(truth, scores, ["S", "M", "L"], known, resamples=30)
+    assert tuple(found.metrics) == METRICS["ordinal"]
+    assert {name: found.metrics[name] for name in same.metrics} == same.metrics
     distance = sklearn_metrics.mean_absolute_error(truth[known], scores.argmax(axis=1)[known])
-    figure = found.figures["rank_mae"]
+    figure = found.metrics["rank_mae"]
     assert figure.value == pytest.approx(distance)
     assert figure.low < figure.value < figure.high
 
 
 def test_quantile_against_scikit_learn():
     truth, said = RANDOM.normal(10, 3, 60), np.sort(RANDOM.normal(10, 3, (60, 3)), axis=1)
-    found = quantile(truth[:, None], said, LEVELS, resamples=30).figures
-    assert tuple(found) == supervised.FIGURES["quantile"]
+    found = quantile(truth[:, None], said, LEVELS, 1, resamples=30).metrics
+    assert tuple(found) == METRICS["quantile"]
     losses = [
         sklearn_metrics.mean_pinball_loss(truth, said[:, place], alpha=level)
         for place, level in enumerate(LEVELS)
@@ -50,8 +52,8 @@ def test_quantile_against_scikit_learn():
 
 def test_quantile_leaves_out_unknown_rows():
     truth, said = np.array([1.0, np.nan]), np.array([[0.0, 1.0, 2.0], [7.0, 8.0, 9.0]])
-    found = quantile(truth, said, LEVELS, known=[1, 0], resamples=0)
-    assert (found.n, found.figures["coverage"].value, found.figures["mae"].value) == (1, 1.0, 0.0)
+    found = quantile(truth, said, LEVELS, 1, known=[1, 0], resamples=0)
+    assert (found.n, found.metrics["coverage"].value, found.metrics["mae"].value) == (1, 1.0, 0.0)
 
 
 def test_matching_against_scikit_learn():
@@ -68,28 +70,28 @@ def test_matching_against_scikit_learn():
     truth = np.arange(76) < 38
     probabilities = 1 / (1 + np.exp(-logits))
     assert found.n == 38
-    assert found.figures["accuracy"].value == pytest.approx(
+    assert found.metrics["accuracy"].value == pytest.approx(
         sklearn_metrics.accuracy_score(truth, probabilities >= 0.5)
     )
-    assert found.figures["auroc"].value == pytest.approx(
+    assert found.metrics["auroc"].value == pytest.approx(
         sklearn_metrics.roc_auc_score(truth, logits)
     )
-    assert found.figures["log_loss"].value == pytest.approx(
+    assert found.metrics["log_loss"].value == pytest.approx(
         sklearn_metrics.log_loss(truth, probabilities)
     )
-    assert all(figure.low < figure.value < figure.high for figure in found.figures.values())
+    assert all(figure.low < figure.value < figure.high for figure in found.metrics.values())
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_without_rows_there_are_no_figures(rows):
     for found in (
         ordinal(np.zeros(rows), np.full((rows, 2), 0.5), ["a", "b"], known=np.zeros(rows)),
-        quantile(np.zeros(rows), np.zeros((rows, 3)), LEVELS, known=np.zeros(rows)),
+        quantile(np.zeros(rows), np.zeros((rows, 3)), LEVELS, 1, known=np.zeros(rows)),
         matching(np.zeros((rows, 2, 3))),
     ):
         assert found.n == 0
-        assert {(figure.value, figure.reason) for figure in found.figures.values()} == {
-            (None, supervised.NO_ROWS)
+        assert {(figure.value, figure.reason) for figure in found.metrics.values()} == {
+            (None, NO_ROWS)
         }
 
 

@@ -164,7 +164,7 @@ def test_a_served_temperature_counts():
     expected = served(**{name: tf.constant(cells) for name, cells in raw.items()})[
         "label_probabilities"
     ]
-    np.testing.assert_allclose(predictor_of(path).answer(raw)["label"], expected, atol=1e-6)
+    np.testing.assert_allclose(predictor_of(path).predict(raw)["label"], expected, atol=1e-6)
 
 
 def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, model):
@@ -177,9 +177,9 @@ def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, mode
     }
     for names in (("title",), ("price",), ("title", "price")):
         raw = eval_split.raw | {name: emptied[name] for name in names}
-        for head, expected in predictor.answer(raw).items():
+        for head, expected in predictor.predict(raw).items():
             np.testing.assert_allclose(
-                predictor.answer_features(features, names)[head], expected, atol=1e-6
+                predictor.predict_features(features, names)[head], expected, atol=1e-6
             )
 
 
@@ -261,9 +261,9 @@ def test_damaged_cells_have_the_answers_of_whole_rows_with_these_cells(folder, s
     changed = {"title": np.roll(eval_split.raw["title"], 1), "price": eval_split.raw["price"] + 1}
     for names in (["title"], ["price"], ["title", "price"]):
         cells = {name: changed[name] for name in names}
-        for head, expected in predictor.answer(eval_split.raw | cells).items():
+        for head, expected in predictor.predict(eval_split.raw | cells).items():
             np.testing.assert_allclose(
-                predictor.answer_changed(features, cells)[head], expected, atol=1e-6
+                predictor.predict_changed(features, cells)[head], expected, atol=1e-6
             )
 
 
@@ -390,7 +390,7 @@ def test_answers_that_are_no_numbers(folder, schema, tmp_path):
     broken.trainable_variables[-1].assign(broken.trainable_variables[-1] * np.nan)
     refused(
         tmp_path,
-        "answers must be finite numbers, received NaN",
+        "predictions must be finite numbers, received NaN",
         broken,
         folder / "records",
         CONFIG,

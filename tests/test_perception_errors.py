@@ -20,7 +20,7 @@ def test_confusions_are_counted():
     told = errors_section(whole, resamples=0, seed=0)
     (heat,) = blocks(told, HeatMap)
     np.testing.assert_array_equal(
-        heat.values, confusion_matrix(whole.labels, whole.answers["label"].argmax(axis=1))
+        heat.values, confusion_matrix(whole.labels, whole.predictions["label"].argmax(axis=1))
     )
     (frequent,) = blocks(told, Table, "Most frequent confusions")
     assert {(row[0], row[1], row[2]) for row in frequent.rows} == {
@@ -137,12 +137,12 @@ def test_errors_need_two_rows_with_a_label(head, labelled):
 def test_of_many_classes_those_with_errors_are_shown():
     whole = eval_split()
     names = [f"class {number}" for number in range(60)]
-    answers = np.concatenate([whole.answers["label"], np.zeros((45, 57))], axis=1)
+    answers = np.concatenate([whole.predictions["label"], np.zeros((45, 57))], axis=1)
     schema = whole.schema.model_copy(
         update={"heads": {"label": Classes(names=names, counts=[1] * 60)}}
     )
     told = errors_section(
-        dataclasses.replace(whole, schema=schema, answers={"label": answers}), 0, 0
+        dataclasses.replace(whole, schema=schema, predictions={"label": answers}), 0, 0
     )
     (heat,) = blocks(told, HeatMap)
     assert "30 of 60 classes" in heat.title

@@ -54,7 +54,7 @@ def test_what_the_picture_marks_is_the_spot():
         whole.raw[name][:] = b""
     whole.present[:, 1:3] = False
     told = explained_section(
-        dataclasses.replace(whole, answers=whole.answer(whole.raw)), resamples=0, seed=0
+        dataclasses.replace(whole, predictions=whole.predict(whole.raw)), resamples=0, seed=0
     )
     (example,) = [
         one for block in blocks(told, Examples) for one in block.examples if one.name == "row 105"
@@ -103,7 +103,7 @@ def test_broken_cells_and_rows_without_anything(tmp_path):
     whole = eval_split(rows=6)
     whole.raw["photo"][0] = b"no picture"
     whole.raw["title"][1], whole.raw["sound"][2] = "一只 bark".encode(), b""
-    plain = whole.answer
+    plain = whole.predict
 
     def answer(raw):
         return plain(
@@ -117,7 +117,7 @@ def test_broken_cells_and_rows_without_anything(tmp_path):
 
     told = explained_section(
         dataclasses.replace(
-            whole, answer=answer, answers=answer(whole.raw), known=np.arange(6) < 2
+            whole, predict=answer, predictions=answer(whole.raw), known=np.arange(6) < 2
         ),
         resamples=0,
         seed=0,
@@ -164,8 +164,8 @@ def test_frames_of_a_video_are_explained(tmp_path):
         config=config,
         raw={"clip": clips},
         present=np.ones((3, 1), bool),
-        answer=answer,
-        answers=answer({"clip": clips}),
+        predict=answer,
+        predictions=answer({"clip": clips}),
     )
     told = explained_section(whole, resamples=0, seed=0)
     cells = [example.cells for block in blocks(told, Examples) for example in block.examples]
@@ -186,7 +186,9 @@ def test_maps_that_are_no_better_than_chance_are_said():
         }
 
     told = explained_section(
-        dataclasses.replace(whole, answer=answer, answers=answer(whole.raw)), resamples=0, seed=0
+        dataclasses.replace(whole, predict=answer, predictions=answer(whole.raw)),
+        resamples=0,
+        seed=0,
     )
     assert any(
         "not to be relied on" in sentence and "title" in sentence for sentence in told.sentences

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import serving_case as case
 import tensorflow as tf
+from scipy import special
 
 from multimodal_tf.config import (
     BooleanInput,
@@ -23,13 +24,14 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.corruptions import corrupted
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.evaluation import matching, ood, ood_samples, ood_scores
+from multimodal_tf.evaluation import ood_samples, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.matching import Aligned, aligned
 from multimodal_tf.report.model.alignment import CONSISTENCY, RAW, alignment_section
 from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.page import Bars, HeatMap, Note, Table
 from multimodal_tf.schema import Classes, Moments, Schema
+from multimodal_tf.scoring.ood import Energy
 
 NAMES, CLASSES, DIM = ("photo", "title", "sound"), 4, 8
 PAIRS = {
@@ -115,10 +117,10 @@ def eval_split(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.
         groups=groups,
         labels=labels if stats is classes else labels.astype(float),
         known=np.ones(rows, bool),
-        answers=answer(raw),
+        predictions=answer(raw),
         embeddings=embed(raw),
         table=None,
-        answer=answer,
+        predict=answer,
         embed=embed,
         train=None
         if split != "test"
@@ -201,11 +203,11 @@ def test_a_mismatch_is_of_another_class_and_another_group(whole):
 
     def spy(raw):
         met.append(raw)
-        return whole.answer(raw)
+        return whole.predict(raw)
 
     # classes 0 and 1 are one group
     groups = np.where(whole.labels < 2, 0, np.arange(120))
-    alignment_section(dataclasses.replace(whole, answer=spy, groups=groups), 0, 0)
+    alignment_section(dataclasses.replace(whole, predict=spy, groups=groups), 0, 0)
     assert len(met) == 3
     for name, raw in zip(NAMES, met):
         for changed, beside in zip(raw[name], raw[NAMES[NAMES.index(name) - 1]]):
@@ -303,7 +305,7 @@ def test_the_columns_of_one_tower_are_one_input():
     )
     said = aligned({"match": np.ones((3, 2, 4))}, [[1, 0, 1], [1, 0, 0], [0, 1, 1]], config)
     assert said.known[:, 0].tolist() == [True, False, False]
-    assert matching.members(config) == {"title": ["title"], "tabular": ["price", "size"]}
+    assert config.vector_inputs() == {"title": ["title"], "tabular": ["price", "size"]}
 
 
 # --- strange rows
@@ -428,9 +430,8 @@ def test_a_split_of_one_row_and_one_without_inputs(whole):
 def test_energy_is_of_logits_whose_mean_is_0():
     logits = np.random.default_rng(0).normal(size=(5, 3)) + np.arange(5)[:, None]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert ood_scores.energy(probabilities) == pytest.approx(
-        ood.energy(logits - logits.mean(axis=1, keepdims=True))
-    )
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    assert Energy("label")(probabilities) == pytest.approx(-special.logsumexp(centred, axis=1))
 
 
 # --- the cells themselves

@@ -22,8 +22,8 @@ def test_figures_are_those_of_the_labelled_rows():
     told = calibration_section(whole, resamples=0, seed=0)
     (figures,) = blocks(told, Figures, "Calibration")
     expected = calibration.calibration(
-        whole.labels[known], whole.answers["label"][known], resamples=0
-    ).figures
+        whole.labels[known], whole.predictions["label"][known], resamples=0
+    ).metrics
     assert figures.figures["expected calibration error"].value == expected["ece"].value
     assert figures.figures["Brier score"].value == expected["brier"].value
     assert {figure.n for figure in figures.figures.values()} == {int(known.sum())}
@@ -95,7 +95,7 @@ def test_a_temperature_by_hand_and_the_sentence_about_it():
         whole,
         schema=schema,
         labels=(rows % 4 == 3).astype(int),
-        answers={"label": np.tile([0.9, 0.1], (40, 1))},
+        predictions={"label": np.tile([0.9, 0.1], (40, 1))},
     )
     told = calibration_section(dataclasses.replace(whole, validation=whole), resamples=50, seed=0)
     (figures,) = blocks(told, Figures, "Temperature")
@@ -187,7 +187,7 @@ def test_without_equal_cells_only_the_row_itself_is_right():
 def test_rows_that_lack_one_of_the_two_or_have_no_vector_take_no_part():
     whole = eval_split(matching=True)
     whole.present[:4, 0] = False
-    whole.answers["match"][4, 1, :-1] = 0
+    whole.predictions["match"][4, 1, :-1] = 0
     assert (
         retrieved(retrieval_section(whole, resamples=0, seed=0))["title", "photo"]["recall at 1"].n
         == 40
@@ -200,7 +200,7 @@ def test_where_nothing_is_aligned_it_says_so():
         retrieval_section(eval_split(rows=8, matching=True), 0, 0)
     )
     whole = eval_split(matching=True)
-    served = dataclasses.replace(whole, answers=whole.answers | {"match": np.full(45, 0.5)})
+    served = dataclasses.replace(whole, predictions=whole.predictions | {"match": np.full(45, 0.5)})
     assert "a served model gives no vectors" in notes(retrieval_section(served, 0, 0))
 
 
@@ -217,7 +217,9 @@ def test_vectors_made_by_hand_give_figures_worked_by_hand():
         axis=1,
     )
     told = retrieval_section(
-        dataclasses.replace(whole, answers=whole.answers | {"match": vectors}), resamples=0, seed=0
+        dataclasses.replace(whole, predictions=whole.predictions | {"match": vectors}),
+        resamples=0,
+        seed=0,
     )
     for figures in retrieved(told).values():
         assert figures["recall at 1"].value == pytest.approx(10 / 12)

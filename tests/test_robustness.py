@@ -49,28 +49,11 @@ def test_effective_robustness_is_the_area_above_the_moved_baseline():
     assert robustness.effective_robustness(CLEAN, MODEL, BASELINE) == pytest.approx([0.075, -0.275])
 
 
-def test_a_model_on_the_trend_has_no_effective_robustness_and_one_above_it_has():
-    """The trend's logits lie on y = 0.5 x - 1: at a clean accuracy of 0.5 (logit 0) it expects
-    sigmoid(-1).
-    """
-    x = np.array([-1.0, 0.5, 2.0])
-    trend = [1 / (1 + np.exp(-values)) for values in (x, 0.5 * x - 1)]
-    expected = 1 / (1 + np.exp(1))
-    found = robustness.effective_robustness_beyond_trend([0.5, 0.5], [expected, 0.4], *trend)
-    assert found == pytest.approx([0, 0.4 - expected])
-
-
-def test_gain_by_hand():
-    assert robustness.relative_robustness_gain(MODEL, BASELINE[1]) == pytest.approx([0.2, -0.3])
-
-
 def test_a_baseline_without_errors_or_drop_gives_no_ratio():
     perfect = (1.0, np.ones([2, 2]))
     assert np.isnan(robustness.corruption_errors(MODEL, perfect[1])).all()
     flat = (0.7, np.full([2, 2], 0.7))
     assert np.isnan(robustness.relative_corruption_errors(CLEAN, MODEL, flat)).all()
-    found = robustness.summary(CLEAN, dict(zip("ab", MODEL)), (1.0, dict(zip("ab", perfect[1]))))
-    assert (found.mean_corruption_error, found.mean_drop) == (None, None)
 
 
 @given(
@@ -98,36 +81,6 @@ def test_figures_are_bounded_and_zero_against_oneself(accuracy, clean):
     assert robustness.effective_robustness(clean, accuracy, (clean, accuracy)) == pytest.approx(
         [0, 0]
     )
-    assert robustness.relative_robustness_gain(accuracy, accuracy) == pytest.approx([0, 0])
-
-
-def test_summary_by_hand():
-    found = robustness.summary(
-        CLEAN,
-        {"noise": MODEL[0], "blur": MODEL[1]},
-        (0.8, {"blur": BASELINE[1][1], "noise": BASELINE[1][0]}),
-    )
-    expected = {
-        "mean_corruption_error": 1.175,
-        "mean_drop": 11 / 6,
-        "relative_robustness": 0.6375,
-        "effective_robustness": -0.1,
-    }
-    assert {name: getattr(found, name) for name in expected} == pytest.approx(expected)
-    assert (found.clean, found.worst) == (0.9, "blur")
-
-
-def test_each_input_counts_alike_in_the_whole():
-    curves = {"photo": {"noise": [0.6]}, "title": {"typos": [0.9], "case": [0.7], "swap": [0.8]}}
-    inputs, whole = robustness.by_input(0.9, curves)
-    assert inputs["title"] == robustness.summary(0.9, curves["title"])
-    assert whole.mean_corruption_error == pytest.approx((0.4 + 0.2) / 2)
-    assert whole.mean_drop == pytest.approx((0.3 + 0.1) / 2)
-    assert (whole.worst, whole.effective_robustness) == ("photo: noise", None)
-    with_baseline, same = robustness.by_input(0.9, curves, (0.9, curves))
-    assert same.effective_robustness == pytest.approx(0)
-    assert with_baseline["photo"].mean_corruption_error == pytest.approx(1)
-    assert robustness.Summary.model_validate_json(whole.model_dump_json()) == whole
 
 
 @pytest.mark.parametrize(
@@ -151,29 +104,6 @@ def test_each_input_counts_alike_in_the_whole():
             r"must be \(1, 1\), as the model's, received \(1, 2\)",
         ),
         (lambda: robustness.curve([0.5, 0.5], [[0.5]]), r"clean must be \(\), .* received \(2,\)"),
-        (
-            lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.5, 0.5], [0.4, 0.5]),
-            "at least 2 different",
-        ),
-        (
-            lambda: robustness.effective_robustness_beyond_trend(1.0, 0.5, [0.4, 0.5], [0.4, 0.5]),
-            "clean must lie between 0 and 1",
-        ),
-        (
-            lambda: robustness.effective_robustness_beyond_trend(0.5, 0.5, [0.4, 0.5], [0.4]),
-            r"received \[\(\), \(\), \(2,\), \(1,\)\]",
-        ),
-        (lambda: robustness.summary(0.5, {}), "at least one corruption"),
-        (lambda: robustness.summary(0.5, {"a": [0.5], "b": [0.5, 0.4]}), "all the same severities"),
-        (
-            lambda: robustness.summary(0.5, {"a": [0.5]}, (0.5, {"b": [0.5]})),
-            r"the corruptions \['a'\], received \['b'\]",
-        ),
-        (lambda: robustness.by_input(0.5, {}), "at least one input"),
-        (
-            lambda: robustness.by_input(0.5, {"x": {"a": [0.5]}}, (0.5, {})),
-            r"the inputs \['x'\], received \[\]",
-        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, message):

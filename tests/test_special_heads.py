@@ -27,7 +27,8 @@ from multimodal_tf.config import (
     RegressionHead,
 )
 from multimodal_tf.losses import CumulativeLinkLoss
-from multimodal_tf.metrics import special_heads
+from multimodal_tf.metrics.matching import matching
+from multimodal_tf.metrics.regression import quantile
 from multimodal_tf.models import build_model, compile_arguments, heads
 from multimodal_tf.models.heads.ordinal import OrderedClasses
 from multimodal_tf.models.heads.quantile import RisingQuantiles
@@ -218,7 +219,7 @@ def test_intervals_cover():
     )
     model.fit(train, {"cost": cost[:3000, None]}, batch_size=50, epochs=10, verbose=0)
     said, truth, price = model.predict(test, verbose=0)["cost"], cost[3000:], price[3000:]
-    figures = special_heads.quantile(truth, said, [0.1, 0.5, 0.9], resamples=0).figures
+    figures = quantile(truth, said, [0.1, 0.5, 0.9], 1, resamples=0).metrics
     assert figures["coverage"].value == pytest.approx(0.8, abs=0.04)
     for part in (price < 0, price >= 0):
         assert np.mean((truth >= said[:, 0]) & (truth <= said[:, 2]), where=part) == pytest.approx(
@@ -248,9 +249,9 @@ def test_matching_tells_its_own_pair_from_anothers():
         {name: value[part] for name, value in rows.items()}
         for part in (slice(1000), slice(1000, None))
     )
-    before = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
+    before = matching(model.predict(test, verbose=0)["pair"], resamples=0).metrics
     model.fit(train, {"pair": np.ones((1000, 1), "float32")}, batch_size=50, epochs=12, verbose=0)
-    after = special_heads.matching(model.predict(test, verbose=0)["pair"], resamples=0).figures
+    after = matching(model.predict(test, verbose=0)["pair"], resamples=0).metrics
     assert after["auroc"].value > 0.85 > before["auroc"].value
     assert after["log_loss"].value < np.log(2)
 

@@ -116,9 +116,9 @@ def test_from_fit_to_client(tower, tmp_path):
     )
     schema = Schema.load(directory / "schema.json")
     model = fit(config, schema, directory, tmp_path / "run", verbose=0).model
-    figures = evaluate(model.predict, directory, config, schema, bootstrap=20)
+    figures = evaluate(model.predict, config, schema, directory, resamples=20)
     # the larger class is 0.64 of the rows
-    assert figures.heads["label"].figures["accuracy"].value > 0.68
+    assert figures.heads["label"].metrics["accuracy"].value > 0.68
     path = export_model(model, config, schema, tmp_path / "shop" / "1")
     assert skew(model, config, schema, directory, path)["label"] < 1e-6
     answers = Client(path).predict(

@@ -64,7 +64,7 @@ def cross_validate(
     found = []
     for place, one in configs.items():
         found.append(validate(one, rows, place, folds, repeats, group, seed, progress=True))
-        judged = cv_metrics.judge(found[-1])
+        judged = cv_metrics.cross_validation_metrics(found[-1])
         atomic.write_text(place / "figures.json", judged.model_dump_json(indent=1))
         out.print(judged.render())
         out.print(

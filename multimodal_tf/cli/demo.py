@@ -40,7 +40,7 @@ def demo(
     schema = Schema.load(records / "schema.json")
     trained = fit(config, schema, records, run, verbose=verbose())
     out.rule("3 of 5: evaluate on the test split")
-    evaluation = evaluate_model(trained.model.predict, records, config, schema)
+    evaluation = evaluate_model(trained.model.predict, config, schema, records)
     evaluation.save(run / "evaluation.json")
     out.print(evaluation.render())
     out.rule("4 of 5: export")

@@ -23,7 +23,7 @@ def evaluate(
 
     trained = load_run(run)
     evaluation = evaluate_model(
-        trained.model.predict, records, trained.config, trained.schema, split=split
+        trained.model.predict, trained.config, trained.schema, records, split=split
     )
     out.print(evaluation.render())
     if file is not None:

@@ -41,16 +41,15 @@ def export(
             help="For --guard and --calibrate: what `ingest` wrote. (default: what the run was trained on)"
         ),
     ] = None,
-    false_alarms: Annotated[
+    fpr: Annotated[
         float,
-        typer.Option(
-            help="Of a guard: the share of right rows that each of its limits may alarm at."
-        ),
+        typer.Option(help="For --guard: the false positive rate of each threshold on clean rows."),
     ] = 0.05,
 ):
     """Write one SavedModel that takes raw bytes and strings, for TensorFlow Serving."""
-    from multimodal_tf.evaluation.fit_guard import fit_temperatures
+    from multimodal_tf.evaluation.fit_guard import fit_guard
     from multimodal_tf.models.build import explanations
+    from multimodal_tf.scoring.guard import Guard
     from multimodal_tf.serving.export import check_path, export_model
     from multimodal_tf.training import peft
     from multimodal_tf.training.run_dir import load_run
@@ -59,21 +58,23 @@ def export(
     trained = load_run(run)
     if merge:
         peft.merge_lora(trained.model)
-    model, directory = trained.model, records or trained.record.data.records
-    chosen = _guard(trained, directory, false_alarms) if guard else None
-    temperature = {}
-    if calibrate:
-        fitted = fit_temperatures(model.predict_on_batch, directory, trained.config, trained.schema)
-        values = {name: each.value.value for name, each in fitted.items()}
-        temperature = {name: value for name, value in values.items() if value is not None}
-        out.print(
-            "Temperature: "
-            + ", ".join(f"{name} {value:.3f}" for name, value in temperature.items()),
-            highlight=False,
+    chosen: Guard | None = None
+    temperature: dict[str, float] = {}
+    if guard or calibrate:
+        chosen, temperature = fit_guard(
+            trained, records or trained.record.data.records, fpr, guard, calibrate
         )
-    export_model(
-        model, trained.config, trained.schema, path, explanations(model), chosen, temperature
-    )
+    if chosen is not None:
+        least = chosen.agreement_threshold
+        agreement = "" if least is None else f", agreement from {least:.4g}"
+        out.print(
+            f"Without review: ood_score up to {chosen.threshold:.4g}{agreement}", highlight=False
+        )
+    if temperature:
+        values = ", ".join(f"{name} {value:.3f}" for name, value in temperature.items())
+        out.print(f"Temperature: {values}", highlight=False)
+    config, schema, explainer = trained.config, trained.schema, explanations(trained.model)
+    export_model(trained.model, config, schema, path, explainer, chosen, temperature)
     out.print(
         f"SavedModel: {path}. Serve it: tensorflow_model_server --model_name={path.parent.name} --model_base_path={path.parent.resolve()}"
     )
@@ -98,20 +99,3 @@ def predict(
     ):
         err.print(f"note: {note}", markup=False)
     out.print(f"Predictions: {predictions}")
-
-
-def _guard(trained, directory, false_alarms):
-    """The guard whose limits the records give."""
-    from multimodal_tf.evaluation.fit_guard import fit_guard_limits
-    from multimodal_tf.models.build import embeddings
-    from multimodal_tf.scoring.guard import Guard
-    from multimodal_tf.scoring.ood import Mahalanobis
-
-    answer, embed = trained.model.predict_on_batch, embeddings(trained.model).predict_on_batch
-    fitted = fit_guard_limits(
-        answer, embed, directory, trained.config, trained.schema, false_alarms
-    )
-    score = Mahalanobis(fitted.score.whitening, fitted.score.centres, fitted.embedding)
-    agreement = "" if fitted.threshold is None else f", agreement from {fitted.threshold:.4g}"
-    out.print(f"Without review: ood_score up to {fitted.limit:.4g}{agreement}", highlight=False)
-    return Guard(score, fitted.limit, fitted.threshold)

@@ -17,7 +17,7 @@ import yaml
 from pydantic import Field
 
 from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusion
-from multimodal_tf.config.heads import Head, PairHead, check_inputs, comparing, prediction_keys
+from multimodal_tf.config.heads import Head, check_inputs, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
 from multimodal_tf.config.names import (
@@ -144,10 +144,6 @@ class Config(Strict):
     def head_vectors(self, head: str) -> list[str]:
         """Names of the vectors that a head reads."""
         return self.heads[head].inputs or self.vectors()
-
-    def matching_heads(self) -> dict[str, PairHead]:
-        """The heads that align two inputs, by name."""
-        return comparing(self.heads)
 
     def column(self, name: str) -> str:
         """The table's column that an input or head of this name reads."""

@@ -55,7 +55,9 @@ def rival(baseline: Model, predictor: Predictor, head: str) -> Predictor:
 
 def figure(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: int) -> Figure:
     """How good another model is on the same rows with labels."""
-    good = row_scores.values(eval_split, answering(predictor, eval_split).answers)[eval_split.known]
+    good = row_scores.values(eval_split, answering(predictor, eval_split).predictions)[
+        eval_split.known
+    ]
     codes = group_codes(
         None if eval_split.groups is None else eval_split.groups[eval_split.known], len(good)
     )
@@ -89,8 +91,8 @@ def answering(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:
     """The same rows, but another model answers."""
     return dataclasses.replace(
         eval_split,
-        answers=predictor.answer(eval_split.raw),
-        answer=predictor.answer,
+        predictions=predictor.predict(eval_split.raw),
+        predict=predictor.predict,
         embed=predictor.embed,
     )
 

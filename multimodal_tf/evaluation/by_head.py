@@ -16,8 +16,23 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.predictions import HeadPredictions
-from multimodal_tf.metrics import bootstrap, special_heads, supervised
-from multimodal_tf.metrics.supervised import HeadMetrics, Samples
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.bootstrap import Samples
+from multimodal_tf.metrics.classification import (
+    class_samples,
+    classification,
+    ordinal,
+    rank_errors,
+)
+from multimodal_tf.metrics.matching import matching
+from multimodal_tf.metrics.metric import HeadMetrics
+from multimodal_tf.metrics.multi_label import label_samples, multi_label
+from multimodal_tf.metrics.regression import (
+    number_samples,
+    quantile,
+    quantile_scores,
+    regression,
+)
 
 
 def head_metrics(
@@ -45,19 +60,19 @@ def head_metrics(
     """
     match head:
         case ClassificationHead():
-            return supervised.classification(targets, predictions, classes, known, resamples, seed)
+            return classification(targets, predictions, classes, known, resamples, seed)
         case OrdinalHead():
-            return special_heads.ordinal(targets, predictions, classes, known, resamples, seed)
+            return ordinal(targets, predictions, classes, known, resamples, seed)
         case MultiLabelHead():
-            return supervised.multi_label(targets, predictions, classes, known, resamples, seed)
+            return multi_label(targets, predictions, classes, known, resamples, seed)
         case RegressionHead():
-            return supervised.regression(targets, predictions, known, resamples, seed)
+            return regression(targets, predictions, known, resamples, seed)
         case QuantileHead():
-            return special_heads.quantile(
-                targets, predictions, head.quantiles, known, resamples, seed
+            return quantile(
+                targets, predictions, head.quantiles, head.point_index, known, resamples, seed
             )
         case MatchingHead():
-            return special_heads.matching(predictions, resamples, seed)
+            return matching(predictions, resamples, seed)
         case _:
             assert_never(head)
 
@@ -73,7 +88,7 @@ def metrics_of(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) ->
         >>> rows = HeadPredictions(
         ...     ClassificationHead(), ("cat", "dog"), [0, 1], [True, True], probabilities
         ... )
-        >>> metrics_of(rows).figures["accuracy"].value
+        >>> metrics_of(rows).metrics["accuracy"].value
         0.5
     """
     return head_metrics(
@@ -105,19 +120,19 @@ def samples(
     head, truth, said = predicted.head, predicted.targets, predicted.predictions
     match head:
         case ClassificationHead():
-            return supervised.class_samples(truth, said, resamples, seed, groups)
+            return class_samples(truth, said, resamples, seed, groups)
         case OrdinalHead():
-            means = bootstrap.row_means(special_heads.rank_rows(truth, said))
+            means = bootstrap.row_means(rank_errors(truth, said))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
-            return supervised.class_samples(truth, said, resamples, seed, groups) | of_means
+            return class_samples(truth, said, resamples, seed, groups) | of_means
         case MultiLabelHead():
-            return supervised.label_samples(truth > 0, said, resamples, seed, groups)
+            return label_samples(truth > 0, said, resamples, seed, groups)
         case RegressionHead():
-            return supervised.number_samples(truth, said[:, 0], resamples, seed, groups)
+            return number_samples(truth, said[:, 0], resamples, seed, groups)
         case QuantileHead():
-            means = bootstrap.row_means(special_heads.quantile_rows(truth, said, head.quantiles))
+            means = bootstrap.row_means(quantile_scores(truth, said, head.quantiles))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
             middle = said[:, head.point_index]
-            return supervised.number_samples(truth, middle, resamples, seed, groups) | of_means
+            return number_samples(truth, middle, resamples, seed, groups) | of_means
         case _:
             assert_never(head)

@@ -1,5 +1,6 @@
-"""The figures of a cross-validation, with intervals that reckon with what folds share; and two
-configurations on the same folds.
+"""The metrics of a cross-validation, and of two configurations on the same folds.
+
+Intervals account for what folds share.
 """
 
 import numpy as np
@@ -11,65 +12,64 @@ from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.evaluation import by_head
 from multimodal_tf.metrics import resampled_t
 from multimodal_tf.metrics.bootstrap import LEVEL
+from multimodal_tf.metrics.metric import METRICS, Metric
 from multimodal_tf.metrics.resampled_t import PairedTest
-from multimodal_tf.metrics.supervised import FIGURES, Figure
 
 
-class Folded(pydantic.BaseModel):
-    """A figure over folds: `mean` with its interval, and `scores`, by repetition and fold; None
-    where a fold does not define it.
+class FoldMetric(pydantic.BaseModel):
+    """A metric over folds: `mean` with its interval, and `scores` by repetition and fold.
+
+    A score is None where a fold does not define the metric.
     """
 
-    mean: Figure
+    mean: Metric
     scores: list[list[float | None]]
 
 
-class FoldedHead(pydantic.BaseModel):
-    """The figures of one head; `n` rows have a label that training saw in every repetition."""
+class FoldHeadMetrics(pydantic.BaseModel):
+    """Metrics of one head; `n` rows have a label that training saw in every repetition."""
 
     type: str
     n: int
-    figures: dict[str, Folded]
+    metrics: dict[str, FoldMetric]
 
 
 class CrossValidated(pydantic.BaseModel):
-    """The figures of a cross-validation by head."""
+    """Metrics of a cross-validation by head."""
 
     rows: int
     folds: int
     repeats: int
     # of the intervals
     level: float = LEVEL
-    heads: dict[str, FoldedHead]
+    heads: dict[str, FoldHeadMetrics]
 
     def render(self) -> Group:
         """Tables for `rich.print`."""
         return Group(*(self._table(name, head) for name, head in self.heads.items()))
 
-    def _table(self, name, head):
+    def _table(self, name: str, head: FoldHeadMetrics) -> Table:
         times = f" x {self.repeats}" if self.repeats > 1 else ""
         table = Table(
             title=f"{name}: {self.folds} folds{times}, n = {head.n}", title_justify="left"
         )
-        for column in ("figure", "mean", f"{self.level:.0%} interval", "lowest", "highest"):
-            table.add_column(column, justify="left" if column == "figure" else "right")
-        for figure, folded in head.figures.items():
-            mean, scores = (
-                folded.mean,
-                [score for row in folded.scores for score in row if score is not None],
-            )
+        for column in ("metric", "mean", f"{self.level:.0%} interval", "lowest", "highest"):
+            table.add_column(column, justify="left" if column == "metric" else "right")
+        for metric, over_folds in head.metrics.items():
+            mean = over_folds.mean
+            scores = [score for row in over_folds.scores for score in row if score is not None]
             if mean.value is None:
-                table.add_row(figure, mean.reason)
+                table.add_row(metric, mean.reason)
                 continue
-            ends = f"{mean.low:.3f} .. {mean.high:.3f}"
+            bounds = f"{mean.low:.3f} .. {mean.high:.3f}"
             table.add_row(
-                figure, f"{mean.value:.3f}", ends, f"{min(scores):.3f}", f"{max(scores):.3f}"
+                metric, f"{mean.value:.3f}", bounds, f"{min(scores):.3f}", f"{max(scores):.3f}"
             )
         return table
 
 
 class Difference(pydantic.BaseModel):
-    """One configuration less another, a figure of a head on the same folds."""
+    """One configuration less another: a metric of a head on the same folds."""
 
     head: str
     metric: str
@@ -78,53 +78,53 @@ class Difference(pydantic.BaseModel):
     test: PairedTest
 
 
-def judge(answers: OutOfFold) -> CrossValidated:
-    """All figures of all heads, over the folds.
+def cross_validation_metrics(predictions: OutOfFold) -> CrossValidated:
+    """All metrics of all heads, over the folds.
 
-    A figure that some fold does not define, such as an AUROC where all its rows are of one class,
-    has no mean, and says in how many.
+    A metric that some fold does not define, such as an AUROC where all its rows are of one class,
+    has no mean; its reason gives the number of these folds.
 
     Raises:
-        ValueError: an answer is NaN.
+        ValueError: a prediction is NaN.
     """
     heads = {}
-    for name, repeated in answers.heads.items():
-        kind = repeated[0].head.type
-        scores = _scores(answers, name)
-        figures = {
-            metric: Folded(mean=_mean(scores[metric]), scores=_listed(scores[metric]))
-            for metric in FIGURES[kind]
+    for name, repeated in predictions.heads.items():
+        kind, by_metric = repeated[0].head.type, _scores(predictions, name)
+        known = np.all([one.known for one in repeated], axis=0)
+        metrics = {
+            metric: FoldMetric(mean=_mean(by_metric[metric]), scores=_listed(by_metric[metric]))
+            for metric in METRICS[kind]
         }
-        heads[name] = FoldedHead(
-            type=kind, n=int(np.all([one.known for one in repeated], axis=0).sum()), figures=figures
-        )
-    repeats, rows = answers.fold.shape
-    return CrossValidated(rows=rows, folds=answers.folds, repeats=repeats, heads=heads)
+        heads[name] = FoldHeadMetrics(type=kind, n=int(known.sum()), metrics=metrics)
+    repeats, rows = predictions.fold.shape
+    return CrossValidated(rows=rows, folds=predictions.folds, repeats=repeats, heads=heads)
 
 
-def scores(answers: OutOfFold, head: str, metric: str) -> np.ndarray:
-    """A figure on each held-out fold, float `(repeats, folds)`, NaN where it is not defined: what
-    `resampled_t` takes.
+def scores(predictions: OutOfFold, head: str, metric: str) -> np.ndarray:
+    """A metric on each held-out fold, as `resampled_t` takes it.
+
+    Returns:
+        float `(repeats, folds)`, NaN where it is not defined.
 
     Raises:
-        ValueError: there is no such head or metric, or an answer is NaN.
+        ValueError: there is no such head or metric, or a prediction is NaN.
     """
-    if head not in answers.heads:
-        raise ValueError(f"head must be one of {sorted(answers.heads)}, received {head!r}")
-    kind = answers.heads[head][0].head.type
-    if metric not in FIGURES[kind]:
+    if head not in predictions.heads:
+        raise ValueError(f"head must be one of {sorted(predictions.heads)}, received {head!r}")
+    kind = predictions.heads[head][0].head.type
+    if metric not in METRICS[kind]:
         raise ValueError(
-            f"the metric of head {head!r}, of type {kind}, must be one of {', '.join(FIGURES[kind])}, received {metric!r}"
+            f"the metric of head {head!r}, of type {kind}, must be one of "
+            f"{', '.join(METRICS[kind])}, received {metric!r}"
         )
-    return _scores(answers, head)[metric]
+    return _scores(predictions, head)[metric]
 
 
 def compare(first: OutOfFold, second: OutOfFold) -> list[Difference]:
-    """Two configurations on the same folds: the difference, first less second, of every figure that
-    all folds define.
+    """Two configurations on the same folds: the difference of every metric that all folds define.
 
-    There is a test for each figure, so some of many come out significant by chance: choose
-    beforehand the one that decides.
+    Differences are first less second. There is a test for each metric, so some of many are
+    significant by chance: choose beforehand the one that decides.
 
     Raises:
         ValueError: they were not cross-validated on the same rows in the same folds, a head of both
@@ -144,26 +144,28 @@ def compare(first: OutOfFold, second: OutOfFold) -> list[Difference]:
     return found
 
 
-def check_same_folds(first: OutOfFold, second: OutOfFold):
-    """Refuses two cross-validations that cannot be paired.
+def check_same_folds(first: OutOfFold, second: OutOfFold) -> None:
+    """Checks that two cross-validations can be paired.
 
     Raises:
-        ValueError: they are of other rows, or these were dealt in another way.
+        ValueError: they are of other rows, or split these into other folds.
     """
     if not np.array_equal(first.rows, second.rows):
         only = np.setxor1d(first.rows, second.rows)
         raise ValueError(
-            f"both configurations must keep the same rows of the table, received {len(first.rows)} and {len(second.rows)} rows, of which "
+            "both configurations must keep the same rows of the table, "
+            f"received {len(first.rows)} and {len(second.rows)} rows, of which "
             f"{len(only)} are in one only, such as row {only[0]}"
         )
     if not np.array_equal(first.fold, second.fold):
         raise ValueError(
-            "both configurations must be cross-validated on the same folds, received folds dealt by other numbers, seeds, groups or strata"
+            "both configurations must be cross-validated on the same folds, "
+            "received folds of other numbers, seeds, groups or strata"
         )
 
 
 def common_heads(first: OutOfFold, second: OutOfFold) -> list[str]:
-    """The heads that both have, alike.
+    """The heads that both have, of the same type.
 
     Raises:
         ValueError: there is none, or one is of two types.
@@ -171,13 +173,15 @@ def common_heads(first: OutOfFold, second: OutOfFold) -> list[str]:
     both = [name for name in first.heads if name in second.heads]
     if not both:
         raise ValueError(
-            f"both configurations must have a head in common, received {sorted(first.heads)} and {sorted(second.heads)}"
+            "both configurations must have a head in common, "
+            f"received {sorted(first.heads)} and {sorted(second.heads)}"
         )
     for name in both:
-        kinds = [answers.heads[name][0].head.type for answers in (first, second)]
+        kinds = [of.heads[name][0].head.type for of in (first, second)]
         if kinds[0] != kinds[1]:
             raise ValueError(
-                f"the head {name!r} must be of one type in both configurations, received {kinds[0]} and {kinds[1]}"
+                f"the head {name!r} must be of one type in both configurations, "
+                f"received {kinds[0]} and {kinds[1]}"
             )
     return both
 
@@ -185,50 +189,48 @@ def common_heads(first: OutOfFold, second: OutOfFold) -> list[str]:
 def render(differences: list[Difference]) -> Table:
     """A table for `rich.print`."""
     table = Table(title="first less second, on the same folds", title_justify="left")
-    for column in ("head", "figure", "first", "second", "difference", f"{LEVEL:.0%} interval", "p"):
-        table.add_column(column, justify="left" if column in ("head", "figure") else "right")
+    for column in ("head", "metric", "first", "second", "difference", f"{LEVEL:.0%} interval", "p"):
+        table.add_column(column, justify="left" if column in ("head", "metric") else "right")
     for one in differences:
-        figure = one.test.difference
-        ends = f"{figure.low:.3f} .. {figure.high:.3f}"
+        mean = one.test.difference
         table.add_row(
             one.head,
             one.metric,
             f"{one.first:.3f}",
             f"{one.second:.3f}",
-            f"{figure.value:.3f}",
-            ends,
+            f"{mean.value:.3f}",
+            f"{mean.low:.3f} .. {mean.high:.3f}",
             f"{one.test.p:.3g}",
         )
     return table
 
 
-def _scores(answers, head):
-    """By metric the figures on each held-out fold, float `(repeats, folds)`."""
-    repeated = answers.heads[head]
-    found = {
-        metric: np.full((len(answers.fold), answers.folds), np.nan)
-        for metric in FIGURES[repeated[0].head.type]
-    }
-    for repeat, fold in enumerate(answers.fold):
-        for number in range(answers.folds):
+def _scores(predictions: OutOfFold, head: str) -> dict[str, np.ndarray]:
+    """By metric its values on each held-out fold, float `(repeats, folds)`."""
+    repeated = predictions.heads[head]
+    shape = len(predictions.fold), predictions.folds
+    found = {metric: np.full(shape, np.nan) for metric in METRICS[repeated[0].head.type]}
+    for repeat, fold in enumerate(predictions.fold):
+        for number in range(predictions.folds):
             try:
-                figures = by_head.metrics_of(repeated[repeat].only(fold == number)).figures
+                metrics = by_head.metrics_of(repeated[repeat].only(fold == number)).metrics
             except ValueError as error:
                 raise ValueError(
                     f"head {head!r}, fold {number} of repetition {repeat}: {error}"
                 ) from error
-            for metric, figure in figures.items():
-                if figure.value is not None:
-                    found[metric][repeat, number] = figure.value
+            for name, metric in metrics.items():
+                if metric.value is not None:
+                    found[name][repeat, number] = metric.value
     return found
 
 
-def _mean(scores):
+def _mean(scores: np.ndarray) -> Metric:
     undefined = int(np.isnan(scores).sum())
     if undefined:
-        return Figure(value=None, reason=f"not defined in {undefined} of {scores.size} folds")
+        reason = f"not defined in {undefined} of {scores.size} folds"
+        return Metric(None, scores.size, reason=reason)
     return resampled_t.interval(scores)
 
 
-def _listed(scores):
+def _listed(scores: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(score) else float(score) for score in row] for row in scores]

@@ -55,10 +55,10 @@ class EvalSplit:
     groups: np.ndarray | None
     labels: np.ndarray
     known: np.ndarray
-    answers: Arrays
+    predictions: Arrays
     embeddings: Arrays
     table: pd.DataFrame | None
-    answer: Callable[[Arrays], Arrays]
+    predict: Callable[[Arrays], Arrays]
     embed: Callable[[Arrays], Arrays]
     train: "EvalSplit | None" = None
     validation: "EvalSplit | None" = None
@@ -108,7 +108,7 @@ def examine(
         drawn(Manifest.load(directory).rows(split), most, seed),
     )
     features = predictor.features(raw)
-    answers = predictor.answer_features(features)
+    answers = predictor.predict_features(features)
     columns = None if table is None else columns_of(table, rows)
     found = EvalSplit(
         config=config,
@@ -123,10 +123,10 @@ def examine(
         groups=_groups(columns, config),
         labels=labels,
         known=known,
-        answers=answers,
+        predictions=answers,
         embeddings=predictor.embed(raw),
         table=columns,
-        answer=predictor.answer,
+        predict=predictor.predict,
         embed=predictor.embed,
     )
     return found, features

@@ -1,42 +1,46 @@
-"""`evaluate`: every row of a split through a model once, and the figures of each head."""
+"""`evaluate`: predicts every row of a split once, and computes the metrics of each head."""
 
 import collections
 import inspect
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import pydantic
+import tensorflow as tf
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import with_loss
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import Head, labelled, with_loss
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
 from multimodal_tf.evaluation.by_head import head_metrics
-from multimodal_tf.metrics import supervised
 from multimodal_tf.metrics.bootstrap import LEVEL
+from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.schema import Schema
 
 Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 
-# rows a call of the model; how rows are batched changes no figure
+# rows per call of the model; how rows are batched changes no metric
 BATCH = 256
 
 
 class Evaluation(pydantic.BaseModel):
-    """The figures of a model on one split, by head.
+    """The metrics of a model on one split, by head.
 
     Example:
-        >>> head = supervised.regression([1.0, 3.0], [1.0, 2.0], resamples=0)
-        >>> evaluation = Evaluation(split="test", rows=2, resamples=0, seed=0, heads={"price": head})
+        >>> from multimodal_tf.metrics.regression import regression
+        >>> heads = {"price": regression([1.0, 3.0], [1.0, 2.0], resamples=0)}
+        >>> evaluation = Evaluation(split="test", rows=2, resamples=0, seed=0, heads=heads)
         >>> Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
         True
     """
@@ -47,14 +51,14 @@ class Evaluation(pydantic.BaseModel):
     level: float = LEVEL
     resamples: int
     seed: int
-    heads: dict[str, supervised.HeadMetrics]
+    heads: dict[str, HeadMetrics]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON."""
         pathlib.Path(path).write_text(self.model_dump_json(indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, path) -> "Evaluation":
+    def load(cls, path: str | os.PathLike[str]) -> "Evaluation":
         """Reads a JSON file written by `save`.
 
         Raises:
@@ -68,12 +72,12 @@ class Evaluation(pydantic.BaseModel):
             raise ValueError(f"{path} is not an evaluation: {field}: {first['msg']}") from error
 
     def render(self) -> Group:
-        """Tables for `rich.print`: the figures of each head with their intervals, then its classes."""
+        """Tables for `rich.print`: the metrics of each head with their intervals, and by class."""
         tables: list[Table | Text] = []
         for name, head in self.heads.items():
-            tables.append(_figure_table(name, head, self))
+            tables.append(_metric_table(name, head, self))
             if head.missing or head.unseen:
-                tables.append(Text(_left_out_of(head)))
+                tables.append(Text(_left_out_text(head)))
             if head.classes:
                 tables.append(_class_table(name, head))
         return Group(*tables)
@@ -81,157 +85,141 @@ class Evaluation(pydantic.BaseModel):
 
 def evaluate(
     predict: Predict | keras.Model,
-    directory: str | os.PathLike,
     config: Config,
     schema: Schema,
+    records: PathLike,
     split: str = "test",
-    bootstrap: int = 1000,
+    resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """Figures of a model on one split of an ingested table, each row counted once.
+    """Metrics of a model on one split of ingested records, each row counted once.
 
     Args:
-        predict: a model, its `predict`, or any function that takes a batch of model inputs, a dict
-            of NumPy arrays by name, and returns a dict by head: what `models.heads.output`
-            says.
-        directory: where ingest wrote the shards.
+        predict: a model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
+            arrays by name, that returns a dict by head, as the model does.
         config: `Config`.
         schema: `Schema`.
+        records: folder of ingested records.
         split: "train", "validation" or "test".
-        bootstrap: int. Resamples for the intervals; 0: no intervals.
-        seed: int. Of the resamples.
+        resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
+        seed: int, of the resamples.
 
     Returns:
-        `Evaluation`. A row without a label for a head, or with none but labels that training never
-        saw, does not count in that head's figures; its `missing` and `unseen` say how many these
-        are. An embedding head has no figures.
+        `Evaluation`. A row without a label for a head, or only with labels that training never
+        saw, does not count for that head; `missing` and `unseen` give their numbers. An embedding
+        head has no metrics.
 
     Raises:
-        FileNotFoundError: ingest has not ended in `directory`.
-        ValueError: `bootstrap` is negative, the table was ingested with other settings, the split
-            has no rows, or an answer lacks a head, has another shape or holds NaN.
+        FileNotFoundError: `records` are not completely ingested.
+        ValueError: `resamples` is negative, the records were ingested with other settings, the
+            split has no rows, or a prediction lacks a head, has another shape or holds NaN.
     """
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must be 0 or more, received {bootstrap}")
-    check_records(config, directory)
+    if resamples < 0:
+        raise ValueError(f"resamples must be 0 or more, received {resamples}")
+    check_records(config, records)
     judged = with_loss(config.heads)
-    answers = _answers(
-        _per_batch(predict),
-        load_split(config, schema, directory, split, batch_size=BATCH),
-        list(judged),
-    )
-    labels = _labels(load_raw(config, directory, split, BATCH), list(labelled(judged)))
+    batches = load_split(config, schema, records, split, batch_size=BATCH)
+    collected = _collect(_per_batch(predict), batches, list(judged))
+    labels = _labels(load_raw(config, records, split, BATCH), list(labelled(judged)))
     heads = {}
     for name, head in judged.items():
-        targets, said, known = answers[name]
+        targets, predictions, known = collected[name]
+        classes = getattr(schema.heads.get(name), "names", ())
         try:
-            heads[name] = head_metrics(
-                head,
-                getattr(schema.heads.get(name), "names", ()),
-                targets,
-                said,
-                known,
-                bootstrap,
-                seed,
-            )
+            heads[name] = head_metrics(head, classes, targets, predictions, known, resamples, seed)
         except ValueError as error:
             raise ValueError(f"head {name!r}: {error}") from error
         if name in labels:
-            heads[name].missing, heads[name].unseen = _left_out(
-                head, schema.heads[name], labels[name]
-            )
-    rows = Manifest.load(directory).rows(split)
-    return Evaluation(split=split, rows=rows, resamples=bootstrap, seed=seed, heads=heads)
+            heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
+    rows = Manifest.load(records).rows(split)
+    return Evaluation(split=split, rows=rows, resamples=resamples, seed=seed, heads=heads)
 
 
-def _per_batch(predict):
-    """A function for one batch: `model.predict` would open a data set and a progress bar in every
-    call.
+def _per_batch(predict: Predict | keras.Model) -> Predict:
+    """A function of one batch.
+
+    `model.predict` would open a data set and a progress bar in every call.
     """
     if (
         inspect.ismethod(predict)
         and isinstance(predict.__self__, keras.Model)
         and predict.__name__ == "predict"
     ):
-        return predict.__self__.predict_on_batch
-    return predict.predict_on_batch if isinstance(predict, keras.Model) else predict
+        predict = predict.__self__
+    found: Predict = predict.predict_on_batch if isinstance(predict, keras.Model) else predict
+    return found
 
 
-def _answers(predict, batches, heads):
-    """By head: targets, predictions and weights of all rows, as arrays."""
-    collected: dict[str, list[tuple]] = {name: [] for name in heads}
+def _collect(
+    predict: Predict, batches: tf.data.Dataset, heads: Sequence[str]
+) -> dict[str, list[np.ndarray]]:
+    """By head: targets, predictions and weights of all rows."""
+    collected: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in heads}
     for inputs, targets, weights in batches.as_numpy_iterator():
         outputs = predict(inputs)
         lacking = next((name for name in heads if name not in outputs), None)
         if lacking is not None:
             raise ValueError(
-                f"predict must answer every head of the configuration, received {sorted(outputs)} without {lacking!r}"
+                "predict must return every head of the configuration, "
+                f"received {sorted(outputs)} without {lacking!r}"
             )
         for name in heads:
             collected[name].append((targets[name], np.asarray(outputs[name]), weights[name]))
     return {
-        name: [np.concatenate(parts) for parts in zip(*rows)] for name, rows in collected.items()
+        name: [np.concatenate(arrays) for arrays in zip(*rows)] for name, rows in collected.items()
     }
 
 
-def _labels(batches, heads):
-    """By head: the labels of all rows as they stand in the records, bytes, or floats for a
-    regression.
-    """
-    collected: dict[str, list] = {name: [] for name in heads}
+def _labels(batches: tf.data.Dataset, heads: Iterable[str]) -> dict[str, list[Any]]:
+    """By head: the labels of all rows as in the records, bytes, or floats for numbers."""
+    collected: dict[str, list[Any]] = {name: [] for name in heads}
     for _, _, labels in batches.as_numpy_iterator():
-        for name in heads:
-            collected[name].extend(labels[name])
+        for name, of_head in collected.items():
+            of_head.extend(labels[name])
     return collected
 
 
-def _left_out(head, stats, labels):
-    """How many rows have no label, and how many bear each label that training never saw."""
+def _left_out(head: Head, classes: Sequence[str], labels: list[Any]) -> tuple[int, dict[str, int]]:
+    """The number of rows without a label, and of rows by label that training never saw."""
     if head.target_type == "number":
         return int(np.isnan(labels).sum()), {}
     texts = [label.decode() for label in labels]
     if head.target_type == "classes":
-        borne = collections.Counter(
-            part for text in texts for part in set(text.split(LABEL_SEPARATOR))
+        counts = collections.Counter(
+            label for text in texts for label in set(text.split(LABEL_SEPARATOR))
         )
     else:
-        borne = collections.Counter(text.strip() for text in texts)
-    seen = {"", *stats.names}
-    return texts.count(""), {
-        label: rows for label, rows in sorted(borne.items()) if label not in seen
-    }
+        counts = collections.Counter(text.strip() for text in texts)
+    seen = {"", *classes}
+    unseen = {label: rows for label, rows in sorted(counts.items()) if label not in seen}
+    return texts.count(""), unseen
 
 
-def _figure_table(name, head, evaluation):
+def _metric_table(name: str, head: HeadMetrics, evaluation: Evaluation) -> Table:
     table = Table(title=f"{evaluation.split}: {name}, n = {head.n}", title_justify="left")
-    for column in ("figure", "value", f"{evaluation.level:.0%} interval"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for figure_name, figure in head.figures.items():
-        interval = "" if figure.low is None else f"{figure.low:.3f} .. {figure.high:.3f}"
-        table.add_row(
-            figure_name, figure.reason if figure.value is None else f"{figure.value:.3f}", interval
-        )
+    for column in ("metric", "value", f"{evaluation.level:.0%} interval"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for key, metric in head.metrics.items():
+        interval = "" if metric.low is None else f"{metric.low:.3f} .. {metric.high:.3f}"
+        table.add_row(key, metric.reason if metric.value is None else metric.shown, interval)
     return table
 
 
-def _left_out_of(head):
+def _left_out_text(head: HeadMetrics) -> str:
     """The rows that do not count, in a sentence."""
-    parts = [f"{head.missing} without label"] * bool(head.missing)
+    counts = [f"{head.missing} without label"] * bool(head.missing)
     if head.unseen:
         some = ", ".join(list(head.unseen)[:5]) + ", ..." * (len(head.unseen) > 5)
-        parts.append(f"{sum(head.unseen.values())} with a class that training never saw: {some}")
-    return f"rows left out: {'; '.join(parts)}"
+        counts.append(f"{sum(head.unseen.values())} with a class that training never saw: {some}")
+    return f"rows left out: {'; '.join(counts)}"
 
 
-def _class_table(name, head):
+def _class_table(name: str, head: HeadMetrics) -> Table:
     table = Table(title=f"{name}: classes", title_justify="left")
     table.add_column("class")
     for column in ("n", "precision", "recall", "f1"):
         table.add_column(column, justify="right")
     for label, of_class in head.classes.items():
-        table.add_row(
-            escape(label),
-            str(of_class.n),
-            *(f"{value:.3f}" for value in (of_class.precision, of_class.recall, of_class.f1)),
-        )
+        values = (of_class.precision, of_class.recall, of_class.f1)
+        table.add_row(escape(label), str(of_class.n), *(f"{value:.3f}" for value in values))
     return table

@@ -1,203 +1,223 @@
-"""What a guard of a served model needs, fitted on the training and validation rows of an ingested
-table; and its temperatures.
-"""
+"""`fit_guard`: the guard and the temperatures of an exported model, fitted on ingested records."""
 
 import contextlib
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.config import FUSED, FUSED_OF, Config
+from multimodal_tf.config.heads import comparing
 from multimodal_tf.corruptions.corruption import is_missing
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.evaluation import alignment, ood
-from multimodal_tf.evaluation.matching import aligned, matching_heads
+from multimodal_tf.evaluation.matching import aligned
+from multimodal_tf.evaluation.predictor import Trained, embedding_model
 from multimodal_tf.metrics.calibration import Temperature
 from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.guard import Guard
+from multimodal_tf.scoring.ood import Mahalanobis
 
 BATCH = 64
 # of the training split that the distance is fitted on
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 
-Predict = Callable[[dict], dict]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Limits:
-    """A score of strangeness and its limit, and the threshold of consistency, None where no head
-    aligns inputs.
-
-    `score` is of the embedding called `embedding`. On held-out rows an alarm is raised with a
-    chance of at most `false_alarms` by each.
-    """
-
-    score: ood.Mahalanobis
-    embedding: str
-    limit: float
-    threshold: float | None
-    false_alarms: float
+# a batch of model inputs to outputs by name
+Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
+Batch = tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
-def fit_guard_limits(
-    answer: Predict,
-    embed: Predict,
-    directory,
-    config: Config,
-    schema: Schema,
-    false_alarms: float = 0.05,
-) -> Limits:
-    """Fits the Mahalanobis distance of the fused embedding on training rows, by the classes of the
-    first head that chooses one, and both limits on validation rows.
+class Fitted(NamedTuple):
+    """What `export_model` takes as `guard` and `temperature`."""
+
+    guard: Guard | None
+    temperature: dict[str, float]
+
+
+def fit_guard(
+    run: Trained,
+    records: PathLike,
+    fpr: float = 0.05,
+    guard: bool = True,
+    calibrate: bool = True,
+) -> Fitted:
+    """Fits the guard and the temperatures of a trained model on its training and validation rows.
+
+    The guard's score is the Mahalanobis distance of the fused embedding, fitted on training rows by
+    the classes of the first head that chooses one. Its thresholds come from validation rows. The
+    temperatures of all heads that choose one class are fitted on validation rows.
 
     Args:
-        answer: takes a batch of model inputs, a dict of arrays; returns a dict by head, such as
-            `model.predict_on_batch`.
-        embed: the same, returns a dict of embeddings by name, such as
-        `models.build.embeddings(model).predict_on_batch`.
-        directory: where ingest wrote the shards.
-        config, schema: of the model.
-        false_alarms: float, above 0, below 1.
+        run: what `load_run` gives, or another object with `model`, `config` and `schema`.
+        records: folder of ingested records.
+        fpr: false positive rate of each threshold on clean rows, above 0, below 1.
+        guard: whether to fit a guard.
+        calibrate: whether to fit temperatures.
+
+    Returns:
+        `(guard, temperature)`: None without `guard`; temperatures by head, none without
+        `calibrate`.
 
     Raises:
-        ValueError: the table was ingested with other settings; the model has no fused embedding, as
-            with a decision fusion; a split has no rows, or too few for this rate; an embedding is
-            not finite.
+        ValueError: the records were ingested with other settings; the model has no fused embedding,
+            as with a decision fusion; a split has no rows, or too few for this rate; an embedding
+            is not finite; with `calibrate`, no head chooses one class, or one has fewer than 2
+            labelled validation rows.
 
     Example:
-        >>> limits = fit_guard_limits(model.predict_on_batch, embeddings(model).predict_on_batch, "records", config, schema)  # doctest: +SKIP
+        >>> guard, temperature = fit_guard(load_run("run"), "records")  # doctest: +SKIP
     """
-    _check(directory, config)
-    # before anything is computed
-    with _no_limit(directory):
-        ood.limit(np.zeros(Manifest.load(directory).rows("validation")), false_alarms)
-    head = next((name for name, part in config.heads.items() if part.target_type == "class"), None)
-    name, vectors, classes = _training(embed, directory, config, schema, head)
-    score = mahalanobis(vectors, classes)
-    inputs = list(_inputs(directory, "validation", config, schema))
-    held = np.concatenate([embed(batch)[name] for batch, _, _ in inputs])
-    with _no_limit(directory):
-        limit, threshold = ood.limit(score(held), false_alarms), None
-        if matching_heads(config):
-            said = [answer(batch) for batch, _, _ in inputs]
-            answers = {
-                one: np.concatenate([part[one] for part in said]) for one in matching_heads(config)
-            }
-            found = aligned(answers, _present(directory, "validation", config), config).agreement
-            threshold = alignment.threshold(found[~np.isnan(found)], false_alarms)
-    return Limits(score, name, limit, threshold, false_alarms)
+    check_records(run.config, records)
+    fitted = _guard(run, records, fpr) if guard else None
+    found = fit_temperatures(run, records) if calibrate else {}
+    return Fitted(fitted, {name: each.value.number for name, each in found.items()})
 
 
-def fit_temperatures(
-    answer: Predict, directory, config: Config, schema: Schema
-) -> dict[str, Temperature]:
-    """A temperature for each head that chooses one class, fitted on the validation rows that have
-    its label.
+def fit_temperatures(run: Trained, records: PathLike) -> dict[str, Temperature]:
+    """A temperature for each head that chooses one class, fitted on labelled validation rows.
 
     Args:
-        answer, directory, config, schema: as in `fit_guard_limits`.
+        run, records: as in `fit_guard`.
 
     Raises:
-        ValueError: the table was ingested with other settings, no head chooses one class, or one
-        has fewer than 2 such rows.
+        ValueError: the records were ingested with other settings, no head chooses one class, or one
+            has fewer than 2 labelled validation rows.
     """
+    config = run.config
     heads = [name for name, head in config.heads.items() if head.target_type == "class"]
     if not heads:
         raise ValueError(
             f"a temperature needs a head that chooses one class, received {list(config.heads)}"
         )
-    _check(directory, config)
-    rows = [
-        (answer(inputs), targets, known)
-        for inputs, targets, known in _inputs(directory, "validation", config, schema)
+    check_records(config, records)
+    batches = [
+        (run.model.predict_on_batch(inputs), targets, known)
+        for inputs, targets, known in _batches(config, run.schema, records, "validation")
     ]
     found = {}
     for name in heads:
-        said, labels, known = (
-            np.concatenate([part[place][name] for part in rows]) for place in range(3)
+        outputs, labels, known = (
+            np.concatenate([batch[index][name] for batch in batches]) for index in range(3)
         )
         try:
-            found[name] = Temperature.fit(labels[known > 0], said[known > 0])
+            found[name] = Temperature.fit(labels[known > 0], outputs[known > 0])
         except ValueError as error:
             raise ValueError(
-                f"head {name!r} on the validation rows of {directory}: {error}"
+                f"head {name!r} on the validation rows of {records}: {error}"
             ) from error
     return found
 
 
-def mahalanobis(vectors: ArrayLike, classes: ArrayLike | None) -> ood.Mahalanobis:
+def fit_labelled(
+    vectors: ArrayLike, classes: ArrayLike | None, embedding: str = FUSED
+) -> Mahalanobis:
     """The distance around the means of classes, or of all rows where few have a class.
 
     Args:
         vectors: float `(rows, dim)`.
         classes: int `(rows,)`, -1 unknown; or None.
+        embedding: name of the embedding.
 
     Raises:
-        ValueError: as `novelty.Mahalanobis.fit`.
+        ValueError: as `ood.fit_mahalanobis`.
     """
     array, given = np.asarray(vectors), np.asarray([-1] if classes is None else classes)
     known = given >= 0
     if known.sum() > 2 * len(np.unique(given[known])):
-        return ood.Mahalanobis.fit(array[known], given[known])
-    return ood.Mahalanobis.fit(array)
+        return ood.fit_mahalanobis(array[known], given[known], embedding)
+    return ood.fit_mahalanobis(array, embedding=embedding)
+
+
+def _guard(run: Trained, records: PathLike, fpr: float) -> Guard:
+    # before anything is computed
+    with _naming_rows(records):
+        ood.threshold(np.zeros(Manifest.load(records).rows("validation")), fpr)
+    embed = _embed(run)
+    score = _fit_score(run, records, embed)
+    held_out = list(_batches(run.config, run.schema, records, "validation"))
+    vectors = np.concatenate([embed(batch)[score.embedding] for batch, _, _ in held_out])
+    with _naming_rows(records):
+        threshold = ood.threshold(score(vectors), fpr)
+        if not comparing(run.config.heads):
+            return Guard(score, threshold)
+        outputs = [run.model.predict_on_batch(batch) for batch, _, _ in held_out]
+        return Guard(score, threshold, _agreement_threshold(run.config, records, outputs, fpr))
+
+
+def _agreement_threshold(
+    config: Config, records: PathLike, outputs: list[Mapping[str, np.ndarray]], fpr: float
+) -> float:
+    predictions = {
+        name: np.concatenate([batch[name] for batch in outputs]) for name in comparing(config.heads)
+    }
+    present = _present(config, records, "validation")
+    found = aligned(predictions, present, config).agreement
+    return alignment.threshold(found[~np.isnan(found)], fpr)
 
 
 @contextlib.contextmanager
-def _no_limit(directory):
+def _naming_rows(records: PathLike) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"the validation rows of {directory} give no limit: {error}") from error
+        raise ValueError(f"the validation rows of {records} give no threshold: {error}") from error
 
 
-def _check(directory, config):
-    check_records(config, directory)
+def _embed(run: Trained) -> Predict:
+    model: keras.Model | None = embedding_model(run.model, run.config)
+    return (lambda batch: {}) if model is None else model.predict_on_batch
 
 
-def _training(embed, directory, config, schema, head):
-    """`(name of the fused embedding, vectors, classes or None)` of training rows, at most
-    `MOST_ROWS`, drawn.
-    """
-    rows = Manifest.load(directory).rows("train")
+def _fit_score(run: Trained, records: PathLike, embed: Predict) -> Mahalanobis:
+    """The distance of the fused embedding on training rows, at most `MAX_ROWS`, drawn."""
+    config, rows = run.config, Manifest.load(records).rows("train")
+    head = next((name for name, one in config.heads.items() if one.target_type == "class"), None)
     kept = np.zeros(rows, bool)
-    kept[np.random.default_rng(config.seed).permutation(rows)[:MOST_ROWS]] = True
+    kept[np.random.default_rng(config.seed).permutation(rows)[:MAX_ROWS]] = True
     name, start = None, 0
     vectors: list[np.ndarray] = []
     classes: list[np.ndarray] = []
-    for inputs, targets, known in _inputs(directory, "train", config, schema):
-        said = embed(inputs)
-        name = name or next(
-            (key for key in (FUSED, *(FUSED_OF + own for own in config.heads)) if key in said), None
-        )
-        if name is None:
-            raise ValueError(
-                f"a guard needs a fused embedding, which a {config.fusion.type} fusion has not, received {sorted(said)}"
-            )
-        mine = kept[start : start + len(said[name])]
-        start += len(mine)
-        vectors.append(said[name][mine])
-        classes.append(np.where(known[head] > 0, targets[head], -1)[mine] if head else np.zeros(0))
-    return name, np.concatenate(vectors), np.concatenate(classes).astype(int) if head else None
+    for inputs, targets, known in _batches(config, run.schema, records, "train"):
+        embeddings = embed(inputs)
+        name = name or _fused_name(config, embeddings)
+        chosen = kept[start : start + len(embeddings[name])]
+        start += len(chosen)
+        vectors.append(embeddings[name][chosen])
+        if head is not None:
+            classes.append(np.where(known[head] > 0, targets[head], -1)[chosen])
+    labels = np.concatenate(classes).astype(int) if head is not None else None
+    return fit_labelled(np.concatenate(vectors), labels, name or FUSED)
 
 
-def _inputs(directory, split, config, schema):
-    return load_split(config, schema, directory, split, batch_size=BATCH).as_numpy_iterator()
+def _fused_name(config: Config, embeddings: Mapping[str, Any]) -> str:
+    for name in (FUSED, *(FUSED_OF + head for head in config.heads)):
+        if name in embeddings:
+            return name
+    raise ValueError(
+        f"a guard needs a fused embedding, which a {config.fusion.type} fusion has not, "
+        f"received {sorted(embeddings)}"
+    )
 
 
-def _present(directory, split, config):
+def _batches(config: Config, schema: Schema, records: PathLike, split: str) -> Iterator[Batch]:
+    batches = load_split(config, schema, records, split, batch_size=BATCH)
+    found: Iterator[Batch] = batches.as_numpy_iterator()
+    return found
+
+
+def _present(config: Config, records: PathLike, split: str) -> np.ndarray:
     """bool `(rows, inputs)`: records hold no broken cells."""
-    batches = load_raw(config, directory, split, BATCH).as_numpy_iterator()
     flags = [
-        np.stack(
-            [[not is_missing(_cell(cell)) for cell in raw[name]] for name in config.inputs], axis=1
-        )
-        for _, raw, _ in batches
+        np.stack([[not _is_missing(cell) for cell in raw[name]] for name in config.inputs], axis=1)
+        for _, raw, _ in load_raw(config, records, split, BATCH).as_numpy_iterator()
     ]
     return np.concatenate(flags)
 
 
-def _cell(cell):
-    return cell.tolist() if isinstance(cell, np.ndarray) else cell
+def _is_missing(cell: Any) -> bool:
+    return is_missing(cell.tolist() if isinstance(cell, np.ndarray) else cell)

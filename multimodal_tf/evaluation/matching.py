@@ -1,24 +1,27 @@
-"""What a model's matching heads say of each row: whether its inputs belong together, and which is
-the odd one out.
-"""
+"""Outputs of a model's matching heads: agreement of a row's inputs, and the odd one out."""
 
 import dataclasses
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from multimodal_tf.config import TABULAR, Config, MatchingHead
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import comparing
+from multimodal_tf.scoring import agreement as scoring
+from multimodal_tf.scoring import presence
 
-Answers = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Aligned:
-    """What matching heads say of each row.
+    """Outputs of matching heads, per row.
 
-    `cosines` is float `(rows, heads)`, between the two vectors that a head compares, or where a
-    model serves only the probability that they belong together, that. `known` is bool of the same
-    shape: both inputs are there. `pairs` names each head's two inputs.
+    Args:
+        cosines: float `(rows, heads)`, between the two vectors that a head compares; where a model
+            serves only the probability of a match, that.
+        known: bool `(rows, heads)`: both inputs are present.
+        pairs: the two inputs of each head.
     """
 
     cosines: np.ndarray
@@ -27,97 +30,57 @@ class Aligned:
 
     @property
     def agreement(self) -> np.ndarray:
-        """The mean over the heads that know, float `(rows,)`; NaN where none does."""
-        return _mean(self.cosines, self.known)
+        """The mean over the known heads, float `(rows,)`; NaN where none is known."""
+        return np.asarray(scoring.agreement(self.cosines, self.known))
 
     def odd_one_out(self) -> np.ndarray:
-        """The input without which the others agree most, of equal ones the first, as its place
-        among `names`; -1 where without some input no pair is left, since a chain of pairs does not
-        say which link is wrong."""
-        without = [self.known & [name not in pair for pair in self.pairs] for name in self.names]
-        left = np.stack([_mean(self.cosines, rest) for rest in without], axis=1)
-        there = np.stack(
-            [
-                (self.known & [name in pair for pair in self.pairs]).any(axis=1)
-                for name in self.names
-            ],
-            axis=1,
-        )
-        enough = (there.sum(axis=1) >= 3) & ~(there & np.isnan(left)).any(axis=1)
-        return np.where(enough, np.where(there & ~np.isnan(left), left, -np.inf).argmax(axis=1), -1)
+        """`scoring.agreement.odd_one_out`, int `(rows,)`: an index into `names`, or -1."""
+        return scoring.odd_one_out(self.cosines, self.known, self.pairs)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The inputs that any head compares."""
-        return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
+        return scoring.inputs_of(self.pairs)
 
 
-def matching_heads(config: Config) -> dict[str, MatchingHead]:
-    """The heads that align two inputs, by name."""
-    return {name: head for name, head in config.heads.items() if isinstance(head, MatchingHead)}
-
-
-def aligned(answers: Answers, present: ArrayLike, config: Config) -> Aligned:
-    """What the matching heads of a model say; without such a head nothing is known of any row.
+def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
+    """The matching heads' outputs; without such a head nothing is known of any row.
 
     Args:
-        answers: by head, as `EvalSplit.answers`.
+        predictions: by head, as `EvalSplit.predictions`.
         present: bool `(rows, inputs)`.
         config: `Config`.
 
     Example:
-        >>> from multimodal_tf.config import TextInput
-        >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads={"match": MatchingHead(inputs=["a", "b"])})
-        >>> vectors = np.array([[[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]])  # the last number is no vector's
-        >>> aligned({"match": vectors}, np.ones((2, 2)), config).agreement
+        >>> from multimodal_tf.config import MatchingHead, TextInput
+        >>> heads = {"match": MatchingHead(inputs=["a", "b"])}
+        >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads=heads)
+        >>> first, second = [[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]
+        >>> aligned({"match": np.array([first, second])}, np.ones((2, 2)), config).agreement
         array([0., 1.])
     """
-    heads = matching_heads(config)
-    there = vectors_present(present, config)
+    heads = comparing(config.heads)
+    flags = vectors_present(present, config)
     cosines = np.zeros((len(np.asarray(present)), len(heads)))
     known = np.zeros_like(cosines, dtype=bool)
-    for place, (name, head) in enumerate(heads.items()):
-        cosines[:, place] = _cosine(np.asarray(answers[name], dtype=float))
-        known[:, place] = np.all([there[own] for own in head.inputs], axis=0)
+    for index, (name, head) in enumerate(heads.items()):
+        cosines[:, index] = _cosines(np.asarray(predictions[name], dtype=float))
+        known[:, index] = np.all([flags[own] for own in head.inputs], axis=0)
     return Aligned(cosines, known, tuple(tuple(head.inputs) for head in heads.values()))
 
 
-def members(config: Config) -> dict[str, list[str]]:
-    """The inputs behind each vector that fusion reads: itself, or the columns that the tower
-    `tabular` reads.
+def vectors_present(present: ArrayLike, config: Config) -> Arrays:
+    """By vector that fusion reads: bool `(rows,)`, whether any of its inputs is present."""
+    names = config.vectors()
+    flags = presence.vectors_present(np.asarray(present, dtype=bool), config.vector_columns(names))
+    return dict(zip(names, np.asarray(flags).T))
+
+
+def _cosines(outputs: np.ndarray) -> np.ndarray:
+    """Of a matching head's output `(rows, 2, dim + 1)`; a probability `(rows,)` stays.
+
+    The last number of each vector does not belong to it: together they shift the logit.
     """
-    return {
-        name: config.tabular_inputs() if name == TABULAR and name not in config.inputs else [name]
-        for name in config.vectors()
-    }
-
-
-def vectors_present(present: ArrayLike, config: Config) -> dict[str, np.ndarray]:
-    """By vector that fusion reads: bool `(rows,)`, whether any of its inputs is there."""
-    flags = dict(zip(config.inputs, np.asarray(present, dtype=bool).T))
-    return {
-        name: np.any([flags[own] for own in behind], axis=0)
-        for name, behind in members(config).items()
-    }
-
-
-def _cosine(values):
-    """Of what a matching head answers, `(rows, 2, dim + 1)`; a probability `(rows,)` stays."""
-    if values.ndim != 3:
-        return values.reshape(len(values))
-    both = values[:, :, :-1]
-    lengths = np.linalg.norm(both, axis=2)
-    product = lengths[:, 0] * lengths[:, 1]
-    return np.divide(
-        (both[:, 0] * both[:, 1]).sum(axis=1), product, out=np.zeros(len(both)), where=product > 0
-    )
-
-
-def _mean(values, known):
-    count = known.sum(axis=1)
-    return np.divide(
-        np.where(known, values, 0.0).sum(axis=1),
-        count,
-        out=np.full(len(values), np.nan),
-        where=count > 0,
-    )
+    if outputs.ndim != 3:
+        return outputs.reshape(len(outputs))
+    return np.asarray(scoring.cosine(outputs[:, 0, :-1], outputs[:, 1, :-1]))

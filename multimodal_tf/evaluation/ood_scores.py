@@ -2,19 +2,20 @@
 apart.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from multimodal_tf.config import FUSED, FUSED_OF
 from multimodal_tf.evaluation import ood
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.fit_guard import mahalanobis
-from multimodal_tf.evaluation.matching import Answers, vectors_present
-from multimodal_tf.metrics import calibration
+from multimodal_tf.evaluation.fit_guard import fit_labelled
+from multimodal_tf.evaluation.matching import Arrays, vectors_present
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.report.page import Figure
+from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score, score_input
 
 MAHALANOBIS, NEAREST, ENERGY, SOFTMAX = (
     "Mahalanobis distance",
@@ -46,24 +47,9 @@ def chooses(eval_split: EvalSplit) -> bool:
     return eval_split.config.heads[eval_split.head].target_type == "class"
 
 
-def energy(probabilities: ArrayLike) -> np.ndarray:
-    """`novelty.energy` of logits whose mean over the classes is 0, float `(rows,)`, nats, from
-    probabilities `(rows, classes)`.
-
-    What all logits of a row have in common leaves no trace in probabilities, and no gradient of
-    cross-entropy moves it.
-
-    Example:
-        >>> energy([[0.5, 0.5], [0.9, 0.1]]).round(4)
-        array([-0.6931, -1.204 ])
-    """
-    logits = np.log(np.maximum(np.asarray(probabilities, dtype=float), calibration.LEAST))
-    return ood.energy(logits - logits.mean(axis=1, keepdims=True))
-
-
 def ood_scores_of(
     eval_split: EvalSplit,
-) -> dict[str, Callable[[Answers, dict[str, np.ndarray]], np.ndarray]]:
+) -> dict[str, Callable[[Arrays, Arrays], np.ndarray]]:
     """What can be computed of this model: functions of answers and embeddings, float `(rows,)`,
     higher where stranger.
 
@@ -71,36 +57,36 @@ def ood_scores_of(
     chooses one; without a training split, or without embeddings, there are none. Without a head
     that chooses one class there is neither energy nor maximum softmax probability.
     """
-    found: dict[str, Callable] = {}
-    for name, score in fitted(eval_split, fused_name(eval_split)).items():
-        found[name] = lambda answers, embeddings, score=score: score(
-            embeddings[fused_name(eval_split)]
-        )
+    found = fitted(eval_split, fused_name(eval_split))
     if chooses(eval_split):
-        found[ENERGY] = lambda answers, embeddings: energy(answers[eval_split.head])
-        found[SOFTMAX] = lambda answers, embeddings: ood.maximum_softmax(answers[eval_split.head])
-    return found
+        head = eval_split.head
+        found |= {ENERGY: Energy(head), SOFTMAX: MaximumSoftmax(head)}
+    return {name: functools.partial(_apply, score) for name, score in found.items()}
 
 
-def fitted(eval_split: EvalSplit, name: str | None) -> dict:
-    """`novelty.Mahalanobis` and `novelty.NearestNeighbour` by name, on an embedding of the training
-    rows that have any input (of an input's own: that have it); empty where that cannot be had."""
+def fitted(eval_split: EvalSplit, name: str | None) -> dict[str, Score]:
+    """Scores fitted on an embedding of training rows, by name; empty where none can be fitted.
+
+    The training rows are those that have any input; for an input's own embedding, that input.
+    """
     train = eval_split.train
     if train is None or name is None or name not in train.embeddings:
         return {}
-    there = vectors_present(train.present, eval_split.config).get(name, train.present.any(axis=1))
-    vectors, classes = train.embeddings[name][there], classes_of(train)
+    rows = vectors_present(train.present, eval_split.config).get(name, train.present.any(axis=1))
+    vectors, classes = train.embeddings[name][rows], classes_of(train)
     if len(vectors) < 2:
         return {}
-    found: dict = {NEAREST: ood.NearestNeighbour.fit(vectors, k=min(NEIGHBOURS, len(vectors)))}
-    try:
-        found = {
-            MAHALANOBIS: mahalanobis(vectors, None if classes is None else classes[there])
-        } | found
-    except ValueError:
-        # all rows are equal, of a dead tower
-        return found
-    return found
+    found: dict[str, Score] = {}
+    # it fails where all rows are equal, as with a dead tower
+    with contextlib.suppress(ValueError):
+        labels = None if classes is None else classes[rows]
+        found[MAHALANOBIS] = fit_labelled(vectors, labels, name)
+    k = min(NEIGHBOURS, len(vectors))
+    return found | {NEAREST: ood.fit_nearest_neighbour(vectors, k, embedding=name)}
+
+
+def _apply(score: Score, predictions: Arrays, embeddings: Arrays) -> np.ndarray:
+    return np.asarray(score(score_input(score, predictions, embeddings)))
 
 
 def apart(
@@ -117,7 +103,7 @@ def apart(
     if not len(clean):
         return tuple(Figure(None, 0, unit, reason="no row") for unit in (AUROC, FPR))  # type: ignore[return-value]
     codes = np.tile(group_codes(groups, len(clean)), 2)
-    found = ood.separation(clean, other, True, resamples, seed, codes).figures
+    found = ood.separation(clean, other, True, resamples, seed, codes).metrics
     return _of(found["auroc"], len(clean), AUROC), _of(found["fpr_at_95_tpr"], len(clean), FPR)
 
 

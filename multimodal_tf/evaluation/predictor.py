@@ -1,45 +1,48 @@
-"""What is examined: a Keras model of ours or an exported SavedModel, as functions of raw cells."""
+"""`Predictor`: a Keras model of ours or an exported SavedModel, as functions of raw cells."""
 
 import concurrent.futures
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy import special
 
 from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.config.names import embedding_layers
+from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE, load_temperatures
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.evaluation.matching import vectors_present
 from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.presence import any_present
+from multimodal_tf.scoring.temperature import tempered
 
-# rows a call of the model; how rows are batched changes no figure
+# rows per call of the model; how rows are batched changes no metric
 BATCH = 256
 _ENDPOINTS = ("core", "embed")
 
 Arrays = dict[str, np.ndarray]
+Tensors = dict[str, tf.Tensor]
+# model inputs or raw cells to outputs by name
+Function = Callable[[Tensors], Mapping[str, tf.Tensor]]
+Item = TypeVar("Item")
 
 
 class Predictor:
-    """A model as functions of undecoded cells, dicts of arrays by input as `pipeline.load_raw`
-    yields them.
+    """A model as functions of undecoded cells, arrays by input as `pipeline.load_raw` yields them.
 
     Args:
         config: `Config`.
         schema: `Schema`.
-        core: function of a dict of the model's input tensors to a dict of its answers by head.
-        embed: function of such a dict to embeddings by name.
+        core: function of the model's input tensors to its outputs by head.
+        embed: function of such tensors to embeddings by name.
         embeds_cells: whether `embed` takes a batch of cells instead, as the endpoint of a
-        SavedModel does.
+            SavedModel does.
 
     Example:
         >>> predictor = of_model(model, config, schema)  # doctest: +SKIP
-        >>> predictor.answer(raw)["label"].shape  # doctest: +SKIP
+        >>> predictor.predict(raw)["label"].shape  # doctest: +SKIP
         (471, 10)
     """
 
@@ -47,103 +50,104 @@ class Predictor:
         self,
         config: Config,
         schema: Schema,
-        core: Callable,
-        embed: Callable,
+        core: Function,
+        embed: Function,
         embeds_cells: bool = False,
-    ):
+    ) -> None:
         self.config, self.schema = config, schema
         # its graph is traced once; a data set for each call would take seconds
         self._preprocessor = Preprocessor(config, schema)
-        self._parts = {tuple(config.inputs): self._preprocessor}
+        self._readers = {tuple(config.inputs): self._preprocessor}
         self._core, self._embed, self._embeds_cells = core, embed, embeds_cells
 
-    def answer(self, raw: Mapping[str, np.ndarray]) -> Arrays:
-        """The model's answers by head.
+    def predict(self, raw: Mapping[str, np.ndarray]) -> Arrays:
+        """The model's outputs by head.
 
         Raises:
-            ValueError: one holds NaN or infinity.
+            ValueError: an output holds NaN or infinity.
         """
         return _finite(_joined(map(self._core, self._inputs(raw))))
 
     def embed(self, raw: Mapping[str, np.ndarray]) -> Arrays:
         """The embeddings by name, float32 `(rows, dim)`."""
-        return _joined(
-            map(self._embed, self._batches(raw) if self._embeds_cells else self._inputs(raw))
-        )
+        batches = self._batches(raw) if self._embeds_cells else self._inputs(raw)
+        return _joined(map(self._embed, batches))
 
-    def features(self, raw: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    def features(self, raw: Mapping[str, np.ndarray]) -> Tensors:
         """The cells decoded, in their compact form: `Preprocessor.features`."""
-        parts = [self._preprocessor.features(batch)[0] for batch in self._batches(raw)]
-        return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+        batches = [self._preprocessor.features(batch)[0] for batch in self._batches(raw)]
+        return {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
 
-    def answer_features(
+    def predict_features(
         self, features: Mapping[str, tf.Tensor], without: tuple[str, ...] = ()
     ) -> Arrays:
-        """The answers to decoded cells, as if the inputs of `without` were absent in every row;
-        errors as `answer`.
+        """The outputs for decoded cells, with the inputs of `without` missing in every row.
+
+        Raises:
+            ValueError: as `predict`.
         """
         features = dict(features)
         if without:
-            absent = self._preprocessor.features(self._nothing())[0]
+            empty = self._preprocessor.features(self._empty_row())[0]
             for name in without:
-                features[name] = tf.zeros_like(features[name]) + absent[name]
+                features[name] = tf.zeros_like(features[name]) + empty[name]
                 features[name + PRESENT] = tf.zeros_like(features[name + PRESENT])
+        batches = _cut(features)
         return _finite(
-            _joined(self._core(self._preprocessor.model_inputs(batch)) for batch in _cut(features))
+            _joined(self._core(self._preprocessor.model_inputs(batch)) for batch in batches)
         )
 
-    def answer_changed(
+    def predict_changed(
         self, features: Mapping[str, tf.Tensor], cells: Mapping[str, np.ndarray]
     ) -> Arrays:
-        """The answers to decoded rows with other cells in some of the inputs, which alone are
-        decoded; errors as `answer`.
+        """The outputs for decoded rows with other cells in some inputs, which alone are decoded.
+
+        Raises:
+            ValueError: as `predict`.
         """
-        readers = self._of(tuple(cells))
+        reader = self._reader(tuple(cells))
 
-        def inputs(batch, others):
-            return self._preprocessor.model_inputs(others | readers.features(batch)[0])
+        def inputs(batch: Tensors, others: Tensors) -> Tensors:
+            return self._preprocessor.model_inputs(others | reader.features(batch)[0])
 
-        changed = _cut(
-            {
-                name: tf.convert_to_tensor(cells[name], spec.dtype)
-                for name, spec in readers.raw_spec.items()
-            }
-        )
-        return _finite(_joined(map(self._core, _ahead(map(inputs, changed, _cut(features))))))
+        changed = {
+            name: tf.convert_to_tensor(cells[name], spec.dtype)
+            for name, spec in reader.raw_spec.items()
+        }
+        batches = _ahead(map(inputs, _cut(changed), _cut(features)))
+        return _finite(_joined(map(self._core, batches)))
 
-    def _of(self, names):
+    def _reader(self, names: tuple[str, ...]) -> Preprocessor:
         """The preprocessing of some of the inputs."""
-        if names not in self._parts:
-            config = self.config.model_copy(
-                update={"inputs": {name: self.config.inputs[name] for name in names}}
-            )
-            self._parts[names] = Preprocessor(config, self.schema)
-        return self._parts[names]
+        if names not in self._readers:
+            inputs = {name: self.config.inputs[name] for name in names}
+            config = self.config.model_copy(update={"inputs": inputs})
+            self._readers[names] = Preprocessor(config, self.schema)
+        return self._readers[names]
 
-    def _inputs(self, raw):
-        """The model's inputs, batch by batch; the next one is decoded while the model works."""
+    def _inputs(self, raw: Mapping[str, np.ndarray]) -> Iterator[Tensors]:
+        """The model's inputs by batch; the next batch is decoded while the model works."""
         return _ahead(
             self._preprocessor.model_inputs(self._preprocessor.features(batch)[0])
             for batch in self._batches(raw)
         )
 
-    def _batches(self, raw):
+    def _batches(self, raw: Mapping[str, np.ndarray]) -> list[Tensors]:
         spec = self._preprocessor.raw_spec
         return _cut(
             {name: tf.convert_to_tensor(raw[name], spec[name].dtype) for name in self.config.inputs}
         )
 
-    def _nothing(self):
+    def _empty_row(self) -> Tensors:
         """One row without any cell."""
-        spec = self._preprocessor.raw_spec
         return {
-            name: tf.fill([1] * len(part.shape), "" if part.dtype == tf.string else np.nan)
-            for name, part in spec.items()
+            name: tf.fill([1] * len(spec.shape), "" if spec.dtype == tf.string else np.nan)
+            for name, spec in self._preprocessor.raw_spec.items()
         }
 
 
 class Trained(Protocol):
-    """What `load_run` gives, as far as it matters here."""
+    """A model with its configuration and schema, such as what `load_run` gives."""
 
     @property
     def model(self) -> keras.Model: ...
@@ -153,18 +157,21 @@ class Trained(Protocol):
     def schema(self) -> Schema: ...
 
 
-Model: TypeAlias = keras.Model | Trained | Predictor | str | os.PathLike
+Model: TypeAlias = keras.Model | Trained | Predictor | str | os.PathLike[str]
 
 
 def predictor_of(
     model: Model, config: Config | None = None, schema: Schema | None = None
 ) -> Predictor:
-    """A `Predictor` of what was trained: a run, a Keras model with its configuration and schema, or
-    the folder of a SavedModel.
+    """A `Predictor` of a run, of a Keras model with its configuration and schema, or of a folder.
+
+    Args:
+        model: what `load_run` gives, a Keras model, a `Predictor`, or the folder of a SavedModel.
+        config, schema: of a Keras model.
 
     Raises:
         FileNotFoundError, ValueError: as `of_model` and `of_saved_model`, or a Keras model comes
-        without its configuration.
+            without its configuration.
     """
     if isinstance(model, Predictor):
         return model
@@ -180,31 +187,34 @@ def predictor_of(
 
 
 def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
-    """A functional Keras model of `build_model`, trained.
+    """The predictor of a trained functional Keras model of `build_model`.
 
     Raises:
-        ValueError: it does not answer the configuration's heads.
+        ValueError: its outputs are not the configuration's heads.
     """
     if (
         not isinstance(getattr(model, "output", None), dict)
         or model.output.keys() != config.heads.keys()
     ):
         raise ValueError(
-            f"the model must be a functional keras.Model that answers {sorted(config.heads)}, received {model!r}"
+            "the model must be a functional keras.Model with the outputs "
+            f"{sorted(config.heads)}, received {model!r}"
         )
+    embedder = embedding_model(model, config)
+    embed: Function = (lambda inputs: {}) if embedder is None else _graph(embedder)
+    return Predictor(config, schema, _graph(model), embed)
+
+
+def embedding_model(model: keras.Model, config: Config) -> keras.Model | None:
+    """The same layers and inputs as `model`, with its embeddings as outputs; None without any."""
     layers = {layer.name: layer for layer in model.layers}
     names = embedding_layers(layers, config.vectors(), config.heads)
-    embeddings = {name: layers[layer].output for name, layer in names.items()}
-    return Predictor(
-        config,
-        schema,
-        _graph(model),
-        _graph(keras.Model(model.input, embeddings)) if embeddings else lambda inputs: {},
-    )
+    outputs = {name: layers[layer].output for name, layer in names.items()}
+    return keras.Model(model.input, outputs) if outputs else None
 
 
-def of_saved_model(path: str | os.PathLike) -> Predictor:
-    """What `export_model` wrote, with the temperatures that it applies to probabilities.
+def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
+    """The predictor of a SavedModel of `export_model`, with its temperatures applied.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -213,67 +223,57 @@ def of_saved_model(path: str | os.PathLike) -> Predictor:
     path = pathlib.Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: there is no such folder")
-    settings = path / "assets.extra"
-    if (
-        not (path / "saved_model.pb").is_file()
-        or not (settings / "config.yaml").is_file()
-        or not (settings / "schema.json").is_file()
-    ):
+    assets = path / ASSETS
+    files = (path / "saved_model.pb", assets / CONFIG_FILE, assets / SCHEMA_FILE)
+    if not all(file.is_file() for file in files):
         raise ValueError(
-            f"{path} must be a SavedModel that export_model wrote, which has assets.extra/config.yaml, received another folder"
+            f"{path} must be a SavedModel that export_model wrote, "
+            f"which has {ASSETS}/{CONFIG_FILE}, received another folder"
         )
     loaded = tf.saved_model.load(str(path))
     lacking = [name for name in _ENDPOINTS if not hasattr(loaded, name)]
     if lacking:
         raise ValueError(
-            f"{path} must have the endpoints {' and '.join(_ENDPOINTS)}, as export_model writes them, received none {lacking[0]!r}"
+            f"{path} must have the endpoints {' and '.join(_ENDPOINTS)}, as export_model writes "
+            f"them, received none {lacking[0]!r}"
         )
 
-    def embed(batch):
+    def embed(batch: Tensors) -> Tensors:
         return {name: vectors for name, vectors in loaded.embed(batch).items() if name != "error"}
 
-    config, temperatures = Config.load(settings / "config.yaml"), settings / "temperature.json"
-    core = loaded.core
-    if temperatures.is_file():
-        core = _tempered(core, json.loads(temperatures.read_text(encoding="utf-8")), config)
-    return Predictor(config, Schema.load(settings / "schema.json"), core, embed, embeds_cells=True)
+    config, schema = Config.load(assets / CONFIG_FILE), Schema.load(assets / SCHEMA_FILE)
+    core = _tempered_core(loaded.core, load_temperatures(path), config)
+    return Predictor(config, schema, core, embed, embeds_cells=True)
 
 
-def _tempered(core, temperatures, config):
-    """`core` answers what the model does; `predict` divides the logarithms, but not where no input
-    is there.
-    """
+def _tempered_core(core: Function, temperatures: Mapping[str, float], config: Config) -> Function:
+    """`core` gives the model's own probabilities; `predict` applies the temperatures."""
 
-    def served(inputs):
-        answers = {name: np.asarray(answer) for name, answer in core(inputs).items()}
+    def served(inputs: Tensors) -> Tensors:
+        outputs = dict(core(inputs))
         for head, value in temperatures.items():
-            logits = np.log(np.maximum(answers[head], np.finfo(np.float32).tiny)) / value
-            better = special.softmax(logits, axis=1)
-            answers[head] = np.where(
-                _anyone(inputs, config, head, len(better))[:, None], better, answers[head]
-            )
-        return answers
+            present = _any_present(inputs, config, head)
+            outputs[head] = tempered(tf.cast(outputs[head], tf.float32), value, present)
+        return outputs
 
-    return served
+    return served if temperatures else core
 
 
-def _anyone(inputs, config, head, rows):
+def _any_present(inputs: Tensors, config: Config, head: str) -> tf.Tensor | None:
     if not config.fusion.presence:
-        return np.ones(rows, bool)
-    there = vectors_present(
-        np.stack([np.asarray(inputs[name + PRESENT]) > 0.5 for name in config.inputs], axis=1),
-        config,
-    )
-    return np.any([there[name] for name in config.heads[head].inputs or config.vectors()], axis=0)
+        return None
+    flags = tf.stack([inputs[name + PRESENT] > 0.5 for name in config.inputs], axis=1)
+    return any_present(flags, config.vector_columns(config.head_vectors(head)))
 
 
-def _graph(model):
-    return tf.function(
+def _graph(model: keras.Model) -> Function:
+    function: Function = tf.function(
         lambda inputs: model(inputs, training=False), reduce_retracing=True, autograph=False
     )
+    return function
 
 
-def _cut(tensors):
+def _cut(tensors: Mapping[str, tf.Tensor]) -> list[Tensors]:
     rows = len(next(iter(tensors.values())))
     return [
         {name: tensor[start : start + BATCH] for name, tensor in tensors.items()}
@@ -281,7 +281,7 @@ def _cut(tensors):
     ]
 
 
-def _ahead(items: Iterable) -> Iterator:
+def _ahead(items: Iterable[Item]) -> Iterator[Item]:
     """The items, each made in a thread while the one before is in use."""
     rest = iter(items)
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
@@ -291,19 +291,19 @@ def _ahead(items: Iterable) -> Iterator:
             yield item
 
 
-def _finite(answers):
-    for name, answer in answers.items():
-        if not np.isfinite(answer).all():
+def _finite(outputs: Arrays) -> Arrays:
+    for name, output in outputs.items():
+        if not np.isfinite(output).all():
             raise ValueError(
-                f"head {name!r}: answers must be finite numbers, received NaN or infinity"
+                f"head {name!r}: predictions must be finite numbers, received NaN or infinity"
             )
-    return answers
+    return outputs
 
 
-def _joined(batches):
-    """Dicts of tensors of several batches as arrays of all rows, float32."""
-    parts = [
+def _joined(batches: Iterable[Mapping[str, Any]]) -> Arrays:
+    """Outputs of several batches as arrays of all rows, float32."""
+    arrays = [
         {name: np.asarray(tf.cast(value, tf.float32)) for name, value in batch.items()}
         for batch in batches
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([batch[name] for batch in arrays]) for name in arrays[0]}

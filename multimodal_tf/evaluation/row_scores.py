@@ -6,7 +6,7 @@ import numpy as np
 
 from multimodal_tf.config import Config
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.metrics.supervised import THRESHOLD
+from multimodal_tf.metrics.multi_label import THRESHOLD
 
 ACCURACY, LABELS, ERROR = "accuracy", "share of labels right", "negative absolute error"
 
@@ -44,5 +44,5 @@ def values(eval_split: EvalSplit, answers: dict[str, np.ndarray]) -> np.ndarray:
         return (answer.argmax(axis=1) == eval_split.labels).astype(float)
     if unit == LABELS:
         return ((answer >= THRESHOLD) == (eval_split.labels >= THRESHOLD)).mean(axis=1)
-    middle = getattr(eval_split.config.heads[eval_split.head], "middle", 0)
+    middle = getattr(eval_split.config.heads[eval_split.head], "point_index", 0)
     return -np.abs(answer[:, middle] - np.asarray(eval_split.labels).reshape(len(answer)))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from multimodal_tf.metrics.clustered import effective_sample_size, group_codes, share
-from multimodal_tf.metrics.supervised import Figure
+from multimodal_tf.metrics.metric import Metric
 
 # a column with at most so many different numbers is sliced by value
 FEW_NUMBERS = 10
@@ -28,7 +28,7 @@ class Confusion(pydantic.BaseModel):
     truth: str
     said: str
     n: int
-    share: Figure
+    share: Metric
 
 
 class Slice(pydantic.BaseModel):
@@ -43,7 +43,7 @@ class Slice(pydantic.BaseModel):
     column: str
     value: str | None
     n: int
-    accuracy: Figure
+    accuracy: Metric
     difference: float
     p: float
     adjusted_p: float

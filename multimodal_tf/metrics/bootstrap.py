@@ -1,43 +1,50 @@
-"""Percentile bootstrap over rows, for figures that are computed a thousand times.
+"""Percentile bootstrap over rows, for metrics that are computed a thousand times.
 
-A statistic is made once for the rows at hand (sorting, squaring) and then called with the row
-numbers of each resample. It returns the figures by name; NaN where this resample leaves one
-undefined.
+A statistic is prepared once for the given rows (sorting, squaring) and then called with the row
+indices of each resample. It returns values by metric; NaN where this resample does not define one.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
 LEVEL = 0.95
 
+Name = TypeVar("Name")
+
 Statistic = Callable[[np.ndarray], dict[str, float]]
+# by metric, float `(resamples,)`
+Samples = dict[str, np.ndarray]
 
 
 def resample(
-    statistic: Statistic, rows: int, times: int, seed: int, groups: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """The statistic on `times` draws of `rows` rows with replacement, or of as many whole groups of
-    rows as there are.
+    statistic: Callable[[np.ndarray], Mapping[Name, float]],
+    rows: int,
+    resamples: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> dict[Name, np.ndarray]:
+    """A statistic on resamples: draws of all rows, or of all groups of rows, with replacement.
 
     Args:
-        statistic: takes int `(rows,)`, returns figures by name.
+        statistic: takes int `(rows,)`, returns values by metric.
         rows: int. With fewer than two there is nothing to draw.
-        times: int. Number of draws.
-        seed: int. Statistics that are drawn with the same seed see the same draws, so their figures
-        are paired.
-        groups: int `(rows,)`, as `groups.group_codes` gives: rows of one number are drawn together.
-        None: each row alone.
+        resamples: int. Number of draws.
+        seed: int. Statistics that are drawn with the same seed see the same draws, so their values
+            are paired.
+        groups: int `(rows,)`, as `clustered.group_codes` gives: rows of one number are drawn
+            together. None: each row alone.
 
     Returns:
-        dict of name to float `(times,)`; empty where there are fewer than two rows or groups, or
-        `times` is 0.
+        By metric float `(resamples,)`; empty where there are fewer than two rows or groups, or
+        `resamples` is 0.
 
     Example:
         >>> values = np.array([1.0, 2.0, 4.0])
-        >>> resample(lambda index: {"mean": values[index].mean()}, rows=3, times=2, seed=0)
+        >>> resample(lambda index: {"mean": values[index].mean()}, rows=3, resamples=2, seed=0)
         {'mean': array([2.66666667, 1.        ])}
     """
     units = rows if groups is None or not rows else int(groups.max()) + 1
@@ -45,27 +52,26 @@ def resample(
         return {}
     random = np.random.default_rng(seed)
     rows_of = (lambda chosen: chosen) if groups is None else _members(groups)
-    drawn = [statistic(rows_of(random.integers(units, size=units))) for _ in range(times)]
-    return {
-        name: np.array([figures[name] for figures in drawn]) for name in (drawn[0] if drawn else ())
-    }
+    drawn = [statistic(rows_of(random.integers(units, size=units))) for _ in range(resamples)]
+    names = drawn[0] if drawn else ()
+    return {name: np.array([values[name] for values in drawn]) for name in names}
 
 
 def _members(groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from numbers of groups to the rows of these groups, one after another."""
+    """A function from indices of groups to the rows of these groups, one after another."""
     order, counts = np.argsort(groups, kind="stable"), np.bincount(groups)
     starts = np.cumsum(counts) - counts
 
-    def rows_of(chosen):
+    def rows_of(chosen: np.ndarray) -> np.ndarray:
         sizes = counts[chosen]
         shifts = starts[chosen] - (np.cumsum(sizes) - sizes)
-        return order[np.arange(sizes.sum()) + np.repeat(shifts, sizes)]
+        return np.asarray(order[np.arange(sizes.sum()) + np.repeat(shifts, sizes)])
 
     return rows_of
 
 
 def interval(samples: np.ndarray) -> tuple[float | None, float | None, int]:
-    """The middle 95 % of the samples that are defined, and how many those are.
+    """The middle 95 % of the defined samples, and their number.
 
     Returns:
         `(low, high, samples used)`; `(None, None, 0)` where no sample is defined.
@@ -82,74 +88,81 @@ def interval(samples: np.ndarray) -> tuple[float | None, float | None, int]:
 
 
 def row_means(values: Mapping[str, np.ndarray]) -> Statistic:
-    """The mean of each array of `values`, one number a row."""
+    """A statistic: the mean of each array of `values`, float `(rows,)`."""
     return lambda index: {name: of_rows[index].mean() for name, of_rows in values.items()}
 
 
 def class_counts(
-    truth: np.ndarray, chosen: np.ndarray, classes: int, index: np.ndarray
+    truth: np.ndarray, predicted: np.ndarray, classes: int, index: np.ndarray
 ) -> np.ndarray:
-    """Rows per class: those rightly taken for it, those of it, those taken for it.
+    """Rows per class: true positives, rows of the class, rows predicted as the class.
 
     Args:
         truth: int `(rows,)`.
-        chosen: int `(rows,)`.
+        predicted: int `(rows,)`.
         classes: int.
         index: int, the rows to count, with repetition.
 
     Returns:
         float `(3, classes)`.
     """
-    truth, chosen = truth[index], chosen[index]
-    return np.stack(
-        [np.bincount(of, minlength=classes) for of in (truth[truth == chosen], truth, chosen)]
-    ).astype(float)
+    truth, predicted = truth[index], predicted[index]
+    counted = (truth[truth == predicted], truth, predicted)
+    return np.stack([np.bincount(of, minlength=classes) for of in counted]).astype(float)
 
 
-def label_counts(truth: np.ndarray, chosen: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """The same as `class_counts` where `truth` and `chosen` are bool `(rows, labels)`."""
-    truth, chosen = truth[index], chosen[index]
-    return np.stack([of.sum(axis=0) for of in (truth & chosen, truth, chosen)]).astype(float)
+def label_counts(truth: np.ndarray, predicted: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """As `class_counts`, where `truth` and `predicted` are bool `(rows, labels)`."""
+    truth, predicted = truth[index], predicted[index]
+    counted = (truth & predicted, truth, predicted)
+    return np.stack([of.sum(axis=0) for of in counted]).astype(float)
 
 
 def precision_recall_f1(
-    hits: np.ndarray, actual: np.ndarray, said: np.ndarray
+    hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision, recall and F1 from counts of any shape; 0 where they would be 0 / 0."""
-    return ratio(hits, said), ratio(hits, actual), ratio(2 * hits, said + actual)
+    return ratio(hits, predicted), ratio(hits, actual), ratio(2 * hits, predicted + actual)
 
 
-def averaged(hits: np.ndarray, actual: np.ndarray, said: np.ndarray) -> dict[str, float]:
-    """Macro, micro and weighted averages of precision, recall and F1, from float `(classes,)`
-    counts; NaN where no class counts.
+def averaged(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Macro, micro and weighted averages of precision, recall and F1; NaN without a class.
+
+    Args:
+        hits, actual, predicted: float `(classes,)`, as `class_counts`.
     """
-    taking_part = (actual > 0) | (said > 0)
-    by_class = precision_recall_f1(hits, actual, said)
-    pooled = precision_recall_f1(hits.sum(), actual.sum(), said.sum())
-    figures = {}
+    counted = (actual > 0) | (predicted > 0)
+    by_class = precision_recall_f1(hits, actual, predicted)
+    pooled = precision_recall_f1(hits.sum(), actual.sum(), predicted.sum())
+    found = {}
     for name, values, micro in zip(("precision", "recall", "f1"), by_class, pooled):
-        figures[f"{name}_macro"] = mean(values[taking_part])
-        figures[f"{name}_micro"] = float(micro) if taking_part.any() else np.nan
-        figures[f"{name}_weighted"] = (
-            float(ratio(values @ actual, actual.sum())) if taking_part.any() else np.nan
-        )
-    return figures
+        weighted = ratio(values @ actual, actual.sum())
+        found[f"{name}_macro"] = mean(values[counted])
+        found[f"{name}_micro"] = float(micro) if counted.any() else np.nan
+        found[f"{name}_weighted"] = float(weighted) if counted.any() else np.nan
+    return found
 
 
 def balanced_accuracy(counts: np.ndarray, rows: int) -> float:
-    """Mean of recall and specificity, from `label_counts`, over the labels that have rows of both
-    kinds; NaN where none has.
+    """Mean of recall and specificity over the labels that have rows of both kinds.
+
+    Args:
+        counts: float `(3, labels)`, as `label_counts`.
+        rows: int.
+
+    Returns:
+        float; NaN where no label has rows of both kinds.
     """
-    hits, actual, said = counts
-    # rows rightly left without the label
-    refused = rows - actual - said + hits
-    of_label = (ratio(hits, actual) + ratio(refused, rows - actual)) / 2
+    hits, actual, predicted = counts
+    true_negatives = rows - actual - predicted + hits
+    of_label = (ratio(hits, actual) + ratio(true_negatives, rows - actual)) / 2
     return mean(of_label[(actual > 0) & (actual < rows)])
 
 
 def auroc(positive: np.ndarray, scores: np.ndarray) -> Statistic:
-    """Area under the ROC curve, mean over the columns that have rows of both kinds: the share of
-    pairs in the right order.
+    """A statistic: the area under the ROC curve, the share of pairs in the right order.
+
+    It is the mean over the columns that have rows of both kinds.
 
     Args:
         positive: bool `(rows, columns)`.
@@ -158,35 +171,33 @@ def auroc(positive: np.ndarray, scores: np.ndarray) -> Statistic:
     Source: Hanley and McNeil 1982, Radiology 143:29 (equal to the Mann-Whitney statistic; a tie is
     half a pair).
     """
-    # A score's place among the distinct ones is found once; a resample then only counts, and never
-    # sorts.
+    # Scores are ranked once; a resample then only counts, and never sorts.
     columns = [
         (np.unique(scores[:, c], return_inverse=True)[1], positive[:, c])
         for c in np.flatnonzero(positive.any(axis=0))
     ]
 
-    def statistic(index):
-        return {
-            "auroc": mean(
-                np.array([_pairs_in_order(place[index], kind[index]) for place, kind in columns])
-            )
-        }
+    def statistic(index: np.ndarray) -> dict[str, float]:
+        areas = [_pairs_in_order(rank[index], kind[index]) for rank, kind in columns]
+        return {"auroc": mean(np.array(areas))}
 
     return statistic
 
 
-def _pairs_in_order(place, positive):
-    size = int(place.max()) + 1
-    above = np.bincount(place[positive], minlength=size)
-    below = np.bincount(place[~positive], minlength=size)
+def _pairs_in_order(rank: np.ndarray, positive: np.ndarray) -> float:
+    size = int(rank.max()) + 1
+    above = np.bincount(rank[positive], minlength=size)
+    below = np.bincount(rank[~positive], minlength=size)
     pairs = above.sum() * below.sum()
-    return above @ (np.cumsum(below) - below / 2) / pairs if pairs else np.nan
+    return float(above @ (np.cumsum(below) - below / 2) / pairs) if pairs else np.nan
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """`part / whole`, and 0 where `whole` is 0."""
-    part, whole = np.asarray(part, dtype=float), np.asarray(whole, dtype=float)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """`numerator / denominator`, and 0 where the denominator is 0."""
+    above, below = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
+    found = np.zeros_like(above)
+    np.divide(above, below, out=found, where=below > 0)
+    return found
 
 
 def mean(values: np.ndarray) -> float:

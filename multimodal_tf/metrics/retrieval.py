@@ -1,8 +1,7 @@
-"""Finding a row's other input among all rows, by the cosine of two embeddings.
+"""Cross-modal retrieval: finding a row's other input among all rows by cosine similarity.
 
-A row is the right answer to itself, and so are all rows of its group (photos of one product,
-pictures under one caption). Of the scores, those of a few queries with all answers are in memory at
-a time.
+A row is a right answer to itself, and so are all rows of its group (photos of one product, images
+under one caption). The scores of only a few queries with all answers are in memory at a time.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from scipy import stats
 from sklearn.preprocessing import normalize
 
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
-from multimodal_tf.metrics.supervised import Figure
+from multimodal_tf.metrics.metric import Metric
 
 FIRST = (1, 5, 10)
 # in memory at a time, 4 bytes each
@@ -22,13 +21,15 @@ SCORES = 2**23
 
 
 class Retrieval(pydantic.BaseModel):
-    """`n` queries among `n` answers, of `groups` groups. `recall_at_K`: the share of queries with a
-    right answer among the first K. `median_rank`: of the first right answer, from 1 on.
-    `mean_average_precision`: over all right answers."""
+    """Retrieval metrics of `n` queries among `n` answers, of `groups` groups.
+
+    `recall_at_K`: the share of queries with a right answer among the first K. `median_rank`: of the
+    first right answer, from 1 on. `mean_average_precision`: over all right answers.
+    """
 
     n: int
     groups: int
-    figures: dict[str, Figure]
+    metrics: dict[str, Metric]
 
 
 def retrieval(
@@ -39,11 +40,11 @@ def retrieval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Retrieval:
-    """How well `queries` find `answers`; call it the other way round, too.
+    """How well `queries` find `answers`; the other direction is another call.
 
-    Answers with equal scores could come in any order: a recall is the chance, and a rank the mean,
-    over all orders; the average precision counts them all before its precision, as scikit-learn's
-    does. Equal answers have equal scores, to the last bit.
+    Answers with equal scores could come in any order: a recall is the expected one, and a rank the
+    mean, over all orders; the average precision counts them all before its precision, as in
+    scikit-learn. Equal answers have bit-identical scores.
 
     Args:
         queries: float `(rows, dim)`, of any length; of the rows that have both inputs.
@@ -51,82 +52,89 @@ def retrieval(
         groups: `(rows,)` of any type; a row without one (None, NaN) is a group of its own. None:
             all are. They are drawn as a whole for the intervals.
         first: the K of `recall_at_K`.
-        resamples: int. For the intervals; 0: no intervals.
+        resamples: int. Bootstrap resamples; 0: no intervals.
         seed: int. The same seed gives the same intervals.
 
     Raises:
         ValueError: the shapes disagree, there are fewer than 2 rows or than a K, or an embedding is
-        zero, NaN or infinite.
+            zero, NaN or infinite.
 
     Example:
-        >>> found = retrieval(np.eye(3), [[1, 0, 0], [2, 1, 0], [0, 2, 1]], first=[1, 2], resamples=0)  # the second finds the third first
-        >>> {name: round(figure.value, 3) for name, figure in found.figures.items()}
-        {'recall_at_1': 0.667, 'recall_at_2': 1.0, 'median_rank': 1.0, 'mean_average_precision':
-        0.833}
+        >>> found = retrieval(np.eye(3), [[1, 0, 0], [2, 1, 0], [0, 2, 1]], first=[1], resamples=0)
+        >>> {name: round(metric.value, 3) for name, metric in found.metrics.items()}
+        {'recall_at_1': 0.667, 'median_rank': 1.0, 'mean_average_precision': 0.833}
 
     Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4;
     ties: McSherry and Najork 2008, «Computing information retrieval performance measures
     efficiently in the presence of tied scores».
     """
-    asked, known = _directions("queries", queries), _directions("answers", answers)
+    asked, known = _unit_rows("queries", queries), _unit_rows("answers", answers)
+    _check(asked, known, first)
+    codes = group_codes(groups, len(asked))
+    ahead, tied, right, precision = _ranks(asked, known, codes)
+    rank = ahead + (tied + 1) / (right + 1)
+    order = np.argsort(rank)
+    # the chance that the first K take one of the right answers out of the tied ones
+    recalls = {
+        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, right, np.clip(k - ahead, 0, tied))
+        for k in first
+    }
+
+    def statistic(weights: np.ndarray) -> dict[str, float]:
+        total = weights.sum()
+        found = {name: weights @ of_rows / total for name, of_rows in recalls.items()}
+        found["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
+        return found | {"mean_average_precision": weights @ precision / total}
+
+    metrics = weighted_metrics(statistic, codes, resamples, seed)
+    return Retrieval(n=len(asked), groups=int(codes.max()) + 1, metrics=metrics)
+
+
+def _check(asked: np.ndarray, known: np.ndarray, first: Sequence[int]) -> None:
     if asked.shape != known.shape:
         raise ValueError(
-            f"queries and answers must have the same shape, received {asked.shape} and {known.shape}"
+            "queries and answers must have the same shape, "
+            f"received {asked.shape} and {known.shape}"
         )
     if not first or min(first) < 1 or max(first) > len(known):
         raise ValueError(
             f"the K of a recall must be from 1 to the {len(known)} rows, received {list(first)}"
         )
-    codes = group_codes(groups, len(asked))
-    ahead, tied, right, precision = _places(asked, known, codes)
-    rank = ahead + (tied + 1) / (right + 1)
-    order = np.argsort(rank)
-    # The chance that the places left among the first K get none of the right answers out of the
-    # tied ones.
-    rows = {
-        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, right, np.clip(k - ahead, 0, tied))
-        for k in first
-    }
-
-    def statistic(weights):
-        total = weights.sum()
-        found = {name: weights @ of_rows / total for name, of_rows in rows.items()}
-        found["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
-        return found | {"mean_average_precision": weights @ precision / total}
-
-    figures = weighted_metrics(statistic, codes, resamples, seed)
-    return Retrieval(n=len(asked), groups=int(codes.max()) + 1, figures=figures)
 
 
-def _directions(name, embeddings):
+def _unit_rows(name: str, embeddings: ArrayLike) -> np.ndarray:
     """float32 `(rows, dim)` of length 1."""
     array = np.asarray(embeddings, dtype=np.float32)
     if array.ndim != 2 or len(array) < 2:
         raise ValueError(
-            f"{name} must be of 2 or more rows, with the shape (rows, dim), received the shape {array.shape}"
+            f"{name} must be of 2 or more rows, with the shape (rows, dim), "
+            f"received the shape {array.shape}"
         )
     wrong = ~np.isfinite(array).all(axis=1) | ~array.any(axis=1)
     if wrong.any():
         raise ValueError(
-            f"{name} must be finite and not zero, received {wrong.sum()} of {len(array)} rows that are not"
+            f"{name} must be finite and not zero, "
+            f"received {wrong.sum()} of {len(array)} rows that are not"
         )
-    return normalize(array)
+    return np.asarray(normalize(array))
 
 
-def _places(asked, known, codes):
-    """For each query: answers ahead of the first right one, answers level with it and right ones
-    among these, and the average precision.
+def _ranks(asked: np.ndarray, known: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Four numbers per query, float `(4, queries)`.
+
+    Answers ahead of the first right one, answers level with it, right ones among these, and the
+    average precision.
     """
     # A matrix product may round equal columns differently: each distinct answer is scored once.
     distinct, inverse = np.unique(known, axis=0, return_inverse=True)
-    distinct, place = (
-        (known, slice(None)) if len(distinct) == len(known) else (distinct, inverse.ravel())
-    )
+    columns: slice | np.ndarray = inverse.ravel()
+    if len(distinct) == len(known):
+        distinct, columns = known, slice(None)
     members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     found = np.empty((4, len(asked)))
     block = max(1, SCORES // len(known))
     for start in range(0, len(asked), block):
-        scores = (asked[start : start + block] @ distinct.T)[:, place]
+        scores = (asked[start : start + block] @ distinct.T)[:, columns]
         own = [row[members[codes[start + i]]] for i, row in enumerate(scores)]
         scores.sort(axis=1)
         for i, of_right in enumerate(own):
@@ -134,10 +142,8 @@ def _places(asked, known, codes):
     return found
 
 
-def _of_query(scores, right):
-    """The four numbers of `_places` of one query, from all scores, rising, and those of right
-    answers, falling.
-    """
+def _of_query(scores: np.ndarray, right: np.ndarray) -> tuple[float, float, float, float]:
+    """The numbers of `_ranks`, from all scores, rising, and those of right answers, falling."""
     ahead = len(scores) - np.searchsorted(scores, right[0], side="right")
     # answers as good as each right one, or better
     level = len(scores) - np.searchsorted(scores, right, side="left")
@@ -145,10 +151,9 @@ def _of_query(scores, right):
     return ahead, level[0] - ahead, right_level[0], (right_level / level).mean()
 
 
-def _median(values, weights):
-    """The median of rising values, of which `weights` is the running sum of how often each counts."""
-    low, high = (
-        np.searchsorted(weights, weights[-1] / 2, side="left"),
-        np.searchsorted(weights, weights[-1] / 2, side="right"),
-    )
-    return (values[low] + values[high]) / 2
+def _median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The median of rising values; `weights` is the running sum of how often each counts."""
+    half = weights[-1] / 2
+    low = np.searchsorted(weights, half, side="left")
+    high = np.searchsorted(weights, half, side="right")
+    return float(values[low] + values[high]) / 2

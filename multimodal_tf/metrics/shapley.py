@@ -1,10 +1,8 @@
-"""What each input gives to a model: the value of every subset of inputs, and Shapley values from
-these.
+"""Modality contributions: the value of every subset of inputs, and Shapley values from these.
 
-A value is a number a row (a hit, a negative loss) that the model reaches with some inputs present
-and the others absent. Shapley values are
-sums of such values with fixed weights: they exist row by row, and a bootstrap resamples nothing but
-the means of the subsets.
+A value is a number per row (a hit, a negative loss) that the model reaches with some inputs present
+and the others missing. Shapley values are sums of such values with fixed weights. They exist row by
+row, so a bootstrap resamples nothing but the means of the subsets.
 """
 
 import dataclasses
@@ -18,9 +16,9 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
-from multimodal_tf.metrics.supervised import Figure
+from multimodal_tf.metrics.metric import Metric
 
-# inputs up to which all subsets are taken: 63
+# up to this number of inputs all subsets are evaluated: 63
 EXACT = 6
 # a gain below this is none
 ROUNDING = 1e-9
@@ -29,12 +27,15 @@ NO_GAIN = "the inputs together are no better than none"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Coalitions:
-    """The subsets of inputs that are to be evaluated, by `coalitions`, without the empty one.
+    """The subsets of inputs to evaluate, made by `coalitions`, without the empty one.
 
-    `present` is bool `(subsets, inputs)`, small subsets first, the last with all. `weights`, float
-    `(1 + subsets, inputs)`, turns values, that of the empty set first, into Shapley values;
-    `by_order`, `(permutations, 1 + subsets, inputs)`, does so for each drawn order: None where
-    nothing is drawn.
+    Args:
+        names: names of the inputs.
+        present: bool `(subsets, inputs)`, small subsets first, the last with all inputs.
+        weights: float `(1 + subsets, inputs)`. Turns values, that of the empty set first, into
+            Shapley values.
+        by_order: float `(permutations, 1 + subsets, inputs)`. The same for each drawn order; None
+            where nothing is drawn.
     """
 
     names: tuple[str, ...]
@@ -43,43 +44,44 @@ class Coalitions:
     by_order: np.ndarray | None
 
 
-class SubsetFigure(pydantic.BaseModel):
+class SubsetMetric(pydantic.BaseModel):
+    """The mean value with some inputs present."""
+
     inputs: list[str]
-    figure: Figure
+    metric: Metric
 
 
-class Shares(pydantic.BaseModel):
-    """What each input gives, on `n` rows of `groups` groups.
+class Contributions(pydantic.BaseModel):
+    """What each input contributes, on `n` rows of `groups` groups.
 
-    `nothing` and `everything`: the mean value without and with all inputs. `shapley`: what an input
-    adds, in the mean over all orders in which the inputs could come; these add up to the difference
-    of the two. `share`: the same as a part of that difference, without unit; below 0 where the
-    input harms. `drop`: what is lost when this one alone is left out. `sampling_error`: the
-    standard error that drawing orders, instead of taking all, adds to `shapley`; empty where all
-    were taken. Intervals are of rows or groups, not of drawn orders.
+    `none` and `all`: the mean value without and with all inputs. `shapley`: what an input adds, in
+    the mean over all orders of the inputs; they add up to `all` - `none`. `share`: the same as a
+    part of that difference, no unit; below 0 where the input harms. `drop`: the loss when this
+    input alone is left out. `sampling_error`: the standard error that drawing orders adds to
+    `shapley`; empty where all orders count. Intervals are over rows or groups, not drawn orders.
     """
 
     n: int
     groups: int
-    nothing: Figure
-    everything: Figure
-    subsets: list[SubsetFigure]
-    shapley: dict[str, Figure]
-    share: dict[str, Figure]
-    drop: dict[str, Figure]
+    none: Metric
+    all: Metric
+    subsets: list[SubsetMetric]
+    shapley: dict[str, Metric]
+    share: dict[str, Metric]
+    drop: dict[str, Metric]
     sampling_error: dict[str, float] = {}
-    classes: dict[str, "Shares"] = {}
+    classes: dict[str, "Contributions"] = {}
 
 
 def coalitions(names: Sequence[str], permutations: int = 16, seed: int = 0) -> Coalitions:
-    """The subsets of inputs whose values give Shapley values: up to 6 inputs all.
+    """The subsets of inputs whose values give Shapley values: all subsets of up to 6 inputs.
 
-    Of more, `permutations` random orders are drawn, and the subsets are those that arise as the
-    inputs come in these orders, besides each
-    input alone and each left out: the Shapley values are then unbiased estimates.
+    For more inputs, `permutations` random orders are drawn. The subsets are those that arise as the
+    inputs come in these orders, besides each input alone and each left out. The Shapley values are
+    then unbiased estimates.
 
     Args:
-        names: of the inputs.
+        names: names of the inputs.
         permutations: int, at least 2. Orders to draw, above 6 inputs.
         seed: int, of the draw.
 
@@ -100,28 +102,12 @@ def coalitions(names: Sequence[str], permutations: int = 16, seed: int = 0) -> C
         raise ValueError(f"inputs must be one or more different names, received {list(names)}")
     if permutations < 2:
         raise ValueError(f"permutations must be at least 2, received {permutations}")
-    size = len(names)
-    if size <= EXACT:
-        present = np.array(
-            sorted(
-                itertools.product((False, True), repeat=size),
-                key=lambda row: (sum(row), [not there for there in row]),
-            )
-        )
+    if len(names) <= EXACT:
+        flags = itertools.product((False, True), repeat=len(names))
+        ordered = sorted(flags, key=lambda row: (sum(row), [not flag for flag in row]))
+        present = np.array(ordered)
         return Coalitions(names, present[1:], _exact_weights(present), None)
-    random = np.random.default_rng(seed)
-    orders = np.stack([random.permutation(size) for _ in range(permutations)])
-    every = frozenset(range(size))
-    wanted = {frozenset([i]) for i in every} | {every - {i} for i in every} | {every}
-    wanted |= {frozenset(order[:length].tolist()) for order in orders for length in range(size)}
-    subsets = sorted(wanted, key=lambda of: (len(of), sorted(of)))
-    steps = _steps(subsets, orders)
-    return Coalitions(
-        names,
-        np.array([[i in of for i in range(size)] for of in subsets[1:]]),
-        steps.mean(axis=0),
-        steps,
-    )
+    return _drawn(names, permutations, seed)
 
 
 def shapley(of: Coalitions, values: ArrayLike, empty: ArrayLike) -> np.ndarray:
@@ -130,23 +116,25 @@ def shapley(of: Coalitions, values: ArrayLike, empty: ArrayLike) -> np.ndarray:
     Args:
         of: `Coalitions`.
         values: float `(subsets,)` or `(rows, subsets)`, the value of each subset of `of.present`,
-        of a model or row by row.
-        empty: float, or `(rows,)`: the value where nothing is present.
+            of a model or row by row.
+        empty: float, or `(rows,)`: the value without any input.
 
     Returns:
-        float `(inputs,)` or `(rows, inputs)`, in the values' unit; ValueError where the shapes
-        disagree or a value is NaN.
+        float `(inputs,)` or `(rows, inputs)`, in the values' unit.
+
+    Raises:
+        ValueError: the shapes disagree, or a value is NaN.
 
     Example:
-        >>> shapley(coalitions(["photo", "title"]), [0.5, 0.8, 0.9], empty=0.3)  # the second alone is right more often
+        >>> shapley(coalitions(["photo", "title"]), [0.5, 0.8, 0.9], empty=0.3)
         array([0.15, 0.45])
 
     Source: Shapley 1953, «A value for n-person games».
     """
-    return _with_empty(of, values, empty) @ of.weights
+    return np.asarray(_with_empty(of, values, empty) @ of.weights)
 
 
-def shares(
+def contributions(
     of: Coalitions,
     values: ArrayLike,
     empty: ArrayLike,
@@ -155,29 +143,32 @@ def shares(
     groups: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
-) -> Shares:
-    """What each input gives to a model, with bootstrap intervals over rows, or over groups of rows.
+) -> Contributions:
+    """What each input contributes, with bootstrap intervals over rows or groups of rows.
 
     Args:
         of: `Coalitions`.
         values: float `(rows, subsets)`, of the rows that have a label: a hit (0 or 1), or another
-            number of which the mean tells how good the model is, with the subsets of `of.present`.
-        empty: float, or `(rows,)`: the same where nothing is present, as a model answers that knows
-            the training split's shares of classes only. The figures by class need it row by row.
-        labels: int `(rows,)`, index in `classes`. None: no figures by class.
-        classes: the classes' names.
+            score whose mean rates the model, with the subsets of `of.present`.
+        empty: float, or `(rows,)`: the same without any input, where the model predicts the class
+            priors. Metrics by class need it row by row.
+        labels: int `(rows,)`, index in `classes`. None: no metrics by class.
+        classes: names of the classes.
         groups: `(rows,)` of any type: rows of one group are drawn together; a row without a group
-        (None, NaN) is one of its own.
-        resamples: int. For the intervals; 0: no intervals.
+            (None, NaN) is one of its own.
+        resamples: int. Bootstrap resamples; 0: no intervals.
         seed: int. The same seed gives the same intervals.
 
     Returns:
-        `Shares`; `share` is None where all inputs are no better than none. ValueError where there
-        is one row only, the shapes disagree, a value is NaN, or a label is outside `classes`.
+        `Contributions`; `share` is None where all inputs are no better than none.
+
+    Raises:
+        ValueError: there is one row only, the shapes disagree, a value is NaN, or a label is
+            outside `classes`.
 
     Example:
-        >>> found = shares(coalitions(["photo", "title"]), [[0, 1, 1], [0, 1, 1]], empty=[0, 0], resamples=0)
-        >>> found.shapley["title"].value, found.share["title"].value, found.drop["photo"].value
+        >>> found = contributions(coalitions(["a", "b"]), [[0, 1, 1], [0, 1, 1]], [0, 0])
+        >>> found.shapley["b"].value, found.share["b"].value, found.drop["a"].value
         (1.0, 1.0, 0.0)
 
     Source: Shapley 1953; groups drawn as a whole: Davison and Hinkley, Bootstrap Methods and their
@@ -186,10 +177,11 @@ def shares(
     table = _with_empty(of, values, empty)
     if table.ndim != 2 or len(table) < 2:
         raise ValueError(
-            f"values must be of 2 or more rows, with the shape (rows, subsets), received the shape {np.shape(values)}"
+            "values must be of 2 or more rows, with the shape (rows, subsets), "
+            f"received the shape {np.shape(values)}"
         )
     codes = group_codes(groups, len(table))
-    found = _shares(of, table, codes, resamples, seed)
+    found = _contributions(of, table, codes, resamples, seed)
     if labels is None:
         return found
     label = np.asarray(labels)
@@ -199,99 +191,111 @@ def shares(
         )
     for number in np.unique(label).astype(int):
         rows = label == number
-        found.classes[classes[number]] = _shares(
-            of, table[rows], group_codes(codes[rows], int(rows.sum())), resamples, seed
-        )
+        own = group_codes(codes[rows], int(rows.sum()))
+        found.classes[classes[number]] = _contributions(of, table[rows], own, resamples, seed)
     return found
 
 
-def _exact_weights(present):
-    """The weight of each subset's value in each input's Shapley value: of one that holds the input
-    above 0, of another below.
-    """
+def _exact_weights(present: np.ndarray) -> np.ndarray:
+    """The weight of each subset's value: positive for subsets with the input, negative without."""
     # inputs that came before this one
     before = present.sum(axis=1, keepdims=True) - present
     chance = 1 / (present.shape[1] * special.comb(present.shape[1] - 1, before))
-    return np.where(present, chance, -chance)
+    return np.asarray(np.where(present, chance, -chance))
 
 
-def _steps(subsets, orders):
-    """float `(permutations, subsets, inputs)`: 1 where the input completes the subset in this
-    order, -1 at the subset before.
+def _drawn(names: tuple[str, ...], permutations: int, seed: int) -> Coalitions:
+    size, random = len(names), np.random.default_rng(seed)
+    orders = np.stack([random.permutation(size) for _ in range(permutations)])
+    every = frozenset(range(size))
+    wanted = {frozenset([i]) for i in every} | {every - {i} for i in every} | {every}
+    wanted |= {frozenset(order[:length].tolist()) for order in orders for length in range(size)}
+    subsets = sorted(wanted, key=lambda of: (len(of), sorted(of)))
+    steps = _steps(subsets, orders)
+    present = np.array([[i in of for i in range(size)] for of in subsets[1:]])
+    return Coalitions(names, present, steps.mean(axis=0), steps)
+
+
+def _steps(subsets: list[frozenset[int]], orders: np.ndarray) -> np.ndarray:
+    """float `(permutations, subsets, inputs)`, by drawn order.
+
+    1 where the input completes the subset in this order, -1 at the subset before.
     """
     number = {of: row for row, of in enumerate(subsets)}
     steps = np.zeros((len(orders), len(subsets), orders.shape[1]))
     for permutation, order in enumerate(orders.tolist()):
-        for place, i in enumerate(order):
-            steps[permutation, number[frozenset(order[: place + 1])], i] = 1
-            steps[permutation, number[frozenset(order[:place])], i] = -1
+        for index, i in enumerate(order):
+            steps[permutation, number[frozenset(order[: index + 1])], i] = 1
+            steps[permutation, number[frozenset(order[:index])], i] = -1
     return steps
 
 
-def _with_empty(of, values, empty):
-    """The values with that of the empty set in front, after checking that they fit."""
-    values, empty = np.asarray(values, dtype=float), np.asarray(empty, dtype=float)
-    if values.ndim not in (1, 2) or values.shape[-1] != len(of.present):
+def _with_empty(of: Coalitions, values: ArrayLike, empty: ArrayLike) -> np.ndarray:
+    """The values with that of the empty set in front, after checks."""
+    given, base = np.asarray(values, dtype=float), np.asarray(empty, dtype=float)
+    if given.ndim not in (1, 2) or given.shape[-1] != len(of.present):
         raise ValueError(
-            f"values must have a column for each of the {len(of.present)} subsets, received the shape {values.shape}"
+            f"values must have a column for each of the {len(of.present)} subsets, "
+            f"received the shape {given.shape}"
         )
-    if empty.shape not in ((), values.shape[:-1]):
+    if base.shape not in ((), given.shape[:-1]):
         raise ValueError(
-            f"the value of the empty set must be a number or have the shape {values.shape[:-1]}, received {empty.shape}"
+            f"the value of the empty set must be a number or have the shape {given.shape[:-1]}, "
+            f"received {base.shape}"
         )
-    table = np.concatenate([np.broadcast_to(empty, values.shape[:-1])[..., None], values], axis=-1)
-    if not np.isfinite(table).all():
+    table = np.concatenate([np.broadcast_to(base, given.shape[:-1])[..., None], given], axis=-1)
+    wrong = ~np.isfinite(table)
+    if wrong.any():
         raise ValueError(
-            f"values must be finite numbers, received NaN or infinity in {(~np.isfinite(table)).sum()} of {table.size}"
+            "values must be finite numbers, received NaN or infinity "
+            f"in {wrong.sum()} of {table.size}"
         )
     return table
 
 
-def _drop_weights(of):
-    """As `Coalitions.weights`, for what is lost when one input alone is left out."""
+def _drop_weights(of: Coalitions) -> np.ndarray:
+    """As `Coalitions.weights`, for the loss when one input alone is left out."""
     size = len(of.names)
-    place = {
-        tuple(row): number for number, row in enumerate([[False] * size, *of.present.tolist()])
-    }
+    rows = [[False] * size, *of.present.tolist()]
+    index = {tuple(row): number for number, row in enumerate(rows)}
     weights = np.zeros_like(of.weights)
     weights[-1] = 1
     for i in range(size):
-        weights[place[tuple(j != i for j in range(size))], i] = -1
+        weights[index[tuple(j != i for j in range(size))], i] = -1
     return weights
 
 
-def _shares(of, table, codes, resamples, seed):
-    drop_weights = _drop_weights(of)
+def _contributions(
+    of: Coalitions, table: np.ndarray, codes: np.ndarray, resamples: int, seed: int
+) -> Contributions:
+    drop_weights, size = _drop_weights(of), len(of.names)
 
-    def statistic(weights):
+    def statistic(weights: np.ndarray) -> dict[int, float]:
         means = weights @ table / weights.sum()
-        given, gain = means @ of.weights, means[-1] - means[0]
-        parts = given / gain if gain > ROUNDING else np.full(len(given), np.nan)
-        return dict(enumerate(np.concatenate([given, parts, means @ drop_weights, means])))
+        values, gain = means @ of.weights, means[-1] - means[0]
+        shares = values / gain if gain > ROUNDING else np.full(size, np.nan)
+        return dict(enumerate(np.concatenate([values, shares, means @ drop_weights, means])))
 
-    figures = list(weighted_metrics(statistic, codes, resamples, seed, NO_GAIN).values())
-    given, parts, drops = (
-        dict(zip(of.names, figures[start:])) for start in (0, len(of.names), 2 * len(of.names))
-    )
-    nothing, *subsets = figures[3 * len(of.names) :]
-    inputs = [[name for name, there in zip(of.names, row) if there] for row in of.present]
-    return Shares(
+    metrics = list(weighted_metrics(statistic, codes, resamples, seed, NO_GAIN).values())
+    values, shares, drops = (dict(zip(of.names, metrics[start:])) for start in (0, size, 2 * size))
+    none, *subsets = metrics[3 * size :]
+    inputs = [list(itertools.compress(of.names, row)) for row in of.present]
+    return Contributions(
         n=len(table),
         groups=int(codes.max()) + 1,
-        nothing=nothing,
-        everything=subsets[-1],
-        subsets=[
-            SubsetFigure(inputs=those, figure=figure) for those, figure in zip(inputs, subsets)
-        ],
-        shapley=given,
-        share=parts,
+        none=none,
+        all=subsets[-1],
+        subsets=[SubsetMetric(inputs=of, metric=metric) for of, metric in zip(inputs, subsets)],
+        shapley=values,
+        share=shares,
         drop=drops,
         sampling_error=_sampling_error(of, table),
     )
 
 
-def _sampling_error(of, table):
+def _sampling_error(of: Coalitions, table: np.ndarray) -> dict[str, float]:
     if of.by_order is None:
         return {}
     of_order = np.einsum("s,psi->pi", table.mean(axis=0), of.by_order)
-    return dict(zip(of.names, (of_order.std(axis=0, ddof=1) / math.sqrt(len(of_order))).tolist()))
+    errors = of_order.std(axis=0, ddof=1) / math.sqrt(len(of_order))
+    return dict(zip(of.names, errors.tolist()))

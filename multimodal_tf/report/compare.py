@@ -123,7 +123,7 @@ def answers_of(
     """
     targets, rows, parts = Targets(predictor.config, predictor.schema), [], []
     for numbers, cells, labels in load_raw(predictor.config, str(directory), split, BATCH):
-        answers = predictor.answer({name: cell.numpy() for name, cell in cells.items()})
+        answers = predictor.predict({name: cell.numpy() for name, cell in cells.items()})
         wanted, weights = targets(labels)
         rows.append(numbers.numpy())
         parts.append(

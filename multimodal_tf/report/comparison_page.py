@@ -7,9 +7,9 @@ import pandas as pd
 
 from multimodal_tf.data.predictions import HeadPredictions, Predicted
 from multimodal_tf.evaluation import paired
-from multimodal_tf.evaluation.paired import HeadComparison, Measured
-from multimodal_tf.metrics import supervised
-from multimodal_tf.metrics.supervised import THRESHOLD
+from multimodal_tf.evaluation.paired import HeadComparison, PairedMetric
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.multi_label import THRESHOLD
 from multimodal_tf.report import page
 
 LOWER_IS_BETTER = frozenset({"log_loss", "rank_mae", "mae", "rmse", "pinball", "width"})
@@ -55,19 +55,19 @@ def page_of(
 
 def main_figure(head: HeadComparison) -> str:
     """The figure that speaks for a head: `accuracy`, or `mae` where it says a number."""
-    return "accuracy" if "accuracy" in head.figures else "mae"
+    return "accuracy" if "accuracy" in head.metrics else "mae"
 
 
 def _sentences(name, head):
     """For each run but the first, whether it is better."""
     metric = main_figure(head)
-    measured = head.figures[metric]
-    first = next(iter(measured.figures))
+    measured = head.metrics[metric]
+    first = next(iter(measured.metrics))
     for run, difference in measured.differences.items():
         if difference.value is None:
             yield f"{name}: {run} cannot be compared with {first}: {difference.reason}."
             continue
-        values = f"{metric} {measured.figures[run].value:.3f} against {measured.figures[first].value:.3f}"
+        values = f"{metric} {measured.metrics[run].value:.3f} against {measured.metrics[first].value:.3f}"
         apart = (
             "without an interval"
             if difference.low is None
@@ -85,11 +85,11 @@ def _section(name, head, said, columns):
     metric = main_figure(head)
     bars = {
         run: page_figure(figure, head.n, _unit(metric))
-        for run, figure in head.figures[metric].figures.items()
+        for run, figure in head.metrics[metric].metrics.items()
     }
     blocks: list[page.Block] = [
         page.Bars(f"{metric} of {name}", bars),
-        _table(f"Figures of {name}", "figure", head.figures, _unit),
+        _table(f"Figures of {name}", "figure", head.metrics, _unit),
         page.Note(_MANY),
     ]
     if head.classes:
@@ -112,24 +112,24 @@ def _unit(metric):
     return f"{metric}, unit of the label" if metric in _OWN_UNIT else metric
 
 
-def page_figure(figure: supervised.Figure, n: int, unit: str) -> page.Figure:
+def page_figure(figure: Metric, n: int, unit: str) -> page.Figure:
     """A figure for the page."""
     return page.Figure(figure.value, n, unit, figure.low, figure.high, reason=figure.reason or "")
 
 
-def _table(title, first_column, measured: Mapping[str, Measured], unit):
+def _table(title, first_column, measured: Mapping[str, PairedMetric], unit):
     some = next(iter(measured.values()))
     columns = [
         page.Column(first_column),
         page.Column("n", "number", "rows"),
-        *(page.Column(run, "number") for run in some.figures),
+        *(page.Column(run, "number") for run in some.metrics),
     ]
     columns += [
-        page.Column(f"{run} less {next(iter(some.figures))}", "number") for run in some.differences
+        page.Column(f"{run} less {next(iter(some.metrics))}", "number") for run in some.differences
     ]
     rows: list[list[page.Cell]] = []
     for name, each in measured.items():
-        figures = [page_figure(figure, each.n, unit(name)) for figure in each.figures.values()]
+        figures = [page_figure(figure, each.n, unit(name)) for figure in each.metrics.values()]
         differences = [
             page_figure(figure, each.n, f"difference of {unit(name)}")
             for figure in each.differences.values()
@@ -197,7 +197,7 @@ def _told(one):
         return one.predictions.argmax(axis=1)
     if one.head.target_type == "classes":
         return _joined(one, one.predictions >= THRESHOLD)
-    return one.predictions[:, paired.middle(one)]
+    return one.predictions[:, one.head.point_index]
 
 
 def _truth(one):

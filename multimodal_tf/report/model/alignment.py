@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from multimodal_tf.config.heads import comparing
 from multimodal_tf.evaluation import alignment, matching, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit, Told
 from multimodal_tf.metrics.clustered import group_codes
@@ -39,7 +40,7 @@ def alignment_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
     Returns:
         `Told`; its section is one Note where there are fewer than two rows with two inputs.
     """
-    own = matching.members(eval_split.config)
+    own = eval_split.config.vector_inputs()
     if len(own) < 2:
         return _note(
             f"The model has one input, {next(iter(own))}: there is nothing that it could belong to."
@@ -65,7 +66,7 @@ def alignment_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
     if first is None:
         return _note("No score is defined on the rows that have two inputs.")
     blocks: list[Block] = []
-    if not matching.matching_heads(eval_split.config):
+    if not comparing(eval_split.config.heads):
         blocks.append(Note(_NONE_ALIGNS))
     blocks.append(Bars(f"Right rows from exchanged ones by {first}", main[first]))
     kinds = [
@@ -119,13 +120,13 @@ def _exchange(eval_split, name, own, seed):
     changed = [place for place, key in enumerate(eval_split.config.inputs) if key in own[name]]
     present[:, changed] = eval_split.present[source][:, changed]
     right = (
-        {head: said[rows] for head, said in eval_split.answers.items()},
+        {head: said[rows] for head, said in eval_split.predictions.items()},
         {key: v[rows] for key, v in eval_split.embeddings.items()},
     )
     return (
         rows,
         (*right, eval_split.present[rows]),
-        (eval_split.answer(raw), eval_split.embed(raw) if eval_split.embeddings else {}, present),
+        (eval_split.predict(raw), eval_split.embed(raw) if eval_split.embeddings else {}, present),
     )
 
 
@@ -149,7 +150,7 @@ def _measures(eval_split):
     inputs agree less; NaN: unknown.
     """
     found: dict[str, Callable] = {}
-    if matching.matching_heads(eval_split.config):
+    if comparing(eval_split.config.heads):
         found[CONSISTENCY] = lambda answers, embeddings, present: (
             -matching.aligned(answers, present, eval_split.config).agreement
         )
@@ -197,7 +198,7 @@ def _limit(eval_split):
     validation = eval_split.validation
     if validation is None:
         return "there is no validation split to choose a threshold on"
-    found = matching.aligned(validation.answers, validation.present, eval_split.config)
+    found = matching.aligned(validation.predictions, validation.present, eval_split.config)
     right = found.agreement[~np.isnan(found.agreement)]
     try:
         return alignment.threshold(right, FALSE_ALARMS)
@@ -207,7 +208,7 @@ def _limit(eval_split):
 
 def _alarms(eval_split, tried, limit, resamples, seed) -> list[Block]:
     """What the threshold finds, and whether the odd input is found, by exchanged input."""
-    if not matching.matching_heads(eval_split.config):
+    if not comparing(eval_split.config.heads):
         return []
     found = {
         name: (rows, *(matching.aligned(said[0], said[2], eval_split.config) for said in both))

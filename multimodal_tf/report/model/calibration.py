@@ -66,7 +66,7 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Tol
                 ],
             )
         )
-    if eval_split.known.sum() < 2 or eval_split.answers[eval_split.head].shape[1] < 2:
+    if eval_split.known.sum() < 2 or eval_split.predictions[eval_split.head].shape[1] < 2:
         return Told(
             Section(
                 TITLE,
@@ -80,7 +80,7 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Tol
         )
     labels, probabilities = (
         eval_split.labels[eval_split.known],
-        eval_split.answers[eval_split.head][eval_split.known],
+        eval_split.predictions[eval_split.head][eval_split.known],
     )
     groups = None if eval_split.groups is None else eval_split.groups[eval_split.known]
     found = calibration.calibration(
@@ -91,7 +91,7 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Tol
             "Calibration",
             {
                 _NAMES[name]: _figure(name, figure, found.n)
-                for name, figure in found.figures.items()
+                for name, figure in found.metrics.items()
             },
         ),
         _diagram("Reliability, bins of equal width", found.bins),
@@ -132,7 +132,7 @@ def _temperature(
     try:
         fitted = calibration.Temperature.fit(
             validation.labels[validation.known],
-            validation.answers[eval_split.head][validation.known],
+            validation.predictions[eval_split.head][validation.known],
         )
     except ValueError as error:
         return [Note(f"No temperature could be fitted: {error}.")], ()
@@ -148,10 +148,10 @@ def _temperature(
     rows = [
         [
             _NAMES[name],
-            _figure(name, before.figures[name], before.n),
-            _figure(name, after.figures[name], after.n),
+            _figure(name, before.metrics[name], before.n),
+            _figure(name, after.metrics[name], after.n),
         ]
-        for name in before.figures
+        for name in before.metrics
     ]
     rows.append(
         [
@@ -173,7 +173,7 @@ def _temperature(
 
 
 def _mended(fitted, before, after):
-    was, now = before.figures["ece"].value, after.figures["ece"].value
+    was, now = before.metrics["ece"].value, after.metrics["ece"].value
     does = "would bring" if now < was else "would not mend its calibration: it would bring"
     return (
         f"A temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows, {does} "
@@ -227,7 +227,7 @@ def _risk(risks, right, confidence, codes) -> list[Block]:
 
 
 def _sentence(found):
-    over = page_figure(found.figures["overconfidence"], found.n, _UNITS["overconfidence"])
+    over = page_figure(found.metrics["overconfidence"], found.n, _UNITS["overconfidence"])
     # without an interval nothing tells a gap from chance
     if over.low is None or over.high is None:
         return f"Confidence less accuracy is {over}."

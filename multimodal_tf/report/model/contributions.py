@@ -8,9 +8,9 @@ import tensorflow as tf
 from multimodal_tf.evaluation.eval_split import EvalSplit, Told
 from multimodal_tf.evaluation.predictor import Predictor
 from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values
-from multimodal_tf.metrics import supervised
 from multimodal_tf.metrics.clustered import group_codes, share
-from multimodal_tf.metrics.shapley import NO_GAIN, Shares, coalitions, shares
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.shapley import NO_GAIN, Contributions, coalitions, contributions
 from multimodal_tf.report.page import Bars, Block, Column, Figure, Note, Section, Table
 
 TITLE = "What each input gives"
@@ -29,13 +29,13 @@ def contributions_of(
     resamples: int,
     seed: int,
     step: Callable[[], None] = lambda: None,
-) -> Shares:
+) -> Contributions:
     """Runs the subsets, decoded once, and counts.
 
     Args:
         subject: `Predictor`.
         examined, features: what `examine` gave.
-        resamples, seed: as in `shares`.
+        resamples, seed: as in `contributions`.
         step: called after each subset.
     """
     names = list(eval_split.config.inputs)
@@ -43,17 +43,19 @@ def contributions_of(
     columns = []
     for present in of.present:
         without = tuple(name for name, there in zip(names, present) if not there)
-        answers = predictor.answer_features(features, without) if without else eval_split.answers
+        answers = (
+            predictor.predict_features(features, without) if without else eval_split.predictions
+        )
         columns.append(values(eval_split, answers)[known])
         step()
     # without any input, all rows have the same answer
     one = {name: part[:1] for name, part in features.items()}
     nothing = {
         name: np.repeat(answer, len(known), axis=0)
-        for name, answer in predictor.answer_features(one, tuple(names)).items()
+        for name, answer in predictor.predict_features(one, tuple(names)).items()
     }
     classes = _classes(eval_split)
-    return shares(
+    return contributions(
         of,
         np.stack(columns, axis=1),
         values(eval_split, nothing)[known],
@@ -66,7 +68,7 @@ def contributions_of(
 
 
 def contributions_section(
-    found: Shares, eval_split: EvalSplit, alone: Mapping[str, Figure]
+    found: Contributions, eval_split: EvalSplit, alone: Mapping[str, Figure]
 ) -> Told:
     """The section about shares.
 
@@ -102,11 +104,11 @@ def _classes(eval_split):
     )
 
 
-def _page(figures: Mapping[str, supervised.Figure], n: int, unit: str) -> dict[str, Figure]:
+def _page(figures: Mapping[str, Metric], n: int, unit: str) -> dict[str, Figure]:
     return {name: page_figure(figure, n, unit) for name, figure in figures.items()}
 
 
-def page_figure(figure: supervised.Figure, n: int, unit: str) -> Figure:
+def page_figure(figure: Metric, n: int, unit: str) -> Figure:
     """A figure of `metrics` as one of the page."""
     return Figure(figure.value, n, unit, figure.low, figure.high, reason=figure.reason or "")
 
@@ -119,7 +121,7 @@ def _inputs(found, unit, alone):
             for name in ("Shapley value", "share", "drop when left out", "alone, same model")
         ),
     ]
-    by_subset = {tuple(subset.inputs): subset.figure for subset in found.subsets}
+    by_subset = {tuple(subset.inputs): subset.metric for subset in found.subsets}
     rows: list[list] = []
     for name in found.shapley:
         figures = (found.shapley[name], found.share[name], found.drop[name], by_subset[(name,)])
@@ -134,9 +136,9 @@ def _inputs(found, unit, alone):
 
 
 def _subsets(found, unit):
-    rows = [["none", page_figure(found.nothing, found.n, unit)]]
+    rows = [["none", page_figure(found.none, found.n, unit)]]
     rows += [
-        [" + ".join(subset.inputs), page_figure(subset.figure, found.n, unit)]
+        [" + ".join(subset.inputs), page_figure(subset.metric, found.n, unit)]
         for subset in found.subsets
     ]
     return [Column("inputs present"), Column(unit, "number")], rows
@@ -150,7 +152,7 @@ def _rated(found, eval_split):
         return {}
     known, names = eval_split.known, _classes(eval_split)
     hits, codes = (
-        values(eval_split, eval_split.answers)[known],
+        values(eval_split, eval_split.predictions)[known],
         group_codes(eval_split.groups, len(known))[known],
     )
     inside = {label: eval_split.labels[known] == names.index(label) for label in found.classes}
@@ -177,9 +179,7 @@ def _by_class(found, rated, unit):
 
 def _sentences(found, rated, unit):
     known = {name: figure for name, figure in found.share.items() if figure.value is not None}
-    everything, nothing = (
-        page_figure(figure, found.n, unit) for figure in (found.everything, found.nothing)
-    )
+    everything, nothing = (page_figure(figure, found.n, unit) for figure in (found.all, found.none))
     reached = f"With all inputs the model reaches {everything}; without any, {nothing.shown}."
     if not known:
         return (f"With all inputs the model reaches {everything}: {NO_GAIN}.",)

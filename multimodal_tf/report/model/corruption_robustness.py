@@ -77,7 +77,7 @@ def damage_of(
     found: dict[str, dict[str, list]] = {}
     for name, kind, cells in _ahead(_damaged(part, kinds, seed)):
         found.setdefault(name, {}).setdefault(kind, []).append(
-            values(part, predictor.answer_changed(decoded, cells))
+            values(part, predictor.predict_changed(decoded, cells))
         )
         step()
     arrays = {
@@ -90,7 +90,7 @@ def damage_of(
         for name, of in kinds.items()
         for kind in of
     }
-    return Damage(values(part, part.answers), arrays, codes, strengths)
+    return Damage(values(part, part.predictions), arrays, codes, strengths)
 
 
 def kinds_of(eval_split: EvalSplit) -> dict[str, tuple[Corruption, ...]]:
@@ -168,7 +168,7 @@ def _part(eval_split, places):
         groups=None if eval_split.groups is None else eval_split.groups[places],
         labels=eval_split.labels[places],
         known=eval_split.known[places],
-        answers={name: answer[places] for name, answer in eval_split.answers.items()},
+        predictions={name: answer[places] for name, answer in eval_split.predictions.items()},
         embeddings={name: vectors[places] for name, vectors in eval_split.embeddings.items()},
         table=None if eval_split.table is None else eval_split.table.iloc[places],
     )

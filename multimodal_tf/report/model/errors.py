@@ -57,7 +57,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
             )
         )
     if unit_of(eval_split.config, eval_split.head) != ACCURACY:
-        loss = -values(eval_split, eval_split.answers)[known]
+        loss = -values(eval_split, eval_split.predictions)[known]
         worst = known[worst_rows(loss, WORST)]
         return Told(
             Section(
@@ -70,7 +70,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
             )
         )
     names = class_names(eval_split)
-    labels, probabilities = eval_split.labels[known], eval_split.answers[eval_split.head][known]
+    labels, probabilities = eval_split.labels[known], eval_split.predictions[eval_split.head][known]
     said = probabilities.argmax(axis=1)
     table = np.zeros((len(names), len(names)), int)
     np.add.at(table, (labels, said), 1)
@@ -176,7 +176,7 @@ def _cell(kind, cell, present):
 def _told(eval_split, row):
     """What is so and what the model says, as words, and its confidence."""
     answer, label, known = (
-        eval_split.answers[eval_split.head][row],
+        eval_split.predictions[eval_split.head][row],
         eval_split.labels[row],
         eval_split.known[row],
     )

@@ -99,11 +99,11 @@ def _chosen(eval_split, seed):
     known = np.flatnonzero(eval_split.known & eval_split.present.any(axis=1))
     if not len(known):
         return known, known
-    good = values(eval_split, eval_split.answers)[known]
+    good = values(eval_split, eval_split.predictions)[known]
     loss = -good
     if unit_of(eval_split.config, eval_split.head) == ACCURACY and len(known) > 1:
         loss = calibration.log_losses(
-            eval_split.labels[known], eval_split.answers[eval_split.head][known]
+            eval_split.labels[known], eval_split.predictions[eval_split.head][known]
         )
     bad = int(np.count_nonzero(good < 1)) if _hits(eval_split) else len(known) // 2
     worst = worst_rows(loss, min(WORST, max(1, bad)))
@@ -121,10 +121,10 @@ def _hits(eval_split):
 
 def _row(eval_split, place):
     head = eval_split.config.heads[eval_split.head]
-    answer = eval_split.answers[eval_split.head][place]
+    answer = eval_split.predictions[eval_split.head][place]
     column = head.point_index if head.target_type == "number" else int(answer.argmax())
     cells = {name: cells[place : place + 1] for name, cells in eval_split.raw.items()}
-    return Row(cells, eval_split.answer, lambda answers: answers[eval_split.head][:, column])
+    return Row(cells, eval_split.predict, lambda answers: answers[eval_split.head][:, column])
 
 
 def _examples(title, eval_split, rows, found):

@@ -17,7 +17,7 @@ from multimodal_tf.data.table import Table, read_table
 from multimodal_tf.evaluation import baselines, row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit, Told, check_labels, examine
 from multimodal_tf.evaluation.predictor import Model, predictor_of
-from multimodal_tf.metrics.shapley import Shares, coalitions
+from multimodal_tf.metrics.shapley import Contributions, coalitions
 from multimodal_tf.report import page
 from multimodal_tf.report.model import contributions, corruption_robustness
 from multimodal_tf.report.model.alignment import alignment_section
@@ -45,7 +45,7 @@ class ModelReport:
     """A report: its page, and what its first two sections are made of."""
 
     page: page.Page
-    shares: Shares
+    shares: Contributions
     damage: corruption_robustness.Damage
 
 

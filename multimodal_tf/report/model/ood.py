@@ -58,7 +58,7 @@ def ood_section(
     if not len(rows):
         return _note("No row of this split has an input.")
     clean = (
-        {name: said[rows] for name, said in eval_split.answers.items()},
+        {name: said[rows] for name, said in eval_split.predictions.items()},
         {name: v[rows] for name, v in eval_split.embeddings.items()},
     )
     groups = None if eval_split.groups is None else eval_split.groups[rows]
@@ -69,7 +69,7 @@ def ood_section(
     sources = {}
     for kind, made in _strange(eval_split, rows, seed, other):
         said = (
-            eval_split.answer(made.raw),
+            eval_split.predict(made.raw),
             eval_split.embed(made.raw) if eval_split.embeddings else {},
         )
         for name, measure in measures.items():
@@ -179,11 +179,11 @@ def _limit(validation, measure) -> float | str:
         return "there is no validation split to choose a limit on"
     there = validation.present.any(axis=1)
     kept = (
-        {name: said[there] for name, said in validation.answers.items()},
+        {name: said[there] for name, said in validation.predictions.items()},
         {n: v[there] for n, v in validation.embeddings.items()},
     )
     try:
-        return ood.limit(measure(*kept), FALSE_ALARMS)
+        return ood.threshold(measure(*kept), FALSE_ALARMS)
     except ValueError as error:
         return str(error)
 
@@ -198,7 +198,7 @@ def _figures(usual, found, limit, of, groups, resamples, seed):
             *ood_scores.apart(usual[of], found, own, resamples, seed),
             _caught(found, limit, own, resamples, seed),
         ]
-    told = ood.separation(usual, found, False, resamples, seed).figures
+    told = ood.separation(usual, found, False, resamples, seed).metrics
     pairs = ((told["auroc"], ood_scores.AUROC), (told["fpr_at_95_tpr"], ood_scores.FPR))
     figures = [Figure(each.value, len(found), unit, each.low, each.high) for each, unit in pairs]
     return [*figures, _caught(found, limit, None, resamples, seed)]
@@ -233,7 +233,7 @@ def _where_from(eval_split, sources) -> list[Block]:
     """Whose own embedding is furthest beyond its limit, by replaced input; `sources` holds rows and
     embeddings by replaced input.
     """
-    own = matching.members(eval_split.config)
+    own = eval_split.config.vector_inputs()
     judges = {name: judge for name in own if (judge := _own_score(eval_split, name)) is not None}
     replaced = [name for name in sources if any(name in own[vector] for vector in judges)]
     if len(judges) < 2 or not replaced:
@@ -283,7 +283,7 @@ def _of_nothing(eval_split, measure, limit, name):
     """What a row without any input scores."""
     raw = {key: _missing(cells[:1]) for key, cells in eval_split.raw.items()}
     found = float(
-        measure(eval_split.answer(raw), eval_split.embed(raw) if eval_split.embeddings else {})[0]
+        measure(eval_split.predict(raw), eval_split.embed(raw) if eval_split.embeddings else {})[0]
     )
     side = (
         ""

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy import sparse, stats
 
+from multimodal_tf.config.heads import comparing
 from multimodal_tf.evaluation.eval_split import EvalSplit, Told
-from multimodal_tf.evaluation.matching import matching_heads, members, vectors_present
+from multimodal_tf.evaluation.matching import vectors_present
 from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.retrieval import FIRST, retrieval
 from multimodal_tf.report.model.contributions import page_figure
@@ -31,7 +32,7 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
         `Told`; its section is one Note where no head aligns two inputs. A head gets a Note where
         too few rows have both, or all are alike.
     """
-    heads = matching_heads(eval_split.config)
+    heads = comparing(eval_split.config.heads)
     if not heads:
         return _note(
             "No head of this model aligns inputs (type: matching), so none can be looked up by another."
@@ -42,11 +43,11 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
     sentences: list[str] = []
     for name, head in heads.items():
         # a probability, not the vectors
-        if eval_split.answers[name].ndim != 3:
+        if eval_split.predictions[name].ndim != 3:
             left_out.append(Note(f"{_pair(head)}: a served model gives no vectors of them."))
             continue
         # the last number of each is not the vector's
-        vectors = eval_split.answers[name][:, :, :-1]
+        vectors = eval_split.predictions[name][:, :, :-1]
         both = np.flatnonzero(
             np.all([there[own] for own in head.inputs], axis=0)
             & np.all(np.any(vectors, axis=2), axis=1)
@@ -69,7 +70,7 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
             )
             figures = {
                 key: page_figure(figure, found.n, _UNITS.get(key, "share of questions"))
-                for key, figure in found.figures.items()
+                for key, figure in found.metrics.items()
             }
             rows.append([head.inputs[query], head.inputs[answer], *figures.values(), *chance])
             recall = figures["recall_at_1"]
@@ -98,7 +99,7 @@ def _alike(eval_split, names, rows):
     """Numbers of the groups of rows that are right answers to each other: of one group of the
     split, or with an equal cell of an input.
     """
-    behind = members(eval_split.config)
+    behind = eval_split.config.vector_inputs()
     kinds = [_equal_cells(eval_split, behind[name], rows) for name in names]
     kinds += [] if eval_split.groups is None else [group_codes(eval_split.groups[rows], len(rows))]
     each = np.arange(len(rows))

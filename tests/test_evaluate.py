@@ -15,7 +15,8 @@ from multimodal_tf.config import ImageInput
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation import evaluate as evaluate_module
 from multimodal_tf.evaluation.evaluate import Evaluation, evaluate
-from multimodal_tf.metrics import supervised
+from multimodal_tf.metrics.classification import classification
+from multimodal_tf.metrics.metric import NO_ROWS
 from multimodal_tf.models.build import build_model
 
 
@@ -37,7 +38,7 @@ def model(schema):
 
 @pytest.fixture(scope="module")
 def evaluation(model, records, schema):
-    return evaluate(model.predict, records, case.CONFIG, schema, bootstrap=50)
+    return evaluate(model.predict, case.CONFIG, schema, records, resamples=50)
 
 
 def at_once(records, schema, split="test"):
@@ -59,18 +60,18 @@ def test_figures_are_those_of_all_rows_at_once(evaluation, model, records, schem
     known = {name: weight > 0 for name, weight in weights.items()}
     label, tags, age = (evaluation.heads[name] for name in ("label", "tags", "age"))
     chosen = answers["label"].argmax(axis=1)[known["label"]]
-    assert label.figures["accuracy"].value == sk.accuracy_score(
+    assert label.metrics["accuracy"].value == sk.accuracy_score(
         targets["label"][known["label"]], chosen
     )
     assert (
         label.confusion
         == sk.confusion_matrix(targets["label"][known["label"]], chosen, labels=[0, 1, 2]).tolist()
     )
-    assert tags.figures["exact_match"].value == sk.accuracy_score(
+    assert tags.metrics["exact_match"].value == sk.accuracy_score(
         targets["tags"][known["tags"]], answers["tags"][known["tags"]] >= 0.5
     )
     errors = (answers["age"] - targets["age"])[known["age"]]
-    assert age.figures["rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
+    assert age.metrics["rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
     assert [head.n for head in (label, tags, age)] == [
         int(known[name].sum()) for name in ("label", "tags", "age")
     ]
@@ -86,12 +87,12 @@ def test_batches_change_nothing(batch, evaluation, model, records, schema, monke
         sizes.append(len(inputs["price"]))
         return model.predict_on_batch(inputs)
 
-    again = evaluate(predict, records, case.CONFIG, schema, bootstrap=50)
+    again = evaluate(predict, case.CONFIG, schema, records, resamples=50)
     assert sum(sizes) == 19
     for name, head in evaluation.heads.items():
         assert again.heads[name].confusion == head.confusion
-        for figure_name, figure in head.figures.items():
-            assert again.heads[name].figures[figure_name].value == pytest.approx(
+        for figure_name, figure in head.metrics.items():
+            assert again.heads[name].metrics[figure_name].value == pytest.approx(
                 figure.value, rel=1e-4
             )
 
@@ -114,7 +115,7 @@ def test_no_label_applies_is_not_missing(tmp_path):
     table["tags"] = [*tags[:-4], [], ["x", "odd"], ["odd"], None]
     schema = case.ingested(tmp_path / "records", table=table)
     model = build_model(case.CONFIG, schema)
-    head = evaluate(model, tmp_path / "records", case.CONFIG, schema, bootstrap=0).heads["tags"]
+    head = evaluate(model, case.CONFIG, schema, tmp_path / "records", resamples=0).heads["tags"]
     assert (head.n, head.missing, head.unseen) == (2, 1, {"odd": 2})
 
 
@@ -133,34 +134,32 @@ def test_a_perfect_function(records, schema):
             "age": targets["age"][part],
         }
 
-    heads = evaluate(predict, records, case.CONFIG, schema, bootstrap=0).heads
-    assert [heads["label"].figures[name].value for name in ("accuracy", "auroc")] == [1, 1]
-    assert [heads["tags"].figures[name].value for name in ("exact_match", "auroc")] == [1, 1]
-    assert [heads["age"].figures[name].value for name in ("mae", "r2")] == [0, 1]
+    heads = evaluate(predict, case.CONFIG, schema, records, resamples=0).heads
+    assert [heads["label"].metrics[name].value for name in ("accuracy", "auroc")] == [1, 1]
+    assert [heads["tags"].metrics[name].value for name in ("exact_match", "auroc")] == [1, 1]
+    assert [heads["age"].metrics[name].value for name in ("mae", "r2")] == [0, 1]
 
 
 def test_model_and_its_predict_are_the_same(evaluation, model, records, schema):
-    assert evaluate(model, records, case.CONFIG, schema, bootstrap=50) == evaluation
+    assert evaluate(model, case.CONFIG, schema, records, resamples=50) == evaluation
 
 
 def test_predict_of_a_model_prints_nothing(model, records, schema, capsys):
-    evaluate(model.predict, records, case.CONFIG, schema, bootstrap=0)
+    evaluate(model.predict, case.CONFIG, schema, records, resamples=0)
     assert capsys.readouterr().out == ""
 
 
 def test_one_row(tmp_path):
     schema = case.ingested(tmp_path / "records", table=case.frame(train=30, validation=3, test=1))
     evaluation = evaluate(
-        build_model(case.CONFIG, schema), tmp_path / "records", case.CONFIG, schema
+        build_model(case.CONFIG, schema), case.CONFIG, schema, tmp_path / "records"
     )
     assert evaluation.rows == 1
     # its only class was never seen
     assert evaluation.heads["label"].n == 0
-    assert {figure.reason for figure in evaluation.heads["label"].figures.values()} == {
-        supervised.NO_ROWS
-    }
+    assert {figure.reason for figure in evaluation.heads["label"].metrics.values()} == {NO_ROWS}
     assert evaluation.heads["tags"].n + evaluation.heads["tags"].missing == 1
-    assert supervised.NO_ROWS in text_of(evaluation)
+    assert NO_ROWS in text_of(evaluation)
 
 
 def test_json_and_back(evaluation, tmp_path):
@@ -178,7 +177,7 @@ def test_file_that_is_no_evaluation(tmp_path):
 
 def test_tables_show_figures_intervals_and_what_does_not_count(evaluation):
     text, label = text_of(evaluation), evaluation.heads["label"]
-    accuracy = label.figures["accuracy"]
+    accuracy = label.metrics["accuracy"]
     assert f"n = {label.n}" in text
     assert f"{accuracy.value:.3f}" in text
     assert f"{accuracy.low:.3f} .. {accuracy.high:.3f}" in text
@@ -187,7 +186,7 @@ def test_tables_show_figures_intervals_and_what_does_not_count(evaluation):
 
 
 def test_names_from_the_table_are_no_markup():
-    head = supervised.classification([0, 1], np.eye(2), ["[red]a[/red]", "[/]"], resamples=0)
+    head = classification([0, 1], np.eye(2), ["[red]a[/red]", "[/]"], resamples=0)
     head.unseen = {f"[bold]{i}": 1 for i in range(9)}
     text = text_of(Evaluation(split="test", rows=2, resamples=0, seed=0, heads={"label": head}))
     assert "[red]a[/red]" in text
@@ -224,16 +223,16 @@ def test_names_from_the_table_are_no_markup():
 )
 def test_answers_that_do_not_fit_are_refused(answer, message, records, schema):
     with pytest.raises(ValueError, match=message):
-        evaluate(lambda inputs: answer(len(inputs["price"])), records, case.CONFIG, schema)
+        evaluate(lambda inputs: answer(len(inputs["price"])), case.CONFIG, schema, records)
 
 
 def test_other_mistakes_are_refused(model, records, schema, tmp_path):
-    with pytest.raises(ValueError, match="bootstrap must be 0 or more, received -1"):
-        evaluate(model, records, case.CONFIG, schema, bootstrap=-1)
+    with pytest.raises(ValueError, match="resamples must be 0 or more, received -1"):
+        evaluate(model, case.CONFIG, schema, records, resamples=-1)
     with pytest.raises(FileNotFoundError, match="ingest a table there first"):
-        evaluate(model, tmp_path, case.CONFIG, schema)
+        evaluate(model, case.CONFIG, schema, tmp_path)
     with pytest.raises(ValueError, match="must have rows"):
-        evaluate(model, records, case.CONFIG, schema, split="night")
+        evaluate(model, case.CONFIG, schema, records, split="night")
     other = case.CONFIG.model_copy(update={"inputs": {"photo": ImageInput()}})
     with pytest.raises(ValueError, match=r"inputs\.photo: .* was ingested without it"):
-        evaluate(model, records, other, schema)
+        evaluate(model, other, schema, records)

@@ -2,27 +2,27 @@
 odd one out.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
-from sklearn import metrics as sk
 
 from multimodal_tf.evaluation.alignment import (
     agreement,
     exchanged,
-    mismatches,
-    odd_one_out,
+    pair_cosines,
     threshold,
 )
+from multimodal_tf.scoring import agreement as scoring
 
-NAMES = ["photo", "title", "sound"]
 
-
-def _aligned(random, rows, noise, inputs=3, dim=16):
-    """Embeddings of inputs that say the same, but for noise."""
-    return random.normal(size=(rows, 1, dim)) + noise * random.normal(size=(rows, inputs, dim))
+def odd_one_out(embeddings, present=None):
+    """The odd one out of all pairs of inputs, as its index among the inputs."""
+    pairs = [tuple(pair) for pair in itertools.combinations("abcd"[: np.shape(embeddings)[1]], 2)]
+    return scoring.odd_one_out(*pair_cosines(embeddings, present), pairs)
 
 
 # --- agreement
@@ -34,7 +34,7 @@ def test_agreement_is_the_mean_cosine_over_pairs():
     assert agreement(embeddings) == pytest.approx(expected)
 
 
-def test_an_absent_input_has_no_part_in_it():
+def test_a_missing_input_takes_no_part():
     """Also where its embedding is not zero, or not a number."""
     embeddings = np.random.default_rng(1).normal(size=(6, 3, 5))
     expected = agreement(embeddings[:, :2])
@@ -58,7 +58,7 @@ def test_the_odd_one_is_the_one_without_which_the_others_agree_most():
     assert odd_one_out(embeddings).tolist() == without.argmax(axis=1).tolist()
 
 
-def test_of_two_inputs_none_is_odd_and_an_absent_one_never():
+def test_of_two_inputs_none_is_odd_and_a_missing_one_never():
     embeddings = np.array([[[1.0, 0], [0, 1], [1, 0], [-1, 0]]] * 3)
     assert odd_one_out(embeddings, [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]).tolist() == [
         -1,
@@ -115,65 +115,7 @@ def test_rows_without_a_group_can_be_exchanged_with_each_other():
     assert (source != np.arange(4)).all()
 
 
-# --- mismatches
-
-
-def test_inputs_that_say_the_same_are_told_from_mismatches():
-    random = np.random.default_rng(3)
-    limit = threshold(agreement(_aligned(random, 199, 0.4)), 0.05)
-    found = mismatches(_aligned(random, 300, 0.4), NAMES, below=limit, resamples=100)
-    assert list(found) == NAMES
-    for of in found.values():
-        assert (of.n, of.odd_rows) == (300, 300)
-        assert of.figures["auroc"].low > 0.95
-        assert of.figures["odd_one_out"].low > 0.9
-        assert of.figures["detected"].value > 0.9
-        assert of.figures["false_alarms"].low < 0.05 < of.figures["false_alarms"].high + 0.03
-
-
-def test_inputs_that_say_nothing_are_at_chance():
-    found = mismatches(np.random.default_rng(4).normal(size=(400, 3, 8)), NAMES, resamples=200)
-    for of in found.values():
-        assert of.figures["auroc"].low < 0.5 < of.figures["auroc"].high
-        assert of.figures["odd_one_out"].low < 0.6
-
-
-def test_the_auroc_is_scikit_learns_on_the_rows_exchanged():
-    random = np.random.default_rng(5)
-    embeddings, groups = _aligned(random, 60, 1.5, inputs=2), random.integers(6, size=60)
-    wrong = embeddings.copy()
-    wrong[:, 1] = embeddings[exchanged(60, groups, seed=7), 1]
-    expected = sk.roc_auc_score(
-        np.repeat([1, 0], 60), np.concatenate([agreement(embeddings), agreement(wrong)])
-    )
-    found = mismatches(embeddings, ["photo", "title"], groups=groups, resamples=0, seed=7)
-    assert found["title"].figures["auroc"].value == pytest.approx(expected)
-    assert found["title"].figures["odd_one_out"].value is None
-    assert found["title"].figures["odd_one_out"].reason == "no row has three inputs"
-
-
-def test_only_rows_that_have_the_input_and_another_take_part():
-    random = np.random.default_rng(6)
-    present = np.ones((40, 3), dtype=int)
-    # no sound
-    present[:10, 2] = 0
-    # only sound
-    present[10:15, :2] = 0
-    found = mismatches(_aligned(random, 40, 0.1), NAMES, present, resamples=0)
-    assert {name: (of.n, of.odd_rows) for name, of in found.items()} == {
-        "photo": (35, 25),
-        "title": (35, 25),
-        "sound": (25, 25),
-    }
-
-
-def test_another_score_can_be_judged():
-    random = np.random.default_rng(7)
-    found = mismatches(
-        _aligned(random, 50, 0.1), NAMES, score=lambda vectors, there: vectors[:, 0, 0], resamples=0
-    )
-    # which does not look at the title
-    assert found["title"].figures["auroc"].value == 0.5
+# --- threshold
 
 
 def test_a_threshold_is_a_low_quantile_of_right_rows():
@@ -199,21 +141,6 @@ def test_a_threshold_is_a_low_quantile_of_right_rows():
         (lambda: exchanged(1), "2 or more rows, received 1"),
         (lambda: exchanged(3, ["a", "a", "b"]), "at most half of the 3 rows, received one of 2"),
         (lambda: exchanged(3, ["a", "b"]), r"groups must have the shape \(3,\)"),
-        (lambda: mismatches(np.ones((3, 2, 4)), ["photo"]), "one for each of the 2 inputs"),
-        (
-            lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], groups=["cat"] * 3),
-            "at most half",
-        ),
-        (
-            lambda: mismatches(np.ones((3, 2, 4)), ["photo", "title"], present=np.eye(3, 2)),
-            "needs two rows that have an input beside",
-        ),
-        (
-            lambda: mismatches(
-                np.ones((3, 2, 4)), ["photo", "title"], score=lambda *_: np.full(3, np.nan)
-            ),
-            "finite",
-        ),
         (lambda: threshold([1.0, 2.0], 0.05), "needs 19 rows or more, received 2"),
     ],
 )

@@ -5,6 +5,7 @@ Python and from the command line.
 import json
 import os
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import alignment, ood
-from multimodal_tf.evaluation.fit_guard import fit_guard_limits, fit_temperatures, mahalanobis
+from multimodal_tf.evaluation.fit_guard import fit_guard, fit_labelled, fit_temperatures
 from multimodal_tf.metrics.calibration import Temperature
 from multimodal_tf.models.build import build_model, embeddings
 from multimodal_tf.schema import Schema
@@ -87,8 +88,9 @@ def trained(folder):
     return load_run(folder / "run")
 
 
-def known(trained, folder):
-    return (folder / "records", trained.config, trained.schema)
+def run_of(model, config, schema):
+    """A trained model that is not a run."""
+    return types.SimpleNamespace(model=model, config=config, schema=schema)
 
 
 def split_of(folder, name):
@@ -109,12 +111,8 @@ def split_of(folder, name):
     return frame, frame["label"].map(words).fillna(-1).astype(int).to_numpy()
 
 
-def test_limits_are_those_of_validation_rows(folder, trained):
-    fitted = fit_guard_limits(
-        trained.model.predict_on_batch,
-        embeddings(trained.model).predict_on_batch,
-        *known(trained, folder),
-    )
+def test_thresholds_are_those_of_validation_rows(folder, trained):
+    fitted, temperature = fit_guard(trained, folder / "records")
     vectors, answers, there = {}, {}, {}
     for name in ("train", "validation"):
         frame, _ = split_of(folder, name)
@@ -124,13 +122,15 @@ def test_limits_are_those_of_validation_rows(folder, trained):
             embeddings(trained.model).predict_on_batch(inputs),
             trained.model.predict_on_batch(inputs),
         )
-    score = mahalanobis(vectors["train"]["fused"], split_of(folder, "train")[1])
+    score = fit_labelled(vectors["train"]["fused"], split_of(folder, "train")[1])
     assert fitted.embedding == "fused"
-    assert fitted.limit == pytest.approx(ood.limit(score(vectors["validation"]["fused"])), rel=1e-3)
+    assert fitted.threshold == pytest.approx(
+        ood.threshold(score(vectors["validation"]["fused"])), rel=1e-3
+    )
     agreement = alignment.agreement(answers["validation"]["match"][:, :, :-1])[
         there["validation"].all(axis=1)
     ]
-    assert fitted.threshold == pytest.approx(alignment.threshold(agreement), abs=1e-4)
+    assert fitted.agreement_threshold == pytest.approx(alignment.threshold(agreement), abs=1e-4)
 
 
 def preprocessed(frame, trained):
@@ -151,7 +151,7 @@ def test_a_temperature_is_that_of_validation_rows_that_have_a_label(folder, trai
     frame, labels = split_of(folder, "validation")
     assert (labels < 0).any()
     said = trained.model.predict_on_batch(preprocessed(frame, trained))["label"][labels >= 0]
-    found = fit_temperatures(trained.model.predict_on_batch, *known(trained, folder))
+    found = fit_temperatures(trained, folder / "records")
     assert list(found) == ["label"]
     assert found["label"].value.value == pytest.approx(
         Temperature.fit(labels[labels >= 0], said).value.value, rel=1e-3
@@ -161,14 +161,14 @@ def test_a_temperature_is_that_of_validation_rows_that_have_a_label(folder, trai
 def test_rows_without_a_class_do_not_shape_it_where_others_do():
     vectors = np.random.default_rng(0).normal(size=(40, 2)) + 50 * np.eye(2)[np.arange(40) % 2]
     classes = np.arange(40) % 2
-    known = ood.Mahalanobis.fit(vectors[4:], classes[4:])
-    assert mahalanobis(vectors, np.where(np.arange(40) < 4, -1, classes))(vectors) == pytest.approx(
-        known(vectors)
-    )
-    alone = ood.Mahalanobis.fit(vectors)
-    assert mahalanobis(vectors, None)(vectors) == pytest.approx(alone(vectors))
+    known = ood.fit_mahalanobis(vectors[4:], classes[4:])
+    assert fit_labelled(vectors, np.where(np.arange(40) < 4, -1, classes))(
+        vectors
+    ) == pytest.approx(known(vectors))
+    alone = ood.fit_mahalanobis(vectors)
+    assert fit_labelled(vectors, None)(vectors) == pytest.approx(alone(vectors))
     # every class of one row
-    assert mahalanobis(vectors, np.arange(40))(vectors) == pytest.approx(alone(vectors))
+    assert fit_labelled(vectors, np.arange(40))(vectors) == pytest.approx(alone(vectors))
 
 
 # What is refused
@@ -177,42 +177,28 @@ def test_rows_without_a_class_do_not_shape_it_where_others_do():
 def test_too_few_rows_for_the_rate(folder, trained):
     with pytest.raises(
         ValueError,
-        match="validation rows of .*records give no limit: a false-alarm rate of 0.001 needs 999 rows or more",
+        match="validation rows of .*records give no threshold: a false positive rate of 0.001 needs 999 rows or more",
     ):
-        fit_guard_limits(
-            trained.model.predict_on_batch,
-            embeddings(trained.model).predict_on_batch,
-            *known(trained, folder),
-            0.001,
-        )
+        fit_guard(trained, folder / "records", fpr=0.001)
 
 
 def test_a_model_without_a_fused_embedding(folder, trained):
     config = CONFIG.model_copy(update={"fusion": DecisionFusion()})
-    model = build_model(config, trained.schema)
+    run = run_of(build_model(config, trained.schema), config, trained.schema)
     with pytest.raises(ValueError, match="a fused embedding, which a decision fusion has not"):
-        fit_guard_limits(
-            model.predict_on_batch,
-            embeddings(model).predict_on_batch,
-            folder / "records",
-            config,
-            trained.schema,
-        )
+        fit_guard(run, folder / "records")
 
 
 def test_records_of_other_settings_and_heads_of_no_class(folder, trained):
     other = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"size": NumberInput()}})
     with pytest.raises(ValueError, match="inputs.size: .* was ingested without it"):
-        fit_temperatures(trained.model.predict_on_batch, folder / "records", other, trained.schema)
+        fit_temperatures(run_of(trained.model, other, trained.schema), folder / "records")
+    config = CONFIG.model_copy(update={"heads": {"price_next": RegressionHead()}})
+    run = run_of(trained.model, config, trained.schema)
     with pytest.raises(
         ValueError, match=r"a head that chooses one class, received \['price_next'\]"
     ):
-        fit_temperatures(
-            trained.model.predict_on_batch,
-            folder / "records",
-            CONFIG.model_copy(update={"heads": {"price_next": RegressionHead()}}),
-            trained.schema,
-        )
+        fit_temperatures(run, folder / "records")
 
 
 # The command line
@@ -251,7 +237,7 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
 
 def test_export_refuses_in_one_sentence_and_writes_nothing(folder, monkeypatch, capsys):
     for words, said in (
-        (("--guard", "--false-alarms", "0.001"), "needs 999 rows or more"),
+        (("--guard", "--fpr", "0.001"), "needs 999 rows or more"),
         (("--calibrate", "--records", folder / "nowhere"), "nowhere"),
     ):
         assert run(monkeypatch, "export", folder / "run", folder / "other" / "1", *words) == 1

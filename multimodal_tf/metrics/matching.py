@@ -1,0 +1,64 @@
+"""Metrics of heads that predict whether two inputs belong together."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.metric import ONE_CLASS, HeadMetrics, metrics_of_type
+
+
+def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMetrics:
+    """Metrics of a matching head, on each row's own pair and on as many mismatched pairs.
+
+    A mismatched pair is a row's first vector with the second vector of the next row; the last row
+    takes that of the first. The pairs do not depend on how rows were batched.
+
+    `accuracy` (a pair is predicted to match from a probability of 0.5 on), `auroc` and `log_loss`
+    (nats). Resamples draw rows, each with its two pairs. Rows that lack an input do not count.
+
+    Args:
+        vectors: float `(rows, 2, dim)`. The scalar product of the two vectors is the logit of a
+            match; zeros where an input is missing.
+        resamples, seed: as in `classification`.
+
+    Returns:
+        `HeadMetrics`; all metrics are None without two rows that have both inputs.
+
+    Raises:
+        ValueError: the shape differs, or a number is NaN.
+
+    Example:
+        >>> rows = [[[2.0, 0.0], [1.0, 0.0]], [[0.0, 2.0], [-1.0, 1.0]]]
+        >>> head = matching(rows, resamples=0)  # logits: own 2, 2; mismatched -2, 0
+        >>> head.metrics["accuracy"].value, head.metrics["auroc"].value
+        (0.75, 1.0)
+    """
+    both = np.asarray(vectors, dtype=float)
+    if both.ndim != 3 or both.shape[1] != 2:
+        raise ValueError(f"predictions must have the shape (rows, 2, dim), received {both.shape}")
+    if not np.isfinite(both).all():
+        raise ValueError("predictions must be finite numbers, received NaN or infinity")
+    both = both[(both != 0).any(axis=(1, 2))]
+    n = len(both)
+    if n < 2:
+        empty = metrics_of_type("matching", n, {}, {}, ONE_CLASS)
+        return HeadMetrics(type="matching", n=n, metrics=empty)
+    first, second = both[:, 0], both[:, 1]
+    own = (first * second).sum(axis=1)
+    mismatched = (first * np.roll(second, -1, axis=0)).sum(axis=1)
+    means = bootstrap.row_means(
+        {
+            "accuracy": ((own >= 0) * 1.0 + (mismatched < 0)) / 2,
+            "log_loss": (np.logaddexp(0, -own) + np.logaddexp(0, mismatched)) / 2,
+        }
+    )
+    logits = np.concatenate([own, mismatched])
+    area = bootstrap.auroc((np.arange(2 * n) < n)[:, None], logits[:, None])
+
+    def statistic(index: np.ndarray) -> dict[str, float]:
+        return means(index) | area(np.concatenate([index, index + n]))
+
+    values = statistic(np.arange(n))
+    samples = bootstrap.resample(statistic, n, resamples, seed)
+    found = metrics_of_type("matching", n, values, samples, ONE_CLASS)
+    return HeadMetrics(type="matching", n=n, metrics=found)

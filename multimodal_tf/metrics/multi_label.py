@@ -1,0 +1,138 @@
+"""Metrics of heads that choose any number of labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import metrics
+
+from multimodal_tf.metrics import bootstrap, per_class
+from multimodal_tf.metrics.bootstrap import Samples
+from multimodal_tf.metrics.known_rows import known_rows
+from multimodal_tf.metrics.metric import ONE_SIDED, HeadMetrics, metrics_of_type
+
+# a label is predicted from this probability on
+THRESHOLD = 0.5
+
+
+def multi_label(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    known: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> HeadMetrics:
+    """Metrics of a head that chooses any number of labels: those of probability 0.5 or more.
+
+    `exact_match` (rows whose labels are all right), `accuracy` (right decisions, one per row and
+    label), `balanced_accuracy` (mean of recall and specificity, over the labels that have both
+    kinds of rows), `precision_*`, `recall_*` and `f1_*` (macro, micro, weighted), `auroc` (mean
+    over the same labels), `log_loss` (nats per decision).
+
+    Args:
+        labels: 0 or 1, `(rows, classes)`.
+        probabilities: float `(rows, classes)`.
+        classes: names of the labels.
+        known, resamples, seed: as in `classification`.
+
+    Returns:
+        `HeadMetrics`; without known rows all metrics are None.
+
+    Raises:
+        ValueError: there is no label, the shapes disagree, or a probability is NaN.
+
+    Example:
+        >>> rows = [[0.9, 0.1], [0.2, 0.8]]
+        >>> head = multi_label([[1, 0], [1, 1]], rows, ["red", "round"], resamples=0)
+        >>> [head.metrics[name].value for name in ("accuracy", "exact_match", "recall_micro")]
+        [0.75, 0.5, 0.6666666666666666]
+    """
+    shape = (len(classes),)
+    targets, scores = known_rows(labels, shape, probabilities, shape, known)
+    truth, predicted = targets > 0, scores >= THRESHOLD
+    counts = bootstrap.label_counts(truth, predicted, np.arange(len(truth)))
+    samples = label_samples(truth, scores, resamples, seed)
+    values = _values(truth, scores, np.flatnonzero(counts[1] + counts[2]))
+    return HeadMetrics(
+        type="multi_label",
+        n=len(truth),
+        metrics=metrics_of_type("multi_label", len(truth), values, samples, ONE_SIDED),
+        classes=per_class.class_metrics(classes, counts),
+        confusion=_confusion(truth, predicted),
+    )
+
+
+def label_samples(
+    truth: np.ndarray,
+    scores: np.ndarray,
+    resamples: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> Samples:
+    """The metrics of `multi_label` on resamples of known rows, by name.
+
+    Args:
+        truth: bool `(rows, classes)`.
+        scores: float `(rows, classes)`.
+        resamples, seed, groups: as in `bootstrap.resample`.
+    """
+    predicted, means = scores >= THRESHOLD, bootstrap.row_means(_row_scores(truth, scores))
+
+    def statistic(index: np.ndarray) -> dict[str, float]:
+        counts = bootstrap.label_counts(truth, predicted, index)
+        return {
+            "balanced_accuracy": bootstrap.balanced_accuracy(counts, len(index)),
+            **bootstrap.averaged(*counts),
+            **means(index),
+        }
+
+    samples = bootstrap.resample(statistic, len(truth), resamples, seed, groups)
+    return samples | per_class.auroc_samples(truth, scores, resamples, seed, groups)
+
+
+def _row_scores(truth: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    right = truth == (scores >= THRESHOLD)
+    losses = -np.log(per_class.clipped(np.where(truth, scores, 1 - scores)))
+    return {
+        "exact_match": right.all(axis=1),
+        "accuracy": right.mean(axis=1),
+        "log_loss": losses.mean(axis=1),
+    }
+
+
+def _values(truth: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    if not len(truth):
+        return {}
+    predicted = scores >= THRESHOLD
+    values = {name: float(rows.mean()) for name, rows in _row_scores(truth, scores).items()}
+    return (
+        values
+        | {
+            "balanced_accuracy": _balanced_accuracy(truth, predicted),
+            "auroc": per_class.auroc(truth, scores),
+        }
+        | per_class.averages(_wide(truth), _wide(predicted), labels)
+    )
+
+
+def _balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    found = [
+        metrics.balanced_accuracy_score(truth[:, column], predicted[:, column])
+        for column in per_class.two_sided(truth)
+    ]
+    return float(np.mean(found)) if found else np.nan
+
+
+def _wide(flags: np.ndarray) -> np.ndarray:
+    """With an empty label added: scikit-learn takes one column for a binary classification."""
+    return np.pad(flags, ((0, 0), (0, 1)))
+
+
+def _confusion(truth: np.ndarray, predicted: np.ndarray) -> list[list[list[int]]]:
+    # scikit-learn refuses an empty array
+    if not len(truth):
+        return [[[0, 0], [0, 0]] for _ in range(truth.shape[1])]
+    matrices = metrics.multilabel_confusion_matrix(_wide(truth), _wide(predicted))
+    found: list[list[list[int]]] = matrices[:-1].tolist()
+    return found
