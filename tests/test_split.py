@@ -276,7 +276,7 @@ def test_groups_of_one_row_fill_the_sides_up():
 
 
 def test_no_group_left_to_train_on(monkeypatch):
-    monkeypatch.setattr("multimodal_tf.data.split._grouped", lambda *arguments: np.ones(2, np.int8))
+    monkeypatch.setattr("multimodal_tf.data.split._draw_groups", lambda *arguments: np.ones(2, np.int8))
     with pytest.raises(
         ValueError,
         match="no group of column 'g' is left to train on: lower split.validation or split.test",

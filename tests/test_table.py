@@ -286,7 +286,7 @@ BAD = {
     "broken.jsonl": (b'{"a": 1}\n\n{"a": 1\n', "line 3: not JSON: Expecting ',' delimiter"),
     "list.jsonl": (b"[1, 2]\n", "line 1: every line must be a JSON object, received [1, 2]"),
     "deep.jsonl": (b"[" * 100_000, "line 1: not JSON"),
-    "twice.jsonl": (b'{"a": 1, "a": 2}\n', "line 1: not JSON: the key 'a' stands twice"),
+    "twice.jsonl": (b'{"a": 1, "a": 2}\n', "line 1: not JSON: the key 'a' is repeated"),
     "latin.jsonl": (
         '{"é": 1}\n'.encode("latin-1"),
         "is not UTF-8: it has a column named '\\udce9'",
