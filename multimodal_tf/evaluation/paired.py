@@ -100,7 +100,7 @@ def losses(predicted: HeadPredictions) -> np.ndarray:
         case "classes":
             return np.asarray(((outputs >= THRESHOLD) != (targets > 0)).mean(axis=1))
         case _:
-            return np.abs(outputs[:, head.point_index] - targets)
+            return np.asarray(np.abs(outputs[:, head.point_index] - targets))
 
 
 def _paired(

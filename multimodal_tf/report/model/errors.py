@@ -82,7 +82,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
         rows: list[list] = [
             [
                 one.truth,
-                one.said,
+                one.predicted,
                 one.n,
                 page_figure(
                     one.share, int(table[names.index(one.truth)].sum()), "share of the class"
@@ -136,7 +136,7 @@ def _most(frequent, table):
         return (f"It errs in none of {table.sum():,} rows.",)
     one = frequent[0]
     return (
-        f"The most frequent confusion: {one.truth} is taken for {one.said}, in {one.n} of {table.sum() - table.trace()} errors.",
+        f"The most frequent confusion: {one.truth} is taken for {one.predicted}, in {one.n} of {table.sum() - table.trace()} errors.",
     )
 
 

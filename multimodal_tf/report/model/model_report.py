@@ -9,7 +9,7 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
-from multimodal_tf.config import Config
+from multimodal_tf.config import Config, labelled
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
@@ -173,7 +173,7 @@ def _check_numbers(**numbers):
 
 
 def _head(config, head):
-    there = row_scores.labelled_heads(config)
+    there = list(labelled(config.heads))
     if not there:
         raise ValueError(
             f"the model must have a head with a label, received {sorted(config.heads)}"
