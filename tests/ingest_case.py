@@ -92,8 +92,8 @@ def make_files(root):
         "long.wav": (audio_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
         "fast.wav": (with_rate(768_000), None),
         "slow.wav": (with_rate(1), "sample rate"),
-        "none.wav": (audio_file(WAVE[:0]), "a sound without samples"),
-        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE ht'"),
+        "none.wav": (audio_file(WAVE[:0]), "an audio file without samples"),
+        "page.wav": (b"<!DOCTYPE html>", "not an audio file: it begins with b'<!DOCTYPE ht'"),
     }
     for name, (data, _) in (images | clips).items():
         if data is not None:

@@ -159,9 +159,9 @@ def bad():
     return {
         "nothing": (b"", "not a video"),
         "text": (b"<!DOCTYPE html>", "not a video"),
-        "sound": (case.sound_only(), "a file without moving pictures"),
-        "sound in WebM": (case.sound_only("webm"), "a file without moving pictures"),
-        "no index": (case.video(20)[:-900], "a broken video|without moving pictures"),
+        "sound": (case.sound_only(), "a file without a video stream"),
+        "sound in WebM": (case.sound_only("webm"), "a file without a video stream"),
+        "no index": (case.video(20)[:-900], "a broken video|without a video stream"),
         "only a header": (case.video(20, "webm")[:450], "a video without frames|a broken video"),
         "cut short": (case.video(20, "avi")[:40], "a broken video"),
         "large": (case.video(2, size=(320, 240)), "320 x 240 pixels, more than max_pixels = 9999"),
@@ -209,7 +209,7 @@ def test_the_cover_of_a_song_is_no_video():
         case._silence(container, silence, 0.2)
         container.mux(cover.encode(frame))
         container.mux(cover.encode())
-    with pytest.raises(CellError, match="a file without moving pictures"):
+    with pytest.raises(CellError, match="a file without a video stream"):
         frames(file.getvalue())
 
 
