@@ -98,7 +98,7 @@ def to_frames(file: BinaryIO, input_config: VideoInput) -> list[bytes]:
             pixels per frame.
     """
     with _explained():
-        index, pixels = _read_index(file, input_config)
+        index, pixels = _read_index(file, input_config.max_pixels)
         start, length = int(index.times[0]), index.end - int(index.times[0])
         centers = [
             start + (2 * index + 1) * length // (2 * input_config.frames)
@@ -118,11 +118,11 @@ def to_frames(file: BinaryIO, input_config: VideoInput) -> list[bytes]:
     return [shown[time] for time in wanted]
 
 
-def measure(file: BinaryIO, input_config: VideoInput) -> Measures:
+def measure(file: BinaryIO, max_pixels: int) -> Measures:
     """`Measures` of a video other than a GIF; errors as `to_frames`."""
     with _explained():
-        index, _ = _read_index(file, input_config)
-        with _opened(file, input_config.max_pixels) as (_, stream):
+        index, _ = _read_index(file, max_pixels)
+        with _opened(file, max_pixels) as (_, stream):
             seconds = float((index.end - int(index.times[0])) * (stream.time_base or 1))
             return Measures(
                 stream.codec_context.width,
@@ -179,10 +179,10 @@ def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, a
         yield container, streams[0]
 
 
-def _read_index(file: BinaryIO, input_config: VideoInput) -> tuple[_Index, int]:
+def _read_index(file: BinaryIO, max_pixels: int) -> tuple[_Index, int]:
     """`(_Index, pixels of a frame)`, from the packets, without decoding."""
     shown, keys = {}, {}
-    with _opened(file, input_config.max_pixels) as (container, stream):
+    with _opened(file, max_pixels) as (container, stream):
         for packet in _packets(container, stream):
             time = packet.pts if packet.pts is not None else packet.dts
             if time is None or abs(time) > _LATEST or not packet.size:

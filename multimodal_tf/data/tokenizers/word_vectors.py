@@ -221,7 +221,6 @@ def _binary(stream: BinaryIO, where: str, field: str, dim: int) -> Entries:
             raise ValueError(
                 f"{where} must have {expected} vectors, as its first line says, received"
                 f" {number - 1}: it is truncated"
-                " it is truncated"
             )
         numbers = np.frombuffer(data, "<f4")
         yield (
