@@ -117,7 +117,7 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.bin",
             b"cat 1 2 3\n",
-            r"v\.bin, line 1: must be the number of words and of numbers in a vector, received b'cat 1 2 3",
+            r"v\.bin, line 1: must be the number of words and the width of a vector, received b'cat 1 2 3",
         ),
         ("v.bin", b"", r"line 1: must be the number of words"),
         ("v.txt.gz", b"no gzip", r"v\.txt\.gz is damaged"),
