@@ -1,6 +1,4 @@
-"""The guard of an exported model: what it says of a row is what NumPy says, and who does not fit is
-refused.
-"""
+"""The guard of an exported model: served scores against NumPy, and guards that do not fit."""
 
 import json
 import os
@@ -40,7 +38,7 @@ from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.guard import judge
 from multimodal_tf.serving.predict_table import predict_table
 
-JUDGED = {"ood_score", "agreement", "review"}
+GUARD_KEYS = {"ood_score", "agreement", "review"}
 
 
 def tensors(raw):
@@ -52,7 +50,7 @@ def tensors(raw):
 
 @pytest.fixture(scope="module")
 def raw():
-    """64 rows with gaps; row 3 has nothing but a broken picture, row 5 nothing at all."""
+    """64 rows with missing cells; row 3 has only a broken image, row 5 has no cell."""
     rows = case.raw_rows(64)
     for row in (3, 5):
         for name, cells in rows.items():
@@ -63,16 +61,19 @@ def raw():
 
 @pytest.fixture(scope="module")
 def expected(raw):
-    """What NumPy makes of the model's own answers and embeddings."""
+    """Computed by NumPy from the model's own predictions and embeddings."""
     model, _, chosen = case.guarded()
     preprocessor = Preprocessor(case.MATCHING, case.SCHEMA)
     features, errors = preprocessor.features(tensors(raw))
     inputs = preprocessor.model_inputs(features)
-    answers, vectors = model.predict_on_batch(inputs), embeddings(model).predict_on_batch(inputs)
+    predictions, vectors = (
+        model.predict_on_batch(inputs),
+        embeddings(model).predict_on_batch(inputs),
+    )
     present = {name: features[f"{name}_present"].numpy() > 0 for name in case.MATCHING.inputs}
     pairs = {"match": ("photo", "title"), "heard": ("title", "sound")}
     cosines = [
-        np.where(present[first] & present[second], agreement(answers[head][:, :, :-1]), np.nan)
+        np.where(present[first] & present[second], agreement(predictions[head][:, :, :-1]), np.nan)
         for head, (first, second) in pairs.items()
     ]
     known = ~np.isnan(cosines)
@@ -83,7 +84,7 @@ def expected(raw):
     any_present = np.any(list(present.values()), axis=0)
     broken = errors.numpy() != b""
     # a temperature of 2
-    roots = np.sqrt(answers["label"]) / np.sqrt(answers["label"]).sum(axis=1, keepdims=True)
+    roots = np.sqrt(predictions["label"]) / np.sqrt(predictions["label"]).sum(axis=1, keepdims=True)
     return {
         "ood_score": ood_score,
         "agreement": agreed,
@@ -91,20 +92,20 @@ def expected(raw):
         | broken
         | (ood_score > chosen.threshold)
         | (agreed < chosen.agreement_threshold),
-        "label_probabilities": np.where(any_present[:, None], roots, answers["label"]),
+        "label_probabilities": np.where(any_present[:, None], roots, predictions["label"]),
     }
 
 
 @pytest.fixture(scope="module")
 def serve():
     signature = tf.saved_model.load(str(case.guarded()[1])).signatures["serving_default"]
-    return lambda raw: {name: answer.numpy() for name, answer in signature(**tensors(raw)).items()}
+    return lambda raw: {name: output.numpy() for name, output in signature(**tensors(raw)).items()}
 
 
-# What is served
+# Served outputs
 
 
-def test_another_process_with_tensorflow_alone_says_what_numpy_says(raw, expected, tmp_path):
+def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(raw, expected, tmp_path):
     np.savez(
         tmp_path / "raw.npz",
         **{
@@ -116,8 +117,10 @@ def test_another_process_with_tensorflow_alone_says_what_numpy_says(raw, expecte
         "import numpy as np, tensorflow as tf\n"
         f"raw = np.load({str(tmp_path / 'raw.npz')!r}, allow_pickle=True)\n"
         f"serve = tf.saved_model.load({str(case.guarded()[1])!r}).signatures['predict']\n"
-        "given = serve(**{name: tf.constant(raw[name].tolist(), 'float32' if name == 'price' else 'string') for name in raw})\n"
-        f"np.savez({str(tmp_path / 'given.npz')!r}, **{{name: answer.numpy() for name, answer in given.items()}})\n"
+        "dtypes = {name: 'float32' if name == 'price' else 'string' for name in raw}\n"
+        "cells = {name: tf.constant(raw[name].tolist(), dtypes[name]) for name in raw}\n"
+        "given = {name: output.numpy() for name, output in serve(**cells).items()}\n"
+        f"np.savez({str(tmp_path / 'given.npz')!r}, **given)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     given = np.load(tmp_path / "given.npz", allow_pickle=True)
@@ -142,18 +145,18 @@ def test_a_row_without_any_input_is_always_for_review(tmp_path):
 
 def test_no_rows(serve):
     given = serve({name: cells[:0] for name, cells in case.raw_rows(1).items()})
-    assert {name: given[name].shape for name in JUDGED} == dict.fromkeys(JUDGED, (0,))
+    assert {name: given[name].shape for name in GUARD_KEYS} == dict.fromkeys(GUARD_KEYS, (0,))
     assert given["label_probabilities"].shape == (0, 3)
 
 
-def test_a_row_is_judged_by_itself(serve, raw):
+def test_a_row_does_not_depend_on_its_batch(serve, raw):
     whole, alone = serve(raw), serve({name: cells[7:8] for name, cells in raw.items()})
-    for name in JUDGED:
+    for name in GUARD_KEYS:
         np.testing.assert_allclose(alone[name][0], whole[name][7], rtol=1e-4, atol=1e-5)
 
 
-def test_answers_and_embeddings_come_from_one_pass():
-    """No convolution and no recurrent loop is there twice."""
+def test_predictions_and_embeddings_come_from_one_pass():
+    """No convolution and no recurrent loop is in the graph twice."""
 
     def heavy(path):
         graph = tf.saved_model.load(str(path)).signatures["serving_default"].graph.as_graph_def()
@@ -168,7 +171,7 @@ def test_answers_and_embeddings_come_from_one_pass():
 
 def test_without_guard_and_temperature_nothing_is_added():
     path = case.exported()[1]
-    assert not JUDGED & set(
+    assert not GUARD_KEYS & set(
         tf.saved_model.load(str(path)).signatures["serving_default"].structured_outputs
     )
     assert sorted(os.listdir(path / "assets.extra")) == [
@@ -178,10 +181,10 @@ def test_without_guard_and_temperature_nothing_is_added():
     ]
 
 
-def test_limits_and_temperatures_lie_beside_for_people():
+def test_thresholds_and_temperatures_are_in_json_files():
     folder = case.guarded()[1] / "assets.extra"
-    said = json.loads((folder / "guard.json").read_text())
-    assert said == {
+    result = json.loads((folder / "guard.json").read_text())
+    assert result == {
         "score": "Mahalanobis",
         "embedding": "fused",
         "threshold": 40.0,
@@ -208,10 +211,10 @@ def test_half_precision_is_judged_in_float32(tmp_path):
     np.testing.assert_allclose(given, score(signatures["embed"](**raw)["fused"]), rtol=1e-2)
 
 
-# Who reads it
+# The client
 
 
-def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
+def test_the_client_shows_it_and_marks_unreadable_rows_for_review(tmp_path):
     client = Client(case.guarded()[1])
     rows = [
         {"title": "a red bird", "price": 1.0},
@@ -234,7 +237,7 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     for suffix in (".csv", ".parquet"):
         predict_table(client, read_table(pd.DataFrame(rows[:1])), tmp_path / f"out{suffix}")
     again = pd.read_parquet(tmp_path / "out.parquet")
-    assert {name: str(again[name].dtype) for name in JUDGED} == {
+    assert {name: str(again[name].dtype) for name in GUARD_KEYS} == {
         "ood_score": "float32",
         "agreement": "float32",
         "review": "bool",
@@ -242,7 +245,7 @@ def test_the_client_shows_it_and_has_what_it_could_not_read_reviewed(tmp_path):
     assert list(pd.read_csv(tmp_path / "out.csv").columns) == list(again.columns)
 
 
-# The formulas
+# Formulas
 
 
 @pytest.fixture(scope="module")
@@ -294,10 +297,8 @@ def test_energy_is_that_of_logits_of_mean_0():
     np.testing.assert_allclose(softmax, 1 - probabilities.max(axis=1), rtol=1e-5)
 
 
-def test_when_a_person_should_look():
-    """By hand: limit 0.5 on 1 - the highest probability, threshold 0 on the cosine; the last row's
-    answer is no number.
-    """
+def test_which_rows_are_for_review():
+    """By hand: thresholds 0.5 on 1 - the highest probability, 0 on the cosine; one row is NaN."""
     config = case.MATCHING
     right, wrong = [[2.0, 0, 0, 0, 1], [1.0, 0, 0, 0, 1]], [[2.0, 0, 0, 0, 1], [-1.0, 0, 0, 0, 1]]
     outputs = {
@@ -319,15 +320,15 @@ def test_when_a_person_should_look():
             ]
         ),
     }
-    said = judge(
+    result = judge(
         Guard(MaximumSoftmax("label"), 0.5, agreement_threshold=0.0), outputs, {}, status, config
     )
-    assert said["review"].numpy().tolist() == [False, True, False, True, True, True]
-    assert said["agreement"].numpy().tolist()[:2] == [1.0, -1.0]
-    assert np.isnan(said["agreement"][2])
+    assert result["review"].numpy().tolist() == [False, True, False, True, True, True]
+    assert result["agreement"].numpy().tolist()[:2] == [1.0, -1.0]
+    assert np.isnan(result["agreement"][2])
 
 
-def test_columns_of_one_tower_are_there_where_any_is():
+def test_a_tower_over_columns_is_present_where_any_column_is():
     config = Config(
         inputs={"title": TextInput(), "price": NumberInput(), "size": NumberInput()},
         tabular={"type": "mlp"},
@@ -342,16 +343,16 @@ def test_columns_of_one_tower_are_there_where_any_is():
     ]
 
 
-def test_a_temperature_keeps_the_order_of_classes_and_what_is_said_of_nothing():
-    answers = tf.constant([[0.64, 0.32, 0.04], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
-    said = tempered(answers, 2.0, tf.constant([True, False, True])).numpy()
+def test_a_temperature_keeps_the_order_of_classes_and_rows_without_inputs():
+    predictions = tf.constant([[0.64, 0.32, 0.04], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
+    result = tempered(predictions, 2.0, tf.constant([True, False, True])).numpy()
     roots = np.sqrt([0.64, 0.32, 0.04])
-    np.testing.assert_allclose(said[0], roots / roots.sum(), rtol=1e-5)
-    assert said[1].tolist() == [0.5, 0.25, 0.25]
-    np.testing.assert_allclose(said[2], [1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(result[0], roots / roots.sum(), rtol=1e-5)
+    assert result[1].tolist() == [0.5, 0.25, 0.25]
+    np.testing.assert_allclose(result[2], [1, 0, 0], atol=1e-6)
 
 
-# Who does not fit
+# Errors
 
 
 def small(**heads):
@@ -376,7 +377,7 @@ def of_width(width, embedding="fused"):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"guard": Guard(of_width(5), 1.0)}, "'fused' is 4 wide, received a score of width 5"),
         (
@@ -403,9 +404,9 @@ def of_width(width, embedding="fused"):
         ({"temperature": {"label": float("nan")}}, "must be a number above 0, received nan"),
     ],
 )
-def test_what_does_not_fit_the_model_is_refused_before_anything_is_written(tmp_path, given, said):
+def test_a_guard_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, given, message):
     config, schema = small(age=RegressionHead())
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         export_model(build_model(config, schema), config, schema, tmp_path / "1", **given)
     assert os.listdir(tmp_path) == []
 
@@ -424,7 +425,7 @@ def test_a_head_of_the_same_name_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (
             lambda: Guard(of_width(2), np.nan),
@@ -456,6 +457,6 @@ def test_a_head_of_the_same_name_is_refused(tmp_path):
         ),
     ],
 )
-def test_arrays_and_limits_are_checked_when_a_guard_is_made(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_arrays_and_thresholds_are_checked_when_a_guard_is_made(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

@@ -1,6 +1,4 @@
-"""Ordinal, quantile, matching and embedding heads from a table to a served answer, several at once,
-each on its own inputs.
-"""
+"""Several heads at once, each on its own inputs, from a table to served predictions."""
 
 import json
 
@@ -48,35 +46,35 @@ def frame():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("heads")
 
 
 @pytest.fixture(scope="module")
-def schema(place):
-    return case.ingested(place / "records", CONFIG, frame())
+def schema(folder):
+    return case.ingested(folder / "records", CONFIG, frame())
 
 
 @pytest.fixture(scope="module")
-def run(place, schema):
-    return fit(CONFIG, schema, place / "records", place / "run", verbose=0)
+def run(folder, schema):
+    return fit(CONFIG, schema, folder / "records", folder / "run", verbose=0)
 
 
 @pytest.fixture(scope="module")
-def exported(place, schema, run):
-    return export_model(load_run(place / "run").model, CONFIG, schema, place / "small" / "1")
+def exported(folder, schema, run):
+    return export_model(load_run(folder / "run").model, CONFIG, schema, folder / "small" / "1")
 
 
-def test_what_the_labels_teach(schema):
+def test_statistics_of_the_labels(schema):
     assert schema.rows == 40, "the row without any label is kept"
     assert set(schema.heads) == {"size", "cost", "label"}
     assert schema.heads["size"].names == ["small", "medium", "large"]
     assert schema.heads["cost"].type == "moments"
 
 
-def test_targets_of_every_head(place, schema):
+def test_targets_of_every_head(folder, schema):
     inputs, targets, weights = next(
-        iter(load_split(CONFIG, schema, place / "records", "train", batch_size=40))
+        iter(load_split(CONFIG, schema, folder / "records", "train", batch_size=40))
     )
     assert {name: target.shape.as_list() for name, target in targets.items()} == {
         "size": [40],
@@ -89,8 +87,8 @@ def test_targets_of_every_head(place, schema):
     assert not weights["vector"].numpy().any()
 
 
-def test_figures_of_every_head(place, schema, run):
-    found = evaluate(run.model, CONFIG, schema, place / "records", resamples=20)
+def test_metrics_of_every_head(folder, schema, run):
+    found = evaluate(run.model, CONFIG, schema, folder / "records", resamples=20)
     assert {name: head.type for name, head in found.heads.items()} == {
         "size": "ordinal",
         "cost": "quantile",
@@ -100,14 +98,14 @@ def test_figures_of_every_head(place, schema, run):
     assert found.rows == 19
     for head in found.heads.values():
         assert all(
-            figure.value is not None and figure.low <= figure.value <= figure.high
-            for figure in head.metrics.values()
+            metric.value is not None and metric.low <= metric.value <= metric.high
+            for metric in head.metrics.values()
         )
     assert found.heads["cost"].missing > 0
     found.render()
 
 
-def test_history_has_the_figures_of_every_head(run):
+def test_history_has_the_metrics_of_every_head(run):
     names = {
         "val_size_accuracy",
         "val_cost_mae",
@@ -120,42 +118,46 @@ def test_history_has_the_figures_of_every_head(run):
     assert not any("vector" in name for name in run.history)
 
 
-def test_served_answers_are_the_models(exported, place, schema, run):
+def test_served_predictions_are_the_models(exported, folder, schema, run):
     client = Client(exported)
     rows = frame().query("split == 'test'").reset_index(drop=True)
-    answers = client.predict(rows)
-    inputs = next(iter(load_split(CONFIG, schema, place / "records", "test", batch_size=19)))[0]
-    own = {name: np.asarray(answer) for name, answer in run.model(inputs).items()}
-    assert answers["size"].tolist() == [
+    predictions = client.predict(rows)
+    inputs = next(iter(load_split(CONFIG, schema, folder / "records", "test", batch_size=19)))[0]
+    own = {name: np.asarray(prediction) for name, prediction in run.model(inputs).items()}
+    assert predictions["size"].tolist() == [
         schema.heads["size"].names[best] for best in own["size"].argmax(axis=1)
     ]
     np.testing.assert_allclose(
-        np.stack(answers["size_probabilities"]), own["size"], rtol=1e-4, atol=1e-6
+        np.stack(predictions["size_probabilities"]), own["size"], rtol=1e-4, atol=1e-6
     )
-    np.testing.assert_allclose(np.stack(answers["cost_quantiles"]), own["cost"], rtol=1e-4)
-    for column, place_of in (("cost_low", 0), ("cost", 1), ("cost_high", 2)):
-        np.testing.assert_allclose(answers[column], own["cost"][:, place_of], rtol=1e-4)
+    np.testing.assert_allclose(np.stack(predictions["cost_quantiles"]), own["cost"], rtol=1e-4)
+    for column, index in (("cost_low", 0), ("cost", 1), ("cost_high", 2)):
+        np.testing.assert_allclose(predictions[column], own["cost"][:, index], rtol=1e-4)
     logits = (own["pair"][:, 0] * own["pair"][:, 1]).sum(axis=1)
-    np.testing.assert_allclose(answers["pair"], 1 / (1 + np.exp(-logits)), rtol=1e-4)
-    np.testing.assert_allclose(np.stack(answers["vector"]), own["vector"], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(np.stack(answers["vector"]), axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(predictions["pair"], 1 / (1 + np.exp(-logits)), rtol=1e-4)
+    np.testing.assert_allclose(np.stack(predictions["vector"]), own["vector"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(np.stack(predictions["vector"]), axis=1), 1, rtol=1e-4
+    )
 
 
-def test_there_is_no_skew(exported, place, schema, run):
-    found = skew(run.model, CONFIG, schema, place / "records", exported)
+def test_there_is_no_skew(exported, folder, schema, run):
+    found = skew(run.model, CONFIG, schema, folder / "records", exported)
     assert set(found) == set(HEADS)
     assert max(found.values()) < 1e-3
 
 
 def test_a_row_without_inputs_gets_the_prior(exported, schema):
-    answer = Client(exported).predict([{}]).iloc[0]
+    prediction = Client(exported).predict([{}]).iloc[0]
     counts = np.array(schema.heads["size"].counts)
-    np.testing.assert_allclose(answer["size_probabilities"], counts / counts.sum(), rtol=1e-5)
+    np.testing.assert_allclose(prediction["size_probabilities"], counts / counts.sum(), rtol=1e-5)
     moments = schema.heads["cost"]
-    np.testing.assert_allclose(answer["cost_low"], moments.mean - 1.281552 * moments.std, rtol=1e-4)
-    assert answer["pair"] == 0.5
-    assert not np.any(answer["vector"])
-    assert not answer["valid"]
+    np.testing.assert_allclose(
+        prediction["cost_low"], moments.mean - 1.281552 * moments.std, rtol=1e-4
+    )
+    assert prediction["pair"] == 0.5
+    assert not np.any(prediction["vector"])
+    assert not prediction["valid"]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -181,11 +183,11 @@ def test_a_table_of_predictions(exported, tmp_path, ending):
     assert len(found) == 70
 
 
-def test_shards_serve_a_head_without_a_column_that_came_later(place, schema):
+def test_shards_serve_a_head_without_a_column_that_came_later(folder, schema):
     """A head that reads no column needs nothing that ingest would have had to write."""
     heads = {"label": HEADS["label"], "again": HEADS["pair"]}
     config = Config.model_validate(CONFIG.model_dump() | {"heads": heads})
-    _, targets, _ = next(iter(load_split(config, schema, place / "records", "test")))
+    _, targets, _ = next(iter(load_split(config, schema, folder / "records", "test")))
     assert set(targets) == {"label", "again"}
 
 
@@ -211,7 +213,8 @@ def test_numbers_are_in_their_own_order(tmp_path):
 def test_words_need_an_order(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"^heads\.grade\.classes must give the order of classes that are not all numbers, received \['b', ",
+        match=r"^heads\.grade\.classes must give the order of classes that are not all numbers, "
+        r"received \['b', ",
     ):
         learn(tmp_path, {}, lambda table: table["label"])
 
@@ -219,12 +222,13 @@ def test_words_need_an_order(tmp_path):
 def test_every_class_must_be_in_the_order(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"^heads\.grade\.classes must name every class of the training split, received .* without 'd'$",
+        match=r"^heads\.grade\.classes must name every class of the training split, "
+        r"received .* without 'd'$",
     ):
         learn(tmp_path, {"classes": ["c", "b"]}, lambda table: table["label"])
 
 
-def test_a_class_that_no_row_bears_keeps_its_place_and_another_order_is_learnt_anew(tmp_path):
+def test_a_class_without_rows_keeps_its_index_and_another_order_is_fitted_anew(tmp_path):
     stats = learn(tmp_path, {"classes": ["d", "e", "c", "b"]}, lambda table: table["label"])
     assert stats.names == ["d", "e", "c", "b"]
     assert stats.counts[1] == 0

@@ -1,6 +1,4 @@
-"""Focal, ordinal, quantile, matching and embedding heads: the contract, their formulas, what they
-learn, and the prior.
-"""
+"""Focal, ordinal, quantile, matching and embedding heads: contract, formulas, training, prior."""
 
 import contract
 import keras
@@ -76,10 +74,10 @@ def test_each_head_learns_alone(head):
 # --- per-head metrics
 
 
-def answers_and_targets(rows=11):
+def predictions_and_targets(rows=11):
     random = np.random.default_rng(0)
     config = CONFIG
-    answers = {
+    predictions = {
         "size": random.dirichlet([1, 1, 1], rows),
         "label": random.dirichlet([1, 1, 1], rows),
         "vector": random.normal(size=(rows, 4)),
@@ -88,51 +86,55 @@ def answers_and_targets(rows=11):
         "pair": random.normal(size=(rows, 2, 4)),
         "tags": random.random((rows, 3)),
     }
-    known = {name: (random.random(rows) < 0.6).astype("float32") for name in answers} | {
+    known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32")
     }
     known["vector"] = np.zeros(rows, "float32")
     return (
-        {name: answer.astype("float32") for name, answer in answers.items()},
+        {name: prediction.astype("float32") for name, prediction in predictions.items()},
         contract.targets_of(config, rows),
         known,
     )
 
 
-def metrics_by_hand(answers, targets, known):
+def metrics_by_hand(predictions, targets, known):
     def mean(values, name):
         return (values * known[name]).sum() / known[name].sum()
 
     cost = targets["cost"]
     return {
-        "size_accuracy": mean(answers["size"].argmax(axis=1) == targets["size"], "size"),
-        "label_accuracy": mean(answers["label"].argmax(axis=1) == targets["label"], "label"),
-        "cost_mae": mean(np.abs(answers["cost"][:, 1] - cost[:, 0]), "cost"),
+        "size_accuracy": mean(predictions["size"].argmax(axis=1) == targets["size"], "size"),
+        "label_accuracy": mean(predictions["label"].argmax(axis=1) == targets["label"], "label"),
+        "cost_mae": mean(np.abs(predictions["cost"][:, 1] - cost[:, 0]), "cost"),
         "cost_coverage": mean(
-            (answers["cost"][:, :1] <= cost)[:, 0] & (cost <= answers["cost"][:, 2:])[:, 0], "cost"
+            (predictions["cost"][:, :1] <= cost)[:, 0] & (cost <= predictions["cost"][:, 2:])[:, 0],
+            "cost",
         ),
-        "age_mae": mean(np.abs(answers["age"] - targets["age"])[:, 0], "age"),
-        "tags_accuracy": mean(((answers["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"),
+        "age_mae": mean(np.abs(predictions["age"] - targets["age"])[:, 0], "age"),
+        "tags_accuracy": mean(
+            ((predictions["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"
+        ),
     }
 
 
 @pytest.mark.parametrize("batch_size", [11, 4, 1])
 def test_metrics_are_of_their_own_head_on_ragged_tails_too(batch_size):
     """11 rows in batches of 4; keras#22625 and #21675 gave a dict's metrics to other heads."""
-    answers, targets, known = answers_and_targets()
+    predictions, targets, known = predictions_and_targets()
     inputs = {
-        name: keras.Input(answer.shape[1:], name=f"{name}_in") for name, answer in answers.items()
+        name: keras.Input(prediction.shape[1:], name=f"{name}_in")
+        for name, prediction in predictions.items()
     }
     model = keras.Model(
         {f"{name}_in": x for name, x in inputs.items()},
         {n: keras.layers.Identity(name=n)(x) for n, x in inputs.items()},
     )
     model.compile("sgd", **compile_arguments(CONFIG, contract.schema_of(CONFIG)))
-    rows = {f"{name}_in": answer for name, answer in answers.items()}
+    rows = {f"{name}_in": prediction for name, prediction in predictions.items()}
     found = model.evaluate(
         rows, targets, sample_weight=known, batch_size=batch_size, verbose=0, return_dict=True
     )
-    expected = metrics_by_hand(answers, targets, known)
+    expected = metrics_by_hand(predictions, targets, known)
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert not any(name.startswith("vector") for name in found)
 
@@ -153,16 +155,16 @@ def test_the_accuracy_of_matching_by_hand():
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=4), st.floats(-30, 30))
-def test_thresholds_rise_and_the_answer_is_the_formula(weights, score):
+def test_thresholds_rise_and_the_output_is_the_formula(weights, score):
     layer = OrderedClasses([0.4, 0.1, 0.3, 0.15, 0.05])
     layer.build((None, 1))
     layer.set_weights([np.array(weights[:1]), np.array(weights[1:])])
     thresholds = weights[0] + np.cumsum([0, *np.logaddexp(0, weights[1:])])
     above = np.concatenate([[1], 1 / (1 + np.exp(thresholds - score)), [0]])
-    answer = layer(np.array([[score]], "float32")).numpy()[0]
-    np.testing.assert_allclose(answer, above[:-1] - above[1:], atol=1e-6)
-    np.testing.assert_allclose(answer.sum(), 1, rtol=1e-5)
-    assert (answer >= 0).all()
+    prediction = layer(np.array([[score]], "float32")).numpy()[0]
+    np.testing.assert_allclose(prediction, above[:-1] - above[1:], atol=1e-6)
+    np.testing.assert_allclose(prediction.sum(), 1, rtol=1e-5)
+    assert (prediction >= 0).all()
 
 
 def test_an_ordinal_head_begins_with_the_shares():
@@ -175,7 +177,7 @@ def test_an_ordinal_head_begins_with_the_shares():
 
 
 @pytest.mark.parametrize("score", [-40.0, 40.0])
-def test_a_confidently_wrong_ordinal_answer_keeps_its_gradient(score):
+def test_a_confidently_wrong_ordinal_prediction_keeps_its_gradient(score):
     layer, x = OrderedClasses([0.3, 0.4, 0.3]), keras.Variable([[score]])
     with tf.GradientTape() as tape:
         loss = ops.sum(CumulativeLinkLoss().call(np.array([0 if score > 0 else 2]), layer(x)))
@@ -188,14 +190,12 @@ def test_a_confidently_wrong_ordinal_answer_keeps_its_gradient(score):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=3, max_size=3))
 def test_quantiles_never_cross(x):
-    answer = RisingQuantiles([0.1, 0.5, 0.6], 3.0, 2.0)(np.array([x], "float32")).numpy()[0]
-    assert answer[0] <= answer[1] <= answer[2]
+    prediction = RisingQuantiles([0.1, 0.5, 0.6], 3.0, 2.0)(np.array([x], "float32")).numpy()[0]
+    assert prediction[0] <= prediction[1] <= prediction[2]
 
 
 def test_intervals_cover():
-    """The spread grows with the input: a fitted interval holds its share of unseen rows, at both
-    ends, and is wider where it must be.
-    """
+    """A fitted interval covers its share of unseen rows at both ends, and follows the spread."""
     random = np.random.default_rng(0)
     price = random.uniform(-2, 2, 6000)
     cost = 50 + 10 * price + random.normal(size=6000) * np.exp(price)
@@ -214,18 +214,18 @@ def test_intervals_cover():
     )
     rows = {"price": price.astype("float32"), "price" + PRESENT: np.ones(6000, "float32")}
     train, test = (
-        {name: value[part] for name, value in rows.items()}
-        for part in (slice(3000), slice(3000, None))
+        {name: value[rows_of] for name, value in rows.items()}
+        for rows_of in (slice(3000), slice(3000, None))
     )
     model.fit(train, {"cost": cost[:3000, None]}, batch_size=50, epochs=10, verbose=0)
-    said, truth, price = model.predict(test, verbose=0)["cost"], cost[3000:], price[3000:]
-    figures = quantile(truth, said, [0.1, 0.5, 0.9], 1, resamples=0).metrics
-    assert figures["coverage"].value == pytest.approx(0.8, abs=0.04)
-    for part in (price < 0, price >= 0):
-        assert np.mean((truth >= said[:, 0]) & (truth <= said[:, 2]), where=part) == pytest.approx(
-            0.8, abs=0.06
-        )
-    width = said[:, 2] - said[:, 0]
+    predicted, truth, price = model.predict(test, verbose=0)["cost"], cost[3000:], price[3000:]
+    found = quantile(truth, predicted, [0.1, 0.5, 0.9], 1, resamples=0).metrics
+    assert found["coverage"].value == pytest.approx(0.8, abs=0.04)
+    for some in (price < 0, price >= 0):
+        assert np.mean(
+            (truth >= predicted[:, 0]) & (truth <= predicted[:, 2]), where=some
+        ) == pytest.approx(0.8, abs=0.06)
+    width = predicted[:, 2] - predicted[:, 0]
     assert width[price > 1].mean() > 3 * width[price < -1].mean()
 
 
@@ -246,8 +246,8 @@ def test_matching_tells_its_own_pair_from_anothers():
     model = build_model(config, schema)
     model.compile(keras.optimizers.Adam(0.02), **compile_arguments(config, schema))
     train, test = (
-        {name: value[part] for name, value in rows.items()}
-        for part in (slice(1000), slice(1000, None))
+        {name: value[rows_of] for name, value in rows.items()}
+        for rows_of in (slice(1000), slice(1000, None))
     )
     before = matching(model.predict(test, verbose=0)["pair"], resamples=0).metrics
     model.fit(train, {"pair": np.ones((1000, 1), "float32")}, batch_size=50, epochs=12, verbose=0)
@@ -270,32 +270,32 @@ EXPECTED = {
 }
 
 
-def with_learnt():
+def with_stats():
     schema = contract.schema_of(CONFIG)
     for name in ("size", "label", "tags"):
         schema.heads[name] = CLASSES
     return build_model(CONFIG, schema), schema
 
 
-def test_where_nothing_is_there_the_answer_is_the_prior():
-    model, _ = with_learnt()
+def test_a_row_without_inputs_gets_the_prior():
+    model, _ = with_stats()
     for weight in model.trainable_weights:
         weight.assign_add(np.random.default_rng(0).normal(size=weight.shape))
     rows = contract.rows_of(CONFIG, 3)
     some = model(contract.without(rows, "price", np.array([False, True, True])))
     for name in INPUTS:
         rows = contract.without(rows, name, np.array([False, True, False]))
-    answers = {name: answer.numpy() for name, answer in model(rows).items()}
+    predictions = {name: prediction.numpy() for name, prediction in model(rows).items()}
     for name, expected in EXPECTED.items():
-        np.testing.assert_allclose(answers[name][1], expected, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(predictions[name][1], expected, rtol=1e-5, err_msg=name)
         # which needs both
         if name != "pair":
             assert not np.allclose(some[name][1], expected), "one input is enough"
-        assert np.isfinite(answers[name]).all()
+        assert np.isfinite(predictions[name]).all()
 
 
-def test_rows_without_inputs_teach_nothing():
-    model, schema = with_learnt()
+def test_rows_without_inputs_have_no_gradient():
+    model, schema = with_stats()
     model.compile("sgd", **compile_arguments(CONFIG, schema))
     rows = contract.rows_of(CONFIG, 3)
     for name in INPUTS:
@@ -304,7 +304,7 @@ def test_rows_without_inputs_teach_nothing():
     assert not any(gradient.any() for gradient in found)
 
 
-def test_a_combined_answer_gets_its_prior():
+def test_a_combined_prediction_gets_its_prior():
     stats = {
         "size": CLASSES,
         "label": CLASSES,
@@ -314,24 +314,25 @@ def test_a_combined_answer_gets_its_prior():
         "vector": None,
     }
     for name, one in stats.items():
-        answer = keras.Input((len(EXPECTED[name]),), name="answer")
-        any_present = keras.Input((), name="anyone")
+        prediction = keras.Input((len(EXPECTED[name]),), name="prediction")
+        any_present = keras.Input((), name="any_present")
         model = keras.Model(
-            [answer, any_present], heads.with_prior(HEADS[name], one, answer, any_present, name)
+            [prediction, any_present],
+            heads.with_prior(HEADS[name], one, prediction, any_present, name),
         )
         found = model([np.full((2, len(EXPECTED[name])), 7.0), np.array([1.0, 0.0])])
         np.testing.assert_allclose(found, [[7.0] * len(EXPECTED[name]), EXPECTED[name]], rtol=1e-5)
 
 
 def test_a_class_without_rows_still_has_a_finite_prior():
-    answer = heads.prior(MultiLabelHead(), Classes(names=["x", "y"], counts=[0, 4], rows=4))
-    assert answer == [0.125, 0.875]
+    prediction = heads.prior(MultiLabelHead(), Classes(names=["x", "y"], counts=[0, 4], rows=4))
+    assert prediction == [0.125, 0.875]
     assert heads.prior(
         ClassificationHead(), Classes(names=["x", "y"], counts=[0, 4])
     ) == pytest.approx([1 / 9, 8 / 9])
 
 
-def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_answer():
+def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_prediction():
     config = Config(
         inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)}
     )
@@ -353,8 +354,8 @@ def test_a_head_reads_its_own_inputs_only():
     other = model(rows | {"weight": rows["weight"] + 1})
     np.testing.assert_array_equal(model(rows)["age"], other["age"])
     assert not np.allclose(model(rows)["label"], other["label"])
-    nothing = contract.without(rows, "price", np.ones(2, bool))
-    np.testing.assert_allclose(model(nothing)["age"], [[100.0]] * 2)
+    absent = contract.without(rows, "price", np.ones(2, bool))
+    np.testing.assert_allclose(model(absent)["age"], [[100.0]] * 2)
 
 
 # --- bad input
@@ -416,6 +417,7 @@ def test_an_order_that_the_schema_does_not_have():
     config = Config(inputs=INPUTS, heads={"size": OrdinalHead(classes=["c", "b", "a"])})
     with pytest.raises(
         ValueError,
-        match=r"^heads\.size\.classes: must be those of the schema, \['a', 'b', 'c'\], received \['c', 'b', 'a'\]",
+        match=r"^heads\.size\.classes: must be those of the schema, "
+        r"\['a', 'b', 'c'\], received \['c', 'b', 'a'\]",
     ):
         build_model(config, contract.schema_of(config))
