@@ -28,7 +28,7 @@ setuptools.setup(
     package_data={
         "multimodal_tf": ["*.pyi", "py.typed"],
         "multimodal_tf.data.datasets": ["*.parquet"],
-        "multimodal_tf.report.page": ["*.css", "*.js"],
+        "multimodal_tf.report.page": ["*.css", "*.js", "templates/*.jinja"],
     },
     # Keras 3.15 needs 3.11
     python_requires=">=3.11,<3.14",
@@ -40,6 +40,7 @@ setuptools.setup(
         "av>=14",
         "filelock>=3.16",
         "fsspec>=2024.5",
+        "jinja2>=3.1",
         "lazy_loader>=0.4",
         "matplotlib>=3.9",
         "numpy>=2",

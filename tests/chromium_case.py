@@ -30,7 +30,7 @@ FLAGS += [
 ]
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 COMPLAINTS = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-# seconds for one answer, on a machine that does other things too
+# seconds for one result, on a busy machine
 PATIENCE = 60
 
 NEEDS_CHROMIUM = pytest.mark.skipif(
@@ -123,7 +123,8 @@ class Browser:
         )
         self.call("Page.navigate", url=address)
         self.run(
-            "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))"
+            "new Promise(done => document.readyState === 'complete' ? done() : "
+            "addEventListener('load', () => done()))"
         )
 
     def close(self):
@@ -136,13 +137,18 @@ class Browser:
         os.close(self._out)
 
 
-# Every visible text that has less contrast with what lies behind it than WCAG 2.2 AA asks for, and
-# every coloured line likewise.
+# Every visible text, and every coloured line, whose contrast is below WCAG 2.2 AA.
 TOO_FAINT = r"""(() => {
-  const rgba = text => { const n = text.match(/[\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
+  const rgba = text => {
+    const n = text.match(/[\d.]+/g).map(Number);
+    return [n[0], n[1], n[2], n[3] ?? 1];
+  };
   const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
-  const behind = node => node ? over(rgba(getComputedStyle(node).backgroundColor), behind(node.parentElement)) : [255, 255, 255];
-  const light = colour => colour.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  const background = node => rgba(getComputedStyle(node).backgroundColor);
+  const behind = node =>
+    node ? over(background(node), behind(node.parentElement)) : [255, 255, 255];
+  const light = colour => colour.map(c => c / 255)
+    .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const contrast = (node, colour) => {
     const below = behind(node), [a, b] = [light(over(rgba(colour), below)), light(below)];
@@ -154,14 +160,18 @@ TOO_FAINT = r"""(() => {
     const node = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim() || !node.getClientRects().length) continue;
     const colour = getComputedStyle(node)[node instanceof SVGElement ? "fill" : "color"];
-    if (contrast(node, colour) < 4.5) faint.push([node.tagName, walker.currentNode.data.slice(0, 40), contrast(node, colour)]);
+    const found = contrast(node, colour);
+    if (found < 4.5) faint.push([node.tagName, walker.currentNode.data.slice(0, 40), found]);
   }
   for (const line of document.querySelectorAll(".line, .whisker")) {
-    if (contrast(line, getComputedStyle(line).stroke) < 3) faint.push(["line", line.getAttribute("class")]);
+    const found = contrast(line, getComputedStyle(line).stroke);
+    if (found < 3) faint.push(["line", line.getAttribute("class")]);
   }
   return faint;
 })()"""
 
-# What sticks out of the page to the right, other than what can be moved sideways in its own box.
-STICKS_OUT = """[...document.querySelectorAll("body *")].filter(node => !node.closest("table, .plot > svg")
-  && node.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(node => node.outerHTML.slice(0, 80))"""
+# What overflows the page to the right, except in boxes that scroll sideways.
+STICKS_OUT = """[...document.querySelectorAll("body *")]
+  .filter(node => !node.closest("table, .plot > svg"))
+  .filter(node => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(node => node.outerHTML.slice(0, 80))"""

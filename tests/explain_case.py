@@ -1,4 +1,4 @@
-"""Rows whose answer hangs on one patch, one word, one band."""
+"""Rows whose prediction depends on one patch, one word, one band."""
 
 import io
 
@@ -34,9 +34,7 @@ MISSING = {"photo": b"", "title": b"", "sound": b"", "clip": [b""], "price": np.
 
 
 def spotted(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42))):
-    """A picture of grey noise, 32 x 48, with a bright spot in one of its patches, row 2 and column
-    6 of 5 x 8.
-    """
+    """An image of grey noise, 32 x 48, with a bright spot in patch (2, 6) of 5 x 8."""
     pixels = np.random.default_rng(0).integers(60, 90, (size[1], size[0]), dtype=np.uint8)
     pixels[spot] = 250
     file = io.BytesIO()
@@ -47,10 +45,10 @@ def spotted(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42))):
 def tones(*hertz, seconds=1.0, channels=1, rate=RATE):
     """Tones one after the other."""
     length = round(seconds * rate / len(hertz))
-    sound = np.concatenate(
+    waveform = np.concatenate(
         [0.3 * np.sin(2 * np.pi * each * np.arange(length) / rate) for each in hertz]
     )
-    return wav.encode(np.repeat(sound[:, None], channels, axis=1), rate)
+    return wav.encode(np.repeat(waveform[:, None], channels, axis=1), rate)
 
 
 def bright(cell):
@@ -58,38 +56,37 @@ def bright(cell):
 
 
 def power(hertz, start, end):
-    """How much of a tone there is in a stretch of a sound."""
+    """A function that measures the power of a tone in an interval of audio."""
 
     def of(cell):
         if not cell:
             return 0.0
-        sound, rate = wav.decode(cell)
-        sound = sound.mean(axis=1)[round(start * rate) : round(end * rate)]
+        waveform, rate = wav.decode(cell)
+        waveform = waveform.mean(axis=1)[round(start * rate) : round(end * rate)]
         return float(
-            np.abs(np.exp(-2j * np.pi * hertz * np.arange(len(sound)) / rate) @ sound) / len(sound)
+            np.abs(np.exp(-2j * np.pi * hertz * np.arange(len(waveform)) / rate) @ waveform)
+            / len(waveform)
         )
 
     return of
 
 
 def predicted(**measures):
-    """The function of raw cells that adds up what each measure says of a cell, and counts its
-    calls.
-    """
+    """A `predict` function that sums a measure of each input, and counts its calls."""
 
-    def answer(raw):
-        answer.calls += 1
+    def predict(raw):
+        predict.calls += 1
         (rows,) = {len(cells) for cells in raw.values()}
-        said = np.zeros(rows)
+        scores = np.zeros(rows)
         for name, measure in measures.items():
-            said += [float(measure(cell)) for cell in raw[name]]
-        return {"label": np.stack([said, 1 - said], axis=1)}
+            scores += [float(measure(cell)) for cell in raw[name]]
+        return {"label": np.stack([scores, 1 - scores], axis=1)}
 
-    answer.calls = 0
-    return answer
+    predict.calls = 0
+    return predict
 
 
-def row(answer, **cells):
+def row(predict, **cells):
     """The row of these cells; all others are missing."""
     arrays = {}
     for name, cell in (MISSING | cells).items():
@@ -97,11 +94,11 @@ def row(answer, **cells):
             arrays[name] = np.array([[*cell, b""]], dtype=object)
         else:
             arrays[name] = np.array([cell], dtype=float if name == "price" else object)
-    return Row(arrays, answer, lambda answers: answers["label"][:, 0])
+    return Row(arrays, predict, lambda predictions: predictions["label"][:, 0])
 
 
 def found(name, cell, measure):
-    """The parts of a cell and their map, where the answer is what `measure` says."""
+    """The row, the parts of a cell and their relevance, where `measure` gives the prediction."""
     one = row(predicted(**{name: measure}), **{name: cell})
     parts = parts_of(CONFIG.inputs[name], one.cell(name))
     return one, parts, relevance(one, name, parts)

@@ -1,4 +1,6 @@
-"""Ingest on Apache Beam: the same files as from one process, and failures of workers."""
+"""Ingest on Apache Beam: what its workers write is what one process writes, record by record; and
+what happens when they fail.
+"""
 
 import pickle
 import sys
@@ -30,7 +32,7 @@ def run(directory, options=IN_PROCESS, frame=FRAME):
 
 @pytest.fixture
 def local(tmp_path):
-    """The files that one process writes for the small table, without the lock."""
+    """What one process writes of the small table, without the lock."""
     table_ingest.ingest(read_table(FRAME), SMALL, tmp_path / "local", processes=1, rows_per_shard=5)
     return written(tmp_path / "local")
 
@@ -40,7 +42,7 @@ def written(directory):
 
 
 def test_two_workers_write_what_one_process_writes(tmp_path):
-    """All files, for a table with a bad cell of every kind."""
+    """All files: records, manifest, rejected cells, schema. The table has a bad cell of every kind."""
     frame, rejected = make_table(tmp_path)
     table = read_table(frame, tmp_path)
     expected = table_ingest.ingest(
@@ -57,7 +59,7 @@ def test_two_workers_write_what_one_process_writes(tmp_path):
     }
 
 
-class TestRepetition:
+class TestAgain:
     def test_what_is_done_is_not_done_again(self, tmp_path, monkeypatch, local):
         run(tmp_path / "out")
         monkeypatch.setattr(beam.BeamPipeline, "_run", None)
@@ -75,7 +77,7 @@ class TestRepetition:
         } <= {"train-00001.tfrecord"}
         assert written(out) == local
 
-    def test_a_failed_pipeline_is_one_error_and_the_next_run_resumes(self, tmp_path, local):
+    def test_a_failed_pipeline_is_one_sentence_and_the_next_run_goes_on(self, tmp_path, local):
         out = tmp_path / "out"
         (out / "train-00001.tfrecord").mkdir(parents=True)
         with pytest.raises(
@@ -89,7 +91,7 @@ class TestRepetition:
         run(out)
         assert written(out) == local
 
-    def test_files_of_a_killed_run_are_ignored(self, tmp_path, local):
+    def test_what_a_killed_run_left_is_taken_for_nothing(self, tmp_path, local):
         (tmp_path / "out" / "jobs").mkdir(parents=True)
         (tmp_path / "out" / "jobs" / "train-00009.tfrecord.pickle").write_bytes(b"half a")
         run(tmp_path / "out")
@@ -112,7 +114,7 @@ class TestRepetition:
         assert attempts == [job]
 
 
-class TestErrors:
+class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -123,7 +125,7 @@ class TestErrors:
             ),
             (
                 ["--direct_num_workers=two"],
-                "Beam's options .* cannot be read: argument --direct_num_workers: invalid int",
+                "Beam's options .* cannot be read: argument --direct_num_workers: invalid int value: 'two'",
             ),
         ],
     )

@@ -1,6 +1,4 @@
-"""Runs side by side: paired differences by hand, groups drawn whole, the rows on which they differ,
-and what is refused.
-"""
+"""Comparison of runs: paired differences, groups drawn as a whole, disagreement, refusals."""
 
 import json
 import shutil
@@ -25,6 +23,7 @@ from multimodal_tf.config import (
 from multimodal_tf.data.predictions import HeadPredictions, Predicted
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import by_head
+from multimodal_tf.evaluation.comparison import predict_split
 from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.evaluation.paired import compare_head
 from multimodal_tf.evaluation.predictor import of_model
@@ -33,7 +32,7 @@ from multimodal_tf.metrics.classification import classification, ordinal
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.regression import quantile, regression
 from multimodal_tf.models.build import build_model, explanations
-from multimodal_tf.report.compare import answers_of, compare
+from multimodal_tf.report.compare import compare
 from multimodal_tf.serving.export import export_model
 
 TRUTH = np.array([0, 0, 0, 1, 1, 1, 1, 0])
@@ -41,7 +40,7 @@ RESAMPLES = 200
 
 
 def chosen(right, classes=("cat", "dog"), known=None, head=None):
-    """Answers of two classes: 0.8 for the right class where `right`, 0.3 elsewhere."""
+    """Predictions of two classes: 0.8 for the right class where `right`, else 0.3."""
     right = np.array(right, bool)
     of_right = np.where(right, 0.8, 0.3)
     second = np.where(TRUTH == 1, of_right, 1 - of_right)
@@ -70,7 +69,7 @@ def numbers(said, head=None, targets=(1.0, 2.0, 4.0, 8.0)):
 
 class TestDifferences:
     def test_by_hand(self):
-        """4 and 6 of 8 rows are right; of the cats 2 and 3 of 4, of the dogs 2 and 3 of 4."""
+        """4 and 6 of 8 rows are right, 2 and 3 of 4 for each class."""
         found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES)
         accuracy = found.metrics["accuracy"]
         assert (found.n, accuracy.metrics["one"].value, accuracy.metrics["other"].value) == (
@@ -96,7 +95,7 @@ class TestDifferences:
         gained = np.array([0, 0, 1, 0, 0, 0, 1, 0])
         drawn = [gained[random.integers(8, size=8)].mean() for _ in range(RESAMPLES)]
         assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
-        # no row was lost, so no draw can be worse: unpaired intervals would not say so
+        # no row got worse, so no resample can: unpaired intervals would not show this
         assert found.low >= 0
 
     def test_a_run_and_itself_do_not_differ(self):
@@ -106,7 +105,7 @@ class TestDifferences:
             for each in found.metrics.values()
         )
 
-    def test_figures_are_those_of_evaluation(self):
+    def test_metrics_are_those_of_evaluation(self):
         found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=1)
         alone = classification(
             ONE.targets, ONE.predictions, ONE.classes, resamples=RESAMPLES, seed=1
@@ -130,7 +129,7 @@ class TestDifferences:
         differences = found.metrics["accuracy"].differences
         assert {run: figure.value for run, figure in differences.items()} == {"b": 0.25, "c": 0}
 
-    def test_a_class_without_rows_has_no_figure(self):
+    def test_a_class_without_rows_has_no_metric(self):
         three = [
             HeadPredictions(
                 one.head,
@@ -168,7 +167,7 @@ class TestDifferences:
 
 class TestDrawing:
     def test_groups_are_drawn_whole(self):
-        """The same as weights of groups, which `groups.weighted_metrics` takes."""
+        """The same as weights of groups, as in `clustered.weighted_metrics`."""
         codes = group_codes(["a", "b", "a", "c", "b", "a", "c", "d"], 8)
         found = (
             compare_head({"one": ONE, "other": OTHER}, codes, RESAMPLES, seed=2)
@@ -232,7 +231,7 @@ class TestDrawing:
 
 
 class TestPage:
-    def test_the_page_says_which_is_better_and_where_they_differ(self, tmp_path):
+    def test_the_page_shows_the_difference_and_the_rows_of_disagreement(self, tmp_path):
         table = read_table(
             pd.DataFrame(
                 {
@@ -251,23 +250,24 @@ class TestPage:
             resamples=50,
         )
         assert found.page.summary[0].startswith(
-            "label: gated and plain cannot be told apart: accuracy 0.750 against 0.500, a difference of +0.250"
+            "label: gated and plain do not differ significantly: accuracy 0.750 against 0.500, "
+            "a difference of +0.250"
         )
         document = json.loads((tmp_path / "out" / "report.json").read_text())
         blocks = {
             block.get("title", block["type"]): block for block in document["sections"][0]["blocks"]
         }
-        differing = blocks["Rows on which runs differ in label, most at first: 2 of 2"]
+        differing = blocks["Rows on which runs disagree in label, largest difference first: 2 of 2"]
         assert [row[:4] for row in differing["rows"]] == [
             [3, "cat", "dog (0.70)", "cat (0.80)"],
             [7, "dog", "cat (0.70)", "dog (0.80)"],
         ]
         assert differing["rows"][0][4:] == ["title 3 <script>", "b"]
-        assert blocks["Rows of label by who is right"]["rows"] == [["gated", 4, 2, 0, 2]]
+        assert blocks["Rows of label by which runs are right"]["rows"] == [["gated", 4, 2, 0, 2]]
         assert "title 3 &lt;script&gt;" in (tmp_path / "out" / "index.html").read_text()
-        assert document["made"]["resamples"] == "50 of groups, 5, seed 0"
+        assert document["made_with"]["resamples"] == "50 of groups, 5, seed 0"
 
-    def test_one_that_is_surely_better_is_called_so(self, tmp_path):
+    def test_a_significant_difference_is_called_better(self, tmp_path):
         one, other = numbers([2.0, 3, 5, 9]), numbers([1.1, 2.1, 4.1, 8.1])
         found = compare(
             {"a": predicted(one, head="price"), "b": predicted(other, head="price")},
@@ -276,14 +276,15 @@ class TestPage:
             resamples=50,
         )
         assert found.page.summary[0].startswith(
-            "price: b is better than a: mae 0.100 against 1.000, a difference of -0.900 (-0.900 .. -0.900)"
+            "price: b is better than a: mae 0.100 against 1.000, "
+            "a difference of -0.900 (-0.900 .. -0.900)"
         )
 
-    def test_runs_that_answer_alike_say_so(self, tmp_path):
+    def test_runs_that_agree_have_a_note(self, tmp_path):
         found = compare(
             {"a": predicted(ONE), "b": predicted(ONE)}, None, tmp_path / "out", resamples=0
         )
-        assert "All runs answer label alike, row by row." in [
+        assert "All runs predict the same label in every row." in [
             getattr(block, "text", "") for block in found.page.sections[0].blocks
         ]
 
@@ -312,7 +313,7 @@ def models(tmp_path_factory):
 
 
 class TestModels:
-    def test_figures_are_those_of_evaluate(self, models, tmp_path):
+    def test_metrics_are_those_of_evaluate(self, models, tmp_path):
         place, schema, small, whole, other = models
         runs = {"small": of_model(small, SMALL, schema), "whole": place / "saved" / "1"}
         found = compare(runs, place / "records", tmp_path / "out", resamples=20)
@@ -328,9 +329,9 @@ class TestModels:
                     )
         assert (tmp_path / "out" / "index.html").is_file()
 
-    def test_rows_bear_their_numbers_in_the_table(self, models):
+    def test_rows_have_their_numbers_in_the_table(self, models):
         place, schema, small, _, _ = models
-        found = answers_of(of_model(small, SMALL, schema), place / "records")
+        found = predict_split(of_model(small, SMALL, schema), place / "records")
         label = found.heads["label"]
         words = case.frame()["label"][found.rows]
         seen = words.isin(label.classes).to_numpy()
@@ -362,7 +363,7 @@ class TestRefused:
         with pytest.raises(error, match=said):
             compare(
                 dict(zip("abc", runs)),
-                arguments.pop("directory", None),
+                arguments.pop("records", None),
                 tmp_path / "out",
                 **arguments,
             )
@@ -437,7 +438,7 @@ class TestRefused:
             table=read_table(pd.DataFrame({"title": ["a"] * 2})),
         )
 
-    def test_an_answer_that_is_no_number(self, tmp_path):
+    def test_a_prediction_that_is_nan(self, tmp_path):
         broken = HeadPredictions(ONE.head, ONE.classes, TRUTH, ONE.known, np.full((8, 2), np.nan))
         self.refused(
             "head 'label': predictions must be finite numbers",
@@ -462,18 +463,18 @@ class TestRefused:
             tmp_path,
             predictor,
             other,
-            directory=place / "records",
+            records=place / "records",
         )
         self.refused(
             "no such folder",
             tmp_path,
             tmp_path / "none",
             predictor,
-            directory=place / "records",
+            records=place / "records",
             error=FileNotFoundError,
         )
 
-    def test_a_folder_with_something_else(self, tmp_path):
+    def test_a_folder_with_other_files(self, tmp_path):
         (tmp_path / "letter.txt").write_text("dear")
         with pytest.raises(FileExistsError, match="holds letter.txt"):
             compare({"a": predicted(ONE), "b": predicted(OTHER)}, None, tmp_path)
@@ -481,7 +482,7 @@ class TestRefused:
     def test_arrays_that_do_not_fit(self):
         with pytest.raises(
             ValueError,
-            match=r"predictions of a classification head must have the shape \(8, 2\), received \(8, 1\)",
+            match=r"of a classification head must have the shape \(8, 2\), received \(8, 1\)",
         ):
             HeadPredictions(
                 ClassificationHead(), ("cat", "dog"), TRUTH, ONE.known, ONE.predictions[:, :1]
@@ -502,7 +503,7 @@ class TestRefused:
             Predicted(np.arange(3), {})
 
 
-def test_where_groups_are_known_but_not_the_table_the_page_warns(models, tmp_path):
+def test_without_the_table_of_groups_the_page_warns(models, tmp_path):
     place, schema, small, _, _ = models
     grouped = SMALL.model_copy(
         update={

@@ -1,6 +1,4 @@
-"""Explanations of a row, for functions whose answer hangs on one patch, one word, one band: the map
-must find it.
-"""
+"""Explanations of a row whose prediction depends on one patch, word or band: they find it."""
 
 import numpy as np
 import pytest
@@ -16,23 +14,23 @@ from multimodal_tf.evaluation.explanations import (
     parts_of,
     relevance,
 )
-from multimodal_tf.report.model.explanations import explained_section
+from multimodal_tf.report.model.explanations import explanations_section
 from multimodal_tf.schema import Classes, Schema
 
 # --- maps
 
 
-def test_the_patch_on_which_the_answer_hangs_is_found():
-    one, parts, marked = found("photo", spotted(), bright)
-    assert parts.shape == marked.shape == (5, 8)
-    rows, columns = np.nonzero(marked > 0.25 * marked.max())
+def test_the_relevant_patch_is_found():
+    one, parts, saliency = found("photo", spotted(), bright)
+    assert parts.shape == saliency.shape == (5, 8)
+    rows, columns = np.nonzero(saliency > 0.25 * saliency.max())
     assert (parts.edges[0][rows.min()], parts.edges[0][rows.max() + 1]) == (6, 13)
     assert (parts.edges[1][columns.min()], parts.edges[1][columns.max() + 1]) == (36, 42)
-    assert marked.sum() == pytest.approx(one.scores([{}])[0])
+    assert saliency.sum() == pytest.approx(one.scores([{}])[0])
 
 
 @pytest.mark.parametrize(
-    ("text", "word", "place"),
+    ("text", "word", "index"),
     [
         ("a small red shoe", "red", 2),
         ("一只红色的鞋", "红", 2),
@@ -41,48 +39,46 @@ def test_the_patch_on_which_the_answer_hangs_is_found():
         ("hat, red.", "red", 1),
     ],
 )
-def test_the_word_on_which_the_answer_hangs_is_found(text, word, place):
-    _, _, marked = found("title", text.encode(), lambda cell: word.encode() in cell)
-    assert marked.tolist() == [float(number == place) for number in range(len(marked))]
+def test_the_relevant_word_is_found(text, word, index):
+    _, _, saliency = found("title", text.encode(), lambda cell: word.encode() in cell)
+    assert saliency.tolist() == [float(number == index) for number in range(len(saliency))]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_band_and_the_time_on_which_the_answer_hangs_are_found(channels):
-    """The first quarter of a second is at 500 Hz, the second at 2 kHz, and so on; the answer is the
-    power of the second.
-    """
+def test_the_relevant_band_and_time_are_found(channels):
+    """Quarters of a second at 500 Hz, 2 kHz and so on; the score is the power of the second."""
     cell = tones(500, 2000, 500, 3000, channels=channels)
-    _, parts, marked = found("sound", cell, power(2000, 0.25, 0.5))
+    _, parts, saliency = found("sound", cell, power(2000, 0.25, 0.5))
     hertz, seconds = parts.edges
-    band, time = np.unravel_index(marked.argmax(), marked.shape)
+    band, time = np.unravel_index(saliency.argmax(), saliency.shape)
     assert hertz[band] <= 2000 <= hertz[band + 1]
     assert 0.25 <= seconds[time] < seconds[time + 1] <= 0.5
-    outside = marked[:, (seconds[:-1] < 0.2) | (seconds[:-1] > 0.55)]
-    assert np.abs(outside).max() < 0.05 * marked.max()
+    outside = saliency[:, (seconds[:-1] < 0.2) | (seconds[:-1] > 0.55)]
+    assert np.abs(outside).max() < 0.05 * saliency.max()
 
 
-def test_the_frame_on_which_the_answer_hangs_is_found():
+def test_the_relevant_frame_is_found():
     frames = [spotted(spot=(slice(0), slice(0))), spotted(), spotted(spot=(slice(0), slice(0)))]
-    _, parts, marked = found("clip", frames, lambda cells: max(map(bright, cells)) > 0)
+    _, parts, saliency = found("clip", frames, lambda cells: max(map(bright, cells)) > 0)
     assert parts.shape == (3,)
-    assert marked.tolist() == [0, 1, 0]
+    assert saliency.tolist() == [0, 1, 0]
 
 
-def test_what_speaks_against_the_answer_is_below_0():
-    _, _, marked = found("title", b"not a shoe", lambda cell: b"not" not in cell)
-    assert marked.tolist() == [-1, 0, 0]
+def test_relevance_is_negative_for_parts_that_lower_the_score():
+    _, _, saliency = found("title", b"not a shoe", lambda cell: b"not" not in cell)
+    assert saliency.tolist() == [-1, 0, 0]
 
 
 def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypatch):
-    answer = predicted(photo=bright)
-    one = row(answer, photo=spotted())
+    predict = predicted(photo=bright)
+    one = row(predict, photo=spotted())
     expected = relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo")))
-    assert answer.calls == 1
+    assert predict.calls == 1
     monkeypatch.setattr("multimodal_tf.evaluation.explanations.row._BYTES", 5 * len(spotted()))
     np.testing.assert_array_equal(
         relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo"))), expected
     )
-    assert answer.calls > 5
+    assert predict.calls > 5
 
 
 # --- deletion
@@ -103,8 +99,8 @@ def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypa
     ids=["photo", "title", "sound", "clip"],
 )
 def test_deleting_the_top_of_the_map_hurts_more_than_random(name, cell, measure):
-    one, parts, marked = found(name, cell, measure)
-    curves = deletion(one, name, parts, marked)
+    one, parts, saliency = found(name, cell, measure)
+    curves = deletion(one, name, parts, saliency)
     assert curves.area > 0.15
     assert (curves.by_map <= curves.at_random.mean(axis=0) + 1e-6).all()
     assert curves.by_map[0] == pytest.approx(1, abs=0.1)
@@ -113,18 +109,16 @@ def test_deleting_the_top_of_the_map_hurts_more_than_random(name, cell, measure)
 
 
 def test_a_map_that_marks_the_wrong_parts_is_worse_than_random():
-    one, parts, marked = found(
+    one, parts, saliency = found(
         "title", b"one two three red five six seven eight", lambda cell: b"red" in cell
     )
-    assert deletion(one, "title", parts, -marked, orders=20).area < -0.2
+    assert deletion(one, "title", parts, -saliency, orders=20).area < -0.2
 
 
 def test_the_curves_by_hand():
-    """Of two words one matters: half a deletion by the map takes it, at random half of the orders
-    do.
-    """
-    one, parts, marked = found("title", b"red shoe", lambda cell: b"red" in cell)
-    curves = deletion(one, "title", parts, marked, orders=200, seed=1)
+    """One of two words matters: by the map it is deleted first, at random in half of the runs."""
+    one, parts, saliency = found("title", b"red shoe", lambda cell: b"red" in cell)
+    curves = deletion(one, "title", parts, saliency, orders=200, seed=1)
     assert curves.deleted.tolist() == pytest.approx(np.linspace(0, 1, 11).tolist())
     assert curves.by_map.tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     half = curves.at_random[:, 5].mean()
@@ -144,8 +138,8 @@ def test_a_map_of_another_shape_is_refused():
 
 
 def test_the_same_seed_gives_the_same_and_another_another():
-    answer = predicted(title=lambda cell: len(cell.split()) / 8 + (b"red" in cell))
-    one = row(answer, title=b"one two three red five six seven eight")
+    predict = predicted(title=lambda cell: len(cell.split()) / 8 + (b"red" in cell))
+    one = row(predict, title=b"one two three red five six seven eight")
     first, again, other = (
         explain(one, CONFIG, seed=seed).maps["title"].deletion.at_random
         for seed in ((3, 1), (3, 1), (3, 2))
@@ -158,57 +152,57 @@ def test_the_same_seed_gives_the_same_and_another_another():
 
 
 def test_contributions_are_the_terms_of_a_sum():
-    answer = predicted(
+    predict = predicted(
         title=lambda cell: 0.25 * (b"red" in cell),
         price=lambda cell: 0.125 * np.nan_to_num(cell),
         colour=lambda cell: 0,
     )
-    given = contributions(row(answer, title=b"red", price=2.0, colour=b"blue"))
+    given = contributions(row(predict, title=b"red", price=2.0, colour=b"blue"))
     assert given.shapley == pytest.approx(
         {"photo": 0, "title": 0.25, "sound": 0, "clip": 0, "price": 0.25, "colour": 0}
     )
     assert given.drop == pytest.approx(given.shapley)
     assert (given.no_inputs, given.all_inputs) == (0, 0.5)
-    assert answer.calls == 1
+    assert predict.calls == 1
 
 
-def test_what_two_inputs_only_have_together_is_shared():
-    def answer(raw):
+def test_an_effect_of_two_inputs_together_is_shared():
+    def predict(raw):
         both = [
             bool(title) and not np.isnan(price) for title, price in zip(raw["title"], raw["price"])
         ]
         return {"label": np.array(both, float)[:, None]}
 
-    given = contributions(row(answer, title=b"red", price=2.0))
+    given = contributions(row(predict, title=b"red", price=2.0))
     assert (given.shapley["title"], given.shapley["price"]) == (0.5, 0.5)
     assert (given.drop["title"], given.drop["price"]) == (1, 1)
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, 9])
 def test_contributions_add_up_to_what_all_inputs_add(count):
-    """Above six inputs, too, where orders are drawn."""
+    """Also above six inputs, with sampled orders."""
     names = [f"column_{number}" for number in range(count)]
     weights = np.random.default_rng(0).normal(size=(count, count))
 
-    def answer(raw):
-        there = np.stack([~np.isnan(raw[name]) for name in names], axis=1).astype(float)
-        return {"label": np.einsum("ri,ij,rj->r", there, weights, there)[:, None] + 3}
+    def predict(raw):
+        present = np.stack([~np.isnan(raw[name]) for name in names], axis=1).astype(float)
+        return {"label": np.einsum("ri,ij,rj->r", present, weights, present)[:, None] + 3}
 
     cells = {name: np.array([1.0]) for name in names}
-    given = contributions(Row(cells, answer, lambda answers: answers["label"][:, 0]))
+    given = contributions(Row(cells, predict, lambda predictions: predictions["label"][:, 0]))
     assert given.no_inputs == 3
     assert sum(given.shapley.values()) == pytest.approx(given.all_inputs - given.no_inputs)
     assert given.all_inputs == pytest.approx(3 + weights.sum())
 
 
-def test_a_row_without_anything():
+def test_a_row_without_any_input():
     explanation = explain(row(predicted(title=lambda cell: b"red" in cell)), CONFIG)
     assert explanation.contributions.no_inputs == explanation.contributions.all_inputs == 0
     assert set(explanation.contributions.shapley.values()) == {0}
     assert explanation.maps == explanation.broken == {}
 
 
-def test_missing_inputs_have_no_map_and_broken_ones_say_why():
+def test_missing_inputs_have_no_map_and_broken_ones_a_reason():
     cells = {
         "photo": b"no picture",
         "title": b" \t",
@@ -227,14 +221,14 @@ def test_missing_inputs_have_no_map_and_broken_ones_say_why():
     )
 
 
-def test_a_score_that_is_no_number_is_refused():
+def test_a_score_that_is_nan_is_refused():
     one = row(predicted(title=lambda cell: np.nan), title=b"red")
     with pytest.raises(
         ValueError,
         match="the score must be a finite number for each of the 1 variants, received array",
     ):
         one.scores([{}])
-    one = Row(one.cells, one.predict, lambda answers: answers["label"])
+    one = Row(one.cells, one.predict, lambda predictions: predictions["label"])
     with pytest.raises(ValueError, match="for each of the 2 variants"):
         one.scores([{}, {}])
 
@@ -242,16 +236,14 @@ def test_a_score_that_is_no_number_is_refused():
 # --- sentences for the summary
 
 
-def told_of_titles(score, rows=4):
-    """What is said of rows with a title of four words, where the probability of their class is
-    `score` of the title.
-    """
+def sentences_about_titles(score, rows=4):
+    """The sentences for rows with a title of four words; `score` is the class's probability."""
     config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
     raw = {"title": np.array([b"one two three four"] * rows, object)}
 
-    def answer(cells):
-        said = np.array([score(cell) for cell in cells["title"]])
-        return {"label": np.stack([said, 1 - said], axis=1)}
+    def predict(cells):
+        scores = np.array([score(cell) for cell in cells["title"]])
+        return {"label": np.stack([scores, 1 - scores], axis=1)}
 
     whole = EvalSplit(
         config=config,
@@ -266,29 +258,27 @@ def told_of_titles(score, rows=4):
         groups=None,
         labels=np.arange(rows) % 2,
         known=np.ones(rows, bool),
-        predictions=answer(raw),
+        predictions=predict(raw),
         embeddings={},
         table=None,
-        predict=answer,
+        predict=predict,
         embed=lambda cells: {},
     )
-    return explained_section(whole, resamples=0, seed=0).sentences
+    return explanations_section(whole, resamples=0, seed=0).sentences
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-7])
-def test_maps_of_an_input_that_the_model_ignores_are_not_called_wrong(noise):
-    """Nothing is there to be found, and a map that marks nothing is right; float32 noise does not
-    change that.
-    """
+def test_maps_of_an_ignored_input_are_not_called_unreliable(noise):
+    """A map without relevance is right then, also with float32 noise."""
     random = np.random.default_rng(0)
-    (said,) = told_of_titles(lambda cell: 0.75 + noise * random.normal())
-    assert (
-        said
-        == "In none of the explained rows (n = 4) does the answer change when title is deleted part by part."
+    (sentence,) = sentences_about_titles(lambda cell: 0.75 + noise * random.normal())
+    assert sentence == (
+        "In none of the explained rows (n = 4) does the prediction change when title is deleted part "
+        "by part."
     )
 
 
-def test_maps_that_mark_nothing_are_called_wrong_where_the_answer_hangs_on_the_input():
-    """Any one word is enough, so that no word alone is missed."""
-    (said,) = told_of_titles(lambda cell: 0.9 if cell else 0.6)
-    assert said.startswith("The maps of title are not to be relied on")
+def test_maps_without_relevance_are_called_unreliable_if_the_input_matters():
+    """Any one word is enough, so no single word has relevance."""
+    (sentence,) = sentences_about_titles(lambda cell: 0.9 if cell else 0.6)
+    assert sentence.startswith("The saliency maps of title are not reliable")

@@ -1,4 +1,4 @@
-"""The parts of a cell that are left out, and pictures of the maps over them."""
+"""The parts of a cell, and images of saliency maps over them."""
 
 import io
 
@@ -29,13 +29,15 @@ from multimodal_tf.evaluation.explanations import (
 )
 
 
-@pytest.mark.parametrize("part", [NumberInput(), CategoryInput(), BooleanInput(), DateInput()])
-def test_columns_have_no_parts(part):
-    assert parts_of(part, b"1") is None
+@pytest.mark.parametrize(
+    "input_config", [NumberInput(), CategoryInput(), BooleanInput(), DateInput()]
+)
+def test_columns_have_no_parts(input_config):
+    assert parts_of(input_config, b"1") is None
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1", "I;16"])
-def test_the_served_graph_sees_the_same_picture_where_nothing_is_left_out(mode):
+def test_an_image_with_all_patches_is_unchanged_for_the_served_graph(mode):
     cell = spotted(mode)
     parts = parts_of(ImageInput(), cell)
     again = parts.keep(np.ones(parts.shape, bool))
@@ -94,7 +96,7 @@ def test_words_of_scripts_with_and_without_spaces(text, pieces):
     assert parts.keep(np.zeros(parts.shape, bool)) == b""
 
 
-def test_of_a_long_text_words_are_left_out_together():
+def test_a_long_text_is_split_into_runs_of_words():
     text = " ".join(map(str, range(1000)))
     parts = parts_of(TextInput(), text.encode())
     # eleven at a time
@@ -103,7 +105,7 @@ def test_of_a_long_text_words_are_left_out_together():
     assert parts.keep(np.ones(91, bool)).decode() == text
 
 
-def test_bytes_that_are_no_text_are_what_the_served_graph_reads():
+def test_invalid_utf_8_is_read_as_in_the_served_graph():
     assert (
         parts_of(TextInput(), b"red \xff\xfe shoe").keep(np.array([False, True, False])).decode()
         == "\ufffd\ufffd"
@@ -114,14 +116,14 @@ def test_bytes_that_are_no_text_are_what_the_served_graph_reads():
     ("channels", "rate", "seconds"),
     [(1, 8000, 0.5), (2, 44_100, 0.3), (1, 8000, 0.001), (2, 16_000, 5.0)],
 )
-def test_a_model_hears_the_same_sound_where_nothing_is_left_out_and_silence_where_all_is(
-    channels, rate, seconds
-):
+def test_audio_with_all_parts_is_unchanged_and_without_any_is_silent(channels, rate, seconds):
     cell = tones(500, 900, channels=channels, seconds=seconds, rate=rate)
-    part = CONFIG.inputs["sound"]
-    parts = parts_of(part, cell)
+    input_config = CONFIG.inputs["sound"]
+    parts = parts_of(input_config, cell)
     before, after, nothing = (
-        served_audio.decode(each, part.sample_rate, part.samples).numpy().astype(int)
+        served_audio.decode(each, input_config.sample_rate, input_config.samples)
+        .numpy()
+        .astype(int)
         for each in (
             cell,
             parts.keep(np.ones(parts.shape, bool)),
@@ -134,26 +136,26 @@ def test_a_model_hears_the_same_sound_where_nothing_is_left_out_and_silence_wher
     assert back == rate
 
 
-def test_stretches_of_a_sound_are_those_that_the_model_reads():
+def test_bands_cover_what_the_model_reads():
     """Of 5 s at 44.1 kHz it reads 1 s at 8 kHz."""
     parts = parts_of(CONFIG.inputs["sound"], tones(1000, seconds=5.0, rate=44_100))
     assert parts.shape == (8, 8)
     assert (parts.edges[0][0], parts.edges[0][-1], parts.edges[1][-1]) == (0, 4000, 1)
 
 
-def test_a_stretch_that_is_left_out_is_silent_and_the_others_are_as_before():
+def test_an_interval_left_out_is_silent_and_the_others_are_unchanged():
     cell = tones(1000)
     parts = parts_of(CONFIG.inputs["sound"], cell)
     kept = np.ones(parts.shape, bool)
     kept[:, 2] = False
     silenced = wav.decode(parts.keep(kept))[0][:, 0]
-    sound = wav.decode(cell)[0][:, 0]
+    waveform = wav.decode(cell)[0][:, 0]
     assert np.abs(silenced[2200:2800]).max() < 0.01
-    np.testing.assert_allclose(silenced[:1800], sound[:1800], atol=1e-4)
-    np.testing.assert_allclose(silenced[3200:], sound[3200:], atol=1e-4)
+    np.testing.assert_allclose(silenced[:1800], waveform[:1800], atol=1e-4)
+    np.testing.assert_allclose(silenced[3200:], waveform[3200:], atol=1e-4)
 
 
-def test_a_moving_gif_has_its_frames():
+def test_an_animated_gif_has_its_frames():
     file = io.BytesIO()
     frames = [Image.new("L", (8, 8), level) for level in (0, 120, 250)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=100)
@@ -164,16 +166,16 @@ def test_a_moving_gif_has_its_frames():
     assert parts.keep(np.zeros(3, bool)) == []
 
 
-# --- to look at
+# --- images of maps
 
 
-def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_against():
+def test_the_map_of_an_image_is_red_for_positive_and_blue_for_negative_relevance():
     cell = spotted()
     parts = parts_of(ImageInput(), cell)
-    marked = np.zeros(parts.shape)
-    marked[1, 2], marked[4, 7] = 0.5, -0.5
+    saliency = np.zeros(parts.shape)
+    saliency[1, 2], saliency[4, 7] = 0.5, -0.5
     drawn = np.asarray(
-        Image.open(io.BytesIO(over_image(cell, parts, marked))).convert("RGB")
+        Image.open(io.BytesIO(over_image(cell, parts, saliency))).convert("RGB")
     ).astype(int)
     assert drawn.shape[1] == 256
     redness = drawn[..., 0] - drawn[..., 2]
@@ -194,14 +196,14 @@ def test_the_picture_of_a_map_is_red_where_it_marks_and_blue_where_it_speaks_aga
 )
 def test_the_spectrogram_of_a_map_can_be_drawn_and_twice_the_same(cell):
     parts = parts_of(CONFIG.inputs["sound"], cell)
-    marked = np.random.default_rng(0).normal(size=parts.shape)
-    one, again = (over_spectrogram(cell, parts, marked) for _ in range(2))
+    saliency = np.random.default_rng(0).normal(size=parts.shape)
+    one, again = (over_spectrogram(cell, parts, saliency) for _ in range(2))
     assert one == again
     with Image.open(io.BytesIO(one)) as image:
         assert (image.format, image.size) == ("PNG", (256, 192))
 
 
-def test_words_stand_with_their_weights():
+def test_words_have_their_relevance():
     parts = parts_of(TextInput(), "红鞋 <b>".encode())
     assert (
         over_words("红鞋 <b>".encode(), parts, np.array([0.5, 0.001, -0.25]))

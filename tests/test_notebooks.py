@@ -21,7 +21,7 @@ OWN = {
         }
     },
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
-    "05_perception": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
+    "05_model_report": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
 }
 # what is true of a notebook's variables at its end
 HOLDS = {
@@ -55,9 +55,9 @@ HOLDS = {
         "[len(figures) for figures in accuracies.values()] == [FOLDS, FOLDS]",
         "(trained.record.strategy, trained.record.replicas) == ('mirrored', 2)",
     ],
-    "05_perception": [
+    "05_model_report": [
         "(OUT / 'report' / 'index.html').is_file() and len(report.page.summary) > 3",
-        "[*report.shares.share] == [*config.inputs] == [*report.damage.found][:3]",
+        "[*report.contributions.share] == [*config.inputs] == [*report.robustness.scores][:3]",
         "len(tables['exchanged-inputs-by-score']) >= 3",
         "np.isfinite(served['ood_score']).all() and served['review'].dtype == bool",
     ],

@@ -1,6 +1,4 @@
-"""The page writer: what a page holds, how it is written, and that no text of the data becomes
-markup.
-"""
+"""The page: its blocks, its HTML, its folder, and that text of the data never becomes markup."""
 
 import base64
 import csv
@@ -9,6 +7,7 @@ import hashlib
 import html.parser
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -16,9 +15,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from multimodal_tf.data import atomic
+from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report import page as mp
-from multimodal_tf.report.page import charts, markup, media, tables
+from multimodal_tf.report.page import media, render, tables
 
 EVIL = "<script>document.title = 'taken'</script>"
 EVIL_FILE = 'photos/"><img src=x onerror="document.title=\'taken\'"><script>.png'
@@ -36,46 +35,46 @@ NAMES = [
 HTML_VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
-def figure(value, n=471, unit="accuracy", width=0.04):
-    return mp.Figure(value, n, unit, value - width, value + width)
+def metric(value, n=471, unit="accuracy", width=0.04):
+    return Metric(value, n, unit, value - width, value + width)
 
 
-def picture(size=(320, 200), mode="RGB", kind="PNG"):
+def image(size=(320, 200), mode="RGB", kind="PNG"):
     file = io.BytesIO()
     Image.linear_gradient("L").resize(size).convert(mode).save(file, kind)
-    return mp.Picture(file.getvalue())
+    return mp.Image(file.getvalue())
 
 
-def sound(seconds=1.0, rate=16_000, channels=1, subtype="PCM_16"):
+def audio(seconds=1.0, rate=16_000, channels=1, subtype="PCM_16"):
     file = io.BytesIO()
     wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
     soundfile.write(file, np.stack([wave] * channels, axis=1), rate, format="WAV", subtype=subtype)
-    return mp.Sound(file.getvalue())
+    return mp.Audio(file.getvalue())
 
 
 def curve(name, start, drop):
-    return mp.Line(name, range(6), [figure(start - drop * x) for x in range(6)])
+    return mp.Line(name, range(6), [metric(start - drop * x) for x in range(6)])
 
 
 def shares():
     known = {
-        "all inputs": figure(0.847),
-        "without title": figure(0.512),
-        "AUROC": mp.Figure(None, 3, "AUROC", reason="one class only"),
+        "all inputs": metric(0.847),
+        "without title": metric(0.512),
+        "AUROC": Metric(None, 3, "AUROC", reason="one class only"),
     }
     parts = {
-        "title": figure(0.71, unit="share"),
-        "photo": figure(0.22, unit="share"),
-        "voice": figure(-0.03, unit="share"),
+        "title": metric(0.71, unit="share"),
+        "photo": metric(0.22, unit="share"),
+        "voice": metric(-0.03, unit="share"),
     }
-    without = {"title": figure(0.51), "photo": figure(0.79, 470), EVIL: figure(0.84, 12)}
+    without = {"title": metric(0.51), "photo": metric(0.79, 470), EVIL: metric(0.84, 12)}
     blocks = [
-        mp.Figures("On all rows", known),
+        mp.Metrics("On all rows", known),
         mp.Bars("Share of each input", parts),
         mp.Bars("Accuracy without it", without),
     ]
     return mp.Section(
-        "Each input's share",
+        "Contributions",
         "The title carries the model.",
         [*blocks, mp.Note(f"Shares add up to 1. {'x' * 300}")],
     )
@@ -83,11 +82,11 @@ def shares():
 
 def robustness():
     x = np.linspace(0.05, 0.95, 10)
-    reliability = mp.Line("boots", x, [figure(each**1.2, 47, "share right") for each in x])
+    reliability = mp.Line("boots", x, [metric(each**1.2, 47, "share right") for each in x])
     risk = mp.Line(
         "risk",
         np.linspace(0.01, 1, 100),
-        [figure(0.3 * each, unit="errors") for each in np.linspace(0.01, 1, 100)],
+        [metric(0.3 * each, unit="errors") for each in np.linspace(0.01, 1, 100)],
     )
     photo = [
         curve(name, 0.85, 0.02 * (i + 1))
@@ -108,7 +107,7 @@ def robustness():
         mp.Lines("Risk and coverage", "coverage", [risk]),
     ]
     return mp.Section(
-        "Robustness", "Typos break it first: at severity 3 half of its accuracy is gone.", blocks
+        "Robustness", "Accuracy drops most with typos: by half at severity 3.", blocks
     )
 
 
@@ -116,10 +115,10 @@ def classes():
     random = np.random.default_rng(0)
     counts = (np.eye(8) * random.integers(20, 60, 8) + random.integers(0, 6, (8, 8))).astype(int)
     rows = [
-        [name, figure(recall, n, "recall"), n]
+        [name, metric(recall, n, "recall"), n]
         for name, recall, n in zip(NAMES, random.uniform(0.4, 0.95, 8), range(5, 85, 10))
     ]
-    rows.append([EVIL, mp.Figure(None, 0, "recall", reason="no rows"), None])
+    rows.append([EVIL, Metric(None, 0, "recall", reason="no rows"), None])
     columns = [
         mp.Column("class"),
         mp.Column("recall", "number"),
@@ -137,12 +136,12 @@ def classes():
 
 def slices():
     numbers = [
-        *(mp.Column(f"figure {i}", "number") for i in range(5)),
+        *(mp.Column(f"metric {i}", "number") for i in range(5)),
         mp.Column("share", "number", "%", 1),
     ]
     columns = [mp.Column("slice"), mp.Column("file"), *numbers]
     rows = [
-        [f"{HEBREW} {row}", EVIL_FILE, *(figure(0.5 + 0.05 * row) for _ in range(5)), 3.25 * row]
+        [f"{HEBREW} {row}", EVIL_FILE, *(metric(0.5 + 0.05 * row) for _ in range(5)), 3.25 * row]
         for row in range(5)
     ]
     return mp.Section(
@@ -150,33 +149,33 @@ def slices():
     )
 
 
-def worst_rows():
-    cells = {"photo": picture(), "title": f"Red shoes. {HEBREW} {EVIL}", "voice": sound()}
+def highest_loss():
+    cells = {"photo": image(), "title": f"Red shoes. {HEBREW} {EVIL}", "voice": audio()}
     examples = [
         mp.Example(
             EVIL_FILE, cells, "boots", "sandals", {"probability": "0.97", "loss": "4.61 nats"}
         ),
         mp.Example(
             "row 12",
-            {"photo": None, "title": CHINESE * 200, "voice": sound(12.0, 44_100, 2)},
+            {"photo": None, "title": CHINESE * 200, "voice": audio(12.0, 44_100, 2)},
             "boots",
             "boots",
         ),
         mp.Example(
             "row 7",
-            {"photo": picture((8, 8)), "title": "x" * 300, "voice": mp.Sound(b"nothing")},
+            {"photo": image((8, 8)), "title": "x" * 300, "voice": mp.Audio(b"nothing")},
             "boots",
             EVIL,
         ),
         mp.Example(
             "row 4",
-            {"photo": mp.Picture(b"nothing"), "title": "", "voice": None},
+            {"photo": mp.Image(b"nothing"), "title": "", "voice": None},
             "slippers",
             "trainers",
         ),
     ]
     return mp.Section(
-        "Worst rows", "Most of them have no photo.", [mp.Examples("Greatest loss", examples)]
+        "Highest loss", "Most of them have no photo.", [mp.Examples("Greatest loss", examples)]
     )
 
 
@@ -184,12 +183,12 @@ def full_page():
     """Every kind of block, hostile and foreign texts, and more than fits a narrow screen."""
     summary = [
         "The title carries the model: 71 % of its gain.",
-        "Typos break it first.",
+        "Accuracy drops most with typos.",
         f"The class {EVIL} suffers most.",
     ]
-    sections = [shares(), robustness(), classes(), slices(), worst_rows()]
+    sections = [shares(), robustness(), classes(), slices(), highest_loss()]
     return mp.Page(
-        f"Perception of shoes {EVIL}",
+        f"Report on shoes {EVIL}",
         summary,
         sections,
         {"date": "2026-11-28", "multimodal_tf": "0.1.0", "table": EVIL_FILE},
@@ -249,17 +248,17 @@ class TestBlocks:
         ("make", "message"),
         [
             (
-                lambda: mp.Figure(float("nan"), 3, "AUROC"),
-                "value of a figure must be finite, received nan",
+                lambda: Metric(float("nan"), 3, "AUROC"),
+                "value of a metric must be finite, received nan",
             ),
-            (lambda: mp.Figure(None, 3, "AUROC"), "a figure without a value must say why"),
-            (lambda: mp.Figure(0.5, -1, "AUROC"), "n of a figure must be 0 or more, received -1"),
+            (lambda: Metric(None, 3, "AUROC"), "a metric without a value needs a reason"),
+            (lambda: Metric(0.5, -1, "AUROC"), "n of a metric must be 0 or more, received -1"),
             (
-                lambda: mp.Figure(0.5, 3, "AUROC", 0.6, 0.4),
+                lambda: Metric(0.5, 3, "AUROC", 0.6, 0.4),
                 "in order or both None, received 0.6 and 0.4",
             ),
             (
-                lambda: mp.Figure(0.5, 3, "AUROC", 0.4),
+                lambda: Metric(0.5, 3, "AUROC", 0.4),
                 "in order or both None, received 0.4 and None",
             ),
             (lambda: mp.Table("T", [], []), "table 'T' must have at least one column"),
@@ -281,15 +280,15 @@ class TestBlocks:
             ),
             (lambda: mp.Bars("B", {}), "bars 'B' must have at least one bar"),
             (
-                lambda: mp.Bars("B", {"a": figure(1, unit="m"), "b": figure(1, unit="s")}),
+                lambda: mp.Bars("B", {"a": metric(1, unit="m"), "b": metric(1, unit="s")}),
                 r"one unit, received \['m', 's'\]",
             ),
             (
-                lambda: mp.Line("l", [0, 1], [figure(1)]),
-                "as many figures as x, at least one, received 1 and 2",
+                lambda: mp.Line("l", [0, 1], [metric(1)]),
+                "as many metrics as x, at least one, received 1 and 2",
             ),
             (
-                lambda: mp.Line("l", [1, 0], [figure(1), figure(1)]),
+                lambda: mp.Line("l", [1, 0], [metric(1), metric(1)]),
                 r"x of line 'l' must rise, received \[1, 0\]",
             ),
             (
@@ -319,17 +318,17 @@ class TestBlocks:
             ),
         ],
     )
-    def test_what_cannot_be_shown_is_refused_where_it_is_made(self, make, message):
+    def test_invalid_blocks_are_refused_when_made(self, make, message):
         with pytest.raises(ValueError, match=message) as error:
             make()
         assert "\n" not in str(error.value)
 
-    def test_a_figure_says_its_interval_its_n_and_its_unit(self):
+    def test_a_metric_shows_its_interval_its_n_and_its_unit(self):
         assert (
-            str(mp.Figure(12.34, 1_797, "ms", 11.0, 13.0, digits=1))
-            == "12.3 (11.0 .. 13.0), n = 1,797, ms"
+            str(Metric(12.34, 1_797, "ms", 11.0, 13.0))
+            == "12.340 (11.000 .. 13.000), n = 1,797, ms"
         )
-        assert str(mp.Figure(0.5, 1, "accuracy")) == "0.500 (no interval), n = 1, accuracy"
+        assert str(Metric(0.5, 1, "accuracy")) == "0.500 (no interval), n = 1, accuracy"
 
 
 class TestMarkup:
@@ -346,7 +345,11 @@ class TestMarkup:
         assert sum(each == EVIL_FILE for each in document.texts) >= 7
 
     def test_a_text_is_escaped_in_attributes_too(self):
-        assert markup.written(markup.element("td", title=EVIL_FILE)).count('"') == 2
+        link = '<a href="{}" class="file" aria-label="Data as CSV, {}">CSV</a>'
+        escaped = EVIL_FILE.replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
+        escaped = escaped.replace("'", "&#39;")
+        written = render.block_html(mp.Table("T", [mp.Column("a")], []), EVIL_FILE, "t")
+        assert link.format(escaped, escaped) in written
 
     def test_characters_that_html_may_not_hold_are_replaced(self, tmp_path):
         mp.save(page_of(mp.Note("a\x00b\ud800c\x1bd")), tmp_path / "p")
@@ -373,10 +376,8 @@ class TestMarkup:
         ]
         for tag in ("style", "script"):
             [content] = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
-            assert (
-                f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-                in policy
-            )
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in policy
         assert policy.startswith("default-src 'none'; img-src data:; media-src data:;")
 
     def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(
@@ -402,28 +403,25 @@ class TestMarkup:
 
 
 class TestTables:
-    def test_what_all_figures_of_a_column_share_stands_in_its_heading(self):
+    def test_what_all_metrics_of_a_column_share_is_in_its_heading(self):
         table = mp.Table(
             "T",
             [mp.Column("a", "number"), mp.Column("b", "number")],
-            [[figure(0.5), figure(0.5, 3)], [figure(0.6), figure(0.6, 4)]],
+            [[metric(0.5), metric(0.5, 3)], [metric(0.6), metric(0.6, 4)]],
         )
-        written = markup.written(tables.table_element(table, None, "t"))
+        written = render.block_html(table, None, "t")
         assert written.count("accuracy, n = 471") == 1
         assert "<small>accuracy</small>" in written
         assert "(0.460 .. 0.540), n = 3" in written
 
-    def test_a_number_is_sorted_by_its_value_and_not_by_what_is_shown(self):
+    def test_a_number_sorts_by_its_value_and_not_by_its_text(self):
         columns = [
             mp.Column("a", "number"),
             mp.Column("b", "number", digits=1),
             mp.Column("c", "number"),
         ]
-        written = markup.written(
-            tables.table_element(
-                mp.Table("T", columns, [[1_797, np.float32(0.25), None]]), None, "t"
-            )
-        )
+        table = mp.Table("T", columns, [[1_797, np.float32(0.25), None]])
+        written = render.block_html(table, None, "t")
         assert 'data-sort="1797">1,797<' in written
         assert 'data-sort="0.25">0.2<' in written
         # an empty cell has no value to sort by
@@ -433,86 +431,77 @@ class TestTables:
         mp.save(page_of(mp.Table("None", [mp.Column("a")], [])), tmp_path / "p")
         assert (tmp_path / "p" / "data" / "01-01-none.csv").read_text() == "a\n"
 
-    def test_a_long_curve_stands_in_its_table_point_by_point(self):
+    def test_a_long_curve_is_in_its_table_point_by_point(self):
         table = tables.as_table(robustness().blocks[3])
         assert [column.name for column in table.columns] == ["line", "coverage", "value"]
         assert len(table.rows) == 100
 
 
-class TestCharts:
-    def link(self):
-        return markup.element("a", "CSV")
+def drawn(block, tag):
+    """The attributes of all elements of one tag in a block's HTML."""
+    return [
+        attributes
+        for name, attributes in Document(render.block_html(block, None, "b")).elements
+        if name == tag
+    ]
 
+
+class TestCharts:
     def test_bars_start_at_zero_and_end_at_their_value(self):
-        block = mp.Bars(
-            "B",
-            {
-                "half": mp.Figure(0.5, 9, "share", 0.4, 0.6),
-                "below": mp.Figure(-0.5, 9, "share"),
-                "whole": mp.Figure(1.0, 9, "share"),
-            },
-        )
+        bars = {
+            "half": Metric(0.5, 9, "share", 0.4, 0.6),
+            "below": Metric(-0.5, 9, "share"),
+            "whole": Metric(1.0, 9, "share"),
+        }
         # on an axis from -0.5 to 1
-        bars = charts.bars_element(block, self.link()).iter("rect")
-        assert [(each.get("x"), each.get("width")) for each in bars] == [
+        assert [(bar["x"], bar["width"]) for bar in drawn(mp.Bars("B", bars), "rect")] == [
             ("33.33%", "33.33%"),
             ("0.00%", "33.33%"),
             ("33.33%", "66.67%"),
         ]
 
-    def test_a_line_breaks_where_a_figure_is_not_defined(self):
-        figures = [
-            figure(0.1),
-            figure(0.2),
-            mp.Figure(None, 0, "accuracy", reason="no rows"),
-            figure(0.4),
-            figure(0.5),
+    def test_a_line_breaks_where_a_metric_is_not_defined(self):
+        metrics = [
+            metric(0.1),
+            metric(0.2),
+            Metric(None, 0, "accuracy", reason="no rows"),
+            metric(0.4),
+            metric(0.5),
         ]
-        drawn = charts.lines_element(
-            mp.Lines("L", "x", [mp.Line("a", range(5), figures)], span=(0, 1)), self.link(), "l"
-        )
-        assert [len(each.get("points").split()) for each in drawn.iter("polyline")] == [2, 2]
-        assert [each.get("cx") for each in drawn.iter("circle")] == [
+        block = mp.Lines("L", "x", [mp.Line("a", range(5), metrics)], span=(0, 1))
+        assert [len(line["points"].split()) for line in drawn(block, "polyline")] == [2, 2]
+        assert [mark["cx"] for mark in drawn(block, "circle")] == [
             "0.00%",
             "25.00%",
             "75.00%",
             "100.00%",
         ]
 
-    def test_marks_say_their_figure_and_the_drawing_says_itself_in_words(self):
-        drawn = charts.lines_element(
-            mp.Lines("Photo", "severity", [curve("blur", 0.85, 0.1)], span=(0, 1)), self.link(), "l"
-        )
-        titles = [each.text for each in drawn.iter("title")]
+    def test_marks_show_their_metric_and_the_drawing_is_described_in_words(self):
+        block = mp.Lines("Photo", "severity", [curve("blur", 0.85, 0.1)], span=(0, 1))
+        titles = re.findall("<title>(.*?)</title>", render.block_html(block, None, "l"))
         assert titles[1] == "blur, severity 1: 0.750 (0.710 .. 0.790), n = 471, accuracy"
         assert (
-            drawn.find("svg").get("aria-label")
+            drawn(block, "svg")[0]["aria-label"]
             == "Photo: accuracy over severity. blur: 0.850 at 0, 0.350 at 5."
         )
 
     def test_no_two_of_28_lines_look_the_same(self):
-        drawn = charts.lines_element(
-            mp.Lines("L", "x", [curve(str(i), 0.9, 0.01) for i in range(28)]), self.link(), "l"
-        )
-        assert len({each.get("class") for each in drawn.iter("polyline")}) == 28
+        block = mp.Lines("L", "x", [curve(str(i), 0.9, 0.01) for i in range(28)])
+        assert len({line["class"] for line in drawn(block, "polyline")}) == 28
 
-    def test_equal_figures_have_an_axis_too(self):
-        drawn = charts.lines_element(
-            mp.Lines("L", "x", [mp.Line("a", [3], [mp.Figure(0.5, 1, "share")])]), self.link(), "l"
-        )
-        assert [(each.get("cx"), each.get("cy")) for each in drawn.iter("circle")] == [
+    def test_equal_metrics_have_an_axis_too(self):
+        block = mp.Lines("L", "x", [mp.Line("a", [3], [Metric(0.5, 1, "share")])])
+        assert [(mark["cx"], mark["cy"]) for mark in drawn(block, "circle")] == [
             ("50.00%", "50.00%")
         ]
 
-    def test_a_heat_map_shades_by_the_row_where_it_is_told_to(self):
+    def test_a_heat_map_shades_by_the_row_if_configured(self):
         block = mp.HeatMap(
             "H", ["often", "rarely"], ["a", "b"], [[90, 10], [1, 1]], "true", "predicted", "rows"
         )
         shades = [
-            [
-                each.get("class")
-                for each in charts.heat_map_element(one, self.link(), "h").iter("td")
-            ][1:]
+            [cell["class"] for cell in drawn(one, "td")][1:]
             for one in (block, dataclasses.replace(block, by_row=True))
         ]
         assert shades == [["h7", "h1", "h1", "h1"], ["h7", "h1", "h4", "h4"]]
@@ -529,13 +518,13 @@ class TestMedia:
         ],
     )
     @pytest.mark.parametrize("mode", ["RGB", "LA", "P", "1"])
-    def test_a_picture_becomes_neither_too_large_nor_too_small(self, size, shown, mode):
-        source, *found = media.thumbnail(picture(size, mode).data)
+    def test_a_thumbnail_is_neither_too_large_nor_too_small(self, size, shown, mode):
+        source, *found = media.thumbnail(image(size, mode).data)
         assert tuple(found) == shown
         assert Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).size == shown
 
-    def test_a_picture_that_is_broken_or_too_large_is_none(self, monkeypatch):
-        whole = picture(kind="JPEG").data
+    def test_an_image_that_is_broken_or_too_large_is_none(self, monkeypatch):
+        whole = image(kind="JPEG").data
         assert [
             media.thumbnail(data)
             for data in (b"", b"<svg onload='x()'/>", whole[: len(whole) // 2])
@@ -546,13 +535,13 @@ class TestMedia:
     @pytest.mark.parametrize(
         ("cell", "seconds", "rate"),
         [
-            (sound(), 1.0, 16_000),
-            (sound(12.0, 44_100, 2), 10.0, 22_050),
-            (sound(0.5, 48_000, 1, "FLOAT"), 0.5, 22_050),
-            (sound(1, 8_000), 1.0, 8_000),
+            (audio(), 1.0, 16_000),
+            (audio(12.0, 44_100, 2), 10.0, 22_050),
+            (audio(0.5, 48_000, 1, "FLOAT"), 0.5, 22_050),
+            (audio(1, 8_000), 1.0, 8_000),
         ],
     )
-    def test_a_sound_becomes_a_short_mono_wav(self, cell, seconds, rate):
+    def test_audio_becomes_a_short_mono_wav(self, cell, seconds, rate):
         source, shown, _ = media.clip(cell.data)
         samples, found = soundfile.read(
             io.BytesIO(base64.b64decode(source.removeprefix("data:audio/wav;base64,")))
@@ -561,12 +550,12 @@ class TestMedia:
         assert len(samples) / rate == pytest.approx(shown) == pytest.approx(seconds)
         assert np.abs(samples[100:-100]).max() == pytest.approx(0.3, abs=0.01)
 
-    def test_a_sound_that_cannot_be_read_or_is_empty_is_none(self):
-        assert [media.clip(data) for data in (b"", b"nothing", sound(0.0).data)] == [None] * 3
+    def test_audio_that_cannot_be_read_or_is_empty_is_none(self):
+        assert [media.clip(data) for data in (b"", b"nothing", audio(0.0).data)] == [None] * 3
 
 
 class TestFolder:
-    def test_the_data_lie_beside_the_page_as_csv(self, folder):
+    def test_the_folder_holds_the_data_as_csv(self, folder):
         rows = list(
             csv.DictReader(
                 (folder / "data" / "03-01-recall-by-class.csv").open(encoding="utf-8", newline="")
@@ -593,12 +582,12 @@ class TestFolder:
         )
         assert (examples[0]["row"], examples[1]["title"]) == (EVIL_FILE, CHINESE * 200)
 
-    def test_the_data_lie_beside_the_page_as_json(self, folder):
+    def test_the_folder_holds_the_data_as_json(self, folder):
         held = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         assert held["summary"] == list(full_page().summary)
         blocks = [block for section in held["sections"] for block in section["blocks"]]
-        assert [block["type"] for block in blocks[:4]] == ["Figures", "Bars", "Bars", "Note"]
-        assert blocks[1]["bars"]["voice"] == dataclasses.asdict(figure(-0.03, unit="share"))
+        assert [block["type"] for block in blocks[:4]] == ["Metrics", "Bars", "Bars", "Note"]
+        assert blocks[1]["bars"]["voice"] == dataclasses.asdict(metric(-0.03, unit="share"))
         assert {block["csv"] for block in blocks if "csv" in block} == {
             f"data/{path.name}" for path in (folder / "data").iterdir()
         }
@@ -617,15 +606,15 @@ class TestFolder:
         assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
     @pytest.mark.parametrize("earlier", [False, True])
-    def test_where_writing_fails_nothing_half_written_stays(self, tmp_path, monkeypatch, earlier):
+    def test_a_failed_write_leaves_nothing_behind(self, tmp_path, monkeypatch, earlier):
         place = tmp_path / "p"
         if earlier:
             mp.save(page_of(mp.Note("earlier")), place)
 
-        def full(path):
+        def full(descriptor):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(atomic, "_sync", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(
             OSError, match=r"the page cannot be written to .*p: No space left on device"
         ):
@@ -633,14 +622,14 @@ class TestFolder:
         assert [path.name for path in tmp_path.iterdir()] == (["p"] if earlier else [])
         assert not earlier or "earlier" in (place / "index.html").read_text()
 
-    def test_a_directory_that_holds_something_else_is_left_alone(self, tmp_path):
+    def test_a_directory_with_other_files_is_not_changed(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("years of work")
         with pytest.raises(FileExistsError, match=r"received .*, which holds thesis\.tex"):
             mp.save(full_page(), tmp_path)
         with pytest.raises(FileExistsError, match=r"received the file .*thesis\.tex"):
-            mp.check_place(tmp_path / "thesis.tex")
+            mp.check_out(tmp_path / "thesis.tex")
         with pytest.raises(ValueError, match="received memory://p"):
-            mp.check_place("memory://p")
+            mp.check_out("memory://p")
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-        assert mp.check_place(tmp_path / "new" / "report") == tmp_path / "new" / "report"
+        assert mp.check_out(tmp_path / "new" / "report") == tmp_path / "new" / "report"
         assert not (tmp_path / "new").exists()

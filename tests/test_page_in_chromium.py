@@ -34,20 +34,22 @@ def address(tmp_path_factory):
     return (path / "index.html").as_uri()
 
 
-def column(browser, place):
+def column(browser, index):
     return browser.run(
-        f"[...document.querySelector('#section-2 tbody').rows].map(row => row.cells[{place}].textContent)"
+        "[...document.querySelector('#section-2 tbody').rows]"
+        f".map(row => row.cells[{index}].textContent)"
     )
 
 
 def states(browser):
     return browser.run(
-        "[...document.querySelectorAll('#section-2 table.sortable th')].map(heading => heading.ariaSort)"
+        "[...document.querySelectorAll('#section-2 table.sortable th')]"
+        ".map(heading => heading.ariaSort)"
     )
 
 
 def style(browser, selector, name):
-    """The computed style of all that the selector finds, each value once."""
+    """The computed styles of all elements that match the selector."""
     return set(
         browser.run(
             f"[...document.querySelectorAll('{selector}')].map(each => getComputedStyle(each).{name})"
@@ -76,7 +78,7 @@ def press_enter(browser):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 class TestOnScreen:
-    def test_all_is_there_and_within_the_screen(self, browser, address, width, scheme):
+    def test_everything_is_shown_within_the_screen(self, browser, address, width, scheme):
         browser.open(address, width, scheme)
         assert [event for event in browser.events if event["method"] in COMPLAINTS] == []
         asked = [
@@ -140,13 +142,13 @@ class TestReader:
         press_enter(browser)
         assert column(browser, 2) == ["75", "65", "55", "45", "35", "25", "15", "5", ""]
 
-    def test_a_sound_plays(self, browser, address):
+    def test_audio_plays(self, browser, address):
         browser.open(address, 390, "light")
         played = browser.run("""(async () => {
-            const sound = document.querySelector("audio");
-            await sound.play();
-            await new Promise(done => sound.ontimeupdate = () => sound.currentTime > 0 && done());
-            return [sound.error, sound.duration];
+            const audio = document.querySelector("audio");
+            await audio.play();
+            await new Promise(done => audio.ontimeupdate = () => audio.currentTime > 0 && done());
+            return [audio.error, audio.duration];
         })()""")
         assert played == [None, 1]
 

@@ -1,4 +1,6 @@
-"""Shared by tests of training and evaluation: a small table with three labels, and its records."""
+"""What the tests of training and evaluation share: a small table of words and numbers with three
+labels, and its records.
+"""
 
 import pathlib
 
@@ -37,9 +39,8 @@ CONFIG = Config(
 
 
 def frame(train=40, validation=11, test=19):
-    """Rows whose title determines the class, with missing inputs and labels.
-
-    The last test row has a class that is not in the training split.
+    """Rows whose title says the class, with gaps in inputs and labels; the last test row has a
+    class that training never sees.
     """
     random = np.random.default_rng(0)
     rows = train + validation + test
@@ -62,6 +63,6 @@ def frame(train=40, validation=11, test=19):
 
 
 def ingested(directory, config=CONFIG, table=None):
-    """Ingests `table` into `directory`; returns the schema."""
+    """The records of `table` in `directory`; returns the schema that they taught."""
     ingest(read_table(frame() if table is None else table), config, directory, processes=1)
     return Schema.load(directory / "schema.json")

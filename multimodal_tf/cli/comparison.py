@@ -104,7 +104,7 @@ def compare(
         ),
     ],
     report: Annotated[
-        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")
+        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
     ],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     table: Annotated[

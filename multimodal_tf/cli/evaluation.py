@@ -31,15 +31,15 @@ def evaluate(
         out.print(f"Figures: {file}")
 
 
-@app.command()
-def perceive(
+@app.command("report")
+def report_command(
     model: Annotated[
         pathlib.Path,
         typer.Argument(help="What `train` wrote, or a SavedModel that `export` wrote."),
     ],
     records: Records,
-    report: Annotated[
-        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")
+    page: Annotated[
+        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
     ],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     head: Annotated[
@@ -50,42 +50,40 @@ def perceive(
         typer.Option(help="INPUT=MODEL, a model trained with this input only; may be repeated."),
     ] = None,
     baseline: Annotated[
-        pathlib.Path | None, typer.Option(help="A model that robustness is measured against.")
+        pathlib.Path | None, typer.Option(help="A model to compare robustness with.")
     ] = None,
     table: Annotated[
         pathlib.Path | None,
         typer.Option(help="What was ingested. (default: where ingest found it)"),
     ] = None,
     root: Root = None,
-    rows: Annotated[int, typer.Option(min=2, help="So many rows of the split at most.")] = 2000,
-    damaged: Annotated[
-        int, typer.Option(min=2, help="So many of them at most for each corruption.")
-    ] = 500,
+    rows: Annotated[int, typer.Option(min=2, help="Rows of the split, at most.")] = 2000,
+    damaged: Annotated[int, typer.Option(min=2, help="Rows for each corruption, at most.")] = 500,
 ):
-    """What a model takes from each input, what breaks it, where it errs: one page."""
+    """Write a model report: contributions, robustness, alignment, calibration, errors."""
     from multimodal_tf.data.table import read_table
     from multimodal_tf.report.model import model_report
 
     found = model_report(
-        _subject(model),
+        _model(model),
         records,
-        report,
+        page,
         split=split,
         head=head,
         table=None if table is None else read_table(table, root=root),
-        alone={name: _subject(pathlib.Path(path)) for name, path in map(_named, alone or [])},
-        baseline=None if baseline is None else _subject(baseline),
+        alone={name: _model(pathlib.Path(path)) for name, path in map(_named, alone or [])},
+        baseline=None if baseline is None else _model(baseline),
         rows=rows,
         damaged=damaged,
         progress=True,
     )
     for sentence in found.page.summary:
         out.print(f"- {sentence}", markup=False, highlight=False)
-    out.print(f"Report: {report / 'index.html'}")
+    out.print(f"Report: {page / 'index.html'}")
 
 
-def _subject(path):
-    """A run, or else the folder of a SavedModel."""
+def _model(path):
+    """A run, or the folder of a SavedModel."""
     from multimodal_tf.training.run_dir import RECORD, load_run
 
     return load_run(path) if (path / RECORD).is_file() else path

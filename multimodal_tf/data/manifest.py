@@ -1,10 +1,13 @@
-"""The shards of each split that ingest wrote, with sizes and hashes: `manifest.json`."""
+"""What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json`
+beside them.
+"""
 
 import pathlib
 
 import pydantic
+import upath
 
-from multimodal_tf.data.filesystem import Path, PathLike, to_path
+from multimodal_tf.data.filesystem import to_path
 
 FILE = "manifest.json"
 VERSION = 1
@@ -13,7 +16,7 @@ VERSION = 1
 class Shard(pydantic.BaseModel):
     """One TFRecord file of rows in table order."""
 
-    # relative to the manifest's folder
+    # relative to the manifest's directory
     file: str
     rows: int
     bytes: int
@@ -21,20 +24,18 @@ class Shard(pydantic.BaseModel):
 
 
 class Manifest(pydantic.BaseModel):
-    """The shards of a folder of records.
+    """The shards of a directory.
 
     Example:
         >>> shard = Shard(file="train-00000.tfrecord", rows=2, bytes=90, sha256="00")
-        >>> manifest = Manifest(table="pets.csv", config_hash="", splits={"train": [shard]},
-        ...                     table_rows=3, kept=2, rejected=1, hash="")
-        >>> manifest.rows("train")
+        >>> Manifest(table="pets.csv", config_hash="", splits={"train": [shard]}, table_rows=3, kept=2, rejected=1, hash="").rows("train")
         2
     """
 
     version: int = VERSION
     # its name, for messages
     table: str
-    # of all settings of the configuration that a record depends on
+    # of all in the configuration that a record depends on
     config_hash: str
     splits: dict[str, list[Shard]]
     table_rows: int
@@ -44,28 +45,28 @@ class Manifest(pydantic.BaseModel):
     rejected: int
     # of the shards' contents
     hash: str
-    _records: Path = pydantic.PrivateAttr(default=pathlib.Path("."))
+    _directory: pathlib.Path | upath.UPath = pydantic.PrivateAttr(default=pathlib.Path("."))
 
-    def shards(self, split: str) -> list[Path]:
+    def shards(self, split) -> list[pathlib.Path | upath.UPath]:
         """The paths of a split's shards in table order; none where the split is empty."""
-        return [self._records / shard.file for shard in self.splits.get(split, [])]
+        return [self._directory / shard.file for shard in self.splits.get(split, [])]
 
-    def rows(self, split: str) -> int:
+    def rows(self, split) -> int:
         """The number of rows of a split; 0 where it is empty."""
         return sum(shard.rows for shard in self.splits.get(split, []))
 
     @classmethod
-    def load(cls, records: PathLike) -> "Manifest":
-        """Reads `manifest.json` in a folder of records.
+    def load(cls, directory) -> "Manifest":
+        """Reads `manifest.json` in a directory.
 
         Raises:
-            FileNotFoundError: it does not exist, so ingest has not ended there.
+            FileNotFoundError: there is none, so ingest has not ended there.
             ValueError: it is not a manifest, or one of another version.
         """
-        path = to_path(records) / FILE
+        path = to_path(directory) / FILE
         if not path.is_file():
             raise FileNotFoundError(
-                f"{records} has no {FILE}: ingest a table there first, to the end"
+                f"{directory} has no {FILE}: ingest a table there first, to the end"
             )
         try:
             manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
@@ -73,13 +74,12 @@ class Manifest(pydantic.BaseModel):
             raise ValueError(f"{path} is not a manifest: {' '.join(str(error).split())}") from error
         if manifest.version != VERSION:
             raise ValueError(
-                f"{path} must have version {VERSION}, received {manifest.version}:"
-                " ingest the table again"
+                f"{path} must have version {VERSION}, received {manifest.version}: ingest the table again"
             )
-        manifest._records = path.parent
+        manifest._directory = path.parent
         return manifest
 
-    def save(self, records: PathLike) -> None:
-        """Writes `manifest.json` into a folder of records."""
-        self._records = to_path(records)
-        (self._records / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+    def save(self, directory):
+        """Writes `manifest.json` into a directory."""
+        self._directory = to_path(directory)
+        (self._directory / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")

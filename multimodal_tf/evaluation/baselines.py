@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
+from multimodal_tf.evaluation.robustness import CorruptionScores, corruption_scores
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
-from multimodal_tf.report.model import contributions
-from multimodal_tf.report.model.corruption_robustness import Damage, damage_of
-from multimodal_tf.report.page import Figure
+from multimodal_tf.metrics.metric import Metric
 
 
 def singles(alone: Mapping[str, Model], predictor: Predictor, head: str) -> dict[str, Predictor]:
@@ -53,7 +52,7 @@ def rival(baseline: Model, predictor: Predictor, head: str) -> Predictor:
     return found
 
 
-def figure(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: int) -> Figure:
+def figure(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: int) -> Metric:
     """How good another model is on the same rows with labels."""
     good = row_scores.values(eval_split, answering(predictor, eval_split).predictions)[
         eval_split.known
@@ -64,9 +63,7 @@ def figure(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: in
     found = weighted_metrics(
         lambda weights: {"mean": weights @ good / weights.sum()}, codes, resamples, seed
     )["mean"]
-    return contributions.page_figure(
-        found, len(good), row_scores.unit_of(eval_split.config, eval_split.head)
-    )
+    return dataclasses.replace(found, unit=row_scores.unit_of(eval_split.config, eval_split.head))
 
 
 def damage_of_rival(
@@ -75,9 +72,9 @@ def damage_of_rival(
     most: int | None,
     seed: int,
     step: Callable[[], None],
-) -> Damage:
+) -> CorruptionScores:
     """The same damage of the same rows, answered by another model; arguments as of `damage_of`."""
-    return damage_of(
+    return corruption_scores(
         predictor,
         answering(predictor, eval_split),
         predictor.features(eval_split.raw),

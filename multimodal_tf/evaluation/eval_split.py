@@ -16,7 +16,6 @@ from multimodal_tf.data.pipeline import load_raw
 from multimodal_tf.data.table import Table
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.evaluation.predictor import BATCH, Arrays, Predictor
-from multimodal_tf.report.page import Section
 from multimodal_tf.schema import Classes, Schema
 
 
@@ -62,14 +61,6 @@ class EvalSplit:
     embed: Callable[[Arrays], Arrays]
     train: "EvalSplit | None" = None
     validation: "EvalSplit | None" = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """A section of the page, and sentences about it for the summary on top."""
-
-    section: Section
-    sentences: tuple[str, ...] = ()
 
 
 def examine(

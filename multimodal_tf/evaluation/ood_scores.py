@@ -14,7 +14,7 @@ from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.fit_guard import fit_labelled
 from multimodal_tf.evaluation.matching import Arrays, vectors_present
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
-from multimodal_tf.report.page import Figure
+from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score, score_input
 
 MAHALANOBIS, NEAREST, ENERGY, SOFTMAX = (
@@ -91,7 +91,7 @@ def _apply(score: Score, predictions: Arrays, embeddings: Arrays) -> np.ndarray:
 
 def apart(
     clean: np.ndarray, other: np.ndarray, groups, resamples: int, seed: int
-) -> tuple[Figure, Figure]:
+) -> tuple[Metric, Metric]:
     """AUROC and FPR at 95 % TPR of scores of rows and of what became of these very rows, with
     intervals over groups.
 
@@ -101,18 +101,18 @@ def apart(
         resamples, seed: as in `novelty.separation`.
     """
     if not len(clean):
-        return tuple(Figure(None, 0, unit, reason="no row") for unit in (AUROC, FPR))  # type: ignore[return-value]
+        return tuple(Metric(None, 0, unit, reason="no row") for unit in (AUROC, FPR))  # type: ignore[return-value]
     codes = np.tile(group_codes(groups, len(clean)), 2)
     found = ood.separation(clean, other, True, resamples, seed, codes).metrics
     return _of(found["auroc"], len(clean), AUROC), _of(found["fpr_at_95_tpr"], len(clean), FPR)
 
 
-def in_words(figure: Figure) -> str:
+def in_words(figure: Metric) -> str:
     """A figure within a sentence that has named its unit."""
     return f"{figure.shown} {figure.interval}, n = {figure.n:,}"
 
 
-def share(flags: np.ndarray, unit: str, groups, resamples: int, seed: int) -> Figure:
+def share(flags: np.ndarray, unit: str, groups, resamples: int, seed: int) -> Metric:
     """The share of rows that are True, with an interval over groups.
 
     Args:
@@ -121,7 +121,7 @@ def share(flags: np.ndarray, unit: str, groups, resamples: int, seed: int) -> Fi
         groups, resamples, seed: as in `apart`.
     """
     if not len(flags):
-        return Figure(None, 0, unit, reason="no row")
+        return Metric(None, 0, unit, reason="no row")
     codes = group_codes(groups, len(flags))
     found = weighted_metrics(
         lambda weights: {"share": weights @ flags / weights.sum()}, codes, resamples, seed
@@ -135,4 +135,4 @@ def _of(figure, n, unit):
         # A resample meets a row beside what became of it more often than the rows do, by 1 / n: the
         # interval may miss a figure by that.
         low, high = min(low, figure.value), max(high, figure.value)
-    return Figure(figure.value, n, unit, low, high, reason=figure.reason or "")
+    return Metric(figure.value, n, unit, low, high, reason=figure.reason)

@@ -1,220 +1,127 @@
-"""What each input gives: the model on every subset of its inputs, and Shapley values."""
+"""The section on modality contributions: subsets of inputs and Shapley values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
-import numpy as np
-import tensorflow as tf
-
-from multimodal_tf.evaluation.eval_split import EvalSplit, Told
-from multimodal_tf.evaluation.predictor import Predictor
-from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values
-from multimodal_tf.metrics.clustered import group_codes, share
+from multimodal_tf.evaluation.contributions import class_accuracies
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.row_scores import unit_of
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.metrics.shapley import NO_GAIN, Contributions, coalitions, contributions
-from multimodal_tf.report.page import Bars, Block, Column, Figure, Note, Section, Table
+from multimodal_tf.metrics.shapley import NO_GAIN, Contributions
+from multimodal_tf.report.model.section import ReportSection, in_sentence, listed
+from multimodal_tf.report.page import Bars, Block, Cell, Column, Note, Section, Table
 
-TITLE = "What each input gives"
-# the share of the Shapley sum from which an input is said to carry the model alone
-CARRIES = 0.9
-_READING = (
-    "The model ran with every subset of its inputs present. An input's Shapley value is what it adds, in the mean over all orders in which "
-    "the inputs could come; shares are parts of what all add to the answer that knows no input."
+TITLE = "Modality contributions"
+# the share from which the model is said to rely on one input
+DOMINANT = 0.9
+_DESCRIPTION = (
+    "The model predicted with every subset of its inputs. The Shapley value of an input is what it "
+    "adds on average over all orders of adding inputs. Shares are relative to the gain of all "
+    "inputs over none."
 )
-
-
-def contributions_of(
-    predictor: Predictor,
-    eval_split: EvalSplit,
-    features: Mapping[str, tf.Tensor],
-    resamples: int,
-    seed: int,
-    step: Callable[[], None] = lambda: None,
-) -> Contributions:
-    """Runs the subsets, decoded once, and counts.
-
-    Args:
-        subject: `Predictor`.
-        examined, features: what `examine` gave.
-        resamples, seed: as in `contributions`.
-        step: called after each subset.
-    """
-    names = list(eval_split.config.inputs)
-    of, known = coalitions(names, seed=seed), eval_split.known
-    columns = []
-    for present in of.present:
-        without = tuple(name for name, there in zip(names, present) if not there)
-        answers = (
-            predictor.predict_features(features, without) if without else eval_split.predictions
-        )
-        columns.append(values(eval_split, answers)[known])
-        step()
-    # without any input, all rows have the same answer
-    one = {name: part[:1] for name, part in features.items()}
-    nothing = {
-        name: np.repeat(answer, len(known), axis=0)
-        for name, answer in predictor.predict_features(one, tuple(names)).items()
-    }
-    classes = _classes(eval_split)
-    return contributions(
-        of,
-        np.stack(columns, axis=1),
-        values(eval_split, nothing)[known],
-        labels=eval_split.labels[known] if classes else None,
-        classes=classes,
-        groups=None if eval_split.groups is None else eval_split.groups[known],
-        resamples=resamples,
-        seed=seed,
-    )
+_SHARE = "share of the gain of all inputs"
 
 
 def contributions_section(
-    found: Contributions, eval_split: EvalSplit, alone: Mapping[str, Figure]
-) -> Told:
-    """The section about shares.
+    found: Contributions, eval_split: EvalSplit, single_inputs: Mapping[str, Metric]
+) -> ReportSection:
+    """Shapley values and subsets, for all rows and by class.
 
     Args:
-        found: of `contributions_of`.
-        examined: `EvalSplit`.
-        alone: by input, the figure of a model that was trained with this input only.
+        found: from `modality_contributions`.
+        eval_split: `EvalSplit`.
+        single_inputs: by input, the metric of a model that was trained with this input only.
     """
     unit = unit_of(eval_split.config, eval_split.head)
+    shares = {name: replace(metric, unit=_SHARE) for name, metric in found.share.items()}
     blocks: list[Block] = [
-        Bars("Share of each input", _page(found.share, found.n, "share of what all inputs add")),
-        Table("Inputs", *_inputs(found, unit, alone)),
-        Table("Subsets of inputs", *_subsets(found, unit)),
+        Bars("Share of each input", shares),
+        _inputs_table(found, shares, unit, single_inputs),
+        _subsets_table(found, unit),
     ]
     if found.sampling_error:
-        worst = max(found.sampling_error.values())
+        error = max(found.sampling_error.values())
         blocks.append(
             Note(
-                f"There are too many inputs for all subsets: orders were drawn, which adds a standard error of up to {worst:.3f}."
+                "There are too many inputs for all subsets. Shapley values are estimated from "
+                f"sampled orders, with a standard error of up to {error:.3f}."
             )
         )
-    rated = _rated(found, eval_split)
-    if rated:
-        blocks.append(Table("Share of each input by class", *_by_class(found, rated, unit)))
-    return Told(Section(TITLE, _READING, blocks), _sentences(found, rated, unit))
+    accuracies = class_accuracies(eval_split, found.classes)
+    if accuracies:
+        blocks.append(_classes_table(found, accuracies, unit))
+    sentences = (*_sentences(found, shares, unit), *_worst_classes(accuracies))
+    return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
 
 
-def _classes(eval_split):
-    return (
-        list(eval_split.schema.heads[eval_split.head].names)
-        if eval_split.config.heads[eval_split.head].target_type == "class"
-        else ()
-    )
-
-
-def _page(figures: Mapping[str, Metric], n: int, unit: str) -> dict[str, Figure]:
-    return {name: page_figure(figure, n, unit) for name, figure in figures.items()}
-
-
-def page_figure(figure: Metric, n: int, unit: str) -> Figure:
-    """A figure of `metrics` as one of the page."""
-    return Figure(figure.value, n, unit, figure.low, figure.high, reason=figure.reason or "")
-
-
-def _inputs(found, unit, alone):
-    columns = [
-        Column("input"),
-        *(
-            Column(name, "number")
-            for name in ("Shapley value", "share", "drop when left out", "alone, same model")
-        ),
-    ]
-    by_subset = {tuple(subset.inputs): subset.metric for subset in found.subsets}
-    rows: list[list] = []
+def _inputs_table(
+    found: Contributions,
+    shares: Mapping[str, Metric],
+    unit: str,
+    single_inputs: Mapping[str, Metric],
+) -> Table:
+    numbers = ["Shapley value", "share", "drop when left out", "alone, same model"]
+    alone = {tuple(subset.inputs): subset.metric for subset in found.subsets}
+    rows: list[list[Cell]] = []
     for name in found.shapley:
-        figures = (found.shapley[name], found.share[name], found.drop[name], by_subset[(name,)])
-        units = (unit, "share of what all inputs add", unit, unit)
-        rows.append(
-            [name, *(page_figure(figure, found.n, of) for figure, of in zip(figures, units))]
-        )
-    if alone:
-        columns.append(Column("alone, trained so", "number"))
-        rows = [[*row, alone.get(row[0])] for row in rows]
-    return columns, rows
+        metrics = (found.shapley[name], found.drop[name], alone[(name,)])
+        value, drop, by_itself = (replace(metric, unit=unit) for metric in metrics)
+        rows.append([name, value, shares[name], drop, by_itself])
+    if single_inputs:
+        numbers.append("alone, trained alone")
+        rows = [[*row, single_inputs.get(str(row[0]))] for row in rows]
+    columns = [Column("input"), *(Column(name, "number") for name in numbers)]
+    return Table("Inputs", columns, rows)
 
 
-def _subsets(found, unit):
-    rows = [["none", page_figure(found.none, found.n, unit)]]
-    rows += [
-        [" + ".join(subset.inputs), page_figure(subset.metric, found.n, unit)]
-        for subset in found.subsets
-    ]
-    return [Column("inputs present"), Column(unit, "number")], rows
+def _subsets_table(found: Contributions, unit: str) -> Table:
+    subsets = [("none", found.none)]
+    subsets += [(" + ".join(subset.inputs), subset.metric) for subset in found.subsets]
+    rows: list[list[Cell]] = [[name, replace(metric, unit=unit)] for name, metric in subsets]
+    return Table("Subsets of inputs", [Column("inputs present"), Column(unit, "number")], rows)
 
 
-def _rated(found, eval_split):
-    """The accuracy of each class, with its exact interval: of a few rows, all of them right or
-    wrong, a bootstrap's has no width.
-    """
-    if not found.classes:
-        return {}
-    known, names = eval_split.known, _classes(eval_split)
-    hits, codes = (
-        values(eval_split, eval_split.predictions)[known],
-        group_codes(eval_split.groups, len(known))[known],
-    )
-    inside = {label: eval_split.labels[known] == names.index(label) for label in found.classes}
-    return {
-        label: page_figure(share(hits[rows], codes[rows]), int(rows.sum()), ACCURACY)
-        for label, rows in inside.items()
-    }
-
-
-def _by_class(found, rated, unit):
-    names = list(found.shapley)
+def _classes_table(found: Contributions, accuracies: Mapping[str, Metric], unit: str) -> Table:
     columns = [
         Column("class"),
         Column(f"{unit}, all inputs", "number"),
-        *(Column(f"Shapley value of {name}", "number") for name in names),
+        *(Column(f"Shapley value of {name}", "number") for name in found.shapley),
     ]
-    rows = []
-    for label, of in found.classes.items():
-        rows.append(
-            [label, rated[label], *(page_figure(of.shapley[name], of.n, unit) for name in names)]
-        )
-    return columns, rows
+    rows: list[list[Cell]] = []
+    for name, of_class in found.classes.items():
+        values = [replace(metric, unit=unit) for metric in of_class.shapley.values()]
+        rows.append([name, accuracies[name], *values])
+    return Table("Contributions by class", columns, rows)
 
 
-def _sentences(found, rated, unit):
-    known = {name: figure for name, figure in found.share.items() if figure.value is not None}
-    everything, nothing = (page_figure(figure, found.n, unit) for figure in (found.all, found.none))
-    reached = f"With all inputs the model reaches {everything}; without any, {nothing.shown}."
+def _sentences(found: Contributions, shares: Mapping[str, Metric], unit: str) -> tuple[str, ...]:
+    reached = f"{unit.capitalize()} {found.all.shown} {found.all.interval} with all inputs"
+    sentence = f"{reached}, {found.none.shown} with none, n = {found.n:,}."
+    known = {name: metric.value for name, metric in shares.items() if metric.value is not None}
     if not known:
-        return (f"With all inputs the model reaches {everything}: {NO_GAIN}.",)
-    first, *rest = sorted(known, key=lambda name: -known[name].value)
-    share = f"{_percent(known[first])} of what the inputs add"
-    if known[first].value > CARRIES and rest:
-        said = (
-            f"{first} carries the model almost alone: {share}; the model hardly uses {_and(rest)}."
+        return (f"{sentence[:-1]}: {NO_GAIN}.",)
+    first, *rest = sorted(known, key=lambda name: -known[name])
+    if known[first] > DOMINANT and rest:
+        second = (
+            f"The model relies almost entirely on {first}: {_percent(shares[first])} of the gain. "
+            f"It hardly uses {listed(rest)}."
         )
     else:
-        said = (
-            f"{first} gives most, {share}"
-            + ("; " + ", ".join(f"{name} {_percent(known[name])}" for name in rest) if rest else "")
-            + "."
-        )
-    harmful = [name for name in rest if (known[name].high or 0) < 0]
-    harm = (f"The model would do better without {_and(harmful)}.",) if harmful else ()
-    return (reached, said, *harm, *_worst_classes(rated))
+        others = "".join(f"; {name} {_percent(shares[name])}" for name in rest)
+        second = f"{first} contributes most, {_percent(shares[first])} of the gain{others}."
+    harmful = [name for name in rest if (shares[name].high or 0) < 0]
+    third = (f"{unit.capitalize()} would be higher without {listed(harmful)}.",) if harmful else ()
+    return (sentence, second, *third)
 
 
-def _percent(figure):
-    return f"{figure.value:.0%}" + (
-        f" ({figure.low:.0%} .. {figure.high:.0%})" if figure.low is not None else ""
-    )
+def _percent(metric: Metric) -> str:
+    value = f"{metric.value:.0%}"
+    return value if metric.low is None else f"{value} ({metric.low:.0%} .. {metric.high:.0%})"
 
 
-def _worst_classes(rated):
-    if len(rated) < 2:
+def _worst_classes(accuracies: Mapping[str, Metric]) -> tuple[str, ...]:
+    if len(accuracies) < 2:
         return ()
-    worst = sorted(rated.items(), key=lambda item: item[1].value)[:3]
-    said = ", ".join(
-        f"{label} {figure.shown} {figure.interval}, n = {figure.n:,}" for label, figure in worst
-    )
-    return (f"The classes that suffer most, by accuracy: {said}.",)
-
-
-def _and(names):
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    worst = sorted(accuracies.items(), key=lambda item: item[1].value or 0.0)[:3]
+    classes = ", ".join(f"{name} {in_sentence(metric)}" for name, metric in worst)
+    return (f"Classes with the lowest accuracy: {classes}.",)

@@ -1,252 +1,252 @@
-"""Where does the model err? Confusions, the worst rows to look at and listen to, and slices of the
-table.
-"""
+"""The section on errors: confusions, rows with the highest loss, and slices of the table."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, assert_never
 
 import numpy as np
 import pandas as pd
 
-from multimodal_tf.evaluation.eval_split import EvalSplit, Told
+from multimodal_tf.config import (
+    AudioInput,
+    BooleanInput,
+    CategoryInput,
+    DateInput,
+    ImageInput,
+    Input,
+    NumberInput,
+    TextInput,
+    VideoInput,
+)
+from multimodal_tf.evaluation.contributions import class_names
+from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values
-from multimodal_tf.evaluation.slices import confusions, slices, worst_rows
+from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
 from multimodal_tf.metrics import calibration
-from multimodal_tf.report.model.contributions import page_figure
+from multimodal_tf.report.model.section import ReportSection, note_section
 from multimodal_tf.report.page import (
+    Audio,
     Block,
+    Cell,
     Column,
     Example,
     Examples,
-    Figure,
     HeatMap,
+    Image,
     Note,
-    Picture,
     Section,
-    Sound,
     Table,
 )
 
-TITLE = "Where it errs"
+TITLE = "Errors"
 # rows that are shown
 WORST = 8
-# of the heat map, at most
-_CLASSES = 30
-# lines of the table, at most
-_SLICES = 30
-# adjusted p up to which a slice is called different
-_SURE = 0.05
-_READING = "Which classes are taken for which, the rows with the highest loss, and the parts of the table on which it is right less often."
+# classes of the heat map, at most
+_MAX_CLASSES = 30
+# slices in the table, at most
+_MAX_SLICES = 30
+# adjusted p up to which a slice differs significantly
+_SIGNIFICANT = 0.05
+_DESCRIPTION = (
+    "Which classes are confused, the rows with the highest loss, and the slices of the table with "
+    "a lower accuracy."
+)
+_HIGHEST_LOSS = "Rows with the highest loss"
 
 
-def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> Told:
-    """Confusions, worst rows, and slices by the table's columns and by which inputs are there.
+def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSection:
+    """Confusions, rows with the highest loss, and slices by the table's columns and by presence.
 
     Args:
-        examined: `EvalSplit`.
-        resamples, seed: unused here, as the intervals of shares are exact (Clopper and Pearson).
+        eval_split: `EvalSplit`.
+        resamples, seed: unused, as the intervals of shares are exact (Clopper and Pearson).
 
     Returns:
-        `Told`; for a head that does not choose one class, without confusions and slices; one Note
-        where fewer than two rows have a label.
+        `ReportSection`; without confusions and slices for a head that does not choose one class;
+        one note where fewer than two rows have a label.
     """
     known = np.flatnonzero(eval_split.known)
     if len(known) < 2:
-        return Told(
-            Section(
-                TITLE,
-                _READING,
-                [Note(f"Errors need two rows with a label, received {len(known)}.")],
-            )
-        )
+        reason = f"Errors need two rows with a label, received {len(known)}."
+        return note_section(TITLE, _DESCRIPTION, reason)
     if unit_of(eval_split.config, eval_split.head) != ACCURACY:
-        loss = -values(eval_split, eval_split.predictions)[known]
-        worst = known[worst_rows(loss, WORST)]
-        return Told(
-            Section(
-                TITLE,
-                _READING,
-                [
-                    Note("The head does not choose one class, so there are no confusions."),
-                    _worst(eval_split, worst),
-                ],
-            )
-        )
+        losses = -values(eval_split, eval_split.predictions)[known]
+        blocks: list[Block] = [
+            Note("The head does not choose one class, so there are no confusions."),
+            _examples(eval_split, known[worst_rows(losses, WORST)]),
+        ]
+        return ReportSection(Section(TITLE, _DESCRIPTION, blocks))
     names = class_names(eval_split)
     labels, probabilities = eval_split.labels[known], eval_split.predictions[eval_split.head][known]
-    said = probabilities.argmax(axis=1)
-    table = np.zeros((len(names), len(names)), int)
-    np.add.at(table, (labels, said), 1)
-    blocks: list[Block] = []
-    blocks.append(_heat_map(names, table))
+    predicted = probabilities.argmax(axis=1)
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, predicted), 1)
     groups = None if eval_split.groups is None else eval_split.groups[known]
-    frequent = confusions(labels, said, names, groups=groups)
+    frequent = confusions(labels, predicted, names, groups=groups)
+    blocks = [_heat_map(names, counts)]
     if frequent:
-        rows: list[list] = [
-            [
-                one.truth,
-                one.predicted,
-                one.n,
-                page_figure(
-                    one.share, int(table[names.index(one.truth)].sum()), "share of the class"
-                ),
-            ]
-            for one in frequent
-        ]
-        columns = [
-            Column("true class"),
-            Column("taken for"),
-            Column("rows", "number", "rows"),
-            Column("share of the class", "number"),
-        ]
-        blocks.append(Table("Most frequent confusions", columns, rows))
-    worst = known[worst_rows(calibration.log_losses(labels, probabilities), WORST)]
-    blocks.append(_worst(eval_split, worst))
-    sliced, sentence = _sliced(eval_split, known, said == labels, groups)
-    blocks.append(sliced)
-    return Told(Section(TITLE, _READING, blocks), (*_most(frequent, table), *sentence))
-
-
-def class_names(eval_split: EvalSplit) -> list[str]:
-    """Of the head that is examined; none where it answers numbers."""
-    return list(getattr(eval_split.schema.heads[eval_split.head], "names", []))
-
-
-def _heat_map(names, table):
-    """Of many classes, those that take part in the most errors."""
-    title, chosen = "Confusion", np.arange(len(names))
-    if len(names) > _CLASSES:
-        wrong = table.sum(axis=0) + table.sum(axis=1) - 2 * np.diag(table)
-        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_CLASSES])
-        title = (
-            f"Confusion of the {_CLASSES} of {len(names)} classes that take part in the most errors"
-        )
-    shown = [names[place] for place in chosen]
-    return HeatMap(
-        title,
-        shown,
-        shown,
-        table[np.ix_(chosen, chosen)].tolist(),
-        "true class",
-        "answer",
-        "rows",
-        by_row=True,
-    )
-
-
-def _most(frequent, table):
-    if not frequent:
-        return (f"It errs in none of {table.sum():,} rows.",)
-    one = frequent[0]
-    return (
-        f"The most frequent confusion: {one.truth} is taken for {one.predicted}, in {one.n} of {table.sum() - table.trace()} errors.",
-    )
-
-
-def _worst(eval_split, rows):
-    return Examples(
-        "The rows with the highest loss", [example(eval_split, row) for row in rows.tolist()]
-    )
+        blocks.append(_confusions_table(frequent, dict(zip(names, counts.sum(axis=1).tolist()))))
+    losses = calibration.log_losses(labels, probabilities)
+    blocks.append(_examples(eval_split, known[worst_rows(losses, WORST)]))
+    of_table = _slices(eval_split, known, predicted == labels, groups)
+    blocks.append(_slices_block(of_table))
+    sentences = (*_confusion_sentence(frequent, counts), *_slice_sentence(of_table))
+    return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
 
 
 def example(eval_split: EvalSplit, row: int, facts: dict[str, str] | None = None) -> Example:
-    """A row of the split as one of the page's: its cells, what is so, and what the model says."""
+    """A row of the split for the page: its cells, label, prediction and facts."""
     cells = {
-        name: _cell(part.type, eval_split.raw[name][row], eval_split.present[row, place])
-        for place, (name, part) in _inputs(eval_split)
+        name: _cell(input_config, eval_split.raw[name][row], bool(eval_split.present[row, index]))
+        for index, (name, input_config) in enumerate(eval_split.config.inputs.items())
     }
-    truth, said, more = _told(eval_split, row)
-    return Example(f"row {eval_split.rows[row]}", cells, truth, said, more | (facts or {}))
+    truth, predicted, more = _label_and_prediction(eval_split, row)
+    return Example(f"row {eval_split.rows[row]}", cells, truth, predicted, more | (facts or {}))
 
 
-def _inputs(eval_split):
-    return enumerate(eval_split.config.inputs.items())
+def _heat_map(names: list[str], counts: np.ndarray) -> HeatMap:
+    """Of many classes, those with the most errors."""
+    title, chosen = "Confusion matrix", np.arange(len(names))
+    if len(names) > _MAX_CLASSES:
+        wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_MAX_CLASSES])
+        title = f"Confusion matrix of the {_MAX_CLASSES} of {len(names)} classes with most errors"
+    shown = [names[index] for index in chosen]
+    values_ = counts[np.ix_(chosen, chosen)].tolist()
+    return HeatMap(
+        title, shown, shown, values_, "true class", "predicted class", "rows", by_row=True
+    )
 
 
-def _cell(kind, cell, present):
+def _confusions_table(frequent: Sequence[Confusion], rows_of: dict[str, int]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            one.truth,
+            one.said,
+            one.n,
+            replace(one.share, n=rows_of[one.truth], unit="share of the class"),
+        ]
+        for one in frequent
+    ]
+    columns = [
+        Column("true class"),
+        Column("predicted class"),
+        Column("rows", "number", "rows"),
+        Column("share of the class", "number"),
+    ]
+    return Table("Most frequent confusions", columns, rows)
+
+
+def _confusion_sentence(frequent: Sequence[Confusion], counts: np.ndarray) -> tuple[str, ...]:
+    if not frequent:
+        return (f"No errors in {counts.sum():,} rows.",)
+    one = frequent[0]
+    errors = counts.sum() - counts.trace()
+    return (
+        f"The most frequent confusion: {one.truth} is predicted as {one.said}, in {one.n} of "
+        f"{errors} errors.",
+    )
+
+
+def _examples(eval_split: EvalSplit, rows: np.ndarray) -> Examples:
+    return Examples(_HIGHEST_LOSS, [example(eval_split, row) for row in rows.tolist()])
+
+
+def _cell(input_config: Input, cell: Any, present: bool) -> Image | Audio | str | None:
     """A cell for the page; None where it is missing or cannot be read."""
     if not present:
         return None
-    if kind == "image":
-        return Picture(cell)
-    if kind == "video":
-        return Picture(next(frame for frame in cell if frame))
-    if kind == "audio":
-        return Sound(cell)
-    return cell.decode(errors="replace") if isinstance(cell, bytes) else f"{cell:g}"
+    match input_config:
+        case ImageInput():
+            return Image(cell)
+        case VideoInput():
+            return Image(next(frame for frame in cell if frame))
+        case AudioInput():
+            return Audio(cell)
+        case TextInput() | CategoryInput() | DateInput():
+            return bytes(cell).decode(errors="replace")
+        case NumberInput() | BooleanInput():
+            return f"{cell:g}"
+        case _:
+            assert_never(input_config)
 
 
-def _told(eval_split, row):
-    """What is so and what the model says, as words, and its confidence."""
-    answer, label, known = (
-        eval_split.predictions[eval_split.head][row],
-        eval_split.labels[row],
-        eval_split.known[row],
-    )
-    kind = eval_split.config.heads[eval_split.head]
-    if kind.target_type == "class":
-        names = class_names(eval_split)
-        facts = {"probability": f"{answer.max():.2f}"} | (
-            {"of the true class": f"{answer[label]:.2f}"} if known else {}
-        )
-        return names[label] if known else "unknown", names[int(answer.argmax())], facts
-    if kind.target_type == "classes":
-        every = np.array(class_names(eval_split))
-        truth, said = (
+def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, dict[str, str]]:
+    """Label and prediction as text, and the probabilities."""
+    prediction = eval_split.predictions[eval_split.head][row]
+    label, known = eval_split.labels[row], eval_split.known[row]
+    head = eval_split.config.heads[eval_split.head]
+    names = getattr(eval_split.schema.heads[eval_split.head], "names", [])
+    if head.target_type == "class":
+        facts = {"probability": f"{prediction.max():.2f}"}
+        if known:
+            facts["probability of the true class"] = f"{prediction[label]:.2f}"
+        return names[label] if known else "unknown", names[int(prediction.argmax())], facts
+    if head.target_type == "classes":
+        every = np.array(names)
+        truth, predicted = (
             ", ".join(every[chosen]) or "none"
-            for chosen in (np.asarray(label) >= 0.5, answer >= 0.5)
+            for chosen in (np.asarray(label) >= 0.5, prediction >= 0.5)
         )
-        return truth if known else "unknown", said, {}
-    middle = answer[getattr(kind, "middle", 0)]
-    return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{middle:g}", {}
+        return truth if known else "unknown", predicted, {}
+    number = prediction[head.point_index]
+    return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{number:g}", {}
 
 
-def _sliced(eval_split, known, hits, groups) -> tuple[Block, tuple[str, ...]]:
-    columns = {
-        f"presence of {name}": np.where(eval_split.present[known, place], "there", "absent")
-        for place, (name, _) in _inputs(eval_split)
+def _slices(
+    eval_split: EvalSplit, known: np.ndarray, hits: np.ndarray, groups: np.ndarray | None
+) -> list[Slice]:
+    columns: dict[str, Any] = {
+        f"presence of {name}": np.where(eval_split.present[known, index], "present", "missing")
+        for index, name in enumerate(eval_split.config.inputs)
     }
     if eval_split.table is not None:
-        own = eval_split.config.heads[eval_split.head].column or eval_split.head
+        own = getattr(eval_split.config.heads[eval_split.head], "column", None) or eval_split.head
         columns |= {
             str(name): eval_split.table[name].to_numpy()[known]
             for name in eval_split.table.columns
             if _can_be_sliced(eval_split.table[name], own)
         }
-    found = slices(columns, hits, groups=groups)
-    rows: list[list] = [
+    return slices(columns, hits, groups=groups).slices
+
+
+def _slices_block(found: Sequence[Slice]) -> Block:
+    if not found:
+        return Note("No slice of the table has enough rows to be compared with the others.")
+    rows: list[list[Cell]] = [
         [
             one.column,
             "empty" if one.value is None else str(one.value),
-            page_figure(one.accuracy, one.n, "accuracy"),
+            replace(one.accuracy, n=one.n, unit="accuracy"),
             one.difference,
             one.adjusted_p,
         ]
-        for one in found.slices[:_SLICES]
+        for one in found[:_MAX_SLICES]
     ]
-    title = "Slices of the table, the surest difference first"
-    kinds = [
-        Column("column"),
-        Column("value"),
-        Column("accuracy", "number"),
-        Column("less that of other rows", "number"),
-        Column("adjusted p", "number"),
-    ]
-    if not rows:
-        return Note("No slice of the table has enough rows to be compared with the others."), ()
-    suffering = [one for one in found.slices if one.difference < 0 and one.adjusted_p <= _SURE]
-    if not suffering:
-        return Table(title, kinds, rows), ()
-    worst = suffering[0]
-    figure = Figure(
-        worst.accuracy.value, worst.n, "accuracy", worst.accuracy.low, worst.accuracy.high
-    )
-    where = f"where {worst.column} = {'empty' if worst.value is None else worst.value}"
-    return Table(title, kinds, rows), (
-        f"It is right less often {where}: {figure}, {-worst.difference:.3f} less than elsewhere.",
+    numbers = ("accuracy", "difference from other rows", "adjusted p")
+    columns = [Column("column"), Column("value"), *(Column(name, "number") for name in numbers)]
+    return Table("Slices of the table, the most significant difference first", columns, rows)
+
+
+def _slice_sentence(found: Sequence[Slice]) -> tuple[str, ...]:
+    worse = [one for one in found if one.difference < 0 and one.adjusted_p <= _SIGNIFICANT]
+    if not worse:
+        return ()
+    worst = worse[0]
+    value = "empty" if worst.value is None else worst.value
+    metric = replace(worst.accuracy, n=worst.n, unit="")
+    return (
+        f"Accuracy is lower where {worst.column} = {value}: {metric}, "
+        f"{-worst.difference:.3f} below the other rows.",
     )
 
 
-def _can_be_sliced(column, label):
-    """Columns of few values, of numbers or of times; not the label, paths and texts that differ in
-    each row, lists, nor numbers of which some are infinite, as these have no quantiles."""
+def _can_be_sliced(column: "pd.Series[Any]", label: str) -> bool:
+    """Whether a column has few values, or numbers or times.
+
+    Not the label, lists, paths and texts that differ in each row, nor numbers with infinities,
+    which have no quantiles.
+    """
     if (
         column.name == label
         or not column.map(pd.api.types.is_hashable).all()

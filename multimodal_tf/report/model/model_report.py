@@ -1,63 +1,95 @@
-"""`model_report`: what a model takes from each input, what breaks it, and where it errs, as one
-page.
-"""
+"""`model_report`: evaluates a model in depth on one split, and writes the result as one page."""
 
 import dataclasses
 import datetime
 import importlib.metadata
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.data.ingest.record_settings import check_records
-from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.progress import progress_bar
-from multimodal_tf.data.table import Table, read_table
-from multimodal_tf.evaluation import baselines, row_scores
-from multimodal_tf.evaluation.eval_split import EvalSplit, Told, check_labels, examine
-from multimodal_tf.evaluation.predictor import Model, predictor_of
+from multimodal_tf.evaluation import baselines, robustness, row_scores
+from multimodal_tf.evaluation.contributions import modality_contributions
+from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
+from multimodal_tf.evaluation.eval_split import EvalSplit, check_labels
+from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
 from multimodal_tf.metrics.shapley import Contributions, coalitions
+from multimodal_tf.progress import progress_bar
 from multimodal_tf.report import page
-from multimodal_tf.report.model import contributions, corruption_robustness
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.calibration import calibration_section
+from multimodal_tf.report.model.contributions import contributions_section
 from multimodal_tf.report.model.errors import errors_section
-from multimodal_tf.report.model.explanations import explained_section
+from multimodal_tf.report.model.explanations import explanations_section
 from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.model.retrieval import retrieval_section
+from multimodal_tf.report.model.robustness import robustness_section
+from multimodal_tf.report.model.section import ReportSection
 from multimodal_tf.schema import Schema
 
-# training rows at most, on which scores of strangeness are fitted
-FITTED_ON = 5000
-_SECTIONS: tuple[Callable[[EvalSplit, int, int], Told | None], ...] = (
-    alignment_section,
-    ood_section,
-    retrieval_section,
-    calibration_section,
-    errors_section,
-    explained_section,
-)
+# rows that OOD scores are fitted on, at most
+MAX_FIT_ROWS = 5000
+# sections that need the split only, by what the progress bar shows
+_SECTIONS: dict[str, Callable[[EvalSplit, int, int], ReportSection]] = {
+    "alignment": alignment_section,
+    "OOD detection": ood_section,
+    "retrieval": retrieval_section,
+    "calibration": calibration_section,
+    "errors": errors_section,
+    "explanations": explanations_section,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelReport:
-    """A report: its page, and what its first two sections are made of."""
+    """A model report.
+
+    Args:
+        page: the page.
+        contributions: Shapley values and subsets of inputs.
+        robustness: row scores on corrupted cells.
+    """
 
     page: page.Page
-    shares: Contributions
-    damage: corruption_robustness.Damage
+    contributions: Contributions
+    robustness: robustness.CorruptionScores
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+    """The model, the models that it is compared with, the head, and the records."""
+
+    predictor: Predictor
+    head: str
+    records: EvalRecords
+    single_inputs: Mapping[str, Predictor]
+    baseline: Predictor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    """Rows of the split and rows to corrupt, at most; how intervals are drawn."""
+
+    rows: int | None
+    damaged: int | None
+    resamples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in {"rows": 2, "damaged": 2, "resamples": 0, "seed": 0}.items():
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise ValueError(f"{name} must be {least} or more, received {number}")
 
 
 def model_report(
     model: Model,
-    directory: str | os.PathLike,
-    out: str | pathlib.Path,
+    records: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     config: Config | None = None,
     schema: Schema | None = None,
     split: str = "test",
     head: str | None = None,
-    table: Table | None = None,
+    table: SourceTable | None = None,
     alone: Mapping[str, Model] | None = None,
     baseline: Model | None = None,
     rows: int | None = 2000,
@@ -66,183 +98,148 @@ def model_report(
     seed: int = 0,
     progress: bool = False,
 ) -> ModelReport:
-    """Examines a model on one split of an ingested table, and writes one HTML page, its figures
-    beside it as JSON and CSV.
-
-    Clean rows are decoded and predicted once. An input that is left out is absent, as an empty cell
-    is.
+    """Evaluates a model on one split, and writes one HTML page with its data as JSON and CSV.
 
     Args:
-        model: what `load_run` gives, a Keras model of `build_model`, or the folder of a SavedModel
-            that `export_model` wrote.
-        directory: where ingest wrote the shards.
-        out: folder for `index.html`, `report.json` and `data/`; an earlier report there is
-        replaced.
-        config, schema: of a Keras model. A run and a SavedModel bring their own.
+        model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel that
+            `export_model` wrote.
+        records: folder of the ingested records.
+        out: folder for `index.html`, `report.json` and `data/`; an earlier report is replaced.
+        config, schema: of a Keras model. A run and a SavedModel have their own.
         split: "train", "validation" or "test".
-        head: which one is examined; None: the first that has a label.
-        table: what was ingested, for slices by its other columns, and for intervals over groups;
-            None: read from where ingest found it, if it is still there.
-        alone: by input, a run or a SavedModel that was trained with this input only, of the same
-        head: its figure stands beside.
-        baseline: another model of the same head, which effective robustness is measured against.
-        rows: int. So many rows at most, drawn by `seed`; None: all.
-        damaged: int. So many of these at most for each corruption; None: all.
+        head: the head to report on; None: the first with a label.
+        table: what was ingested; None: read from where ingest found it, if it is still there.
+        alone: by input, a model that was trained with this input only.
+        baseline: another model, for effective robustness.
+        rows, damaged: int, random samples for all, and for each corruption; None: all rows.
         resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
-        seed: int, not negative. Of draws, damage and resamples.
-        progress: shows a bar.
-
-    Returns:
-        `ModelReport`.
+        seed: int, not negative. For samples, corruptions and resamples.
+        progress: whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: ingest has not ended in `directory`, or there is no such SavedModel.
-        FileExistsError: `out` holds something else than an earlier report.
-        ValueError: the SavedModel is not ours, a Keras model comes without its configuration, the
-            table was ingested with other settings, there is no such head or it has no label,
-            another model does not answer it, a number is out of range, the split has fewer than two
-            rows with labels or these are of one class, or an answer is NaN. Nothing has been
-            written then.
+        FileNotFoundError: ingest has not ended in `records`, or there is no such SavedModel.
+        FileExistsError: `out` holds other files.
+        ValueError: models, records, table, head and split do not fit together, a number is out of
+            range, fewer than two rows have labels, or a prediction is NaN. Nothing is written then.
 
     Example:
-        >>> model_report("saved_models/shop/1", "runs/shop/records", "runs/shop/report")  # doctest: +SKIP
+        >>> model_report("saved_models/shop/1", "runs/shop/records", "report")  # doctest: +SKIP
     """
-    place = page.check_place(out)
-    _check_numbers(rows=rows, damaged=damaged, resamples=resamples, seed=seed)
-    predictor = predictor_of(model, config, schema)
+    folder, limits = page.check_out(out), _Limits(rows, damaged, resamples, seed)
+    subject = _subject(predictor_of(model, config, schema), records, head, table, alone, baseline)
+    report = _report(subject, split, limits, progress)
+    page.save(report.page, folder)
+    return report
+
+
+def _subject(
+    predictor: Predictor,
+    records: str | os.PathLike[str],
+    head: str | None,
+    table: SourceTable | None,
+    alone: Mapping[str, Model] | None,
+    baseline: Model | None,
+) -> _Subject:
     head = _head(predictor.config, head)
-    manifest = Manifest.load(directory)
-    check_records(predictor.config, directory)
-    singles = baselines.singles(alone or {}, predictor, head)
-    rival = None if baseline is None else baselines.rival(baseline, predictor, head)
-    table = _table(table, manifest)
-    with progress_bar("reading rows", "steps", shown=progress) as update:
-        eval_split, features = examine(predictor, directory, split, head, table, rows, seed)
-        check_labels(eval_split)
-        kinds = corruption_robustness.kinds_of(eval_split)
-        runs = len(coalitions(list(predictor.config.inputs)).present) + corruption_robustness.count(
-            kinds
-        ) * (1 if rival is None else 2)
-
-        def say(what):
-            update(description=what, total=runs + len(_SECTIONS))
-
-        def step():
-            update(advance=1)
-
-        train, validation = (
-            _other(predictor, directory, name, eval_split, table, manifest, seed)
-            for name in ("train", "validation")
-        )
-        eval_split = dataclasses.replace(eval_split, train=train, validation=validation)
-        say("subsets of inputs")
-        found = contributions.contributions_of(
-            predictor, eval_split, features, resamples, seed, step
-        )
-        figures = {
-            name: baselines.figure(one, eval_split, resamples, seed)
-            for name, one in singles.items()
-        }
-        say("damaged rows")
-        broken = corruption_robustness.damage_of(
-            predictor, eval_split, features, damaged, seed, step
-        )
-        against = (
-            None
-            if rival is None
-            else baselines.damage_of_rival(rival, eval_split, damaged, seed, step)
-        )
-        told: list[Told | None] = [
-            contributions.contributions_section(found, eval_split, figures),
-            corruption_robustness.robustness_section(broken, eval_split, resamples, seed, against),
-        ]
-        for section in _SECTIONS:
-            say(section.__name__.removesuffix("_section").replace("_", " "))
-            told.append(section(eval_split, resamples, seed))
-            step()
-    written = _page(eval_split, [one for one in told if one is not None], manifest, resamples, seed)
-    page.save(written, place)
-    return ModelReport(written, found, broken)
+    opened = EvalRecords.open(predictor, records, table)
+    single_inputs = baselines.singles(alone or {}, predictor, head)
+    other = None if baseline is None else baselines.rival(baseline, predictor, head)
+    return _Subject(predictor, head, opened, single_inputs, other)
 
 
-def _check_numbers(**numbers):
-    for name, number in numbers.items():
-        least = 0 if name in ("resamples", "seed") else 2
-        if number is not None and number < least:
-            raise ValueError(f"{name} must be {least} or more, received {number}")
-
-
-def _head(config, head):
-    there = list(labelled(config.heads))
-    if not there:
+def _head(config: Config, head: str | None) -> str:
+    heads = list(labelled(config.heads))
+    if not heads:
         raise ValueError(
             f"the model must have a head with a label, received {sorted(config.heads)}"
         )
     if head is not None and head not in config.heads:
-        raise ValueError(f"head must be one of {there}, received {head!r}")
-    head = there[0] if head is None else head
-    row_scores.unit_of(config, head)
-    return head
+        raise ValueError(f"head must be one of {heads}, received {head!r}")
+    chosen = heads[0] if head is None else head
+    row_scores.unit_of(config, chosen)
+    return chosen
 
 
-def _table(table, manifest):
-    """The table that was ingested, if it can be read; whether it is the same one is told by its
-    rows.
-    """
-    given = table is not None
-    if not given:
-        if not os.path.exists(manifest.table):
-            return None
-        table = read_table(manifest.table)
-    rows = sum(len(chunk) for chunk in table.chunks())
-    if rows == manifest.table_rows:
-        return table
-    if given:
-        raise ValueError(
-            f"table: must be the one that was ingested, of {manifest.table_rows} rows, received {table.name} of {rows}"
+def _report(subject: _Subject, split: str, limits: _Limits, progress: bool) -> ModelReport:
+    predictor, resamples, seed = subject.predictor, limits.resamples, limits.seed
+    with progress_bar("reading rows", "steps", shown=progress) as update:
+
+        def step() -> None:
+            update(advance=1)
+
+        eval_split, features = subject.records.read(
+            predictor, split, subject.head, limits.rows, seed
         )
-    return None
+        check_labels(eval_split)
+        update(total=_steps(subject, eval_split))
+        eval_split = _with_other_splits(subject, eval_split, seed)
+        update(description="subsets of inputs")
+        found = modality_contributions(predictor, eval_split, features, resamples, seed, step)
+        single_inputs = {
+            name: baselines.figure(one, eval_split, resamples, seed)
+            for name, one in subject.single_inputs.items()
+        }
+        update(description="corrupted rows")
+        scores = robustness.corruption_scores(
+            predictor, eval_split, features, limits.damaged, seed, step
+        )
+        of_baseline = None
+        if subject.baseline is not None:
+            of_baseline = baselines.damage_of_rival(
+                subject.baseline, eval_split, limits.damaged, seed, step
+            )
+        sections = [
+            contributions_section(found, eval_split, single_inputs),
+            robustness_section(scores, eval_split, resamples, seed, of_baseline),
+        ]
+        for name, section in _SECTIONS.items():
+            update(description=name)
+            sections.append(section(eval_split, resamples, seed))
+            step()
+    written = _page(eval_split, sections, subject.records, resamples, seed)
+    return ModelReport(written, found, scores)
 
 
-def _other(predictor, directory, split, eval_split, table, manifest, seed) -> EvalSplit | None:
-    if split == eval_split.split or not manifest.rows(split):
-        return None
-    return examine(predictor, directory, split, eval_split.head, table, FITTED_ON, seed)[0]
+def _steps(subject: _Subject, eval_split: EvalSplit) -> int:
+    """Number of steps of the progress bar."""
+    subsets = len(coalitions(list(subject.predictor.config.inputs)).present)
+    corrupted = robustness.count_steps(robustness.corruptions_of(eval_split))
+    models = 1 if subject.baseline is None else 2
+    return subsets + corrupted * models + len(_SECTIONS)
 
 
-def _page(eval_split, told, manifest, resamples, seed):
-    sentences = [sentence for one in told for sentence in one.sentences]
-    return page.Page(
-        f"What the model takes from each input to answer {eval_split.head}",
-        [*_left_out(eval_split), *sentences],
-        [one.section for one in told],
-        _made(eval_split, manifest, resamples, seed),
+def _with_other_splits(subject: _Subject, eval_split: EvalSplit, seed: int) -> EvalSplit:
+    train, validation = (
+        subject.records.other(subject.predictor, name, eval_split, MAX_FIT_ROWS, seed)
+        for name in ("train", "validation")
     )
+    return dataclasses.replace(eval_split, train=train, validation=validation)
 
 
-def _left_out(eval_split):
-    """Inputs of which nothing can be said."""
-    empty = [
-        name
-        for place, name in enumerate(eval_split.config.inputs)
-        if not eval_split.present[:, place].any()
+def _page(
+    eval_split: EvalSplit,
+    sections: list[ReportSection],
+    records: EvalRecords,
+    resamples: int,
+    seed: int,
+) -> page.Page:
+    missing = [
+        f"No row of the {eval_split.split} split has {name}, so nothing is known about it."
+        for index, name in enumerate(eval_split.config.inputs)
+        if not eval_split.present[:, index].any()
     ]
-    return [
-        f"No row of the {eval_split.split} split has {name}, so nothing can be said of it."
-        for name in empty
-    ]
-
-
-def _made(eval_split, manifest, resamples, seed):
     drawn = "rows" if eval_split.groups is None else f"groups of {eval_split.config.split.group}"
-    return {
+    made_with = {
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
-        "table": manifest.table
-        if eval_split.table is not None
-        else f"{manifest.table}, which could not be read",
-        "split": f"{eval_split.split}, {len(eval_split.rows):,} of {manifest.rows(eval_split.split):,} rows",
+        **records.described(eval_split),
         "head": eval_split.head,
         "intervals": f"95 %, {resamples:,} bootstrap resamples of {drawn}" if resamples else "none",
         "seed": str(seed),
         **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras")},
     }
+    return page.Page(
+        f"Model report: {eval_split.head}",
+        [*missing, *(sentence for each in sections for sentence in each.sentences)],
+        [each.section for each in sections],
+        made_with,
+    )

@@ -1,50 +1,48 @@
-"""A page of figures, tables, charts and examples: one HTML file that works from disk without a
-network, its data beside it.
+"""A page of metrics, tables, charts and examples: one HTML file with its data beside it.
 
-The page knows nothing of models: it shows what it is given. Every text is data and never markup.
+The file works from disk without a network. The page knows nothing of models. Text of the data is
+always escaped, never markup.
 """
 
 from multimodal_tf.report.page.blocks import (
+    Audio,
     Bars,
     Block,
     Cell,
     Column,
     Example,
     Examples,
-    Figure,
-    Figures,
     HeatMap,
+    Image,
     Line,
     Lines,
+    Metrics,
     Note,
     Page,
-    Picture,
     Reference,
     Section,
-    Sound,
     Table,
 )
-from multimodal_tf.report.page.folder import check_place, save
+from multimodal_tf.report.page.folder import check_out, save
 
 __all__ = [
+    "Audio",
     "Bars",
     "Block",
     "Cell",
     "Column",
     "Example",
     "Examples",
-    "Figure",
-    "Figures",
     "HeatMap",
+    "Image",
     "Line",
     "Lines",
+    "Metrics",
     "Note",
     "Page",
-    "Picture",
     "Reference",
     "Section",
-    "Sound",
     "Table",
-    "check_place",
+    "check_out",
     "save",
 ]

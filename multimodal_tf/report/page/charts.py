@@ -1,348 +1,294 @@
-"""Charts as SVG and HTML that take the page's colours and type, in light, dark and print, and any
-width.
+"""The geometry of charts; the templates draw it in the page's colours and type.
 
-Positions are in percent of the drawing, sizes of type and marks in pixels: nothing is stretched or
-shrunk on a narrow screen.
+Positions are in percent of the drawing, sizes of type and marks in pixels, so nothing is stretched
+on a narrow screen. This holds in light, dark and print.
 """
 
+import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from multimodal_tf.report.page.blocks import Bars, Figure, HeatMap, Line, Lines
-from multimodal_tf.report.page.markup import Element, element, words
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.report.page.blocks import Bars, HeatMap, Line, Lines
 from multimodal_tf.report.page.tables import (
-    as_table,
-    figure_elements,
+    TableView,
+    interval_and_rest,
     shared_by,
-    table_element,
+    table_of_lines,
+    table_view,
     unit_and_n,
 )
 
-# as many as style.css has; together they tell 28 lines apart
+# as many as charts.css has; together they distinguish 28 lines
 _COLOURS, _DASHES = 7, 4
-# shades of a heat map, as many as style.css has
+# shades of a heat map, as many as charts.css has
 _LEVELS = 8
-_MOST_TICKS = 6
-# on one line; a denser one is a curve without marks, and its figures stand in the table under it
-_MOST_MARKS = 40
-# units along each side of the inner drawing, which alone is stretched: lines and bands
+_MAX_TICKS = 6
+# a line with more points has no marks; its values are in the table below
+_MAX_MARKS = 40
+# units along each side of the inner drawing, the only one that is stretched: lines and bands
 _BOX = 1000
 
 
-def bars_element(block: Bars, link: Element) -> Element:
-    """Names, figures and bars one under the other: the figures are text, so the chart needs no
-    alternative.
-    """
+@dataclasses.dataclass(frozen=True)
+class Tick:
+    """A number on an axis: its label, its position in percent, and how the label is aligned."""
+
+    label: str
+    at: str
+    anchor: str = "middle"
+
+
+@dataclasses.dataclass(frozen=True)
+class BarView:
+    """One bar: positions in percent. `bar` is start and width, `whisker` the interval's ends."""
+
+    name: str
+    metric: Metric
+    rest: str
+    bar: tuple[str, str] | None
+    whisker: tuple[str, str] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class BarsView:
+    """Bars one below the other over a common axis."""
+
+    below: str
+    ticks: Sequence[Tick]
+    bars: Sequence[BarView]
+
+
+@dataclasses.dataclass(frozen=True)
+class MarkView:
+    """A dot on a curve; `title` appears when it is pointed at."""
+
+    title: str
+    x: str
+    y: str
+    colour: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LinesView:
+    """Curves and bands as SVG points in a box, marks and ticks in percent of the drawing."""
+
+    below: str
+    label: str
+    x: Sequence[Tick]
+    y: Sequence[Tick]
+    box: int
+    # opacity of the bands
+    opacity: str
+    # points and CSS classes
+    bands: Sequence[tuple[str, str]]
+    curves: Sequence[tuple[str, str]]
+    reference: str | None
+    marks: Sequence[MarkView]
+    # names and CSS classes
+    legend: Sequence[tuple[str, str]]
+    table: TableView
+
+
+@dataclasses.dataclass(frozen=True)
+class ShadedCell:
+    """A cell of a heat map."""
+
+    text: str
+    title: str
+    level: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HeatMapView:
+    """A table whose cells are shaded, so that it can be read, copied and heard."""
+
+    below: str
+    upright: bool
+    rows: Sequence[tuple[str, Sequence[ShadedCell]]]
+
+
+def bars_view(block: Bars) -> BarsView:
+    """The geometry of bars."""
     ticks = _ticks([0.0, *_extent(block.bars.values())])
     shared = shared_by(block.bars.values())
-    rows = [
-        element(
-            "li",
-            words(name, class_="name"),
-            element("span", *figure_elements(figure, shared)),
-            _bar(name, figure, ticks),
-        )
-        for name, figure in block.bars.items()
+    # the outermost labels stay within the width of the bars, which have no margin
+    anchors = ["start", *["middle"] * (len(ticks) - 2), "end"]
+    axis = [
+        Tick(f"{tick:g}", _percent(_position(tick, ticks)), anchor)
+        for tick, anchor in zip(ticks, anchors)
     ]
-    axis = element("svg", *_numbers_under_bars(ticks), class_="axis", aria_hidden="true")
-    return element(
-        "figure",
-        _caption(block.title, link, unit_and_n(shared)),
-        element("ul", *rows, class_="bars"),
-        axis,
-        class_="chart",
-    )
+    bars = [
+        BarView(
+            name,
+            metric,
+            interval_and_rest(metric, shared),
+            _bar(metric, ticks),
+            _whisker(metric, ticks),
+        )
+        for name, metric in block.bars.items()
+    ]
+    return BarsView(unit_and_n(shared), axis, bars)
 
 
-def lines_element(block: Lines, link: Element, identity: str) -> Element:
-    """Curves with bands, a legend where there are several, and their figures as a table to be
-    opened.
-    """
+def lines_view(block: Lines) -> LinesView:
+    """The geometry of curves with bands, a legend if there are several, and their table."""
     x, y = _axes(block)
-    table = as_table(block)
-    assert table is not None  # noqa: S101  for the type checker: only a note has no table
-    drawing = element(
-        "svg",
-        *(
-            element(
-                "line", x1=0, x2="100%", y1=_percent(100 - at), y2=_percent(100 - at), class_="grid"
-            )
-            for at in _places(y)
-        ),
-        *_numbers_on_axes(x, y),
-        _curves(block, x, y),
-        *(
+    bands, curves = [], []
+    for number, line in enumerate(block.lines):
+        for points in _defined_runs(line):
+            bands.append((_points(_edge(points), x, y), _colour(number)))
+            curve = [(at, value) for at, metric in points if (value := metric.value) is not None]
+            curves.append((_points(curve, x, y), _series(number)))
+    reference = block.reference
+    ends = None if reference is None else _points([reference.start, reference.end], x, y)
+    legend = [(line.name, _series(number)) for number, line in enumerate(block.lines)]
+    legend += [] if reference is None else [(reference.name, "reference")]
+    return LinesView(
+        below=unit_and_n(shared_by(metric for line in block.lines for metric in line.metrics)),
+        label=_in_words(block),
+        x=[Tick(f"{tick:g}", _percent(_position(tick, x))) for tick in x],
+        y=[Tick(f"{tick:g}", _percent(100 - _position(tick, y))) for tick in y],
+        box=_BOX,
+        # many overlapping bands are no darker than three
+        opacity=f"{min(0.13, 0.4 / max(len(block.lines), 1)):.3f}",
+        bands=bands,
+        curves=curves,
+        reference=ends,
+        marks=[
             mark
             for number, line in enumerate(block.lines)
             for mark in _marks(line, number, x, y, block.x)
-        ),
-        class_="plot",
-        role="img",
-        aria_label=_in_words(block),
-    )
-    shared = shared_by(figure for line in block.lines for figure in line.figures)
-    alternative = element(
-        "details",
-        element("summary", "Figures as a table"),
-        table_element(table, None, f"{identity}-table"),
-    )
-    across = element("p", words(block.x), class_="across")
-    return element(
-        "figure",
-        _caption(block.title, link, unit_and_n(shared)),
-        drawing,
-        across,
-        _legend(block),
-        alternative,
-        class_="chart",
+        ],
+        legend=legend if len(legend) > 1 else [],
+        table=table_view(table_of_lines(block)),
     )
 
 
-def heat_map_element(block: HeatMap, link: Element, identity: str) -> Element:
-    """A table whose cells are shaded: it can be read, copied and heard as one."""
-    upright = "upright" if len(block.columns) > 4 or max(map(len, block.columns)) > 12 else None
-    heads = [element("th", words(name), scope="col", class_=upright) for name in block.columns]
-    corner = element(
-        "td", words(f"{block.column_title} →"), words(f"{block.row_title} ↓"), class_="corner"
-    )
+def heat_map_view(block: HeatMap) -> HeatMapView:
+    """The shades of a heat map."""
     greatest = max(max(row) for row in block.values)
-    body = []
+    of = f"the {block.row_title}" if block.by_row else _short(greatest)
+    rows = []
     for name, values in zip(block.rows, block.values):
-        whole = sum(values) if block.by_row else greatest
+        total = sum(values) if block.by_row else greatest
         cells = [
-            _shaded(block, name, column, value, whole)
+            _shaded(block, name, column, value, total)
             for column, value in zip(block.columns, values)
         ]
-        body.append(element("tr", element("th", words(name), scope="row"), *cells))
-    shade = (
-        f"shade: share of the {block.row_title}"
-        if block.by_row
-        else f"shade: share of {_short(greatest)}"
-    )
-    caption = element(
-        "caption",
-        element(
-            "div",
-            words(block.title),
-            " ",
-            link,
-            element("small", f"{block.unit}; {shade}"),
-            id=identity,
-        ),
-    )
-    table = element(
-        "table",
-        caption,
-        element("thead", element("tr", corner, *heads)),
-        element("tbody", *body),
-        class_="heat",
-    )
-    return element(
-        "div", table, class_="scroll", tabindex=0, role="region", aria_labelledby=identity
+        rows.append((name, cells))
+    return HeatMapView(
+        f"{block.unit}; shade: share of {of}",
+        len(block.columns) > 4 or max(map(len, block.columns)) > 12,
+        rows,
     )
 
 
-def _caption(title: str, link: Element, below: str) -> Element:
-    return element(
-        "figcaption", words(title), " ", link, element("small", below) if below else None
-    )
+def _bar(metric: Metric, ticks: Sequence[float]) -> tuple[str, str] | None:
+    if metric.value is None:
+        return None
+    start, end = sorted((_position(0.0, ticks), _position(metric.value, ticks)))
+    return _percent(start), _percent(end - start)
 
 
-def _bar(name: str, figure: Figure, ticks: list[float]) -> Element:
-    grid = [
-        element("line", x1=_percent(at), x2=_percent(at), y1=0, y2="100%", class_="grid")
-        for at in _places(ticks)
-    ]
-    parts = [element("title", f"{name}: {figure}")]
-    if figure.value is not None:
-        start, end = sorted((_place(0.0, ticks), _place(figure.value, ticks)))
-        parts.append(
-            element(
-                "rect", x=_percent(start), width=_percent(end - start), y=3, height=10, class_="bar"
-            )
-        )
-    if figure.low is not None and figure.high is not None:
-        low, high = _percent(_place(figure.low, ticks)), _percent(_place(figure.high, ticks))
-        parts.append(element("line", x1=low, x2=high, y1=8, y2=8, class_="whisker"))
-        parts += [
-            element("line", x1=at, x2=at, y1=4, y2=12, class_="whisker") for at in (low, high)
-        ]
-    return element("svg", *grid, element("g", *parts), class_="track", aria_hidden="true")
-
-
-def _numbers_under_bars(ticks: list[float]) -> list[Element]:
-    """The outermost stay within the width of the bars, which have no margin."""
-    anchors = ["start", *["middle"] * (len(ticks) - 2), "end"]
-    return [
-        element("text", f"{tick:g}", x=_percent(at), y=12, text_anchor=anchor)
-        for tick, at, anchor in zip(ticks, _places(ticks), anchors)
-    ]
-
-
-def _numbers_on_axes(x: list[float], y: list[float]) -> Iterable[Element]:
-    """Below and to the left of the drawing, in its margins."""
-    for tick, at in zip(x, _places(x)):
-        yield element("text", f"{tick:g}", x=_percent(at), y="100%", dy=18, text_anchor="middle")
-    for tick, at in zip(y, _places(y)):
-        yield element(
-            "text", f"{tick:g}", x=0, y=_percent(100 - at), dx=-8, dy="0.35em", text_anchor="end"
-        )
+def _whisker(metric: Metric, ticks: Sequence[float]) -> tuple[str, str] | None:
+    if metric.low is None or metric.high is None:
+        return None
+    return _percent(_position(metric.low, ticks)), _percent(_position(metric.high, ticks))
 
 
 def _axes(block: Lines) -> tuple[list[float], list[float]]:
     """The ticks of both axes; the first and the last are their ends."""
     reference = [block.reference.start, block.reference.end] if block.reference else []
     across = [float(x) for line in block.lines for x in line.x] + [x for x, _ in reference]
-    up = _extent(figure for line in block.lines for figure in line.figures) + [
-        y for _, y in reference
-    ]
+    up = _extent(metric for line in block.lines for metric in line.metrics)
+    up += [y for _, y in reference]
     return _ticks(across), _ticks(list(block.span) if block.span else up or [0.0, 1.0])
 
 
-def _curves(block: Lines, x: list[float], y: list[float]) -> Element:
-    """Bands, reference and lines: what may be stretched, cut off at the edges of the drawing."""
-    stroke = {"vector_effect": "non-scaling-stroke"}
-    # many bands that lie over each other are no darker than three
-    faint = f"{min(0.13, 0.4 / max(len(block.lines), 1)):.3f}"
-    bands, curves = [], []
-    for number, line in enumerate(block.lines):
-        for points in _unbroken(line):
-            known = [(at, figure) for at, figure in points if figure.low is not None]
-            edge = [(at, figure.low) for at, figure in known] + [
-                (at, figure.high) for at, figure in reversed(known)
-            ]
-            bands.append(
-                element(
-                    "polygon",
-                    points=_points(edge, x, y),
-                    class_=f"band {_colour(number)}",
-                    fill_opacity=faint,
-                )
-            )
-            through = [(at, figure.value) for at, figure in points]
-            curves.append(
-                element(
-                    "polyline",
-                    points=_points(through, x, y),
-                    class_=f"line {_series(number)}",
-                    **stroke,
-                )
-            )
-    if block.reference:
-        ends = [block.reference.start, block.reference.end]
-        bands.append(
-            element("polyline", points=_points(ends, x, y), class_="line reference", **stroke)
-        )
-    return element(
-        "svg",
-        *bands,
-        *curves,
-        viewBox=f"0 0 {_BOX} {_BOX}",
-        preserveAspectRatio="none",
-        width="100%",
-        height="100%",
-    )
+def _edge(points: Sequence[tuple[float, Metric]]) -> list[tuple[float, float]]:
+    """The outline of the band: the low bounds forwards, the high bounds backwards."""
+    low = [(at, metric.low) for at, metric in points if metric.low is not None]
+    high = [(at, metric.high) for at, metric in points if metric.high is not None]
+    return low + high[::-1]
 
 
 def _marks(
-    line: Line, number: int, x: list[float], y: list[float], across: str
-) -> Iterable[Element]:
-    """Dots that say their figure when pointed at."""
-    if len(line.x) > _MOST_MARKS:
+    line: Line, number: int, x: Sequence[float], y: Sequence[float], across: str
+) -> Iterator[MarkView]:
+    if len(line.x) > _MAX_MARKS:
         return
-    for at, figure in zip(line.x, line.figures):
-        if figure.value is not None and y[0] <= figure.value <= y[-1]:
-            title = element("title", f"{line.name}, {across} {at:g}: {figure}")
-            place = {"cx": _percent(_place(at, x)), "cy": _percent(100 - _place(figure.value, y))}
-            yield element("circle", title, r=3, class_=f"mark {_colour(number)}", **place)
-
-
-def _legend(block: Lines) -> Element | None:
-    if len(block.lines) == 1 and block.reference is None:
-        return None
-    named = [(line.name, _series(number)) for number, line in enumerate(block.lines)]
-    named += [(block.reference.name, "reference")] if block.reference else []
-    return element(
-        "ul", *(element("li", _swatch(kind), words(name)) for name, kind in named), class_="legend"
-    )
-
-
-def _swatch(kind: str) -> Element:
-    return element(
-        "svg",
-        element("line", x1=0, x2="100%", y1="50%", y2="50%", class_=f"line {kind}"),
-        class_="swatch",
-        aria_hidden="true",
-    )
+    for at, metric in zip(line.x, line.metrics):
+        if metric.value is not None and y[0] <= metric.value <= y[-1]:
+            yield MarkView(
+                f"{line.name}, {across} {at:g}: {metric}",
+                _percent(_position(at, x)),
+                _percent(100 - _position(metric.value, y)),
+                _colour(number),
+            )
 
 
 def _in_words(block: Lines) -> str:
     """Where each curve starts and ends."""
-    said = [f"{block.title}: {block.lines[0].figures[0].unit} over {block.x}."]
+    sentences = [f"{block.title}: {block.lines[0].metrics[0].unit} over {block.x}."]
     for line in block.lines:
-        first, last = line.figures[0], line.figures[-1]
-        said.append(f"{line.name}: {first.shown} at {line.x[0]:g}, {last.shown} at {line.x[-1]:g}.")
-    return " ".join(said)
+        first, last = line.metrics[0], line.metrics[-1]
+        sentences.append(
+            f"{line.name}: {first.shown} at {line.x[0]:g}, {last.shown} at {line.x[-1]:g}."
+        )
+    return " ".join(sentences)
 
 
-def _shaded(block: HeatMap, row: str, column: str, value: float, whole: float) -> Element:
-    share = value / whole if whole else 0.0
+def _shaded(block: HeatMap, row: str, column: str, value: float, total: float) -> ShadedCell:
+    share = value / total if total else 0.0
     level = 0 if value == 0 else 1 + min(int(share * (_LEVELS - 1)), _LEVELS - 2)
     of = f", {share:.0%} of the row" if block.by_row else ""
-    title = (
-        f"{block.row_title} {row}, {block.column_title} {column}: {_short(value)} {block.unit}{of}"
-    )
-    return element("td", _short(value), class_=f"h{level}", title=title)
+    names = f"{block.row_title} {row}, {block.column_title} {column}"
+    return ShadedCell(_short(value), f"{names}: {_short(value)} {block.unit}{of}", level)
 
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 
-def _unbroken(line: Line) -> Iterable[list[tuple[float, Figure]]]:
-    """The stretches of a line in which every figure has a value."""
+def _defined_runs(line: Line) -> Iterator[list[tuple[float, Metric]]]:
+    """The runs of a line in which every metric has a value."""
     for defined, points in itertools.groupby(
-        zip(line.x, line.figures), key=lambda point: point[1].value is not None
+        zip(line.x, line.metrics), key=lambda point: point[1].value is not None
     ):
         if defined:
             yield list(points)
 
 
-def _extent(figures: Iterable[Figure]) -> list[float]:
-    """All numbers that the figures need room for."""
+def _extent(metrics: Iterable[Metric]) -> list[float]:
+    """All values and bounds."""
     return [
         float(each)
-        for figure in figures
-        for each in (figure.value, figure.low, figure.high)
+        for metric in metrics
+        for each in (metric.value, metric.low, metric.high)
         if each is not None
     ]
 
 
-def _ticks(values: list[float]) -> list[float]:
-    """Round numbers at even distances around all `values`."""
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Round numbers at equal distances that enclose `values`."""
     low, high = min(values), max(values)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return [
-        float(tick)
-        for tick in MaxNLocator(_MOST_TICKS - 1, steps=[1, 2, 5, 10]).tick_values(low, high)
-    ]
+    locator = MaxNLocator(_MAX_TICKS - 1, steps=[1, 2, 5, 10])
+    return [float(tick) for tick in locator.tick_values(low, high)]
 
 
-def _place(value: float, ticks: list[float]) -> float:
-    """0..100 along an axis."""
+def _position(value: float, ticks: Sequence[float]) -> float:
+    """Position along an axis, 0..100."""
     return 100 * (float(value) - ticks[0]) / (ticks[-1] - ticks[0])
 
 
-def _places(ticks: list[float]) -> list[float]:
-    return [_place(tick, ticks) for tick in ticks]
-
-
-def _points(points, x: list[float], y: list[float]) -> str:
+def _points(points: Iterable[tuple[float, float]], x: Sequence[float], y: Sequence[float]) -> str:
     return " ".join(
-        f"{_place(a, x) * _BOX / 100:.1f},{(100 - _place(b, y)) * _BOX / 100:.1f}"
+        f"{_position(a, x) * _BOX / 100:.1f},{(100 - _position(b, y)) * _BOX / 100:.1f}"
         for a, b in points
     )
 

@@ -1,6 +1,4 @@
-"""A page as a folder: the HTML file, and beside it its data as JSON and CSV. The folder is there
-whole or not at all.
-"""
+"""A page as a folder: the HTML file with its data as JSON and CSV. It is replaced as a whole."""
 
 import csv
 import dataclasses
@@ -11,10 +9,12 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from multimodal_tf.data import atomic, filesystem
-from multimodal_tf.report.page.blocks import Cell, Column, Figure, Page, Picture, Sound, Table
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.report.page.blocks import Audio, Cell, Column, Image, Page, Table
 from multimodal_tf.report.page.render import html
 from multimodal_tf.report.page.tables import as_table
 
@@ -24,56 +24,53 @@ _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
 _LONGEST_NAME = 40
 
 
-def check_place(directory: str | pathlib.Path) -> pathlib.Path:
-    """Says whether `save` may write to `directory`, before the work that fills the page.
+def check_out(out: str | os.PathLike[str]) -> pathlib.Path:
+    """Checks that `save` may write to `out`, before the work that fills the page.
 
     Returns:
-        The directory. It is not made.
+        `out` as a path. It is not created.
 
     Raises:
-        ValueError: it is not on this machine's disks.
-        FileExistsError: it is a file, or holds files that are not a page's.
+        ValueError: `out` is not on a disk of this machine.
+        FileExistsError: `out` is a file, or holds files that are not a page's.
     """
-    place = filesystem.to_path(directory)
-    if not isinstance(place, pathlib.Path):
-        raise ValueError(
-            f"a page must be written to a directory of this machine, received {directory}"
-        )
-    if place.exists() and not place.is_dir():
+    if "://" in str(out):
+        raise ValueError(f"a page must be written to a directory of this machine, received {out}")
+    path = pathlib.Path(out)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"a page must be written to a directory, received the file {out}")
+    names = {each.name for each in path.iterdir()} if path.exists() else set()
+    if names and not {_PAGE, _JSON} <= names or names - {_PAGE, _JSON, _DATA}:
+        other = min(names - {_PAGE, _JSON, _DATA}, default=min(names))
         raise FileExistsError(
-            f"a page must be written to a directory, received the file {directory}"
+            f"a page must be written to an empty folder or over an earlier page, received {out}, "
+            f"which holds {other}"
         )
-    held = {path.name for path in place.iterdir()} if place.exists() else set()
-    if held and not {_PAGE, _JSON} <= held or held - {_PAGE, _JSON, _DATA}:
-        strange = min(held - {_PAGE, _JSON, _DATA}, default=min(held))
-        raise FileExistsError(
-            f"a page takes the place of an earlier page or of nothing, received {directory}, which holds {strange}"
-        )
-    return place
+    return path
 
 
-def save(page: Page, directory: str | pathlib.Path):
-    """Writes `index.html`, `report.json` and `data/*.csv`; an earlier page in `directory` is
-    replaced.
+def save(page: Page, out: str | os.PathLike[str]) -> None:
+    """Writes `index.html`, `report.json` and `data/*.csv`, and replaces an earlier page in `out`.
 
     Args:
         page: `Page`.
-        directory: a new or empty one, or that of an earlier page. Those above it are made.
+        out: a new or empty folder, or that of an earlier page. Its parents are created.
 
     Raises:
-        ValueError, FileExistsError: as `check_place`.
-        OSError: it cannot be written; an earlier page is then as it was.
+        ValueError, FileExistsError: as `check_out`.
+        OSError: it cannot be written. An earlier page is then unchanged.
 
     Example:
         >>> import tempfile
         >>> from multimodal_tf.report.page import Section
-        >>> place = pathlib.Path(tempfile.mkdtemp(), "report")
         >>> sizes = Table("Sizes", [Column("shoe"), Column("size", "number")], [["boot", 43]])
-        >>> save(Page("Shoes", ["One shoe was measured."], [Section("Sizes", "The boot is large.", [sizes])], {}), place)
-        >>> sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*"))
+        >>> page = Page("Shoes", ["Boots are large."], [Section("Sizes", "One boot.", [sizes])], {})
+        >>> out = pathlib.Path(tempfile.mkdtemp(), "report")
+        >>> save(page, out)
+        >>> sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
         ['data/01-01-sizes.csv', 'index.html', 'report.json']
     """
-    place = check_place(directory)
+    path = check_out(out)
     tables = dict(_tables(page))
     files = {at: f"{_DATA}/{_file_name(at, table)}" for at, table in tables.items()}
     texts = {
@@ -82,115 +79,98 @@ def save(page: Page, directory: str | pathlib.Path):
     }
     texts |= {files[at]: _csv(table) for at, table in tables.items()}
     try:
-        _write(place, {name: text.encode("utf-8", "replace") for name, text in texts.items()})
+        _write(path, {name: text.encode("utf-8", "replace") for name, text in texts.items()})
     except OSError as error:
         raise type(error)(
-            f"the page cannot be written to {directory}: {error.strerror or error}"
+            f"the page cannot be written to {out}: {error.strerror or error}"
         ) from error
 
 
-def _write(place: pathlib.Path, contents: Mapping[str, bytes]):
-    """Writes all into a directory beside `place`, then puts that in its place.
+def _write(out: pathlib.Path, contents: Mapping[str, bytes]) -> None:
+    """Writes all into a temporary directory beside `out`, then renames it to `out`.
 
-    A process that dies between the two renames leaves an earlier page under the name `earlier`,
-    whole.
+    A process that dies between the two renames leaves the earlier page whole, under the name with
+    the suffix `.old`.
     """
-    place = place.resolve()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside, earlier = atomic.temporary(place), place.with_name(f"{place.name}.{os.getpid()}.old")
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unique = uuid.uuid4().hex
+    new, old = (out.with_name(f"{out.name}.{unique}{suffix}") for suffix in (".tmp", ".old"))
     try:
-        (beside / _DATA).mkdir(parents=True)
+        (new / _DATA).mkdir(parents=True)
         for name, content in contents.items():
-            with atomic.replacing(beside / name) as file:
-                file.write_bytes(content)
-        if place.exists():
-            os.rename(place, earlier)
+            with open(new / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if out.exists():
+            os.rename(out, old)
         try:
-            os.rename(beside, place)
+            os.rename(new, out)
         except OSError:
-            if earlier.exists():
-                os.rename(earlier, place)
+            if old.exists():
+                os.rename(old, out)
             raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    shutil.rmtree(earlier, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
-def _tables(page: Page) -> Iterable[tuple[tuple[int, int], Table]]:
-    for place, section in enumerate(page.sections):
+def _tables(page: Page) -> Iterator[tuple[tuple[int, int], Table]]:
+    for index, section in enumerate(page.sections):
         for number, block in enumerate(section.blocks):
             table = as_table(block)
             if table is not None:
-                yield (place, number), table
+                yield (index, number), table
 
 
 def _file_name(at: tuple[int, int], table: Table) -> str:
-    """Unique by its numbers, and made of letters that every file system and address takes."""
+    """Unique by its numbers, in characters that every file system and address accepts."""
     slug = _NOT_IN_A_NAME.sub("-", table.title.lower())[:_LONGEST_NAME].strip("-")
     return "-".join([f"{at[0] + 1:02}", f"{at[1] + 1:02}", *([slug] if slug else [])]) + ".csv"
 
 
 def _csv(table: Table) -> str:
-    """A figure becomes five columns: its value under the column's name, then low, high, n and unit."""
-    holds_figures = [
-        any(isinstance(row[place], Figure) for row in table.rows)
-        for place in range(len(table.columns))
+    """A metric becomes five columns: its value under the column's name, low, high, n and unit."""
+    has_metrics = [
+        any(isinstance(row[index], Metric) for row in table.rows)
+        for index in range(len(table.columns))
     ]
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            name
-            for column, wide in zip(table.columns, holds_figures)
-            for name in _headings(column, wide)
-        ]
-    )
+    headings = zip(table.columns, has_metrics)
+    writer.writerow([name for column, wide in headings for name in _headings(column, wide)])
     for row in table.rows:
-        writer.writerow(
-            [
-                part
-                for cell, wide in zip(row, holds_figures)
-                for part in (_parts(cell) if wide else [cell])
-            ]
-        )
+        cells = zip(row, has_metrics)
+        writer.writerow([each for cell, wide in cells for each in _values(cell, wide)])
     return file.getvalue()
 
 
 def _headings(column: Column, wide: bool) -> list[str]:
-    return (
-        [column.name, *(f"{column.name}_{part}" for part in ("low", "high", "n", "unit"))]
-        if wide
-        else [column.name]
-    )
+    more = [f"{column.name}_{field}" for field in ("low", "high", "n", "unit")]
+    return [column.name, *(more if wide else [])]
 
 
-def _parts(cell: Cell) -> Sequence[object]:
-    return (
-        (cell.value, cell.low, cell.high, cell.n, cell.unit)
-        if isinstance(cell, Figure)
-        else (cell, "", "", "", "")
-    )
+def _values(cell: Cell, wide: bool) -> Sequence[object]:
+    if isinstance(cell, Metric):
+        return (cell.value, cell.low, cell.high, cell.n, cell.unit)
+    return (cell, "", "", "", "") if wide else (cell,)
 
 
-def _document(page: Page, files: Mapping[tuple[int, int], str]) -> dict:
-    """The page as JSON values: every block with its type, and the CSV that has the same data;
-    without pictures and sounds.
-    """
-    document = _plain(page)
-    for place, section in enumerate(page.sections):
+def _document(page: Page, files: Mapping[tuple[int, int], str]) -> dict[str, Any]:
+    """The page as JSON values: each block with its type and CSV file, without images and audio."""
+    document: dict[str, Any] = _plain(page)
+    for index, section in enumerate(page.sections):
         for number, block in enumerate(section.blocks):
-            filed = {"csv": files[place, number]} if (place, number) in files else {}
-            document["sections"][place]["blocks"][number] = {
-                "type": type(block).__name__,
-                **filed,
-                **_plain(block),
-            }
+            file = {"csv": files[index, number]} if (index, number) in files else {}
+            values = {"type": type(block).__name__, **file, **_plain(block)}
+            document["sections"][index]["blocks"][number] = values
     return document
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     match value:
-        case Picture() | Sound():
+        case Image() | Audio():
             return {"type": type(value).__name__, "bytes": len(value.data)}
         case str() | None | bool():
             return value
@@ -201,7 +181,6 @@ def _plain(value):
         case Mapping():
             return {str(name): _plain(each) for name, each in value.items()}
     if dataclasses.is_dataclass(value):
-        return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
+        fields = dataclasses.fields(value)
+        return {field.name: _plain(getattr(value, field.name)) for field in fields}
     return [_plain(each) for each in value]

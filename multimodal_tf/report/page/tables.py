@@ -1,10 +1,11 @@
-"""Blocks as tables: what a reader sorts, what lies beside the page as CSV, and what stands for a
-chart where it cannot be seen.
-"""
+"""Blocks as tables: sortable on the page, as CSV beside it, and as the alternative to a chart."""
 
+import dataclasses
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import assert_never
 
+from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report.page.blocks import (
     Bars,
     Block,
@@ -12,155 +13,147 @@ from multimodal_tf.report.page.blocks import (
     Column,
     Example,
     Examples,
-    Figure,
-    Figures,
     HeatMap,
     Lines,
+    Metrics,
     Note,
     Table,
 )
-from multimodal_tf.report.page.markup import Element, element, words
+
+# what several metrics have in common: their unit, their n
+Shared = Mapping[str, object]
+
+
+@dataclasses.dataclass(frozen=True)
+class CellView:
+    """A cell as the template shows it.
+
+    Args:
+        kind: its column's kind.
+        text: the content, or the metric's value.
+        rest: the metric's interval, and its unit and n where its column does not share them; None
+            for other cells.
+        sort: the number that it sorts by; None for texts and empty cells.
+    """
+
+    kind: str
+    text: str
+    rest: str | None = None
+    sort: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TableView:
+    """A table as the template shows it: headings are `(column, unit and n below)`."""
+
+    title: str
+    headings: Sequence[tuple[Column, str]]
+    rows: Sequence[Sequence[CellView]]
 
 
 def as_table(block: Block) -> Table | None:
     """The data of a block as a table; None for a note.
 
     Example:
-        >>> as_table(Bars("Shares", {"photo": Figure(0.4, 12, "share")})).rows
-        [['photo', Figure(value=0.4, n=12, unit='share', low=None, high=None, digits=3, reason='')]]
+        >>> as_table(Bars("Shares", {"photo": Metric(0.4, 12, "share")})).columns[1].name
+        'value'
     """
     match block:
         case Note():
             return None
         case Table():
             return block
-        case Figures():
-            return _of_figures(block.title, block.figures)
+        case Metrics():
+            return _of_metrics(block.title, block.metrics)
         case Bars():
-            return _of_figures(block.title, block.bars)
+            return _of_metrics(block.title, block.bars)
         case Lines():
-            return _of_lines(block)
+            return table_of_lines(block)
         case HeatMap():
-            columns = [
-                Column(block.row_title),
-                *(Column(name, "number", block.unit) for name in block.columns),
+            names = [Column(name, "number", block.unit) for name in block.columns]
+            rows: list[list[Cell]] = [
+                [name, *values] for name, values in zip(block.rows, block.values)
             ]
-            return Table(
-                block.title,
-                columns,
-                [[name, *values] for name, values in zip(block.rows, block.values)],
-            )
+            return Table(block.title, [Column(block.row_title), *names], rows)
         case Examples():
             return _of_examples(block)
+        case _:
+            assert_never(block)
 
 
-def table_element(table: Table, link: Element | None, identity: str) -> Element:
-    """A table whose headings sort it, in a box in which it can be moved sideways.
-
-    Args:
-        table: `Table`.
-        link: to its CSV, or None.
-        identity: the `id` of its caption, unique on the page.
-    """
-    shared = [shared_by(_figures_in(table, place)) for place in range(len(table.columns))]
-    head = element(
-        "tr", *(_heading(column, common) for column, common in zip(table.columns, shared))
-    )
-    body = [
-        element("tr", *(_cell(*each) for each in zip(table.columns, row, shared)))
-        for row in table.rows
-    ]
-    caption = element("caption", element("div", words(table.title), " ", link, id=identity))
-    whole = element(
-        "table", caption, element("thead", head), element("tbody", *body), class_="sortable"
-    )
-    return element(
-        "div", whole, class_="scroll", tabindex=0, role="region", aria_labelledby=identity
+def table_view(table: Table) -> TableView:
+    """A table as the template shows it."""
+    shared = [shared_by(_metrics_in(table, index)) for index in range(len(table.columns))]
+    return TableView(
+        table.title,
+        [(column, column.unit or unit_and_n(each)) for column, each in zip(table.columns, shared)],
+        [[_cell_view(*each) for each in zip(table.columns, row, shared)] for row in table.rows],
     )
 
 
-def shared_by(figures: Iterable[Figure]) -> dict[str, object]:
-    """The unit and n that all figures have in common: said once for all of them; what they do not
-    share is said with each.
+def shared_by(metrics: Iterable[Metric]) -> Shared:
+    """The unit and n that all metrics have in common, to be shown once for all of them.
 
     Example:
-        >>> shared_by([Figure(0.4, 12, "share"), Figure(0.6, 9, "share")])
+        >>> shared_by([Metric(0.4, 12, "share"), Metric(0.6, 9, "share")])
         {'unit': 'share'}
     """
-    figures = list(figures)
-    found = {name: {getattr(figure, name) for figure in figures} for name in ("unit", "n")}
-    return {name: values.pop() for name, values in found.items() if len(values) == 1}
+    metrics = list(metrics)
+    values = {name: {getattr(metric, name) for metric in metrics} for name in ("unit", "n")}
+    return {name: each.pop() for name, each in values.items() if len(each) == 1}
 
 
-def unit_and_n(of: dict[str, object]) -> str:
-    """What `shared_by` found, as it is shown."""
+def unit_and_n(of: Shared) -> str:
+    """Unit and n as text, those of the two that are given.
+
+    Example:
+        >>> unit_and_n({"unit": "share", "n": 1200}), unit_and_n({"n": 9}), unit_and_n({})
+        ('share, n = 1,200', 'n = 9', '')
+    """
     n = [f"n = {of['n']:,}"] if "n" in of else []
-    return ", ".join([*([str(of["unit"])] if "unit" in of else []), *n])
+    return ", ".join([*([str(of["unit"])] if of.get("unit") else []), *n])
 
 
-def figure_elements(figure: Figure, shared: dict[str, object]) -> list[Element]:
-    """A figure's value, its interval, and what of its n and unit is not in `shared`."""
-    own = unit_and_n(
-        {
-            name: value
-            for name, value in (("unit", figure.unit), ("n", figure.n))
-            if name not in shared
-        }
-    )
-    rest = f" {figure.interval}{', ' if own else ''}{own}"
-    return [element("span", figure.shown, class_="value"), element("span", rest, class_="interval")]
+def interval_and_rest(metric: Metric, shared: Shared) -> str:
+    """The interval of a metric, then its unit and n as far as they are not in `shared`."""
+    own = {"unit": metric.unit, "n": metric.n}
+    rest = unit_and_n({name: value for name, value in own.items() if name not in shared})
+    return f" {metric.interval}{', ' if rest else ''}{rest}"
 
 
-def _heading(column: Column, shared: dict[str, object]) -> Element:
-    below = column.unit or unit_and_n(shared)
-    button = element(
-        "button", words(column.name), element("small", below) if below else None, type="button"
-    )
-    return element("th", button, scope="col", class_=column.kind, aria_sort="none")
-
-
-def _cell(column: Column, cell: Cell, shared: dict[str, object]) -> Element:
-    if isinstance(cell, Figure):
-        return element("td", *figure_elements(cell, shared), class_="number", data_sort=cell.value)
-    if isinstance(cell, numbers.Real):
-        shown = (
-            f"{cell:,}"
-            if isinstance(cell, numbers.Integral)
-            else f"{float(cell):,.{column.digits}f}"
-        )
-        return element("td", shown, class_="number", data_sort=cell)
-    return element("td", str(cell or ""), class_=column.kind, dir="auto")
-
-
-def _figures_in(table: Table, place: int) -> list[Figure]:
-    return [cell for row in table.rows if isinstance(cell := row[place], Figure)]
-
-
-def _of_figures(title, figures):
-    return Table(
-        title,
-        [Column("name"), Column("value", "number")],
-        [[name, figure] for name, figure in figures.items()],
-    )
-
-
-def _of_lines(block: Lines) -> Table:
-    """A row a point, the lines one after the other."""
+def table_of_lines(block: Lines) -> Table:
+    """One row per point, line after line."""
     rows: list[list[Cell]] = [
-        [line.name, float(x), figure]
+        [line.name, float(x), metric]
         for line in block.lines
-        for x, figure in zip(line.x, line.figures)
+        for x, metric in zip(line.x, line.metrics)
     ]
     digits = 0 if all(float(x).is_integer() for line in block.lines for x in line.x) else 3
-    return Table(
-        block.title,
-        [Column("line"), Column(block.x, "number", digits=digits), Column("value", "number")],
-        rows,
-    )
+    columns = [Column("line"), Column(block.x, "number", digits=digits), Column("value", "number")]
+    return Table(block.title, columns, rows)
+
+
+def _cell_view(column: Column, cell: Cell, shared: Shared) -> CellView:
+    if isinstance(cell, Metric):
+        return CellView("number", cell.shown, interval_and_rest(cell, shared), cell.value)
+    if isinstance(cell, numbers.Real):
+        is_integer = isinstance(cell, numbers.Integral)
+        text = f"{cell:,}" if is_integer else f"{float(cell):,.{column.digits}f}"
+        return CellView("number", text, sort=cell)
+    return CellView(column.kind, str(cell or ""))
+
+
+def _metrics_in(table: Table, index: int) -> list[Metric]:
+    return [cell for row in table.rows if isinstance(cell := row[index], Metric)]
+
+
+def _of_metrics(title: str, metrics: Mapping[str, Metric]) -> Table:
+    columns = [Column("name"), Column("value", "number")]
+    return Table(title, columns, [[name, metric] for name, metric in metrics.items()])
 
 
 def _of_examples(block: Examples) -> Table:
-    """Without pictures and sounds, which have no place in a table of text."""
+    """Without images and audio."""
     cells = list(
         dict.fromkeys(
             name
@@ -172,16 +165,10 @@ def _of_examples(block: Examples) -> Table:
     facts = list(dict.fromkeys(name for each in block.examples for name in each.facts))
 
     def row(example: Example) -> list[Cell]:
-        texts = [
-            cell if isinstance(cell := example.cells.get(name), str) else None for name in cells
-        ]
-        return [
-            example.name,
-            example.truth,
-            example.predicted,
-            *texts,
-            *(example.facts.get(name) for name in facts),
-        ]
+        contents = [example.cells.get(name) for name in cells]
+        texts = [content if isinstance(content, str) else None for content in contents]
+        others = [example.facts.get(name) for name in facts]
+        return [example.name, example.truth, example.predicted, *texts, *others]
 
     names = ["row", "true", "predicted", *cells, *facts]
     return Table(

@@ -1,24 +1,25 @@
-"""Perception: explained rows, on a model made by hand whose answers are known."""
+"""The section on explanations of single rows, for a hand-made model with known predictions."""
 
 import dataclasses
 import io
 
 import numpy as np
+import PIL.Image
 import pytest
-from perception_case import HEADS, INPUTS, blocks, eval_split, notes, photo, saved
-from PIL import Image
+from report_case import HEADS, INPUTS, blocks, eval_split, notes, photo, saved
 
 from multimodal_tf.config import Config, RegressionHead, VideoInput
-from multimodal_tf.report.model.explanations import explained_section
-from multimodal_tf.report.page import Bars, Examples, Figure, Lines, Picture
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.report.model.explanations import explanations_section
+from multimodal_tf.report.page import Bars, Examples, Image, Lines
 
 
 @pytest.fixture(scope="module")
 def explained():
-    return explained_section(eval_split(), resamples=50, seed=0)
+    return explanations_section(eval_split(), resamples=50, seed=0)
 
 
-def test_the_worst_rows_and_some_right_ones_are_explained(explained, tmp_path):
+def test_rows_with_the_highest_loss_and_some_right_ones_are_explained(explained, tmp_path):
     worst, right = blocks(explained, Examples)
     assert {example.name for example in worst.examples} == {
         f"row {number}" for number in range(100, 106)
@@ -30,38 +31,41 @@ def test_the_worst_rows_and_some_right_ones_are_explained(explained, tmp_path):
     assert "&lt;b&gt;" in html
 
 
-def test_contributions_and_maps_stand_with_each_row(explained):
+def test_each_row_has_contributions_and_maps(explained):
     example = next(one for one in blocks(explained, Examples)[0].examples if one.name == "row 101")
     assert example.predicted == "dog"
-    adds = {name: float(example.facts[f"{name} adds"]) for name in INPUTS}
+    contributions = {name: float(example.facts[f"contribution of {name}"]) for name in INPUTS}
     total = float(example.facts["probability"]) - float(example.facts["without any input"])
     # of rounded numbers
-    assert sum(adds.values()) == pytest.approx(total, abs=0.03)
-    assert adds["price"] == 0
-    assert min(adds["photo"], adds["title"], adds["sound"]) > 0.1
+    assert sum(contributions.values()) == pytest.approx(total, abs=0.03)
+    assert contributions["price"] == 0
+    assert min(contributions["photo"], contributions["title"], contributions["sound"]) > 0.1
     title = example.cells["title"]
     assert title.startswith("a bark [+0.00")
     assert title.endswith("] of 1")
-    pictures = {name: cell for name, cell in example.cells.items() if isinstance(cell, Picture)}
+    pictures = {name: cell for name, cell in example.cells.items() if isinstance(cell, Image)}
     assert [name.split(",")[0] for name in pictures] == ["photo", "photo", "sound"]
     assert example.cells["price"]
 
 
-def test_what_the_picture_marks_is_the_spot():
-    """Only the picture is there, and its class' spot is red."""
+def test_the_map_of_an_image_marks_the_spot():
+    """Only the image is present, and the spot of its class is red."""
     whole = eval_split(rows=6, wrong=0)
     for name in ("title", "sound"):
         whole.raw[name][:] = b""
     whole.present[:, 1:3] = False
-    told = explained_section(
+    section = explanations_section(
         dataclasses.replace(whole, predictions=whole.predict(whole.raw)), resamples=0, seed=0
     )
     (example,) = [
-        one for block in blocks(told, Examples) for one in block.examples if one.name == "row 105"
+        one
+        for block in blocks(section, Examples)
+        for one in block.examples
+        if one.name == "row 105"
     ]
     assert example.truth == "dog"
-    (name,) = [name for name in example.cells if name.startswith("photo, strongest part +")]
-    drawn = np.asarray(Image.open(io.BytesIO(example.cells[name].data))).astype(int)
+    (name,) = [name for name in example.cells if name.startswith("photo, most relevant part +")]
+    drawn = np.asarray(PIL.Image.open(io.BytesIO(example.cells[name].data))).astype(int)
     y, x = np.unravel_index((drawn[..., 0] - drawn[..., 2]).argmax(), drawn.shape[:2])
     assert (10 <= y / 16 <= 14, 2 <= x / 16 <= 6) == (True, True)
 
@@ -75,28 +79,30 @@ def test_deletion_by_the_map_hurts_sooner_than_at_random_in_every_input(explaine
     for lines in blocks(explained, Lines, "Deletion of parts of"):
         by_map, at_random = lines.lines
         assert (by_map.name, at_random.name) == ("by the map", "at random")
-        assert by_map.figures[0].value == at_random.figures[0].value
-        assert by_map.figures[3].value < at_random.figures[3].value
+        assert by_map.metrics[0].value == at_random.metrics[0].value
+        assert by_map.metrics[3].value < at_random.metrics[3].value
     assert not explained.sentences
 
 
-def test_the_same_seed_explains_the_same(explained):
-    again = explained_section(eval_split(), resamples=50, seed=0)
+def test_the_same_seed_gives_the_same_explanations(explained):
+    again = explanations_section(eval_split(), resamples=50, seed=0)
     assert again == explained
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_are_explained_too(head, tmp_path):
-    told = explained_section(eval_split(rows=12, head=head, wrong=3), resamples=10, seed=0)
-    assert len(blocks(told, Examples)) == 2
+    section = explanations_section(eval_split(rows=12, head=head, wrong=3), resamples=10, seed=0)
+    assert len(blocks(section, Examples)) == 2
     assert (
-        blocks(told, Bars)[0]
+        blocks(section, Bars)[0]
         .bars["photo"]
         .unit.startswith(
-            {"classes": "probability of the surest label"}.get(head.target_type, "answer")
+            {"classes": "probability of the most probable label"}.get(
+                head.target_type, "prediction"
+            )
         )
     )
-    assert "adds" in saved(told, tmp_path)
+    assert "contribution of" in saved(section, tmp_path)
 
 
 def test_broken_cells_and_rows_without_anything(tmp_path):
@@ -115,36 +121,36 @@ def test_broken_cells_and_rows_without_anything(tmp_path):
             }
         )
 
-    told = explained_section(
+    section = explanations_section(
         dataclasses.replace(
             whole, predict=answer, predictions=answer(whole.raw), known=np.arange(6) < 2
         ),
         resamples=0,
         seed=0,
     )
-    html = saved(told, tmp_path)
+    html = saved(section, tmp_path)
     assert "cannot be read: an image must be one that can be decoded" in html
     assert "一只 bark [+" in html
     nothing = dataclasses.replace(whole, present=np.zeros_like(whole.present))
     assert "No row of this split has a label and an input" in notes(
-        explained_section(nothing, 0, 0)
+        explanations_section(nothing, 0, 0)
     )
     unknown = dataclasses.replace(whole, known=np.zeros(6, bool))
     assert "No row of this split has a label and an input" in notes(
-        explained_section(unknown, 0, 0)
+        explanations_section(unknown, 0, 0)
     )
 
 
 def test_one_labelled_row_is_explained():
     whole = eval_split(rows=6)
-    told = explained_section(
+    section = explanations_section(
         dataclasses.replace(whole, known=np.arange(6) == 2), resamples=10, seed=0
     )
-    (only,) = blocks(told, Examples)
+    (only,) = blocks(section, Examples)
     assert [example.name for example in only.examples] == ["row 102"]
     assert all(
-        isinstance(figure, Figure) and figure.low is None
-        for figure in blocks(told, Bars)[0].bars.values()
+        isinstance(metric, Metric) and metric.low is None
+        for metric in blocks(section, Bars)[0].bars.values()
     )
 
 
@@ -167,14 +173,14 @@ def test_frames_of_a_video_are_explained(tmp_path):
         predict=answer,
         predictions=answer({"clip": clips}),
     )
-    told = explained_section(whole, resamples=0, seed=0)
-    cells = [example.cells for block in blocks(told, Examples) for example in block.examples]
-    assert "+1 +1" in {each["clip, frames from the first on"] for each in cells}
-    assert "frames from the first on" in saved(told, tmp_path)
+    section = explanations_section(whole, resamples=0, seed=0)
+    cells = [example.cells for block in blocks(section, Examples) for example in block.examples]
+    assert "+1 +1" in {each["clip, relevance of frames"] for each in cells}
+    assert "relevance of frames" in saved(section, tmp_path)
 
 
-def test_maps_that_are_no_better_than_chance_are_said():
-    """Words matter in pairs only: without any one of four all is lost, so their map says nothing."""
+def test_maps_that_are_no_better_than_chance_are_called_unreliable():
+    """Without any one of four words the prediction drops alike, so the map shows nothing."""
     whole = eval_split(rows=6)
 
     def answer(raw):
@@ -185,11 +191,9 @@ def test_maps_that_are_no_better_than_chance_are_said():
             )
         }
 
-    told = explained_section(
+    section = explanations_section(
         dataclasses.replace(whole, predict=answer, predictions=answer(whole.raw)),
         resamples=0,
         seed=0,
     )
-    assert any(
-        "not to be relied on" in sentence and "title" in sentence for sentence in told.sentences
-    )
+    assert any("not reliable" in sentence and "title" in sentence for sentence in section.sentences)

@@ -1,8 +1,8 @@
-"""What the report of perception finds on `digits` and `stamps`, and what it costs.
+"""What the model report finds on `digits` and `stamps`, and what it costs.
 
-    python -m benchmarks.perception > perception.md # whatever is trained is found again in
-    runs/benchmarks/perception python -m benchmarks.perception --datasets digits --seeds 0 --epochs
-    3 --directory /tmp/perception # a look
+    python -m benchmarks.model_report > model_report.md # whatever is trained is found again in
+    runs/benchmarks/model_report python -m benchmarks.model_report --datasets digits --seeds 0 --epochs
+    3 --directory /tmp/model_report # a look
 
 Each seed trains four models of the data set's own towers: concatenation with modality dropout and
 without it, for the drop with any one input missing; with it and a matching head for each pair of
@@ -35,14 +35,14 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.eval_split import examine
 from multimodal_tf.evaluation.predictor import BATCH
+from multimodal_tf.evaluation.robustness import corruption_scores
 from multimodal_tf.report import page
 from multimodal_tf.report.model import model_report, predictor_of
-from multimodal_tf.report.model.corruption_robustness import damage_of
 from multimodal_tf.training.run_dir import load_run
 
 # as `benchmarks.fusion` calls it, whose table of drops is shown
 PLAIN = "concatenation"
-TABLES = ("Exchanged inputs by score", "Strange rows by score")
+TABLES = ("Exchanged inputs by score", "OOD rows by score")
 # how often `predict` gets all rows
 REPEATS = 8
 # damaged rows, as in a report by default
@@ -64,7 +64,7 @@ def parse():
     parser.add_argument(
         "--directory",
         type=pathlib.Path,
-        default=pathlib.Path("runs/benchmarks/perception"),
+        default=pathlib.Path("runs/benchmarks/model_report"),
         help="where shards and runs go",
     )
     return parser.parse_args()
@@ -151,8 +151,8 @@ def rates(run, data):
     eval_split, features = examine(predictor, data, "test", LABEL, most=MOST)
     before = predict_rate(run, eval_split.raw)
     start = time.perf_counter()
-    runs = damage_of(predictor, eval_split, features, None, 0).runs
-    rate = runs / (time.perf_counter() - start)
+    scores = corruption_scores(predictor, eval_split, features, None, 0)
+    rate = scores.predicted_rows / (time.perf_counter() - start)
     return statistics.mean((before, predict_rate(run, eval_split.raw))), rate
 
 
@@ -213,9 +213,10 @@ def leaked(config, directory, table):
         load_run(directory / slug(entry.name)), directory / "data", directory / "report", told
     )
     said = next(
-        (sentence for sentence in report.page.summary if "carries the model" in sentence), "nothing"
+        (sentence for sentence in report.page.summary if "relies almost entirely" in sentence),
+        "nothing",
     )
-    return report.shares.share[text], said
+    return report.contributions.share[text], said
 
 
 # --- tables

@@ -1,6 +1,4 @@
-"""The report of perception, whole: on a small model whose titles give the class away, from Python,
-the command line, and a SavedModel.
-"""
+"""The whole model report, for a small model whose titles contain the class."""
 
 import contextlib
 import json
@@ -40,21 +38,19 @@ CONFIG = Config.model_validate(
 )
 FEW = {"resamples": 50, "damaged": 8}
 TITLES = [
-    "What each input gives",
-    "What breaks it",
-    "Do the inputs belong together?",
-    "Does it notice strange rows?",
-    "Does one input find the other?",
-    "Can its probabilities be trusted?",
-    "Where it errs",
-    "What single answers hang on",
+    "Modality contributions",
+    "Robustness to corruptions",
+    "Cross-modal alignment",
+    "Out-of-distribution detection",
+    "Cross-modal retrieval",
+    "Calibration",
+    "Errors",
+    "Explanations of single rows",
 ]
 
 
 def table():
-    """The title tells the class; training and validation rows lack it now and then, test rows
-    never.
-    """
+    """The title contains the class; only training and validation rows lack it sometimes."""
     frame = case.frame(train=60, validation=15, test=24)
     names = frame["label"].map({"b": "bird", "c": "cat", "d": "dog"})
     frame["title"] = frame["title"].where(frame["split"] != "test", names)
@@ -63,7 +59,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("perception")
+    folder = tmp_path_factory.mktemp("report")
     schema = case.ingested(folder / "records", CONFIG, table())
     trained = fit(CONFIG, schema, folder / "records", folder / "run", verbose=0)
     export_model(trained.model, CONFIG, schema, folder / "model" / "1")
@@ -93,18 +89,18 @@ def report(folder, schema, model):
     )
 
 
-def test_a_planted_leak_is_found_and_said(report):
-    assert report.shares.share["title"].value > 0.9
+def test_a_planted_leak_is_found(report):
+    assert report.contributions.share["title"].value > 0.9
     assert any(
-        sentence.startswith("title carries the model almost alone")
+        sentence.startswith("The model relies almost entirely on title")
         for sentence in report.page.summary
     )
-    assert report.shares.drop["title"].value > 0.3 > report.shares.drop["price"].value
+    assert report.contributions.drop["title"].value > 0.3 > report.contributions.drop["price"].value
 
 
-def test_what_breaks_it_is_the_title(report):
+def test_the_most_damaging_corruption_is_of_the_title(report):
     [sentence] = [
-        sentence for sentence in report.page.summary if sentence.startswith("What breaks it first")
+        sentence for sentence in report.page.summary if sentence.startswith("The most damaging")
     ]
     assert " of title: " in sentence
 
@@ -123,7 +119,8 @@ def test_the_page_in_a_browser(report, folder, tmp_path, width, scheme):
             == TITLES
         )
         assert browser.run(
-            "[...document.querySelectorAll('main > section')].every(each => each.clientHeight > 100)"
+            "[...document.querySelectorAll('main > section')]"
+            ".every(each => each.clientHeight > 100)"
         )
         assert browser.run(
             "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
@@ -132,7 +129,7 @@ def test_the_page_in_a_browser(report, folder, tmp_path, width, scheme):
         assert browser.run(TOO_FAINT) == []
 
 
-def test_every_section_is_on_the_page_and_beside_it(report, folder):
+def test_every_section_is_on_the_page_and_in_its_data(report, folder):
     titles = [section.title for section in report.page.sections]
     assert titles == TITLES
     html = (folder / "report" / "index.html").read_text()
@@ -142,7 +139,7 @@ def test_every_section_is_on_the_page_and_beside_it(report, folder):
     assert list((folder / "report" / "data").glob("*.csv"))
 
 
-def test_a_saved_model_has_the_same_figures(report, folder):
+def test_a_saved_model_has_the_same_metrics(report, folder):
     served = model_report(
         folder / "model" / "1",
         folder / "records",
@@ -151,11 +148,11 @@ def test_a_saved_model_has_the_same_figures(report, folder):
         **FEW,
     )
     assert served.page.summary == report.page.summary
-    assert served.shares == report.shares
+    assert served.contributions == report.contributions
 
 
-def test_a_served_temperature_counts():
-    """Against what the SavedModel itself answers, rows without any input among them."""
+def test_a_served_temperature_is_applied():
+    """Against the predictions of the SavedModel itself, also for rows without any input."""
     _, path, _ = serving_case.guarded()
     raw = serving_case.raw_rows(7)
     for name, cells in raw.items():
@@ -167,8 +164,8 @@ def test_a_served_temperature_counts():
     np.testing.assert_allclose(predictor_of(path).predict(raw)["label"], expected, atol=1e-6)
 
 
-def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, model):
-    """Subsets are run on decoded rows; with emptied cells the answers would be the same."""
+def test_an_input_left_out_equals_an_empty_cell(folder, schema, model):
+    """Subsets use decoded rows; emptied cells must give the same predictions."""
     predictor = predictor_of(model, CONFIG, schema)
     eval_split, features = examine(predictor, folder / "records", "test", "label")
     emptied = {
@@ -183,7 +180,7 @@ def test_an_input_that_is_switched_off_is_one_that_is_empty(folder, schema, mode
             )
 
 
-def test_a_row_has_the_answers_and_labels_of_the_pipeline(folder, schema, model):
+def test_rows_have_the_predictions_and_labels_of_the_pipeline(folder, schema, model):
     eval_split, _ = examine(
         predictor_of(model, CONFIG, schema),
         folder / "records",
@@ -201,7 +198,7 @@ def test_a_row_has_the_answers_and_labels_of_the_pipeline(folder, schema, model)
     np.testing.assert_array_equal(eval_split.present[:, 0], eval_split.table["title"].notna())
 
 
-def test_so_many_rows_as_are_asked_for_the_same_ones_each_time(folder, schema, model):
+def test_the_row_limit_is_a_reproducible_sample(folder, schema, model):
     predictor = predictor_of(model, CONFIG, schema)
     one, other = (
         examine(predictor, folder / "records", "train", "label", most=10, seed=3)[0]
@@ -220,8 +217,8 @@ def test_heads_of_numbers_and_of_several_labels_have_a_report_too(
     found = model_report(
         model, folder / "records", tmp_path / "report", CONFIG, schema, head=head, **FEW
     )
-    assert found.shares.n > 5
-    assert any(unit in sentence for sentence in found.page.summary)
+    assert found.contributions.n > 5
+    assert any(unit in sentence.lower() for sentence in found.page.summary)
 
 
 def single(name, schema):
@@ -232,14 +229,14 @@ def single(name, schema):
     return types.SimpleNamespace(model=build_model(config, schema), config=config, schema=schema)
 
 
-def test_a_model_of_one_input_and_a_baseline_stand_beside(folder, schema, model, tmp_path):
+def test_a_model_of_one_input_and_a_baseline_are_compared(folder, schema, model, tmp_path):
     options = {"alone": {"title": single("title", schema)}, "baseline": model}
     found = model_report(
         model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW
     )
     inputs, damage = found.page.sections[:2]
     table = block(inputs, "Inputs")
-    assert table.columns[-1].name == "alone, trained so"
+    assert table.columns[-1].name == "alone, trained alone"
     assert [row[-1] is None for row in table.rows] == [False, True, True]
     summary = block(damage, "Robustness by input")
     effective = [
@@ -254,8 +251,8 @@ def block(section, title):
     return next(each for each in section.blocks if getattr(each, "title", "") == title)
 
 
-def test_damaged_cells_have_the_answers_of_whole_rows_with_these_cells(folder, schema, model):
-    """Only what was damaged is decoded anew."""
+def test_changed_cells_have_the_predictions_of_whole_rows_with_these_cells(folder, schema, model):
+    """Only changed cells are decoded anew."""
     predictor = predictor_of(model, CONFIG, schema)
     eval_split, features = examine(predictor, folder / "records", "test", "label")
     changed = {"title": np.roll(eval_split.raw["title"], 1), "price": eval_split.raw["price"] + 1}
@@ -267,10 +264,12 @@ def test_damaged_cells_have_the_answers_of_whole_rows_with_these_cells(folder, s
             )
 
 
-def test_how_many_rows_were_damaged_is_said(report):
+def test_the_number_of_corrupted_rows_is_shown(report):
     notes = [each.text for each in report.page.sections[1].blocks if isinstance(each, Note)]
-    assert notes == [f"8 of the {report.shares.n} rows with a label were damaged; they were drawn."]
-    assert len(report.damage.clean) == 8
+    assert notes == [
+        f"8 of the {report.contributions.n} rows with a label were corrupted, a sample."
+    ]
+    assert len(report.robustness.clean) == 8
 
 
 def test_intervals_draw_the_split_s_groups(folder, schema, model, tmp_path):
@@ -279,14 +278,16 @@ def test_intervals_draw_the_split_s_groups(folder, schema, model, tmp_path):
     )
     options = {"table": read_table(table()), **FEW}
     found = model_report(model, folder / "records", tmp_path / "report", grouped, schema, **options)
-    assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of groups of colour"
-    assert found.shares.groups < found.shares.n
+    assert found.page.made_with["intervals"] == "95 %, 50 bootstrap resamples of groups of colour"
+    assert found.contributions.groups < found.contributions.n
 
 
-def test_without_the_table_intervals_draw_rows_and_it_is_said(folder, schema, model, tmp_path):
+def test_without_the_table_intervals_draw_rows_and_the_page_says_so(
+    folder, schema, model, tmp_path
+):
     found = model_report(model, folder / "records", tmp_path / "report", CONFIG, schema, **FEW)
-    assert found.page.made["intervals"] == "95 %, 50 bootstrap resamples of rows"
-    assert found.page.made["table"].endswith(", which could not be read")
+    assert found.page.made_with["intervals"] == "95 %, 50 bootstrap resamples of rows"
+    assert found.page.made_with["table"].endswith(", which could not be read")
 
 
 # --- refused in a sentence, and nothing written
@@ -298,7 +299,7 @@ def refused(tmp_path, match, *arguments, **options):
     assert not (tmp_path / "report").exists()
 
 
-def test_heads_that_are_not_there(folder, schema, model, tmp_path):
+def test_unknown_heads(folder, schema, model, tmp_path):
     refused(
         tmp_path,
         r"head must be one of \['label', 'tags', 'age'\], received 'x'",
@@ -319,7 +320,7 @@ def test_a_keras_model_without_its_configuration(folder, model, tmp_path):
     )
 
 
-def test_other_models_that_do_not_stand_beside(folder, schema, model, tmp_path):
+def test_other_models_that_do_not_fit(folder, schema, model, tmp_path):
     renamed = schema.model_copy(
         update={"heads": schema.heads | {"label": Classes(names=["b", "c", "x"], counts=[1, 1, 1])}}
     )
@@ -375,17 +376,17 @@ def test_a_split_of_one_class_and_of_one_row(schema, model, tmp_path):
         refused(tmp_path, message, model, tmp_path / name, CONFIG, schema)
 
 
-def test_an_input_that_is_nowhere_is_said(schema, model, tmp_path):
+def test_an_input_missing_in_all_rows_is_reported(schema, model, tmp_path):
     part = table()
     part.loc[part["split"] == "test", "price"] = np.nan
     case.ingested(tmp_path / "records", CONFIG, part)
     found = model_report(model, tmp_path / "records", tmp_path / "report", CONFIG, schema, **FEW)
     assert (
-        found.page.summary[0] == "No row of the test split has price, so nothing can be said of it."
+        found.page.summary[0] == "No row of the test split has price, so nothing is known about it."
     )
 
 
-def test_answers_that_are_no_numbers(folder, schema, tmp_path):
+def test_predictions_that_are_nan(folder, schema, tmp_path):
     broken = keras.models.load_model(folder / "run" / "model.keras")
     broken.trainable_variables[-1].assign(broken.trainable_variables[-1] * np.nan)
     refused(
@@ -408,7 +409,7 @@ def test_a_saved_model_that_is_not_ours(folder, tmp_path):
     )
 
 
-def test_a_folder_with_something_else(folder, schema, model, tmp_path):
+def test_a_folder_with_other_files(folder, schema, model, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("x")
     with pytest.raises(FileExistsError, match=r"which holds thesis\.txt"):
@@ -437,10 +438,10 @@ def test_the_command_writes_the_report_of_a_run_and_of_a_saved_model(
 ):
     for model in (folder / "run", folder / "model" / "1"):
         out = tmp_path / model.name
-        words = ["perceive", model, folder / "records", "--out", out, "--damaged", "8"]
+        words = ["report", model, folder / "records", "--out", out, "--damaged", "8"]
         monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert not stop.value.code
-        assert "title carries the model almost alone" in capsys.readouterr().out
+        assert "The model relies almost entirely on title" in capsys.readouterr().out
         assert (out / "index.html").is_file()

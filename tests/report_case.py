@@ -1,6 +1,4 @@
-"""A split whose rows show their class, and a model made by hand whose answers are known, for the
-sections of a report.
-"""
+"""A split whose cells show their class, and a hand-made model with known predictions."""
 
 import numpy as np
 
@@ -47,7 +45,7 @@ def sound(label, channels):
 
 
 def shown(cell, name):
-    """How much of each class a cell shows, float (3,)."""
+    """Evidence for each class in a cell, float (3,)."""
     if name == "title":
         return np.array([word.encode() in cell for word in WORDS], float)
     if not cell:
@@ -62,8 +60,8 @@ def shown(cell, name):
     return spectrum[np.array([300, 700, 1500]) * len(samples) // rate] / (0.15 * len(samples))
 
 
-def answering(config, sure=3.0):
-    def answer(raw):
+def predictor(config, sure=3.0):
+    def predict(raw):
         rows = len(raw["title"])
         votes = sum(
             np.stack([shown(raw[name][row], name) for row in range(rows)])
@@ -77,38 +75,38 @@ def answering(config, sure=3.0):
             "regression": votes[:, :1],
             "quantile": votes[:, :1] + [[-1.0, 0.0, 1.0]],
         }
-        said = {"label": made[kind]}
+        predictions = {"label": made[kind]}
         if "match" in config.heads:
             pair = [
                 np.stack([shown(raw[name][row], name) for row in range(rows)])
                 for name in ("photo", "title")
             ]
-            said["match"] = np.stack(
+            predictions["match"] = np.stack(
                 [np.concatenate([part, np.ones((rows, 1))], axis=1) for part in pair], axis=1
             )
-        return said
+        return predictions
 
-    return answer
+    return predict
 
 
 def eval_split(
     rows=45, head=None, matching=False, sure=3.0, wrong=6, seed=0, groups=None, table=None
 ):
-    """A split whose inputs all show the class, but for `wrong` rows, which show the next one."""
+    """A split whose inputs show the class, except `wrong` rows, which show the next class."""
     heads = {"label": head or ClassificationHead()} | (
         {"match": MatchingHead(inputs=["photo", "title"])} if matching else {}
     )
     config = Config(inputs=INPUTS, heads=heads)
     labels = np.arange(rows) % 3
-    seen = np.where(np.arange(rows) < wrong, (labels + 1) % 3, labels)
+    shown_class = np.where(np.arange(rows) < wrong, (labels + 1) % 3, labels)
     random = np.random.default_rng(seed)
     raw = {name: np.empty(rows, object) for name in ("photo", "title", "sound")}
-    for row, label in enumerate(seen):
+    for row, label in enumerate(shown_class):
         raw["photo"][row] = photo(label)
         raw["title"][row] = f"a {WORDS[label]} of {row}".encode()
         raw["sound"][row] = sound(label, 1 + row % 2) if row % 5 else b""
     raw["price"] = random.normal(size=rows).astype(np.float32)
-    answer = answering(config, sure)
+    predict = predictor(config, sure)
     if heads["label"].target_type == "class":
         stats, target = Classes(names=list(CLASSES), counts=[9, 9, 9]), labels
     elif heads["label"].target_type == "classes":
@@ -130,30 +128,30 @@ def eval_split(
         groups=groups,
         labels=target,
         known=np.ones(rows, bool),
-        predictions=answer(raw),
+        predictions=predict(raw),
         embeddings={},
         table=table,
-        predict=answer,
+        predict=predict,
         embed=lambda raw: {},
         validation=None,
     )
 
 
-def blocks(told, kind, title=""):
+def blocks(section, kind, title=""):
     return [
         block
-        for block in told.section.blocks
+        for block in section.section.blocks
         if isinstance(block, kind) and title in getattr(block, "title", "")
     ]
 
 
-def notes(told):
-    return " ".join(block.text for block in blocks(told, Note))
+def notes(section):
+    return " ".join(block.text for block in blocks(section, Note))
 
 
-def saved(told, tmp_path):
+def saved(section, tmp_path):
     """The section as a page."""
-    page.save(page.Page("x", ["y"], [told.section], {}), tmp_path / "page")
+    page.save(page.Page("x", ["y"], [section.section], {}), tmp_path / "page")
     return (tmp_path / "page" / "index.html").read_text()
 
 

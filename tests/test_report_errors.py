@@ -1,4 +1,4 @@
-"""Perception: confusions, worst rows and slices, on a model made by hand whose answers are known."""
+"""The section on errors, for a hand-made model with known predictions."""
 
 import dataclasses
 import io
@@ -7,44 +7,44 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from perception_case import CLASSES, HEADS, blocks, eval_split, notes, saved
+from report_case import CLASSES, HEADS, blocks, eval_split, notes, saved
 from sklearn.metrics import confusion_matrix
 
 from multimodal_tf.report.model.errors import errors_section
-from multimodal_tf.report.page import Examples, HeatMap, Picture, Sound, Table
+from multimodal_tf.report.page import Audio, Examples, HeatMap, Image, Table
 from multimodal_tf.schema import Classes
 
 
-def test_confusions_are_counted():
+def test_the_confusion_matrix_counts_rows():
     whole = eval_split()
-    told = errors_section(whole, resamples=0, seed=0)
-    (heat,) = blocks(told, HeatMap)
+    section = errors_section(whole, resamples=0, seed=0)
+    (heat,) = blocks(section, HeatMap)
     np.testing.assert_array_equal(
         heat.values, confusion_matrix(whole.labels, whole.predictions["label"].argmax(axis=1))
     )
-    (frequent,) = blocks(told, Table, "Most frequent confusions")
+    (frequent,) = blocks(section, Table, "Most frequent confusions")
     assert {(row[0], row[1], row[2]) for row in frequent.rows} == {
         (CLASSES[i], CLASSES[(i + 1) % 3], 2) for i in range(3)
     }
     assert frequent.rows[0][3].value == pytest.approx(2 / 15)
 
 
-def test_the_worst_rows_are_the_wrong_ones_and_can_be_seen_and_heard(tmp_path):
-    told = errors_section(eval_split(), resamples=0, seed=0)
-    (worst,) = blocks(told, Examples)
+def test_rows_with_the_highest_loss_are_wrong_and_show_image_and_audio(tmp_path):
+    section = errors_section(eval_split(), resamples=0, seed=0)
+    (worst,) = blocks(section, Examples)
     assert {example.name for example in worst.examples[:6]} == {
         f"row {number}" for number in range(100, 106)
     }
     assert all(example.truth != example.predicted for example in worst.examples[:6])
     one = next(example for example in worst.examples if example.name == "row 101")
-    assert isinstance(one.cells["photo"], Picture)
-    assert isinstance(one.cells["sound"], Sound)
+    assert isinstance(one.cells["photo"], Image)
+    assert isinstance(one.cells["sound"], Audio)
     assert soundfile.info(io.BytesIO(one.cells["sound"].data)).channels == 2
     assert (
         next(example for example in worst.examples if example.name == "row 100").cells["sound"]
         is None
     )
-    html = saved(told, tmp_path)
+    html = saved(section, tmp_path)
     assert "<audio" in html
     assert "<b>cat</b>" not in html
 
@@ -62,12 +62,12 @@ def test_a_planted_slice_is_found_among_the_columns_of_the_table():
     table["path"] = [f"{number}.png" for number in range(rows)]
     table["boxes"] = [[1, 2]] * rows
     table["taken"] = pd.date_range("2024-01-01", periods=rows)
-    told = errors_section(eval_split(rows=rows, wrong=14, table=table), resamples=0, seed=0)
-    (slices,) = blocks(told, Table, "Slices")
+    section = errors_section(eval_split(rows=rows, wrong=14, table=table), resamples=0, seed=0)
+    (slices,) = blocks(section, Table, "Slices")
     assert {row[0] for row in slices.rows} == {"camera", "shop", "taken", "presence of sound"}
     assert (
-        "It is right less often where camera = old" in told.sentences[-1]
-        or "taken" in told.sentences[-1]
+        "Accuracy is lower where camera = old" in section.sentences[-1]
+        or "taken" in section.sentences[-1]
     )
     old = next(row for row in slices.rows if row[:2] == ["camera", "old"])
     assert old[2].value == pytest.approx(1 / 15)
@@ -88,17 +88,17 @@ def test_columns_that_cannot_be_sliced_are_left_out():
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
-def test_none_or_one_row_wrong(wrong):
-    told = errors_section(eval_split(wrong=wrong), resamples=0, seed=0)
-    assert len(blocks(told, Table, "Most frequent confusions")) == wrong
+def test_no_or_one_wrong_row(wrong):
+    section = errors_section(eval_split(wrong=wrong), resamples=0, seed=0)
+    assert len(blocks(section, Table, "Most frequent confusions")) == wrong
     expected = (
-        "It errs in none of 45 rows.",
-        "The most frequent confusion: bird is taken for <b>cat</b>, in 1 of 1 errors.",
+        "No errors in 45 rows.",
+        "The most frequent confusion: bird is predicted as <b>cat</b>, in 1 of 1 errors.",
     )
-    assert told.sentences == (expected[wrong],)
+    assert section.sentences == (expected[wrong],)
 
 
-def test_absent_and_broken_cells_of_the_worst_rows_are_none():
+def test_missing_and_broken_cells_of_examples_are_none():
     whole = eval_split()
     whole.raw["photo"][1], whole.present[1, 0] = b"no picture", False
     (worst,) = blocks(errors_section(whole, resamples=0, seed=0), Examples)
@@ -126,33 +126,33 @@ def test_rows_of_a_group_widen_the_intervals():
 )
 @pytest.mark.parametrize("labelled", [0, 1])
 def test_errors_need_two_rows_with_a_label(head, labelled):
-    told = errors_section(
+    section = errors_section(
         dataclasses.replace(eval_split(head=head), known=np.arange(45) < labelled),
         resamples=0,
         seed=0,
     )
-    assert notes(told) == f"Errors need two rows with a label, received {labelled}."
+    assert notes(section) == f"Errors need two rows with a label, received {labelled}."
 
 
-def test_of_many_classes_those_with_errors_are_shown():
+def test_of_many_classes_those_with_most_errors_are_shown():
     whole = eval_split()
     names = [f"class {number}" for number in range(60)]
     answers = np.concatenate([whole.predictions["label"], np.zeros((45, 57))], axis=1)
     schema = whole.schema.model_copy(
         update={"heads": {"label": Classes(names=names, counts=[1] * 60)}}
     )
-    told = errors_section(
+    section = errors_section(
         dataclasses.replace(whole, schema=schema, predictions={"label": answers}), 0, 0
     )
-    (heat,) = blocks(told, HeatMap)
+    (heat,) = blocks(section, HeatMap)
     assert "30 of 60 classes" in heat.title
     assert heat.rows[:3] == names[:3]
     assert np.sum(heat.values) == 45
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
-def test_other_heads_have_worst_rows(head, tmp_path):
-    told = errors_section(eval_split(head=head), resamples=0, seed=0)
-    assert "does not choose one class" in notes(told)
-    assert len(blocks(told, Examples)[0].examples) == 8
-    assert "row 10" in saved(told, tmp_path)
+def test_other_heads_have_rows_with_the_highest_loss(head, tmp_path):
+    section = errors_section(eval_split(head=head), resamples=0, seed=0)
+    assert "does not choose one class" in notes(section)
+    assert len(blocks(section, Examples)[0].examples) == 8
+    assert "row 10" in saved(section, tmp_path)

@@ -1,66 +1,69 @@
-"""Perception: calibration and retrieval, on a model made by hand whose answers are known."""
+"""The sections on calibration and retrieval, for a hand-made model with known predictions."""
 
 import dataclasses
 import io
 
 import numpy as np
 import pytest
-from perception_case import HEADS, blocks, eval_split, notes
 from PIL import Image
+from report_case import HEADS, blocks, eval_split, notes
 
 from multimodal_tf.metrics import calibration
 from multimodal_tf.report.model.calibration import calibration_section
 from multimodal_tf.report.model.retrieval import retrieval_section
-from multimodal_tf.report.page import Figures, Lines, Table
+from multimodal_tf.report.page import Lines, Metrics, Table
 from multimodal_tf.schema import Classes
 
 
-def test_figures_are_those_of_the_labelled_rows():
+def test_metrics_are_those_of_the_labelled_rows():
     whole = eval_split()
     known = np.arange(45) % 7 > 0
     whole = dataclasses.replace(whole, known=known, labels=np.where(known, whole.labels, -1))
-    told = calibration_section(whole, resamples=0, seed=0)
-    (figures,) = blocks(told, Figures, "Calibration")
+    section = calibration_section(whole, resamples=0, seed=0)
+    (metrics,) = blocks(section, Metrics, "Calibration")
     expected = calibration.calibration(
         whole.labels[known], whole.predictions["label"][known], resamples=0
     ).metrics
-    assert figures.figures["expected calibration error"].value == expected["ece"].value
-    assert figures.figures["Brier score"].value == expected["brier"].value
-    assert {figure.n for figure in figures.figures.values()} == {int(known.sum())}
+    assert metrics.metrics["expected calibration error"].value == expected["ece"].value
+    assert metrics.metrics["Brier score"].value == expected["brier"].value
+    assert {figure.n for figure in metrics.metrics.values()} == {int(known.sum())}
 
 
-def test_a_temperature_of_validation_rows_mends_a_model_that_is_too_sure():
-    """Of 45 rows 6 are wrong, and the model is sure of all."""
+def test_a_temperature_from_validation_rows_corrects_an_overconfident_model():
+    """6 of 45 rows are wrong, with a confidence near 1 in all."""
     whole = dataclasses.replace(eval_split(sure=12.0), validation=eval_split(sure=12.0, seed=1))
-    told = calibration_section(whole, resamples=100, seed=0)
-    (table,) = blocks(told, Table, "With a temperature of")
+    section = calibration_section(whole, resamples=100, seed=0)
+    (table,) = blocks(section, Table, "With a temperature of")
     before, after = ({row[0]: row[column] for row in table.rows} for column in (1, 2))
     assert (
         after["expected calibration error"].value < 0.2 * before["expected calibration error"].value
     )
     assert after["log loss"].value < before["log loss"].value
     assert after["log loss"].low < after["log loss"].value < after["log loss"].high
-    assert any(sentence.startswith("Its probabilities are too sure") for sentence in told.sentences)
+    assert any(
+        sentence.startswith("The model is overconfident: mean confidence is ")
+        for sentence in section.sentences
+    )
 
 
 def test_risk_by_coverage_has_intervals_and_ends_with_the_error_rate():
-    told = calibration_section(eval_split(), resamples=0, seed=0)
-    (lines,) = blocks(told, Lines, "Wrong answers by how many are given")
-    last = lines.lines[0].figures[-1]
+    section = calibration_section(eval_split(), resamples=0, seed=0)
+    (lines,) = blocks(section, Lines, "Error rate by coverage")
+    last = lines.lines[0].metrics[-1]
     assert (last.value, last.n) == (pytest.approx(6 / 45), 45)
-    assert all(figure.low <= figure.value <= figure.high for figure in lines.lines[0].figures)
+    assert all(figure.low <= figure.value <= figure.high for figure in lines.lines[0].metrics)
     # Clopper and Pearson of 6 in 45
     assert last.high == pytest.approx(0.2679, abs=1e-3)
 
 
-def test_the_reliability_diagrams_stand_against_the_diagonal():
-    told = calibration_section(eval_split(), resamples=0, seed=0)
-    for diagram in blocks(told, Lines, "Reliability"):
+def test_reliability_diagrams_show_the_diagonal():
+    section = calibration_section(eval_split(), resamples=0, seed=0)
+    for diagram in blocks(section, Lines, "Reliability"):
         assert (diagram.reference.start, diagram.reference.end) == ((0, 0), (1, 1))
-        assert sum(figure.n for figure in diagram.lines[0].figures) == 45
+        assert sum(figure.n for figure in diagram.lines[0].metrics) == 45
 
 
-def test_without_validation_rows_it_says_so():
+def test_without_validation_rows_there_is_a_note():
     assert "no validation rows" in notes(calibration_section(eval_split(), resamples=10, seed=0))
 
 
@@ -69,19 +72,19 @@ def test_groups_widen_the_intervals_of_calibration():
         blocks(
             calibration_section(eval_split(groups=groups), resamples=300, seed=0),
             Lines,
-            "Wrong answers",
+            "Error rate",
         )[0]
         .lines[0]
-        .figures[-1]
+        .metrics[-1]
         for groups in (None, np.arange(45) // 9)
     )
     assert (alone.value, alone.n) == (grouped.value, grouped.n)
     assert grouped.high > alone.high
 
 
-def test_without_intervals_it_does_not_say_whether_a_gap_is_chance():
-    told = calibration_section(eval_split(sure=12.0), resamples=0, seed=0)
-    assert told.sentences[0] == "Confidence less accuracy is 0.133 (no interval), n = 45, share."
+def test_without_intervals_the_gap_is_not_called_significant():
+    section = calibration_section(eval_split(sure=12.0), resamples=0, seed=0)
+    assert section.sentences[0] == "Mean confidence minus accuracy is 0.133 (no interval), n = 45."
 
 
 def test_a_temperature_by_hand_and_the_sentence_about_it():
@@ -97,63 +100,70 @@ def test_a_temperature_by_hand_and_the_sentence_about_it():
         labels=(rows % 4 == 3).astype(int),
         predictions={"label": np.tile([0.9, 0.1], (40, 1))},
     )
-    told = calibration_section(dataclasses.replace(whole, validation=whole), resamples=50, seed=0)
-    (figures,) = blocks(told, Figures, "Temperature")
-    assert figures.figures["temperature"].value == pytest.approx(2, abs=1e-4)
-    assert figures.figures["temperature"].low < 2 < figures.figures["temperature"].high
-    said = "A temperature of 2.00, fitted on 40 validation rows, would bring the expected calibration error from 0.150 to 0.000 (n = 40)."
-    assert said in told.sentences
-    # all are equally sure: no threshold parts them
-    assert len(told.sentences) == 2
+    section = calibration_section(
+        dataclasses.replace(whole, validation=whole), resamples=50, seed=0
+    )
+    (metrics,) = blocks(section, Metrics, "Temperature")
+    assert metrics.metrics["temperature"].value == pytest.approx(2, abs=1e-4)
+    assert metrics.metrics["temperature"].low < 2 < metrics.metrics["temperature"].high
+    expected = (
+        "A temperature of 2.00, fitted on 40 validation rows, lowers the expected calibration error "
+        "from 0.150 to 0.000 (n = 40)."
+    )
+    assert expected in section.sentences
+    # all confidences are equal: no threshold separates the rows
+    assert len(section.sentences) == 2
 
 
-def test_a_temperature_that_does_not_mend_is_said_so():
-    """Validation rows say that it is too sure, but all test rows are right."""
+def test_a_temperature_that_does_not_improve_calibration_is_reported():
+    """The model is overconfident on validation rows, but right on all test rows."""
     whole = dataclasses.replace(eval_split(wrong=0), validation=eval_split(wrong=15))
-    told = calibration_section(whole, resamples=50, seed=0)
-    assert any("would not mend its calibration" in sentence for sentence in told.sentences)
-    # nothing is wrong, so nothing is won
-    assert not any("surest" in sentence for sentence in told.sentences)
+    section = calibration_section(whole, resamples=50, seed=0)
+    assert any("does not improve calibration" in sentence for sentence in section.sentences)
+    # without errors there is nothing to gain
+    assert not any("highest confidence" in sentence for sentence in section.sentences)
 
 
 def test_validation_rows_that_are_all_right_give_no_temperature():
-    told = calibration_section(
+    section = calibration_section(
         dataclasses.replace(eval_split(), validation=eval_split(wrong=0)), resamples=0, seed=0
     )
-    assert "No temperature could be fitted on 45 validation rows: every row is right" in notes(told)
-    assert not blocks(told, Table, "With a temperature of")
+    assert "No temperature could be fitted on 45 validation rows: every row is right" in notes(
+        section
+    )
+    assert not blocks(section, Table, "With a temperature of")
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
 def test_other_heads_have_no_confidence(head):
-    told = calibration_section(eval_split(head=head), resamples=0, seed=0)
-    assert "does not choose one class" in notes(told)
-    assert not told.sentences
+    section = calibration_section(eval_split(head=head), resamples=0, seed=0)
+    assert "does not choose one class" in notes(section)
+    assert not section.sentences
 
 
-def test_a_single_labelled_row_is_no_calibration():
+def test_calibration_needs_two_labelled_rows():
     whole = eval_split()
-    told = calibration_section(
+    section = calibration_section(
         dataclasses.replace(whole, known=np.arange(45) == 3), resamples=0, seed=0
     )
-    assert "needs two rows with a label" in notes(told)
+    assert "needs two rows with a label" in notes(section)
 
 
 # --- retrieval
 
 
-def retrieved(told):
-    (table,) = blocks(told, Table, "Retrieval")
+def retrieved(section):
+    (table,) = blocks(section, Table, "Retrieval")
     names = [column.name for column in table.columns]
     return {(row[0], row[1]): dict(zip(names[2:], row[2:])) for row in table.rows}
 
 
-def test_each_input_finds_the_other_both_ways_as_often_as_chance_says():
-    """The vectors know the class only: of 15 rows of it, any is first as often."""
-    told = retrieval_section(eval_split(matching=True), resamples=20, seed=0)
-    found = retrieved(told)
+def test_retrieval_in_both_directions_matches_chance_by_class():
+    """The vectors show only the class: any of its 15 rows is as likely to be first."""
+    section = retrieval_section(eval_split(matching=True), resamples=20, seed=0)
+    found = retrieved(section)
     assert set(found) == {("photo", "title"), ("title", "photo")}
-    assert len(told.sentences) == 2
+    assert len(section.sentences) == 2
     for figures in found.values():
         # photos of a class are equal files: each is right
         assert figures["recall at 1"].value == 1
@@ -184,7 +194,7 @@ def test_without_equal_cells_only_the_row_itself_is_right():
     )
 
 
-def test_rows_that_lack_one_of_the_two_or_have_no_vector_take_no_part():
+def test_rows_without_one_of_the_two_or_without_a_vector_are_left_out():
     whole = eval_split(matching=True)
     whole.present[:4, 0] = False
     whole.predictions["match"][4, 1, :-1] = 0
@@ -194,7 +204,7 @@ def test_rows_that_lack_one_of_the_two_or_have_no_vector_take_no_part():
     )
 
 
-def test_where_nothing_is_aligned_it_says_so():
+def test_without_aligned_inputs_there_is_a_note():
     assert "No head of this model aligns inputs" in notes(retrieval_section(eval_split(), 0, 0))
     assert "photo and title: fewer than 10 rows have both" in notes(
         retrieval_section(eval_split(rows=8, matching=True), 0, 0)
@@ -204,7 +214,7 @@ def test_where_nothing_is_aligned_it_says_so():
     assert "a served model gives no vectors" in notes(retrieval_section(served, 0, 0))
 
 
-def test_vectors_made_by_hand_give_figures_worked_by_hand():
+def test_hand_made_vectors_give_metrics_worked_by_hand():
     """Rows 0 and 1 have changed titles: each finds its own second, all others first."""
     whole = eval_split(rows=12, matching=True)
     # no two are the same file
@@ -216,25 +226,25 @@ def test_vectors_made_by_hand_give_figures_worked_by_hand():
         [np.pad(np.eye(12), ((0, 0), (0, 1))), np.pad(title, ((0, 0), (0, 1)), constant_values=9)],
         axis=1,
     )
-    told = retrieval_section(
+    section = retrieval_section(
         dataclasses.replace(whole, predictions=whole.predictions | {"match": vectors}),
         resamples=0,
         seed=0,
     )
-    for figures in retrieved(told).values():
+    for figures in retrieved(section).values():
         assert figures["recall at 1"].value == pytest.approx(10 / 12)
         assert figures["recall at 5"].value == 1
         assert figures["mean average precision"].value == pytest.approx(11 / 12)
         assert figures["recall at 5 by chance"] == pytest.approx(5 / 12)
     assert (
-        told.sentences[0]
-        == "Photo finds its row's title first among 12 in 0.833 (no interval) of the cases; by chance 0.083."
+        section.sentences[0]
+        == "Retrieving title by photo: recall at 1 is 0.833 (no interval) among 12 rows, 0.083 by chance."
     )
 
 
-def test_where_all_rows_are_alike_there_is_nothing_to_find():
-    told = retrieval_section(
+def test_rows_that_are_all_relevant_to_each_other_are_left_out():
+    section = retrieval_section(
         eval_split(matching=True, groups=np.zeros(45, int)), resamples=0, seed=0
     )
-    assert "photo and title: all 45 rows are right answers to each other" in notes(told)
-    assert not told.sentences
+    assert "photo and title: all 45 rows are relevant to each other" in notes(section)
+    assert not section.sentences

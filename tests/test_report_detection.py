@@ -1,6 +1,4 @@
-"""Perception: do inputs belong together, and are strange rows noticed? On a model made by hand,
-whose answers are known.
-"""
+"""The sections on alignment and OOD detection, for a hand-made model with known predictions."""
 
 import dataclasses
 import re
@@ -27,7 +25,8 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation import ood_samples, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.matching import Aligned, aligned
-from multimodal_tf.report.model.alignment import CONSISTENCY, RAW, alignment_section
+from multimodal_tf.evaluation.mismatches import AGREEMENT, EMBEDDING_DISTANCE
+from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.page import Bars, HeatMap, Note, Table
 from multimodal_tf.schema import Classes, Moments, Schema
@@ -49,8 +48,10 @@ def configured(pairs=tuple(PAIRS), head=None):
 
 
 def vector(cell, name):
-    """A cell `b"class 2, row 7"` stands near the class' own place; other words stand anywhere, and
-    far; no cell is 0.
+    """The embedding of a cell.
+
+    `b"class 2, row 7"` is near the centre of class 2; other words are far from all centres; a
+    missing cell is 0.
     """
     if not cell or cell == b"\xff\xfe":
         return np.zeros(DIM)
@@ -60,8 +61,8 @@ def vector(cell, name):
     return np.eye(DIM)[int(cell[6:7])] + random.normal(0, 0.05, DIM)
 
 
-def answers_of(config, probabilities_only=False):
-    """The functions `answer` and `embed` of the model."""
+def model_of(config, probabilities_only=False):
+    """The functions `predict` and `embed` of the model."""
 
     def embed(raw):
         own = {
@@ -70,38 +71,38 @@ def answers_of(config, probabilities_only=False):
         }
         return own | {"fused": np.concatenate(list(own.values()), axis=1)}
 
-    def answer(raw):
+    def predict(raw):
         own = embed(raw)
         logits = 3 * sum(own[name][:, :CLASSES] for name in NAMES)
-        said = {"label": np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)}
+        predictions = {"label": np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)}
         if config.heads["label"].target_type == "number":
-            said["label"] = logits[:, :1]
+            predictions["label"] = logits[:, :1]
         for name in PAIRS.keys() & config.heads.keys():
             first, second = (own[one] for one in PAIRS[name])
             ones = np.ones((len(first), 1), np.float32)
-            said[name] = np.stack(
+            predictions[name] = np.stack(
                 [np.concatenate([5 * first, ones], 1), np.concatenate([second, 0.3 * ones], 1)],
                 axis=1,
             )
             if probabilities_only:
-                said[name] = 1 / (1 + np.exp(-(first * second).sum(axis=1)))
-        return said
+                predictions[name] = 1 / (1 + np.exp(-(first * second).sum(axis=1)))
+        return predictions
 
-    return answer, embed
+    return predict, embed
 
 
 def eval_split(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.1, **options):
-    """A split in which all inputs of a row say its class, some are missing."""
+    """A split in which all inputs of a row show its class, and some are missing."""
     config = config or configured()
-    answer, embed = answers_of(config, **options)
+    predict, embed = model_of(config, **options)
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(rows) % CLASSES)
     present = random.random((rows, 3)) >= gaps
     present[:, 0] |= ~present.any(axis=1)
     raw = {name: np.empty(rows, object) for name in NAMES}
-    for place, name in enumerate(NAMES):
+    for index, name in enumerate(NAMES):
         raw[name][:] = [
-            f"class {c}, row {r} of {seed}".encode() if present[r, place] else b""
+            f"class {c}, row {r} of {seed}".encode() if present[r, index] else b""
             for r, c in enumerate(labels)
         ]
     classes = Classes(names=list("abcd"), counts=[5] * CLASSES)
@@ -117,10 +118,10 @@ def eval_split(rows=120, split="test", seed=0, config=None, groups=None, gaps=0.
         groups=groups,
         labels=labels if stats is classes else labels.astype(float),
         known=np.ones(rows, bool),
-        predictions=answer(raw),
+        predictions=predict(raw),
         embeddings=embed(raw),
         table=None,
-        predict=answer,
+        predict=predict,
         embed=embed,
         train=None
         if split != "test"
@@ -136,64 +137,66 @@ def whole():
     return eval_split()
 
 
-def cells(told, title):
+def cells(section, title):
     """A table of the section as a dict by its texts, of dicts by its numbers' columns."""
     table = next(
-        block for block in told.section.blocks if isinstance(block, Table) and title in block.title
+        block
+        for block in section.section.blocks
+        if isinstance(block, Table) and title in block.title
     )
-    texts = [place for place, column in enumerate(table.columns) if column.kind == "text"]
+    texts = [index for index, column in enumerate(table.columns) if column.kind == "text"]
     names = [column.name for column in table.columns if column.kind == "number"]
     return {
-        tuple(row[place] for place in texts): dict(
+        tuple(row[index] for index in texts): dict(
             zip(names, (x for p, x in enumerate(row) if p not in texts))
         )
         for row in table.rows
     }
 
 
-def notes(told):
-    return " ".join(block.text for block in told.section.blocks if isinstance(block, Note))
+def notes(section):
+    return " ".join(block.text for block in section.section.blocks if isinstance(block, Note))
 
 
-# --- consistency
+# --- alignment
 
 
 @pytest.fixture(scope="module")
-def belonging(whole):
+def alignment(whole):
     return alignment_section(whole, resamples=50, seed=0)
 
 
-def test_exchanged_inputs_are_found_and_which_one_it_is(belonging):
+def test_exchanged_inputs_are_detected_and_identified(alignment):
     for name in NAMES:
-        figures = cells(belonging, "by score")[name, CONSISTENCY]
-        assert figures["AUROC"].value == 1
-        assert figures["FPR at 95 % TPR"].value == 0
-        rates = cells(belonging, "false-alarm rate")[(name,)]
+        metrics = cells(alignment, "by score")[name, AGREEMENT]
+        assert metrics["AUROC"].value == 1
+        assert metrics["FPR at 95 % TPR"].value == 0
+        rates = cells(alignment, "At a false positive rate")[(name,)]
         assert rates["detected"].value == 1
-        assert rates["false alarms"].value < 0.15
+        assert rates["false positive rate"].value < 0.15
         assert rates["odd one out found"].value == 1
         # rows with three inputs, rows with two
-        assert 60 < rates["odd one out found"].n < figures["AUROC"].n <= 120
+        assert 60 < rates["odd one out found"].n < metrics["AUROC"].n <= 120
 
 
-def test_baselines_stand_beside(belonging):
-    found = cells(belonging, "by score")
+def test_baselines_are_shown_too(alignment):
+    found = cells(alignment, "by score")
     assert {score for _, score in found} == {
-        CONSISTENCY,
-        RAW,
+        AGREEMENT,
+        EMBEDDING_DISTANCE,
         ood_scores.SOFTMAX,
         ood_scores.MAHALANOBIS,
     }
     assert all(
-        figures["AUROC"].low <= figures["AUROC"].value <= figures["AUROC"].high
-        for figures in found.values()
+        metrics["AUROC"].low <= metrics["AUROC"].value <= metrics["AUROC"].high
+        for metrics in found.values()
     )
 
 
-def test_it_says_in_words_what_it_found(belonging):
-    assert "AUROC of 1.000" in belonging.sentences[0]
+def test_a_sentence_summarises_the_result(alignment):
+    assert "AUROC of 1.000" in alignment.sentences[0]
     assert next(
-        block for block in belonging.section.blocks if isinstance(block, Bars)
+        block for block in alignment.section.blocks if isinstance(block, Bars)
     ).bars.keys() == set(NAMES)
 
 
@@ -241,47 +244,52 @@ def test_an_interval_holds_its_figure_where_each_row_changed_a_little():
     assert figure.low <= figure.value <= figure.high
 
 
-def test_without_a_head_that_aligns_the_baselines_are_left(whole):
-    told = alignment_section(eval_split(config=configured(())), 0, 0)
-    assert "No head of this model aligns inputs" in notes(told)
-    assert {score for _, score in cells(told, "by score")} == {
-        RAW,
+def test_without_a_matching_head_there_are_baselines_only(whole):
+    section = alignment_section(eval_split(config=configured(())), 0, 0)
+    assert "No head of this model aligns inputs" in notes(section)
+    assert {score for _, score in cells(section, "by score")} == {
+        EMBEDDING_DISTANCE,
         ood_scores.SOFTMAX,
         ood_scores.MAHALANOBIS,
     }
     assert not any(
-        "false-alarm rate" in getattr(block, "title", "") for block in told.section.blocks
+        "At a false positive rate" in getattr(block, "title", "")
+        for block in section.section.blocks
     )
 
 
-def test_a_served_model_that_tells_probabilities_only():
-    told = alignment_section(eval_split(probabilities_only=True), 0, 0)
-    assert cells(told, "by score")["title", CONSISTENCY]["AUROC"].value > 0.95
+def test_a_served_model_with_probabilities_only():
+    section = alignment_section(eval_split(probabilities_only=True), 0, 0)
+    assert cells(section, "by score")["title", AGREEMENT]["AUROC"].value > 0.95
 
 
 def test_too_few_validation_rows_for_a_threshold(whole):
-    told = alignment_section(
+    section = alignment_section(
         dataclasses.replace(whole, validation=eval_split(8, "validation")), 0, 0
     )
-    assert "needs 19 rows or more" in cells(told, "false-alarm rate")[("title",)]["detected"].reason
-    told = alignment_section(dataclasses.replace(whole, validation=None), 0, 0)
-    assert "no validation split" in cells(told, "false-alarm rate")[("title",)]["detected"].reason
+    assert (
+        "needs 19 rows or more"
+        in cells(section, "At a false positive rate")[("title",)]["detected"].reason
+    )
+    section = alignment_section(dataclasses.replace(whole, validation=None), 0, 0)
+    assert (
+        "no validation split"
+        in cells(section, "At a false positive rate")[("title",)]["detected"].reason
+    )
 
 
-def test_what_cannot_be_exchanged_is_said(whole):
+def test_without_rows_to_exchange_there_is_a_note(whole):
     one = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
     assert "one input, title" in notes(
         alignment_section(dataclasses.replace(whole, config=one), 0, 0)
     )
     # then any other row's cell will do
     same = dataclasses.replace(whole, labels=np.zeros(120, int))
-    assert (
-        cells(alignment_section(same, 0, 0), "by score")["title", CONSISTENCY]["AUROC"].value > 0.7
-    )
+    assert cells(alignment_section(same, 0, 0), "by score")["title", AGREEMENT]["AUROC"].value > 0.7
     assert "A mismatch needs two rows" in notes(alignment_section(eval_split(1), 0, 0))
 
 
-def test_a_chain_of_pairs_does_not_say_which_link_is_wrong():
+def test_a_chain_of_pairs_does_not_identify_the_odd_one_out():
     cosines = np.array([[0.9, 0.1], [0.9, 0.1]])
     assert Aligned(
         cosines, np.ones((2, 2), bool), (("a", "b"), ("b", "c"))
@@ -291,7 +299,7 @@ def test_a_chain_of_pairs_does_not_say_which_link_is_wrong():
         np.array([[1, 1, 1], [1, 1, 0]], bool),
         (("a", "b"), ("b", "c"), ("a", "c")),
     )
-    assert [ring.names[place] if place >= 0 else None for place in ring.odd_one_out()] == [
+    assert [ring.names[index] if index >= 0 else None for index in ring.odd_one_out()] == [
         "c",
         None,
     ]
@@ -303,38 +311,41 @@ def test_the_columns_of_one_tower_are_one_input():
         tabular={"type": "mlp"},
         heads={"match": MatchingHead(inputs=["title", "tabular"]), "label": ClassificationHead()},
     )
-    said = aligned({"match": np.ones((3, 2, 4))}, [[1, 0, 1], [1, 0, 0], [0, 1, 1]], config)
-    assert said.known[:, 0].tolist() == [True, False, False]
+    predictions = aligned({"match": np.ones((3, 2, 4))}, [[1, 0, 1], [1, 0, 0], [0, 1, 1]], config)
+    assert predictions.known[:, 0].tolist() == [True, False, False]
     assert config.vector_inputs() == {"title": ["title"], "tabular": ["price", "size"]}
 
 
-# --- strange rows
+# --- OOD rows
 
 
 @pytest.fixture(scope="module")
-def strange(whole):
+def ood(whole):
     return ood_section(whole, resamples=50, seed=0)
 
 
-def test_other_data_is_noticed_and_where_it_is(whole, strange):
-    found = cells(strange, "by score")
+def test_other_data_is_detected_and_its_source_identified(whole, ood):
+    found = cells(ood, "by score")
     for kind in ("other data in all inputs", *(f"other data as {name}" for name in NAMES)):
         assert found[kind, ood_scores.MAHALANOBIS]["AUROC"].value > 0.95
     # of the rows that have that input
-    for place, name in enumerate(NAMES):
+    for index, name in enumerate(NAMES):
         assert (
             found[f"other data as {name}", ood_scores.MAHALANOBIS]["AUROC"].n
-            == whole.present[:, place].sum()
+            == whole.present[:, index].sum()
         )
-    assert found["other data in all inputs", ood_scores.MAHALANOBIS]["above the limit"].value > 0.95
-    heat = next(block for block in strange.section.blocks if isinstance(block, HeatMap))
+    assert (
+        found["other data in all inputs", ood_scores.MAHALANOBIS]["above the threshold"].value
+        > 0.95
+    )
+    heat = next(block for block in ood.section.blocks if isinstance(block, HeatMap))
     values = np.array(heat.values)
     assert list(heat.rows) == list(heat.columns) == list(NAMES)
     assert np.diag(values).sum() == values.sum() > 300
 
 
-def test_each_kind_of_strange_row_has_every_score(strange):
-    found = cells(strange, "by score")
+def test_each_kind_of_ood_row_has_every_score(ood):
+    found = cells(ood, "by score")
     assert {score for _, score in found} == {
         ood_scores.MAHALANOBIS,
         ood_scores.NEAREST,
@@ -343,19 +354,19 @@ def test_each_kind_of_strange_row_has_every_score(strange):
     }
     # damaged, three inputs, all, broken
     assert len({kind for kind, _ in found}) == 6
-    for figures in found.values():
-        assert figures["AUROC"].low <= figures["AUROC"].value <= figures["AUROC"].high
+    for metrics in found.values():
+        assert metrics["AUROC"].low <= metrics["AUROC"].value <= metrics["AUROC"].high
 
 
-def test_clean_rows_are_rarely_an_alarm(strange):
-    for figures in cells(strange, "on clean rows").values():
-        assert figures["false alarms"].value < 0.15
+def test_clean_rows_are_rarely_false_positives(ood):
+    for metrics in cells(ood, "on clean rows").values():
+        assert metrics["false positive rate"].value < 0.15
 
 
-def test_a_row_without_any_input_is_spoken_of(strange):
-    assert "A row without any input scores" in notes(strange)
-    assert "reviewed in any case" in notes(strange)
-    assert "AUROC" in strange.sentences[0]
+def test_a_row_without_any_input_is_scored(ood):
+    assert "A row without any input has a" in notes(ood)
+    assert "always marks it for review" in notes(ood)
+    assert "AUROC" in ood.sentences[0]
 
 
 def test_rows_of_another_data_set(whole):
@@ -363,32 +374,32 @@ def test_rows_of_another_data_set(whole):
     other = dataclasses.replace(
         eval_split(8), raw=raw, present=np.array([[True] * 3] * 7 + [[False] * 3])
     )
-    figures = cells(ood_section(whole, 20, 0, other), "by score")[
+    metrics = cells(ood_section(whole, 20, 0, other), "by score")[
         "rows of another data set", ood_scores.MAHALANOBIS
     ]
-    assert figures["AUROC"].value == 1
-    assert figures["AUROC"].n == 7
+    assert metrics["AUROC"].value == 1
+    assert metrics["AUROC"].n == 7
 
 
-def test_the_same_seed_gives_the_same_figures(whole, strange):
-    assert cells(ood_section(whole, 50, 0), "by score") == cells(strange, "by score")
+def test_the_same_seed_gives_the_same_metrics(whole, ood):
+    assert cells(ood_section(whole, 50, 0), "by score") == cells(ood, "by score")
 
 
 def test_without_training_rows_no_distance_is_fitted(whole):
-    told = ood_section(dataclasses.replace(whole, train=None), 0, 0)
-    assert {score for _, score in cells(told, "by score")} == {
+    section = ood_section(dataclasses.replace(whole, train=None), 0, 0)
+    assert {score for _, score in cells(section, "by score")} == {
         ood_scores.ENERGY,
         ood_scores.SOFTMAX,
     }
-    assert "no distance can be fitted" in notes(told)
-    told = ood_section(
+    assert "no distance can be fitted" in notes(section)
+    section = ood_section(
         dataclasses.replace(
             whole, embeddings={}, train=dataclasses.replace(whole.train, embeddings={})
         ),
         0,
         0,
     )
-    assert {score for _, score in cells(told, "by score")} == {
+    assert {score for _, score in cells(section, "by score")} == {
         ood_scores.ENERGY,
         ood_scores.SOFTMAX,
     }
@@ -396,22 +407,22 @@ def test_without_training_rows_no_distance_is_fitted(whole):
 
 def test_a_head_of_numbers_has_distances_only():
     of_numbers = eval_split(config=configured((), RegressionHead()))
-    told = ood_section(of_numbers, 0, 0)
-    assert {score for _, score in cells(told, "by score")} == {
+    section = ood_section(of_numbers, 0, 0)
+    assert {score for _, score in cells(section, "by score")} == {
         ood_scores.MAHALANOBIS,
         ood_scores.NEAREST,
     }
-    assert "does not choose one class" in notes(told)
+    assert "does not choose one class" in notes(section)
     assert "there is no score" in notes(
         ood_section(dataclasses.replace(of_numbers, train=None), 0, 0)
     )
 
 
-def test_without_validation_rows_there_is_no_limit(whole):
-    told = ood_section(dataclasses.replace(whole, validation=None), 0, 0)
+def test_without_validation_rows_there_is_no_threshold(whole):
+    section = ood_section(dataclasses.replace(whole, validation=None), 0, 0)
     assert all(
-        "no validation split" in figures["above the limit"].reason
-        for figures in cells(told, "by score").values()
+        "no validation split" in metrics["above the threshold"].reason
+        for metrics in cells(section, "by score").values()
     )
 
 
@@ -427,7 +438,7 @@ def test_a_split_of_one_row_and_one_without_inputs(whole):
     assert "No row of this split has an input" in notes(ood_section(nothing, 0, 0))
 
 
-def test_energy_is_of_logits_whose_mean_is_0():
+def test_energy_uses_logits_with_a_mean_of_0():
     logits = np.random.default_rng(0).normal(size=(5, 3)) + np.arange(5)[:, None]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     centred = logits - logits.mean(axis=1, keepdims=True)
@@ -468,7 +479,7 @@ def every_type():
     return config, schema, raw
 
 
-def test_made_up_cells_are_read_and_broken_ones_are_not(every_type):
+def test_ood_cells_are_decoded_and_broken_ones_are_not(every_type):
     """By the preprocessing that training and serving have: three rows of each kind."""
     config, schema, raw = every_type
     given = {}
@@ -486,10 +497,10 @@ def test_made_up_cells_are_read_and_broken_ones_are_not(every_type):
             np.concatenate(changed).tolist(), tf.string if raw[name].dtype == object else tf.float32
         )
     features, errors = Preprocessor(config, schema).features(given)
-    said = [error.decode() for error in errors.numpy()]
+    predictions = [error.decode() for error in errors.numpy()]
     there = np.stack([features[f"{name}_present"].numpy() > 0 for name in config.inputs], axis=1)
-    assert said[:6] == [""] * 6
+    assert predictions[:6] == [""] * 6
     assert there[[0, 1, 3, 4]].all()
     # the third row of each has no cell; broken ones count as absent
     assert not there[[2, 5, 6, 7, 8]].any()
-    assert all(f"{name}: " in error for error in said[6:8] for name in config.inputs)
+    assert all(f"{name}: " in error for error in predictions[6:8] for name in config.inputs)

@@ -1,0 +1,138 @@
+"""Retrieval between the two inputs of each matching head."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse, stats
+
+from multimodal_tf.config import MatchingHead
+from multimodal_tf.config.heads import comparing
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.matching import vectors_present
+from multimodal_tf.metrics.clustered import group_codes
+from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.retrieval import FIRST, retrieval
+
+_UNITS = {"median_rank": "rank, 1 is first", "mean_average_precision": "average precision"}
+
+
+@dataclasses.dataclass(frozen=True)
+class InputRetrieval:
+    """Retrieval of one input by another.
+
+    Args:
+        query, target: names of the two inputs.
+        n: number of rows that have both.
+        metrics: by name, as in `metrics.retrieval.Retrieval`.
+        chance: the recalls at 1, 5 and 10 of a random order.
+    """
+
+    query: str
+    target: str
+    n: int
+    metrics: dict[str, Metric]
+    chance: list[float]
+
+
+def cross_modal_retrieval(
+    eval_split: EvalSplit, resamples: int, seed: int
+) -> tuple[list[InputRetrieval], list[str]]:
+    """Retrieval between the two inputs of each matching head, in both directions.
+
+    Rows of one group are relevant to each other, and so are rows with an equal cell.
+
+    Args:
+        eval_split: `EvalSplit`.
+        resamples: int. For the intervals, which draw groups as a whole; 0: no intervals.
+        seed: int.
+
+    Returns:
+        The results, and for each matching head without a result a sentence with the reason.
+    """
+    found: list[InputRetrieval] = []
+    left_out = []
+    for name, head in comparing(eval_split.config.heads).items():
+        vectors = eval_split.predictions[name]
+        rows = _rows_with_both(eval_split, head, vectors)
+        codes = _relevance_groups(eval_split, head.inputs, rows)
+        reason = _reason_left_out(vectors, codes)
+        if reason:
+            left_out.append(f"{' and '.join(head.inputs)}: {reason}")
+        else:
+            # the last number of each vector is the logit scale
+            found += _both_directions(head, vectors[rows, :, :-1], codes, resamples, seed)
+    return found, left_out
+
+
+def _rows_with_both(eval_split: EvalSplit, head: MatchingHead, vectors: np.ndarray) -> np.ndarray:
+    """Indices of the rows that have both inputs, with vectors that are not zero."""
+    present = vectors_present(eval_split.present, eval_split.config)
+    has_both = np.all([present[own] for own in head.inputs], axis=0)
+    if vectors.ndim == 3:
+        has_both &= np.all(np.any(vectors[:, :, :-1], axis=2), axis=1)
+    return np.flatnonzero(has_both)
+
+
+def _reason_left_out(vectors: np.ndarray, codes: np.ndarray) -> str:
+    # a served model predicts a probability, not the vectors
+    if vectors.ndim != 3:
+        return "a served model gives no vectors of them."
+    if len(codes) < max(FIRST):
+        return f"fewer than {max(FIRST)} rows have both."
+    if not codes.any():
+        return f"all {len(codes)} rows are relevant to each other, so there is nothing to find."
+    return ""
+
+
+def _both_directions(
+    head: MatchingHead, vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
+) -> list[InputRetrieval]:
+    chance = _recalls_by_chance(codes)
+    found = []
+    for query, target in ((0, 1), (1, 0)):
+        result = retrieval(
+            vectors[:, query], vectors[:, target], codes, resamples=resamples, seed=seed
+        )
+        metrics = {
+            key: dataclasses.replace(metric, unit=_UNITS.get(key, "share of queries"))
+            for key, metric in result.metrics.items()
+        }
+        inputs = head.inputs[query], head.inputs[target]
+        found.append(InputRetrieval(*inputs, result.n, metrics, chance))
+    return found
+
+
+def _relevance_groups(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """Codes of the groups of rows that are relevant to each other, int `(rows,)`.
+
+    Rows are, if they are of one group of the split, or have an equal cell of an input.
+    """
+    inputs = eval_split.config.vector_inputs()
+    kinds = [_equal_cells(eval_split, inputs[name], rows) for name in names]
+    kinds += [] if eval_split.groups is None else [group_codes(eval_split.groups[rows], len(rows))]
+    each = np.arange(len(rows))
+    ties = sum(
+        sparse.coo_array((np.ones(len(rows)), (each, first)), (len(rows), len(rows)))
+        for first in map(_first_with_the_same_code, kinds)
+    )
+    return np.asarray(sparse.csgraph.connected_components(ties, directed=False)[1])
+
+
+def _equal_cells(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """A code for each row; equal where the cells of all these inputs are equal."""
+    codes: dict[tuple[object, ...], int] = {}
+    cells = [
+        tuple(tuple(np.ravel(eval_split.raw[name][row]).tolist()) for name in names) for row in rows
+    ]
+    return np.array([codes.setdefault(cell, len(codes)) for cell in cells])
+
+
+def _first_with_the_same_code(codes: np.ndarray) -> np.ndarray:
+    return np.asarray(np.unique(codes, return_index=True)[1][codes])
+
+
+def _recalls_by_chance(codes: np.ndarray) -> list[float]:
+    """The recalls of a random order, on average over the rows."""
+    relevant = np.bincount(codes)[codes]
+    return [float((1 - stats.hypergeom.pmf(0, len(codes), relevant, k)).mean()) for k in FIRST]
