@@ -336,7 +336,10 @@ def _text_learnt(part):
     """For subwords, what a model needs to know: the number of tokens and which is padding."""
     kind = part.tokenizer.type
     if kind not in ("words", "characters"):
-        return Subwords(tokenizer=kind, layer={}, assets={}, size=len(WORDS) + 2, padding=2)
+        preset = getattr(part.tokenizer, "preset", None)
+        return Subwords(
+            tokenizer=kind, preset=preset, layer={}, assets={}, size=len(WORDS) + 2, padding=2
+        )
     rows = (
         None
         if part.vectors is None
