@@ -160,7 +160,7 @@ def check_schema(config: Config, schema: Schema) -> None:
 
 
 def check_input_stats(config: Config, schema: Schema) -> None:
-    """Checks the entries of inputs alone, for callers that need no heads; errors as `check_schema`."""
+    """Checks the entries of the inputs alone; errors as `check_schema`."""
     for name, input_config in config.inputs.items():
         _check_input(f"inputs.{name}", input_config, schema.inputs.get(name))
 

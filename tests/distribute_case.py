@@ -1,10 +1,11 @@
-"""What the tests of distributed training share, and what they run in processes of its own: a second
-strategy can poison a process.
+"""Shared by tests of distributed training, and run in processes of their own.
+
+A second strategy can corrupt a process.
 
     python tests/distribute_case.py replicas OUT     # one device and two replicas in one process
     python tests/distribute_case.py worker OUT       # one of two workers; `TF_CONFIG` says which
 
-Each writes what it found: `OUT.json`, figures by name, and `OUT.npz`, weights and predictions by
+Each writes its results: `OUT.json`, metrics by name, and `OUT.npz`, weights and predictions by
 name.
 """
 
@@ -93,7 +94,7 @@ def optimizer():
 
 
 def trained(scope, data, **options):
-    """What a model of several heads ends as: `(figures, arrays)`."""
+    """Trains a model of several heads: `(metrics, arrays)`."""
     with scope:
         model = build_model(CONFIG, contract.schema_of(CONFIG))
         model.compile(
@@ -102,7 +103,7 @@ def trained(scope, data, **options):
     history = model.fit(data, epochs=2, shuffle=False, verbose=0, validation_data=data).history
     evaluated = model.evaluate(data, verbose=0, return_dict=True)
     arrays = {weight.path: weight.numpy() for weight in model.weights} | {
-        "answer " + k: v for k, v in model.predict(data, verbose=0).items()
+        "prediction " + k: v for k, v in model.predict(data, verbose=0).items()
     }
     return {
         "history": history,
@@ -112,7 +113,7 @@ def trained(scope, data, **options):
 
 
 def small(scope, make=DistributedModel, optimizer=None, layers=(), **options):
-    """A model of one linear layer, of the class to be tried."""
+    """A model of one linear layer, of the class that is tested."""
     with scope:
         x = keras.Input((2,), name="x")
         y = x
@@ -126,7 +127,7 @@ def small(scope, make=DistributedModel, optimizer=None, layers=(), **options):
 
 
 def line(rows, batch=4):
-    """Rows that get steeper, so that halves of a batch differ."""
+    """Rows that rise, so that halves of a batch differ."""
     x = np.stack([np.arange(rows), np.ones(rows)], 1).astype("float32") / 10
     return tf.data.Dataset.from_tensor_slices(
         (x, np.arange(rows, dtype="float32")[:, None] % 5)
@@ -143,7 +144,7 @@ def difference(ones, others):
 
 
 def fails(call):
-    """What an exception says; None if there is none."""
+    """The message of an exception; None if there is none."""
     try:
         call()
     except Exception as error:  # noqa: BLE001  any failure of Keras or TensorFlow counts
@@ -182,13 +183,13 @@ def replicas(out):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy, none = distribute.strategy_of("mirrored"), contextlib.nullcontext
-    one_figures, one = trained(none(), batches())
-    two_figures, two = trained(
+    one_metrics, one = trained(none(), batches())
+    two_metrics, two = trained(
         strategy.scope(), distribute.distribute_dataset(strategy, share), steps_per_execution=3
     )
-    figures = {
-        "one device": one_figures,
-        "two replicas": two_figures,
+    metrics = {
+        "one device": one_metrics,
+        "two replicas": two_metrics,
         "replicas": strategy.num_replicas_in_sync,
     }
     for check in (
@@ -202,8 +203,8 @@ def replicas(out):
         normalisation,
         refusals,
     ):
-        figures[check.__name__] = check(strategy)
-    out.with_suffix(".json").write_text(json.dumps(figures))
+        metrics[check.__name__] = check(strategy)
+    out.with_suffix(".json").write_text(json.dumps(metrics))
     np.savez(
         out.with_suffix(".npz"),
         **{f"one/{name}": x for name, x in one.items()},
@@ -212,7 +213,7 @@ def replicas(out):
 
 
 def clipping(strategy):
-    """How far two replicas end from one device, by class."""
+    """How far the weights of two replicas are from those of one device, by class."""
 
     def clipped():
         return keras.optimizers.SGD(0.1, global_clipnorm=0.5)
@@ -236,7 +237,7 @@ def uneven_rows(strategy):
 
 
 def masks(strategy):
-    """Whether two replicas drop the same, by class; and the seeds' states after."""
+    """Whether two replicas drop the same units, by class; and the states of the seeds."""
     found = {}
     for name, make in {
         "mended": DistributedModel,
@@ -268,7 +269,7 @@ def masks(strategy):
 
 
 def several_steps(strategy):
-    """What happens where several steps are one graph, as Keras has it."""
+    """The error of several steps in one graph, as Keras has it."""
     return fails(
         lambda: moved(
             small(strategy.scope(), without("_make_function"), steps_per_execution=2), line(8)
@@ -277,7 +278,7 @@ def several_steps(strategy):
 
 
 def epochs_begun(strategy):
-    """How often the data are begun for one epoch."""
+    """How often the data are iterated in one epoch."""
     found = {}
     for name, make in {
         "mended": DistributedModel,
@@ -299,7 +300,7 @@ def epochs_begun(strategy):
 
 
 def rows_answered(strategy):
-    """How many answers five rows get, of one batch."""
+    """How many predictions one batch of five rows gets."""
     makes = {"mended": DistributedModel, "Keras": without("predict_on_batch")}
     return {
         name: len(small(strategy.scope(), make).predict_on_batch(np.ones((5, 2), "float32")))
@@ -336,9 +337,7 @@ class WherePresent(keras.layers.Layer):
 
 
 def normalisation(strategy):
-    """How far two replicas end from one device with batch normalisation, Keras' and ours,
-    synchronised and not.
-    """
+    """As `clipping`, with batch normalisation, Keras' and ours, synchronised and not."""
     found = {}
     for kind, layer in {
         "Keras": lambda: keras.layers.BatchNormalization(momentum=0.5),
@@ -374,22 +373,23 @@ def refusals(strategy):
 def worker(out):
     strategy = distribute.strategy_of("multi_worker")
     number = strategy.cluster_resolver.task_id
-    figures, arrays = trained(
+    metrics, arrays = trained(
         strategy.scope(), distribute.distribute_dataset(strategy, share), steps_per_execution=3
     )
-    figures["chief"] = distribute.is_chief(strategy)
-    figures["records"] = with_records(strategy, out)
+    metrics["chief"] = distribute.is_chief(strategy)
+    metrics["records"] = with_records(strategy, out)
     for mend in ("_maybe_symbolic_build", "_make_function"):
-        figures[mend] = fails(
+        metrics[mend] = fails(
             lambda mend=mend: named(strategy, without(mend)).fit(named_rows(), verbose=0)
         )
-    out.with_name(f"{out.name}-{number}.json").write_text(json.dumps(figures))
+    out.with_name(f"{out.name}-{number}.json").write_text(json.dumps(metrics))
     np.savez(out.with_name(f"{out.name}-{number}.npz"), **arrays)
 
 
 def with_records(strategy, out):
-    """Plain Keras on `load_split`'s own data sets, which TensorFlow distributes; the figures of the
-    test split, and the model in a file.
+    """Plain Keras on `load_split`'s datasets, which TensorFlow distributes.
+
+    Returns the metrics of the test split, and writes the model.
     """
     config, schema = training_case.CONFIG, Schema.load(out.parent / "records" / "schema.json")
     train, test = (

@@ -40,14 +40,14 @@ def image_file(kind, size=(20, 10), mode="RGB", **options):
     return file.getvalue()
 
 
-def sound_file(samples=WAVE, rate=4000, kind="WAV", subtype=None):
+def audio_file(samples=WAVE, rate=4000, kind="WAV", subtype=None):
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=kind, subtype=subtype)
     return file.getvalue()
 
 
 def with_rate(rate):
-    data = sound_file()
+    data = audio_file()
     return data[:24] + struct.pack("<I", rate) + data[28:]
 
 
@@ -65,11 +65,9 @@ def animated_gif():
 
 
 def make_files(root):
-    """Files of every kind; returns the ones that are pictures and the ones that are sounds, with
-    the reason if they are rejected.
-    """
+    """Writes files of every kind; returns reasons (None: kept) of images and of audio by name."""
     (root / "folder").mkdir()
-    pictures = {
+    images = {
         "a.jpg": (image_file("JPEG"), None),
         "cmyk.jpg": (image_file("JPEG", mode="CMYK"), None),
         "pixel.png": (image_file("PNG", (1, 1)), None),
@@ -83,25 +81,25 @@ def make_files(root):
         "folder": (None, "a directory, not a file"),
         "gone.jpg": (None, "no such file"),
     }
-    sounds = {
-        "a.wav": (sound_file(), None),
-        "b.flac": (sound_file(kind="FLAC"), None),
-        "c.ogg": (sound_file(kind="OGG"), None),
-        "d.mp3": (sound_file(rate=8000, kind="MP3"), None),
-        "silence.wav": (sound_file(0 * WAVE), None),
-        "one.wav": (sound_file(WAVE[1:2]), None),
-        "lying.wav": (sound_file()[:40] + b"\xff\xff\xff\x7f" + sound_file()[44:], None),
-        "long.wav": (sound_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
+    clips = {
+        "a.wav": (audio_file(), None),
+        "b.flac": (audio_file(kind="FLAC"), None),
+        "c.ogg": (audio_file(kind="OGG"), None),
+        "d.mp3": (audio_file(rate=8000, kind="MP3"), None),
+        "silence.wav": (audio_file(0 * WAVE), None),
+        "one.wav": (audio_file(WAVE[1:2]), None),
+        "lying.wav": (audio_file()[:40] + b"\xff\xff\xff\x7f" + audio_file()[44:], None),
+        "long.wav": (audio_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
         "fast.wav": (with_rate(768_000), None),
         "slow.wav": (with_rate(1), "sample rate"),
-        "none.wav": (sound_file(WAVE[:0]), "a sound without samples"),
-        "page.wav": (b"<!DOCTYPE html>", "not a sound: it begins with b'<!DOCTYPE ht'"),
+        "none.wav": (audio_file(WAVE[:0]), "an audio file without samples"),
+        "page.wav": (b"<!DOCTYPE html>", "not an audio file: it begins with b'<!DOCTYPE ht'"),
     }
-    for name, (data, _) in (pictures | sounds).items():
+    for name, (data, _) in (images | clips).items():
         if data is not None:
             (root / name).write_bytes(data)
-    return {name: reason for name, (_, reason) in pictures.items()}, {
-        name: reason for name, (_, reason) in sounds.items()
+    return {name: reason for name, (_, reason) in images.items()}, {
+        name: reason for name, (_, reason) in clips.items()
     }
 
 
@@ -118,10 +116,8 @@ TEXTS = {
 
 
 def make_table(root):
-    """A row a bad cell, so that each is alone in its row; returns the table and the expected (row,
-    column, path, reason).
-    """
-    pictures, sounds = make_files(root)
+    """Returns a table with a row per bad cell, and the expected (row, column, path, reason)."""
+    images, clips = make_files(root)
     rows, rejected = [], []
 
     def add(column=None, path="", reason=None, **cells):
@@ -141,16 +137,16 @@ def make_table(root):
             | cells
         )
 
-    for name, reason in pictures.items():
+    for name, reason in images.items():
         add("photo", name, reason, photo=name)
-    for name, reason in sounds.items():
+    for name, reason in clips.items():
         add("clip", name, reason, clip=name)
     for text, reason in TEXTS.items():
         add("the title/題名", "", reason, **{"the title/題名": text})
     add("price", "", "not a number: 'cheap'", price="cheap")
     add(
         photo=(root / "a.jpg").read_bytes(),
-        clip="data:audio/wav;base64," + base64.b64encode(sound_file()).decode(),
+        clip="data:audio/wav;base64," + base64.b64encode(audio_file()).decode(),
     )
     add("", "", "no label", label=None)
     add("present", "", "neither text nor a number, but list", label=["a"])

@@ -1,6 +1,4 @@
-"""What the tests of fine-tuning share: a small BERT from a preset in a model of ours, and plain
-Keras models by hand.
-"""
+"""Shared by tests of fine-tuning: a model with a small BERT, and a plain Keras model."""
 
 import contract
 import keras
@@ -54,7 +52,7 @@ def answers(model, x=None):
 
 
 def stack():
-    """`photo` through three Dense layers, the first two of its tower, to `label`."""
+    """`photo`, three Dense layers, of which two are its tower, and `label`."""
     x = photo = keras.Input((4,), name="photo")
     for name in ("photo_low", "photo_high", "label"):
         x = layers.Dense(4, name=name, kernel_initializer=keras.initializers.GlorotUniform(1))(x)
@@ -62,14 +60,14 @@ def stack():
 
 
 def shake(model, seed=0):
-    """Gives all that is trained other values, as training would."""
+    """Changes all trained weights, as training would."""
     random = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         weight.assign(weight.numpy() + random.normal(0, 0.3, weight.shape))
 
 
 def trained(model):
-    """Paths of what is trained."""
+    """Paths of trained weights."""
     return [path for path, weight in layer_paths.weights(model).items() if weight.trainable]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the schema, the targets and the pipeline share: shards written row by row."""
+"""For the tests of the schema, the targets and the pipeline: shards written row by row."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from multimodal_tf.data import record_files
 from multimodal_tf.data.manifest import Manifest, Shard
 
 
-def write(directory, rows_per_shard=100, **splits):
+def write(records, rows_per_shard=100, **splits):
     """Writes `(inputs, labels)` pairs as shards of each split, rows numbered from 0 in each."""
     listed = {}
     for split, rows in splits.items():
@@ -17,14 +17,14 @@ def write(directory, rows_per_shard=100, **splits):
                 for n, row in enumerate(rows[start : start + rows_per_shard])
             ]
             file = f"{split}-{start // rows_per_shard:05}.tfrecord"
-            with tf.io.TFRecordWriter(str(directory / file)) as writer:
+            with tf.io.TFRecordWriter(str(records / file)) as writer:
                 for record in serialized:
                     writer.write(record)
             listed[split].append(
                 Shard(
                     file=file,
                     rows=len(serialized),
-                    bytes=(directory / file).stat().st_size,
+                    bytes=(records / file).stat().st_size,
                     sha256="",
                 )
             )
@@ -37,5 +37,5 @@ def write(directory, rows_per_shard=100, **splits):
         kept=total,
         rejected=0,
         hash="",
-    ).save(directory)
-    return directory
+    ).save(records)
+    return records

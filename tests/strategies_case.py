@@ -1,5 +1,4 @@
-"""What `tests/test_strategies.py` runs in processes of its own: `fit` under a strategy, left alone,
-and killed and started again.
+"""Run by `test_strategies.py` in its own processes: `fit` under a strategy, killed and resumed.
 
     python tests/strategies_case.py STRATEGY FOLDER
 
@@ -25,15 +24,14 @@ from multimodal_tf.training import distribute  # noqa: E402
 from multimodal_tf.training.fit import fit  # noqa: E402
 from multimodal_tf.training.run_dir import is_interrupted  # noqa: E402
 
-# of those that were ingested: quicker
+# fewer than were ingested, for speed
 INPUTS, HEADS = ("price", "colour"), ("label", "age")
 _PLAIN: dict[str, Any] = training_case.CONFIG.model_dump() | {
     "inputs": {name: training_case.CONFIG.inputs[name].model_dump() for name in INPUTS},
     "heads": {name: training_case.CONFIG.heads[name].model_dump() for name in HEADS},
 }
 _TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
-# Nothing is drawn at random but first weights and the rows' order; heads with class weights, and
-# rows without labels, they do have.
+# only initial weights and the order of rows are random; there are class weights and missing labels
 ALIKE = Config.model_validate(
     _PLAIN
     | {
@@ -84,7 +82,7 @@ def main(name, folder):
             strategy=name,
         )
 
-    # else a killed process of this program was started again
+    # otherwise a killed process of this program was restarted
     first = not is_interrupted(folder / f"{name} killed")
     if first:
         train(ALIKE, f"{name} alike")

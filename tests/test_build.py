@@ -63,7 +63,7 @@ def test_without_presence_there_are_no_flags():
     )
     model = built(config)
     assert set(model.input) == set(ALL)
-    assert not [layer for layer in model.layers if "ZeroWhereAbsent" in type(layer).__name__]
+    assert not [layer for layer in model.layers if "ZeroWhereMissing" in type(layer).__name__]
     assert set(embeddings(model)(contract.rows_of(config, 2))) == {*ALL, "fused"}
 
 

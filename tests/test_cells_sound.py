@@ -115,7 +115,7 @@ class TestSoundFormats:
             frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
             for packet in [*stream.encode(frame), *stream.encode(None)]:
                 container.mux(packet)
-        assert reason(file.getvalue(), AUDIO) == "a file without sound"
+        assert reason(file.getvalue(), AUDIO) == "a file without an audio stream"
 
     def test_what_the_model_cannot_hear_is_left_out(self):
         long = np.tile(WAVE, 120)
@@ -202,7 +202,7 @@ class TestBrokenSounds:
 
     def test_no_samples(self):
         for data in (sound_bytes(WAVE[:0], format="WAV"), with_data_size(self.PLAIN, 0)):
-            assert reason(data, AUDIO) == "a sound without samples"
+            assert reason(data, AUDIO) == "an audio file without samples"
 
     @pytest.mark.parametrize("rate", [0, 2**31])
     def test_impossible_rates(self, rate):
@@ -217,25 +217,25 @@ class TestBrokenSounds:
 
     @pytest.mark.parametrize("kind", ["FLAC", "MP3", "OGG"])
     def test_truncated_in_the_header(self, kind):
-        assert reason(sound_bytes(format=kind)[:60], AUDIO).startswith("a broken sound: ")
+        assert reason(sound_bytes(format=kind)[:60], AUDIO).startswith("a broken audio file: ")
 
     def test_truncated_flac_and_m4a(self):
         for data in (
             sound_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000],
             m4a_bytes()[:4000],
         ):
-            assert reason(data, AUDIO).startswith("a broken sound: ")
+            assert reason(data, AUDIO).startswith("a broken audio file: ")
 
     def test_not_a_sound(self, tmp_path):
-        assert reason(b"<html>", AUDIO) == "not a sound: it begins with b'<html>'"
-        assert reason(image_bytes(), AUDIO).startswith("not a sound: ")
+        assert reason(b"<html>", AUDIO) == "not an audio file: it begins with b'<html>'"
+        assert reason(image_bytes(), AUDIO).startswith("not an audio file: ")
         (tmp_path / "a.wav").touch()
         assert reason("a.wav", AUDIO, tmp_path) == "an empty file (0 bytes)"
 
     def test_a_playlist_opens_nothing(self, tmp_path):
         (tmp_path / "a.m4a").write_bytes(m4a_bytes())
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{tmp_path}/a.m4a\n#EXT-X-ENDLIST\n"
-        assert reason(playlist.encode(), AUDIO).startswith("not a sound: ")
+        assert reason(playlist.encode(), AUDIO).startswith("not an audio file: ")
 
     @pytest.mark.parametrize(
         "data",

@@ -1,6 +1,4 @@
-"""Cross-validation: folds that partition the rows, answers of models that did not see them, figures
-with intervals, configurations.
-"""
+"""Cross-validation: folds, out-of-fold predictions, metrics with intervals, comparisons."""
 
 import json
 
@@ -44,13 +42,11 @@ CONFIG = Config(
     training=Training(epochs=2, batch_size=16),
     seed=5,
 )
-TWICE = {"folds": 2, "repeats": 1}
+TWO_FOLDS = {"folds": 2, "repeats": 1}
 
 
 def frame():
-    """24 shops of three rows each, two classes, 1 in 3; a colour of its own in every row; some gaps
-    in the labels.
-    """
+    """24 shops of three rows each; two classes, 1 in 3; a unique colour per row; missing labels."""
     random = np.random.default_rng(0)
     rare = np.arange(ROWS) % 3 == 0
     table = pd.DataFrame(
@@ -71,13 +67,13 @@ class Killed(BaseException):  # noqa: N818  nothing may catch it, as nothing can
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cross_validation")
 
 
 @pytest.fixture(scope="module")
-def first(place):
-    """Two folds, killed in the training of the second one and called again."""
+def first(folder):
+    """Two folds, killed while the second one was trained, and resumed."""
     with pytest.MonkeyPatch.context() as patch:
         trained, real = [], cross_validation.fit
 
@@ -89,19 +85,19 @@ def first(place):
 
         patch.setattr(cross_validation, "fit", dies)
         with pytest.raises(Killed):
-            cross_validate(CONFIG, read_table(frame()), place / "first", 2)
-    before = (place / "first" / "runs" / "0-0" / "run.json").read_text()
-    found = cross_validate(CONFIG, read_table(frame()), place / "first", 2)
-    # the fold that had ended was not trained again
-    assert (place / "first" / "runs" / "0-0" / "run.json").read_text() == before
+            cross_validate(CONFIG, read_table(frame()), folder / "first", 2)
+    before = (folder / "first" / "runs" / "0-0" / "run.json").read_text()
+    found = cross_validate(CONFIG, read_table(frame()), folder / "first", 2)
+    # the finished fold was not trained again
+    assert (folder / "first" / "runs" / "0-0" / "run.json").read_text() == before
     return found
 
 
 @pytest.fixture(scope="module")
-def second(place):
-    """Another configuration, with another seed of its weights."""
+def second(folder):
+    """Another configuration and seed."""
     other = CONFIG.model_copy(update={"inputs": {"price": NumberInput()}, "seed": 9})
-    return cross_validate(other, read_table(frame()), place / "second", 2)
+    return cross_validate(other, read_table(frame()), folder / "second", 2)
 
 
 def rows_of(fold, split):
@@ -112,34 +108,34 @@ def rows_of(fold, split):
     return np.concatenate(found) if found else np.zeros(0, int)
 
 
-def by_hand(fold, targets, answers, known=None, head=None, classes=("cat", "dog")):
-    """Out-of-fold answers of one head called label, the same in each repetition."""
+def by_hand(fold, targets, predictions, known=None, head=None, classes=("cat", "dog")):
+    """Out-of-fold predictions of one head `label`, the same in each repetition."""
     known = np.ones(len(targets), bool) if known is None else known
     predicted = HeadPredictions(
-        head or ClassificationHead(), classes, np.array(targets), known, np.array(answers)
+        head or ClassificationHead(), classes, np.array(targets), known, np.array(predictions)
     )
     return OutOfFold(np.arange(len(targets)), np.array(fold), {"label": (predicted,) * len(fold)})
 
 
 class TestFolds:
-    def test_every_row_of_the_table_is_held_out_once_in_each_repetition(self, first, place):
+    def test_every_row_of_the_table_is_held_out_once_in_each_repetition(self, first, folder):
         assert list(first.rows) == list(range(ROWS))
         assert first.fold.shape == (1, ROWS)
-        for number, fold in enumerate(sorted((place / "first" / "folds" / "0").glob("fold-*"))):
+        for number, fold in enumerate(sorted((folder / "first" / "folds" / "0").glob("fold-*"))):
             parts = {split: set(rows_of(fold, split)) for split in ("train", "validation", "test")}
             assert parts["test"] == set(np.flatnonzero(first.fold[0] == number))
             assert set.union(*parts.values()) == set(range(ROWS))
             assert sum(map(len, parts.values())) == ROWS
-            # so that the best epoch is chosen without a look at the fold
+            # the best epoch is chosen without the held-out rows
             assert parts["validation"]
 
-    def test_no_group_is_in_two_folds_or_on_both_sides_of_a_training(self, first, place):
+    def test_no_group_is_in_two_folds_or_on_both_sides_of_a_training(self, first, folder):
         shops = frame()["shop"]
         assert pd.Series(first.fold[0]).groupby(shops).nunique().max() == 1
-        for fold in (place / "first" / "folds" / "0").glob("fold-*"):
+        for fold in (folder / "first" / "folds" / "0").glob("fold-*"):
             assert not set(shops[rows_of(fold, "train")]) & set(shops[rows_of(fold, "validation")])
 
-    def test_classes_keep_their_shares(self, first):
+    def test_classes_keep_their_proportions(self, first):
         rare = (frame()["label"] == "rare").to_numpy()
         assert [rare[first.fold[0] == number].mean() for number in range(2)] == pytest.approx(
             [1 / 3] * 2, abs=0.05
@@ -149,21 +145,21 @@ class TestFolds:
         assert np.array_equal(first.rows, second.rows)
         assert np.array_equal(first.fold, second.fold)
 
-    def test_they_can_be_had_before_any_training(self, first, place):
-        dealt = assign_folds(CONFIG, read_table(frame()), place / "first", 2)
-        assert (dealt.rows.tolist(), dealt.fold.tolist(), dealt.heads) == (
+    def test_they_are_assigned_before_any_training(self, first, folder):
+        assigned = assign_folds(CONFIG, read_table(frame()), folder / "first", 2)
+        assert (assigned.rows.tolist(), assigned.fold.tolist(), assigned.heads) == (
             first.rows.tolist(),
             first.fold.tolist(),
             {},
         )
-        cv_metrics.check_same_folds(dealt, first)
+        cv_metrics.check_same_folds(assigned, first)
 
-    def test_a_schema_is_learnt_from_the_training_rows_of_its_fold_alone(self, first, place):
+    def test_a_schema_is_fitted_on_the_training_rows_of_its_fold_alone(self, first, folder):
         colours = frame()["colour"]
         for number in range(2):
             fold, run = (
-                place / "first" / "folds" / "0" / f"fold-{number}",
-                place / "first" / "runs" / f"0-{number}",
+                folder / "first" / "folds" / "0" / f"fold-{number}",
+                folder / "first" / "runs" / f"0-{number}",
             )
             stats = Schema.load(run / "schema.json")
             assert set(stats.inputs["colour"].words) == set(colours[rows_of(fold, "train")])
@@ -171,7 +167,7 @@ class TestFolds:
                 frame()["price"][rows_of(fold, "train")].mean(), rel=1e-5
             )
 
-    def test_rows_that_a_column_names_for_the_test_stay_unseen(self, tmp_path):
+    def test_test_rows_that_a_column_names_stay_unseen(self, tmp_path):
         table = frame().assign(side=["train", "train", "validation", "test"] * (ROWS // 4))
         config = CONFIG.model_copy(update={"split": Split(column="side")})
         ingest(read_table(table), config, tmp_path / "records", processes=1)
@@ -190,9 +186,9 @@ class TestFolds:
         assert not any(shops[one] & shops[other] for one in range(3) for other in range(one))
 
 
-class TestAnswers:
-    def test_they_stand_beside_their_rows_and_come_from_the_fold_that_held_them_out(
-        self, first, place
+class TestPredictions:
+    def test_they_belong_to_their_rows_and_come_from_the_fold_that_held_them_out(
+        self, first, folder
     ):
         label, age = first.heads["label"][0], first.heads["age"][0]
         assert [
@@ -200,8 +196,8 @@ class TestAnswers:
         ] == list(frame()["label"].dropna())
         assert age.targets == pytest.approx(frame()["age"], rel=1e-5)
         for number in range(2):
-            run = load_run(place / "first" / "runs" / f"0-{number}")
-            fold = place / "first" / "folds" / "0" / f"fold-{number}"
+            run = load_run(folder / "first" / "runs" / f"0-{number}")
+            fold = folder / "first" / "folds" / "0" / f"fold-{number}"
             inputs, _, _ = next(
                 iter(load_split(run.config, run.schema, fold, "test", batch_size=ROWS))
             )
@@ -210,26 +206,26 @@ class TestAnswers:
             assert label.predictions[rows] == pytest.approx(again["label"], abs=1e-6)
             assert age.predictions[rows] == pytest.approx(again["age"], rel=1e-5)
 
-    def test_a_row_without_a_label_is_answered_and_does_not_count(self, first):
+    def test_a_row_without_a_label_is_predicted_and_does_not_count(self, first):
         label = first.heads["label"][0]
         assert list(np.flatnonzero(~label.known)) == [4, 40]
         assert np.isfinite(label.predictions).all()
         assert cv_metrics.cross_validation_metrics(first).heads["label"].n == ROWS - 2
 
-    def test_the_file_has_a_line_for_each_row(self, first, place):
-        lines = pd.read_csv(place / "first" / "predictions.csv")
+    def test_the_file_has_a_line_for_each_row(self, first, folder):
+        lines = pd.read_csv(folder / "first" / "predictions.csv")
         assert list(lines["row"]) == list(range(ROWS))
         assert lines["true_label"].isna().sum() == 2
         assert lines["label=rare"].to_numpy() == pytest.approx(
             first.heads["label"][0].predictions[:, 1]
         )
         assert list(lines["label"]) == [
-            ["common", "rare"][place]
-            for place in first.heads["label"][0].predictions.argmax(axis=1)
+            ["common", "rare"][index]
+            for index in first.heads["label"][0].predictions.argmax(axis=1)
         ]
 
-    def test_another_repetition_deals_anew_and_trains_only_what_is_new(
-        self, first, place, monkeypatch
+    def test_another_repetition_has_new_folds_and_trains_only_these(
+        self, first, folder, monkeypatch
     ):
         trained = []
 
@@ -239,15 +235,15 @@ class TestAnswers:
 
         monkeypatch.setattr(cross_validation, "fit", untrained)
         with pytest.raises(Killed):
-            cross_validate(CONFIG, read_table(frame()), place / "first", 2, repeats=2)
-        # weights of its own, too
+            cross_validate(CONFIG, read_table(frame()), folder / "first", 2, repeats=2)
+        # another seed for the weights, too
         assert trained == [(CONFIG.seed + 2, "1-0")]
-        folds = [place / "first" / "folds" / "1" / f"fold-{number}" for number in range(2)]
+        folds = [folder / "first" / "folds" / "1" / f"fold-{number}" for number in range(2)]
         held = [set(rows_of(fold, "test")) for fold in folds]
         assert set.union(*held) == set(range(ROWS))
         assert held[0] not in [set(np.flatnonzero(first.fold[0] == number)) for number in range(2)]
 
-    def test_classes_that_a_fold_has_not_learnt_have_no_chance_in_it(self):
+    def test_classes_that_a_fold_has_not_seen_have_probability_0(self):
         schemas = [
             Schema(rows=2, inputs={}, heads={"label": Classes(names=names, counts=[1, 1])})
             for names in (["a", "c"], ["b", "c"])
@@ -264,8 +260,8 @@ class TestAnswers:
                 "label/known": np.array([1, 0]) > 0,
             },
         ]
-        for one, answers in zip(held, ([[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]])):
-            one["label/predictions"] = np.array(answers)
+        for one, predictions in zip(held, ([[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]])):
+            one["label/predictions"] = np.array(predictions)
         config = Config(inputs={"price": NumberInput()}, heads={"label": ClassificationHead()})
         found = out_of_fold.combine(config, schemas, held, 2)
         label = found.heads["label"][0]
@@ -279,7 +275,7 @@ class TestAnswers:
         )
         assert list(label.targets[label.known]) == [2, 1, 0]
 
-    def test_classes_in_an_order_keep_it(self):
+    def test_ordinal_classes_keep_their_order(self):
         sizes = Classes(names=["S", "M", "L"], counts=[1, 1, 1])
         head = OrdinalHead(classes=["S", "M", "L"])
         assert out_of_fold._classes(head, [sizes]) == ("S", "M", "L")
@@ -287,27 +283,27 @@ class TestAnswers:
         assert out_of_fold._classes(OrdinalHead(), folds) == ("2", "9", "10")
 
 
-class TestFigures:
+class TestMetrics:
     FOLD = ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2])
     TARGETS = [0, 1, 0, 1, 0, 1]
-    # rows 3 and 5 are taken for the other class
+    # rows 3 and 5 are misclassified
     RIGHT = np.array([1, 1, 1, 0, 1, 0], bool)
 
-    def answers(self, right=RIGHT):
+    def predictions(self, right=RIGHT):
         probability = np.where(right, 0.9, 0.1)
         of_first = np.where(np.array(self.TARGETS) == 0, probability, 1 - probability)
         return np.stack([of_first, 1 - of_first], axis=1)
 
     def test_scores_by_hand(self):
         found = cv_metrics.scores(
-            by_hand(self.FOLD, self.TARGETS, self.answers()), "label", "accuracy"
+            by_hand(self.FOLD, self.TARGETS, self.predictions()), "label", "accuracy"
         )
         assert found.tolist() == [[1.0, 0.5, 0.5], [0.5, 1.0, 0.5]]
 
     def test_a_row_that_is_not_known_does_not_count(self):
         known = np.array([1, 1, 1, 0, 1, 1], bool)
         found = cv_metrics.scores(
-            by_hand(self.FOLD, self.TARGETS, self.answers(), known), "label", "accuracy"
+            by_hand(self.FOLD, self.TARGETS, self.predictions(), known), "label", "accuracy"
         )
         assert found.tolist() == [[1.0, 1.0, 0.5], [1.0, 1.0, 0.5]]
 
@@ -322,7 +318,7 @@ class TestFigures:
             [by_rows[first.fold[0] == number].mean() for number in range(2)]
         )
 
-    def test_a_figure_that_a_fold_does_not_define_says_so(self):
+    def test_an_undefined_metric_says_so(self):
         judged = cv_metrics.cross_validation_metrics(
             by_hand([[0, 0, 1, 1]], [0, 1, 0, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
         )
@@ -333,7 +329,7 @@ class TestFigures:
             [[1.0, None]],
         )
 
-    def test_every_type_of_head_has_its_figures(self):
+    def test_every_type_of_head_has_its_metrics(self):
         rows = np.arange(4)
         tags = HeadPredictions(
             MultiLabelHead(), ("x", "y"), np.eye(2)[[0, 1, 0, 1]], rows >= 0, np.full((4, 2), 0.6)
@@ -350,25 +346,25 @@ class TestFigures:
 
 
 class TestTwoConfigurations:
-    def test_the_test_is_that_of_the_scores_on_the_same_folds(self, first, second):
+    def test_the_paired_test_is_on_the_scores_of_the_same_folds(self, first, second):
         found = {(one.head, one.metric): one for one in cv_metrics.compare(first, second)}
         one, other = (cv_metrics.scores(each, "age", "mae") for each in (first, second))
         assert found["age", "mae"].test == paired_test(one, other)
         assert found["age", "mae"].test.difference.value == pytest.approx(one.mean() - other.mean())
         assert found["label", "accuracy"].test.n == 2
 
-    def test_what_cannot_be_paired_is_refused_in_one_sentence(self, first):
-        fold, targets, answers = [[0, 1, 0, 1]], [0, 1, 0, 1], [[0.9, 0.1]] * 4
-        ours = by_hand(fold, targets, answers)
+    def test_unpaired_predictions_are_refused_in_one_sentence(self, first):
+        fold, targets, predictions = [[0, 1, 0, 1]], [0, 1, 0, 1], [[0.9, 0.1]] * 4
+        ours = by_hand(fold, targets, predictions)
         fewer = OutOfFold(np.array([0, 1, 2, 7]), ours.fold, ours.heads)
-        ordered = by_hand(fold, targets, answers, head=OrdinalHead(classes=["cat", "dog"]))
+        ordered = by_hand(fold, targets, predictions, head=OrdinalHead(classes=["cat", "dog"]))
         wrong = [
             (
                 fewer,
                 "same rows of the table, received 4 and 4 rows, of which 2 are in one only, "
                 "such as row 3",
             ),
-            (by_hand([[1, 0, 0, 1]], targets, answers), "the same folds"),
+            (by_hand([[1, 0, 0, 1]], targets, predictions), "the same folds"),
             (
                 ordered,
                 "'label' must be of one type in both configurations, received classification "
@@ -379,19 +375,19 @@ class TestTwoConfigurations:
                 "a head in common, received .'label'. and .'other'.",
             ),
         ]
-        for other, said in wrong:
-            with pytest.raises(ValueError, match=said):
+        for other, message in wrong:
+            with pytest.raises(ValueError, match=message):
                 cv_metrics.compare(ours, other)
 
 
 class TestRefused:
-    def refused(self, tmp_path, said, config=CONFIG, table=None, **arguments):
-        with pytest.raises(ValueError, match=said):
+    def refused(self, tmp_path, message, config=CONFIG, table=None, **arguments):
+        with pytest.raises(ValueError, match=message):
             cross_validate(
                 config,
                 read_table(frame() if table is None else table),
                 out=tmp_path / "out",
-                **TWICE | arguments,
+                **TWO_FOLDS | arguments,
             )
         assert not (tmp_path / "out" / "runs").exists()
 
@@ -419,10 +415,10 @@ class TestRefused:
         config = Config(inputs={"price": NumberInput()}, heads={"vector": EmbeddingHead()})
         self.refused(tmp_path, "needs a head with a label, received .'vector'.", config=config)
 
-    def test_a_group_that_the_table_has_not(self, tmp_path):
+    def test_a_missing_group_column(self, tmp_path):
         self.refused(tmp_path, "no column 'street'", group="street")
 
-    def test_a_metric_that_the_head_has_not(self, first):
+    def test_a_metric_that_the_head_does_not_have(self, first):
         with pytest.raises(
             ValueError,
             match="of head 'label', of type classification, must be one of accuracy, .*, "
@@ -432,14 +428,14 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"one of \['age', 'label'\], received 'colour'"):
             cv_metrics.scores(first, "colour", "accuracy")
 
-    def test_a_directory_of_another_cross_validation(self, first, place):
+    def test_a_directory_of_another_cross_validation(self, first, folder):
         changed = CONFIG.model_copy(update={"training": Training(epochs=1)})
-        for config, folds, said in (
+        for config, folds, message in (
             (changed, 2, "differs in configuration"),
             (CONFIG, 3, r"differs in folds \(2, received 3\)"),
         ):
-            with pytest.raises(ValueError, match=said):
-                cross_validate(config, read_table(frame()), place / "first", folds)
+            with pytest.raises(ValueError, match=message):
+                cross_validate(config, read_table(frame()), folder / "first", folds)
 
     def test_folds_that_leave_no_training_rows(self, tmp_path):
         table = frame()[:30].assign(
@@ -455,40 +451,40 @@ class TestRefused:
         )
 
 
-def test_the_command_line(first, second, place, monkeypatch, capsys):
-    """The runs stand there already: nothing is trained."""
+def test_the_command_line(first, second, folder, monkeypatch, capsys):
+    """The runs exist already: nothing is trained."""
     from multimodal_tf import cli
 
-    (place / "first" / "against").symlink_to(place / "second")
-    frame().to_csv(place / "table.csv", index=False)
-    CONFIG.save(place / "one.yaml")
-    other = json.loads((place / "second" / "cross_validation.json").read_text())["configuration"]
-    Config.model_validate(other | {"split": CONFIG.split.model_dump()}).save(place / "other.yaml")
+    (folder / "first" / "against").symlink_to(folder / "second")
+    frame().to_csv(folder / "table.csv", index=False)
+    CONFIG.save(folder / "one.yaml")
+    other = json.loads((folder / "second" / "cross_validation.json").read_text())["configuration"]
+    Config.model_validate(other | {"split": CONFIG.split.model_dump()}).save(folder / "other.yaml")
     monkeypatch.setattr(cross_validation, "fit", None)
     words = [
         "cross-validate",
-        place / "one.yaml",
-        place / "table.csv",
+        folder / "one.yaml",
+        folder / "table.csv",
         "--folds",
         2,
         "--directory",
-        place / "first",
+        folder / "first",
     ]
     monkeypatch.setattr(
-        "sys.argv", ["multimodal-tf", *map(str, words), "--against", str(place / "other.yaml")]
+        "sys.argv", ["multimodal-tf", *map(str, words), "--against", str(folder / "other.yaml")]
     )
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0
-    said = capsys.readouterr().out
-    assert "first less second" in said
+    message = capsys.readouterr().out
+    assert "first less second" in message
     assert cv_metrics.CrossValidated.model_validate_json(
-        (place / "first" / "figures.json").read_text()
+        (folder / "first" / "figures.json").read_text()
     ) == cv_metrics.cross_validation_metrics(first)
 
 
 class TestAgainst:
-    """What cannot be compared is refused before the first of many trainings."""
+    """What cannot be compared is refused before the first training."""
 
     def refused(self, against, tmp_path, monkeypatch, capsys):
         from multimodal_tf import cli
@@ -517,22 +513,22 @@ class TestAgainst:
         return " ".join(capsys.readouterr().err.split())
 
     def test_other_folds(self, tmp_path, monkeypatch, capsys):
-        said = self.refused(
+        message = self.refused(
             CONFIG.model_copy(update={"split": Split(stratify="label")}),
             tmp_path,
             monkeypatch,
             capsys,
         )
-        assert "must be cross-validated on the same folds" in said
+        assert "must be cross-validated on the same folds" in message
 
     def test_no_head_in_common_or_one_of_another_type(self, tmp_path, monkeypatch, capsys):
         other = CONFIG.model_copy(update={"heads": {"years": RegressionHead(column="age")}})
-        said = self.refused(other, tmp_path, monkeypatch, capsys)
+        message = self.refused(other, tmp_path, monkeypatch, capsys)
         assert (
             "--against must have a head in common with CONFIG, ['age', 'label'], received ['years']"
-            in said
+            in message
         )
-        said = self.refused(
+        message = self.refused(
             CONFIG.model_copy(update={"heads": {"label": MultiLabelHead()}}),
             tmp_path,
             monkeypatch,
@@ -540,12 +536,12 @@ class TestAgainst:
         )
         assert (
             "--against: the head 'label' must be of type classification, received multi_label"
-            in said
+            in message
         )
         assert not (tmp_path / "out").exists()
 
 
-def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, place):
-    fold = place / "first" / "folds" / "0" / "fold-0"
-    run = place / "first" / "runs" / "0-0"
+def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, folder):
+    fold = folder / "first" / "folds" / "0" / "fold-0"
+    run = folder / "first" / "runs" / "0-0"
     assert schema_for(CONFIG, fold) == Schema.load(run / "schema.json")

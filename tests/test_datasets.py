@@ -1,6 +1,4 @@
-"""The embedded digits and the stamps: their shape, their cells, their groups, and what is said
-where they are not.
-"""
+"""The embedded digits and the stamps: their shape, cells and groups, and errors without them."""
 
 import doctest
 import io
@@ -34,9 +32,7 @@ def digit_rows():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of stamps: two frogs, one apple without a translation, one drawing as SVG and one
-    mirror image.
-    """
+    """Stamps: two frogs, an apple without a translation, an SVG drawing and a mirror image."""
     for name, text, spoken in (
         (
             "animals/frog",
@@ -80,19 +76,19 @@ def test_digits_have_every_class_in_every_split_and_no_empty_row(digit_rows):
     assert inputs.isna().mean().between(0.08, 0.12).all()
 
 
-def test_digit_cells_are_what_they_are_said_to_be(digit_rows):
+def test_digit_cells_have_the_documented_formats(digit_rows):
     for cell in digit_rows["image"].dropna()[::50]:
         image = Image.open(io.BytesIO(cell))
         assert (image.format, image.mode, image.size) == ("PNG", "L", (20, 20))
     for cell in digit_rows["sound"].dropna()[::50]:
-        sound = soundfile.info(io.BytesIO(cell))
-        assert (sound.format, sound.subtype, sound.samplerate, sound.channels) == (
+        info = soundfile.info(io.BytesIO(cell))
+        assert (info.format, info.subtype, info.samplerate, info.channels) == (
             "WAV",
             "PCM_U8",
             8000,
             1,
         )
-        assert 0 < sound.duration <= digits_config().inputs["sound"].seconds
+        assert 0 < info.duration <= digits_config().inputs["sound"].seconds
 
 
 def test_digits_file_is_small():
@@ -101,7 +97,7 @@ def test_digits_file_is_small():
 
 def test_digit_splits_are_those_of_the_column(digit_rows):
     found = assign_splits(digits_table(), digits_config())
-    assert [SPLITS[number] for number in found] == digit_rows["split"].tolist()
+    assert [SPLITS[index] for index in found] == digit_rows["split"].tolist()
 
 
 def test_stamps_of_a_folder(folder):
@@ -144,7 +140,7 @@ def test_stamps_in_a_language_that_nobody_speaks(folder):
         stamps_table(folder, speech="xx")
 
 
-def test_stamps_that_are_not_there(tmp_path):
+def test_stamps_that_do_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match="apt install tuxpaint-stamps-default"):
         stamps_table(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="no Tux Paint stamps"):

@@ -63,7 +63,8 @@ def test_each_side_of_each_bound(kind, rows, tower):
         (
             "text",
             50_000,
-            "LSTM: 50,000 rows are enough to read order (from 10,000), not for self-attention (from 100,000)",
+            "LSTM: 50,000 rows are enough to read order (from 10,000), not for self-attention"
+            " (from 100,000)",
         ),
         (
             "text",

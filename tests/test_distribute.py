@@ -27,7 +27,7 @@ def config(workers, index=0, kind="worker"):
     return json.dumps({"cluster": {"worker": workers}, "task": {"type": kind, "index": index}})
 
 
-# --- refused in a sentence
+# --- refused
 
 
 def test_without_a_cluster_the_launcher_is_named(monkeypatch):
@@ -55,10 +55,10 @@ def test_without_a_cluster_the_launcher_is_named(monkeypatch):
         config("a:1"),
     ],
 )
-def test_a_wrong_cluster_is_told_as_it_was_received(text):
-    with pytest.raises(ValueError, match="TF_CONFIG must .* received") as told:
+def test_a_wrong_cluster_is_in_the_message(text):
+    with pytest.raises(ValueError, match="TF_CONFIG must .* received") as caught:
         distribute.parse_tf_config(text)
-    assert text in str(told.value)
+    assert text in str(caught.value)
 
 
 def test_a_chief_is_a_worker_too():
@@ -71,14 +71,14 @@ def test_a_chief_is_a_worker_too():
     assert distribute.parse_tf_config(text) == ("b:1", ["a:1", "c:1"])
 
 
-def test_an_unknown_strategy_is_told():
+def test_an_unknown_strategy_is_refused():
     with pytest.raises(
         ValueError, match="strategy must be none, mirrored, multi_worker or tpu, received 'horovod'"
     ):
         distribute.strategy_of("horovod")
 
 
-def test_without_a_tpu_it_is_told():
+def test_without_a_tpu_it_is_refused():
     with pytest.raises(ValueError, match="strategy tpu needs a TPU"):
         distribute.strategy_of("tpu")
 
@@ -93,7 +93,7 @@ def test_keras_distribution_which_does_nothing_is_refused():
         keras.distribution.set_distribution(None)
 
 
-# --- workers meet
+# --- workers wait for each other
 
 
 def free_ports(count):
@@ -102,14 +102,14 @@ def free_ports(count):
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in bound]
 
 
-def test_a_port_in_use_is_told():
+def test_a_port_in_use_is_refused():
     with socket.create_server(("", 0)) as taken:
         own = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ValueError, match=f"this worker's port must be free, received {own}"):
             distribute.wait_for_workers(own, [])
 
 
-def test_a_worker_that_never_comes_is_named():
+def test_a_missing_worker_is_named():
     own, other = free_ports(2)
     with pytest.raises(
         ValueError, match=f"all workers must start within 0.3 s, received nothing from {other}"
@@ -117,8 +117,8 @@ def test_a_worker_that_never_comes_is_named():
         distribute.wait_for_workers(own, [other], seconds=0.3)
 
 
-def test_three_workers_meet_whoever_comes_first():
-    """After they have met, each listens on its port again, as TensorFlow does."""
+def test_three_workers_wait_for_each_other_in_any_order():
+    """Afterwards each listens on its port again, as TensorFlow does."""
     addresses, met, all_met = free_ports(3), [], threading.Barrier(3, timeout=20)
 
     def come(number):
@@ -140,7 +140,7 @@ def test_three_workers_meet_whoever_comes_first():
 # --- one device
 
 
-def test_without_a_strategy_all_is_as_it_was(tmp_path):
+def test_without_a_strategy_nothing_changes(tmp_path):
     strategy = distribute.strategy_of("none")
     assert distribute.is_chief(strategy)
     distribute.check_batch_size(strategy, 7)
@@ -155,7 +155,7 @@ def test_without_a_strategy_all_is_as_it_was(tmp_path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What two workers, each in a process of its own, left behind."""
+    """What two workers, each in its own process, wrote."""
     folder = tmp_path_factory.mktemp("workers")
     training_case.ingested(folder / "records")
     launch(
@@ -178,7 +178,7 @@ def alone():
 
 
 @pytest.mark.slow
-def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, alone):
+def test_both_workers_have_equal_weights_and_those_of_one_process(folder, alone):
     expected = alone[1]
     one, other = (dict(np.load(folder / f"found-{number}.npz")) for number in (0, 1))
     assert one.keys() == other.keys() == expected.keys()
@@ -190,12 +190,12 @@ def test_both_workers_end_alike_bit_for_bit_and_where_one_process_does(folder, a
 
 
 @pytest.mark.slow
-def test_both_workers_have_the_figures_of_one_process(found, alone):
+def test_both_workers_have_the_metrics_of_one_process(found, alone):
     expected = alone[0]
     assert found[0]["history"] == found[1]["history"]
     assert found[0]["steps"] == expected["steps"]
-    for name, figures in expected["history"].items():
-        np.testing.assert_allclose(found[0]["history"][name], figures, rtol=ROUNDING, err_msg=name)
+    for name, metrics in expected["history"].items():
+        np.testing.assert_allclose(found[0]["history"][name], metrics, rtol=ROUNDING, err_msg=name)
     assert found[0]["evaluated"] == pytest.approx(expected["evaluated"], rel=ROUNDING)
 
 
@@ -206,8 +206,8 @@ def test_only_the_chief_writes(folder, found):
 
 
 @pytest.mark.slow
-def test_plain_keras_on_load_split_has_exact_figures(folder, found):
-    """The chief's file, evaluated on one device, has the figures that both workers had together."""
+def test_plain_keras_on_load_split_has_exact_metrics(folder, found):
+    """The chief's model, evaluated on one device, has the metrics that both workers had."""
     model = keras.models.load_model(folder / "model.keras")
     schema = training_case.Schema.load(folder / "records" / "schema.json")
     expected = model.evaluate(
@@ -221,5 +221,5 @@ def test_plain_keras_on_load_split_has_exact_figures(folder, found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mend", ["_maybe_symbolic_build", "_make_function"])
-def test_fit_fails_on_workers_without_the_mend(found, mend):
+def test_fit_fails_on_workers_without_the_correction(found, mend):
     assert all(one[mend] for one in found)

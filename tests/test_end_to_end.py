@@ -67,7 +67,7 @@ def write_media(folder):
         (PHOTO, "moving.gif", ""),
         (PHOTO, "cmyk.jpg", ""),
         (PHOTO, "pixel.png", ""),
-        (SOUND, "page.jpg", "not a sound"),
+        (SOUND, "page.jpg", "not an audio file"),
         (SOUND, "slow.wav", "sample rate"),
         (SOUND, "fast.wav", ""),
         (SOUND, "lying.wav", ""),

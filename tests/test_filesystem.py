@@ -66,17 +66,17 @@ def server(tmp_path):
         thread.join()
 
 
-class TestPlace:
+class TestToPath:
     def test_what_has_no_protocol_is_of_this_machine(self):
         for given in ("records/a", "/records/a", pathlib.Path("records/a"), "a:b"):
             assert filesystem.to_path(given) == pathlib.Path(given)
             assert filesystem.is_local(filesystem.to_path(given))
 
     def test_what_has_one_is_a_upath(self):
-        place = filesystem.to_path("memory://records")
-        assert isinstance(place, upath.UPath)
-        assert not filesystem.is_local(place)
-        assert filesystem.to_path(place) == place
+        path = filesystem.to_path("memory://records")
+        assert isinstance(path, upath.UPath)
+        assert not filesystem.is_local(path)
+        assert filesystem.to_path(path) == path
 
     def test_an_unknown_protocol(self):
         with pytest.raises(
@@ -92,11 +92,11 @@ class TestPlace:
         monkeypatch.setattr(upath.UPath, "fs", property(missing))
         with pytest.raises(
             ValueError,
-            match="^s3://b/records must be on a file system that fsspec can read here: Install s3fs",
+            match="^s3://b/records must be on a file system that fsspec can read here: Install",
         ):
             filesystem.to_path("s3://b/records")
 
-    def test_a_server_that_is_not_there(self):
+    def test_a_server_that_does_not_exist(self):
         with pytest.raises(
             OSError, match="^ftp://127.0.0.1:1/records cannot be reached: Connection refused"
         ):
@@ -149,8 +149,8 @@ class TestIngest:
     def test_shards_of_a_larger_ingest_go(self, address):
         run(address)
         manifest = run(address, FRAME[:10])
-        there = {name for name in contents(address) if name.endswith(".tfrecord")}
-        assert there == {shard.file for several in manifest.splits.values() for shard in several}
+        written = {name for name in contents(address) if name.endswith(".tfrecord")}
+        assert written == {shard.file for several in manifest.splits.values() for shard in several}
 
     def test_the_schema_of_another_configuration(self, address):
         run(address)

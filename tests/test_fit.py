@@ -1,6 +1,4 @@
-"""Training: what is written, that it is right, that it repeats, and what is refused before the work
-begins.
-"""
+"""`fit`: files, metrics, reproducibility, and what is refused before training begins."""
 
 import csv
 import hashlib
@@ -24,7 +22,7 @@ from multimodal_tf.training.run_dir import load_run
 
 
 def changed(config=case.CONFIG, **fields):
-    """The configuration with other fields, given as a JSON-like dict for each part."""
+    """The configuration with other fields, each a JSON-like dict."""
     return Config.model_validate(config.model_dump() | fields)
 
 
@@ -32,7 +30,7 @@ def training(**fields):
     return case.CONFIG.training.model_dump() | fields
 
 
-# some of the inputs and heads that were ingested: quicker
+# fewer inputs and heads than were ingested, for speed
 SMALL = Config(
     inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
     heads={"label": case.CONFIG.heads["label"]},
@@ -43,25 +41,25 @@ SMALL = Config(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fit")
 
 
 @pytest.fixture(scope="module")
-def schema(place):
-    return case.ingested(place / "records")
+def schema(folder):
+    return case.ingested(folder / "records")
 
 
 @pytest.fixture(scope="module")
-def trained(place, schema):
-    return fit(case.CONFIG, schema, place / "records", place / "run", verbose=0)
+def trained(folder, schema):
+    return fit(case.CONFIG, schema, folder / "records", folder / "run", verbose=0)
 
 
 @pytest.fixture(scope="module")
-def without_validation(place):
+def without_validation(folder):
     """Records without validation rows."""
     table = case.frame(validation=0)
-    return case.ingested(place / "two splits", table=table), place / "two splits"
+    return case.ingested(folder / "two splits", table=table), folder / "two splits"
 
 
 def digest(model):
@@ -69,7 +67,7 @@ def digest(model):
 
 
 def validation_loss(model, config, schema, records):
-    """The total loss, worked out from the answers of all rows at once."""
+    """The total loss, computed from the predictions of all rows at once."""
     inputs, targets, weights = next(
         iter(load_split(config, schema, records, "validation", batch_size=1000))
     )
@@ -84,9 +82,9 @@ def validation_loss(model, config, schema, records):
 # --- a run
 
 
-def test_directory_holds_what_was_promised(trained, place):
-    there = {path.name for path in (place / "run").iterdir()}
-    assert there == {
+def test_run_dir_has_its_files(trained, folder):
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names == {
         "model.keras",
         "config.yaml",
         "schema.json",
@@ -95,16 +93,16 @@ def test_directory_holds_what_was_promised(trained, place):
         "logs",
         atomic.LOCK,
     }
-    assert list((place / "run" / "logs").rglob("events.*"))
-    with open(place / "run" / "history.csv", encoding="utf-8") as file:
+    assert list((folder / "run" / "logs").rglob("events.*"))
+    with open(folder / "run" / "history.csv", encoding="utf-8") as file:
         assert [float(line["val_loss"]) for line in csv.DictReader(file)] == trained.history[
             "val_loss"
         ]
 
 
-def test_record_says_where_the_model_came_from(trained, place):
-    record = json.loads((place / "run" / "run.json").read_text(encoding="utf-8"))
-    manifest = json.loads((place / "records" / "manifest.json").read_text(encoding="utf-8"))
+def test_record_has_data_seed_versions_and_metrics(trained, folder):
+    record = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))
+    manifest = json.loads((folder / "records" / "manifest.json").read_text(encoding="utf-8"))
     assert record["status"] == "finished"
     assert record["seed"] == case.CONFIG.seed
     assert Config.model_validate(record["config"]) == case.CONFIG
@@ -117,19 +115,20 @@ def test_record_says_where_the_model_came_from(trained, place):
     assert record["metrics"]["val_label_accuracy"] == trained.history["val_label_accuracy"][best]
 
 
-def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, place):
-    """11 rows in batches of 8; the record leaves out the heads' own losses, in which Keras
-    miscounts the last batch.
+def test_validation_loss_is_exact_on_a_ragged_last_batch(trained, schema, folder):
+    """11 rows in batches of 8.
+
+    The record leaves out the losses of single heads, in which Keras miscounts the last batch.
     """
     assert min(trained.history["val_loss"]) == pytest.approx(
-        validation_loss(trained.model, case.CONFIG, schema, place / "records"), rel=1e-5
+        validation_loss(trained.model, case.CONFIG, schema, folder / "records"), rel=1e-5
     )
     assert trained.metrics["val_loss"] == min(trained.history["val_loss"])
     assert not {"val_label_loss", "tags_loss"} & set(trained.metrics)
 
 
-def test_loaded_run_is_the_run(trained, schema, place):
-    loaded = load_run(place / "run")
+def test_loaded_run_equals_the_trained_one(trained, schema, folder):
+    loaded = load_run(folder / "run")
     assert (loaded.config, loaded.schema, loaded.metrics) == (
         trained.config,
         schema,
@@ -137,30 +136,28 @@ def test_loaded_run_is_the_run(trained, schema, place):
     )
     assert loaded.history == trained.history
     assert digest(loaded.model) == digest(trained.model)
-    inputs = next(iter(load_split(case.CONFIG, schema, place / "records", "test")))[0]
+    inputs = next(iter(load_split(case.CONFIG, schema, folder / "records", "test")))[0]
     for name, answer in trained.model.predict(inputs, verbose=0).items():
         np.testing.assert_array_equal(loaded.model.predict(inputs, verbose=0)[name], answer)
 
 
-def test_plain_keras_does_the_same(trained, schema, place):
-    """`compile` and `fit` by hand on `load_split`, without anything of ours around: the same
-    figures in every epoch.
-    """
+def test_plain_keras_does_the_same(trained, schema, folder):
+    """`compile` and `model.fit` on `load_split` give the same metrics in every epoch."""
     config = case.CONFIG
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, schema)
-    train = load_split(config, schema, place / "records", "train", training=True)
+    train = load_split(config, schema, folder / "records", "train", training=True)
     model.compile(
         make_optimizer(config.training, model, len(train)), **compile_arguments(config, schema)
     )
-    validation = load_split(config, schema, place / "records", "validation")
+    validation = load_split(config, schema, folder / "records", "validation")
     history = model.fit(
         train, validation_data=validation, epochs=config.training.epochs, verbose=0
     ).history
     assert history == trained.history
 
 
-def test_another_process_ends_with_the_same_bits(trained, place):
+def test_another_process_ends_with_the_same_bits(trained, folder):
     """This process has run other tests before; the other one has not."""
     script = (
         "import sys; sys.path.insert(0, 'tests')\n"
@@ -171,16 +168,16 @@ def test_another_process_ends_with_the_same_bits(trained, place):
         "schema = Schema.load(run + '/../run/schema.json')\n"
         "print(digest(fit(case.CONFIG, schema, records, run, verbose=0).model))\n"
     )
-    command = [sys.executable, "-c", script, str(place / "records"), str(place / "run 2")]
-    (place / "run 2").mkdir()
+    command = [sys.executable, "-c", script, str(folder / "records"), str(folder / "run 2")]
+    (folder / "run 2").mkdir()
     other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=case.ROOT)
     assert other.stdout.strip() == digest(trained.model)
 
 
-# --- when it stops, what it keeps
+# --- early stopping
 
 
-def test_stops_early_and_keeps_the_best_weights(schema, place):
+def test_stops_early_and_keeps_the_best_weights(schema, folder):
     """A learning rate that is far too high makes the validation loss worse at some epoch."""
     config = changed(
         SMALL,
@@ -188,54 +185,54 @@ def test_stops_early_and_keeps_the_best_weights(schema, place):
             epochs=30, patience=2, learning_rate=1.0, schedule="constant", warmup_epochs=0
         ),
     )
-    run = fit(config, schema, place / "records", place / "early", verbose=0)
+    run = fit(config, schema, folder / "records", folder / "early", verbose=0)
     losses = run.history["val_loss"]
     assert run.record.epochs == len(losses) == run.record.best_epoch + 2 < 30
     assert losses[run.record.best_epoch - 1] == min(losses) < losses[-1]
-    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(
+    assert validation_loss(run.model, config, schema, folder / "records") == pytest.approx(
         min(losses), rel=1e-5
     )
-    assert digest(load_run(place / "early").model) == digest(run.model)
+    assert digest(load_run(folder / "early").model) == digest(run.model)
 
 
-def test_without_patience_all_epochs_are_run_and_the_best_weights_kept(schema, place):
+def test_without_patience_all_epochs_are_run_and_the_best_weights_kept(schema, folder):
     config = changed(
         SMALL,
         training=training(
             epochs=8, patience=None, learning_rate=1.0, schedule="constant", warmup_epochs=0
         ),
     )
-    run = fit(config, schema, place / "records", place / "patient", verbose=0)
+    run = fit(config, schema, folder / "records", folder / "patient", verbose=0)
     assert run.record.epochs == 8
-    assert validation_loss(run.model, config, schema, place / "records") == pytest.approx(
+    assert validation_loss(run.model, config, schema, folder / "records") == pytest.approx(
         min(run.history["val_loss"]), rel=1e-5
     )
 
 
-def test_without_validation_rows_it_says_so(without_validation, place):
+def test_without_validation_rows_it_warns(without_validation, folder):
     schema, records = without_validation
     with pytest.warns(
         UserWarning,
         match="without validation rows of known labels training does not stop early, and the "
         "last weights",
     ):
-        run = fit(SMALL, schema, records, place / "blind", verbose=0)
+        run = fit(SMALL, schema, records, folder / "blind", verbose=0)
     assert (run.record.epochs, run.record.best_epoch) == (2, 2)
-    assert "without validation rows" in load_run(place / "blind").record.note
+    assert "without validation rows" in load_run(folder / "blind").record.note
     assert "val_loss" not in run.history
 
 
-def test_validation_rows_of_unknown_labels_do_not_choose_the_epoch(place):
+def test_validation_rows_of_unknown_labels_do_not_choose_the_epoch(folder):
     table = case.frame()
     table.loc[table["split"] == "validation", ["label", "tags", "age"]] = ["zebra", "zebra", None]
-    schema = case.ingested(place / "unknown", table=table)
+    schema = case.ingested(folder / "unknown", table=table)
     with pytest.warns(UserWarning, match="without validation rows of known labels"):
-        run = fit(SMALL, schema, place / "unknown", place / "unknown run", verbose=0)
+        run = fit(SMALL, schema, folder / "unknown", folder / "unknown run", verbose=0)
     assert (run.record.epochs, run.record.best_epoch) == (2, 2)
 
 
-class Spy(keras.callbacks.Callback):
-    """Notes the epochs and, at the end, the weights."""
+class Recorder(keras.callbacks.Callback):
+    """Records the epochs and, at the end, the weights."""
 
     def __init__(self):
         super().__init__()
@@ -248,16 +245,14 @@ class Spy(keras.callbacks.Callback):
         self.seen.append(digest(self.model))
 
 
-def test_another_seed_and_a_second_run_in_the_same_place(schema, place):
-    """Callbacks of the caller see the best weights; the earlier run's files are replaced, what lies
-    beside them stays.
-    """
-    directory, spy = place / "again", Spy()
-    first = fit(SMALL, schema, place / "records", directory, callbacks=[spy], verbose=0)
-    assert spy.seen == [0, 1, digest(first.model)]
+def test_a_second_run_with_another_seed_in_the_same_folder(schema, folder):
+    """The caller's callbacks see the best weights. Only files of the earlier run are replaced."""
+    directory, recorder = folder / "again", Recorder()
+    first = fit(SMALL, schema, folder / "records", directory, callbacks=[recorder], verbose=0)
+    assert recorder.seen == [0, 1, digest(first.model)]
     (directory / "evaluation.json").write_text("{}", encoding="utf-8")
     (directory / "model.keras").write_bytes(b"old")
-    second = fit(changed(SMALL, seed=5), schema, place / "records", directory, verbose=0)
+    second = fit(changed(SMALL, seed=5), schema, folder / "records", directory, verbose=0)
     assert digest(load_run(directory).model) == digest(second.model) != digest(first.model)
     assert load_run(directory).record.seed == 5
     assert (directory / "evaluation.json").exists()
@@ -304,9 +299,10 @@ def test_warm_up_longer_than_the_training_rises_to_its_end():
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_weight_decay_spares_what_is_no_matrix(name):
-    """With gradients of 0, a step takes weight_decay * learning rate off the kernel, and nothing
-    off biases and scales.
+def test_weight_decay_is_for_matrices_only(name):
+    """With gradients of 0, a step decays the kernel by weight_decay * learning rate.
+
+    Biases and scales do not change.
     """
     model = keras.Sequential(
         [
@@ -333,38 +329,38 @@ def test_optimizers_are_keras_own():
     assert (type(sgd), sgd.momentum) == (keras.optimizers.SGD, 0.7)
 
 
-# --- the run's directory
+# --- the run's folder
 
 
-def test_a_killed_run_is_no_run_and_can_be_begun_again(schema, place):
+def test_an_interrupted_run_cannot_be_loaded_but_continued(schema, folder):
     class Killed(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(SMALL, schema, place / "records", place / "killed", callbacks=[Killed()], verbose=0)
-    assert keras.models.load_model(place / "killed" / runs.CHECKPOINT)
+        fit(SMALL, schema, folder / "records", folder / "killed", callbacks=[Killed()], verbose=0)
+    assert keras.models.load_model(folder / "killed" / runs.CHECKPOINT)
     with pytest.raises(ValueError, match="has not finished"):
-        load_run(place / "killed")
-    # does not refuse: the next training begins there anew
-    runs.check_run_dir(place / "killed")
+        load_run(folder / "killed")
+    # no error: the next training begins there anew
+    runs.check_run_dir(folder / "killed")
 
 
-def test_diverging_training_is_one_clear_error(schema, place):
+def test_diverging_training_is_one_clear_error(schema, folder):
     config = changed(SMALL, training=training(optimizer="sgd", learning_rate=1e30, warmup_epochs=0))
     with pytest.raises(
         ValueError, match=r"the loss became NaN or infinite in epoch 1: .*lower, received 1e\+30"
     ):
-        fit(config, schema, place / "records", place / "diverged", verbose=0)
-    assert not (place / "diverged" / "model.keras").exists()
+        fit(config, schema, folder / "records", folder / "diverged", verbose=0)
+    assert not (folder / "diverged" / "model.keras").exists()
 
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """What is refused is refused before the data are decoded."""
+    """Fails if data are decoded before the error."""
 
     def too_late(*_, **__):
-        pytest.fail("the data were read before the mistake was found")
+        pytest.fail("data were read before the error")
 
     monkeypatch.setattr("multimodal_tf.training.batches.load_split", too_late)
 
@@ -393,65 +389,65 @@ REFUSED = {
 
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize("mistake", REFUSED)
-def test_other_settings_than_ingest_had_are_refused(mistake, schema, place):
+def test_other_settings_than_ingest_had_are_refused(mistake, schema, folder):
     fields, message = REFUSED[mistake]
     with pytest.raises(ValueError, match=message):
-        fit(changed(**fields), schema, place / "records", place / "never", verbose=0)
-    assert not (place / "never").exists()
+        fit(changed(**fields), schema, folder / "records", folder / "never", verbose=0)
+    assert not (folder / "never").exists()
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_schema_of_another_table_is_refused(schema, place):
+def test_a_schema_of_another_table_is_refused(schema, folder):
     other = schema.model_copy(update={"inputs": {}})
     with pytest.raises(
         ValueError,
         match=r"inputs\.title: the schema must hold vocabulary for a text, received nothing",
     ):
-        fit(case.CONFIG, other, place / "records", place / "never", verbose=0)
+        fit(case.CONFIG, other, folder / "records", folder / "never", verbose=0)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_records_of_another_version_are_refused(schema, place, monkeypatch):
+def test_records_of_another_version_are_refused(schema, folder, monkeypatch):
     monkeypatch.setattr("multimodal_tf.data.ingest.record_settings._FORMAT", -1)
     with pytest.raises(
         ValueError, match="was ingested by another version of multimodal_tf: ingest the table again"
     ):
-        fit(case.CONFIG, schema, place / "records", place / "never", verbose=0)
+        fit(case.CONFIG, schema, folder / "records", folder / "never", verbose=0)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_places_where_no_run_can_be(schema, place):
+def test_folders_that_cannot_hold_a_run(schema, folder):
     with pytest.raises(FileNotFoundError, match="ingest a table there first"):
-        fit(case.CONFIG, schema, place / "nowhere", place / "never", verbose=0)
+        fit(case.CONFIG, schema, folder / "nowhere", folder / "never", verbose=0)
     with pytest.raises(
         ValueError,
         match="needs a new or empty directory, or one of an earlier run, received .* with "
         "'config.yaml' in it",
     ):
-        fit(case.CONFIG, schema, place / "records", place / "records", verbose=0)
-    (place / "file").write_text("", encoding="utf-8")
+        fit(case.CONFIG, schema, folder / "records", folder / "records", verbose=0)
+    (folder / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="file is a file"):
-        fit(SMALL, schema, place / "records", place / "file", verbose=0)
+        fit(SMALL, schema, folder / "records", folder / "file", verbose=0)
     with (
-        atomic.locked(place / "busy"),
+        atomic.locked(folder / "busy"),
         pytest.raises(OSError, match="another process is writing into"),
     ):
-        fit(SMALL, schema, place / "records", place / "busy", verbose=0)
+        fit(SMALL, schema, folder / "records", folder / "busy", verbose=0)
 
 
 # --- load_run
 
 
-def test_what_is_no_run_is_one_clear_error(trained, place, tmp_path):
+def test_a_folder_without_a_run_is_one_clear_error(trained, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run: it has no run.json"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"run\.json is not the record of a run"):
         load_run(tmp_path)
-    (tmp_path / "run.json").write_bytes((place / "run" / "run.json").read_bytes())
+    (tmp_path / "run.json").write_bytes((folder / "run" / "run.json").read_bytes())
     with pytest.raises(ValueError, match=r"model\.keras is missing or damaged"):
         load_run(tmp_path)
-    whole = (place / "run" / "model.keras").read_bytes()
+    whole = (folder / "run" / "model.keras").read_bytes()
     (tmp_path / "model.keras").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"model\.keras is missing or damaged"):
         load_run(tmp_path)

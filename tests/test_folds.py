@@ -1,6 +1,4 @@
-"""Folds: every training and validation row once for validation, whole groups, even classes, and
-nothing learned from the fold left out.
-"""
+"""Folds: every row is held out once, groups stay together, classes are stratified."""
 
 import numpy as np
 import pandas as pd
@@ -30,9 +28,7 @@ GROUPED = Config(inputs=INPUTS, heads=LABEL, split=Split(group="shop", stratify=
 
 
 def frame():
-    """Two classes, 1 in 3; 30 shops of three rows each, but for some without one; a word of its own
-    in every title.
-    """
+    """Two classes, 1 in 3; 30 shops of three rows each, some missing; a unique word per title."""
     random = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -54,7 +50,7 @@ def ingested(directory, config):
 
 
 def rows_of(directory, split):
-    """Numbers in the table of a split's rows."""
+    """The rows of a split, by their numbers in the table."""
     content, config = Manifest.load(directory), Config.load(directory / "config.yaml")
     found = [
         record_files.parse(config, serialized)[0].numpy()
@@ -69,14 +65,14 @@ def sides(folds):
 
 @pytest.fixture(scope="module")
 def grouped(tmp_path_factory):
-    place = tmp_path_factory.mktemp("grouped")
-    table = ingested(place / "records", GROUPED)
-    return place, table, make_folds(place / "records", place / "folds", 4, table)
+    folder = tmp_path_factory.mktemp("grouped")
+    table = ingested(folder / "records", GROUPED)
+    return folder, table, make_folds(folder / "records", folder / "folds", 4, table)
 
 
-def test_every_row_is_for_validation_once_and_no_test_row_ever(grouped):
-    place, _, folds = grouped
-    ours = {*rows_of(place / "records", "train"), *rows_of(place / "records", "validation")}
+def test_every_row_is_for_validation_once_and_no_test_row(grouped):
+    folder, _, folds = grouped
+    ours = {*rows_of(folder / "records", "train"), *rows_of(folder / "records", "validation")}
     assert sorted(row for _, valid in sides(folds) for row in valid) == sorted(ours)
     assert all(train | valid == ours and not train & valid for train, valid in sides(folds))
     assert [len(rows_of(fold, "test")) for fold in folds] == [0] * 4
@@ -94,12 +90,12 @@ def test_classes_keep_their_proportions(grouped):
     assert shares == pytest.approx([1 / 3] * 4, abs=0.12)
 
 
-def test_the_same_folds_again_without_writing_them_anew(grouped):
-    place, table, folds = grouped
-    written = (place / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns
-    assert make_folds(place / "records", place / "folds", 4, table) == folds
-    assert (place / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns == written
-    elsewhere = make_folds(place / "records", place / "folds again", 4, table)
+def test_the_same_folds_are_reused(grouped):
+    folder, table, folds = grouped
+    written = (folder / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns
+    assert make_folds(folder / "records", folder / "folds", 4, table) == folds
+    assert (folder / "folds" / "rows" / "part-0.tfrecord").stat().st_mtime_ns == written
+    elsewhere = make_folds(folder / "records", folder / "folds again", 4, table)
     assert sides(elsewhere) == sides(folds)
     assert (
         Manifest.load(elsewhere[1]).hash
@@ -108,7 +104,7 @@ def test_the_same_folds_again_without_writing_them_anew(grouped):
     )
 
 
-def test_a_turn_learns_from_its_training_rows_alone(grouped):
+def test_the_schema_of_a_fold_is_fitted_on_its_training_rows_alone(grouped):
     words = frame()["title"]
     for fold in grouped[2]:
         stats = schema_for(GROUPED, fold)
@@ -116,7 +112,7 @@ def test_a_turn_learns_from_its_training_rows_alone(grouped):
         assert stats.rows == len(rows_of(fold, "train"))
 
 
-def test_a_turn_is_read_like_any_records(grouped):
+def test_a_fold_is_read_like_any_records(grouped):
     fold = grouped[2][1]
     batches = load_split(GROUPED, schema_for(GROUPED, fold), fold, "validation", batch_size=7)
     prices = np.concatenate([inputs["price"] for inputs, _, _ in batches.as_numpy_iterator()])
@@ -127,13 +123,13 @@ def test_a_turn_is_read_like_any_records(grouped):
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A split that a column says, so without groups."""
-    place = tmp_path_factory.mktemp("given")
-    ingested(place / "records", Config(inputs=INPUTS, heads=LABEL, split=Split(column="split")))
-    return place
+    """A split by a column, without groups."""
+    folder = tmp_path_factory.mktemp("given")
+    ingested(folder / "records", Config(inputs=INPUTS, heads=LABEL, split=Split(column="split")))
+    return folder
 
 
-def test_without_groups_the_first_heads_classes_are_as_even_as_can_be(given):
+def test_without_groups_the_first_heads_classes_are_stratified(given):
     label = frame()["label"]
     counts = [
         (label[list(valid)] == "rare").sum()
@@ -143,7 +139,7 @@ def test_without_groups_the_first_heads_classes_are_as_even_as_can_be(given):
     assert sum(counts) == (label[:70] == "rare").sum()
 
 
-def test_a_group_can_be_named_where_the_split_was_given(given):
+def test_a_group_can_be_named_if_a_column_gives_the_split(given):
     shops = frame()["shop"]
     folds = make_folds(given / "records", given / "named", 3, read_table(frame()), group="shop")
     assert all(
@@ -152,20 +148,20 @@ def test_a_group_can_be_named_where_the_split_was_given(given):
     )
 
 
-def test_rows_without_classes_are_dealt_evenly(tmp_path):
+def test_without_classes_folds_have_equal_sizes(tmp_path):
     config = Config(
         inputs={"shop": CategoryInput()},
         heads={"price": RegressionHead()},
         split=Split(column="split"),
     )
-    # rows without a shop are left out
+    # rows without a shop are dropped
     ingested(tmp_path / "records", config)
     folds = make_folds(tmp_path / "records", tmp_path / "folds", 3)
     sizes = [len(valid) for _, valid in sides(folds)]
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_a_class_of_fewer_rows_than_folds_stands_where_it_can(tmp_path):
+def test_a_class_of_fewer_rows_than_folds_is_in_some_of_them(tmp_path):
     table = frame()
     table.loc[0, "label"] = "single"
     config = Config(inputs=INPUTS, heads=LABEL, split=Split(column="split"))
@@ -174,27 +170,27 @@ def test_a_class_of_fewer_rows_than_folds_stands_where_it_can(tmp_path):
     assert sum(0 in valid for _, valid in sides(folds)) == 1
 
 
-def test_folds_that_cannot_be_dealt_are_refused_in_one_sentence(grouped, given, tmp_path):
-    place, table, _ = grouped
+def test_impossible_folds_are_refused_in_one_sentence(grouped, given, tmp_path):
+    folder, table, _ = grouped
     wrong = [
-        (place, {"folds": 1, "table": table}, "folds must be from 2 to"),
-        (place, {"folds": 4}, "need the column 'shop'.*pass the table"),
-        (place, {"folds": 60, "table": table}, "groups of column 'shop', received 60"),
-        (place, {"folds": 4, "table": read_table(frame()[:80])}, "of 90 rows, received .* of 80"),
+        (folder, {"folds": 1, "table": table}, "folds must be from 2 to"),
+        (folder, {"folds": 4}, "need the column 'shop'.*pass the table"),
+        (folder, {"folds": 60, "table": table}, "groups of column 'shop', received 60"),
+        (folder, {"folds": 4, "table": read_table(frame()[:80])}, "of 90 rows, received .* of 80"),
         (given, {"folds": 3, "table": table, "group": "street"}, "no column 'street'"),
         (given, {"folds": 71}, "to the 70 rows"),
     ]
-    for directory, arguments, said in wrong:
-        with pytest.raises(ValueError, match=said):
+    for directory, arguments, message in wrong:
+        with pytest.raises(ValueError, match=message):
             make_folds(directory / "records", tmp_path / "folds", **arguments)
     assert not (tmp_path / "folds").exists()
     with pytest.raises(ValueError, match="holds folds of other rows"):
-        make_folds(place / "records", place / "folds", 3, table)
+        make_folds(folder / "records", folder / "folds", 3, table)
     with pytest.raises(FileNotFoundError, match="manifest.json"):
         make_folds(tmp_path, tmp_path / "folds")
 
 
-def test_a_copy_that_was_cut_short_is_made_again(given):
+def test_an_incomplete_copy_is_made_again(given):
     folds = make_folds(given / "records", given / "short", 2)
     before = sides(folds)
     (given / "short" / "folds.txt").unlink()

@@ -1,4 +1,4 @@
-"""A column whose labels are of another kind than its head's is refused before anything is written."""
+"""Labels of another type than the head's are refused before anything is written."""
 
 import pandas as pd
 import pytest
@@ -8,10 +8,10 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
 
-def ingested(labels, head, directory):
-    table = read_table(pd.DataFrame({"title": ["a"] * len(labels), "said": labels}))
-    config = Config(inputs={"title": TextInput()}, heads={"y": head(column="said")})
-    return ingest(table, config, directory, processes=1)
+def ingested(labels, head, out):
+    table = read_table(pd.DataFrame({"title": ["a"] * len(labels), "target": labels}))
+    config = Config(inputs={"title": TextInput()}, heads={"y": head(column="target")})
+    return ingest(table, config, out, processes=1)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def ingested(labels, head, directory):
         ),
     ],
 )
-def test_labels_of_another_kind(tmp_path, labels, head, message):
-    with pytest.raises(ValueError, match=f"^heads\\.y: the column 'said' {message}"):
+def test_labels_of_another_type(tmp_path, labels, head, message):
+    with pytest.raises(ValueError, match=f"^heads\\.y: the column 'target' {message}"):
         ingested(labels, head, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -31,7 +31,7 @@ exec(what)
 
 @pytest.fixture
 def worker(tmp_path):
-    """A command of which each worker leaves its process number, and does what it is told."""
+    """Makes a command whose workers record their process ids, and then run some code."""
     (tmp_path / "worker.py").write_text(WORKER)
     (tmp_path / "pids").mkdir()
     return lambda what: [sys.executable, str(tmp_path / "worker.py"), str(tmp_path / "pids"), what]
@@ -42,7 +42,7 @@ def started(tmp_path):
 
 
 def alive(pids):
-    """Those that run; a zombie, whose parent has not asked for its end yet, does not."""
+    """Those that run; a zombie does not."""
     running = []
     for pid in pids:
         stat = pathlib.Path(f"/proc/{pid}/stat")
@@ -53,9 +53,9 @@ def alive(pids):
     return running
 
 
-def test_each_worker_gets_its_place_and_its_log(tmp_path):
-    said = []
-    launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", echo=said.append)
+def test_each_worker_gets_its_index_and_its_log(tmp_path):
+    printed_lines = []
+    launch(["sh", "-c", "echo $TF_CONFIG"], 3, tmp_path / "logs", echo=printed_lines.append)
     given = [
         json.loads((tmp_path / "logs" / f"worker-{number}.log").read_text()) for number in range(3)
     ]
@@ -64,19 +64,19 @@ def test_each_worker_gets_its_place_and_its_log(tmp_path):
     ]
     assert given[0]["cluster"] == given[1]["cluster"] == given[2]["cluster"]
     assert len(set(given[0]["cluster"]["worker"])) == 3
-    assert [json.loads(line) for line in said] == [given[0]]
+    assert [json.loads(line) for line in printed_lines] == [given[0]]
 
 
-def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
-    said = []
+def test_a_killed_worker_ends_the_others_and_all_are_restarted(tmp_path, worker):
+    printed_lines = []
     command = worker(
         "if starts == 1: time.sleep(0.3); os.kill(os.getpid(), 9) if number == 1 else "
         "time.sleep(600)"
     )
     begun = time.monotonic()
-    launch(command, 2, tmp_path / "logs", grace=0.5, echo=said.append)
+    launch(command, 2, tmp_path / "logs", grace=0.5, echo=printed_lines.append)
     assert time.monotonic() - begun < 30
-    assert "worker 1 was ended by SIGKILL: all are restarted (1 of 3)" in said
+    assert "worker 1 was ended by SIGKILL: all are restarted (1 of 3)" in printed_lines
     assert len(started(tmp_path)) == 4
     assert alive(started(tmp_path)) == []
     log = (tmp_path / "logs" / "worker-0.log").read_text()
@@ -88,7 +88,7 @@ def test_a_killed_worker_ends_the_others_and_all_start_again(tmp_path, worker):
     ]
 
 
-def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
+def test_after_the_last_restart_the_error_says_how_it_ended(tmp_path, worker):
     with pytest.raises(
         ChildProcessError,
         match=r"worker 1 ended with exit code 3, after 2 restarts: «no memory»; see "
@@ -106,7 +106,7 @@ def test_after_the_last_restart_its_end_is_told(tmp_path, worker):
     assert alive(started(tmp_path)) == []
 
 
-def test_an_error_at_the_start_is_not_tried_again(tmp_path, worker):
+def test_an_error_at_the_start_is_not_retried(tmp_path, worker):
     with pytest.raises(
         ChildProcessError, match="worker 0 ended with exit code 1: «error: no such table»; see"
     ):
@@ -122,7 +122,7 @@ def test_an_error_at_the_start_is_not_tried_again(tmp_path, worker):
     assert len(started(tmp_path)) == 2
 
 
-def test_a_killed_worker_is_told_and_not_one_that_gave_up_for_it(tmp_path, worker):
+def test_a_killed_worker_is_reported_and_not_one_that_gave_up_because_of_it(tmp_path, worker):
     command = worker(
         "time.sleep(0.5)\nif number: os.kill(os.getpid(), 9)\ntime.sleep(0.5)\nsys.exit(1)"
     )
@@ -130,7 +130,7 @@ def test_a_killed_worker_is_told_and_not_one_that_gave_up_for_it(tmp_path, worke
         launch(command, 2, tmp_path, restarts=0, grace=0.2, echo=str)
 
 
-def test_what_a_worker_started_is_ended_too(tmp_path, worker):
+def test_child_processes_of_a_worker_are_ended_too(tmp_path, worker):
     child = (
         "import subprocess; child = subprocess.Popen(['sleep', '600']); "
         "(folder / f'pid-c-{child.pid}').touch()"
@@ -168,7 +168,7 @@ def wait_until(true, seconds=30):
 # --- several hosts, and the command line
 
 
-def test_each_host_gets_its_own_line_of_shell():
+def test_each_host_gets_its_own_command():
     lines = commands_by_host(
         [sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'])"], ["a:1", "b:2"]
     )
@@ -226,7 +226,7 @@ def test_the_command_line_launches_any_program(monkeypatch, capsys, tmp_path, wo
     assert f"What they printed: {tmp_path / 'logs'}" in printed.out
 
 
-def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, tmp_path):
+def test_a_missing_program_is_one_sentence(monkeypatch, capsys, tmp_path):
     code, printed = run(
         monkeypatch, capsys, "launch", "--logs", tmp_path / "logs", "--", "no-such-program"
     )
@@ -235,8 +235,8 @@ def test_a_program_that_is_not_there_is_told_in_a_sentence(monkeypatch, capsys, 
 
 
 @pytest.mark.slow
-def test_train_is_launched_as_it_is_typed(monkeypatch, capsys, tmp_path):
-    """Two workers, one run; what they wrote is what one process would have."""
+def test_train_is_launched_on_two_workers(monkeypatch, capsys, tmp_path):
+    """Two workers write one run, as one process would."""
     schema = training_case.ingested(tmp_path / "records")
     words = [
         "--workers",
@@ -262,7 +262,7 @@ def test_train_is_launched_as_it_is_typed(monkeypatch, capsys, tmp_path):
     )
 
 
-def test_what_other_hosts_are_to_run_to_train_names_the_strategy(monkeypatch, capsys):
+def test_commands_of_other_hosts_name_the_strategy(monkeypatch, capsys):
     code, printed = run(
         monkeypatch,
         capsys,

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.classification import classification
 from multimodal_tf.metrics.metric import (
-    METRICS,
+    CLASS_METRICS,
     NO_LABEL,
     NO_ROWS,
     NO_SPREAD,
@@ -240,6 +240,13 @@ HEADS = {
     "regression": lambda rows, resamples=30: regression(
         np.arange(rows), np.zeros(rows), resamples=resamples
     ),
+}
+
+
+METRICS = {
+    "classification": CLASS_METRICS,
+    "multi_label": ("exact_match", *CLASS_METRICS),
+    "regression": ("mae", "rmse", "r2"),
 }
 
 

@@ -1,6 +1,4 @@
-"""Figures of ordinal, quantile and matching heads, against scikit-learn where it has them and by
-hand.
-"""
+"""Metrics of ordinal, quantile and matching heads, against scikit-learn and by hand."""
 
 import numpy as np
 import pytest
@@ -8,14 +6,14 @@ from sklearn import metrics as sklearn_metrics
 
 from multimodal_tf.metrics.classification import classification, ordinal
 from multimodal_tf.metrics.matching import matching
-from multimodal_tf.metrics.metric import METRICS, NO_ROWS
+from multimodal_tf.metrics.metric import CLASS_METRICS, NO_ROWS
 from multimodal_tf.metrics.regression import quantile
 
 RANDOM = np.random.default_rng(0)
 LEVELS = [0.1, 0.5, 0.9]
 
 
-def test_ordinal_has_the_figures_of_a_classification_and_the_distance_in_ranks():
+def test_ordinal_has_the_metrics_of_a_classification_and_the_distance_in_ranks():
     truth, scores, known = (
         RANDOM.integers(0, 3, 50),
         RANDOM.dirichlet([1, 1, 1], 50),
@@ -23,36 +21,36 @@ def test_ordinal_has_the_figures_of_a_classification_and_the_distance_in_ranks()
     )
     found = ordinal(truth, scores, ["S", "M", "L"], known, resamples=30)
     same = classification(truth, scores, ["S", "M", "L"], known, resamples=30)
-    assert tuple(found.metrics) == METRICS["ordinal"]
+    assert tuple(found.metrics) == (*CLASS_METRICS, "rank_mae")
     assert {name: found.metrics[name] for name in same.metrics} == same.metrics
     distance = sklearn_metrics.mean_absolute_error(truth[known], scores.argmax(axis=1)[known])
-    figure = found.metrics["rank_mae"]
-    assert figure.value == pytest.approx(distance)
-    assert figure.low < figure.value < figure.high
+    metric = found.metrics["rank_mae"]
+    assert metric.value == pytest.approx(distance)
+    assert metric.low < metric.value < metric.high
 
 
 def test_quantile_against_scikit_learn():
-    truth, said = RANDOM.normal(10, 3, 60), np.sort(RANDOM.normal(10, 3, (60, 3)), axis=1)
-    found = quantile(truth[:, None], said, LEVELS, 1, resamples=30).metrics
-    assert tuple(found) == METRICS["quantile"]
+    truth, predicted = RANDOM.normal(10, 3, 60), np.sort(RANDOM.normal(10, 3, (60, 3)), axis=1)
+    found = quantile(truth[:, None], predicted, LEVELS, 1, resamples=30).metrics
+    assert tuple(found) == ("mae", "rmse", "r2", "pinball", "coverage", "width")
     losses = [
-        sklearn_metrics.mean_pinball_loss(truth, said[:, place], alpha=level)
-        for place, level in enumerate(LEVELS)
+        sklearn_metrics.mean_pinball_loss(truth, predicted[:, index], alpha=level)
+        for index, level in enumerate(LEVELS)
     ]
     assert found["pinball"].value == pytest.approx(np.mean(losses))
     assert found["mae"].value == pytest.approx(
-        sklearn_metrics.mean_absolute_error(truth, said[:, 1])
+        sklearn_metrics.mean_absolute_error(truth, predicted[:, 1])
     )
     assert found["coverage"].value == np.mean(
-        [low <= one <= high for one, (low, _, high) in zip(truth, said)]
+        [low <= one <= high for one, (low, _, high) in zip(truth, predicted)]
     )
-    assert found["width"].value == pytest.approx(np.mean(said[:, 2] - said[:, 0]))
-    assert all(figure.low < figure.value < figure.high for figure in found.values())
+    assert found["width"].value == pytest.approx(np.mean(predicted[:, 2] - predicted[:, 0]))
+    assert all(metric.low < metric.value < metric.high for metric in found.values())
 
 
 def test_quantile_leaves_out_unknown_rows():
-    truth, said = np.array([1.0, np.nan]), np.array([[0.0, 1.0, 2.0], [7.0, 8.0, 9.0]])
-    found = quantile(truth, said, LEVELS, 1, known=[1, 0], resamples=0)
+    truth, predicted = np.array([1.0, np.nan]), np.array([[0.0, 1.0, 2.0], [7.0, 8.0, 9.0]])
+    found = quantile(truth, predicted, LEVELS, 1, known=[1, 0], resamples=0)
     assert (found.n, found.metrics["coverage"].value, found.metrics["mae"].value) == (1, 1.0, 0.0)
 
 
@@ -79,18 +77,18 @@ def test_matching_against_scikit_learn():
     assert found.metrics["log_loss"].value == pytest.approx(
         sklearn_metrics.log_loss(truth, probabilities)
     )
-    assert all(figure.low < figure.value < figure.high for figure in found.metrics.values())
+    assert all(metric.low < metric.value < metric.high for metric in found.metrics.values())
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_without_rows_there_are_no_figures(rows):
+def test_without_rows_no_metric_is_defined(rows):
     for found in (
         ordinal(np.zeros(rows), np.full((rows, 2), 0.5), ["a", "b"], known=np.zeros(rows)),
         quantile(np.zeros(rows), np.zeros((rows, 3)), LEVELS, 1, known=np.zeros(rows)),
         matching(np.zeros((rows, 2, 3))),
     ):
         assert found.n == 0
-        assert {(figure.value, figure.reason) for figure in found.metrics.values()} == {
+        assert {(metric.value, metric.reason) for metric in found.metrics.values()} == {
             (None, NO_ROWS)
         }
 
@@ -102,6 +100,6 @@ def test_without_rows_there_are_no_figures(rows):
         (np.full((2, 2, 1), np.nan), "must be finite numbers"),
     ],
 )
-def test_what_is_no_pair_of_vectors_is_refused(vectors, message):
+def test_invalid_vectors_are_refused(vectors, message):
     with pytest.raises(ValueError, match=message):
         matching(vectors)

@@ -1,4 +1,4 @@
-"""What of a model is trained and how fast; adaptations of the configuration."""
+"""PEFT: what is trained, learning rates, gradual unfreezing, and the configuration."""
 
 import keras
 import numpy as np
@@ -17,14 +17,14 @@ Y = {"label": np.zeros((8, 4), "float32")}
 
 
 class TestPaths:
-    def test_they_do_not_depend_on_what_else_the_process_made(self):
+    def test_they_do_not_depend_on_other_models_of_the_process(self):
         layers.Dense(1), layers.MultiHeadAttention(1, 1)
         one = list(layer_paths.weights(case.bert()))
         layers.Dense(1), layers.MultiHeadAttention(1, 1)
         assert one == list(layer_paths.weights(case.bert()))
         assert f"{case.QUERY}/kernel" in one
 
-    def test_each_weight_has_one(self):
+    def test_each_weight_has_one_path(self):
         model = case.bert()
         found = layer_paths.weights(model)
         assert {id(weight) for weight in found.values()} == {id(weight) for weight in model.weights}
@@ -83,19 +83,17 @@ class TestWhatIsTrained:
         assert model.get_layer("label").moving_mean.numpy().any()
 
     def test_statistics_in_a_network_that_is_trained_in_part_are_those_of_the_present_rows(self):
-        """`MaskedNetwork` puts statistics back where nobody is there, and copies nothing that is
-        only frozen.
-        """
+        """`MaskedNetwork` restores statistics if no row is present, except frozen ones."""
         model = case.bert()
         peft.freeze(model, "*/token_embedding")
         assert model.get_layer("title_network")._statistics(True) == []
 
-    def test_head_only(self):
+    def test_train_head_only(self):
         model = case.bert(heads=("label", "label_2"))
         peft.train_head_only(model)
         assert {path.split("/")[0] for path in case.trained(model)} == {"label", "label_2"}
 
-    def test_biases_only_are_the_biases_the_shifts_and_the_heads(self):
+    def test_train_biases_only(self):
         model = case.bert()
         peft.train_biases_only(model)
         in_tower = [path for path in case.trained(model) if path.startswith("title_network")]
@@ -104,7 +102,7 @@ class TestWhatIsTrained:
         assert len(in_tower) == 6 + 3
         assert {"label/kernel", "label/bias"} <= set(case.trained(model))
 
-    def test_what_was_added_stays_trained_when_all_but_the_heads_is_frozen(self):
+    def test_lora_stays_trained_if_all_but_the_heads_is_frozen(self):
         model = case.stack()
         peft.add_lora(model, "photo_low")
         peft.train_head_only(model)
@@ -140,7 +138,7 @@ class TestWhatIsTrained:
             peft.train_biases_only(keras.Model(x, layers.Dense(1)(x)))
 
 
-class TestReport:
+class TestSummary:
     def test_parameters_and_per_cent_per_tower(self):
         model = case.bert(trainable=False)
         peft.add_lora(model, "*query_dense", rank=2)
@@ -158,12 +156,12 @@ class TestReport:
         )
         assert f"{found.whole.percent:.2f} %" in str(found).splitlines()[-1]
 
-    def test_of_nothing(self):
+    def test_no_parameters(self):
         assert peft.ParameterCount(0, 0).percent == 0
 
 
 class TestGradualUnfreezing:
-    def test_from_the_top_down_an_epoch_each(self):
+    def test_from_the_outputs_down_an_epoch_each(self):
         model, changed = case.stack(), []
         model.compile("sgd", "mse")
         gradual = peft.GradualUnfreezing([["photo_high"], ["photo_low"]])
@@ -175,7 +173,7 @@ class TestGradualUnfreezing:
         ]
         assert len(case.trained(model)) == 6
 
-    def test_it_stops_as_it_began(self):
+    def test_all_stages_are_trainable_at_the_end(self):
         model, changed = case.stack(), []
         model.compile("adam", "mse")
         gradual = peft.GradualUnfreezing([["photo_low"]], epochs=2)
@@ -183,7 +181,7 @@ class TestGradualUnfreezing:
         assert changed == [{"label", "photo_high"}] * 2
         assert len(case.trained(model)) == 6
 
-    def test_what_is_frozen_when_compiled_cannot_be_let_loose(self):
+    def test_what_is_frozen_when_compiled_cannot_be_unfrozen(self):
         model = case.stack()
         peft.freeze(model, "photo_low")
         model.compile("sgd", "mse")
@@ -220,7 +218,7 @@ class Changes(keras.callbacks.Callback):
         )
 
 
-class TestRates:
+class TestLearningRateFactors:
     @pytest.mark.parametrize(
         ("kind", "plain", "options"),
         [
@@ -229,7 +227,7 @@ class TestRates:
             (peft.LayerwiseAdamW, keras.optimizers.AdamW, {"weight_decay": 0.1}),
         ],
     )
-    def test_a_weight_moves_by_its_factor_of_what_it_would(self, kind, plain, options):
+    def test_a_factor_scales_the_update_of_a_weight(self, kind, plain, options):
         models = [case.stack(), case.stack()]
         factors = peft.learning_rate_factors(models[0], {"photo_*": 0.5, "photo_low": 0.1})
         assert factors == [0.1, 0.1, 0.5, 0.5, 1, 1]
@@ -246,7 +244,7 @@ class TestRates:
                 slow - before, factor * (full - before), rtol=1e-3, atol=1e-7
             )
 
-    def test_what_is_excluded_from_decay_stays_so(self):
+    def test_weights_without_decay_stay_without(self):
         model = case.stack()
         optimizer = make_optimizer(
             Training(learning_rate=0.1, weight_decay=0.5, warmup_epochs=0),
@@ -265,7 +263,7 @@ class TestRates:
                 new, old * (1 - 0.1 * factor * 0.5) if old.ndim > 1 else old, rtol=1e-5
             )
 
-    def test_a_compiled_model_is_saved_with_them(self, tmp_path):
+    def test_a_compiled_model_is_saved_with_factors(self, tmp_path):
         model = case.stack()
         model.compile(
             peft.LayerwiseAdamW(factors=peft.learning_rate_factors(model, {"label": 2})),
@@ -280,7 +278,7 @@ class TestRates:
             one.train_on_batch(X, Y)
         np.testing.assert_allclose(loaded(X)["label"], model(X)["label"], rtol=1e-5, atol=1e-6)
 
-    def test_other_weights_than_they_were_made_for_are_refused(self):
+    def test_factors_of_other_weights_are_refused(self):
         model = case.stack()
         optimizer = peft.LayerwiseSGD(factors=peft.learning_rate_factors(model, {}))
         peft.freeze(model, "photo_low")
@@ -297,12 +295,12 @@ class TestRates:
             ({"x": 1}, "^learning_rate_factors: must match a layer"),
         ],
     )
-    def test_bad_ones_are_refused(self, factors, message):
+    def test_wrong_factors_are_refused(self, factors, message):
         with pytest.raises(ValueError, match=message):
             peft.learning_rate_factors(case.stack(), factors)
 
 
-class TestAdaptation:
+class TestApply:
     def test_yaml_round_trip(self):
         one = case.config(
             peft=Peft(
@@ -313,7 +311,7 @@ class TestAdaptation:
         )
         assert Config.from_yaml(one.to_yaml()) == one
 
-    def test_all_of_it(self):
+    def test_all_fields(self):
         model = case.bert()
         callbacks = peft.apply_peft(
             model,
@@ -337,7 +335,7 @@ class TestAdaptation:
             "transformer_layer_0",
         ]
 
-    def test_a_rate_may_be_for_what_is_added(self):
+    def test_a_factor_may_be_for_lora(self):
         model = case.stack()
         factors = {"photo_low/graft": 5.0}
         peft.apply_peft(
@@ -383,7 +381,7 @@ class TestAdaptation:
             ({"train": "head"}, "'heads'"),
         ],
     )
-    def test_what_contradicts_itself_is_refused(self, fields, message):
+    def test_contradictions_are_refused(self, fields, message):
         with pytest.raises(pydantic.ValidationError, match=message):
             Peft.model_validate(fields)
 

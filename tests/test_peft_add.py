@@ -1,4 +1,4 @@
-"""LoRA and adapters: their formulas, what they leave alone, saving, merging."""
+"""LoRA and adapters: formulas, what is trained, saving, merging."""
 
 import contract
 import keras
@@ -17,8 +17,8 @@ from multimodal_tf.models.peft.layers import Adapter, LowRank, LowRankRows
 from multimodal_tf.serving.endpoints import core
 from multimodal_tf.training import peft
 
-# shape of x, of a row's answer, axes of the bias: queries, what comes out of attention, any; one
-# with a letter in all three
+# shape of x, shape of a row's output, axes of the bias: queries, the output of attention, any; the
+# last one has a letter in all three
 EQUATIONS = {
     "abc,cde->abde": ((2, 3, 4), (3, 2, 5), "de"),
     "abcd,cde->abe": ((2, 3, 4, 5), (3, 6), "e"),
@@ -52,9 +52,9 @@ class TestLoRA:
 
     @pytest.mark.parametrize("equation", EQUATIONS)
     def test_einsum_dense_is_the_formula(self, equation):
-        shape, answer, bias = EQUATIONS[equation]
+        shape, output, bias = EQUATIONS[equation]
         x = np.random.default_rng(0).normal(size=shape).astype("float32")
-        layer = layers.EinsumDense(equation, answer, bias_axes=bias, name="one")
+        layer = layers.EinsumDense(equation, output, bias_axes=bias, name="one")
         model = alone(layer, x)
         before = model(x).numpy()
         peft.add_lora(model, "one", rank=2, alpha=3)
@@ -104,7 +104,7 @@ class TestLoRA:
 
     @settings(max_examples=10, deadline=None)
     @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.floats(0.5, 8))
-    def test_merging_changes_no_answer(self, inside, outside, rank, alpha):
+    def test_merging_does_not_change_the_output(self, inside, outside, rank, alpha):
         x = np.random.default_rng(0).normal(size=(3, inside)).astype("float32")
         model = alone(layers.Dense(outside, activation="tanh", name="one"), x)
         shaken(model, "one", rank=rank, alpha=alpha)
@@ -113,7 +113,7 @@ class TestLoRA:
         np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
         assert [tuple(weight.shape) for weight in model.weights] == [(inside, outside), (outside,)]
 
-    def test_what_it_is_on_is_not_trained_and_the_rest_as_before(self):
+    def test_its_layer_is_frozen_and_the_rest_as_before(self):
         model = case.stack()
         peft.add_lora(model, "photo_low")
         assert case.trained(model) == [
@@ -125,7 +125,7 @@ class TestLoRA:
             "label/bias",
         ]
 
-    def test_the_same_numbers_are_drawn_in_every_process_and_others_for_each_layer(self):
+    def test_initial_values_are_the_same_in_every_process_and_differ_by_layer(self):
         one, other = case.stack(), case.stack()
         for model in (one, other):
             peft.add_lora(model, "photo_*")
@@ -133,7 +133,7 @@ class TestLoRA:
         np.testing.assert_array_equal(first, second)
         assert (first != one.get_layer("photo_high").graft.a.numpy()).any()
 
-    def test_on_all_layers_answers_stay_what_they_are_until_it_is_trained(self):
+    def test_on_all_layers_the_output_stays_the_same_until_it_is_trained(self):
         model, x = case.bert(), case.rows()
         x["title_present"], x["price_present"] = (
             np.array([1, 1, 0, 0], "float32"),
@@ -176,7 +176,7 @@ class TestAdapters:
             layer(x), x + np.maximum(x @ down + d, 0) @ up + u, rtol=1e-5, atol=1e-6
         )
 
-    def test_it_stands_behind_the_layer_and_its_activation(self):
+    def test_it_follows_the_layer_and_its_activation(self):
         model = case.stack()
         peft.add_adapters(model, "photo_high", units=2)
         case.shake(model)
@@ -190,17 +190,17 @@ class TestAdapters:
         )
 
     @pytest.mark.parametrize(
-        ("pattern", "said"),
+        ("pattern", "message"),
         [("label", "an output of the model"), ("price_embedding", "sets missing inputs to zero")],
     )
-    def test_what_it_would_undo_is_refused(self, pattern, said):
+    def test_outputs_and_zeros_of_missing_inputs_are_refused(self, pattern, message):
         with pytest.raises(
             ValueError,
-            match=rf"^adapters\.layers: must not match a layer .*{said}, received '{pattern}'",
+            match=rf"^adapters\.layers: must not match a layer .*{message}, received '{pattern}'",
         ):
             peft.add_adapters(case.bert(), pattern)
 
-    def test_shared_between_towers_both_teach_it(self):
+    def test_both_towers_train_a_shared_adapter(self):
         title, photo = (keras.Input((4,), name=name) for name in ("title", "photo"))
         both = [
             layers.Dense(3, name=f"{name}_dense")(x)
@@ -218,13 +218,13 @@ class TestAdapters:
         found = {}
         for name in ("title", "photo"):
             with tf.GradientTape() as tape:
-                answer = tf.reduce_sum(
+                output = tf.reduce_sum(
                     model(x | {other: np.zeros((1, 4), "float32") for other in x if other != name})[
                         "label"
                     ]
                 )
-            # of the way up, which begins as zero
-            found[name] = tape.gradient(answer, model.trainable_weights[2].value).numpy()
+            # of the second kernel, which begins as zero
+            found[name] = tape.gradient(output, model.trainable_weights[2].value).numpy()
         assert all(gradient.any() for gradient in found.values())
 
     @pytest.mark.parametrize("kind", ["dense", "einsum"])
@@ -257,9 +257,9 @@ class TestAdapters:
 
 
 class TestInAModel:
-    """On BERT within a tower: layers in layers, which run on the present rows."""
+    """On BERT within a tower, whose layers run on the present rows."""
 
-    def test_lora_in_attention_and_embedding_learns_and_leaves_the_base_alone(self):
+    def test_lora_in_attention_and_embedding_is_trained_and_the_base_is_not(self):
         model = case.bert(trainable=False)
         before = case.answers(model)
         peft.add_lora(model, "*_dense", "*/token_embedding", rank=2)
@@ -274,7 +274,7 @@ class TestInAModel:
         }
         assert all("/graft/" in path for path in in_tower)
 
-    def test_absent_rows_change_nothing(self):
+    def test_missing_rows_change_nothing(self):
         model = case.bert()
         peft.add_lora(model, "*query_dense")
         case.shake(model)
@@ -284,7 +284,7 @@ class TestInAModel:
             case.answers(model, few)[1::2], case.answers(model)[1::2], rtol=1e-4, atol=1e-6
         )
 
-    def test_a_saved_model_has_them_again_and_trains_the_same(self, tmp_path):
+    def test_a_loaded_model_has_them_and_trains_the_same(self, tmp_path):
         model = case.bert()
         peft.train_head_only(model)
         peft.add_lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
@@ -300,7 +300,7 @@ class TestInAModel:
         one, other = (each.train_on_batch(case.rows(), y) for each in (model, loaded))
         np.testing.assert_allclose(case.answers(loaded), case.answers(model), rtol=1e-4, atol=1e-6)
 
-    def test_merged_it_exports_as_large_and_as_quick_as_the_base(self, tmp_path):
+    def test_merged_it_exports_with_the_size_and_operations_of_the_base(self, tmp_path):
         model, base = case.bert(), case.bert()
         peft.add_lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
         case.shake(model)
@@ -323,7 +323,7 @@ class TestInAModel:
         assert kinds(served["merged"]) == kinds(served["base"])
         assert len(kinds(served["with"])) > len(kinds(served["base"]))
 
-    def test_other_models_of_the_same_layers_have_them_too(self):
+    def test_other_models_with_the_same_layers_have_them_too(self):
         model = case.bert()
         before = np.array(embeddings(model)(case.rows())["title"])
         peft.add_lora(model, "*query_dense")
@@ -331,9 +331,7 @@ class TestInAModel:
         assert (np.array(embeddings(model)(case.rows())["title"]) != before).any()
 
     @pytest.mark.parametrize("loss_weighting", [UncertaintyWeights(), GradNormWeights()])
-    def test_a_model_that_learns_the_weights_of_its_losses_goes_on_doing_so(
-        self, loss_weighting, tmp_path
-    ):
+    def test_a_model_with_learned_loss_weights_keeps_training_them(self, loss_weighting, tmp_path):
         options = {"heads": ("label", "other_label"), "loss_weighting": loss_weighting}
         model = case.bert(**options)
         kind = type(model)
@@ -412,7 +410,7 @@ class TestRefused:
             ),
         ],
     )
-    def test_by_name_and_before_anything_is_changed(self, change, message):
+    def test_with_the_name_and_before_anything_is_changed(self, change, message):
         x = photo = keras.Input((4,), name="photo")
         x = layers.LayerNormalization(name="photo_norm")(layers.Dense(2, name="photo_low")(x))
         x = layers.Dense(3, name="photo_high")(x)
@@ -438,7 +436,7 @@ class ArgMax(layers.Layer):
         (Adapter(3, units=2, activation="gelu", seed=0), np.ones((1, 3), "float32")),
     ],
 )
-def test_layers_by_themselves_are_made_anew_from_their_configuration(layer, x):
+def test_layers_are_made_from_their_configuration(layer, x):
     copy = type(layer).from_config(layer.get_config())
     case.shake(layer)
     copy.set_weights(layer.get_weights())

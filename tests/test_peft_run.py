@@ -1,4 +1,4 @@
-"""A run's towers on another table, and `fit` with a PEFT configuration."""
+"""The towers of a run on another table, and `fit` with a PEFT configuration."""
 
 import re
 
@@ -38,7 +38,7 @@ SMALL = Config(
 
 
 def other_table():
-    """The same columns with two other classes, and words that come in another order."""
+    """The same columns with two other classes, and words in another order."""
     table = training_case.frame()
     table["label"] = table["label"].map({"b": "x", "c": "y", "d": "y"})
     table["title"] = table["title"].str.replace("bird", "zebra")
@@ -46,28 +46,28 @@ def other_table():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("adapt")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("peft")
 
 
 @pytest.fixture(scope="module")
-def trained(place):
+def trained(folder):
     return fit(
         SMALL,
-        training_case.ingested(place / "records", SMALL),
-        place / "records",
-        place / "run",
+        training_case.ingested(folder / "records", SMALL),
+        folder / "records",
+        folder / "run",
         verbose=0,
     )
 
 
 @pytest.fixture(scope="module")
-def other(place):
-    return training_case.ingested(place / "other", SMALL, other_table())
+def other(folder):
+    return training_case.ingested(folder / "other", SMALL, other_table())
 
 
 class TestAnotherTable:
-    def test_towers_and_their_words_stay_and_the_heads_are_new(self, trained, other):
+    def test_towers_and_their_vocabularies_are_kept_and_heads_are_new(self, trained, other):
         model, schema = peft.replace_heads(SMALL, other, trained)
         assert schema.inputs == trained.schema.inputs != other.inputs
         assert schema.heads["label"].names == ["x", "y"]
@@ -77,7 +77,7 @@ class TestAnotherTable:
             if not path.startswith("label"):
                 np.testing.assert_array_equal(value, old[path], err_msg=path)
 
-    def test_heads_are_new_where_there_are_as_many_classes(self, trained):
+    def test_heads_are_new_also_with_as_many_classes(self, trained):
         same = trained.schema.heads["label"]
         schema = Schema(
             rows=9,
@@ -89,7 +89,7 @@ class TestAnotherTable:
             case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]
         ).any()
 
-    def test_fit_goes_on_from_there_with_what_the_configuration_adapts(self, trained, other, place):
+    def test_fit_fine_tunes_the_model(self, trained, other, folder):
         model, schema = peft.replace_heads(SMALL, other, trained)
         chosen = Peft(
             train="heads",
@@ -98,7 +98,7 @@ class TestAnotherTable:
             learning_rate_factors={"label": 3},
         )
         config = SMALL.model_copy(update={"peft": chosen})
-        run = fit(config, schema, place / "other", place / "second", verbose=0, model=model)
+        run = fit(config, schema, folder / "other", folder / "second", verbose=0, model=model)
         assert run.model is model
         old, new = case.values(trained.model), case.values(model)
         changed = {
@@ -115,15 +115,15 @@ class TestAnotherTable:
         }
         assert "title_words/embeddings" not in changed
         assert run.record.config.peft == chosen
-        loaded = load_run(place / "second")
+        loaded = load_run(folder / "second")
         assert case.trained(loaded.model) == case.trained(model)
         fresh, _ = peft.replace_heads(SMALL, other, trained)
-        peft.load_peft(fresh, place / "second" / runs.PEFT)
+        peft.load_peft(fresh, folder / "second" / runs.PEFT)
         x = contract.rows_of(SMALL, 3)
         for one in (loaded.model, fresh):
             np.testing.assert_allclose(one(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
 
-    def test_lora_is_to_be_merged_first(self, trained, other):
+    def test_lora_must_be_merged_first(self, trained, other):
         copy = runs.Run(
             build_model(SMALL, trained.schema),
             SMALL,
@@ -169,7 +169,7 @@ class TestAnotherTable:
             ),
         ],
     )
-    def test_what_the_towers_do_not_know_is_refused(self, trained, other, change, message):
+    def test_other_inputs_are_refused(self, trained, other, change, message):
         config = Config(inputs=change(), heads=SMALL.heads, split=SMALL.split)
         schema = Schema(rows=9, inputs=other.inputs | trained.schema.inputs, heads=other.heads)
         with pytest.raises(ValueError, match=message) as caught:
@@ -183,34 +183,34 @@ def widened():
 
 
 class TestFit:
-    def test_a_pattern_is_refused_before_a_file_is_written(self, trained, place):
+    def test_a_pattern_is_refused_before_a_file_is_written(self, trained, folder):
         config = SMALL.model_copy(update={"peft": Peft(freeze=["foto_*"])})
         with pytest.raises(
             ValueError, match=r"^peft\.freeze: must match a layer, received 'foto_\*'"
         ):
-            fit(config, trained.schema, place / "records", place / "third", verbose=0)
-        assert not (place / "third").exists()
+            fit(config, trained.schema, folder / "records", folder / "third", verbose=0)
+        assert not (folder / "third").exists()
 
-    def test_a_stage_without_weights_is_refused_before_a_file_is_written(self, trained, place):
+    def test_a_stage_without_weights_is_refused_before_a_file_is_written(self, trained, folder):
         config = SMALL.model_copy(update={"peft": Peft(stages=[["title_embedding"]])})
         with pytest.raises(
             ValueError,
             match=r"^peft\.stages: must match a layer that is trained, received "
             r"\['title_embedding'\]",
         ):
-            fit(config, trained.schema, place / "records", place / "third", verbose=0)
-        assert not (place / "third").exists()
+            fit(config, trained.schema, folder / "records", folder / "third", verbose=0)
+        assert not (folder / "third").exists()
 
-    def test_a_model_of_another_configuration_is_refused(self, trained, place):
+    def test_a_model_of_another_configuration_is_refused(self, trained, folder):
         with pytest.raises(
             ValueError, match=re.escape("model: its inputs must be the configuration's")
         ):
             fit(
                 SMALL,
                 trained.schema,
-                place / "records",
-                place / "third",
+                folder / "records",
+                folder / "third",
                 verbose=0,
                 model=case.stack(),
             )
-        assert not (place / "third").exists()
+        assert not (folder / "third").exists()

@@ -1,6 +1,4 @@
-"""The small file of a PEFT configuration: by name, onto a fresh base in a new process, and onto no
-other base.
-"""
+"""Files of `save_peft`: loaded into the same base, also in a new process, and into no other."""
 
 import subprocess
 import sys
@@ -27,19 +25,19 @@ def adapted():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A model, and the file of its PEFT configuration."""
+    """A fine-tuned model and its file."""
     model = adapted()
     path = tmp_path_factory.mktemp("file") / "peft.safetensors"
     peft.save_peft(model, path)
     return model, path
 
 
-def test_it_holds_what_was_added_and_trained_alone(saved):
+def test_it_has_only_added_and_trained_weights(saved):
     model, path = saved
     assert set(safetensors.numpy.load_file(path)) == set(case.trained(model))
 
 
-def test_a_fresh_base_gives_the_same_answers_and_trains_the_same(saved):
+def test_a_new_base_has_the_same_outputs_and_trained_weights(saved):
     model, path = saved
     fresh = case.bert()
     peft.load_peft(fresh, path)
@@ -64,7 +62,7 @@ numpy.save({str(tmp_path / "answers.npy")!r}, peft_case.answers(model))
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), case.answers(model), rtol=1e-5)
 
 
-def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
+def test_a_shared_adapter_is_saved_with_its_first_layer(tmp_path):
     model = case.bert()
     peft.add_adapters(model, "*output_dense", units=3, shared=True)
     peft.train_head_only(model)
@@ -77,7 +75,7 @@ def test_a_shared_adapter_goes_with_the_first_layer_that_bears_it(tmp_path):
     assert case.trained(fresh) == case.trained(model)
 
 
-def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
+def test_merging_after_loading_gives_the_same_outputs(saved, tmp_path):
     model = case.stack()
     peft.freeze(model, "photo_*")
     peft.add_lora(model, "photo_*", rank=2)
@@ -94,7 +92,7 @@ def test_what_is_merged_after_loading_answers_the_same(saved, tmp_path):
     np.testing.assert_allclose(fresh(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
 
 
-def test_statistics_go_with_the_layer_that_is_trained(tmp_path):
+def test_statistics_of_trained_layers_are_saved(tmp_path):
     model = normalised()
     peft.freeze(model, "photo_frozen")
     model.compile("sgd", "mse", run_eagerly=True)
@@ -152,7 +150,7 @@ class TestAnotherBase:
         ):
             peft.load_peft(other, tmp_path / "a.safetensors")
 
-    def test_one_that_is_adapted_already_is_refused(self, saved):
+    def test_a_model_with_lora_is_refused(self, saved):
         with pytest.raises(
             ValueError, match=r"token_embedding: must bear no LoRA and no adapter yet"
         ):
@@ -160,7 +158,7 @@ class TestAnotherBase:
 
 
 class TestFiles:
-    def test_damaged_foreign_and_absent_ones(self, saved, tmp_path):
+    def test_damaged_foreign_and_missing_files(self, saved, tmp_path):
         damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
         damaged.write_bytes(saved[1].read_bytes()[:100])
         safetensors.numpy.save_file({"a": np.zeros(1)}, foreign)

@@ -41,7 +41,7 @@ def row(number):
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
+def records(tmp_path_factory):
     path = tmp_path_factory.mktemp("shards")
     splits = {"train": 50, "validation": 1, "test": 9}
     write(
@@ -54,22 +54,22 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture(params=["memory", "disk"])
-def place(request, monkeypatch):
+def cache(request, monkeypatch):
     if request.param == "disk":
         monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
     return request.param
 
 
-def load(directory, split="train", config=CONFIG, **arguments):
-    return load_split(config, Schema.load(directory / "schema.json"), directory, split, **arguments)
+def load(records, split="train", config=CONFIG, **arguments):
+    return load_split(config, Schema.load(records / "schema.json"), records, split, **arguments)
 
 
 def ages(batches):
     return [int(age) for _, targets, _ in batches for age in targets["age"].numpy()[:, 0]]
 
 
-def test_a_batch(directory, place):
-    inputs, targets, weights = next(iter(load(directory)))
+def test_a_batch(records, cache):
+    inputs, targets, weights = next(iter(load(records)))
     assert {name: (part.dtype, part.shape.as_list()) for name, part in inputs.items()} == {
         "title": (tf.int32, [8, 2]),
         "title_present": (tf.float32, [8]),
@@ -85,18 +85,18 @@ def test_a_batch(directory, place):
 
 
 @pytest.mark.parametrize("batch_size", [1, 9, 8, 10, 4])
-def test_evaluation_sees_every_row_once_in_order(directory, place, batch_size):
-    batches = load(directory, "test", batch_size=batch_size)
+def test_evaluation_sees_every_row_once_in_order(records, cache, batch_size):
+    batches = load(records, "test", batch_size=batch_size)
     assert int(batches.cardinality()) == -(-9 // batch_size) == len(list(batches))
     assert ages(batches) == list(range(9))
 
 
-def test_a_split_of_one_row(directory, place):
-    assert ages(load(directory, "validation")) == [0]
+def test_a_split_of_one_row(records, cache):
+    assert ages(load(records, "validation")) == [0]
 
 
-def test_training_is_shuffled_anew_in_each_epoch_and_complete(directory, place):
-    batches = load(directory, training=True)
+def test_training_is_shuffled_in_each_epoch_and_complete(records, cache):
+    batches = load(records, training=True)
     assert int(batches.cardinality()) == 7
     epochs = [ages(batches) for _ in range(3)]
     assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
@@ -104,8 +104,8 @@ def test_training_is_shuffled_anew_in_each_epoch_and_complete(directory, place):
     assert [len(targets["age"]) for _, targets, _ in batches] == [8] * 6 + [2]
 
 
-def test_inputs_targets_and_weights_stay_together(directory, place):
-    for inputs, targets, weights in load(directory, training=True):
+def test_inputs_targets_and_weights_stay_together(records, cache):
+    for inputs, targets, weights in load(records, training=True):
         age = targets["age"].numpy()[:, 0]
         np.testing.assert_array_equal(inputs["price_present"], (age % 4 != 3).astype(float))
         np.testing.assert_array_equal(inputs["title"].numpy()[:, 0], 2 + age % 3)
@@ -113,65 +113,66 @@ def test_inputs_targets_and_weights_stay_together(directory, place):
         np.testing.assert_array_equal(weights["label"], np.where(age % 2, 3, 1))
 
 
-def test_the_seed_says_the_order(directory, place):
+def test_the_seed_decides_the_order(records, cache):
     first, again = (
         [ages(batches) for _ in range(2)]
-        for batches in (load(directory, training=True), load(directory, training=True))
+        for batches in (load(records, training=True), load(records, training=True))
     )
     assert first == again
     other = CONFIG.model_copy(update={"seed": 6})
-    assert ages(load(directory, config=other, training=True)) != first[0]
+    assert ages(load(records, config=other, training=True)) != first[0]
 
 
-def test_rows_from_memory_and_from_shards_come_in_the_same_order(directory, monkeypatch):
-    kept = [ages(batches) for batches in [load(directory, training=True)] for _ in range(2)]
+def test_rows_from_memory_and_from_shards_come_in_the_same_order(records, monkeypatch):
+    kept = [ages(batches) for batches in [load(records, training=True)] for _ in range(2)]
     monkeypatch.setattr(pipeline, "available_memory", lambda: 0)
-    assert [ages(batches) for batches in [load(directory, training=True)] for _ in range(2)] == kept
+    assert [ages(batches) for batches in [load(records, training=True)] for _ in range(2)] == kept
 
 
-def test_an_epoch_from_a_step_on(directory, place):
+def test_an_epoch_from_a_later_step(records, cache):
     epoch = tf.Variable(1, dtype=tf.int64)
-    schema = Schema.load(directory / "schema.json")
-    batches = pipeline.open_split(CONFIG, schema, directory, "train", training=True)
+    schema = Schema.load(records / "schema.json")
+    batches = pipeline.open_split(CONFIG, schema, records, "train", training=True)
     whole = [ages([batch]) for batch in batches(0, epoch)]
     for start in (0, 3, 6, 7):
         rest = batches(start, epoch)
         assert len(rest) == 7 - start
         assert [ages([batch]) for batch in rest] == whole[start:]
-    plain = load(directory, training=True)
+    plain = load(records, training=True)
     assert [ages(plain), ages(plain)][1] == sum(whole, [])
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("workers", [2, 3])
-def test_workers_share_each_batch(directory, place, training, workers):
+def test_workers_share_each_batch(records, cache, training, workers):
     """50 rows in batches of 8: of the last one, of 2 rows, the first of three workers gets none."""
-    whole = [ages([batch]) for batch in load(directory, training=training)]
+    whole = [ages([batch]) for batch in load(records, training=training)]
     shares = [
-        [ages([batch]) for batch in load(directory, training=training, worker=(w, workers))]
+        [ages([batch]) for batch in load(records, training=training, worker=(w, workers))]
         for w in range(workers)
     ]
     assert [sum(parts, []) for parts in zip(*shares, strict=True)] == whole
     assert [len(share[-1]) for share in shares] == ([1, 1] if workers == 2 else [0, 1, 1])
 
 
-def test_the_order_is_the_same_in_another_process(directory):
+def test_the_order_is_the_same_in_another_process(records):
     code = (
-        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; import test_pipeline as t; "
-        f"keras.utils.set_random_seed(0); batches = t.load(Path({str(directory)!r}), training=True); "
+        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; "
+        "import test_pipeline as t; "
+        f"keras.utils.set_random_seed(0); batches = t.load(Path({str(records)!r}), training=True); "
         "print([t.ages(batches) for _ in range(2)])"
     )
-    answer = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.strip()
     # it has no part in the order
     keras.utils.set_random_seed(1)
-    batches = load(directory, training=True)
-    assert answer == str([ages(batches) for _ in range(2)])
+    batches = load(records, training=True)
+    assert printed == str([ages(batches) for _ in range(2)])
 
 
-def test_raw_rows(directory):
-    batches = load_raw(CONFIG, directory, "test", 4)
+def test_raw_rows(records):
+    batches = load_raw(CONFIG, records, "test", 4)
     assert int(batches.cardinality()) == 3
     rows = [int(number) for numbers, _, _ in batches for number in numbers]
     assert rows == list(range(9))
@@ -180,28 +181,28 @@ def test_raw_rows(directory):
     assert labels["label"].numpy().tolist() == [b"even", b"odd"] * 2
 
 
-def test_no_such_split(directory):
-    for act in (lambda: load(directory, "val"), lambda: load_raw(CONFIG, directory, "val", 4)):
+def test_no_such_split(records):
+    for act in (lambda: load(records, "val"), lambda: load_raw(CONFIG, records, "val", 4)):
         with pytest.raises(
             ValueError, match=r"split 'val' of pets\.csv must have rows, received none; .*'test': 9"
         ):
             act()
 
 
-def test_a_batch_size_of_nothing(directory):
+def test_a_batch_size_of_nothing(records):
     with pytest.raises(ValueError, match="batch_size must be at least 1, received 0"):
-        load(directory, batch_size=0)
+        load(records, batch_size=0)
 
 
 @pytest.mark.parametrize(
     ("worker", "start"), [((2, 2), 0), ((-1, 2), 0), ((0, 0), 0), ((0, 1), 8), ((0, 1), -1)]
 )
-def test_a_share_or_a_start_that_cannot_be(directory, worker, start):
+def test_a_share_or_a_start_that_cannot_be(records, worker, start):
     with pytest.raises(
         ValueError,
         match="worker must be|start must be from 0 to the 7 batches of 'train', received",
     ):
-        load(directory, training=True, worker=worker, start=start)
+        load(records, training=True, worker=worker, start=start)
 
 
 def test_a_shard_whose_bytes_are_others(tmp_path, monkeypatch):

@@ -461,10 +461,10 @@ REFUSED = {
         png(2**32 - 1, 2**32 - 1, 8, 0, b""),
         "4294967295 x 4294967295 pixels, more than the limit of 1000000 in all",
     ),
-    "gif magic alone": (b"GIF89a", "a GIF without a picture, or without colours"),
+    "gif magic alone": (b"GIF89a", "a GIF without a frame, or without colors"),
     "gif without colours": (
         b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0;",
-        "a GIF without a picture, or without colours",
+        "a GIF without a frame, or without colors",
     ),
     "gif screen": (
         gif((9000, 9000), (0, 0), (1, 1), [(0, 0, 0)] * 2, [0]),
@@ -476,7 +476,7 @@ REFUSED = {
     ),
     "gif blocks without end": (
         b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe\1a\0" * 9000,
-        "a GIF without a picture, or without colours",
+        "a GIF without a frame, or without colors",
     ),
     "bmp size": (
         bmp(photo(2, 2), 32)[:18] + b"\xff\xff\xff\x7f\0\0\0\x80" + bmp(photo(2, 2), 32)[26:],
@@ -488,11 +488,11 @@ REFUSED = {
     ),
     "bmp run length": (
         bmp(photo(2, 2), 8, 1),
-        "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+        "a BMP without pixels, or not uncompressed with 1, 4, 8, 24 or 32 bits per pixel",
     ),
     "bmp 16 bits": (
         bmp(photo(2, 2), 16),
-        "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+        "a BMP without pixels, or not uncompressed with 1, 4, 8, 24 or 32 bits per pixel",
     ),
     "webp magic alone": (b"RIFF\0\0\0\0WEBP", "a WebP whose header gives no width and height"),
     "webp size": (

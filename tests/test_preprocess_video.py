@@ -159,7 +159,7 @@ def test_a_gif_that_breaks_off_is_read_as_far_as_it_goes():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"GIF89a", "a GIF without a picture, or without colours"),
+        (b"GIF89a", "a GIF without a frame, or without colors"),
         (case.gif(2, size=(200, 160)), "200 x 160 pixels, more than the limit of 20000 in all"),
         (case.gif(60), "a GIF of 60 frames of 64 x 48 pixels, more than can be read"),
     ],
@@ -170,7 +170,7 @@ def test_a_gif_that_cannot_be_read_has_one_reason(data, reason):
 
 
 def test_a_gif_that_breaks_off_in_its_first_frame_has_none():
-    assert read([[_small()[:50]]])[2] == ["a GIF that breaks off in its first frame"]
+    assert read([[_small()[:50]]])[2] == ["a GIF that is truncated in its first frame"]
 
 
 def test_a_gif_that_promises_enormous_frames_is_refused_from_its_headers():

@@ -13,7 +13,10 @@ from multimodal_tf.data.describe.table_description import Description
 
 # as the command line's console where its output is no terminal
 PIPE = {"width": 80, "soft_wrap": True}
-DENSE = "a Dense layer: an MLP over all such columns pays from 4 columns and 3,000 rows, here are 2 and 40"
+DENSE = (
+    "a Dense layer: an MLP over all such columns pays from 4 columns and 3,000 rows,"
+    " here are 2 and 40"
+)
 
 
 def spread(low, high):

@@ -1,4 +1,4 @@
-"""A run again from its record: the same rows, settings and threads, and the same bits."""
+"""Reproducing a run from its record: the same rows, settings, threads and bits."""
 
 import json
 import pathlib
@@ -25,39 +25,39 @@ CONFIG = Config(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("repeat")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reproduce")
 
 
 @pytest.fixture(scope="module")
-def schema(place):
-    return case.ingested(place / "records")
+def schema(folder):
+    return case.ingested(folder / "records")
 
 
 @pytest.fixture(scope="module")
-def trained(place, schema):
-    return fit(CONFIG, schema, place / "records", place / "run", verbose=0)
+def trained(folder, schema):
+    return fit(CONFIG, schema, folder / "records", folder / "run", verbose=0)
 
 
-def test_the_command_line_repeats_a_run(trained, place):
-    """In another process, without being told where the rows are."""
+def test_the_command_line_reproduces_a_run(trained, folder):
+    """In another process, without the path of the records."""
     command = [
         sys.executable,
         "-m",
         "multimodal_tf.cli",
         "train",
         "--reproduce",
-        place / "run" / "run.json",
+        folder / "run" / "run.json",
         "--out",
-        place / "again",
+        folder / "again",
     ]
-    said = subprocess.run(
+    printed = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, check=True, cwd=case.ROOT
     ).stdout
-    assert f"metrics equal those of {place / 'run' / 'run.json'}, bit for bit" in said.replace(
+    assert f"metrics equal those of {folder / 'run' / 'run.json'}, bit for bit" in printed.replace(
         "\n", ""
     )
-    again = load_run(place / "again")
+    again = load_run(folder / "again")
     assert (again.history, again.config) == (trained.history, CONFIG)
     assert all(
         (one == other).all()
@@ -65,9 +65,9 @@ def test_the_command_line_repeats_a_run(trained, place):
     )
 
 
-def test_the_record_says_what_is_needed(trained, place):
-    record = load_record(place / "run" / "run.json")
-    assert prepare(place / "run" / "run.json") == (str(place / "records"), CONFIG)
+def test_the_record_has_what_is_needed(trained, folder):
+    record = load_record(folder / "run" / "run.json")
+    assert prepare(folder / "run" / "run.json") == (str(folder / "records"), CONFIG)
     assert (record.seed, record.arguments, record.resumed) == (3, [], 0)
     assert runs.environment_differences(record) == []
 
@@ -86,8 +86,8 @@ def test_the_state_of_the_code_is_recorded(tmp_path, monkeypatch):
     assert runs._git() == f"{commit} with changes"
 
 
-def test_other_figures_are_said(trained, place, tmp_path):
-    record = json.loads((place / "run" / "run.json").read_text())
+def test_other_metrics_are_reported(trained, folder, tmp_path):
+    record = json.loads((folder / "run" / "run.json").read_text())
     record["metrics"]["val_loss"] += 1
     (tmp_path / "run.json").write_text(json.dumps(record))
     assert compare_metrics(tmp_path / "run.json", trained).startswith(
@@ -95,30 +95,30 @@ def test_other_figures_are_said(trained, place, tmp_path):
     )
 
 
-def changed(place, tmp_path, **fields):
-    record = json.loads((place / "run" / "run.json").read_text())
+def changed(folder, tmp_path, **fields):
+    record = json.loads((folder / "run" / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(record | fields))
     return tmp_path / "run.json"
 
 
-def test_what_cannot_be_repeated(trained, place, tmp_path):
+def test_what_cannot_be_reproduced(trained, folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no record of a run"):
         prepare(tmp_path / "run.json")
     with pytest.raises(
         ValueError,
         match="was passed its model and callbacks, which no record holds: train it as before",
     ):
-        prepare(changed(place, tmp_path, arguments=["model", "callbacks"]))
-    data = json.loads((place / "run" / "run.json").read_text())["data"]
+        prepare(changed(folder, tmp_path, arguments=["model", "callbacks"]))
+    data = json.loads((folder / "run" / "run.json").read_text())["data"]
     with pytest.raises(
         ValueError, match=r"must hold the rows of the run \(hash 0000\), received others"
     ):
-        prepare(changed(place, tmp_path, data=data | {"hash": "0000"}))
+        prepare(changed(folder, tmp_path, data=data | {"hash": "0000"}))
     with pytest.raises(ValueError, match="the new run needs another folder than the run's own"):
-        prepare(place / "run" / "run.json", run_dir=place / "run")
+        prepare(folder / "run" / "run.json", run_dir=folder / "run")
 
 
-def test_other_threads_are_said(trained, place, tmp_path):
-    machine = json.loads((place / "run" / "run.json").read_text())["machine"]
+def test_other_threads_warn(trained, folder, tmp_path):
+    machine = json.loads((folder / "run" / "run.json").read_text())["machine"]
     with pytest.warns(UserWarning, match=r"here is cores \d+ instead of 999: results may differ"):
-        prepare(changed(place, tmp_path, machine=machine | {"cores": 999}))
+        prepare(changed(folder, tmp_path, machine=machine | {"cores": 999}))

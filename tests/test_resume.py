@@ -1,6 +1,4 @@
-"""A training that is killed at any moment goes on, and ends with the bits of one that was not; what
-is of another training is refused.
-"""
+"""Resuming: a killed training continues bit-exactly; checkpoints of another one are refused."""
 
 import errno
 import io
@@ -41,7 +39,7 @@ from multimodal_tf.training.fit import fit
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import load_run
 
-# some of the inputs and heads that were ingested: quicker
+# fewer inputs and heads than were ingested, for speed
 CONFIG = Config(
     inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
     heads={name: case.CONFIG.heads[name] for name in ("label", "age")},
@@ -54,9 +52,7 @@ STEPS = 5
 
 
 class Stop(keras.callbacks.Callback):
-    """Ends the training as a crash would, at the end of a step, counted from the training's begin,
-    or of an epoch's begin; once.
-    """
+    """Ends the training as a crash would, after `at` steps; None: never."""
 
     def __init__(self, at):
         super().__init__()
@@ -86,19 +82,21 @@ class Counter(keras.callbacks.Callback):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("resume")
 
 
 @pytest.fixture(scope="module")
-def schema(place):
-    return case.ingested(place / "records")
+def schema(folder):
+    return case.ingested(folder / "records")
 
 
 @pytest.fixture(scope="module")
-def whole(place, schema):
+def uninterrupted(folder, schema):
     """A training that was not interrupted."""
-    return fit(CONFIG, schema, place / "records", place / "whole", callbacks=[Counter()], verbose=0)
+    return fit(
+        CONFIG, schema, folder / "records", folder / "whole", callbacks=[Counter()], verbose=0
+    )
 
 
 def interrupted(config, schema, records, directory, at, callbacks=()):
@@ -120,55 +118,61 @@ def assert_same(one, other):
     ).read_bytes()
 
 
-# --- going on
+# --- resuming
 
 
 @pytest.mark.parametrize(
     "at",
     [STEPS + 1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, STEPS, 2 * STEPS + 3))],
 )
-def test_goes_on_bit_for_bit(at, whole, schema, place):
-    """In the first epoch, with the last step of one, after the first of another; dropout,
-    shuffling, best weights.
+def test_resumes_bit_for_bit(at, uninterrupted, schema, folder):
+    """Within the first epoch, at the end of an epoch, and within a later one.
+
+    With dropout, shuffling and the best weights.
     """
-    directory, counter = place / f"at {at}", Counter()
-    interrupted(CONFIG, schema, place / "records", directory, at, callbacks=[Counter()])
+    directory, counter = folder / f"at {at}", Counter()
+    interrupted(CONFIG, schema, folder / "records", directory, at, callbacks=[Counter()])
     assert not (directory / "model.keras").exists()
     resumed = fit(
-        CONFIG, schema, place / "records", directory, callbacks=[counter, Stop(None)], verbose=0
+        CONFIG, schema, folder / "records", directory, callbacks=[counter, Stop(None)], verbose=0
     )
-    assert_same(resumed, whole)
+    assert_same(resumed, uninterrupted)
     assert load_run(directory).record.resumed == 1
-    assert counter.batches == [*range(STEPS)] * len(whole.history["loss"])
+    assert counter.batches == [*range(STEPS)] * len(uninterrupted.history["loss"])
     assert not (directory / "checkpoints").exists()
 
 
 @pytest.mark.slow
-def test_interrupted_again_and_again(whole, schema, place):
-    directory = place / "again"
-    # a step is lost where the crash comes before its checkpoint
+def test_interrupted_again_and_again(uninterrupted, schema, folder):
+    directory = folder / "again"
+    # the step before the crash has no checkpoint yet
     for at in (2, 4, 3):
-        interrupted(CONFIG, schema, place / "records", directory, at)
-    resumed = fit(CONFIG, schema, place / "records", directory, callbacks=[Stop(None)], verbose=0)
-    assert_same(resumed, whole)
+        interrupted(CONFIG, schema, folder / "records", directory, at)
+    resumed = fit(CONFIG, schema, folder / "records", directory, callbacks=[Stop(None)], verbose=0)
+    assert_same(resumed, uninterrupted)
     assert resumed.record.resumed == 3
 
 
-def train(config, schema, place, name, at=None, callbacks=()):
+def train(config, schema, folder, name, at=None, callbacks=()):
     return fit(
-        config, schema, place / "records", place / name, callbacks=[*callbacks, Stop(at)], verbose=0
+        config,
+        schema,
+        folder / "records",
+        folder / name,
+        callbacks=[*callbacks, Stop(at)],
+        verbose=0,
     )
 
 
 MANY = {
-    "layers let loose in stages": {
+    "gradual unfreezing": {
         "peft": {
             "train": "heads",
             "stages": [["price_*"]],
             "learning_rate_factors": {"price_*": 0.5},
         }
     },
-    "inputs hidden in training, learned weights of heads": {
+    "modality dropout, learned loss weights": {
         "fusion": {"type": "gated", "dim": 4, "modality_dropout": 0.3},
         "loss_weighting": {"type": "gradnorm"},
     },
@@ -177,14 +181,14 @@ MANY = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", MANY)
-def test_what_has_a_state_has_it_again(what, schema, place):
+def test_states_are_restored(what, schema, folder):
     config = Config.model_validate(CONFIG.model_dump() | MANY[what])
-    whole = train(config, schema, place, f"{what} whole")
-    interrupted(config, schema, place / "records", place / what, STEPS + 3)
-    assert_same(train(config, schema, place, what), whole)
+    uninterrupted = train(config, schema, folder, f"{what} whole")
+    interrupted(config, schema, folder / "records", folder / what, STEPS + 3)
+    assert_same(train(config, schema, folder, what), uninterrupted)
 
 
-def test_a_rate_that_falls_on_a_plateau(schema, place, monkeypatch):
+def test_a_learning_rate_that_falls_on_a_plateau(schema, folder, monkeypatch):
     """Keras' callback counts epochs, and sets a variable of the optimizer."""
     monkeypatch.setattr(
         "multimodal_tf.training.optimizer.learning_rate_schedule",
@@ -194,12 +198,12 @@ def test_a_rate_that_falls_on_a_plateau(schema, place, monkeypatch):
     def plateau():
         return keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=2, min_delta=10.0)
 
-    whole = train(CONFIG, schema, place, "plateau whole", callbacks=[plateau()])
+    uninterrupted = train(CONFIG, schema, folder, "plateau whole", callbacks=[plateau()])
     interrupted(
-        CONFIG, schema, place / "records", place / "plateau", 2 * STEPS + 1, callbacks=[plateau()]
+        CONFIG, schema, folder / "records", folder / "plateau", 2 * STEPS + 1, callbacks=[plateau()]
     )
-    assert_same(train(CONFIG, schema, place, "plateau", callbacks=[plateau()]), whole)
-    assert whole.history["learning_rate"][-1] < 0.03
+    assert_same(train(CONFIG, schema, folder, "plateau", callbacks=[plateau()]), uninterrupted)
+    assert uninterrupted.history["learning_rate"][-1] < 0.03
 
 
 # --- files
@@ -210,9 +214,9 @@ def checkpoints(directory):
 
 
 @pytest.fixture
-def stopped(schema, place, tmp_path):
+def stopped(schema, folder, tmp_path):
     """A training that was interrupted after three checkpoints, of which two are kept."""
-    interrupted(CONFIG, schema, place / "records", tmp_path / "run", 4)
+    interrupted(CONFIG, schema, folder / "records", tmp_path / "run", 4)
     assert [path.name for path in checkpoints(tmp_path / "run")] == [
         "000000000002.checkpoint",
         "000000000003.checkpoint",
@@ -220,16 +224,17 @@ def stopped(schema, place, tmp_path):
     return tmp_path / "run"
 
 
-def test_of_a_torn_file_the_one_before_is_taken(stopped, whole, schema, place):
+def test_if_a_file_is_damaged_the_one_before_is_used(stopped, uninterrupted, schema, folder):
     last = checkpoints(stopped)[-1]
     last.write_bytes(last.read_bytes()[:-100])
     assert Checkpoints(stopped / "checkpoints").latest()["step"] == 2
     assert_same(
-        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole
+        fit(CONFIG, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0),
+        uninterrupted,
     )
 
 
-def test_a_changed_byte_makes_a_file_torn(stopped):
+def test_a_changed_byte_is_detected(stopped):
     for path in checkpoints(stopped):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
@@ -237,7 +242,7 @@ def test_a_changed_byte_makes_a_file_torn(stopped):
     assert Checkpoints(stopped / "checkpoints").latest() is None
 
 
-def test_another_configuration_is_refused(stopped, schema, place):
+def test_another_configuration_is_refused(stopped, schema, folder):
     other = Config.model_validate(
         CONFIG.model_dump() | {"training": CONFIG.training.model_dump() | {"learning_rate": 0.5}}
     )
@@ -246,20 +251,18 @@ def test_another_configuration_is_refused(stopped, schema, place):
         r"configuration\.training\.learning_rate \(0\.03, received 0\.5\): .* delete .*checkpoints"
     )
     with pytest.raises(ValueError, match=message):
-        fit(other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+        fit(other, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0)
     assert len(checkpoints(stopped)) == 2
     shutil.rmtree(stopped / "checkpoints")
     assert (
         fit(
-            other, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0
+            other, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0
         ).record.resumed
         == 0
     )
 
 
-def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(
-    stopped, schema, place
-):
+def test_a_checkpoint_of_another_version_without_a_field_is_refused(stopped, schema, folder):
     kept = Checkpoints(stopped / "checkpoints")
     state = kept.latest()
     del state["identity"]["strategy"]
@@ -270,10 +273,10 @@ def test_a_checkpoint_that_does_not_say_what_another_version_asks_is_refused(
         match=r"interrupted training that differs in strategy \(None, received 'none of "
         r"1'\): .* delete .*checkpoints",
     ):
-        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+        fit(CONFIG, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
 
-def test_other_rows_are_refused(stopped, schema, place, tmp_path):
+def test_other_rows_are_refused(stopped, schema, folder, tmp_path):
     table = case.frame()
     table.loc[0, "price"] = 99.0
     case.ingested(tmp_path / "records", table=table)
@@ -284,35 +287,36 @@ def test_other_rows_are_refused(stopped, schema, place, tmp_path):
         fit(CONFIG, schema, tmp_path / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
 
-def test_other_callbacks_are_refused(stopped, schema, place):
+def test_other_callbacks_are_refused(stopped, schema, folder):
     with pytest.raises(
         ValueError,
         match=r"callbacks: must be those of the training .*'Stop'.*, received .*'Counter'",
     ):
-        fit(CONFIG, schema, place / "records", stopped, callbacks=[Counter()], verbose=0)
+        fit(CONFIG, schema, folder / "records", stopped, callbacks=[Counter()], verbose=0)
 
 
-def test_how_often_checkpoints_are_written_may_change(stopped, whole, schema, place):
+def test_the_interval_of_checkpoints_may_change(stopped, uninterrupted, schema, folder):
     config = Config.model_validate(
         CONFIG.model_dump()
         | {"training": CONFIG.training.model_dump() | {"checkpoint_steps": None}}
     )
     assert_same(
-        fit(config, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0), whole
+        fit(config, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0),
+        uninterrupted,
     )
 
 
-def test_other_threads_are_said(stopped, schema, place):
+def test_other_threads_warn(stopped, schema, folder):
     record = json.loads((stopped / "run.json").read_text())
     record["machine"]["cores"] += 1
     (stopped / "run.json").write_text(json.dumps(record))
     with pytest.warns(
         UserWarning, match=r"resumes with cores \d+ instead of \d+: its metrics may differ"
     ):
-        fit(CONFIG, schema, place / "records", stopped, callbacks=[Stop(None)], verbose=0)
+        fit(CONFIG, schema, folder / "records", stopped, callbacks=[Stop(None)], verbose=0)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(schema, place, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_previous_checkpoint(schema, folder, tmp_path, monkeypatch):
     directory, replacing = tmp_path / "run", atomic.replacing
 
     def full(path):
@@ -324,19 +328,19 @@ def test_a_full_disk_leaves_the_checkpoint_before(schema, place, tmp_path, monke
     with pytest.raises(
         OSError, match="no space left for .*checkpoints .*it resumes where it stopped"
     ):
-        train(CONFIG, schema, place, directory)
+        train(CONFIG, schema, folder, directory)
     monkeypatch.undo()
     assert Checkpoints(directory / "checkpoints").latest()["step"] == 2
 
 
-def test_a_state_that_no_file_can_hold(tmp_path):
+def test_a_state_that_cannot_be_saved(tmp_path):
     with pytest.raises(
         ValueError, match=r"a checkpoint holds dicts, lists, .*, received PurePosixPath"
     ):
         Checkpoints(tmp_path).save(1, {"where": pathlib.PurePosixPath("x")})
 
 
-def test_values_come_back_as_they_were(tmp_path):
+def test_values_are_restored_with_their_types(tmp_path):
     state = {
         "a": [1, 2.5, None, True, "x"],
         3: (float("inf"), {}),
@@ -352,8 +356,8 @@ def test_values_come_back_as_they_were(tmp_path):
     assert again["number"].dtype == np.float32
 
 
-def test_a_checkpoint_waits_as_long_as_it_takes(schema, place, tmp_path):
-    """One that stops training for a tenth of a second is followed by none for five seconds."""
+def test_slow_checkpoints_are_rare(schema, folder, tmp_path):
+    """After one that stops training for 0.1 seconds there is none for 5 seconds."""
     resumable = Resumable(
         [],
         keras.Sequential(),
@@ -412,7 +416,7 @@ MEDIA = Config(
 
 
 def media(rows=72):
-    """Small pictures and sounds, as arrays."""
+    """Small images as arrays, and sounds as WAV files."""
     generator = np.random.default_rng(0)
     kind = generator.integers(2, size=rows)
     return pd.DataFrame(
@@ -439,9 +443,7 @@ def wav(kind, noise):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_in_another_process(tmp_path):
-    """Pictures and sounds with all of their augmentation: kills with signal 9 while it starts,
-    trains, writes; then the same bits.
-    """
+    """Images and audio with all augmentations, killed with signal 9 at random moments."""
     ingest(read_table(media()), MEDIA, tmp_path / "records", processes=1)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "records")]
     subprocess.run(
@@ -457,7 +459,7 @@ def test_killed_at_random_moments_in_another_process(tmp_path):
             stderr=subprocess.STDOUT,
         )
         while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
-            # until it has come further than the last time
+            # until it has got further than the last time
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)

@@ -1,6 +1,4 @@
-"""Search spaces: their spelling in YAML and in Python, conditional fields, and what is refused
-before anything is trained.
-"""
+"""Search spaces: YAML and Python, conditional fields, and what is refused."""
 
 import pytest
 import yaml
@@ -59,7 +57,7 @@ def test_every_choice_and_range_is_a_field_under_its_path(space):
     }
 
 
-def test_a_field_within_an_option_exists_where_the_option_is_taken(space):
+def test_a_field_within_an_option_is_active_if_the_option_is_chosen(space):
     conditions = {field.name: field.conditions for field in space.fields() if field.conditions}
     gated, concatenation = (("fusion", "gated"),), (("fusion", "concatenation"),)
     assert conditions == {
@@ -69,7 +67,7 @@ def test_a_field_within_an_option_exists_where_the_option_is_taken(space):
     }
 
 
-def test_parents_come_before_what_they_decide_on(space):
+def test_a_field_follows_those_that_it_depends_on(space):
     names = [field.name for field in space.fields()]
     assert all(
         names.index(parent) < names.index(field.name)
@@ -78,7 +76,7 @@ def test_parents_come_before_what_they_decide_on(space):
     )
 
 
-def test_what_is_drawn_is_a_configuration(space):
+def test_values_make_a_configuration(space):
     values = {field.name: "?" for field in space.fields()}
     values |= {
         "inputs.title.tokenizer.type": "characters",
@@ -99,7 +97,7 @@ def test_what_is_drawn_is_a_configuration(space):
     assert config.peft.train == "heads"
 
 
-def test_the_first_configuration_has_first_options_and_lowest_values(space):
+def test_the_default_configuration_has_first_options_and_lowest_values(space):
     first = space.default_config()
     assert (first.fusion.type, first.fusion.hidden, first.peft, first.training.learning_rate) == (
         "concatenation",
@@ -109,21 +107,21 @@ def test_the_first_configuration_has_first_options_and_lowest_values(space):
     )
 
 
-def test_variants_have_each_option_once_beside_the_first(space):
-    stats = [
+def test_variants_have_each_option_once(space):
+    found = [
         (config.fusion.type, getattr(config.fusion, "dim", None)) for config in space.variants()
     ]
-    assert stats.count(("gated", 64)) == 1
+    assert found.count(("gated", 64)) == 1
     # the option itself, and its dropout 0.5
-    assert stats.count(("gated", 16)) == 2
+    assert found.count(("gated", 16)) == 2
 
 
-def test_a_space_survives_its_yaml(space, tmp_path):
+def test_yaml_round_trip(space, tmp_path):
     again = Space.load(write(tmp_path / "again.yaml", space.to_yaml()))
     assert again.tree == space.tree
 
 
-def test_python_says_the_same_as_yaml(space):
+def test_python_equals_yaml(space):
     tree = yaml.safe_load(YAML)
     tree["fusion"] = Choice(
         [
@@ -139,7 +137,7 @@ def test_python_says_the_same_as_yaml(space):
     assert Space(tree).tree == space.tree
 
 
-def test_parts_of_the_configuration_are_options():
+def test_sections_of_the_configuration_are_options():
     space = Space.from_config(
         CONFIG,
         {"inputs.photo.tower": Choice([ConvTower(filters=[8]), ViTTower(), ViTTower(depth=1)])},
@@ -179,7 +177,7 @@ def test_an_input_may_be_called_choice():
     }
 
 
-def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fail():
+def test_an_option_that_breaks_a_rule_between_fields_fails_in_its_trial():
     fusion = {"type": "self_attention", "dim": 32, "heads": Choice([4, 5])}
     space = Space.from_config(CONFIG, {"fusion": Choice([{"type": "sum"}, fusion])})
     assert [config.fusion.type for config in space.variants()] == ["sum", "self_attention"]
@@ -188,7 +186,7 @@ def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fa
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({}, "must have a field with a choice or a range"),
         ({"training.learning_rte": Choice([1e-3, 1e-2])}, "training.learning_rte"),
@@ -232,13 +230,13 @@ def test_an_option_that_breaks_a_rule_between_fields_is_left_for_its_trial_to_fa
     ],
     ids=str,
 )
-def test_a_wrong_space_is_refused_in_one_sentence(fields, said):
-    with pytest.raises(ValueError, match=said) as refused:
+def test_a_wrong_space_is_refused_in_one_sentence(fields, message):
+    with pytest.raises(ValueError, match=message) as refused:
         Space.from_config(CONFIG, fields)
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_no_space_is_named(tmp_path):
+def test_errors_name_the_file(tmp_path):
     for text in ("[1, 2", "just words", "inputs: {}\n"):
         with pytest.raises(ValueError, match="space.yaml"):
             Space.load(write(tmp_path / "space.yaml", text))

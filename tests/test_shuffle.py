@@ -1,6 +1,4 @@
-"""The order of rows: a permutation in every epoch, each as likely as another, and a function of
-nothing but seed, epoch and position.
-"""
+"""The order of rows: a uniform permutation in every epoch, by seed, epoch and position alone."""
 
 import collections
 import itertools
@@ -27,21 +25,19 @@ def epoch_of(rows, seed, epoch, positions=None):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 50, 1797, 65_537, 262_145])
 def test_an_epoch_is_a_permutation(rows):
-    """Also where the last row's number is a power of 4, from 65,536 on: TensorFlow's operation
-    alone gives a row twice there.
-    """
+    """Also where the last index is a power of 4 from 65,536 on, where TensorFlow repeats a row."""
     for epoch in (0, 1, 2**31):
         assert len(set(epoch_of(rows, 3, epoch)) & set(range(rows))) == rows
 
 
-def test_a_position_alone_has_the_row_that_it_has_among_others():
+def test_a_position_alone_gets_the_row_that_it_gets_among_others():
     whole = epoch_of(1000, 7, 2)
     assert [int(epoch_of(1000, 7, 2, [position])[0]) for position in (0, 17, 999)] == whole[
         [0, 17, 999]
     ].tolist()
 
 
-def test_seeds_and_epochs_have_orders_of_their_own():
+def test_seeds_and_epochs_differ_in_order():
     orders = {tuple(epoch_of(50, seed, epoch)) for seed in range(10) for epoch in range(10)}
     assert len(orders) == 100
 
@@ -55,9 +51,7 @@ def test_all_orders_of_four_rows_are_equally_likely():
 
 @pytest.mark.parametrize("rows", [1000, 10**6, 10**9])
 def test_neighbours_in_the_table_do_not_stay_neighbours(rows):
-    """Of 1,000 rows in a random order about two pairs of neighbours follow each other; of a plain
-    key, more than a hundred do.
-    """
+    """About two pairs of 1,000 rows in random order; with an unmixed key more than a hundred."""
     count = min(rows, 20_000)
     for epoch in range(3):
         order_of = epoch_of(rows, 0, epoch, np.arange(count)).astype(float)
@@ -84,7 +78,7 @@ def test_every_iteration_is_the_next_epoch():
         assert rows == epoch_of(5, 1, epoch).tolist()
 
 
-def test_iterations_at_the_same_time_do_not_mix():
+def test_concurrent_iterations_are_independent():
     batches = shuffle.batches(6, 2, seed=1)
     first, second = iter(batches), iter(batches)
     drawn = [
@@ -97,7 +91,7 @@ def test_iterations_at_the_same_time_do_not_mix():
     ]
 
 
-def test_a_variable_says_the_epoch():
+def test_a_variable_selects_the_epoch():
     epoch = tf.Variable(4, dtype=tf.int64)
     batches = shuffle.batches(7, 3, seed=1, start=1, epoch=epoch)
     for number in (4, 4, 9):

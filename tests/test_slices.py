@@ -21,7 +21,7 @@ def _rows(counts):
 
 def test_the_most_frequent_confusions_come_first():
     found = confusions(*_rows([[5, 3, 0], [1, 10, 3], [0, 1, 1]]), ["cat", "dog", "fox"])
-    assert [(of.truth, of.said, of.n, of.share.value) for of in found] == [
+    assert [(of.truth, of.predicted, of.n, of.share.value) for of in found] == [
         ("cat", "dog", 3, 3 / 8),
         ("dog", "fox", 3, 3 / 14),
         ("fox", "dog", 1, 1 / 2),

@@ -1,4 +1,4 @@
-"""Every row lands on one side, groups stay whole, proportions hold, and the seed decides the rest."""
+"""Every row gets one split, groups stay whole, proportions hold, and the seed decides the rest."""
 
 import collections
 
@@ -26,11 +26,11 @@ def split_of(columns, seed=0, **split):
     return assign_splits(read_table(pd.DataFrame(columns)), config_of(seed, **split))
 
 
-def counts_of(sides):
-    return [int(np.sum(sides == side)) for side in range(3)]
+def counts_of(splits):
+    return [int(np.sum(splits == index)) for index in range(3)]
 
 
-def test_the_order_of_the_sides():
+def test_the_order_of_the_splits():
     assert SPLITS == ("train", "validation", "test")
 
 
@@ -39,9 +39,9 @@ def test_the_order_of_the_sides():
 
 def test_a_column_gives_the_split():
     words = ["train", "Training", " TRAIN ", "val", "valid", "Validation", "dev", "test", "TEST"]
-    sides = split_of({"part": words}, column="part")
-    assert sides.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2]
-    assert sides.dtype == np.int8
+    splits = split_of({"part": words}, column="part")
+    assert splits.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert splits.dtype == np.int8
 
 
 @pytest.mark.parametrize("cell", ["holdout", None, 1.0])
@@ -60,7 +60,7 @@ def test_nothing_to_train_on():
 
 
 @pytest.mark.parametrize("field", ["column", "group", "stratify"])
-def test_a_column_that_is_not_there(field):
+def test_a_column_that_does_not_exist(field):
     with pytest.raises(ValueError, match="no column 'famly': did you mean 'family'"):
         split_of({"family": ["a"]}, **{field: "famly"})
 
@@ -85,7 +85,7 @@ def test_few_rows(rows, expected):
 @pytest.mark.parametrize(
     "how", [{}, {"stratify": "y"}, {"group": "n"}, {"group": "n", "stratify": "y"}]
 )
-def test_sides_of_no_size(how):
+def test_splits_of_no_size(how):
     columns = {"n": range(50), "y": ["a", "b"] * 25}
     assert counts_of(split_of(columns, validation=0, test=0, **how)) == [50, 0, 0]
     assert counts_of(split_of(columns, validation=0, test=0.2, **how)) == [40, 0, 10]
@@ -125,8 +125,8 @@ def test_rows_are_drawn_evenly_from_the_whole_table():
 
 def test_stratified_by_hand():
     labels = np.array(["a"] * 50 + ["b"] * 30 + ["c"] * 20)
-    sides = split_of({"y": labels}, stratify="y")
-    assert {y: counts_of(sides[labels == y]) for y in "abc"} == {
+    splits = split_of({"y": labels}, stratify="y")
+    assert {y: counts_of(splits[labels == y]) for y in "abc"} == {
         "a": [35, 5, 10],
         "b": [21, 3, 6],
         "c": [14, 2, 4],
@@ -136,17 +136,17 @@ def test_stratified_by_hand():
 def test_tiny_classes_go_to_training():
     labels = np.array(["a"] * 40 + ["b"] * 7 + ["one"] + ["two"] * 2)
     for seed in range(20):
-        sides = split_of({"y": labels}, seed=seed, stratify="y")
-        assert counts_of(sides) == [35, 5, 10]
-        assert not sides[(labels == "one") | (labels == "two")].any()
+        splits = split_of({"y": labels}, seed=seed, stratify="y")
+        assert counts_of(splits) == [35, 5, 10]
+        assert not splits[(labels == "one") | (labels == "two")].any()
 
 
-def test_more_classes_than_rows_on_a_side():
+def test_more_classes_than_rows_in_a_split():
     # 64 rows: validation has 6 of them for 16 classes
     labels = np.repeat([f"class {n}" for n in range(16)], 4)
-    sides = split_of({"y": labels}, stratify="y")
-    assert counts_of(sides) == [45, 6, 13]
-    assert all((sides[labels == label] == 0).any() for label in set(labels))
+    splits = split_of({"y": labels}, stratify="y")
+    assert counts_of(splits) == [45, 6, 13]
+    assert all((splits[labels == label] == 0).any() for label in set(labels))
 
 
 def test_a_column_that_never_repeats_is_drawn_at_random():
@@ -155,8 +155,8 @@ def test_a_column_that_never_repeats_is_drawn_at_random():
 
 def test_missing_and_listed_classes_are_classes():
     cells = [None, ["x"], ["x", "y"], "z"] * 10
-    sides = split_of({"y": pd.Series(cells, dtype=object)}, stratify="y")
-    assert all(counts_of(sides[start::4]) == [7, 1, 2] for start in range(4))
+    splits = split_of({"y": pd.Series(cells, dtype=object)}, stratify="y")
+    assert all(counts_of(splits[start::4]) == [7, 1, 2] for start in range(4))
 
 
 @settings(max_examples=100, deadline=None)
@@ -168,16 +168,16 @@ def test_missing_and_listed_classes_are_classes():
     stratify=st.sampled_from([None, "y"]),
 )
 def test_fractions_are_within_a_row(labels, validation, test, seed, stratify):
-    sides = split_of(
+    splits = split_of(
         {"y": pd.Series(labels, dtype=object)},
         seed,
         validation=validation,
         test=test,
         stratify=stratify,
     )
-    trained, valid, tested = counts_of(sides)
+    trained, valid, tested = counts_of(splits)
     assert trained >= 1
-    assert trained + valid + tested == len(sides) == len(labels)
+    assert trained + valid + tested == len(splits) == len(labels)
     assert (
         abs(valid - validation * len(labels)) <= 1 and abs(tested - test * len(labels)) <= 1
     ) or len(labels) < 4
@@ -185,7 +185,7 @@ def test_fractions_are_within_a_row(labels, validation, test, seed, stratify):
     rare = sum(count for count in counts.values() if count < 3) if len(counts) > 1 else 0
     if stratify and not rare:
         for label, count in counts.items():
-            mine = sides[[other == label for other in labels]]
+            mine = splits[[other == label for other in labels]]
             assert abs(np.sum(mine == 2) - count * tested / len(labels)) <= 2
             assert abs(np.sum(mine == 0) - count * trained / len(labels)) <= 2
 
@@ -193,46 +193,46 @@ def test_fractions_are_within_a_row(labels, validation, test, seed, stratify):
 # Grouped
 
 
-def sides_by_group(sides, groups):
+def splits_by_group(splits, groups):
     found = collections.defaultdict(set)
-    for side, group in zip(sides, groups):
-        found[group].add(int(side))
+    for split, group in zip(splits, groups):
+        found[group].add(int(split))
     return found
 
 
 def test_grouped_by_hand():
     groups = [f"g{n // 4}" for n in range(400)]
-    sides = split_of({"g": groups}, group="g")
-    assert counts_of(sides) == [280, 40, 80]
-    assert all(len(found) == 1 for found in sides_by_group(sides, groups).values())
+    splits = split_of({"g": groups}, group="g")
+    assert counts_of(splits) == [280, 40, 80]
+    assert all(len(found) == 1 for found in splits_by_group(splits, groups).values())
 
 
 def test_grouped_and_stratified_by_hand():
     groups = np.arange(600) // 3
     labels = np.array(["a", "a", "a", "b"])[groups % 4]
-    sides = split_of({"g": groups, "y": labels}, group="g", stratify="y")
-    assert all(len(found) == 1 for found in sides_by_group(sides, groups).values())
-    assert counts_of(sides[labels == "a"]) == pytest.approx([315, 45, 90], abs=6)
-    assert counts_of(sides[labels == "b"]) == pytest.approx([105, 15, 30], abs=6)
+    splits = split_of({"g": groups, "y": labels}, group="g", stratify="y")
+    assert all(len(found) == 1 for found in splits_by_group(splits, groups).values())
+    assert counts_of(splits[labels == "a"]) == pytest.approx([315, 45, 90], abs=6)
+    assert counts_of(splits[labels == "b"]) == pytest.approx([105, 15, 30], abs=6)
 
 
 def test_rows_without_a_group_are_groups_of_their_own():
-    sides = split_of({"g": [None, "", " "] * 100}, group="g")
-    assert counts_of(sides) == [210, 30, 60]
+    splits = split_of({"g": [None, "", " "] * 100}, group="g")
+    assert counts_of(splits) == [210, 30, 60]
 
 
 def test_spaces_do_not_make_another_group():
     groups = ["x", " x", "x "] * 5 + ["y"] * 10
-    sides = split_of({"g": groups}, group="g", validation=0, test=0.4)
-    assert counts_of(sides) == [15, 0, 10]
+    splits = split_of({"g": groups}, group="g", validation=0, test=0.4)
+    assert counts_of(splits) == [15, 0, 10]
 
 
 def test_one_huge_group_trains():
     for seed in range(10):
-        sides = split_of({"g": ["huge"] * 80 + [f"g{n}" for n in range(20)]}, seed, group="g")
-        assert not sides[:80].any()
-        assert counts_of(sides)[1] > 0
-        assert counts_of(sides)[2] > 0
+        splits = split_of({"g": ["huge"] * 80 + [f"g{n}" for n in range(20)]}, seed, group="g")
+        assert not splits[:80].any()
+        assert counts_of(splits)[1] > 0
+        assert counts_of(splits)[2] > 0
 
 
 @pytest.mark.parametrize(
@@ -255,20 +255,20 @@ def test_few_groups(groups, expected):
     seed=st.integers(0, 9),
     stratify=st.sampled_from([None, "y"]),
 )
-def test_no_group_on_two_sides(rows, validation, test, seed, stratify):
+def test_no_group_in_two_splits(rows, validation, test, seed, stratify):
     groups = [group for group, _ in rows]
     columns = {"g": pd.Series(groups, dtype=object), "y": [label for _, label in rows]}
-    sides = split_of(columns, seed, group="g", stratify=stratify, validation=validation, test=test)
-    assert len(sides) == len(rows)
-    assert set(sides.tolist()) <= {0, 1, 2}
-    assert (sides == 0).any()
-    found = sides_by_group(sides, groups)
+    splits = split_of(columns, seed, group="g", stratify=stratify, validation=validation, test=test)
+    assert len(splits) == len(rows)
+    assert set(splits.tolist()) <= {0, 1, 2}
+    assert (splits == 0).any()
+    found = splits_by_group(splits, groups)
     assert all(len(found[group]) == 1 for group in found if group is not None)
-    assert validation or not (sides == 1).any()
-    assert test or not (sides == 2).any()
+    assert validation or not (splits == 1).any()
+    assert test or not (splits == 2).any()
 
 
-def test_groups_of_one_row_fill_the_sides_up():
+def test_groups_of_one_row_fill_the_splits_up():
     # folds of 7 rows alone could not make 10 and 20
     groups = [f"g{n // 7}" for n in range(70)] + [None] * 30
     for seed in range(5):
@@ -276,7 +276,9 @@ def test_groups_of_one_row_fill_the_sides_up():
 
 
 def test_no_group_left_to_train_on(monkeypatch):
-    monkeypatch.setattr("multimodal_tf.data.split._grouped", lambda *arguments: np.ones(2, np.int8))
+    monkeypatch.setattr(
+        "multimodal_tf.data.split._draw_groups", lambda *arguments: np.ones(2, np.int8)
+    )
     with pytest.raises(
         ValueError,
         match="no group of column 'g' is left to train on: lower split.validation or split.test",

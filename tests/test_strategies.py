@@ -60,7 +60,7 @@ def schema_of(folder):
 
 
 @pytest.mark.parametrize("name", SPREAD)
-def test_the_outcome_is_that_of_one_device(name, folder):
+def test_the_result_is_that_of_one_device(name, folder):
     one, other = load_run(folder / "none alike"), load_run(folder / f"{name} alike")
     assert one.history.keys() == other.history.keys()
     for figure, values in one.history.items():
@@ -77,7 +77,7 @@ def test_the_outcome_is_that_of_one_device(name, folder):
 
 
 @pytest.mark.parametrize("name", SPREAD)
-def test_killed_and_started_again_it_ends_with_the_same_bits(name, folder):
+def test_a_killed_training_resumes_bit_for_bit(name, folder):
     whole, killed = load_run(folder / f"{name} whole"), load_run(folder / f"{name} killed")
     assert killed.record.resumed == 1
     assert killed.history == whole.history
@@ -93,7 +93,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(name, folder):
     ).read_bytes()
 
 
-def test_a_worker_that_was_killed_is_started_again_with_the_other(folder):
+def test_a_killed_worker_is_restarted_with_the_other(folder):
     assert "--- started again (1)" in (folder / "logs" / "worker-0.log").read_text()
 
 
@@ -106,8 +106,8 @@ def test_only_the_chief_writes(folder):
     assert not list(folder.rglob("*.checkpoint"))
 
 
-def test_a_training_of_another_strategy_is_not_gone_on_with(folder, tmp_path):
-    """One that was interrupted on two replicas, given to one device."""
+def test_a_training_of_another_strategy_is_not_resumed(folder, tmp_path):
+    """It was interrupted on two replicas, and is called on one device."""
 
     def train(strategy):
         fit(

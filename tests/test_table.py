@@ -1,6 +1,4 @@
-"""Every kind of table comes out cell by cell as it was written, streams, and says in one sentence
-what is wrong with it.
-"""
+"""Every kind of table is streamed with its cells as written; a bad one is one clear error."""
 
 import gzip
 import json
@@ -61,9 +59,11 @@ def test_bytes_that_are_not_utf8_spoil_their_cell_alone(tmp_path):
         assert rows == [["1", "\udce9"], ["\udcfc", "2"]]
         with pytest.raises(CellError, match="^not UTF-8: byte 0xe9$"):
             read_cell(rows[0][1], TextInput())
-    places, letters = np.array([0, 1, 2, 2], np.int32), b"a\xe9"
+    offsets, letters = np.array([0, 1, 2, 2], np.int32), b"a\xe9"
     texts = pyarrow.Array.from_buffers(
-        pyarrow.string(), 3, [None, pyarrow.py_buffer(places.tobytes()), pyarrow.py_buffer(letters)]
+        pyarrow.string(),
+        3,
+        [None, pyarrow.py_buffer(offsets.tobytes()), pyarrow.py_buffer(letters)],
     )
     pyarrow.parquet.write_table(pyarrow.table({"a": texts}), tmp_path / "a.parquet")
     assert rows_of(read_table(tmp_path / "a.parquet")) == [["a"], ["\udce9"], [None]]
@@ -248,14 +248,14 @@ def test_what_pandas_writes_is_read_back(tmp_path, rows, size):
     data=st.binary(max_size=60),
     suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".csv.gz", ".parquet"]),
 )
-def test_random_bytes_are_a_table_or_a_sentence(tmp_path, data, suffix):
+def test_random_bytes_are_a_table_or_one_error(tmp_path, data, suffix):
     path = write(tmp_path, "a" + suffix, data)
-    sentence = None
+    message = None
     try:
         rows = rows_of(read_table(path))
     except ValueError as error:
-        sentence = str(error)
-    assert rows if sentence is None else sentence.startswith(str(path))
+        message = str(error)
+    assert rows if message is None else message.startswith(str(path))
 
 
 # What is wrong
@@ -286,7 +286,7 @@ BAD = {
     "broken.jsonl": (b'{"a": 1}\n\n{"a": 1\n', "line 3: not JSON: Expecting ',' delimiter"),
     "list.jsonl": (b"[1, 2]\n", "line 1: every line must be a JSON object, received [1, 2]"),
     "deep.jsonl": (b"[" * 100_000, "line 1: not JSON"),
-    "twice.jsonl": (b'{"a": 1, "a": 2}\n', "line 1: not JSON: the key 'a' stands twice"),
+    "twice.jsonl": (b'{"a": 1, "a": 2}\n', "line 1: not JSON: the key 'a' is repeated"),
     "latin.jsonl": (
         '{"é": 1}\n'.encode("latin-1"),
         "is not UTF-8: it has a column named '\\udce9'",
@@ -296,16 +296,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_tables_are_one_sentence(tmp_path, name):
-    content, sentence = BAD[name]
+def test_bad_tables_are_one_error(tmp_path, name):
+    content, message = BAD[name]
     path = write(tmp_path, name, content)
     with pytest.raises(ValueError, match="^[^\n]*$") as error:
         rows_of(read_table(path))
     assert str(path) in str(error.value)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_torn_parquet_file_is_one_sentence(tmp_path):
+def test_a_torn_parquet_file_is_one_error(tmp_path):
     path = tmp_path / "a.parquet"
     pd.DataFrame({"a": [f"text {row}" for row in range(9_000)]}).to_parquet(path)
     data = bytearray(path.read_bytes())
@@ -357,7 +357,7 @@ def test_duplicate_parquet_columns(tmp_path):
         read_table(tmp_path / "a.parquet")
 
 
-def test_a_column_that_is_not_there(tmp_path):
+def test_a_column_that_does_not_exist(tmp_path):
     table = read_table(write(tmp_path, "a.csv", "title,price\n1,2\n"))
     with pytest.raises(ValueError, match="has no column 'titel': did you mean 'title'"):
         # at once, not at the first chunk

@@ -194,7 +194,7 @@ def test_features_of_booleans_and_dates():
 
 
 def test_the_schema_must_know_the_dates():
-    with pytest.raises(ValueError, match="input 'day'"):
+    with pytest.raises(ValueError, match=r"inputs\.day: the schema must hold moments"):
         Preprocessor(SMALL, LEARNT.model_copy(update={"inputs": {}}))
     with pytest.raises(
         ValueError, match=r"inputs\.day: the schema must hold moments for a date, received nothing"

@@ -47,7 +47,7 @@ from multimodal_tf.config import (
     WaveformTower,
 )
 from multimodal_tf.models import build_model, embeddings
-from multimodal_tf.models.presence import PresentBatchNormalization, ZeroWhereAbsent
+from multimodal_tf.models.presence import PresentBatchNormalization, ZeroWhereMissing
 
 
 def image(size=16, **tower):
@@ -308,12 +308,12 @@ def test_zero_where_absent_lets_no_nan_through_in_either_direction():
     weight = tf.Variable(2.0)
     with tf.GradientTape() as tape:
         x = weight * tf.constant([[1.0], [np.nan]])
-        loss = tf.reduce_sum(ZeroWhereAbsent()(x, tf.constant([1.0, 0.0])))
+        loss = tf.reduce_sum(ZeroWhereMissing()(x, tf.constant([1.0, 0.0])))
     assert loss == 2.0
     inner = tf.constant([[1.0], [np.nan]])
     with tf.GradientTape() as tape:
         tape.watch(inner)
-        loss = tf.reduce_sum(ZeroWhereAbsent()(inner, tf.constant([1.0, 0.0])) ** 2)
+        loss = tf.reduce_sum(ZeroWhereMissing()(inner, tf.constant([1.0, 0.0])) ** 2)
     np.testing.assert_array_equal(tape.gradient(loss, inner), [[2.0], [0.0]])
 
 

@@ -1,6 +1,4 @@
-"""A search in one process: what it tries, what it records of trials that fail, and that its best
-can be had again.
-"""
+"""A search in one process: its trials, failed ones among them, and its best configuration."""
 
 import json
 import pathlib
@@ -55,7 +53,7 @@ CONFIG = Config(
     seed=5,
 )
 FUSIONS = Choice([{"type": "concatenation"}, {"type": "gated", "dim": Choice([4, 8])}])
-# that the searches believe to have
+# bytes that searches take for available
 MEMORY = 500_000_000
 
 
@@ -83,7 +81,7 @@ def test_the_space_is_keras_tuners_with_conditions(records):
         "training.learning_rate": "Float",
         "training.epochs": "Int",
     }
-    # gated.dim does not exist there
+    # gated.dim is inactive
     assert hp.values == {
         "fusion": "concatenation",
         "training.learning_rate": 1e-4,
@@ -104,7 +102,7 @@ def test_a_trial_has_the_same_key_when_it_came_over_the_network(records):
     hp = SearchModel(over({"fusion": fusions}), records).hyperparameters()
     hp.values = {"fusion": "sum", "fusion.sum.dim": 8}
     received = keras_tuner.HyperParameters.from_proto(hp.to_proto())
-    # the fault that `key_of` looks past
+    # the fault that `trial_key` works around
     assert received.values != hp.values
     assert outcome.trial_key(received) == outcome.trial_key(hp)
 
@@ -140,9 +138,7 @@ def test_a_notebook_uses_it_as_plain_keras_tuner(records, tmp_path):
 
 @pytest.fixture(scope="module")
 def search(records, tmp_path_factory):
-    """Learning rates that learn, and one that diverges; fusions that are none, and one that is too
-    large.
-    """
+    """One learning rate diverges, one fusion is invalid, and another one too large."""
     fusion = Choice(
         [
             {"type": "concatenation"},
@@ -171,7 +167,7 @@ def search(records, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_failed_and_diverging_trials_are_recorded_and_the_search_goes_on(search):
+def test_failed_and_diverging_trials_are_recorded_and_the_search_continues(search):
     table = search[1].table
     assert len(table) == 14
     kinds = table.groupby(["fusion", "training.learning_rate"])["status"].agg(set).to_dict()
@@ -207,14 +203,14 @@ def test_the_best_is_the_best_completed_one(search):
 
 
 @pytest.mark.slow
-def test_the_best_trained_by_itself_has_the_same_figures(search, records, tmp_path):
+def test_the_best_trained_alone_has_the_same_metrics(search, records, tmp_path):
     _, found = search
     trained = fit(found.best, schema_for(found.best, records), records, tmp_path / "run", verbose=0)
     assert trained.metrics["val_loss"] == pytest.approx(found.score, rel=1e-6)
 
 
 @pytest.mark.slow
-def test_trials_are_a_table_and_pictures(search):
+def test_trials_are_a_table_and_plots(search):
     _, found = search
     table = pd.read_csv(found.out / "trials.csv")
     assert table["trial"].tolist() == list(range(14))
@@ -225,9 +221,11 @@ def test_trials_are_a_table_and_pictures(search):
 
 
 @pytest.mark.slow
-def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, records, monkeypatch):
+def test_a_finished_search_is_read_again_and_continues_with_more_trials(
+    search, records, monkeypatch
+):
     space, found = search
-    # or the next trial may have the model that is too large
+    # otherwise the next trial may have the model that is too large
     monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "fit", lambda *_: pytest.fail("a trial was trained again"))
@@ -241,12 +239,12 @@ def test_a_search_that_has_ended_is_read_again_and_more_trials_go_on(search, rec
 @pytest.mark.slow
 def test_another_search_is_refused_in_its_directory(search, records):
     space, found = search
-    for arguments, said in [
+    for arguments, message in [
         ({"objective": "val_label_accuracy"}, "differs in objective"),
         ({"tuner": "bayesian"}, "differs in tuner"),
         ({"space": over({"training.learning_rate": Choice([1e-3, 1e-2])})}, "differs in space"),
     ]:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             tune(
                 **(
                     {
@@ -262,7 +260,7 @@ def test_another_search_is_refused_in_its_directory(search, records):
 
 
 @pytest.mark.slow
-def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
+def test_mean_and_std_over_folds_are_recorded(records, tmp_path):
     space = over({"training.learning_rate": Choice([0.01, 0.1])})
     found = tune(
         space,
@@ -279,8 +277,8 @@ def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
         found.best, schema_for(found.best, fold), fold, tmp_path / "alone", verbose=0
     ).metrics["val_accuracy"]
     outcomes = [json.loads(file.read_text()) for file in (tmp_path / "outcomes").iterdir()]
-    figures = [[fold["val_accuracy"] for fold in one["folds"]] for one in outcomes]
-    best = max(figures, key=np.mean)
+    metrics = [[fold["val_accuracy"] for fold in one["folds"]] for one in outcomes]
+    best = max(metrics, key=np.mean)
     assert best[1] == pytest.approx(alone)
     assert found.score == pytest.approx(np.mean(best))
     assert found.std == pytest.approx(np.std(best, ddof=1))
@@ -288,7 +286,7 @@ def test_the_mean_over_folds_and_its_spread_are_recorded(records, tmp_path):
 
 
 @pytest.mark.slow
-def test_hyperband_trains_good_ones_on(records, tmp_path):
+def test_hyperband_continues_with_good_ones(records, tmp_path):
     config = CONFIG.model_copy(deep=True)
     config.training.epochs = 3
     space = Space.from_config(config, {"training.learning_rate": Float(1e-3, 1e-1, sampling="log")})
@@ -299,7 +297,7 @@ def test_hyperband_trains_good_ones_on(records, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             {"objective": "val_lable_accuracy"},
@@ -327,15 +325,15 @@ def test_hyperband_trains_good_ones_on(records, tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_searched_is_refused_in_one_sentence(records, tmp_path, arguments, said):
+def test_wrong_arguments_are_refused_in_one_sentence(records, tmp_path, arguments, message):
     space = over(arguments.pop("space", {"fusion": FUSIONS}))
-    with pytest.raises(ValueError, match=said) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         tune(space, records, tmp_path / "search", **arguments)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "search" / "trials").exists()
 
 
-def test_without_validation_rows_there_must_be_folds(tmp_path):
+def test_without_validation_rows_folds_are_needed(tmp_path):
     config = CONFIG.model_copy(update={"split": Split(validation=0)})
     ingest(read_table(frame()), config, tmp_path / "records", processes=1)
     space = Space.from_config(config, {"training.learning_rate": Choice([0.01, 0.1])})
@@ -366,7 +364,7 @@ def test_without_validation_rows_there_must_be_folds(tmp_path):
         ),
     ],
 )
-def test_an_objective_is_a_figure_that_fit_has(tmp_path, heads, name, logged, direction):
+def test_an_objective_is_a_metric_of_fit(tmp_path, heads, name, logged, direction):
     config = CONFIG.model_copy(update={"heads": heads})
     schema = ingested(tmp_path / "records", config)
     objective = SearchModel(
@@ -380,7 +378,7 @@ def test_an_objective_is_a_figure_that_fit_has(tmp_path, heads, name, logged, di
     )
 
 
-def test_memory_is_weights_gradients_optimizer_and_answers():
+def test_memory_is_weights_gradients_optimizer_and_outputs():
     tower = DenseTower(dim=4)
     config = Config(
         inputs={"price": NumberInput(tower=tower)},
@@ -411,11 +409,11 @@ def with_batch(config, size):
     return config
 
 
-def test_a_model_that_is_too_large_is_refused_without_being_made(records):
+def test_the_memory_of_a_large_model_is_estimated_without_making_it(records):
     config = CONFIG.model_copy(deep=True)
     config.fusion.hidden = [1_000_000, 1_000_000]
     assert memory.training_bytes(config, schema_for(config, records)) > 4 * 4 * 10**12
-    # where it ends, Keras makes what was left unmade
+    # at its end Keras initialises variables that have no values
     with keras.StatelessScope():
         pass
 
@@ -430,7 +428,7 @@ def test_a_model_that_is_too_large_is_refused_without_being_made(records):
     ],
     ids=["keras", "preset"],
 )
-def test_estimating_a_pretrained_tower_leaves_its_weights_as_they_are(part):
+def test_estimating_a_pretrained_tower_does_not_change_its_weights(part):
     config = contract.with_input(part())
     schema = contract.schema_of(config)
     before = build_model(config, schema).get_weights()
@@ -439,7 +437,7 @@ def test_estimating_a_pretrained_tower_leaves_its_weights_as_they_are(part):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_field_that_decides_is_the_most_important():
+def test_the_decisive_field_is_the_most_important():
     space = over(
         {
             "fusion": FUSIONS,
@@ -466,7 +464,7 @@ def test_the_field_that_decides_is_the_most_important():
 
 
 @pytest.mark.slow
-def test_what_keras_tuner_writes_is_there_whole_or_not_at_all(search, monkeypatch):
+def test_keras_tuner_writes_atomically(search, monkeypatch):
     import keras_tuner.src.utils
 
     path = pathlib.Path(search[1].out, "trials", "oracle.json")
@@ -478,7 +476,7 @@ def test_what_keras_tuner_writes_is_there_whole_or_not_at_all(search, monkeypatc
     assert json.loads(path.read_text()) == json.loads(before)
 
 
-def test_a_search_that_could_not_begin_leaves_its_directory_to_another(records, tmp_path):
+def test_a_search_that_could_not_begin_leaves_its_folder_to_another(records, tmp_path):
     space = over({"training.learning_rate": Choice([0.01, 0.1])})
     with pytest.raises(ValueError, match="pass the table that was ingested"):
         tune(space, records, tmp_path / "search", folds=2, group="shop")

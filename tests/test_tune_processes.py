@@ -1,4 +1,4 @@
-"""A search over several processes: nothing is lost where one is killed, and none is left behind."""
+"""A search over several processes: no trial is lost if one is killed, and none is left running."""
 
 import os
 import pathlib
@@ -103,12 +103,12 @@ def start(records, directory):
 
 
 @pytest.mark.slow
-def test_a_worker_the_chief_and_all_are_killed_and_the_search_ends_whole(records, tmp_path):
+def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(records, tmp_path):
     directory = tmp_path / "search"
     command = start(records, directory)
     wait_for(lambda: ended(directory) >= 1)
     everyone = psutil.Process(command.pid).children(recursive=True)
-    # which has no time to end the others
+    # it has no time to end the others
     command.kill()
     command.wait()
     _, alive = psutil.wait_procs(everyone, timeout=20)
@@ -123,9 +123,9 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_ends_whole(records
     for chief in children(command.pid, "chief"):
         chief.send_signal(signal.SIGKILL)
     everyone = psutil.Process(command.pid).children(recursive=True)
-    said, _ = command.communicate(timeout=300)
+    printed, _ = command.communicate(timeout=300)
     assert command.returncode == 0
-    assert "best.yaml" in said
+    assert "best.yaml" in printed
     assert psutil.wait_procs(everyone, timeout=20)[1] == []
     table = pd.read_csv(directory / "trials.csv")
     assert table["trial"].tolist() == list(range(TRIALS))
@@ -149,7 +149,7 @@ def test_ctrl_c_leaves_no_process(records, tmp_path):
 def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
     records, tmp_path, monkeypatch
 ):
-    # called with arguments that it does not take, each child dies
+    # each child dies, since it is called with wrong arguments
     monkeypatch.setattr(processes, "_work", os.abort)
     with pytest.raises(
         ChildProcessError,
@@ -187,9 +187,7 @@ def test_without_a_chief_workers_end_in_one_sentence(records, tmp_path, monkeypa
     assert f"no chief answers at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_another_host_is_told_what_to_run_and_what_an_open_port_means(
-    records, tmp_path, monkeypatch, capsys
-):
+def test_the_command_for_other_hosts_is_printed(records, tmp_path, monkeypatch, capsys):
     def run(_, workers, address, chief):
         seen.append((workers, address, chief))
         raise ChildProcessError("enough")
@@ -211,11 +209,13 @@ def test_another_host_is_told_what_to_run_and_what_an_open_port_means(
     monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
     with pytest.raises(SystemExit):
         cli.main()
-    said = capsys.readouterr().err.replace("\n", "")
+    printed = capsys.readouterr().err.replace("\n", "")
     [(_, (host, port), chief)] = seen
     assert (host, chief) == ("0.0.0.0", True)
-    assert f"--out {tmp_path / 'search'} --workers 2 --chief {socket.gethostname()}:{port}" in said
-    assert "--listen" not in said
+    assert (
+        f"--out {tmp_path / 'search'} --workers 2 --chief {socket.gethostname()}:{port}" in printed
+    )
+    assert "--listen" not in printed
 
 
 def test_listening_beyond_this_machine_warns(monkeypatch):
@@ -227,7 +227,7 @@ def test_listening_beyond_this_machine_warns(monkeypatch):
     processes.run(SETTINGS, 1, ("127.0.0.1", 8000), chief=True)
 
 
-def test_the_chief_stays_while_another_hosts_trial_runs_and_not_for_ever(tmp_path, monkeypatch):
+def test_the_chief_waits_for_trials_of_other_hosts_and_not_for_ever(tmp_path, monkeypatch):
     trial = tmp_path / "trial_0" / "trial.json"
     trial.parent.mkdir()
     trial.write_text('{"status": "RUNNING"}')
@@ -258,7 +258,7 @@ class _Nothing:
 
 
 class _Running:
-    """Processes of which the chief never ends by itself."""
+    """The chief never ends by itself."""
 
     def any_alive(self, names):
         return True

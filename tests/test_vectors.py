@@ -107,17 +107,17 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.txt",
             b"9 3\ncat 1 2 3\n",
-            r"must have 9 vectors, as its first line says, received 1: it is cut short",
+            r"must have 9 vectors, as its first line says, received 1: it is truncated",
         ),
         (
             "v.bin",
             binary()[:-9],
-            r"must have 4 vectors, as its first line says, received 3: it is cut short",
+            r"must have 4 vectors, as its first line says, received 3: it is truncated",
         ),
         (
             "v.bin",
             b"cat 1 2 3\n",
-            r"v\.bin, line 1: must be the number of words and of numbers in a vector, received b'cat 1 2 3",
+            r"v\.bin, line 1: must be the number of words and the width of a vector, received b'cat 1 2 3",
         ),
         ("v.bin", b"", r"line 1: must be the number of words"),
         ("v.txt.gz", b"no gzip", r"v\.txt\.gz is damaged"),
@@ -140,7 +140,7 @@ def test_damaged_files(tmp_path, name, data, message):
 def test_no_file(tmp_path):
     with pytest.raises(
         FileNotFoundError,
-        match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*', which is not there",
+        match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*', which does not exist",
     ):
         read(tmp_path / "nothing.txt")
 

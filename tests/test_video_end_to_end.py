@@ -55,11 +55,11 @@ CONFIG = Config(
 # row: (file, reason)
 BROKEN = {
     3: ("gone.mp4", "no such file"),
-    4: ("sound.mp4", "a file without moving pictures"),
+    4: ("sound.mp4", "a file without a video stream"),
     5: ("empty.mp4", "an empty file (0 bytes)"),
     6: ("page.mp4", "not a video"),
     7: ("large.webm", "160 x 120 pixels, more than max_pixels = 10000"),
-    8: ("half.gif", "a GIF that breaks off in its first frame"),
+    8: ("half.gif", "a GIF that is truncated in its first frame"),
 }
 GAPS = (9, 10)
 

@@ -1,6 +1,4 @@
-"""What the tests of training and evaluation share: a small table of words and numbers with three
-labels, and its records.
-"""
+"""Shared by tests of training and evaluation: a small table with three labels, and its records."""
 
 import pathlib
 
@@ -39,8 +37,9 @@ CONFIG = Config(
 
 
 def frame(train=40, validation=11, test=19):
-    """Rows whose title says the class, with gaps in inputs and labels; the last test row has a
-    class that training never sees.
+    """Rows whose title determines the class, with missing inputs and labels.
+
+    The last test row has a class that is not in the training split.
     """
     random = np.random.default_rng(0)
     rows = train + validation + test
@@ -63,6 +62,6 @@ def frame(train=40, validation=11, test=19):
 
 
 def ingested(directory, config=CONFIG, table=None):
-    """The records of `table` in `directory`; returns the schema that they taught."""
+    """Ingests `table` into `directory`; returns the schema."""
     ingest(read_table(frame() if table is None else table), config, directory, processes=1)
     return Schema.load(directory / "schema.json")

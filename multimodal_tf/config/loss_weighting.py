@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from multimodal_tf.config.fusion import Fusion
+from multimodal_tf.config.fusion import Fusion, feature_fusion
 from multimodal_tf.config.heads import Head, comparing, with_loss
 from multimodal_tf.config.names import Strict
 
@@ -83,7 +83,7 @@ def check_loss_weighting(
 
 
 def _check_shared(heads: Mapping[str, Head], fusion: Fusion, vectors: list[str]) -> None:
-    if fusion.type == "decision":
+    if feature_fusion(fusion) is None:
         raise ValueError(
             "loss_weighting: gradnorm needs a fusion with a vector that all heads share, "
             "such as 'hybrid', received 'decision'"

@@ -19,15 +19,11 @@ import numpy as np
 
 from multimodal_tf.corruptions import letters
 from multimodal_tf.corruptions.corruption import Corruption
+from multimodal_tf.data.codecs.scripts import UNSPACED
 
 TextChange = Callable[[str, float, np.random.Generator], str]
 
-# Thai and Lao, Burmese, Khmer, kana and bopomofo, Chinese characters
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 def _of_texts(

@@ -113,8 +113,8 @@ def full_disk_explained(directory: PathLike) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         explained = OSError(
-            f"no space left for {directory} ({os.strerror(error.errno)}): free some space and run it"
-            " again, it resumes where it stopped"
+            f"no space left for {directory} ({os.strerror(error.errno)}): free some space and run"
+            " it again, it resumes where it stopped"
         )
         explained.errno = error.errno
         raise explained from error

@@ -1,13 +1,10 @@
-"""What ingest wrote: the shards of each split, their sizes and hashes, as the file `manifest.json`
-beside them.
-"""
+"""The shards of each split that ingest wrote, with sizes and hashes: `manifest.json`."""
 
 import pathlib
 
 import pydantic
-import upath
 
-from multimodal_tf.data.filesystem import to_path
+from multimodal_tf.data.filesystem import Path, PathLike, to_path
 
 FILE = "manifest.json"
 VERSION = 1
@@ -16,7 +13,7 @@ VERSION = 1
 class Shard(pydantic.BaseModel):
     """One TFRecord file of rows in table order."""
 
-    # relative to the manifest's directory
+    # relative to the manifest's folder
     file: str
     rows: int
     bytes: int
@@ -24,18 +21,20 @@ class Shard(pydantic.BaseModel):
 
 
 class Manifest(pydantic.BaseModel):
-    """The shards of a directory.
+    """The shards of a folder of records.
 
     Example:
         >>> shard = Shard(file="train-00000.tfrecord", rows=2, bytes=90, sha256="00")
-        >>> Manifest(table="pets.csv", config_hash="", splits={"train": [shard]}, table_rows=3, kept=2, rejected=1, hash="").rows("train")
+        >>> manifest = Manifest(table="pets.csv", config_hash="", splits={"train": [shard]},
+        ...                     table_rows=3, kept=2, rejected=1, hash="")
+        >>> manifest.rows("train")
         2
     """
 
     version: int = VERSION
     # its name, for messages
     table: str
-    # of all in the configuration that a record depends on
+    # of all settings of the configuration that a record depends on
     config_hash: str
     splits: dict[str, list[Shard]]
     table_rows: int
@@ -45,28 +44,28 @@ class Manifest(pydantic.BaseModel):
     rejected: int
     # of the shards' contents
     hash: str
-    _directory: pathlib.Path | upath.UPath = pydantic.PrivateAttr(default=pathlib.Path("."))
+    _records: Path = pydantic.PrivateAttr(default=pathlib.Path("."))
 
-    def shards(self, split) -> list[pathlib.Path | upath.UPath]:
+    def shards(self, split: str) -> list[Path]:
         """The paths of a split's shards in table order; none where the split is empty."""
-        return [self._directory / shard.file for shard in self.splits.get(split, [])]
+        return [self._records / shard.file for shard in self.splits.get(split, [])]
 
-    def rows(self, split) -> int:
+    def rows(self, split: str) -> int:
         """The number of rows of a split; 0 where it is empty."""
         return sum(shard.rows for shard in self.splits.get(split, []))
 
     @classmethod
-    def load(cls, directory) -> "Manifest":
-        """Reads `manifest.json` in a directory.
+    def load(cls, records: PathLike) -> "Manifest":
+        """Reads `manifest.json` in a folder of records.
 
         Raises:
-            FileNotFoundError: there is none, so ingest has not ended there.
+            FileNotFoundError: it does not exist, so ingest has not ended there.
             ValueError: it is not a manifest, or one of another version.
         """
-        path = to_path(directory) / FILE
+        path = to_path(records) / FILE
         if not path.is_file():
             raise FileNotFoundError(
-                f"{directory} has no {FILE}: ingest a table there first, to the end"
+                f"{records} has no {FILE}: ingest a table there first, to the end"
             )
         try:
             manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
@@ -74,12 +73,13 @@ class Manifest(pydantic.BaseModel):
             raise ValueError(f"{path} is not a manifest: {' '.join(str(error).split())}") from error
         if manifest.version != VERSION:
             raise ValueError(
-                f"{path} must have version {VERSION}, received {manifest.version}: ingest the table again"
+                f"{path} must have version {VERSION}, received {manifest.version}:"
+                " ingest the table again"
             )
-        manifest._directory = path.parent
+        manifest._records = path.parent
         return manifest
 
-    def save(self, directory):
-        """Writes `manifest.json` into a directory."""
-        self._directory = to_path(directory)
-        (self._directory / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+    def save(self, records: PathLike) -> None:
+        """Writes `manifest.json` into a folder of records."""
+        self._records = to_path(records)
+        (self._records / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")

@@ -90,7 +90,7 @@ def open_split(
     """A function from `start` and `epoch` to the data set of `load_split`, with one cache of rows.
 
     Example:
-        >>> batches = open_split(config, schema, "records", "train", training=True)  # doctest: +SKIP
+        >>> batches = open_split(config, schema, "records", "train", True)  # doctest: +SKIP
         >>> first, rest = next(iter(batches())), batches(start=1)  # doctest: +SKIP
     """
     manifest = Manifest.load(records)
@@ -242,7 +242,7 @@ def _row_bytes(features: Any) -> int:
 
 
 def available_memory() -> int:
-    """Bytes of memory of the machine, or of its container (Linux control groups) if that is less."""
+    """Bytes of memory of the machine, or of its container (Linux control group) if less."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _CONTAINER.read_text().strip() if _CONTAINER.is_file() else ""
     # "max" is no limit

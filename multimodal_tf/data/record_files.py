@@ -1,44 +1,48 @@
-"""One row of a shard: a `tf.train.Example` with the row's number, its inputs and its labels, under
-the configuration's names.
+"""Record files: each row is a `tf.train.Example` with its number, its inputs and its labels.
 
-An input is the bytes that the served graph reads (an image file, a WAV file, UTF-8 text, a
-category, a date), several of them (the frames of a video) or a float; a label is UTF-8 text or a
-float. What is missing is "" or NaN, here as everywhere.
+An input is what the served graph reads: bytes, several of them, or numbers; a label is UTF-8 text
+or a float. Missing cells are "" or NaN.
 """
 
 import hashlib
 import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from multimodal_tf.config import labelled
+from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import filesystem
+from multimodal_tf.data.codecs.cell import Cell
+from multimodal_tf.data.filesystem import Path, PathLike
+from multimodal_tf.data.manifest import Manifest, Shard
 
-# bytes that TFRecord adds to a record: its length, and a checksum each of that and of the record
+# bytes that TFRecord adds to a record: its length, and checksums of the length and of the record
 FRAME = 16
-# the directory beside shards of what ingest notes of each
+# the directory, beside the shards, of ingest's notes on each shard
 PARTS = "parts"
-# joins a row's labels of a multi-label head; alone, it says «no label applies», which is not
-# «unknown»
+# joins the labels of a row that may have several; alone, it means that no label applies, which is
+# not the same as a missing label
 LABEL_SEPARATOR = "\x1f"
 
-# rows that are read at the same time where they are read one by one
+# rows that are read in parallel where they are read one by one
 _AT_A_TIME = 16
 _MISSING = {"string": "", "float32": float("nan")}
 
 
-def encode(row, inputs, labels):
+def encode(row: int, inputs: Mapping[str, Cell], labels: Mapping[str, str | float]) -> bytes:
     """Serialises one row.
 
     Args:
-        row: int. The row's number in the table, from 0.
-        inputs: dict of name to bytes, list of bytes (video) or float; a name that is not there is
-        missing.
-        labels: dict of name to str (multi-label: joined by `LABEL_SEPARATOR`) or float; likewise.
+        row: the row's number in the table, from 0.
+        inputs: cells by name; a missing cell has no entry.
+        labels: labels by name (several: joined by `LABEL_SEPARATOR`); a missing label has no entry.
 
     Returns:
-        bytes, the same for the same arguments: features are written in the order of their names.
+        The same bytes for the same arguments: features are written in the order of their names.
     """
     feature = {"row": tf.train.Feature(int64_list=tf.train.Int64List(value=[row]))}
     for room, cells in (("inputs", inputs), ("labels", labels)):
@@ -57,20 +61,23 @@ def encode(row, inputs, labels):
                     bytes_list=tf.train.BytesList(value=several)
                 )
     example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString(deterministic=True)
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized
 
 
-def parse(config, serialized):
+def parse(
+    config: Config, serialized: tf.Tensor
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Parses a batch of rows, inside or outside a `tf.data` map.
 
     Args:
-        config: `Config`. Says which names there are and which are floats.
+        config: `Config`, for the names and the dtypes of cells and labels.
         serialized: string `(batch,)`, from `encode`.
 
     Returns:
-        `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name of string or float32
-        `(batch,)`, missing "" or NaN; a video is string `(batch, frames)`, with "" after the last
-        frame of a row that has fewer than another. A head without a column has ones.
+        `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name. Inputs are `(batch,
+        *cell_shape)` of `cell_dtype`, missing "" or NaN; where a cell is a list, shorter rows are
+        padded with "". Labels are string or float32 `(batch,)`; a head without a column has ones.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for name, input_config in config.inputs.items():
@@ -97,20 +104,20 @@ def _feature(
     return tf.io.FixedLenFeature(shape, dtype, default_value=default)
 
 
-def read(shards, rows):
-    """Yields the undecoded rows of shard files in order, as string tensors `(rows,)`, the last one
-    shorter.
+def read(shards: Iterable[PathLike], rows: int) -> Iterator[tf.Tensor]:
+    """Yields the undecoded rows of shards in order, as string `(rows,)`, the last batch shorter.
 
     Raises:
         ValueError: a shard is damaged.
-        FileNotFoundError: there is no such shard.
+        FileNotFoundError: a shard does not exist.
     """
     names = [filesystem.readable(filesystem.to_path(path)) for path in shards]
     try:
         yield from tf.data.TFRecordDataset(names).batch(rows).prefetch(1)
     except tf.errors.DataLossError as error:
         raise ValueError(
-            f"a shard must be whole, but one of {names} is damaged ({error.message}): ingest the table again"
+            f"a shard must be whole, but one of {names} is damaged ({error.message}): ingest the"
+            " table again"
         ) from error
     except tf.errors.NotFoundError as error:
         raise FileNotFoundError(
@@ -118,12 +125,11 @@ def read(shards, rows):
         ) from error
 
 
-def check(manifest, split, contents=False):
-    """Checks the shards of a split against the manifest: their sizes, and with `contents` their
-    hashes, for which all is read once.
+def check(manifest: Manifest, split: str, contents: bool = False) -> None:
+    """Checks the shards of a split against the manifest.
 
-    Hashes are checked on this machine's disks only: elsewhere each record's own checksums must do,
-    which TensorFlow checks anyway.
+    Sizes are checked, and with `contents` also hashes, for which all shards are read. Hashes are
+    checked on local disks only; TensorFlow always checks the checksums of each record.
 
     Raises:
         ValueError: a shard was changed or truncated since ingest.
@@ -135,33 +141,34 @@ def check(manifest, split, contents=False):
         size = path.stat().st_size
         if size != shard.bytes:
             raise ValueError(
-                f"{path} is damaged: it must have the {shard.bytes} bytes of ingest, received {size}: ingest the table again"
+                f"{path} is damaged: it must have the {shard.bytes} bytes of ingest, received"
+                f" {size}: ingest the table again"
             )
         if contents and filesystem.is_local(path) and shard.sha256 and sha256(path) != shard.sha256:
             raise ValueError(
-                f"{path} was changed: it must have the bytes that ingest wrote, received others: ingest the table again"
+                f"{path} was changed: it must have the bytes that ingest wrote, received others:"
+                " ingest the table again"
             )
 
 
-def sha256(path):
-    """The hash of a file, in hexadecimal."""
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
 
 
-def reader(manifest, split):
-    """Reads any rows of a split, wherever they stand: each by itself from its place in its shard,
-    and checked against its checksums.
+def reader(manifest: Manifest, split: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Random access to the rows of a split, each read by itself and checked by its checksums.
 
-    Eight bytes a row are kept in memory, where it begins; sixteen while that is put together.
+    Memory holds the offset of each row, eight bytes; sixteen while the offsets are computed.
 
     Args:
         manifest: `Manifest`.
-        split: str, one that has rows.
+        split: a split that has rows.
 
     Returns:
         A function from int64 `(n,)`, row numbers of the split, to string `(n,)`, undecoded rows,
-        for use inside a `tf.data` map. Where a row is damaged it raises `tf.errors.DataLossError`.
+        for use inside a `tf.data` map. It raises `tf.errors.DataLossError` for a damaged row.
 
     Raises:
         ValueError: a shard does not hold as many rows as the manifest says.
@@ -172,16 +179,16 @@ def reader(manifest, split):
     first_bytes = tf.constant(np.cumsum([0, *(shard.bytes for shard in shards)]), tf.int64)
     begins = _begins(manifest, split, first_bytes.numpy())
 
-    def read_row(row):
+    def read_row(row: tf.Tensor) -> tf.Tensor:
         shard = tf.searchsorted(first_rows, row[tf.newaxis], side="right") - 1
         begin, size = begins[row], begins[row + 1] - begins[row]
-        place = begin - tf.gather(first_bytes, shard)
-        # with a buffer of the record's own size, that is all that is read of the file
+        offset = begin - tf.gather(first_bytes, shard)
+        # with a buffer of the record's size, no other byte of the file is read
         records = tf.raw_ops.TFRecordDatasetV2(
             filenames=tf.gather(names, shard),
             compression_type="",
             buffer_size=size,
-            byte_offsets=place,
+            byte_offsets=offset,
         )
         return (
             tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string))
@@ -189,7 +196,7 @@ def reader(manifest, split):
             .get_single_element()
         )
 
-    def read_rows(rows):
+    def read_rows(rows: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
             read_row,
             rows,
@@ -200,17 +207,13 @@ def reader(manifest, split):
     return read_rows
 
 
-def lengths_path(shard):
-    """Where the lengths of a shard's records are: uint32 each, little-endian, in the order of the
-    rows.
-    """
+def lengths_path(shard: Path) -> Path:
+    """The file of the lengths of a shard's records: uint32, little-endian, in the rows' order."""
     return shard.parent / PARTS / f"{shard.stem}.lengths"
 
 
-def _begins(manifest, split, first_bytes):
-    """Where each row of a split begins, in bytes from the first shard's begin on, and where the
-    last one ends: int64 `(rows + 1,)`.
-    """
+def _begins(manifest: Manifest, split: str, first_bytes: npt.NDArray[np.int64]) -> tf.Tensor:
+    """The offset of each row in the concatenated shards, and their size: int64 `(rows + 1,)`."""
     parts = []
     for path, shard, first in zip(manifest.shards(split), manifest.splits[split], first_bytes):
         sizes = _lengths(path, shard).astype(np.int64) + FRAME
@@ -219,10 +222,8 @@ def _begins(manifest, split, first_bytes):
     return tf.concat([*parts, tf.constant(first_bytes[-1:])], axis=0)
 
 
-def _lengths(path, shard):
-    """The lengths of a shard's records, as ingest wrote them; otherwise from the records' own
-    heads.
-    """
+def _lengths(path: Path, shard: Shard) -> npt.NDArray[np.uint32]:
+    """The lengths of a shard's records, from ingest's file, or else from the records' headers."""
     listed = lengths_path(path)
     content = listed.read_bytes() if listed.is_file() else b""
     lengths = np.frombuffer(content[: len(content) // 4 * 4], "<u4")
@@ -230,26 +231,27 @@ def _lengths(path, shard):
         lengths = np.fromiter(_walk(path, shard.bytes), "<u4")
     if not _fit(lengths, shard):
         raise ValueError(
-            f"{path} must hold {shard.rows} rows as the manifest says, received {len(lengths)}: ingest again"
+            f"{path} must hold {shard.rows} rows as the manifest says, received {len(lengths)}:"
+            " ingest again"
         )
     return lengths
 
 
-def _fit(lengths, shard):
+def _fit(lengths: npt.NDArray[np.uint32], shard: Shard) -> bool:
     return (
         len(lengths) == shard.rows
         and lengths.sum(dtype=np.int64) + FRAME * len(lengths) == shard.bytes
     )
 
 
-def _walk(path, size):
-    place = 0
+def _walk(path: Path, size: int) -> Iterator[int]:
+    offset = 0
     with path.open("rb") as file:
-        while place < size:
-            file.seek(place)
+        while offset < size:
+            file.seek(offset)
             (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
-            # no head of a record
-            if length > size - place:
+            # no header of a record
+            if length > size - offset:
                 return
             yield length
-            place += length + FRAME
+            offset += length + FRAME

@@ -1,13 +1,17 @@
-"""Which row is for training, which for validation, which for the test: given by a column, or drawn
-from the seed.
-"""
+"""Assigns rows to training, validation and test: by a column, or at random from the seed."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
-import numpy
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-# a row's split is the place in this tuple
+from multimodal_tf.config import Config, Split
+from multimodal_tf.data.table import Table
+
+# a row's split is an index into this tuple
 SPLITS = ("train", "validation", "test")
 
 SPLIT_WORDS = {
@@ -20,223 +24,227 @@ SPLIT_WORDS = {
     "test": 2,
     "testing": 2,
 }
-# a class of fewer rows cannot stand on all three sides
+# a class of fewer rows cannot be in all three splits
 _RARE = 3
 # grouped fractions are whole numbers of folds
 _MOST_FOLDS = 50
 
+Integers = NDArray[np.integer[Any]]
 
-def assign_splits(table, config) -> numpy.ndarray:
-    """The split of every row, the same for the same table and configuration, however the table is
-    chunked.
+
+def assign_splits(table: Table, config: Config) -> NDArray[np.int8]:
+    """The split of every row, the same for the same table and configuration.
 
     By `config.split`:
 
-    - `column`: what that column says: train or training; validation, valid, val or dev; test or
+    - `column`: the column's words: train or training; validation, valid, val or dev; test or
       testing; in any case.
-    - neither: random, `round(fraction * rows)` rows for validation and test, at least one of each
-      while training keeps one.
-    - `stratify`: the same numbers of rows, and every class has its proportion on each side, to
-      within about a row. Classes of one or two rows go to training as long as it has room. Missing
-      is a class of its own.
-    - `group`: no group on two sides. A row without a group is a group of its own. Groups of several
-      rows are dealt into folds, as even in rows and (with `stratify`) in classes as greedy dealing
-      gets them, and sides are made of folds; groups of one row then fill the sides up. Fractions
-      are near, but a group is never cut for them, and a rare class goes where its group goes.
+    - none of these fields: random, `round(fraction * rows)` rows for validation and test, at least
+      one of each while training keeps one.
+    - `stratify`: the same numbers of rows, with every class in proportion to within about a row.
+      Classes of one or two rows go to training while it has room. Missing is a class of its own.
+    - `group`: no group is in two splits. A row without a group is a group of its own. Groups of
+      several rows are distributed greedily over folds, balanced in rows and (with `stratify`)
+      classes, and splits are made of folds; groups of one row fill the splits up. Fractions are
+      approximate, because a group is never divided, and a rare class goes where its group goes.
 
-    Where rows or groups are too few for every side, training comes first, then the side with the
-    larger fraction. Memory holds some numbers a row, and the distinct values of `group` and
+    Where rows or groups are too few for every split, training comes first, then the split with the
+    larger fraction. Memory holds some numbers per row, and the distinct values of `group` and
     `stratify`.
 
-    Args:
-        table: `Table`.
-        config: `Config`.
-
     Returns:
-        int8 `(rows,)`: place in `SPLITS`.
+        int8 `(rows,)`: index into `SPLITS`.
 
     Raises:
-        ValueError: a column is not there; a cell of `column` is none of these words (the sentence
-        names the row); no row for training.
+        ValueError: a column does not exist, a cell of `column` is none of these words (the message
+            names the row), or no row is left for training.
 
-    Source: stratifying is systematic sampling with a random start in each class: Cochran 1977,
+    Source: stratification is systematic sampling with a random start in each class: Cochran 1977,
     Sampling Techniques, chapter 8.
     """
     split = config.split
     if split.column is not None:
         return _given(table, split.column)
-    generator = numpy.random.default_rng(config.seed)
-    strata = column_codes(table, split.stratify, missing_alone=False)
-    rare = numpy.bincount(strata)[strata] < (_RARE if split.stratify is not None else 0)
+    generator = np.random.default_rng(config.seed)
+    classes = column_codes(table, split.stratify, missing_alone=False)
+    rare = np.bincount(classes)[classes] < (_RARE if split.stratify is not None else 0)
     if split.group is None:
-        return _drawn(strata, rare, _sizes(len(strata), split.validation, split.test), generator)
-    sides = _grouped(
-        column_codes(table, split.group, missing_alone=True), strata, rare, split, generator
-    )
-    if not numpy.any(sides == 0):
+        return _draw(classes, rare, _sizes(len(classes), split.validation, split.test), generator)
+    groups = column_codes(table, split.group, missing_alone=True)
+    splits = _draw_groups(groups, classes, rare, split, generator)
+    if not np.any(splits == 0):
         raise ValueError(
-            f"{table.name}: no group of column {split.group!r} is left to train on: lower split.validation or split.test"
+            f"{table.name}: no group of column {split.group!r} is left to train on:"
+            " lower split.validation or split.test"
         )
-    return sides
+    return splits
 
 
-def _given(table, column):
+def _given(table: Table, column: str) -> NDArray[np.int8]:
     parts = []
     for chunk in table.chunks(columns=[column]):
-        parts.append(numpy.empty(len(chunk), numpy.int8))
-        for place, (row, cell) in enumerate(chunk[column].items()):
-            side = SPLIT_WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
-            if side is None:
+        parts.append(np.empty(len(chunk), np.int8))
+        for index, (row, cell) in enumerate(chunk[column].items()):
+            split = SPLIT_WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
+            if split is None:
                 raise ValueError(
-                    f"{table.name}, row {row}: column {column!r} must say {', '.join(SPLITS)}, received {cell!r:.80}"
+                    f"{table.name}, row {row}: column {column!r} must say {', '.join(SPLITS)},"
+                    f" received {cell!r:.80}"
                 )
-            parts[-1][place] = side
-    sides = numpy.concatenate(parts)
-    if not numpy.any(sides == 0):
+            parts[-1][index] = split
+    splits = np.concatenate(parts)
+    if not np.any(splits == 0):
         raise ValueError(
             f"{table.name}: no row of column {column!r} says train, so there is nothing to train on"
         )
-    return sides
+    return splits
 
 
-def column_codes(table, column, missing_alone):
-    """A small integer for every distinct value of a column, in the order of their coming; all 0
-    without a column.
+def column_codes(table: Table, column: str | None, missing_alone: bool) -> NDArray[np.int64]:
+    """A small integer for every distinct value of a column, in order of appearance.
 
-    int64 `(rows,)`. Missing cells share one code, or have one each.
+    Args:
+        column: None: all codes are 0.
+        missing_alone: whether each missing cell has a code of its own; otherwise they share one.
+
+    Returns:
+        int64 `(rows,)`.
     """
-    codes: dict = {}
+    codes: dict[Any, int] = {}
     parts = []
     alone = 0
     for chunk in table.chunks(columns=[] if column is None else [column]):
-        part = numpy.zeros(len(chunk), numpy.int64)
-        for place, cell in enumerate([] if column is None else chunk[column]):
+        part = np.zeros(len(chunk), np.int64)
+        for index, cell in enumerate([] if column is None else chunk[column]):
             if cell is None and missing_alone:
                 alone += 1
-                part[place] = -alone
+                part[index] = -alone
             else:
-                part[place] = codes.setdefault(_key(cell), len(codes))
+                part[index] = codes.setdefault(_key(cell), len(codes))
         parts.append(part)
-    return numpy.concatenate(parts)
+    return np.concatenate(parts)
 
 
-def _key(cell):
+def _key(cell: Any) -> Any:
     if isinstance(cell, str):
         return cell.strip()
     # a list of labels
     return cell if cell.__hash__ is not None else repr(cell)
 
 
-def _sizes(count, validation, test):
-    """How many of `count` rows or folds each side gets, in the order of `SPLITS`."""
+def _sizes(count: int, validation: float, test: float) -> list[int]:
+    """How many of `count` rows or folds each split gets, in the order of `SPLITS`."""
     sizes = [count, 0, 0]
-    for side, fraction in sorted(
-        ((1, validation), (2, test)), key=lambda side_fraction: -side_fraction[1]
-    ):
+    fractions = [(1, validation), (2, test)]
+    for split, fraction in sorted(fractions, key=lambda split_fraction: -split_fraction[1]):
         if fraction > 0:
-            sizes[side] = min(max(1, round(fraction * count)), sizes[0] - 1)
-            sizes[0] -= sizes[side]
+            sizes[split] = min(max(1, round(fraction * count)), sizes[0] - 1)
+            sizes[0] -= sizes[split]
     return sizes
 
 
-def _drawn(strata, rare, sizes, generator):
-    """Lays the rows of each class out evenly from 0 to 1, in random order from a random start, and
-    cuts that line into the sides.
+def _draw(
+    classes: Integers,
+    rare: NDArray[np.bool_],
+    sizes: Sequence[int],
+    generator: np.random.Generator,
+) -> NDArray[np.int8]:
+    """Spaces the rows of each class evenly from 0 to 1 from a random start, and cuts this line.
 
-    scikit-learn's StratifiedShuffleSplit refuses classes of one row and sides of fewer rows than
+    scikit-learn's StratifiedShuffleSplit refuses classes of one row and splits of fewer rows than
     classes.
     """
-    _, strata, counts = numpy.unique(strata, return_inverse=True, return_counts=True)
-    order = generator.permutation(len(strata))
+    _, classes, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    order = generator.permutation(len(classes))
     # by class, random within
-    order = order[numpy.argsort(strata[order], kind="stable")]
-    rank = numpy.arange(len(order)) - (numpy.cumsum(counts) - counts)[strata[order]]
-    place = (rank + generator.random(len(counts))[strata[order]]) / counts[strata[order]]
+    order = order[np.argsort(classes[order], kind="stable")]
+    by_row = classes[order]
+    rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[by_row]
+    position = (rank + generator.random(len(counts))[by_row]) / counts[by_row]
     # behind all others: training
-    place[rare[order]] = 1
-    order = order[numpy.lexsort((generator.random(len(order)), place))]
-    _, valid, tested = sizes
-    sides = numpy.zeros(len(strata), numpy.int8)
-    sides[order[:tested]] = 2
-    sides[order[tested : tested + valid]] = 1
-    return sides
+    position[rare[order]] = 1
+    order = order[np.lexsort((generator.random(len(order)), position))]
+    _, validation, test = sizes
+    splits = np.zeros(len(classes), np.int8)
+    splits[order[:test]] = 2
+    splits[order[test : test + validation]] = 1
+    return splits
 
 
-def _grouped(groups, strata, rare, split, generator):
-    _, groups, counts = numpy.unique(groups, return_inverse=True, return_counts=True)
+def _draw_groups(
+    groups: Integers,
+    classes: Integers,
+    rare: NDArray[np.bool_],
+    split: Split,
+    generator: np.random.Generator,
+) -> NDArray[np.int8]:
+    _, groups, counts = np.unique(groups, return_inverse=True, return_counts=True)
     several = counts[groups] > 1
-    sides = numpy.zeros(len(groups), numpy.int8)
-    sides[several] = _dealt(groups[several], strata[several], split, generator)
+    splits = np.zeros(len(groups), np.int8)
+    splits[several] = _draw_folds(groups[several], classes[several], split, generator)
     single = ~several
-    taken = numpy.bincount(sides[several], minlength=3)
-    wanted = numpy.maximum(
-        numpy.array(_sizes(len(groups), split.validation, split.test)) - taken, 0
-    )
-    sides[single] = _drawn(
-        strata[single], rare[single], _fitting(wanted.tolist(), int(single.sum())), generator
-    )
-    return sides
+    taken = np.bincount(splits[several], minlength=3)
+    wanted = np.array(_sizes(len(groups), split.validation, split.test)) - taken
+    sizes = _reduced(np.maximum(wanted, 0).tolist(), int(single.sum()))
+    splits[single] = _draw(classes[single], rare[single], sizes, generator)
+    return splits
 
 
-def _fitting(sizes, count):
-    """The sizes for validation and test, made smaller in proportion where there are only `count`
-    rows.
-    """
-    _, valid, tested = sizes
-    if valid + tested > count:
-        valid = round(count * valid / (valid + tested))
-        tested = count - valid
-    return count - valid - tested, valid, tested
+def _reduced(sizes: Sequence[int], count: int) -> tuple[int, int, int]:
+    """The sizes, reduced in proportion for validation and test if there are only `count` rows."""
+    _, validation, test = sizes
+    if validation + test > count:
+        validation = round(count * validation / (validation + test))
+        test = count - validation
+    return count - validation - test, validation, test
 
 
-def _dealt(groups, strata, split, generator):
-    """Whole groups to sides, by way of folds."""
-    sides = numpy.zeros(len(groups), numpy.int8)
-    folds = _fold_count(len(numpy.unique(groups)), split.validation, split.test)
+def _draw_folds(
+    groups: Integers, classes: Integers, split: Split, generator: np.random.Generator
+) -> NDArray[np.int8]:
+    """Whole groups to splits, by way of folds."""
+    splits = np.zeros(len(groups), np.int8)
+    folds = _fold_count(len(np.unique(groups)), split.validation, split.test)
     if folds < 2:
-        return sides
-    parts = stratified_folds(strata, groups, folds, int(generator.integers(2**31)))
-    wanting = numpy.array(_sizes(folds, split.validation, split.test)) / folds * len(groups)
-    # a fold goes where most rows are still wanting: the largest to training
+        return splits
+    parts = stratified_folds(classes, groups, folds, int(generator.integers(2**31)))
+    wanting = np.array(_sizes(folds, split.validation, split.test)) / folds * len(groups)
+    # a fold goes where most rows are wanting: the largest to training
     for part in sorted(parts, key=len, reverse=True):
-        side = int(numpy.argmax(wanting))
-        sides[part] = side
-        wanting[side] -= len(part)
-    return sides
+        target = int(np.argmax(wanting))
+        splits[part] = target
+        wanting[target] -= len(part)
+    return splits
 
 
-def stratified_folds(strata, groups, folds, seed):
-    """The rows of each fold, a list of int arrays: classes in proportion, as well as greedy dealing
-    allows, and no group in two folds.
+def stratified_folds(
+    classes: Integers, groups: Integers | None, folds: int, seed: int
+) -> list[Integers]:
+    """The rows of each fold: classes in proportion, as greedily as possible; no group divided.
 
     Args:
-        strata: int `(rows,)`, 0 or more: each row's class.
+        classes: int `(rows,)`, 0 or more.
         groups: int `(rows,)`, at least `folds` different ones; None: every row is a group of its
-        own.
-        folds: int, at least 2.
-        seed: int.
+            own.
+        folds: at least 2.
     """
-    common = numpy.bincount(strata)[strata] >= folds
-    # scikit-learn wants a fold's worth of some class: pool the rare ones
-    strata = numpy.where(common, strata, strata.max() + 1)
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    common = np.bincount(classes)[classes] >= folds
+    # scikit-learn requires a class of at least `folds` rows: pool the rare ones
+    classes = np.where(common, classes, classes.max() + 1)
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     with warnings.catch_warnings():
-        # that the pool may still be smaller than a fold
+        # about the pool, which may still have fewer rows
         warnings.simplefilter("ignore", UserWarning)
-        return [
-            rows
-            for _, rows in kind(folds, shuffle=True, random_state=seed).split(
-                strata, strata, groups
-            )
-        ]
+        dealt = splitter(folds, shuffle=True, random_state=seed).split(classes, classes, groups)
+        return [rows for _, rows in dealt]
 
 
-def _fold_count(groups, validation, test):
-    """The number of folds, at most one a group, that comes nearest to the fractions."""
+def _fold_count(groups: int, validation: float, test: float) -> int:
+    """The number of folds, at most one per group, that comes nearest to the fractions."""
     if groups < 2:
         return 1
 
-    def error(folds):
+    def error(folds: int) -> float:
         _, valid, tested = _sizes(folds, validation, test)
         return round(abs(valid / folds - validation) + abs(tested / folds - test), 6)
 

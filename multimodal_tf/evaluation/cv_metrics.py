@@ -12,7 +12,7 @@ from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.evaluation import by_head
 from multimodal_tf.metrics import resampled_t
 from multimodal_tf.metrics.bootstrap import LEVEL
-from multimodal_tf.metrics.metric import METRICS, Metric
+from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.resampled_t import PairedTest
 
 
@@ -93,7 +93,7 @@ def cross_validation_metrics(predictions: OutOfFold) -> CrossValidated:
         known = np.all([one.known for one in repeated], axis=0)
         metrics = {
             metric: FoldMetric(mean=_mean(by_metric[metric]), scores=_listed(by_metric[metric]))
-            for metric in METRICS[kind]
+            for metric in by_metric
         }
         heads[name] = FoldHeadMetrics(type=kind, n=int(known.sum()), metrics=metrics)
     repeats, rows = predictions.fold.shape
@@ -111,13 +111,13 @@ def scores(predictions: OutOfFold, head: str, metric: str) -> np.ndarray:
     """
     if head not in predictions.heads:
         raise ValueError(f"head must be one of {sorted(predictions.heads)}, received {head!r}")
-    kind = predictions.heads[head][0].head.type
-    if metric not in METRICS[kind]:
+    found = _scores(predictions, head)
+    if metric not in found:
         raise ValueError(
-            f"the metric of head {head!r}, of type {kind}, must be one of "
-            f"{', '.join(METRICS[kind])}, received {metric!r}"
+            f"the metric of head {head!r}, of type {predictions.heads[head][0].head.type}, must be "
+            f"one of {', '.join(found)}, received {metric!r}"
         )
-    return _scores(predictions, head)[metric]
+    return found[metric]
 
 
 def compare(first: OutOfFold, second: OutOfFold) -> list[Difference]:
@@ -209,7 +209,7 @@ def _scores(predictions: OutOfFold, head: str) -> dict[str, np.ndarray]:
     """By metric its values on each held-out fold, float `(repeats, folds)`."""
     repeated = predictions.heads[head]
     shape = len(predictions.fold), predictions.folds
-    found = {metric: np.full(shape, np.nan) for metric in METRICS[repeated[0].head.type]}
+    found: dict[str, np.ndarray] = {}
     for repeat, fold in enumerate(predictions.fold):
         for number in range(predictions.folds):
             try:
@@ -219,8 +219,9 @@ def _scores(predictions: OutOfFold, head: str) -> dict[str, np.ndarray]:
                     f"head {head!r}, fold {number} of repetition {repeat}: {error}"
                 ) from error
             for name, metric in metrics.items():
+                values = found.setdefault(name, np.full(shape, np.nan))
                 if metric.value is not None:
-                    found[name][repeat, number] = metric.value
+                    values[repeat, number] = metric.value
     return found
 
 

@@ -9,7 +9,13 @@ from sklearn import metrics
 from multimodal_tf.metrics import bootstrap, per_class
 from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.known_rows import known_rows
-from multimodal_tf.metrics.metric import ONE_CLASS, HeadMetrics, mean_metrics, metrics_of_type
+from multimodal_tf.metrics.metric import (
+    CLASS_METRICS,
+    ONE_CLASS,
+    HeadMetrics,
+    mean_metrics,
+    named_metrics,
+)
 
 
 def classification(
@@ -61,7 +67,7 @@ def classification(
     return HeadMetrics(
         type="classification",
         n=len(truth),
-        metrics=metrics_of_type("classification", len(truth), values, samples, ONE_CLASS),
+        metrics=named_metrics(CLASS_METRICS, len(truth), values, samples, ONE_CLASS),
         classes=per_class.class_metrics(classes, counts),
         confusion=_confusion(truth, predicted, size),
     )

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.metrics import bootstrap
-from multimodal_tf.metrics.metric import ONE_CLASS, HeadMetrics, metrics_of_type
+from multimodal_tf.metrics.metric import ONE_CLASS, HeadMetrics, named_metrics
+
+METRICS = ("accuracy", "auroc", "log_loss")
 
 
 def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMetrics:
@@ -41,7 +43,7 @@ def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMe
     both = both[(both != 0).any(axis=(1, 2))]
     n = len(both)
     if n < 2:
-        empty = metrics_of_type("matching", n, {}, {}, ONE_CLASS)
+        empty = named_metrics(METRICS, n, {}, {}, ONE_CLASS)
         return HeadMetrics(type="matching", n=n, metrics=empty)
     first, second = both[:, 0], both[:, 1]
     own = (first * second).sum(axis=1)
@@ -60,5 +62,5 @@ def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMe
 
     values = statistic(np.arange(n))
     samples = bootstrap.resample(statistic, n, resamples, seed)
-    found = metrics_of_type("matching", n, values, samples, ONE_CLASS)
+    found = named_metrics(METRICS, n, values, samples, ONE_CLASS)
     return HeadMetrics(type="matching", n=n, metrics=found)

@@ -7,8 +7,8 @@ defined on these rows is None, and its `reason` says why.
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -20,16 +20,8 @@ AVERAGES = tuple(
     for name in ("precision", "recall", "f1")
     for average in ("macro", "micro", "weighted")
 )
-_ONE_CLASS_METRICS = ("accuracy", "balanced_accuracy", *AVERAGES, "auroc", "log_loss")
-# names of the metrics by type of head
-METRICS = {
-    "classification": _ONE_CLASS_METRICS,
-    "ordinal": (*_ONE_CLASS_METRICS, "rank_mae"),
-    "multi_label": ("exact_match", *_ONE_CLASS_METRICS),
-    "regression": ("mae", "rmse", "r2"),
-    "quantile": ("mae", "rmse", "r2", "pinball", "coverage", "width"),
-    "matching": ("accuracy", "auroc", "log_loss"),
-}
+# metrics of heads that predict classes
+CLASS_METRICS = ("accuracy", "balanced_accuracy", *AVERAGES, "auroc", "log_loss")
 
 NO_ROWS = "no row has a known label"
 ONE_CLASS = "all rows are of one class"
@@ -134,7 +126,8 @@ class HeadMetrics(pydantic.BaseModel):
     negatives, true positives]]` of label `i`.
     """
 
-    type: Literal["classification", "ordinal", "multi_label", "regression", "quantile", "matching"]
+    # of the head in the configuration
+    type: str
     n: int
     # rows without a label, left out; filled by `evaluate`
     missing: int = 0
@@ -179,24 +172,24 @@ def mean_metrics(rows: Mapping[str, np.ndarray], resamples: int, seed: int) -> d
     }
 
 
-def metrics_of_type(
-    head_type: str,
+def named_metrics(
+    names: Sequence[str],
     n: int,
     values: Mapping[str, float],
     samples: Mapping[str, np.ndarray],
     undefined: str,
 ) -> dict[str, Metric]:
-    """The metrics of a type of head, in the order of `METRICS`.
+    """The metrics of a head.
 
     Args:
-        head_type: a key of `METRICS`.
+        names: of the metrics, in their order.
         n: number of rows behind them.
         values: by metric, NaN where it is not defined; empty without rows.
         samples: by metric, its values on resamples.
         undefined: why a metric that needs two kinds of labels is not defined.
     """
     found = {}
-    for name in METRICS[head_type]:
+    for name in names:
         reason = NO_ROWS if not values else NO_LABEL if name in AVERAGES else undefined
         found[name] = estimate(values.get(name, np.nan), n, samples.get(name), reason)
     return found

@@ -9,8 +9,9 @@ from sklearn import metrics
 from multimodal_tf.metrics import bootstrap, per_class
 from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.known_rows import known_rows
-from multimodal_tf.metrics.metric import ONE_SIDED, HeadMetrics, metrics_of_type
+from multimodal_tf.metrics.metric import CLASS_METRICS, ONE_SIDED, HeadMetrics, named_metrics
 
+METRICS = ("exact_match", *CLASS_METRICS)
 # a label is predicted from this probability on
 THRESHOLD = 0.5
 
@@ -57,7 +58,7 @@ def multi_label(
     return HeadMetrics(
         type="multi_label",
         n=len(truth),
-        metrics=metrics_of_type("multi_label", len(truth), values, samples, ONE_SIDED),
+        metrics=named_metrics(METRICS, len(truth), values, samples, ONE_SIDED),
         classes=per_class.class_metrics(classes, counts),
         confusion=_confusion(truth, predicted),
     )

@@ -9,7 +9,9 @@ from sklearn import metrics
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.known_rows import column, known_rows
-from multimodal_tf.metrics.metric import NO_SPREAD, HeadMetrics, mean_metrics, metrics_of_type
+from multimodal_tf.metrics.metric import NO_SPREAD, HeadMetrics, mean_metrics, named_metrics
+
+METRICS = ("mae", "rmse", "r2")
 
 
 def regression(
@@ -50,7 +52,7 @@ def regression(
     return HeadMetrics(
         type="regression",
         n=len(truth),
-        metrics=metrics_of_type("regression", len(truth), values, samples, NO_SPREAD),
+        metrics=named_metrics(METRICS, len(truth), values, samples, NO_SPREAD),
     )
 
 

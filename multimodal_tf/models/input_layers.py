@@ -1,4 +1,4 @@
-"""Keras inputs, presence flags and towers of a configuration."""
+"""Keras inputs, presence flags and encodings of a configuration."""
 
 from typing import Any, NamedTuple, cast
 
@@ -9,12 +9,12 @@ from multimodal_tf.models.presence import (
     AnyPresent,
     ModalityDropout,
     TokensPresent,
-    ZeroWhereAbsent,
+    ZeroWhereMissing,
 )
 from multimodal_tf.models.regularize import regularize
-from multimodal_tf.models.towers import TableColumn, encode_columns, encode_input
+from multimodal_tf.models.towers import encode_columns, encode_input
 from multimodal_tf.models.towers.encoding import Encoding
-from multimodal_tf.models.towers.tabular import TabularInput
+from multimodal_tf.models.towers.tabular import TableColumn, TabularInput
 from multimodal_tf.schema import Schema
 
 # Keras tensors by name
@@ -94,7 +94,7 @@ def _encoding(
     if present is not None:
         last = f"{name}_vector"
         # float32 under mixed precision too: the following layers know what precision they need
-        x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(x, present)
+        x = ZeroWhereMissing(name=f"{name}_value", dtype="float32")(x, present)
     encoding = encode_input(input_config, stats, x, present, name, last, with_tokens)
     l2 = getattr(input_config.tower, "l2", 0.0)
     regularize(x, [encoding.vector, encoding.tokens], l2)
@@ -124,6 +124,6 @@ def _zeroed(encoding: Encoding, present: keras.KerasTensor, name: str) -> Encodi
     """The same encoding, zero where the input is missing."""
     tokens, mask, vector = encoding
     if tokens is not None:
-        tokens = ZeroWhereAbsent(name=name + TOKENS)(tokens, present)
+        tokens = ZeroWhereMissing(name=name + TOKENS)(tokens, present)
         mask = TokensPresent(name=f"{name}_tokens_present")(mask, present)
-    return Encoding(tokens, mask, ZeroWhereAbsent(name=name + EMBEDDING)(vector, present))
+    return Encoding(tokens, mask, ZeroWhereMissing(name=name + EMBEDDING)(vector, present))

@@ -1,143 +1,148 @@
-"""Layers that know in which rows an input is there."""
+"""Layers that know in which rows an input is present."""
+
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.random_in_training import RandomInTraining
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ZeroWhereAbsent(layers.Layer):
-    """Rows of an absent input become zero, whatever they hold; nothing flows back through them
-    either.
+class ZeroWhereMissing(layers.Layer):
+    """Sets the rows of a missing input to zero, whatever they hold, with zero gradient.
 
-    It stands before a tower, so that a NaN or an out-of-range token does no harm there, and behind
-    it, so that the tower's answer to zeros does not count. It is a choice, not a product: 0 x NaN
-    is NaN, in the gradient as well.
+    It stands before a tower, so that a NaN or an out-of-range token does no harm there, and after
+    it, so that the tower's output for zeros does not count. It selects and does not multiply: 0 x
+    NaN is NaN, in the gradient as well.
 
     Call:
         `x` is `(batch, ...)` of any dtype, `present` float `(batch,)`, above 0.5 where the input is
-        there; or both have further axes in common, such as a column of `x` each. Returns `x`'s
+        present; or both have further axes in common, such as one column of `x` each. Returns `x`'s
         shape.
 
     Example:
-        >>> ZeroWhereAbsent()(ops.convert_to_tensor([[1.0], [float("nan")]]), ops.convert_to_tensor([1.0, 0.0])).numpy().tolist()
+        >>> x, present = ops.array([[1.0], [float("nan")]]), ops.array([1.0, 0.0])
+        >>> ZeroWhereMissing()(x, present).numpy().tolist()
         [[1.0], [0.0]]
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # tokens keep Keras' own mask
         self.supports_masking = True
 
-    def call(self, x, present):
-        there = present > 0.5
-        # row by row, on images in a fifth of the time that a choice with broadcasting takes
+    def call(self, x: Any, present: Any) -> Any:
+        keep = present > 0.5
+        # row by row; on images this takes a fifth of the time of a selection with broadcasting
         if len(present.shape) == 1:
-            return tf.raw_ops.Select(condition=there, x=x, y=tf.zeros_like(x))
+            return tf.raw_ops.Select(condition=keep, x=x, y=tf.zeros_like(x))
         for _ in range(len(x.shape) - len(present.shape)):
-            there = ops.expand_dims(there, -1)
-        return ops.where(there, x, ops.zeros_like(x))
+            keep = ops.expand_dims(keep, -1)
+        return ops.where(keep, x, ops.zeros_like(x))
 
-    def compute_output_spec(self, x, present):
-        # Keras casts floats alone
+    def compute_output_spec(
+        self, x: keras.KerasTensor, present: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        # Keras casts only floats
         return keras.KerasTensor(x.shape, self.compute_dtype if "float" in x.dtype else x.dtype)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class TokensPresent(layers.Layer):
-    """A mask of tokens, false throughout where the input is absent.
+    """A mask of tokens, False throughout where the input is missing.
 
     Call:
         `mask` is bool `(batch, length)`, `present` float `(batch,)`, above 0.5 where the input is
-        there. Returns bool `(batch, length)`.
+        present. Returns bool `(batch, length)`.
     """
 
-    def call(self, mask, present):
+    def call(self, mask: Any, present: Any) -> Any:
         return ops.logical_and(mask, ops.expand_dims(present > 0.5, 1))
 
-    def compute_output_spec(self, mask, present):
+    def compute_output_spec(
+        self, mask: keras.KerasTensor, present: keras.KerasTensor
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(mask.shape, "bool")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class LearnedMissingEmbedding(layers.Layer):
-    """A learned vector in the place of what an absent input would have brought.
+    """Replaces the vector of a missing input by a learned one.
 
-    What it replaces may be NaN, and nothing flows back there.
+    What it replaces may be NaN, and gets no gradient.
 
     Call:
-        `x` is `(batch, dim)`, `present` float `(batch,)`, above 0.5 where the input is there.
+        `x` is `(batch, dim)`, `present` float `(batch,)`, above 0.5 where the input is present.
         Returns `x`'s shape.
 
     Example:
         >>> layer = LearnedMissingEmbedding()
-        >>> answer = layer(ops.convert_to_tensor([[1.0, 2.0], [float("nan"), 0.0]]), ops.convert_to_tensor([1.0, 0.0]))
-        >>> bool(ops.all(answer[1] == layer.vector))
+        >>> output = layer(ops.array([[1.0, 2.0], [float("nan"), 0.0]]), ops.array([1.0, 0.0]))
+        >>> bool(ops.all(output[1] == layer.vector))
         True
 
-    Source: the mask token of He et al. 2022, arXiv:2111.06377, section 3, which stands there for a
-    missing patch.
+    Source: the mask token of He et al. 2022, arXiv:2111.06377, section 3, which replaces a missing
+    patch there.
     """
 
-    def build(self, x_shape, present_shape):
+    def build(self, x_shape: Shape, present_shape: Shape) -> None:
         self.vector = self.add_weight(
             shape=(x_shape[-1],),
             initializer=keras.initializers.RandomNormal(stddev=0.1),
             name="vector",
         )
 
-    def call(self, x, present):
+    def call(self, x: Any, present: Any) -> Any:
         return ops.where(ops.expand_dims(present > 0.5, 1), x, ops.cast(self.vector, x.dtype))
 
-    def compute_output_shape(self, x_shape, present_shape):
+    def compute_output_shape(self, x_shape: Shape, present_shape: Shape) -> Shape:
         return x_shape
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class AnyPresent(layers.Layer):
-    """Whether any of several inputs is there.
+    """Whether any of several inputs is present.
 
     Call:
-        `present` is a list of float `(batch,)`, 1 or 0. Returns the same, once.
+        `present` is a list of float `(batch,)`, 1 or 0. Returns one of the same kind.
     """
 
-    def call(self, present):
+    def call(self, present: list[Any]) -> Any:
         return ops.max(ops.stack(present), axis=0)
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: list[Shape]) -> Shape:
         return shapes[0]
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class PresentBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation over the rows where the input is there.
+    """Batch normalisation over the rows where the input is present.
 
-    With Keras' own layer, absent rows would shift the mean and variance, and so the other rows'
-    answers and the weights before it. (Its `mask` does nearly this, but a batch in which the input
-    is absent everywhere drags the moving averages towards zero.)
+    With Keras' own layer, missing rows would shift the mean and variance, and so the outputs of the
+    other rows and the weights before it. (Its `mask` does nearly this, but a batch in which the
+    input is missing everywhere pulls the moving averages towards zero.)
 
     Call:
         `x` is `(batch, ..., channels)`, `present` float `(batch,)`, 1 or 0. Returns `x`'s shape, in
         the compute dtype.
     """
 
-    def call(self, x, present, training=None):
+    def call(self, x: Any, present: Any, training: bool | None = None) -> Any:
         if not (training and self.trainable):
             return super().call(x, training=False)
         # as in Keras: float16 overflows in the squares
         x = ops.cast(x, "float32")
         present = ops.cast(present, "float32")
-        rows = self._of_all(ops.sum(present))
-        share = present / ops.maximum(rows, 1.0)
-        mean = self._average(x, share)
-        variance = self._average(ops.square(x - mean), share)
+        rows = self._sum_over_replicas(ops.sum(present))
+        weights = present / ops.maximum(rows, 1.0)
+        mean = self._average(x, weights)
+        variance = self._average(ops.square(x - mean), weights)
         any_present = rows > 0.5
-        mean, variance = (
-            ops.where(any_present, mean, self.moving_mean),
-            ops.where(any_present, variance, self.moving_variance),
-        )
+        mean = ops.where(any_present, mean, self.moving_mean)
+        variance = ops.where(any_present, variance, self.moving_variance)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
         beta, gamma = ops.cast(self.beta, "float32"), ops.cast(self.gamma, "float32")
@@ -146,34 +151,34 @@ class PresentBatchNormalization(layers.BatchNormalization):
         )
         return ops.cast(x, self.compute_dtype)
 
-    def _average(self, x, share):
+    def _average(self, x: Any, weights: Any) -> Any:
         rows = ops.mean(x, axis=tuple(range(1, len(x.shape) - 1)))
-        return self._of_all(ops.sum(rows * ops.expand_dims(share, -1), axis=0))
+        return self._sum_over_replicas(ops.sum(rows * ops.expand_dims(weights, -1), axis=0))
 
-    def _of_all(self, number):
-        """The sum over replicas where that is asked for (`synchronized`), as in Keras' own layer."""
+    def _sum_over_replicas(self, x: Any) -> Any:
+        """The sum over replicas if the layer is `synchronized`, as in Keras' own layer."""
         context = tf.distribute.get_replica_context() if self.synchronized else None
-        return number if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, number)
+        return x if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
-    def compute_output_shape(self, x_shape, present_shape):
+    def compute_output_shape(self, x_shape: Shape, present_shape: Shape) -> Any:
         return super().compute_output_shape(x_shape)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class MaskedNetwork(layers.Layer):
-    """A network of a library, run on the rows where the input is there; zeros in the others.
+    """Runs a library's network on the rows where the input is present; zeros in the others.
 
-    So absent rows, whatever they hold, do not reach its batch statistics, and cost no time. A
-    network that is not trainable runs as in
-    inference, in training too: its batch normalisation keeps its statistics, its dropout rests.
+    Missing rows, whatever they hold, then do not affect its batch statistics, and cost no time. A
+    network that is not trainable runs in inference mode, in training too: its batch normalisation
+    keeps its statistics, and its dropout is off.
 
     Args:
         network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) of
-            known shape but for the batch, and one output tensor.
+            known shape except for the batch, and one output tensor.
 
     Call:
         `x` is a tensor `(batch, ...)` or a dict of such, `present` float `(batch,)`, above 0.5
-        where the input is there. Returns `(batch, ...)` in the network's own dtype.
+        where the input is present. Returns `(batch, ...)` in the network's own dtype.
 
     Example:
         >>> layer = MaskedNetwork(layers.Rescaling(2.0))
@@ -181,86 +186,89 @@ class MaskedNetwork(layers.Layer):
         [[2.0], [0.0]]
     """
 
-    def __init__(self, network, **kwargs):
+    def __init__(self, network: keras.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = network
-        self._answer = None
+        self._output_spec: Any = None
 
-    def build(self, x_shape, present_shape):
+    def build(self, x_shape: Any, present_shape: Shape) -> None:
         if not self.network.built:
             self.network.build(x_shape)
 
-    def call(self, x, present, training=None):
+    def call(self, x: Any, present: Any, training: bool | None = None) -> Any:
         training = bool(training) and self.network.trainable
-        rows, answer = tf.where(present > 0.5), self.compute_output_spec(x, present)
-        # one row of zeros where nobody is there: a convolution fails on none, and a `tf.cond` costs
-        # 15 % of a step
-        nobody = tf.cast(tf.size(rows) == 0, tf.int32)
-        chosen = tf.nest.map_structure(
-            lambda part: _with_zeros(tf.gather_nd(part, rows), nobody), x
+        rows, spec = tf.where(present > 0.5), self.compute_output_spec(x, present)
+        # one row of zeros if no row is present: a convolution fails on no rows, and a `tf.cond`
+        # costs 15 % of a step
+        padding = tf.cast(tf.size(rows) == 0, tf.int32)
+        selected = tf.nest.map_structure(
+            lambda one: _with_zeros(tf.gather_nd(one, rows), padding), x
         )
         before = [tf.identity(weight.value) for weight in self._statistics(training)]
-        found = self.network(chosen, training=training)[: tf.size(rows)]
+        output = self.network(selected, training=training)[: tf.size(rows)]
         for weight, value in zip(self._statistics(training), before):
-            weight.assign(tf.where(nobody == 0, weight.value, value))
-        shape = tf.concat([tf.shape(present), tf.shape(found)[1:]], 0)
-        everywhere = tf.scatter_nd(rows, found, tf.cast(shape, rows.dtype))
-        return tf.ensure_shape(everywhere, answer.shape)
+            weight.assign(tf.where(padding == 0, weight.value, value))
+        shape = tf.concat([tf.shape(present), tf.shape(output)[1:]], 0)
+        scattered = tf.scatter_nd(rows, output, tf.cast(shape, rows.dtype))
+        return tf.ensure_shape(scattered, spec.shape)
 
-    def _statistics(self, training):
-        """What a call in training may change: not weights that are only frozen, which may be many,
-        and need no copy.
+    def _statistics(self, training: bool) -> list[Any]:
+        """The weights that a call in training may change without the optimizer.
+
+        Frozen weights, which may be many, are not among them, and need no copy.
         """
-        return (
-            [
-                weight
-                for layer in self.network._flatten_layers()
-                for weight in layer._non_trainable_variables
-            ]
-            if training
-            else []
-        )
+        if not training:
+            return []
+        return [
+            weight
+            for layer in self.network._flatten_layers()
+            for weight in layer._non_trainable_variables
+        ]
 
-    def compute_output_spec(self, x, present, training=None):
-        # asked for once: it runs through the network's whole graph
-        if self._answer is None:
-            self._answer = self.network.compute_output_spec(tf.nest.map_structure(_any_batch, x))
-        return self._answer
+    def compute_output_spec(self, x: Any, present: Any, training: bool | None = None) -> Any:
+        # computed once, because it runs through the network's whole graph
+        if self._output_spec is None:
+            self._output_spec = self.network.compute_output_spec(
+                tf.nest.map_structure(_any_batch, x)
+            )
+        return self._output_spec
 
-    def get_config(self):
-        return super().get_config() | {"network": keras.saving.serialize_keras_object(self.network)}
+    def get_config(self) -> dict[str, Any]:
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
 
 
-def masked_network(network, x, present, name, dtype=None):
+def masked_network(
+    network: keras.Layer, x: Any, present: Any, name: str, dtype: str | None = None
+) -> keras.KerasTensor:
     """Calls a library's network as a part of a tower.
 
     Args:
-        network: as `MaskedNetwork`; called `{name}_network`.
+        network: as `MaskedNetwork`, which is called `{name}_network`.
         x: Keras tensor, or dict of such.
         present: Keras tensor `(batch,)`; None where the model does not know presence: then the
-        network stands in the graph itself.
-        name: str. The input's.
-        dtype: of the rows that come out; None: Keras' policy.
+            network itself is part of the graph.
+        name: of the input.
+        dtype: of the output; None: Keras' policy.
 
     Returns:
-        Keras tensor, what the network answers; zeros where the input is absent.
+        Keras tensor, the network's output; zeros where the input is missing.
     """
     if present is None:
         return network(x) if network.trainable else network(x, training=False)
     return MaskedNetwork(network, name=f"{name}_network", dtype=dtype)(x, present)
 
 
-def _with_zeros(tensor, rows):
-    # not `tf.pad`: TensorFlow's remapper fuses that with a convolution and forgets the padding of
-    # rows
+def _with_zeros(tensor: Any, rows: Any) -> Any:
+    # not `tf.pad`: TensorFlow's remapper fuses it with a convolution and forgets the padded rows
     return tf.concat([tensor, tf.zeros([rows, *tensor.shape[1:]], tensor.dtype)], axis=0)
 
 
-def _any_batch(tensor):
+def _any_batch(tensor: Any) -> keras.KerasTensor:
     return keras.KerasTensor(
         [None, *tensor.shape[1:]], keras.backend.standardize_dtype(tensor.dtype)
     )
@@ -268,14 +276,14 @@ def _any_batch(tensor):
 
 @keras.saving.register_keras_serializable("multimodal_tf")
 class ModalityDropout(RandomInTraining):
-    """In training, an input that is there counts as absent in a random share of the rows.
+    """In training, a present input counts as missing in a random share of the rows.
 
-    Unlike `Dropout` it leaves the other values as they are, since absence is a state that the model
-    knows.
+    Unlike `Dropout` it does not rescale the other values, because a missing input is a state that
+    the model knows.
 
     Args:
-        rate: float, 0 to 1 (exclusive). Share of the rows.
-        seed: int or None.
+        rate: share of the rows, 0 to 1 (exclusive).
+        seed: of the random numbers; None: drawn by Keras.
 
     Call:
         `present` is float `(batch,)`, 1 or 0. Returns the same, with more zeros in training.
@@ -283,13 +291,13 @@ class ModalityDropout(RandomInTraining):
     Source: Neverova et al. 2015, arXiv:1501.00102 («ModDrop»).
     """
 
-    def __init__(self, rate, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
 
-    def change(self, present):
+    def change(self, present: Any) -> Any:
         kept = keras.random.uniform(ops.shape(present), seed=self.seed_generator) >= self.rate
         return present * ops.cast(kept, present.dtype)
 
-    def get_config(self):
-        return super().get_config() | {"rate": self.rate}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}

@@ -1,7 +1,7 @@
 """Cross-modal agreement: whether the inputs of a row belong together, and which one does not.
 
-A matching head gives two vectors per row. Their cosine is high where the two inputs belong
-together. Functions take NumPy arrays as well as tensors, and keep the dtype.
+A head that compares two inputs gives two vectors per row. Their cosine is high where the inputs
+belong together. Functions take NumPy arrays as well as tensors, and keep the dtype.
 """
 
 from collections.abc import Sequence

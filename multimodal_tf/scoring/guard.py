@@ -5,7 +5,7 @@ import math
 
 from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score
 
-# served outputs: the score, the mean cosine of the matching heads, and whether to review the row
+# served outputs: the score, the mean cosine of compared inputs, and whether to review
 OOD_SCORE, AGREEMENT, REVIEW = "ood_score", "agreement", "review"
 
 
@@ -20,7 +20,7 @@ class Guard:
             any temperature.
         threshold: the highest `ood_score` of a row that needs no review.
         agreement_threshold: the lowest `agreement` of a row that needs no review: the mean cosine
-            of the two vectors of each matching head. None: `agreement` is not served.
+            between compared inputs. None: `agreement` is not served.
 
     Raises:
         ValueError: a threshold is not finite.

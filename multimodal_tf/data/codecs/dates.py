@@ -1,38 +1,39 @@
-"""A date as a table holds it -> ISO 8601 in UTC, one spelling for one moment."""
+"""A date of a table -> ISO 8601 in UTC, one spelling for one moment."""
 
 import datetime
 import re
+from typing import Any
 
 import numpy as np
 
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.iso8601 import NOT_A_DATE, PATTERN
 
-# pandas' Timestamp and Python's datetime are dates too
+# pandas' Timestamp and Python's datetime are subclasses
 TYPES = (datetime.date, np.datetime64)
 
 _PATTERN = re.compile(PATTERN)
 
 
-def looks_like_date(text):
-    """Whether a text has the form of a date with a month, even if there is no such day."""
+def looks_like_date(text: str) -> bool:
+    """Whether a text has the form of a date with a month, even if no such day exists."""
     found = _PATTERN.fullmatch(text)
     return found is not None and "-" in text
 
 
-def to_iso(value):
-    """Spells a date in one way.
+def to_iso(value: Any) -> str:
+    """Converts a date to one spelling.
 
     Args:
         value: Python date or datetime, pandas Timestamp, NumPy datetime64, or text that
-            `preprocess.date` reads.
+            `codecs.iso8601` reads.
 
     Returns:
-        str: `2024-05-17`, or where the source has a time of day `2024-05-17T08:30:00Z`. A fraction
-        of a second is dropped.
+        `2024-05-17`, or `2024-05-17T08:30:00Z` where the source has a time of day. A fraction of a
+        second is dropped.
 
     Raises:
-        CellError: it is no date, or in UTC none of the years 1 to 9999.
+        CellError: it is no date, or not in the years 1 to 9999 in UTC.
 
     Example:
         >>> to_iso("2024-05-17 08:30+02:00"), to_iso("2024-05"), to_iso(np.datetime64("2024-05-17"))
@@ -50,20 +51,20 @@ def to_iso(value):
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
-def _of_object(value):
+def _of_object(value: Any) -> datetime.date:
     if isinstance(value, np.datetime64):
         day = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
         value = value.astype("datetime64[D]" if day else "datetime64[s]").item()
-    # NumPy gives a number for a year that Python does not know
+    # NumPy returns a number for a year that Python does not support
     if not isinstance(value, datetime.date):
         raise CellError(f"{NOT_A_DATE}: {value!r:.60}")
-    # Timestamp's own arithmetic is of nanoseconds, and of fewer years
+    # a Timestamp calculates in nanoseconds, for fewer years
     if isinstance(value, datetime.datetime):
         return datetime.datetime(*value.timetuple()[:6], tzinfo=value.tzinfo, fold=value.fold)
     return value
 
 
-def _of_text(text):
+def _of_text(text: str) -> datetime.date:
     found = _PATTERN.fullmatch(text)
     if found is None:
         raise CellError(f"{NOT_A_DATE}: {text!r:.60}")
@@ -81,7 +82,7 @@ def _of_text(text):
     return datetime.datetime.combine(date, time)
 
 
-def _zone(minus, hours, minutes):
+def _zone(minus: str | None, hours: str | None, minutes: str | None) -> datetime.timezone:
     if int(minutes or 0) > 59:
         raise ValueError("minute of the zone must be in 0..59")
     east = datetime.timedelta(hours=int(hours or 0), minutes=int(minutes or 0))

@@ -1,38 +1,38 @@
 """Bytes of an animated GIF -> evenly spaced frames, in core TensorFlow ops.
 
-`tf.io.decode_gif` holds all frames in memory at once, refuses those that do not fill the screen and
-shows the colour that stands for transparent. Here the headers of all pictures are read first, and
-then one is drawn upon the other.
+`tf.io.decode_gif` holds all frames in memory at once, refuses frames that do not fill the screen
+and shows the color that stands for transparent. Here the headers of all frames are read first, and
+then each frame is drawn on the one before.
 """
 
 import tensorflow as tf
 
 from multimodal_tf.data.codecs import binary, image, image_header
 
-# pictures of a GIF that are read
+# frames of a GIF that are read
 _MOST = 4096
-# times `max_pixels` that may be drawn for all pictures together
+# all frames together may have this many times `max_pixels`
 _AREAS = 8
-# hundredths of a second that a picture is shown whose delay is less than 2: so browsers and FFmpeg
-# take it
+# hundredths of a second of a frame whose delay is less than 2, as in browsers and FFmpeg
 _NO_DELAY = 10
-# and the end of its pixels
+# those of a frame, and the end of its pixels
 _FIELDS = len(image_header.GifFrame._fields) + 1
 _WHITE = 255
 # a palette in which each colour is its own number
 _INDICES = bytes(index for index in range(256) for _ in range(3))
 
 
-def choose(counts, frames):
-    """Which of several pictures, each shown equally long, stand for a video: those at the centres
-    of `frames` equal stretches.
+def choose(counts: tf.Tensor, frames: int) -> tf.Tensor:
+    """Indices of the frames at the centers of `frames` equal stretches.
+
+    All frames of the source are shown equally long.
 
     Args:
-        counts: int64 `(...)`, >= 1.
-        frames: Python int.
+        counts: int64 `(...)`, >= 1, frames of the source.
+        frames: number to choose.
 
     Returns:
-        int64 `(..., frames)`, rising.
+        int64 `(..., frames)`, in ascending order, with repetitions where the source has fewer.
 
     Example:
         >>> choose(tf.constant([16, 3], tf.int64), 4).numpy().tolist()
@@ -42,25 +42,24 @@ def choose(counts, frames):
 
 
 @tf.autograph.experimental.do_not_convert
-def problem(data, max_pixels):
-    """Says from the headers alone why a GIF's frames can't be used.
+def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Why the frames of a GIF must not be decoded, from the headers alone.
 
     Args:
         data: string scalar, the file's bytes.
-        max_pixels: int. The most pixels of one picture; eight times as many may be drawn for all of
-        them together.
+        max_pixels: the most pixels of one frame; all frames together may have eight times as many.
 
     Returns:
         string scalar: "" or the reason. Never raises, whatever the bytes are.
     """
-    fault = image.problem(data, max_pixels)
-    return tf.cond(fault == "", lambda: _too_much(data, max_pixels), lambda: fault)
+    reason = image.problem(data, max_pixels)
+    return tf.cond(reason == "", lambda: _size_problem(data, max_pixels), lambda: reason)
 
 
-def _too_much(data, max_pixels):
-    pictures = _pictures(data)
-    count = tf.shape(pictures, tf.int64)[0]
-    areas = pictures[:, 3] * pictures[:, 4]
+def _size_problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    frame_table = _frame_table(data)
+    count = tf.shape(frame_table, tf.int64)[0]
+    areas = frame_table[:, 3] * frame_table[:, 4]
     width, height = image_header.gif_canvas(image_header.gif_frame(data))
     drawn = tf.reduce_sum(tf.maximum(areas, width * height))
     numbers = [tf.strings.as_string(number) for number in (count, width, height)]
@@ -82,40 +81,41 @@ def _too_much(data, max_pixels):
         & (tf.reduce_max(tf.concat([areas, [0]], 0)) <= most)
     )
     return tf.where(
-        count == 0, "a GIF that breaks off in its first frame", tf.where(fits, "", reason)
+        count == 0, "a GIF that is truncated in its first frame", tf.where(fits, "", reason)
     )
 
 
 @tf.autograph.experimental.do_not_convert
-def decode(data, frames, height, width, channels):
-    """Decodes the frames of a GIF that are shown in the middle of each of `frames` equal stretches
-    of time.
+def decode(data: tf.Tensor, frames: int, height: int, width: int, channels: int) -> tf.Tensor:
+    """Decodes the frames of a GIF at the centers of `frames` equal stretches of time.
 
-    What is transparent shows white. A GIF that breaks off is read as far as it has whole pictures.
+    Transparent pixels are white. A truncated GIF is read up to its last complete frame.
 
     Args:
-        data: string scalar, the file's bytes. Ask `problem` first.
-        frames: Python int.
-        height, width, channels: as `image.decode`.
+        data: string scalar, the file's bytes. Call `problem` first.
+        frames: number of frames to decode.
+        height, width, channels: as in `image.decode`.
 
     Returns:
         uint8 `(frames, height, width, channels)`.
 
     Raises:
-        tf.errors.InvalidArgumentError: a picture up to the last one that is wanted is broken.
+        tf.errors.InvalidArgumentError: a frame up to the last one that is needed is broken.
     """
-    pictures = _pictures(data)
-    chosen, place = tf.unique(_chosen(pictures, frames), tf.int64)
+    frame_table = _frame_table(data)
+    chosen, index = tf.unique(_chosen(frame_table, frames), tf.int64)
     screen = image_header.gif_canvas(image_header.gif_frame(data))[::-1]
-    nothing = tf.fill(tf.stack([*screen, 3]), tf.constant(_WHITE, tf.uint8))
+    blank = tf.fill(tf.stack([*screen, 3]), tf.constant(_WHITE, tf.uint8))
     fitted = tf.TensorArray(tf.uint8, tf.size(chosen), element_shape=[height, width, channels])
 
-    def fit(pixels):
+    def fit(pixels: tf.Tensor) -> tf.Tensor:
         fits = image.fit(pixels, height, width, channels, tf.cast(tf.stack(screen), tf.float32))
         return tf.ensure_shape(fits, [height, width, channels])
 
-    def step(number, done, canvas, fitted):
-        *fields, end = tf.unstack(pictures[number])
+    def step(
+        number: tf.Tensor, done: tf.Tensor, canvas: tf.Tensor, fitted: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        *fields, end = tf.unstack(frame_table[number])
         shown, left = _draw(data, image_header.GifFrame(*fields), end, canvas)
         wanted = number == chosen[done]
         fitted = tf.cond(
@@ -126,20 +126,23 @@ def decode(data, frames, height, width, channels):
     start = (
         tf.constant(0, tf.int64),
         tf.constant(0, tf.int64),
-        tf.ensure_shape(nothing, [None, None, 3]),
+        tf.ensure_shape(blank, [None, None, 3]),
         fitted,
     )
     *_, fitted = tf.while_loop(lambda number, *_: number <= chosen[-1], step, start)
-    return tf.ensure_shape(tf.gather(fitted.stack(), place), [frames, height, width, channels])
+    return tf.ensure_shape(tf.gather(fitted.stack(), index), [frames, height, width, channels])
 
 
-def _pictures(data):
-    """int64 `(count, fields)`: of each whole picture, up to `_MOST` of them, a `GifFrame` and the
-    end of its pixels.
+def _frame_table(data: tf.Tensor) -> tf.Tensor:
+    """The complete frames, up to `_MOST`, as int64 `(count, fields)`.
+
+    Fields are those of `GifFrame`, and the end of its pixels.
     """
     octets, size = image.gif_octets(data), binary.size(data)
 
-    def step(count, start, _going, found):
+    def step(
+        count: tf.Tensor, start: tf.Tensor, _going: tf.Tensor, found: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         frame = image_header.gif_frame(data, start)
         end = image.gif_end(octets, frame.pixels)
         whole = (
@@ -160,19 +163,20 @@ def _pictures(data):
     return tf.ensure_shape(found.stack()[:count], [None, _FIELDS])
 
 
-def _chosen(pictures, frames):
-    """Numbers of the pictures that are shown in the middle of each of `frames` equal stretches of
-    time; int64 `(frames,)`, rising.
-    """
-    delays = pictures[:, _FIELDS - 3]
+def _chosen(frame_table: tf.Tensor, frames: int) -> tf.Tensor:
+    """Indices of the frames at the centers of `frames` equal stretches of time, ascending."""
+    delays = frame_table[:, _FIELDS - 3]
     ends = tf.cumsum(binary.choose(delays < 2, _NO_DELAY, delays))
     middles = (2 * tf.range(frames, dtype=tf.int64) + 1) * ends[-1]
     return tf.searchsorted(2 * frames * ends, middles, "right", tf.int64)
 
 
-def _draw(data, frame, end, canvas):
-    """`(shown, left)`: the canvas with a picture drawn on it, and what is left of that for the next
-    one; parts beyond it are cut off.
+def _draw(
+    data: tf.Tensor, frame: image_header.GifFrame, end: tf.Tensor, canvas: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`(shown, left)`: the canvas with a frame drawn on it, and the canvas of the next frame.
+
+    Parts of the frame outside the canvas are cut off.
     """
     palette = tf.reshape(tf.io.decode_raw(image.gif_palette(data, frame), tf.uint8), [256, 3])
     indices = tf.io.decode_gif(image.single_frame(data, frame, end, _INDICES))[0, ..., 0]

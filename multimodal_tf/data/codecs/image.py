@@ -1,38 +1,38 @@
-"""Bytes of an image file -> pixels, in core TensorFlow ops: the same function in training and in
-the served graph.
-"""
+"""Bytes of an image file -> pixels, in core TensorFlow ops, in training and in the served graph."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from multimodal_tf.data.codecs import binary, image_header
 
 _WHITE = 255
-# ITU-R BT.601, as Pillow's and OpenCV's grey
+# ITU-R BT.601, as in Pillow and OpenCV
 _LUMA = (0.299, 0.587, 0.114)
-# at most so many steps through the blocks of a GIF's pixels
+# the most steps through the blocks of a GIF's pixels
 _RUNS = 10_000
-# blocks looked at in one such step
+# blocks in one such step
 _BLOCKS = 4096
 
 
 @tf.autograph.experimental.do_not_convert
-def problem(data, max_pixels):
-    """Says from the header alone why an image file can't be used.
+def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Why an image file must not be decoded, from its header alone.
 
     Args:
         data: string scalar, the file's bytes.
-        max_pixels: int. The most pixels, width x height, that may be decoded.
+        max_pixels: the most pixels, width x height, that may be decoded.
 
     Returns:
-        string scalar: "" or the reason. Never raises, whatever the bytes are; a file that passes
-        may still turn out broken in `decode`.
+        string scalar: "" or the reason. Never raises, whatever the bytes are. `decode` may still
+        find a file broken.
 
     Example:
         >>> problem(b"<html>", 1000).numpy().decode()
         'not a JPEG, PNG, GIF, BMP or WebP image'
     """
     header = image_header.read(data)
-    # keeps the product of two lying sizes within int64
+    # keeps the product of two invalid sizes within int64
     most = tf.constant(2**31, tf.int64)
     pixels = tf.minimum(header.width, most) * tf.minimum(header.height, most)
     sizes = [tf.strings.as_string(header.width), " x ", tf.strings.as_string(header.height)]
@@ -44,41 +44,38 @@ def problem(data, max_pixels):
 
 
 @tf.autograph.experimental.do_not_convert
-def decode(data, height, width, channels):
-    """Decodes an image file and fits it to one size.
+def decode(data: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
+    """Decodes an image file and resizes it.
 
     Reads JPEG (also CMYK and progressive), PNG (also 16 bits, palette), GIF (the first frame), BMP
-    (uncompressed) and WebP (the first frame). What is transparent shows white. A JPEG's EXIF
-    orientation is applied. Resizing is bilinear with anti-aliasing, without regard to proportions;
-    a JPEG much larger than that is decoded at a half, a quarter or an eighth, never below twice the
-    wanted size.
+    (uncompressed) and WebP (the first frame). Transparent pixels are white. The EXIF orientation of
+    a JPEG is applied. Resizing is bilinear with anti-aliasing and does not keep the aspect ratio. A
+    much larger JPEG is decoded at a half, a quarter or an eighth, never below twice the final size.
 
     Args:
-        data: string scalar, the file's bytes. Ask `problem` first: this function does not limit the
-            number of pixels.
-        height: Python int, pixels.
-        width: Python int, pixels.
-        channels: Python int. 3 for red, green, blue; 1 for grey.
+        data: string scalar, the file's bytes. Call `problem` first: this function does not limit
+            the number of pixels.
+        height, width: pixels.
+        channels: 3 for red, green, blue; 1 for gray.
 
     Returns:
         uint8 `(height, width, channels)`.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are not such an image, or a truncated or broken
-        one.
+        tf.errors.InvalidArgumentError: the bytes are not such an image, truncated or broken.
     """
     header = image_header.read(data)
     refusal = tf.debugging.Assert(header.fault == "", [header.fault])
-    # eagerly there is nothing to wait for
+    # eagerly, Assert has raised already
     with tf.control_dependencies([] if refusal is None else [refusal]):
-        # all that follows waits for it
+        # everything below depends on it
         kind = tf.identity(header.kind)
-    # rows and columns are to be exchanged
+    # rows and columns are exchanged
     sideways = header.orientation >= 5
     rows, columns = tf.where(sideways, width, height), tf.where(sideways, height, width)
     halvings = _halvings(header, rows, columns)
     readers = [
-        # refused above
+        # raised above
         lambda: tf.zeros([1, 1, 3], tf.uint8),
         lambda: _jpeg(data, halvings),
         lambda: _png(data),
@@ -100,14 +97,20 @@ def decode(data, height, width, channels):
     return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
 
 
-def fit(pixels, rows, columns, channels, source):
-    """Resizes a picture; the last step of `decode`.
+def fit(
+    pixels: tf.Tensor,
+    rows: tf.Tensor | int,
+    columns: tf.Tensor | int,
+    channels: int,
+    source: tf.Tensor,
+) -> tf.Tensor:
+    """Resizes an image; the last step of `decode`.
 
     Args:
         pixels: uint8 `(any, any, 3)`.
-        rows, columns: the wanted size.
-        channels: Python int, as `decode`.
-        source: float32 `(2,)`, the picture's height and width in units of `pixels`; see `_resize`.
+        rows, columns: the size of the result.
+        channels: as in `decode`.
+        source: float32 `(2,)`, the image's height and width in units of `pixels`; see `_resize`.
 
     Returns:
         uint8 `(rows, columns, channels)`.
@@ -118,27 +121,26 @@ def fit(pixels, rows, columns, channels, source):
     return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
 
 
-def _resize(pixels, rows, columns, source):
+def _resize(pixels: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
     """Bilinear, anti-aliased; float32 `(rows, columns, 3)`.
 
-    `source` is the picture's height and width in units of `pixels`: a JPEG of 15 rows decoded at an
-    eighth has 2, but 1.875 of them are picture, and without regard to that the result would be
-    shifted.
+    `source` is the image's height and width in units of `pixels`: a JPEG of 15 rows decoded at an
+    eighth has 2 rows, but 1.875 of them are image; with a scale of 2 the result would be shifted.
 
-    TensorFlow makes the rows first, at the full width. Of a picture 1 pixel high and a million wide
-    that would be gigabytes, so there the columns are made first.
+    TensorFlow resizes the rows first, at the full width. For an image 1 pixel high and a million
+    wide that would take gigabytes, so there the columns are resized first.
     """
     size = tf.stack([rows, columns])
     scale = tf.cast(size, tf.float32) / source
 
-    # what tf.image.resize(antialias=True) does, which takes no scale
-    def direct(pixels, size, scale):
+    # as tf.image.resize(antialias=True), which takes no scale
+    def direct(pixels: tf.Tensor, size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         batch = pixels[tf.newaxis]
         return tf.raw_ops.ScaleAndTranslate(
             images=batch, size=size, scale=scale, translation=tf.zeros([2]), kernel_type="triangle"
         )[0]
 
-    def columns_first():
+    def columns_first() -> tf.Tensor:
         turned = direct(tf.transpose(pixels, [1, 0, 2]), size[::-1], scale[::-1])
         return tf.transpose(turned, [1, 0, 2])
 
@@ -146,12 +148,10 @@ def _resize(pixels, rows, columns, source):
     return tf.cond(flat, columns_first, lambda: direct(pixels, size, scale))
 
 
-def _turn(pixels, orientation):
-    """Applies an EXIF orientation: first rows and columns are exchanged, then left and right, top
-    and bottom.
-    """
+def _turn(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Applies an EXIF orientation: transposes, then flips left and right, then top and bottom."""
 
-    def one_of(*numbers):
+    def one_of(*numbers: int) -> tf.Tensor:
         return tf.reduce_any(orientation == tf.constant(numbers, tf.int64))
 
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
@@ -159,10 +159,10 @@ def _turn(pixels, orientation):
     return tf.cond(one_of(3, 4, 7, 8), lambda: tf.reverse(pixels, [0]), lambda: pixels)
 
 
-def _on_white(colours, alpha):
-    """uint8 `(h, w, 3)` and `(h, w, 1)` -> `(h, w, 3)`: what shows in front of white."""
+def _on_white(colours: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """Blends colors with white: uint8 `(h, w, 3)` and alpha `(h, w, 1)` to uint8 `(h, w, 3)`."""
 
-    def blend():
+    def blend() -> tf.Tensor:
         # 255 - (255 - colour) * alpha / 255, rounded; 16 bits are enough, and half the memory of
         # floats
         hidden = tf.cast(_WHITE - colours, tf.uint16) * tf.cast(alpha, tf.uint16)
@@ -171,9 +171,10 @@ def _on_white(colours, alpha):
     return tf.cond(tf.reduce_all(alpha == _WHITE), lambda: colours, blend)
 
 
-def _halvings(header, rows, columns):
-    """How often a JPEG can be halved while it is decoded, 0 to 3 times, with twice the wanted size
-    left; int64. Other kinds: 0.
+def _halvings(header: image_header.Header, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """How often a JPEG is halved while it is decoded: 0 to 3, int64; 0 for other formats.
+
+    At least twice the final size is left.
     """
     spare = tf.minimum(
         header.height // tf.cast(2 * rows, tf.int64), header.width // tf.cast(2 * columns, tf.int64)
@@ -182,8 +183,8 @@ def _halvings(header, rows, columns):
     return binary.choose(header.kind == 1, possible, 0)
 
 
-def _jpeg(data, halvings):
-    def reader(ratio):
+def _jpeg(data: tf.Tensor, halvings: tf.Tensor) -> tf.Tensor:
+    def reader(ratio: int) -> Callable[[], tf.Tensor]:
         return lambda: tf.io.decode_jpeg(
             data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
@@ -191,11 +192,11 @@ def _jpeg(data, halvings):
     return tf.switch_case(tf.cast(halvings, tf.int32), [reader(ratio) for ratio in (1, 2, 4, 8)])
 
 
-def _png(data):
+def _png(data: tf.Tensor) -> tf.Tensor:
     pixels = tf.io.decode_png(data, channels=4)
     depth, colour_type = tf.unstack(binary.octets(data, 24, 2))
-    # of 1, 2 or 4 bits without transparency: TensorFlow's opaque alpha is 1, 3 or 15 there; in a
-    # palette with transparency it is 255
+    # TensorFlow's opaque alpha is 1, 3 or 15 for 1, 2 or 4 bits without transparency; in a palette
+    # with transparency it is 255
     opaque = tf.cast(2 ** tf.minimum(tf.cast(depth, tf.int32), 8) - 1, tf.uint8)
     shallow = (depth < 8) & (
         (colour_type == 0) | ((colour_type == 3) & tf.reduce_all(pixels[..., 3] == opaque))
@@ -206,7 +207,7 @@ def _png(data):
     return _on_white(pixels[..., :3], alpha)
 
 
-def _webp(data):
+def _webp(data: tf.Tensor) -> tf.Tensor:
     pixels = tf.ensure_shape(tf.io.decode_image(data, expand_animations=False), [None, None, None])
     return tf.cond(
         tf.shape(pixels)[2] == 4,
@@ -215,12 +216,12 @@ def _webp(data):
     )
 
 
-def _gif(data):
+def _gif(data: tf.Tensor) -> tf.Tensor:
     """The first frame, on white.
 
-    The frame is made into a GIF of its own first. TensorFlow decodes every frame in memory to show
-    one, refuses a frame that does not fill the screen, looks up colours that the palette does not
-    have, and shows the colour that stands for transparent.
+    The frame is first copied into a GIF of its own. TensorFlow would decode all frames in memory,
+    refuse a frame that does not fill the screen, look up colors that the palette does not have, and
+    show the color that stands for transparent.
     """
     frame = image_header.gif_frame(data)
     end = gif_end(gif_octets(data), frame.pixels)
@@ -236,30 +237,32 @@ def _gif(data):
     )
 
 
-def gif_palette(data, frame):
-    """The colours of a frame, 3 bytes each; black for those that the file does not have."""
+def gif_palette(data: tf.Tensor, frame: image_header.GifFrame) -> tf.Tensor:
+    """The 256 colors of a frame, 3 bytes each; black for those that the file does not have."""
     return tf.strings.substr(
         tf.strings.join([binary.piece(data, frame.palette, 3 * frame.colours), b"\0" * 768]), 0, 768
     )
 
 
-def _white_palette(data, frame):
+def _white_palette(data: tf.Tensor, frame: image_header.GifFrame) -> tf.Tensor:
     colours = gif_palette(data, frame)
-    place = tf.cast(tf.maximum(frame.transparent, 0) * 3, tf.int32)
+    index = tf.cast(tf.maximum(frame.transparent, 0) * 3, tf.int32)
     white = tf.strings.join(
         [
-            tf.strings.substr(colours, 0, place),
+            tf.strings.substr(colours, 0, index),
             b"\xff\xff\xff",
-            tf.strings.substr(colours, place + 3, 768),
+            tf.strings.substr(colours, index + 3, 768),
         ]
     )
     return tf.strings.substr(tf.where(frame.transparent >= 0, white, colours), 0, 768)
 
 
-def single_frame(data, frame, end, palette):
-    """A GIF of that frame alone, up to the byte `end`, with these 256 colours: string scalar."""
+def single_frame(
+    data: tf.Tensor, frame: image_header.GifFrame, end: tf.Tensor, palette: tf.Tensor | bytes
+) -> tf.Tensor:
+    """A GIF of one frame, whose pixels stop before the byte `end`, with a palette of 256 colors."""
     size = binary.piece(data, frame.position + 5, 4)
-    # own palette of 2^8 colours; interlaced or not
+    # a palette of 2^8 colors; interlaced or not
     flags = tf.where(frame.interlaced == 1, b"\xc7", b"\x87")
     compressed = binary.piece(data, frame.pixels, end - frame.pixels)
     return tf.strings.join(
@@ -267,21 +270,20 @@ def single_frame(data, frame, end, palette):
     )
 
 
-def gif_octets(data):
-    """The bytes of a file, for `gif_end`: uint8, and one zero more."""
+def gif_octets(data: tf.Tensor) -> tf.Tensor:
+    """The bytes of a file as uint8, with a zero appended, for `gif_end`."""
     return tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([1], tf.uint8)], 0)
 
 
-def gif_end(octets, start):
-    """The position after the last block of pixels, of which the byte at `start` is the code size;
-    beyond the file where it breaks off.
+def gif_end(octets: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """The position after the last block of a frame's pixels, whose code size is at `start`.
 
-    Every block begins with its length, and almost all have the same, so that a step goes over a
-    whole run of equal ones.
+    It is beyond the file where the file is truncated. Every block begins with its length, and
+    almost all have the same, so one step skips a run of blocks of equal length.
     """
     last = tf.size(octets, tf.int64) - 1
 
-    def step(position, _):
+    def step(position: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
         position = tf.minimum(position, last)
         length = octets[position]
         stride = tf.cast(length, tf.int64) + 1
@@ -298,9 +300,10 @@ def gif_end(octets, start):
     return end
 
 
-def _bmp(data):
-    """Uncompressed BMP; TensorFlow's own decoder takes palette indices for grey levels and refuses
-    padding after the pixels.
+def _bmp(data: tf.Tensor) -> tf.Tensor:
+    """An uncompressed BMP.
+
+    TensorFlow's decoder takes palette indices for gray levels and refuses padding after the pixels.
     """
     layout = image_header.bmp_layout(data)
     row_bytes = (layout.width * layout.bits + 31) // 32 * 4
@@ -314,14 +317,14 @@ def _bmp(data):
     return tf.cond(layout.height > 0, lambda: tf.reverse(rows, [0]), lambda: rows)
 
 
-def _bmp_colours(rows, layout):
+def _bmp_colours(rows: tf.Tensor, layout: image_header.BmpLayout) -> tf.Tensor:
     deep = layout.bits // 8
     pixels = tf.reshape(rows[:, : layout.width * deep], tf.stack([-1, layout.width, deep]))
     colours = tf.reverse(pixels[..., :3], [-1])
     return tf.cond(layout.alpha == 1, lambda: _on_white(colours, pixels[..., 3:]), lambda: colours)
 
 
-def _bmp_indexed(data, rows, layout):
+def _bmp_indexed(data: tf.Tensor, rows: tf.Tensor, layout: image_header.BmpLayout) -> tf.Tensor:
     # the leftmost pixel is in the highest bits
     shifts = tf.cast(tf.range(8 - layout.bits, -1, -layout.bits), tf.uint8)
     mask = tf.cast(2**layout.bits - 1, tf.uint8)

@@ -1,7 +1,8 @@
-"""What the header of an image file says, before any pixel is decoded: format, size, orientation.
+"""Format, size and orientation from the header of an image file, before any pixel is decoded.
 
-A size that the header hides from us could make a decoder allocate gigabytes, so each walk below
-accepts only what the decoder behind it reads in the same way, and gives no size for the rest.
+A size that is read differently here and in the decoder could make the decoder allocate gigabytes.
+So each parser below accepts only what the decoder reads in the same way, and gives no size for the
+rest.
 """
 
 import typing
@@ -11,20 +12,20 @@ import tensorflow as tf
 
 from multimodal_tf.data.codecs import binary
 
-# by kind: what is said where the header gives no size
+# by format: the reason where the header gives no size
 _UNREADABLE = (
     "not a JPEG, PNG, GIF, BMP or WebP image",
     "a JPEG whose header gives no width and height",
     "a PNG whose header gives no width and height",
-    "a GIF without a picture, or without colours",
-    "a BMP without pixels, or stored otherwise than uncompressed with 1, 4, 8, 24 or 32 bits a pixel",
+    "a GIF without a frame, or without colors",
+    "a BMP without pixels, or not uncompressed with 1, 4, 8, 24 or 32 bits per pixel",
     "a WebP whose header gives no width and height",
 )
-# at most so many steps through a JPEG's segments up to the one that gives the size
+# the most steps through a JPEG's segments up to the one that gives the size
 _SEGMENTS = 1000
-# at most so many steps through a GIF's blocks up to the first picture
+# the most steps through a GIF's blocks up to a frame
 _BLOCKS = 4096
-# at most so many entries of an EXIF directory are looked at
+# the most entries of an EXIF directory that are read
 _TAGS = 512
 # the EXIF tag
 _ORIENTATION = 0x0112
@@ -32,47 +33,47 @@ _ORIENTATION = 0x0112
 _SHORT = 3
 
 
-# by kind: the bytes that a file begins with; -1: any
+# by format: the first bytes of a file; -1: any
 _MAGIC = np.full([6, 12], -1, np.int64)
-for _kind_number, _start in enumerate(
+for _format_number, _start in enumerate(
     (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
 ):
-    _MAGIC[_kind_number, : len(_start)] = list(_start)
+    _MAGIC[_format_number, : len(_start)] = list(_start)
 _MAGIC[5, 8:] = list(b"WEBP")
-# by first byte: the kind
+# by first byte: the format
 _FIRST = np.zeros(256, np.int64)
 _FIRST[_MAGIC[1:, 0]] = range(1, 6)
 
-# by a JPEG's marker: bytes to go on, how often its length to add, 1 if it gives the size
+# by a JPEG's marker: bytes to skip, how often to add its length, 1 if it gives the size
 _STEPS = np.zeros([256, 3], np.int64)
 # a segment
 _STEPS[0x01:] = (2, 1, 0)
-# nothing follows these markers
+# markers without a segment
 _STEPS[[0x01, *range(0xD0, 0xD8)]] = (2, 0, 0)
-# filling
+# padding
 _STEPS[0xFF] = (1, 0, 0)
-# another start, the end, the pixels: no size came before
+# another start, the end, the pixels: there was no size before
 _STEPS[0xD8:0xDB] = 0
 _STEPS[[marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)], 2] = 1
 
 
 class Header(typing.NamedTuple):
-    """int64 scalars but for `fault`, which is a string scalar: "" or why the file can't be read."""
+    """int64 scalars, except the string scalar `fault`: "" or why the file cannot be read."""
 
-    # 1 JPEG, 2 PNG, 3 GIF, 4 BMP, 5 WebP, 0 none of them
+    # 1 JPEG, 2 PNG, 3 GIF, 4 BMP, 5 WebP, 0 other
     kind: tf.Tensor
     # pixels, before the orientation is applied; 0: not found
     width: tf.Tensor
     height: tf.Tensor
-    # 1 to 8, as in EXIF; 1 where nothing is said
+    # 1 to 8, as in EXIF; 1 by default
     orientation: tf.Tensor
     fault: tf.Tensor
 
 
 class GifFrame(typing.NamedTuple):
-    """A picture of a GIF; int64 scalars."""
+    """A frame of a GIF; int64 scalars."""
 
-    # of the image descriptor; 0: there is none
+    # of the image descriptor; 0: none
     position: tf.Tensor
     left: tf.Tensor
     top: tf.Tensor
@@ -80,30 +81,29 @@ class GifFrame(typing.NamedTuple):
     height: tf.Tensor
     screen_width: tf.Tensor
     screen_height: tf.Tensor
-    # index of the colour that is transparent, or -1
+    # index of the transparent color, or -1
     transparent: tf.Tensor
-    # position of the colours that the picture uses
+    # position of the frame's colors
     palette: tf.Tensor
-    # how many; 0: the file has none
+    # number of colors; 0: the file has none
     colours: tf.Tensor
     # 0 or 1
     interlaced: tf.Tensor
     # position of the compressed pixels
     pixels: tf.Tensor
-    # hundredths of a second for which it is shown
+    # duration in hundredths of a second
     delay: tf.Tensor
-    # what becomes of it then: 2 its place is cleared, 3 it shows what it showed before, else it
-    # stays
+    # what follows: 2 its area is cleared, 3 its area is restored, otherwise it stays
     disposal: tf.Tensor
 
 
 class BmpLayout(typing.NamedTuple):
-    """How a BMP stores its pixels; int64 scalars, `supported` bool."""
+    """Layout of the pixels of a BMP; int64 scalars, `supported` bool."""
 
     width: tf.Tensor
     # negative: the first row is the top one
     height: tf.Tensor
-    # a pixel
+    # per pixel
     bits: tf.Tensor
     # position of the pixels
     offset: tf.Tensor
@@ -116,7 +116,7 @@ class BmpLayout(typing.NamedTuple):
     supported: tf.Tensor
 
 
-def read(data):
+def read(data: tf.Tensor) -> Header:
     """Reads the header of an image file; never raises, whatever the bytes are.
 
     Args:
@@ -136,35 +136,38 @@ def read(data):
     return Header(kind, width, height, turn, _fault(data, kind, width, height))
 
 
-def _typed(width, height, exif=""):
+def _typed(
+    width: tf.Tensor | int, height: tf.Tensor | int, exif: tf.Tensor | str = ""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     sizes = [tf.ensure_shape(tf.cast(size, tf.int64), []) for size in (width, height)]
     return *sizes, tf.ensure_shape(tf.convert_to_tensor(exif), [])
 
 
-def _nothing(_data):
+def _nothing(_data: tf.Tensor) -> tuple[int, int]:
     return 0, 0
 
 
-def _kind(data):
-    """The kind that the first byte suggests, if all the others agree."""
+def _kind(data: tf.Tensor) -> tf.Tensor:
+    """The format that the first byte suggests, if the other bytes agree; otherwise 0."""
     start = binary.octets(data, 0, _MAGIC.shape[1])
     kind = tf.gather(tf.constant(_FIRST), start[0])
     expected = tf.gather(tf.constant(_MAGIC), kind)
     return kind * tf.cast(tf.reduce_all((start == expected) | (expected < 0)), tf.int64)
 
 
-def _fault(data, kind, width, height):
+def _fault(data: tf.Tensor, kind: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
     fault = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
     return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", fault)
 
 
-def _jpeg(data):
-    """Walks the segments up to the one that gives the size, as libjpeg does, but gives up where
-    bytes stand between segments.
+def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Walks the segments up to the one that gives the size.
+
+    Unlike libjpeg, it gives no size if there are bytes between segments.
     """
     rules = tf.constant(_STEPS)
 
-    def step(position, _going, exif):
+    def step(position: tf.Tensor, _going: tf.Tensor, exif: tf.Tensor) -> tuple[tf.Tensor, ...]:
         start = binary.octets(data, position, 10)
         length = 256 * start[2] + start[3]
         fixed, by_length, is_frame = tf.unstack(tf.gather(rules, start[1]))
@@ -188,25 +191,25 @@ def _jpeg(data):
     return size[1], size[0], tf.cond(exif > 0, lambda: _segment(data, exif), lambda: "")
 
 
-def _segment(data, position):
-    """The EXIF in the segment there, from the byte order mark on."""
+def _segment(data: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """The EXIF in the segment at `position`, from the byte order mark on."""
     length = binary.big(binary.octets(data, position + 2, 2))
     return binary.piece(data, position + 10, tf.maximum(length - 8, 0))
 
 
-def orientation(exif):
+def orientation(exif: tf.Tensor) -> tf.Tensor:
     """The orientation in a block of EXIF.
 
     Args:
-        exif: string scalar, from the byte order mark on; anything at all is allowed.
+        exif: string scalar, from the byte order mark on; it may be invalid.
 
     Returns:
-        int64 scalar, 1 to 8; 1 where the block says nothing, or nonsense.
+        int64 scalar, 1 to 8; 1 where there is no valid orientation.
     """
     start = binary.octets(exif, 0, 8)
     is_little, is_big = binary.starts_with(start, b"II*\0"), binary.starts_with(start, b"MM\0*")
 
-    def number(values):
+    def number(values: tf.Tensor) -> tf.Tensor:
         return binary.choose(is_little, binary.little(values), binary.big(values))
 
     directory = number(start[4:8])
@@ -224,7 +227,7 @@ def orientation(exif):
     return binary.choose((value >= 1) & (value <= 8), value, 1)
 
 
-def _png(data):
+def _png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     start = binary.octets(data, 8, 16)
     fits = binary.starts_with(start, b"\0\0\0\x0dIHDR")
     return binary.choose(fits, binary.big(start[8:12]), 0), binary.choose(
@@ -232,26 +235,22 @@ def _png(data):
     )
 
 
-def _gif(data):
+def _gif(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     frame = gif_frame(data)
     readable = (frame.position > 0) & (frame.colours > 0) & (frame.width > 0) & (frame.height > 0)
     width, height = gif_canvas(frame)
     return binary.choose(readable, width, 0), binary.choose(readable, height, 0)
 
 
-def gif_canvas(frame):
-    """`(width, height)` of what the first picture is drawn on: the screen, or more where the
-    picture reaches beyond it.
-    """
+def gif_canvas(frame: GifFrame) -> tuple[tf.Tensor, tf.Tensor]:
+    """`(width, height)` of the canvas: the screen, or more where the frame extends beyond it."""
     return tf.maximum(frame.screen_width, frame.left + frame.width), tf.maximum(
         frame.screen_height, frame.top + frame.height
     )
 
 
-def gif_frame(data, start=0):
-    """Finds the first picture of a GIF, or the next one from `start` on, past its extensions;
-    `GifFrame`.
-    """
+def gif_frame(data: tf.Tensor, start: tf.Tensor | int = 0) -> GifFrame:
+    """The first frame of a GIF from the position `start` on, after its extensions."""
     screen = binary.octets(data, 6, 7)
     screen_colours = _gif_colours(screen[4])
     position, control = _gif_blocks(
@@ -277,27 +276,31 @@ def gif_frame(data, start=0):
     )
 
 
-def _gif_colours(flags):
-    """Number of colours in the table that these flags announce; 0 where they announce none."""
+def _gif_colours(flags: tf.Tensor) -> tf.Tensor:
+    """Number of colors of the palette that these flags announce; 0: no palette."""
     return binary.choose(
         flags >= 128, tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0
     )
 
 
-def _gif_blocks(data, start):
-    """From `start`, over extensions: `(position of the first image descriptor or 0, the four bytes
-    of the last control block)`.
+def _gif_blocks(data: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Walks the extensions from `start` on.
+
+    Returns:
+        `(position, control)`: of the first image descriptor, or 0; the last control block, 4 bytes.
     """
     image, extension, control = 0x2C, 0x21, 0xF9
 
-    def step(position, inside, _found, last):
+    def step(
+        position: tf.Tensor, inside: tf.Tensor, _found: tf.Tensor, last: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         block = binary.octets(data, position, 7)
         opens = ~inside & (block[0] == extension)
         found = ~inside & (block[0] == image)
         is_control = opens & (block[1] == control) & (block[2] >= 4)
         last = tf.where(is_control, block[3:], last)
         following = position + binary.choose(inside, 1 + block[0], 2)
-        # anything else is no GIF
+        # other blocks are invalid
         following = binary.choose(inside | opens, following, -1)
         return (
             binary.choose(found, position, following),
@@ -316,23 +319,21 @@ def _gif_blocks(data, start):
     return binary.choose(found, position, 0), control
 
 
-def _bmp(data):
+def _bmp(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     layout = bmp_layout(data)
     return binary.choose(layout.supported, layout.width, 0), binary.choose(
         layout.supported, tf.abs(layout.height), 0
     )
 
 
-def bmp_layout(data):
-    """Reads a BMP's header, of the old kind with 12 bytes or of the later ones with 40 and more;
-    `BmpLayout`.
-    """
+def bmp_layout(data: tf.Tensor) -> BmpLayout:
+    """Reads a BMP's header: the old one of 12 bytes, or a later one of 40 bytes or more."""
     start = binary.octets(data, 0, 70)
     size = binary.little(start[14:18])
     old = size == 12
     bits = binary.choose(old, binary.little(start[24:26]), binary.little(start[28:30]))
     compression = binary.choose(old, 0, binary.little(start[30:34]))
-    masks = [binary.little(start[54 + 4 * place : 58 + 4 * place]) for place in range(4)]
+    masks = [binary.little(start[54 + 4 * index : 58 + 4 * index]) for index in range(4)]
     plain_masks = (masks[0] == 0xFF0000) & (masks[1] == 0xFF00) & (masks[2] == 0xFF)
     has_palette = (bits == 1) | (bits == 4) | (bits == 8)
     uncompressed = (compression == 0) & (has_palette | (bits == 24) | (bits == 32))
@@ -353,8 +354,8 @@ def bmp_layout(data):
     )
 
 
-def _webp(data):
-    """The size in the first chunk; libwebp refuses a file whose later chunks differ from it."""
+def _webp(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The size in the first chunk; libwebp refuses files whose later chunks differ from it."""
     start = binary.octets(data, 12, 18)
     lossy = binary.starts_with(start, b"VP8 ") & binary.starts_with(start[11:], b"\x9d\x01\x2a")
     lossless = binary.starts_with(start, b"VP8L") & (start[8] == 0x2F)

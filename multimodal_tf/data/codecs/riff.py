@@ -1,12 +1,12 @@
-"""Bytes of a WAV file -> samples, in core TensorFlow ops: the same function in training and in the
-served graph.
+"""Bytes of a WAV file -> samples, in core TensorFlow ops, in training and in the served graph.
 
 `tf.audio.decode_wav` reads only 16-bit PCM with the shortest header, and only the left channel, so
-the chunks are walked here.
+the chunks are parsed here.
 """
 
 import math
 import typing
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ from multimodal_tf.data.codecs import binary
 
 # Hz
 _LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000
-# at most so many chunks are walked to the samples
+# the most chunks before the samples
 _CHUNKS = 1000
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _NAMES = {
@@ -25,8 +25,7 @@ _NAMES = {
     0x0031: "GSM",
     0x0055: "MP3",
 }
-# a float beyond this (120 dB over full scale) is cut to it, so that means and Fourier transforms
-# stay finite
+# floats are clipped to it (120 dB over full scale) so that means and Fourier transforms stay finite
 _LOUDEST = 1e6
 
 
@@ -40,17 +39,17 @@ class _Header(typing.NamedTuple):
     channels: tf.Tensor
     # Hz
     rate: tf.Tensor
-    # a sample
+    # per sample
     bits: tf.Tensor
     # position of the samples; 0: no data chunk
     start: tf.Tensor
-    # bytes of samples that are really there
+    # bytes of samples that the file really holds
     size: tf.Tensor
 
 
 @tf.autograph.experimental.do_not_convert
-def problem(data):
-    """Says from the header alone why a WAV file can't be used.
+def problem(data: tf.Tensor) -> tf.Tensor:
+    """Why a WAV file must not be decoded, from its header alone.
 
     Args:
         data: string scalar, the file's bytes.
@@ -66,40 +65,40 @@ def problem(data):
 
 
 @tf.autograph.experimental.do_not_convert
-def decode(data, sample_rate, samples):
+def decode(data: tf.Tensor, sample_rate: int, samples: int) -> tf.Tensor:
     """Decodes the beginning of a WAV file to mono at one sample rate.
 
     Reads PCM of 8, 16, 24 and 32 bits and floats of 32 and 64, also with WAVE_FORMAT_EXTENSIBLE, of
-    streamed length, or truncated (what is there is used). Channels are averaged; a sample that is
-    NaN or infinite counts as 0. No more of the file is decoded than is needed.
+    streamed length, or truncated. Channels are averaged; NaN and infinite samples count as 0. Only
+    the part that is needed is decoded.
 
     Args:
         data: string scalar, the file's bytes.
-        sample_rate: Python int, Hz, of the result.
-        samples: Python int. A longer sound is cut, a shorter one followed by silence.
+        sample_rate: Hz, of the result.
+        samples: number of samples. Longer audio is cut, shorter audio is padded with zeros.
 
     Returns:
-        int16 `(samples,)`, full scale 32768; louder is clipped.
+        int16 `(samples,)`, full scale 32768; louder samples are clipped.
 
     Raises:
-        tf.errors.InvalidArgumentError: `problem` has something to say; the message says it.
+        tf.errors.InvalidArgumentError: `problem` has a reason; the message holds it.
     """
     header = _header(data)
     seconds = math.ceil(samples / sample_rate)
     with tf.control_dependencies(_refusal(data, header)):
-        sound = _mono(data, header, (seconds + 1) * header.rate)
-    sound = tf.cond(
+        waveform = _mono(data, header, (seconds + 1) * header.rate)
+    waveform = tf.cond(
         header.rate == sample_rate,
-        lambda: sound,
-        lambda: resample(sound, header.rate, sample_rate, seconds),
+        lambda: waveform,
+        lambda: resample(waveform, header.rate, sample_rate, seconds),
     )
-    sound = tf.clip_by_value(tf.round(sound[:samples] * 32768.0), -32768.0, 32767.0)
-    sound = tf.pad(sound, [[0, samples - tf.shape(sound)[0]]])
-    return tf.ensure_shape(tf.cast(sound, tf.int16), [samples])
+    waveform = tf.clip_by_value(tf.round(waveform[:samples] * 32768.0), -32768.0, 32767.0)
+    waveform = tf.pad(waveform, [[0, samples - tf.shape(waveform)[0]]])
+    return tf.ensure_shape(tf.cast(waveform, tf.int16), [samples])
 
 
 @tf.autograph.experimental.do_not_convert
-def parse(data):
+def parse(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a whole WAV file at its own rate.
 
     Args:
@@ -117,32 +116,32 @@ def parse(data):
         return _mono(data, header, tf.int64.max), tf.identity(header.rate)
 
 
-def resample(sound, rate, sample_rate, seconds):
+def resample(waveform: tf.Tensor, rate: tf.Tensor, sample_rate: int, seconds: int) -> tf.Tensor:
     """Changes the sample rate by cutting or extending the spectrum.
 
-    The sound is brought to a whole number of seconds, in which both rates have a whole number of
-    samples, so that no pitch is bent; it takes one second more than is wanted and fades out in it,
-    because the transform joins the end to the beginning.
+    The waveform is padded to a whole number of seconds, in which both rates have a whole number of
+    samples, so that the pitch stays exact. It is one second longer than the result and fades out in
+    that second, because the Fourier transform is periodic.
 
-    Measured against soxr's VHQ: 48 dB and more on noise that fades out from 6.5 kHz on (48, 44.1,
-    22.05 and 8 to 16 kHz), 35 to 39 dB on white noise, where all the difference is that soxr fades
-    the last tenth below the Nyquist frequency and this cuts at it.
+    Measured against soxr's VHQ: 48 dB or more on noise that fades out from 6.5 kHz on (48, 44.1,
+    22.05 and 8 to 16 kHz); 35 to 39 dB on white noise, where the only difference is that soxr fades
+    the last tenth below the Nyquist frequency and this function cuts at it.
 
     Args:
-        sound: float32 `(n,)`, at `rate`.
+        waveform: float32 `(n,)`, at `rate`.
         rate: int64 scalar, Hz.
-        sample_rate: Python int, Hz.
-        seconds: Python int. At most so many of them are wanted.
+        sample_rate: Hz, of the result.
+        seconds: the longest result.
 
     Returns:
-        float32, `seconds` or as many as the sound has, begun ones counted, at `sample_rate`.
+        float32 at `sample_rate`: `seconds`, or the waveform's duration rounded up to a second.
     """
-    length = tf.size(sound, tf.int64)
+    length = tf.size(waveform, tf.int64)
     whole = tf.minimum(tf.constant(seconds, tf.int64), (length + rate - 1) // rate)
     before, after = ((whole + 1) * frequency for frequency in (rate, sample_rate))
-    wanted, further = sound[: whole * rate], sound[whole * rate : before]
-    places = tf.range(tf.size(further, tf.int64))
-    fade = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(places, tf.float32) / tf.cast(rate, tf.float32))
+    wanted, further = waveform[: whole * rate], waveform[whole * rate : before]
+    steps = tf.range(tf.size(further, tf.int64))
+    fade = 0.5 + 0.5 * tf.cos(math.pi * tf.cast(steps, tf.float32) / tf.cast(rate, tf.float32))
     silence = tf.zeros([before - tf.minimum(length, before)])
     spectrum = tf.signal.rfft(tf.concat([wanted, further * fade, silence], 0))
     kept = tf.minimum(before, after) // 2 + 1
@@ -153,21 +152,23 @@ def resample(sound, rate, sample_rate, seconds):
     )
 
 
-def _refusal(data, header):
+def _refusal(data: tf.Tensor, header: _Header) -> list[tf.Operation]:
     fault = _fault(data, header)
     refusal = tf.debugging.Assert(fault == "", [fault])
-    # eagerly there is nothing to wait for
+    # eagerly, Assert has raised already
     return [] if refusal is None else [refusal]
 
 
-def _header(data):
+def _header(data: tf.Tensor) -> _Header:
     """Walks the chunks up to the samples."""
     start = binary.octets(data, 0, 12)
     is_wave = (
         binary.starts_with(start, b"RIFF") | binary.starts_with(start, b"RF64")
     ) & binary.starts_with(start[8:], b"WAVE")
 
-    def step(position, form, found, _size):
+    def step(
+        position: tf.Tensor, form: tf.Tensor, found: tf.Tensor, _size: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         chunk = binary.octets(data, position, 8)
         size = binary.little(chunk[4:8])
         form = binary.choose(binary.starts_with(chunk, b"fmt ") & (form == 0), position + 8, form)
@@ -189,8 +190,8 @@ def _header(data):
     fields = binary.octets(data, form, 26)
     tag = binary.little(fields[0:2])
     left = tf.maximum(length - found, 0)
-    # a writer that was cut off, or that writes to a pipe, leaves the length at 0, and the file's
-    # length short of the samples
+    # A writer that was interrupted, or that writes to a pipe, leaves the length at 0 and the file's
+    # length too short.
     streamed = (size == 0) & (
         (binary.little(start[4:8]) + 8 <= found) | (binary.little(start[4:8]) == 0xFFFFFFFF)
     )
@@ -207,17 +208,17 @@ def _header(data):
     )
 
 
-def _is_readable(header):
+def _is_readable(header: _Header) -> tf.Tensor:
     pcm = (header.format == _PCM) & (header.bits >= 1) & (header.bits <= 32)
     return pcm | ((header.format == _FLOAT) & ((header.bits == 32) | (header.bits == 64)))
 
 
-def _frame_bytes(header):
+def _frame_bytes(header: _Header) -> tf.Tensor:
     return header.channels * ((header.bits + 7) // 8)
 
 
-def _fault(data, header):
-    """The first rule that is broken, in a sentence; "" where none is."""
+def _fault(data: tf.Tensor, header: _Header) -> tf.Tensor:
+    """The first rule that the header breaks; "" for a valid header."""
     broken = (
         binary.size(data) == 0,
         header.is_wave == 0,
@@ -229,7 +230,7 @@ def _fault(data, header):
         header.size < _frame_bytes(header),
     )
 
-    def first_reason():
+    def first_reason() -> tf.Tensor:
         reasons = (
             "an empty file: 0 bytes",
             "not a WAV file",
@@ -250,7 +251,7 @@ def _fault(data, header):
     return tf.cond(tf.reduce_any(tf.stack(broken)), first_reason, lambda: tf.constant(""))
 
 
-def _unreadable(header):
+def _unreadable(header: _Header) -> tf.Tensor:
     name = tf.constant("")
     for tag, spelling in _NAMES.items():
         name = tf.where(header.format == tag, f" ({spelling})", name)
@@ -259,8 +260,8 @@ def _unreadable(header):
     return tf.strings.join([rule, ", received format ", tag, name, " of ", bits, " bits"])
 
 
-def _mono(data, header, frames):
-    """The first `frames` (int64) samples or fewer, channels averaged; float32."""
+def _mono(data: tf.Tensor, header: _Header, frames: int) -> tf.Tensor:
+    """At most the first `frames` samples, channels averaged; float32."""
     frame_bytes = tf.maximum(_frame_bytes(header), 1)
     count = tf.minimum(header.size // frame_bytes, frames)
     stored = binary.piece(data, header.start, count * frame_bytes)
@@ -282,24 +283,24 @@ def _mono(data, header, frames):
     )
 
 
-def _unsigned(stored):
+def _unsigned(stored: tf.Tensor) -> tf.Tensor:
     return (tf.cast(tf.io.decode_raw(stored, tf.uint8), tf.float32) - 128.0) / 128.0
 
 
-def _integers(dtype):
+def _integers(dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda stored: (
         tf.cast(tf.io.decode_raw(stored, dtype), tf.float32) / (float(dtype.max) + 1.0)
     )
 
 
-def _three_bytes(stored):
+def _three_bytes(stored: tf.Tensor) -> tf.Tensor:
     octets = tf.cast(tf.reshape(tf.io.decode_raw(stored, tf.uint8), [-1, 3]), tf.int32)
     value = octets[:, 0] + octets[:, 1] * 2**8 + octets[:, 2] * 2**16
     return tf.cast(tf.where(value >= 2**23, value - 2**24, value), tf.float32) / 2.0**23
 
 
-def _floats(dtype):
-    def reader(stored):
+def _floats(dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+    def reader(stored: tf.Tensor) -> tf.Tensor:
         values = tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)
         return tf.where(
             tf.math.is_finite(values), tf.clip_by_value(values, -_LOUDEST, _LOUDEST), 0.0

@@ -1,21 +1,25 @@
-"""Any video file -> the image files that records and the served graph know a video by."""
+"""Any video file -> image files of evenly spaced frames, as records hold them."""
 
 import contextlib
 import io
 import re
-import typing
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
 from PIL import Image
 
+from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs.cell import CellError
 
 MAGIC = re.compile(
     rb"....(ftyp|moov|mdat|free|skip|wide)|\x1aE\xdf\xa3|RIFF....AVI |GIF8[79]a", re.DOTALL
 )
 GIF = b"GIF8"
-# what PyAV is asked for, and nothing else: FFmpeg's playlists open other files and addresses
+# the only formats that PyAV may read: FFmpeg's playlists open other files and addresses
 _FORMATS = {
     # QuickTime too
     "mp4": re.compile(rb"....(ftyp|moov|mdat|free|skip|wide)", re.DOTALL),
@@ -23,105 +27,103 @@ _FORMATS = {
     "matroska": re.compile(rb"\x1aE\xdf\xa3"),
     "avi": re.compile(rb"RIFF....AVI ", re.DOTALL),
 }
-# pixels that may be decoded for the sake of the exact frames: some ten seconds of one processor
+# pixels that may be decoded to get the exact frames: some ten seconds of one processor
 _DECODED = 2_000_000_000
-# a time beyond it is nonsense
+# later times are invalid
 _LATEST = 2**60
-# pixels: decoders count the margins of what they decode
+# pixels: decoders count the padding of frames
 _MARGIN = 2**20
-# of the JPEGs; their source is lossy already, and the model sees them at half their size
+# of the JPEGs; their source is lossy already, and the model reads them at half their size
 _QUALITY = 95
 
 
-class Measures(typing.NamedTuple):
-    """What a video is like, before any frame is chosen."""
+class Measures(NamedTuple):
+    """Size, duration and rate of a whole video."""
 
     # pixels
     width: int
     height: int
     seconds: float
-    # frames a second, on average
+    # frames per second, on average
     rate: float
 
 
-class _Index(typing.NamedTuple):
-    """When what is shown, in the stream's own unit of time; int64, rising."""
+class _Index(NamedTuple):
+    """Times of a stream's frames, in its own unit; int64, ascending."""
 
     # of every frame
-    times: np.ndarray
-    # of those from which decoding can begin
-    keys: np.ndarray
-    # for each of these, the time to seek where containers go by the order of decoding
+    times: npt.NDArray[np.int64]
+    # of keyframes
+    keys: npt.NDArray[np.int64]
+    # for each keyframe, the time to seek in containers that are ordered by decoding time
     seeks: dict[int, int]
     end: int
 
 
-def choose(count, frames):
-    """Which of `count` pictures, each shown equally long, stand for a video: those at the centres
-    of `frames` equal stretches.
+def choose(count: int, frames: int) -> list[int]:
+    """Indices of the images at the centers of `frames` equal stretches of a list of `count`.
 
     Returns:
-        list of int, rising; a picture is there several times where there are fewer than `frames`.
+        Indices in ascending order, with repetitions where `count` is less than `frames`.
 
     Example:
         >>> choose(16, 4), choose(3, 4)
         ([2, 6, 10, 14], [0, 1, 1, 2])
     """
-    return [(2 * place + 1) * count // (2 * frames) for place in range(frames)]
+    return [(2 * index + 1) * count // (2 * frames) for index in range(frames)]
 
 
-def to_frames(file, part):
-    """Decodes `part.frames` frames of a video, evenly spaced in time.
+def to_frames(file: BinaryIO, input_config: VideoInput) -> list[bytes]:
+    """Decodes `input_config.frames` frames of a video, evenly spaced in time.
 
-    Time from the first frame's to the end of the last one's is cut into `part.frames` equal
-    stretches, and the frame that is shown in the middle of each is taken; a video of fewer frames
-    repeats some. Frames are found by their times: those of every packet are read first, without
-    decoding. Then decoding starts at the last keyframe before each frame. Where that would decode
-    more than two thousand million pixels (an hour of video does not by itself: a thousand frames of
-    1920 x 1080 do), the nearest keyframe stands for a frame, if it lies in the same stretch. A file
-    that breaks off is read as far as it goes, and what cannot be decoded on the way is left out.
+    The time from the first frame to the end of the last one is cut into equal stretches, and the
+    frame that is shown at the center of each is taken; a video of fewer frames repeats some. The
+    times of all packets are read first, without decoding. Then decoding starts at the last keyframe
+    before each frame. Where that would decode more than 2e9 pixels (a thousand frames of 1920 x
+    1080), the nearest keyframe is taken instead, if it lies in the same stretch. A truncated file
+    is read up to its end, and packets that cannot be decoded are skipped.
 
-    Memory holds one frame at a time, as the decoder does, and the times of all.
+    Memory holds the decoder's frames and the times of all packets.
 
     Args:
         file: binary file at its start, seekable.
-        part: `config.VideoInput`.
+        input_config: `config.VideoInput`.
 
     Returns:
-        list of `part.frames` bytes: JPEGs, turned as the file says, each side at most twice as long
-        as the model wants it. A GIF is
-        the whole file, as the only element: the graph chooses its frames by the same rule.
+        As many JPEGs as frames, rotated as the file says, each side at most twice as long as in the
+        model's input.
 
     Raises:
-        CellError: no video, broken, without frames, or of more than `part.max_pixels` pixels a
-        frame.
+        CellError: the file is no video, broken, without frames, or has more than `max_pixels`
+            pixels per frame.
     """
     with _explained():
-        index, pixels = _read_index(file, part)
+        index, pixels = _read_index(file, input_config.max_pixels)
         start, length = int(index.times[0]), index.end - int(index.times[0])
-        centres = [
-            start + (2 * place + 1) * length // (2 * part.frames) for place in range(part.frames)
+        centers = [
+            start + (2 * index + 1) * length // (2 * input_config.frames)
+            for index in range(input_config.frames)
         ]
-        wanted = [int(_latest(index.times, centre)) for centre in centres]
+        wanted = [(_latest(index.times, center)) for center in centers]
         if _to_decode(index, wanted) * pixels > _DECODED:
             wanted = [
-                _nearby_key(index, *pair, length / (2 * part.frames))
-                for pair in zip(wanted, centres)
+                _nearby_key(index, *pair, length / (2 * input_config.frames))
+                for pair in zip(wanted, centers)
             ]
-        with _opened(file, part.max_pixels) as (container, stream):
+        with _opened(file, input_config.max_pixels) as (container, stream):
             shown = {
-                time: _jpeg(frame, part)
+                time: _jpeg(frame, input_config)
                 for time, frame in _frames(container, stream, index, sorted(set(wanted)))
             }
     return [shown[time] for time in wanted]
 
 
-def measure(file, part):
-    """`Measures` of a video that is no GIF; raises as `to_frames`."""
+def measure(file: BinaryIO, max_pixels: int) -> Measures:
+    """`Measures` of a video other than a GIF; errors as `to_frames`."""
     with _explained():
-        index, _ = _read_index(file, part)
-        with _opened(file, part.max_pixels) as (_, stream):
-            seconds = float((index.end - int(index.times[0])) * stream.time_base)
+        index, _ = _read_index(file, max_pixels)
+        with _opened(file, max_pixels) as (_, stream):
+            seconds = float((index.end - int(index.times[0])) * (stream.time_base or 1))
             return Measures(
                 stream.codec_context.width,
                 stream.codec_context.height,
@@ -130,14 +132,14 @@ def measure(file, part):
             )
 
 
-def shrunk(image, part):
-    """A Pillow image, each side at most twice as long as the model wants it."""
-    size = _size(image.width, image.height, part.width, part.height)
+def shrunk(image: Image.Image, input_config: VideoInput) -> Image.Image:
+    """A Pillow image, each side at most twice as long as in the model's input."""
+    size = _size(image.width, image.height, input_config.width, input_config.height)
     return image if size == image.size else image.resize(size, Image.Resampling.BOX)
 
 
 @contextlib.contextmanager
-def _explained():
+def _explained() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
@@ -145,9 +147,10 @@ def _explained():
 
 
 @contextlib.contextmanager
-def _opened(file, max_pixels):
-    """`(container, stream)` of a file's first moving pictures; decoding refuses frames larger than
-    the header says.
+def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """`(container, stream)` of a file's first video stream.
+
+    Decoding refuses frames that are larger than the header says.
     """
     file.seek(0)
     head = file.read(16)
@@ -156,15 +159,15 @@ def _opened(file, max_pixels):
     if name is None:
         raise CellError(f"not a video: it begins with {head[:12]!r}")
     limit = {"max_pixels": str(max_pixels + _MARGIN)}
-    with av.open(file, format=name, options=limit, metadata_errors="replace") as container:
-        # a song's cover
+    with av.open(file, "r", format=name, options=limit, metadata_errors="replace") as container:
+        # the cover of a song is no video
         streams = [
             one
             for one in container.streams.video
             if not one.disposition & av.stream.Disposition.attached_pic
         ]
         if not streams:
-            raise CellError("a file without moving pictures")
+            raise CellError("a file without a video stream")
         context = streams[0].codec_context
         if context is None:
             raise CellError("a video of an unknown codec")
@@ -176,15 +179,15 @@ def _opened(file, max_pixels):
         yield container, streams[0]
 
 
-def _read_index(file, part):
-    """`(_Index, pixels of a frame)`, from the packets alone."""
+def _read_index(file: BinaryIO, max_pixels: int) -> tuple[_Index, int]:
+    """`(_Index, pixels of a frame)`, from the packets, without decoding."""
     shown, keys = {}, {}
-    with _opened(file, part.max_pixels) as (container, stream):
+    with _opened(file, max_pixels) as (container, stream):
         for packet in _packets(container, stream):
             time = packet.pts if packet.pts is not None else packet.dts
             if time is None or abs(time) > _LATEST or not packet.size:
                 continue
-            # an edit list leaves it out
+            # an edit list may leave a packet out
             if not packet.is_discard:
                 shown[time] = min(max(packet.duration or 0, 0), _LATEST)
             if packet.is_keyframe:
@@ -199,48 +202,53 @@ def _read_index(file, part):
     ), pixels
 
 
-def _packets(container, stream):
-    """The packets up to the end, or to where the file is broken."""
+def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Any]:
+    """The packets up to the end, or to where the file is truncated."""
     with contextlib.suppress(av.FFmpegError):
         yield from container.demux(stream)
 
 
-def _usual(times, stream):
-    """How long a frame is shown that does not say it."""
+def _usual(times: npt.NDArray[np.int64], stream: av.VideoStream) -> int:
+    """The usual duration of a frame, for a last frame without one."""
     if len(times) > 1:
         return max(1, int(np.median(np.diff(times))))
-    return max(1, round(1 / (stream.average_rate * stream.time_base))) if stream.average_rate else 1
+    rate = stream.average_rate
+    return max(1, round(1 / (rate * (stream.time_base or 1)))) if rate else 1
 
 
-def _latest(times, time):
-    """The last of the times that is not after `time`; the first where all are."""
-    return times[max(0, np.searchsorted(times, time, "right") - 1)]
+def _latest(times: npt.NDArray[np.int64], time: int) -> int:
+    """The last of the times that is not after `time`; the first where all are after it."""
+    return int(times[max(0, int(np.searchsorted(times, time, "right")) - 1)])
 
 
-def _to_decode(index, wanted):
-    """How many frames will be decoded for the sake of those wanted."""
+def _to_decode(index: _Index, wanted: list[int]) -> int:
+    """Number of frames that have to be decoded to get the wanted ones."""
     before = [-(2**62), *wanted[:-1]]
     starts = [max(_latest(index.keys, time), earlier) for time, earlier in zip(wanted, before)]
-    return sum(np.searchsorted(index.times, wanted) - np.searchsorted(index.times, starts) + 1)
+    counts = np.searchsorted(index.times, wanted) - np.searchsorted(index.times, starts) + 1
+    return int(counts.sum())
 
 
-def _nearby_key(index, time, centre, reach):
-    """The keyframe nearest to `centre`, if it is at most `reach` from there; otherwise `time`."""
-    nearest = int(index.keys[np.argmin(np.abs(index.keys - centre))])
-    return nearest if abs(nearest - centre) <= reach else time
+def _nearby_key(index: _Index, time: int, center: int, reach: float) -> int:
+    """The keyframe nearest to `center` if it is within `reach`; otherwise `time`."""
+    nearest = int(index.keys[np.argmin(np.abs(index.keys - center))])
+    return nearest if abs(nearest - center) <= reach else time
 
 
-def _frames(container, stream, index, wanted):
-    """Yields `(time, frame)` for every wanted time, rising: the frame that is shown then, or the
-    nearest that can be decoded.
+def _frames(
+    container: InputContainer, stream: av.VideoStream, index: _Index, wanted: list[int]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yields `(time, frame)` for every wanted time, in ascending order.
+
+    It is the frame that is shown at that time, or the nearest one that can be decoded.
     """
-    decoded: typing.Iterator = iter(())
+    decoded: Iterator[av.VideoFrame] = iter(())
     position, shown, ahead = None, None, None
     for time in wanted:
-        key = int(_latest(index.keys, time))
+        key = _latest(index.keys, time)
         if position is None or key > position:
             decoded, ahead = _from(container, stream, key)
-            # another keyframe, as far as that is behind
+            # the seek ended behind the keyframe
             if ahead is None or (ahead.pts is not None and ahead.pts > key):
                 decoded, ahead = _from(container, stream, index.seeks.get(key, key))
         while ahead is not None and (shown is None or ahead.pts is None or ahead.pts <= time):
@@ -251,30 +259,32 @@ def _frames(container, stream, index, wanted):
         yield time, shown
 
 
-def _from(container, stream, time):
-    """`(frames, first frame)` from the keyframe on that is the last one before a time."""
+def _from(
+    container: InputContainer, stream: av.VideoStream, time: int
+) -> tuple[Iterator[av.VideoFrame], av.VideoFrame | None]:
+    """`(frames, first frame)` from the last keyframe before a time on."""
     container.seek(time, stream=stream)
     decoded = _decoded(container, stream)
     return decoded, next(decoded, None)
 
 
-def _decoded(container, stream):
-    """The frames from here on; a broken packet has none."""
+def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """The frames from the current position on; broken packets are skipped."""
     for packet in _packets(container, stream):
         with contextlib.suppress(av.FFmpegError):
             yield from packet.decode()
 
 
-def _jpeg(frame, part):
-    # anticlockwise
+def _jpeg(frame: av.VideoFrame, input_config: VideoInput) -> bytes:
+    # counterclockwise
     turns = round(frame.rotation / 90) % 4
-    width, height = (part.height, part.width) if turns % 2 else (part.width, part.height)
-    width, height = _size(frame.width, frame.height, width, height)
+    wanted = (input_config.width, input_config.height)
+    width, height = _size(frame.width, frame.height, *(wanted[::-1] if turns % 2 else wanted))
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
     file = io.BytesIO()
     Image.fromarray(np.rot90(pixels, turns)).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
 
 
-def _size(width, height, wanted_width, wanted_height):
+def _size(width: int, height: int, wanted_width: int, wanted_height: int) -> tuple[int, int]:
     return min(width, 2 * wanted_width), min(height, 2 * wanted_height)

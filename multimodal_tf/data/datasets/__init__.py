@@ -1,6 +1,4 @@
-"""Tables to try everything on: `digits` ships with the package, `stamps` is read where Debian's
-package is installed.
-"""
+"""Example tables: `digits` ships with the package, `stamps` needs Debian's package of stamps."""
 
 from multimodal_tf.data.datasets.digits import digits_config, digits_table
 from multimodal_tf.data.datasets.stamps import stamps_config, stamps_table

@@ -148,7 +148,9 @@ def _measure_video(cell: Cell, frames: list[bytes], value: Any, root: PathLike) 
         _measure_image(cell, frames[0], value, root)
         return
     with open_file(value, root, video_file.MAGIC) as file:
-        width, height, cell.seconds, cell.rate = video_file.measure(file, KINDS["video"].config)
+        width, height, cell.seconds, cell.rate = video_file.measure(
+            file, configuration.VideoInput().max_pixels
+        )
         cell.size = width, height
 
 

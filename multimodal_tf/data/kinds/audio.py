@@ -68,5 +68,5 @@ def _decoder(sample_rate: int, samples: int) -> FileDecoder:
         lambda data: riff.decode(data, sample_rate, samples),
         tf.TensorSpec([samples], tf.int16),
         # the header is valid, the rest is not
-        "damaged sound",
+        "damaged audio",
     )

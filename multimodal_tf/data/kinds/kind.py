@@ -78,7 +78,7 @@ class Kind(abc.ABC, Generic[C, S]):
         return cell
 
     def problem(self, cell: Cell) -> str:
-        """Why `Preprocessor.features` reports this cell of a record as broken; "" where it does not.
+        """Why `Preprocessor.features` would report a cell as broken; "" if it would not.
 
         The whole cell is decoded by the same functions. A missing cell, "", [] or NaN, is not
         broken.

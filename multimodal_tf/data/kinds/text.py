@@ -53,12 +53,10 @@ class TextKind(Kind[TextInput, TextStats]):
         match self.config.tokenizer:
             case NgramTokenizer() | NoTokenizer():
                 return None
-            case WordTokenizer():
-                return _VocabularyLearner(self.config, _count_words)
-            case CharacterTokenizer():
-                return _VocabularyLearner(self.config, _count_characters)
-            case _:
-                return _SubwordsLearner(self.config)
+            case WordTokenizer() | CharacterTokenizer() as tokenizer:
+                return _VocabularyLearner(self.config, tokenizer)
+            case tokenizer:
+                return _SubwordsLearner(tokenizer)
 
     def stats_settings(self, seed: int) -> list[Any]:
         """A tokenizer with the state of its preset's files, and vectors with that of their file."""
@@ -151,17 +149,16 @@ def _files_state(path: str | None) -> list[tuple[str, int, int]]:
 class _VocabularyLearner(ValueCounts):
     """Counts words or characters; learns their vectors in another pass."""
 
-    def __init__(self, config: TextInput, split: Any) -> None:
-        super().__init__(split)
-        self._config = config
+    def __init__(self, config: TextInput, tokenizer: WordTokenizer | CharacterTokenizer) -> None:
+        by_words = isinstance(tokenizer, WordTokenizer)
+        super().__init__(_count_words if by_words else _count_characters)
+        self._split_texts = normalization.words if by_words else characters
+        self._config, self._tokenizer = config, tokenizer
 
     def stats(self, column: TrainingColumn) -> Vocabulary:
-        tokenizer = self._config.tokenizer
-        assert isinstance(tokenizer, WordTokenizer | CharacterTokenizer)  # noqa: S101  `learner`
-        words = self.most_frequent(tokenizer.vocabulary_size)
-        return Vocabulary(
-            words=words, tokenizer=tokenizer.type, vectors=self._vectors(words, column)
-        )
+        words = self.most_frequent(self._tokenizer.vocabulary_size)
+        vectors = self._vectors(words, column)
+        return Vocabulary(words=words, tokenizer=self._tokenizer.type, vectors=vectors)
 
     def _vectors(self, words: list[str], column: TrainingColumn) -> Vectors | None:
         field, vectors = f"{column.field}.vectors", self._config.vectors
@@ -172,8 +169,7 @@ class _VocabularyLearner(ValueCounts):
             case VectorFile():
                 return word_vectors.read_vectors(field, vectors.path, words, dim, column.seed)
             case SkipGram():
-                by_words = isinstance(self._config.tokenizer, WordTokenizer)
-                texts = column.texts(normalization.words if by_words else characters)
+                texts = column.texts(self._split_texts)
                 return word_vectors.skip_gram(field, vectors, words, texts, dim, column.seed)
             case _:
                 assert_never(vectors)
@@ -182,15 +178,15 @@ class _VocabularyLearner(ValueCounts):
 class _SubwordsLearner:
     """Trains a subword tokenizer, or takes that of a preset, after the first pass."""
 
-    def __init__(self, config: TextInput) -> None:
-        self._config = config
+    def __init__(self, tokenizer: train_subwords.SubwordTokenizer) -> None:
+        self._tokenizer = tokenizer
 
     def add(self, cells: tf.Tensor) -> None:
         pass
 
     def stats(self, column: TrainingColumn) -> Subwords:
         field = f"{column.field}.tokenizer"
-        return train_subwords.fit_subwords(field, self._config.tokenizer, column.texts)
+        return train_subwords.fit_subwords(field, self._tokenizer, column.texts)
 
 
 @tf.function(input_signature=[CELLS])

@@ -1,8 +1,8 @@
 """Byte pair encoding in core TensorFlow ops.
 
-KerasHub's `BytePairTokenizer` remembers every word that it meets in a table, which in a server
-grows without end, and takes a Devanagari six for a mark of its own. Its vocabulary and merges are
-used here, without it; the outcome is that of GPT-2's own tokenizer, or CLIP's.
+KerasHub's `BytePairTokenizer` keeps every word of its texts in a table, which grows without limit
+in a server, and it takes a Devanagari six for its own marker. This module uses its vocabulary and
+merges alone; the ids are those of GPT-2's own tokenizer, or CLIP's.
 """
 
 import tensorflow as tf
@@ -10,14 +10,14 @@ import tensorflow as tf
 from multimodal_tf.data.tokenizers.normal_forms import nfc_lower
 
 _SPACE = r"\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
-# no byte of UTF-8, so no pattern can match it and no text hold it
+# not a byte of UTF-8, so no text contains it and no pattern matches it
 _END = b"\xff"
-# of several spaces the last belongs to the word
+# the last of several spaces belongs to the word
 _BEFORE_A_WORD = rf"([{_SPACE}]+)([{_SPACE}][^{_SPACE}])"
 _WORD = rf"('s|'t|'re|'ve|'m|'ll|'d| ?\pL+| ?\pN+| ?[^{_SPACE}\pL\pN]+|[{_SPACE}]+)"
 _CLOSED_WORD = r"('s|'t|'re|'ve|'m|'ll|'d|\pL+|\pN|" + rf"[^{_SPACE}\pL\pN]+)"
-# bytes of a word that are merged at once: the time grows with the square, and a text may be one
-# word of 64 KiB
+# bytes of a word that are merged at once: the time grows with the square, and a text may be a
+# single word of 64 KiB
 _LONGEST = 256
 _NEVER = 2**31 - 1
 
@@ -26,14 +26,12 @@ class BytePairs(tf.Module):
     """Texts to ids.
 
     Args:
-        vocabulary: dict of str to int. A token is written in GPT-2's letters for bytes (a space is
-            `Ġ`).
-        merges: list of str, `"a b"`, the most urgent first.
-        unknown: int. The id of a byte that is not in the vocabulary.
-        prefix_space: bool. Whether the first word of a text is as those after a space.
-        end: str. What the last letter of a word has behind it, as in CLIP's vocabulary: then texts
-            are read in NFC and lower case, and spaces belong to no word. "": the letter is as any
-            other.
+        vocabulary: ids of tokens, which are written in GPT-2's letters for bytes (a space is `Ġ`).
+        merges: pairs of tokens, `"a b"`, those with the highest priority first.
+        unknown: the id of a byte that is not in the vocabulary.
+        prefix_space: whether the first word of a text is tokenized as after a space.
+        end: suffix of the last letter of a word, as in CLIP's vocabulary: texts are then normalized
+            to NFC and lower case, and spaces belong to no word. "": words have no suffix.
 
     Raises:
         ValueError: a merge makes a token that is not in the vocabulary.
@@ -42,7 +40,14 @@ class BytePairs(tf.Module):
     `encoder.py` has the letters and the words; CLIP's: Radford et al. 2021, arXiv:2103.00020.
     """
 
-    def __init__(self, vocabulary, merges, unknown, prefix_space, end=""):
+    def __init__(
+        self,
+        vocabulary: dict[str, int],
+        merges: list[str],
+        unknown: int,
+        prefix_space: bool,
+        end: str = "",
+    ) -> None:
         super().__init__()
         self._unknown, self._prefix_space, self._closed = unknown, prefix_space, end != ""
         self._size = max(vocabulary.values(), default=0) + 1
@@ -58,7 +63,8 @@ class BytePairs(tf.Module):
         ]
         if lost:
             raise ValueError(
-                f"a merge must be of two tokens and make one, all of the vocabulary, received {' '.join(lost[0])!r}"
+                "a merge must be of two tokens and make one, all of the vocabulary, received"
+                f" {' '.join(lost[0])!r}"
             )
         keys = [vocabulary[left] * (self._size + 1) + vocabulary[right] for left, right in pairs]
         self._merged = tf.constant(
@@ -70,11 +76,11 @@ class BytePairs(tf.Module):
         )
         self._ranks = tf.lookup.StaticHashTable(entries, _NEVER)
 
-    def __call__(self, texts, count):
-        """The ids of each text: ragged int32 `(batch, None)`; those beyond `count` may be left out."""
+    def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
+        """The ids of each text: ragged int32 `(batch, None)`, at least the first `count`."""
         if self._prefix_space:
             texts = tf.strings.regex_replace(texts, "^([^ ])", r" \1", replace_global=False)
-        # a word has a token at least
+        # a word has at least one token
         words = (_closed_words if self._closed else _words)(texts)[:, :count]
         distinct = tf.unique(words.values)
         pieces = _pieces(distinct.y)
@@ -87,9 +93,15 @@ class BytePairs(tf.Module):
             lambda flat: tf.where(flat == self._size, self._unknown, flat), ids
         )
 
-    def _merge(self, pieces, lengths):
-        """Merges the bytes of each piece, one pair a step, until no rule is left: ragged int32;
-        `lengths`: of the words, in bytes.
+    def _merge(self, pieces: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+        """Merges the bytes of each piece, one pair per step, until no merge applies.
+
+        Args:
+            pieces: string `(pieces,)`.
+            lengths: int32 `(words,)`, bytes of the words.
+
+        Returns:
+            ragged int32 `(pieces, None)`.
         """
         read = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(pieces), tf.uint8), tf.int32)
         last = tf.cumsum(lengths)[:, tf.newaxis] - 1
@@ -97,7 +109,7 @@ class BytePairs(tf.Module):
             tf.gather(self._bytes, read), last, tf.gather(self._last, tf.gather_nd(read, last))
         )
         ids = tf.RaggedTensor.from_row_lengths(every, tf.strings.length(pieces)).to_tensor(-1)
-        # a place to shift from
+        # padding to shift from
         ids = tf.concat([ids, tf.fill([tf.shape(ids)[0], 1], -1)], 1)
         shapes = (tf.TensorShape([None, None]), tf.TensorShape([]))
         ids, _ = tf.while_loop(
@@ -108,7 +120,7 @@ class BytePairs(tf.Module):
         )
         return tf.RaggedTensor.from_tensor(ids, padding=-1)
 
-    def _step(self, ids, done):
+    def _step(self, ids: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         left, right = tf.cast(ids[:, :-1], tf.int64), tf.cast(ids[:, 1:], tf.int64)
         ranks = self._ranks.lookup(
             tf.where(right < 0, tf.constant(-1, tf.int64), left * (self._size + 1) + right)
@@ -116,37 +128,38 @@ class BytePairs(tf.Module):
         rank, at = tf.reduce_min(ranks, 1), tf.argmin(ranks, 1, tf.int32)[:, tf.newaxis]
         merging = (rank != _NEVER)[:, tf.newaxis]
         merged = tf.gather(self._merged, tf.where(rank == _NEVER, 0, rank))[:, tf.newaxis]
-        places = tf.range(tf.shape(ids)[1])[tf.newaxis]
+        indices = tf.range(tf.shape(ids)[1])[tf.newaxis]
         shifted = tf.concat([ids[:, 1:], tf.fill([tf.shape(ids)[0], 1], -1)], 1)
         ids = tf.where(
-            merging & (places > at), shifted, tf.where(merging & (places == at), merged, ids)
+            merging & (indices > at), shifted, tf.where(merging & (indices == at), merged, ids)
         )
         return ids, ~tf.reduce_any(merging)
 
 
-def _letters():
-    """GPT-2's letter of each byte, in the order of the bytes: itself where it can be seen, else one
-    from U+0100 on.
+def _letters() -> list[str]:
+    """GPT-2's letter of each byte, from 0 to 255.
+
+    It is the byte's own character where that is visible, otherwise one from U+0100 on.
     """
-    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = iter(range(0x100, 0x200))
-    return [chr(byte if byte in seen else next(others)) for byte in range(256)]
+    return [chr(byte if byte in visible else next(others)) for byte in range(256)]
 
 
-def _words(texts):
+def _words(texts: tf.Tensor) -> tf.RaggedTensor:
     texts = tf.strings.regex_replace(texts, _BEFORE_A_WORD, b"\\1" + _END + b"\\2")
     words = tf.strings.split(tf.strings.regex_replace(texts, _WORD, b"\\1" + _END), _END)
     return tf.ragged.boolean_mask(words, words != "")
 
 
-def _closed_words(texts):
+def _closed_words(texts: tf.Tensor) -> tf.RaggedTensor:
     texts = tf.strings.regex_replace(nfc_lower(texts), f"[{_SPACE}]+", _END)
     words = tf.strings.split(tf.strings.regex_replace(texts, _CLOSED_WORD, b"\\1" + _END), _END)
     return tf.ragged.boolean_mask(words, words != "")
 
 
-def _pieces(words):
-    """Each word in pieces of `_LONGEST` bytes: ragged string `(words, None)`."""
+def _pieces(words: tf.Tensor) -> tf.RaggedTensor:
+    """Splits words into pieces of `_LONGEST` bytes: ragged string `(words, None)`."""
     lengths = tf.strings.length(words)
     starts = tf.ragged.range(tf.zeros_like(lengths), lengths, _LONGEST)
     of_each = tf.gather(words, starts.value_rowids())

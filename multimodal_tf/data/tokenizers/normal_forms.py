@@ -1,10 +1,10 @@
-"""Unicode's normal forms NFKC and NFC and lower case in core TensorFlow ops, exactly as Python's
-`unicodedata` and `str.lower` have them.
+"""Unicode's normal forms NFKC and NFC and lower case in core TensorFlow ops.
 
-TensorFlow has no op for them, and its `tf.strings.lower(encoding="utf-8")` will not do: it follows
-the locale of the process (under a Turkish one "I" becomes a dotless i, so a server could differ
-from training) and stops at a NUL. So both work on code points, with tables made from Python's own:
-the graph carries them as constants (some 140 KB), whatever Python later serves it.
+The results are those of Python's `unicodedata.normalize` and `str.lower`. TensorFlow has no op for
+normal forms, and `tf.strings.lower(encoding="utf-8")` depends on the locale of the process (in a
+Turkish one "I" becomes a dotless i, so a server could differ from training) and stops at a NUL. So
+both are computed on code points here, with tables from Python's Unicode data, which the graph holds
+as constants (some 140 KB).
 
 Source: Unicode Standard Annex 15 and chapter 3.12 of the Unicode Standard (Hangul).
 """
@@ -12,43 +12,44 @@ Source: Unicode Standard Annex 15 and chapter 3.12 of the Unicode Standard (Hang
 import functools
 import sys
 import unicodedata
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 # first of: syllables, their first, middle and (one before) last letters
 _HANGUL, _LEAD, _VOWEL, _TAIL = 0xAC00, 0x1100, 0x1161, 0x11A7
 _LEADS, _VOWELS, _TAILS = 19, 21, 28
 _SYLLABLES = _LEADS * _VOWELS * _TAILS
+_Form = Literal["NFKC", "NFC"]
+_DECOMPOSED: dict[_Form, Literal["NFKD", "NFD"]] = {"NFKC": "NFKD", "NFC": "NFD"}
 # above every code point
 _PLANE = 1 << 21
 
 
 class _Expansion(NamedTuple):
-    """Code points that turn into one or several others: those of `keys[i]` are
-    `values[starts[i]:starts[i + 1]]`.
-    """
+    """Code points that expand: `keys[i]` to `values[starts[i]:starts[i + 1]]`."""
 
-    keys: np.ndarray
-    starts: np.ndarray
-    values: np.ndarray
+    keys: npt.NDArray[Any]
+    starts: npt.NDArray[Any]
+    values: npt.NDArray[Any]
 
 
 class _Tables(NamedTuple):
     decomposition: _Expansion
     lower: _Expansion
     # code points with a canonical combining class other than 0, and that class
-    marks: np.ndarray
-    classes: np.ndarray
+    marks: npt.NDArray[Any]
+    classes: npt.NDArray[Any]
     # first * _PLANE + second, and what the two compose to
-    pairs: np.ndarray
-    composites: np.ndarray
-    # code points without any of which a text is in its normal form already
-    unsettled: np.ndarray
+    pairs: npt.NDArray[Any]
+    composites: npt.NDArray[Any]
+    # a text without any of these code points is in its normal form
+    unsettled: npt.NDArray[Any]
 
 
-def _expansion(mapping):
+def _expansion(mapping: dict[int, str]) -> _Expansion:
     starts = np.cumsum([0, *map(len, mapping.values())])
     return _Expansion(
         np.array(list(mapping), np.int32),
@@ -58,9 +59,9 @@ def _expansion(mapping):
 
 
 @functools.cache
-def _tables(form):
-    # the form that decomposes
-    apart = form.replace("C", "D")
+def _tables(form: _Form) -> _Tables:
+    # its decomposition
+    decomposed = _DECOMPOSED[form]
     decomposition, lower, marks, pairs, second = {}, {}, {}, {}, set()
     for point in range(sys.maxunicode + 1):
         character = chr(point)
@@ -71,7 +72,7 @@ def _tables(form):
         if not _HANGUL <= point < _HANGUL + _SYLLABLES and (
             parts := unicodedata.decomposition(character)
         ):
-            if (text := unicodedata.normalize(apart, character)) != character:
+            if (text := unicodedata.normalize(decomposed, character)) != character:
                 decomposition[point] = text
             if (
                 "<" not in parts
@@ -82,8 +83,7 @@ def _tables(form):
                 pairs[pair[0] * _PLANE + pair[1]] = point
                 second.add(pair[1])
     second.update(range(_VOWEL, _VOWEL + _VOWELS), range(_TAIL + 1, _TAIL + _TAILS))
-    # A character that only decomposes to compose again is settled, unless a mark follows, which is
-    # itself unsettled.
+    # a character that decomposes and composes again is settled; a mark that follows is unsettled
     changed = {
         point for point in decomposition if unicodedata.normalize(form, chr(point)) != chr(point)
     }
@@ -99,16 +99,16 @@ def _tables(form):
     )
 
 
-def _find(keys, values):
-    """Where each value stands in the sorted keys, and whether it is there at all."""
-    place = tf.minimum(tf.searchsorted(keys, values), keys.shape[0] - 1)
-    return place, tf.gather(keys, place) == values
+def _find(keys: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The index of each value in the sorted keys, and whether the keys contain it."""
+    index = tf.minimum(tf.searchsorted(keys, values), keys.shape[0] - 1)
+    return index, tf.gather(keys, index) == values
 
 
-def _expand(points, rows, table):
-    place, found = _find(table.keys, points)
-    first = tf.gather(table.starts, place)
-    lengths = tf.where(found, tf.gather(table.starts, place + 1) - first, 1)
+def _expand(points: tf.Tensor, rows: tf.Tensor, table: _Expansion) -> tuple[tf.Tensor, tf.Tensor]:
+    index, found = _find(table.keys, points)
+    first = tf.gather(table.starts, index)
+    lengths = tf.where(found, tf.gather(table.starts, index + 1) - first, 1)
     source = tf.repeat(tf.range(tf.size(points)), lengths)
     within = tf.range(tf.size(source)) - tf.gather(tf.cumsum(lengths, exclusive=True), source)
     entry = tf.minimum(tf.gather(first, source) + within, table.values.shape[0] - 1)
@@ -118,22 +118,20 @@ def _expand(points, rows, table):
     return expanded, tf.gather(rows, source)
 
 
-def _reorder(points, rows, classes):
-    """Sorts each run of marks by combining class, marks of one class in the order in which they
-    came.
-    """
+def _reorder(points: tf.Tensor, rows: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sorts each run of marks by combining class; the order within a class is kept."""
     begins = tf.concat([[True], rows[1:] != rows[:-1]], 0)[: tf.size(rows)]
     run = tf.cumsum(tf.cast(begins | (classes == 0), tf.int64))
     order = tf.argsort(run * 256 + tf.cast(classes, tf.int64), stable=True)
-    # rows stay as they are: no run leaves its row
+    # `rows` does not change, because runs end with their rows
     return tf.gather(points, order), tf.gather(classes, order)
 
 
-def _pair(first, second, tables):
-    place, found = _find(
+def _pair(first: tf.Tensor, second: tf.Tensor, tables: _Tables) -> tf.Tensor:
+    index, found = _find(
         tables.pairs, tf.cast(first, tf.int64) * _PLANE + tf.cast(second, tf.int64)
     )
-    composite = tf.where(found, tf.gather(tables.composites, place), 0)
+    composite = tf.where(found, tf.gather(tables.composites, index), 0)
     lead, vowel, tail, syllable = first - _LEAD, second - _VOWEL, second - _TAIL, first - _HANGUL
     two = (lead >= 0) & (lead < _LEADS) & (vowel >= 0) & (vowel < _VOWELS)
     composite = tf.where(two, _HANGUL + (lead * _VOWELS + vowel) * _TAILS, composite)
@@ -147,13 +145,15 @@ def _pair(first, second, tables):
     return tf.where(three, first + tail, composite)
 
 
-def _compose_once(points, rows, classes, tables):
-    """Lets each starter (a character of class 0) take the first later character that it composes
-    with, all starters at once.
+def _compose_once(
+    points: tf.Tensor, rows: tf.Tensor, classes: tf.Tensor, tables: _Tables
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Composes each starter (a character of class 0) with its first later character that allows it.
 
     Repeated until nothing changes, this is the standard's left-to-right composition: a mark that
-    its starter refused is not taken by a composite either, as that composite's own normal form
-    would then be another. A starter that is being taken waits with its own marks.
+    does not compose with a starter does not compose with its composite either, or the composite
+    would have another normal form. A starter that is itself composed keeps its marks until the next
+    step.
     """
     count = tf.size(points)
     starters = tf.cast(tf.where(classes == 0)[:, 0], tf.int32)
@@ -161,7 +161,7 @@ def _compose_once(points, rows, classes, tables):
     owner = tf.gather(tf.concat([[0], starters], 0), before)
     has_owner = (before > 0) & (tf.gather(rows, owner) == rows)
     previous = tf.concat([[0], classes], 0)[:count]
-    # no mark of the same class stands between
+    # no mark of the same class is between them
     free = (owner == tf.range(count) - 1) | (previous < classes)
     composite = _pair(tf.gather(points, owner), points, tables)
     candidate = has_owner & free & (composite > 0)
@@ -182,10 +182,12 @@ def _compose_once(points, rows, classes, tables):
     )
 
 
-def _normal_form(points, rows, tables):
+def _normal_form(
+    points: tf.Tensor, rows: tf.Tensor, tables: _Tables
+) -> tuple[tf.Tensor, tf.Tensor]:
     points, rows = _expand(points, rows, tables.decomposition)
-    place, found = _find(tables.marks, points)
-    classes = tf.where(found, tf.gather(tables.classes, place), 0)
+    index, found = _find(tables.marks, points)
+    classes = tf.where(found, tf.gather(tables.classes, index), 0)
     points, classes = _reorder(points, rows, classes)
     points, rows, _, _ = tf.while_loop(
         lambda points, rows, classes, again: again,
@@ -202,37 +204,36 @@ def _normal_form(points, rows, tables):
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-def nfkc_lower(texts):
-    """NFKC, then lower case: `unicodedata.normalize("NFKC", text).lower()` with every final sigma
-    an ordinary one.
+def nfkc_lower(texts: tf.Tensor) -> tf.Tensor:
+    """NFKC, then lower case, as Python has them, but with ordinary sigmas at the ends of words.
 
     Args:
-        texts: string `(batch,)`, UTF-8; each invalid byte sequence becomes U+FFFD, as
-            `bytes.decode("utf-8", "replace")` has it.
+        texts: string `(batch,)`, UTF-8; each invalid byte sequence becomes U+FFFD, as in
+            `bytes.decode("utf-8", "replace")`.
 
     Returns:
         string `(batch,)`.
 
     Example:
-        >>> nfkc_lower(["ＡＢ①", "e\\u0301"]).numpy().tolist() == ["ab1".encode(), "\\u00e9".encode()]
-        True
+        >>> [text.decode() for text in nfkc_lower(["ＡＢ①", "e\\u0301"]).numpy()]
+        ['ab1', 'é']
     """
     return _lower(texts, "NFKC")
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-def nfc_lower(texts):
-    """NFC, then lower case: as `nfkc_lower`, but characters that only look alike stay apart.
+def nfc_lower(texts: tf.Tensor) -> tf.Tensor:
+    """NFC, then lower case: as `nfkc_lower`, but compatibility characters stay different.
 
     Example:
-        >>> nfc_lower(["Ａ①", "E\\u0301"]).numpy().tolist() == ["ａ①".encode(), "\\u00e9".encode()]
-        True
+        >>> [text.decode() for text in nfc_lower(["Ａ①", "E\\u0301"]).numpy()]
+        ['ａ①', 'é']
     """
     return _lower(texts, "NFC")
 
 
-def _lower(texts, form):
-    # once, or every use would carry a copy
+def _lower(texts: tf.Tensor, form: _Form) -> tf.Tensor:
+    # shared, or every use would hold a copy
     tables = tf.nest.map_structure(tf.constant, _tables(form))
     decoded = tf.strings.unicode_decode(texts, "UTF-8")
     points, rows = decoded.values, decoded.value_rowids()

@@ -1,9 +1,8 @@
-"""Tokenizers of subwords: trained on a table's own texts, or taken from a preset, whole, into the
-schema.
+"""Subword tokenizers for the schema: trained on a table's own texts, or taken from a preset.
 
 Training is deterministic: the same texts give the same tokenizer, byte for byte. Texts are read as
 a stream, and memory holds each distinct word; for SentencePiece, which needs the texts themselves,
-`_SAMPLE` of them at most, drawn with a fixed seed.
+at most `_SAMPLE` of them, drawn with a fixed seed.
 """
 
 import base64
@@ -13,65 +12,85 @@ import json
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, assert_never
 
 import keras
 
+from multimodal_tf.config import (
+    BytePairTokenizer,
+    PresetTokenizer,
+    SentencePieceTokenizer,
+    WordPieceTokenizer,
+)
 from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.schema import Subwords
 
+SubwordTokenizer = WordPieceTokenizer | BytePairTokenizer | SentencePieceTokenizer | PresetTokenizer
+# from a graph function to the training texts after it
+Texts = Callable[[Callable[[Any], Any]], Iterable[str]]
+_Type = Literal["word_piece", "byte_pair", "sentence_piece", "preset"]
 # ids 0 and 1
 _PADDING, _UNKNOWN = "[PAD]", "[UNK]"
-# texts
+# texts for SentencePiece
 _SAMPLE = 1_000_000
-# bytes; NFKC makes some texts longer than they were
+# bytes of a text after NFKC, which makes some texts longer
 _LONGEST = 2 * normalization.LIMIT
 _REQUIRED = re.compile(r"required_chars\. \d+ vs (\d+)")
 
 
-def fit_subwords(field, settings, texts):
+def fit_subwords(field: str, settings: SubwordTokenizer, texts: Texts) -> Subwords:
     """The tokenizer of a text input.
 
     Args:
-        field: str. Its name in the configuration, for errors: `inputs.title.tokenizer`.
-        settings: a tokenizer's configuration, of type `word_piece`, `byte_pair`, `sentence_piece`
-        or `preset`.
-        texts: function of a graph function, string `(batch,)` to the same; gives an iterable of the
-            training split's texts after it, str, without those that are empty. It is iterated once
-            or twice; for a preset not at all.
+        field: its name in the configuration, for errors: `inputs.title.tokenizer`.
+        settings: the tokenizer's configuration, of type `word_piece`, `byte_pair`,
+            `sentence_piece` or `preset`.
+        texts: function of a graph function of string `(batch,)`, which returns an iterable of the
+            training texts after it, without empty ones. It is iterated once or twice; for a preset
+            not at all.
 
     Returns:
-        `schema.Subwords`. One that is trained has padding 0 and unknown 1, and fewer entries than
-        `vocabulary_size` where the texts have no more to offer.
+        `schema.Subwords`. A trained tokenizer has padding 0 and unknown 1, and may have fewer
+        entries than `vocabulary_size`.
 
     Raises:
         ValueError: there is no text to train on, `vocabulary_size` is too small for the texts'
-        characters, or there is no such preset. FileNotFoundError: the preset's folder is not there.
+            characters, or the preset does not exist.
+        FileNotFoundError: the preset's folder does not exist.
     """
-    if settings.type == "preset":
-        return _from_preset(field, settings.preset)
-    texts = texts(normalization.spaced if settings.type == "word_piece" else normalization.plain)
-    if next(iter(texts), None) is None:
+    match settings:
+        case PresetTokenizer():
+            return _from_preset(field, settings.preset)
+        case WordPieceTokenizer():
+            train, normalize = _word_piece, normalization.spaced
+        case BytePairTokenizer():
+            train, normalize = _byte_pair, normalization.plain
+        case SentencePieceTokenizer():
+            train, normalize = _sentence_piece, normalization.plain
+        case _:
+            assert_never(settings)
+    normalized = texts(normalize)
+    if next(iter(normalized), None) is None:
         raise ValueError(
-            f"{field}: {settings.type} must have texts in the training split to learn from, received none"
+            f"{field}: {settings.type} must have texts in the training split to learn from,"
+            " received none"
         )
-    train = {"word_piece": _word_piece, "byte_pair": _byte_pair, "sentence_piece": _sentence_piece}[
-        settings.type
-    ]
-    return _whole(train(field, settings.vocabulary_size, texts), settings.type)
+    return _to_schema(train(field, settings.vocabulary_size, normalized), settings.type)
 
 
-def _word_piece(field, size, texts):
-    # this and KerasHub take a second, and only subwords need them
+def _word_piece(field: str, size: int, texts: Iterable[str]) -> Any:
+    # these imports take a second, and only subwords need them
+    import keras_hub
     import tokenizers
-    from keras_hub.tokenizers import WordPieceTokenizer
     from tokenizers import models, pre_tokenizers, trainers
 
     words = pre_tokenizers.BertPreTokenizer()
     letters, inside = _letters(words, texts, size // 4)
     learner = tokenizers.Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
     learner.pre_tokenizer = words
-    # the letters inside words are given as special tokens, because the trainer numbers them as its
-    # hash map has them, and ties go by number
+    # the letters inside words are special tokens, because the trainer would number them in the
+    # order of its hash map, and ties are broken by number
     special = [_PADDING, _UNKNOWN, *("##" + letter for letter in inside)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
@@ -82,15 +101,15 @@ def _word_piece(field, size, texts):
     )
     learner.train_from_iterator(iter(texts), trainer)
     numbers = learner.get_vocab()
-    return WordPieceTokenizer(sorted(numbers, key=lambda word: numbers[word]), oov_token=_UNKNOWN)
+    return keras_hub.tokenizers.WordPieceTokenizer(
+        sorted(numbers, key=lambda word: numbers[word]), oov_token=_UNKNOWN
+    )
 
 
-def _letters(words, texts, most):
-    """The `most` most frequent letters of words, and those of them that stand behind the first of a
-    word; both sorted.
-    """
-    every: collections.Counter = collections.Counter()
-    inside: set = set()
+def _letters(words: Any, texts: Iterable[str], most: int) -> tuple[list[str], list[str]]:
+    """The `most` most frequent letters, and those that follow another letter in a word; sorted."""
+    every: collections.Counter[str] = collections.Counter()
+    inside: set[str] = set()
     for one in texts:
         for word, _ in words.pre_tokenize_str(one):
             every.update(word)
@@ -99,9 +118,9 @@ def _letters(words, texts, most):
     return letters, [letter for letter in letters if letter in inside]
 
 
-def _byte_pair(field, size, texts):
+def _byte_pair(field: str, size: int, texts: Iterable[str]) -> Any:
+    import keras_hub
     import tokenizers
-    from keras_hub.tokenizers import BytePairTokenizer
     from tokenizers import models, pre_tokenizers, trainers
 
     learner = tokenizers.Tokenizer(models.BPE())
@@ -115,14 +134,14 @@ def _byte_pair(field, size, texts):
     )
     learner.train_from_iterator(iter(texts), trainer)
     model = json.loads(learner.to_str())["model"]
-    return BytePairTokenizer(
+    return keras_hub.tokenizers.BytePairTokenizer(
         model["vocab"], [" ".join(pair) for pair in model["merges"]], add_prefix_space=True
     )
 
 
-def _sentence_piece(field, size, texts):
+def _sentence_piece(field: str, size: int, texts: Iterable[str]) -> Any:
+    import keras_hub
     import sentencepiece
-    from keras_hub.tokenizers import SentencePieceTokenizer
 
     sentencepiece.set_random_generator_seed(0)
     written = io.BytesIO()
@@ -133,11 +152,11 @@ def _sentence_piece(field, size, texts):
             vocab_size=size,
             hard_vocab_limit=False,
             model_type="unigram",
-            # the texts are normalised
+            # the texts are normalized
             normalization_rule_name="identity",
             input_sentence_size=_SAMPLE,
             max_sentence_length=_LONGEST,
-            # the outcome depends on their number
+            # the result depends on it
             num_threads=1,
             minloglevel=2,
             pad_id=0,
@@ -152,64 +171,74 @@ def _sentence_piece(field, size, texts):
                 f"{field}: sentence_piece could not learn from the training split's texts: {error}"
             ) from error
         raise ValueError(
-            f"{field}.vocabulary_size: must be {required[1]} or more for the characters of the training split, received {size}"
+            f"{field}.vocabulary_size: must be {required[1]} or more for the characters of the"
+            f" training split, received {size}"
         ) from error
-    return SentencePieceTokenizer(written.getvalue())
+    return keras_hub.tokenizers.SentencePieceTokenizer(written.getvalue())
 
 
-def _from_preset(field, preset):
+def _from_preset(field: str, preset: str) -> Subwords:
     from keras_hub.tokenizers import Tokenizer
 
     folder = pathlib.Path(preset)
     if "://" not in preset and preset not in Tokenizer.presets and not folder.is_dir():
         raise FileNotFoundError(
-            f"{field}.preset: must be a folder, a preset's name or a handle such as hf://..., received {preset!r}"
+            f"{field}.preset: must be a folder, a preset's name or a handle such as hf://...,"
+            f" received {preset!r}"
         )
     try:
         layer = Tokenizer.from_preset(preset)
-    except Exception as error:  # noqa: BLE001  what a damaged or a foreign folder raises is of every kind
+    # a damaged or foreign folder raises errors of any type
+    except Exception as error:  # noqa: BLE001
         raise ValueError(
-            f"{field}.preset: must be a KerasHub preset with a tokenizer, received {preset!r}: {' '.join(str(error).split())[:300]}"
+            f"{field}.preset: must be a KerasHub preset with a tokenizer, received {preset!r}:"
+            f" {' '.join(str(error).split())[:300]}"
         ) from error
     _drop_accents(layer, folder / "tokenizer_config.json")
-    return _whole(layer, "preset", preset, _preprocessor(preset, layer))
+    return _to_schema(layer, "preset", preset, _preprocessor(preset, layer))
 
 
-def _preprocessor(preset, layer):
-    """KerasHub's own of a preset's texts, which knows what a model was trained to read; None where
-    there is none, as for XLNet.
+def _preprocessor(preset: str, layer: Any) -> Any:
+    """KerasHub's preprocessor of a preset, which knows what the model was trained to read.
+
+    None where there is none, as for XLNet.
     """
     from keras_hub import models
 
     for kind in (
         models.TextClassifierPreprocessor,
         models.Seq2SeqLMPreprocessor,
-        # also that of texts and images, where the preset may have no converter of images
+        # also of models of texts and images, whose preset may have no image converter
         models.CausalLMPreprocessor,
     ):
         for more in ({}, {"image_converter": None}):
             try:
                 made = kind.from_preset(preset, tokenizer=layer, **more)
                 made.build(None)
-            except Exception:  # noqa: BLE001  there is none of this kind, or it takes other things
+            # the preset has none of this class, or it takes other arguments
+            except Exception:  # noqa: BLE001
                 continue
             return made
     return None
 
 
-def _drop_accents(layer, file):
-    """Says what KerasHub leaves out when it reads a folder in Hugging Face's layout: BERT's
-    tokenizers of lower case drop accents, too.
+def _drop_accents(layer: Any, file: pathlib.Path) -> None:
+    """Sets what KerasHub does not read from a folder in Hugging Face's layout.
+
+    BERT's lower-case tokenizers drop accents, too.
     """
     if hasattr(layer, "strip_accents") and file.is_file():
-        said = json.loads(file.read_text(encoding="utf-8"))
-        accents = said.get("strip_accents")
-        layer.strip_accents = bool(said.get("do_lower_case") if accents is None else accents)
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        accents = settings.get("strip_accents")
+        layer.strip_accents = bool(settings.get("do_lower_case") if accents is None else accents)
 
 
-def _whole(layer, kind, preset=None, preprocessor=None):
-    """A KerasHub tokenizer as the schema holds it; without a preprocessor of KerasHub's, its own
-    start and end frame a text.
+def _to_schema(
+    layer: Any, kind: _Type, preset: str | None = None, preprocessor: Any = None
+) -> Subwords:
+    """A KerasHub tokenizer as an entry of the schema.
+
+    Without a KerasHub preprocessor, the tokenizer's own start and end frame a text.
     """
     with tempfile.TemporaryDirectory() as folder:
         layer.save_assets(folder)
@@ -217,7 +246,7 @@ def _whole(layer, kind, preset=None, preprocessor=None):
             path.name: base64.b64encode(path.read_bytes()).decode()
             for path in sorted(pathlib.Path(folder).iterdir())
         }
-    # framing, cutting and padding are the reader's
+    # the reader frames, cuts and pads
     layer.sequence_length = None
     padding = getattr(layer, "pad_token_id", None) or 0
     start, end = (_frame(layer, preprocessor, side) for side in ("start", "end"))
@@ -235,8 +264,8 @@ def _whole(layer, kind, preset=None, preprocessor=None):
     )
 
 
-def _frame(layer, preprocessor, side):
-    """The id at one side of a text, of an encoder's where there is one; None: none."""
+def _frame(layer: Any, preprocessor: Any, side: str) -> int | None:
+    """The id at one end of a text, that of the encoder in an encoder-decoder; None: none."""
     packer = getattr(preprocessor, "encoder_packer", None) or getattr(preprocessor, "packer", None)
     if packer is None:
         return getattr(layer, f"{side}_token_id", None)
@@ -248,7 +277,7 @@ def _frame(layer, preprocessor, side):
     return ids[0] if ids else None
 
 
-def _reads(preprocessor):
+def _reads(preprocessor: Any) -> Literal["lower", "bare"] | None:
     # SigLIP's
     if getattr(preprocessor, "canonicalize_text", False):
         return "bare"
@@ -256,16 +285,16 @@ def _reads(preprocessor):
     return "lower" if getattr(preprocessor, "to_lower", False) else None
 
 
-def _without_name(serialized):
-    """Without the layer's name, which Keras numbers by how many there were before."""
+def _without_name(serialized: dict[str, Any]) -> dict[str, Any]:
+    """The same without the layer's name, which depends on the layers made before."""
     return serialized | {
         "config": {key: value for key, value in serialized["config"].items() if key != "name"}
     }
 
 
-def _unknown(layer, padding):
-    """The id of the unknown token; where a tokenizer has none, the first that is not padding."""
-    number = getattr(layer, "unk_token_id", None)
+def _unknown(layer: Any, padding: int) -> int:
+    """The id of the unknown token; of a tokenizer without one, the first that is not padding."""
+    number: int | None = getattr(layer, "unk_token_id", None)
     if number is None and hasattr(layer, "oov_token"):
         number = layer.token_to_id(layer.oov_token)
     if number is None or number == padding:

@@ -1,33 +1,47 @@
-"""Word vectors for a vocabulary: trained on a table's own texts, or read from a file."""
+"""Word vectors of a vocabulary: trained on a table's own texts, or read from a file."""
 
 import functools
 import gzip
 import pathlib
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from multimodal_tf.config import SkipGram
 from multimodal_tf.schema import Vectors
 
-# between the words of a line; no normalised text holds it
+Vector = npt.NDArray[np.float32]
+# words, each with a function that returns its vector
+Entries = Iterator[tuple[str, Callable[[], Vector]]]
+# between the words of a line; normalized texts do not contain it
 _SEPARATOR = "\x1f"
-# bytes of a line or a word at most: a file without line breaks is of another format
+# the most bytes of a line or a word: a file without line breaks is of another format
 _LINE = 1 << 20
-# of a line that gensim takes
+# the most words of a line that gensim takes
 _WORDS = 10_000
 
 
-def skip_gram(field, settings, words, texts, dim, seed):
-    """Vectors of words that stand near each other lie near each other.
+def skip_gram(
+    field: str,
+    settings: SkipGram,
+    words: list[str],
+    texts: Iterable[list[str]],
+    dim: int,
+    seed: int,
+) -> Vectors:
+    """Trains vectors with Word2Vec's skip-gram on the words' contexts.
 
     Args:
-        field: str. The configuration's name for it, for errors: `inputs.title.vectors`.
+        field: its name in the configuration, for errors: `inputs.title.vectors`.
         settings: `config.SkipGram`.
-        words: list of str, the vocabulary. Other words of the texts are left out.
-        texts: iterable of texts, each an iterable of str. They are kept on disk meanwhile; memory
-        holds the vocabulary.
-        dim: int. Numbers of a vector.
-        seed: int. The same seed and texts give the same vectors, in one thread.
+        words: the vocabulary. Other words of the texts are left out.
+        texts: the words of each text. They are written to a temporary file; memory holds the
+            vocabulary.
+        dim: width of a vector.
+        seed: the same seed and texts give the same vectors, in one thread.
 
     Returns:
         `schema.Vectors` of `words`.
@@ -42,7 +56,8 @@ def skip_gram(field, settings, words, texts, dim, seed):
         from gensim.models import Word2Vec
     except ImportError as error:
         raise ValueError(
-            f"{field}: skip_gram needs gensim, which is not installed: pip install multimodal_tf[word2vec]"
+            f"{field}: skip_gram needs gensim, which is not installed: pip install"
+            " multimodal_tf[word2vec]"
         ) from error
     if not words:
         raise ValueError(
@@ -67,51 +82,51 @@ def skip_gram(field, settings, words, texts, dim, seed):
 
 
 class _Lines:
-    """The texts of a file, read anew by each loop, long ones in pieces."""
+    """The texts of a file, read again in each iteration; long texts are split."""
 
-    def __init__(self, file):
+    def __init__(self, file: TextIO) -> None:
         self._file = file
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[str]]:
         self._file.seek(0)
         for line in self._file:
             words = line.rstrip("\n").split(_SEPARATOR)
             yield from (words[start : start + _WORDS] for start in range(0, len(words), _WORDS))
 
 
-def read_vectors(field, path, words, dim, seed):
-    """The vectors that a file has for a vocabulary.
+def read_vectors(field: str, path: str, words: list[str], dim: int, seed: int) -> Vectors:
+    """Reads the vectors of a vocabulary from a file.
 
-    The formats are word2vec's text (a first line with the number of words and of numbers),
-    word2vec's binary (the name ends in `.bin`) and GloVe's (no first line), each also with `.gz`
-    behind. The file is read as a stream, and only the vocabulary's vectors are kept. A word that
-    the file has in capitals alone takes those.
+    The formats are word2vec's text (the first line holds the number of words and the width),
+    word2vec's binary (the name ends in `.bin`) and GloVe's (no first line), each also compressed as
+    `.gz`. The file is read as a stream, and only the vocabulary's vectors are kept. A word that the
+    file has only with capitals takes that vector.
 
     Args:
-        field: str. The configuration's name for it, for errors: `inputs.title.vectors`.
-        path: str.
-        words: list of str, the vocabulary.
-        dim: int. Numbers of a vector that the tower's embedding has.
-        seed: int. Words that the file lacks are drawn normally, with the others' standard
-        deviation.
+        field: its name in the configuration, for errors: `inputs.title.vectors`.
+        path: of the file.
+        words: the vocabulary.
+        dim: width of the tower's embedding.
+        seed: vectors that the file lacks are drawn from a normal distribution with the standard
+            deviation of the others.
 
     Returns:
         `schema.Vectors` of `words`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged (with the line), its vectors are of another width, or it has none
-        of the words.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged (the message gives the line), its vectors have another width, or
+            it has none of the words.
     """
     file = pathlib.Path(path)
     if not file.is_file():
         raise FileNotFoundError(
-            f"{field}.path: must be a file of word vectors, received {path!r}, which is not there"
+            f"{field}.path: must be a file of word vectors, received {path!r}, which does not exist"
         )
-    found: dict = {}
-    in_capitals: dict = {}
+    found: dict[str, Vector] = {}
+    in_capitals: dict[str, Vector] = {}
     wanted = set(words)
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+    with _opened(file) as stream:
         entries = _binary if file.name.removesuffix(".gz").endswith(".bin") else _text
         try:
             for word, numbers in entries(stream, f"{field}.path: {path}", field, dim):
@@ -123,13 +138,18 @@ def read_vectors(field, path, words, dim, seed):
             raise ValueError(f"{field}.path: {path} is damaged: {error}") from error
     if not in_capitals | found:
         raise ValueError(
-            f"{field}.path: {path} has a vector for none of the {len(words)} words of the training split, such as {words[:3]}"
+            f"{field}.path: {path} has a vector for none of the {len(words)} words of the training"
+            f" split, such as {words[:3]}"
         )
     return _vectors(words, in_capitals | found, dim, seed)
 
 
-def _vectors(words, found, dim, seed):
-    """The vectors in the vocabulary's order; those that are not found are drawn."""
+def _opened(file: pathlib.Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(file) if file.suffix == ".gz" else file.open("rb"))
+
+
+def _vectors(words: list[str], found: dict[str, Vector], dim: int, seed: int) -> Vectors:
+    """The vectors in the vocabulary's order; missing ones are drawn."""
     spread = np.std(list(found.values())) if found else 1.0
     drawn = np.random.default_rng(seed).normal(0.0, spread, (len(words), dim))
     return Vectors.of(
@@ -139,8 +159,8 @@ def _vectors(words, found, dim, seed):
     )
 
 
-def _text(stream, where, field, dim):
-    """Yields `(word, function that gives its numbers)`."""
+def _text(stream: BinaryIO, where: str, field: str, dim: int) -> Entries:
+    """Yields `(word, function that returns its vector)`."""
     expected = None
     for number, line in enumerate(iter(lambda: stream.readline(_LINE), b""), 1):
         fields = line.rstrip(b" \r\n").split(b" ")
@@ -156,25 +176,27 @@ def _text(stream, where, field, dim):
             )
         yield (
             b" ".join(fields[:-dim]).decode(errors="replace"),
-            lambda f=fields, n=number: _numbers(f[-dim:], f"{where}, line {n}"),
+            functools.partial(_numbers, fields[-dim:], f"{where}, line {number}"),
         )
     if expected is not None and number - 1 < expected:
         raise ValueError(
-            f"{where} must have {expected} vectors, as its first line says, received {number - 1}: it is cut short"
+            f"{where} must have {expected} vectors, as its first line says, received {number - 1}:"
+            " it is truncated"
         )
 
 
-def _numbers(fields, where):
+def _numbers(fields: list[bytes], where: str) -> Vector:
     try:
         numbers = np.array(fields, np.float32)
     except ValueError as error:
         raise ValueError(
-            f"{where}: must be a word and {len(fields)} numbers, received {b' '.join(fields)[:60]!r}"
+            f"{where}: must be a word and {len(fields)} numbers, received"
+            f" {b' '.join(fields)[:60]!r}"
         ) from error
     return _finite(numbers, where)
 
 
-def _finite(numbers, where):
+def _finite(numbers: Vector, where: str) -> Vector:
     if not np.isfinite(numbers).all():
         raise ValueError(
             f"{where}: the numbers must be finite, received {numbers[~np.isfinite(numbers)][0]}"
@@ -182,8 +204,8 @@ def _finite(numbers, where):
     return numbers
 
 
-def _binary(stream, where, field, dim):
-    """Yields as `_text`; the number of a word stands for its line."""
+def _binary(stream: BinaryIO, where: str, field: str, dim: int) -> Entries:
+    """Yields as `_text`; errors give the number of the word."""
     expected, width = _header(stream.readline(_LINE), where)
     _check_width(field, where, width, dim)
     for number in range(1, expected + 1):
@@ -197,27 +219,30 @@ def _binary(stream, where, field, dim):
         data = stream.read(4 * dim)
         if len(data) < 4 * dim:
             raise ValueError(
-                f"{where} must have {expected} vectors, as its first line says, received {number - 1}: it is cut short"
+                f"{where} must have {expected} vectors, as its first line says, received"
+                f" {number - 1}: it is truncated"
             )
-        numbers = functools.partial(np.frombuffer, data, "<f4")
+        numbers = np.frombuffer(data, "<f4")
         yield (
             word.lstrip(b"\n").decode(errors="replace"),
-            lambda read=numbers, n=number: _finite(read(), f"{where}, word {n}"),
+            functools.partial(_finite, numbers, f"{where}, word {number}"),
         )
 
 
-def _header(line, where):
+def _header(line: bytes, where: str) -> tuple[int, int]:
     fields = line.split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise ValueError(
-            f"{where}, line 1: must be the number of words and of numbers in a vector, received {line[:60]!r}"
+            f"{where}, line 1: must be the number of words and the width of a vector, received"
+            f" {line[:60]!r}"
         )
     return int(fields[0]), int(fields[1])
 
 
-def _check_width(field, where, width, dim):
+def _check_width(field: str, where: str, width: int, dim: int) -> None:
     if width != dim:
         file = where.removeprefix(f"{field}.path: ")
         raise ValueError(
-            f"{field}: the vectors of {file} must have tower.embedding_dim = {dim} numbers, received {width}"
+            f"{field}: the vectors of {file} must have tower.embedding_dim = {dim} numbers,"
+            f" received {width}"
         )

@@ -1,28 +1,16 @@
 """Words of a text."""
 
+import re
 import unicodedata
 
 import numpy as np
 
+from multimodal_tf.data.codecs.scripts import UNSPACED
 from multimodal_tf.evaluation.explanations.parts import Parts
 
 # a text with more words is split into this many runs of words
 MAX_WORDS = 96
-# scripts without spaces: how the Unicode names of their characters begin
-_UNSPACED = (
-    "CJK UNIFIED",
-    "CJK COMPATIBILITY IDEOGRAPH",
-    "HIRAGANA",
-    "KATAKANA",
-    "HALFWIDTH KATAKANA",
-    "BOPOMOFO",
-    "THAI",
-    "LAO",
-    "KHMER",
-    "MYANMAR",
-    "JAVANESE",
-    "TAI THAM",
-)
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def words(cell: bytes) -> Parts:
@@ -66,4 +54,4 @@ def _starts(text: str) -> list[int]:
 
 
 def _unspaced(letter: str) -> bool:
-    return unicodedata.name(letter, "").startswith(_UNSPACED)
+    return _UNSPACED.match(letter) is not None

@@ -23,7 +23,7 @@ from multimodal_tf.models.fusion.probabilities import (
 )
 from multimodal_tf.models.fusion.vectors import Present, Stack, WeightedVectorSum, stacked_flags
 from multimodal_tf.models.intermediate_outputs import Outputs
-from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereAbsent
+from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereMissing
 
 # Keras tensors by member: an input, or `fused`
 _ByMember = dict[str, keras.KerasTensor]
@@ -168,7 +168,7 @@ def _stacked(
             x, flags
         )
     elif flags is not None:
-        x = ZeroWhereAbsent(name=f"{name}_members_present", dtype="float32")(x, flags)
+        x = ZeroWhereMissing(name=f"{name}_members_present", dtype="float32")(x, flags)
     x = layers.Flatten(name=f"{name}_members_flat", dtype="float32")(x)
     if flags is None:
         return x

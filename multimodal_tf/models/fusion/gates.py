@@ -14,7 +14,7 @@ from multimodal_tf.models.fusion.vectors import (
     side_by_side,
 )
 from multimodal_tf.models.intermediate_outputs import Derived
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ZeroWhereMissing
 
 
 def attention(fusion: AttentionFusion, encodings: Encodings, present: Present, name: str) -> Fused:
@@ -73,6 +73,6 @@ def gated(fusion: GatedFusion, encodings: Encodings, present: Present, name: str
         name=f"{name}_gates" if flags is None else f"{name}_sigmoids_of_each",
     )(sigmoids)
     if flags is not None:
-        gates = ZeroWhereAbsent(name=f"{name}_gates")(gates, flags)
+        gates = ZeroWhereMissing(name=f"{name}_gates")(gates, flags)
     h = WeightedVectorSum(name=f"{name}_sum")(x, gates)
     return Fused(last_layers(fusion, h, name), {"weights": Derived(MeanGate(), (gates,))})

@@ -38,7 +38,7 @@ from multimodal_tf.models.fusion.vectors import (
     stacked_flags,
 )
 from multimodal_tf.models.intermediate_outputs import Derived
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.models.towers.encoding import MaskedMean, TokenAt
 
 # Keras tensors by input
@@ -224,7 +224,7 @@ def _block(
     keys = None if mask is None else layers.Reshape((1, -1), name=f"{name}_keys")(mask)
     attended, scores = attention(query, value, attention_mask=keys, return_attention_scores=True)
     if present is not None:
-        attended = ZeroWhereAbsent(name=f"{name}_present")(attended, present)
+        attended = ZeroWhereMissing(name=f"{name}_present")(attended, present)
     x = layers.Add(name=f"{name}_attended")([x, attended])
     y = layers.Dense(fusion.mlp_units, activation="gelu", name=f"{name}_dense_1")(
         _normalised(x, f"{name}_norm_2")

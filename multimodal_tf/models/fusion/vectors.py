@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from multimodal_tf.config import FeatureFusion
 from multimodal_tf.models.chain import Shape, Steps, chain
-from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereAbsent
+from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereMissing
 from multimodal_tf.models.towers.encoding import Encoding
 
 # by input: its encoding, and float32 `(batch,)` flags, empty if all inputs count as present
@@ -82,7 +82,7 @@ def projected(
         for own, encoding in encodings.items()
     ]
     x, flags = Stack(name=f"{name}_inputs")(vectors), stacked_flags(encodings, present, name)
-    return (x if flags is None else ZeroWhereAbsent(name=f"{name}_present")(x, flags)), flags
+    return (x if flags is None else ZeroWhereMissing(name=f"{name}_present")(x, flags)), flags
 
 
 def stacked_flags(names: Iterable[str], present: Present, name: str) -> keras.KerasTensor | None:

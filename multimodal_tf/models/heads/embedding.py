@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from multimodal_tf.config import EmbeddingHead
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ZeroWhereMissing
 
 
 def output(
@@ -16,7 +16,7 @@ def output(
 ) -> keras.KerasTensor:
     """The vector `(batch, dim)`, of length 1 or 0; see `models.heads.output`."""
     if any_present is not None:
-        x = ZeroWhereAbsent(name=f"{name}_prior", dtype="float32")(x, any_present)
+        x = ZeroWhereMissing(name=f"{name}_prior", dtype="float32")(x, any_present)
     return layers.UnitNormalization(dtype="float32", name=name)(x)
 
 

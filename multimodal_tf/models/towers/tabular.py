@@ -16,7 +16,7 @@ from multimodal_tf.config import (
     NumberInput,
 )
 from multimodal_tf.models.chain import Shape, Steps, chain
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers.date_parts import DateParts
@@ -188,7 +188,7 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
         x = chain(one.x, steps, own, None)
         regularize(one.x, [x], one.input_config.tower.l2)
         if one.present is not None:
-            x = ZeroWhereAbsent(name=f"{own}_feature")(x, one.present)
+            x = ZeroWhereMissing(name=f"{own}_feature")(x, one.present)
         features.append(x)
     flags = _flags(columns, name)
     if flags is not None:
@@ -292,7 +292,7 @@ def _split(
 def _hidden(column: TableColumn, name: str) -> TableColumn:
     if column.present is None:
         return column
-    x = ZeroWhereAbsent(name=f"{name}_value", dtype="float32")(column.x, column.present)
+    x = ZeroWhereMissing(name=f"{name}_value", dtype="float32")(column.x, column.present)
     return column._replace(x=x)
 
 
@@ -312,7 +312,7 @@ def _numbers(columns: dict[str, TableColumn], name: str) -> KerasTensor:
     flags = _flags(columns, name, "numbers_present")
     if flags is None:
         return x
-    return ZeroWhereAbsent(name=f"{name}_numbers_there", dtype="float32")(x, flags)
+    return ZeroWhereMissing(name=f"{name}_numbers_there", dtype="float32")(x, flags)
 
 
 def _number_tokens(columns: dict[str, TableColumn], units: int, name: str) -> KerasTensor:

@@ -122,7 +122,7 @@ def _confusions_table(frequent: Sequence[Confusion], rows_of: dict[str, int]) ->
     rows: list[list[Cell]] = [
         [
             one.truth,
-            one.said,
+            one.predicted,
             one.n,
             replace(one.share, n=rows_of[one.truth], unit="share of the class"),
         ]
@@ -143,7 +143,7 @@ def _confusion_sentence(frequent: Sequence[Confusion], counts: np.ndarray) -> tu
     one = frequent[0]
     errors = counts.sum() - counts.trace()
     return (
-        f"The most frequent confusion: {one.truth} is predicted as {one.said}, in {one.n} of "
+        f"The most frequent confusion: {one.truth} is predicted as {one.predicted}, in {one.n} of "
         f"{errors} errors.",
     )
 

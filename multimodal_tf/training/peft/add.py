@@ -10,7 +10,7 @@ from keras import layers
 
 from multimodal_tf.models.peft import attach, layer_paths
 from multimodal_tf.models.peft.layers import Adapter
-from multimodal_tf.models.presence import ZeroWhereAbsent
+from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.training.peft.freeze import ids, trained_ids
 
 # a layer, what is added to it, and its new `call`
@@ -181,7 +181,7 @@ def _check_adapter_hosts(model: keras.Model, hosts: Mapping[str, keras.Layer]) -
                 "adapters.layers: must not match a layer that is an output of the model, "
                 f"received {path!r}"
             )
-        if isinstance(layer, ZeroWhereAbsent):
+        if isinstance(layer, ZeroWhereMissing):
             raise ValueError(
                 "adapters.layers: must not match a layer that sets missing inputs to zero, "
                 f"received {path!r}: take the one before it"
