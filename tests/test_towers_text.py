@@ -246,7 +246,7 @@ def test_a_block_is_the_formula(causal):
 
 LOAD = """
 import sys, numpy as np
-import multimodal_tf.models.build, multimodal_tf.training.run, keras
+import multimodal_tf.models.build, multimodal_tf.training.run_dir, keras
 assert "keras_hub" not in sys.modules, "that it is not needed to build the others"
 rows = dict(np.load(sys.argv[2]))
 expected = rows.pop("answer")
