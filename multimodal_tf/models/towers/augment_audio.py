@@ -138,7 +138,7 @@ class SpecAugment(RandomInTraining):
         self.frequency_masks, self.frequency_width = frequency_masks, frequency_width
 
     # Only this one of the random layers takes a mask.
-    def call(  # type: ignore[override, unused-ignore]
+    def call(  # type: ignore[override]
         self, x: KerasTensor, mask: KerasTensor, training: bool = False
     ) -> KerasTensor:
         if not training:

@@ -47,7 +47,7 @@ class BackbonePart(layers.Layer):
         super().__init__(**kwargs)
         self.output_name, self.prepare, self.length = output, prepare, length
         # A function hides it from Keras, which would track all of its weights.
-        self._whole = lambda: backbone
+        self._whole: Callable[[], keras.Model] = lambda: backbone
         outputs = backbone.output if output is None else backbone.output[output]
         used: Tensors | KerasTensor
         if prepare is None:
