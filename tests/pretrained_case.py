@@ -1,6 +1,4 @@
-"""Tiny pretrained parts in the formats of the real ones, made once in a process: SavedModels, a
-Keras file, presets of KerasHub.
-"""
+"""Tiny pretrained networks, made once per process: SavedModels, a Keras file, KerasHub presets."""
 
 import functools
 import io
@@ -26,30 +24,31 @@ def image(tower, size=8, channels=1):
     return ImageInput(height=size, width=size, channels=channels, tower=tower)
 
 
-def built(part):
-    config = contract.with_input(part)
+def built(input_config):
+    config = contract.with_input(input_config)
     return build_model(config, contract.schema_of(config))
 
 
-def rows_of(part, rows=3):
-    return contract.rows_of(contract.with_input(part), rows)
+def rows_of(input_config, rows=3):
+    return contract.rows_of(contract.with_input(input_config), rows)
 
 
-def vector(part, rows):
-    return embeddings(built(part))(rows)["probe"].numpy()
+def vector(input_config, rows):
+    return embeddings(built(input_config))(rows)["probe"].numpy()
 
 
-def refused(part, error=ValueError):
-    """The error of `build_model`, which must be one line."""
+def refused(input_config, error=ValueError):
+    """The error message of `build_model`, which must be one line."""
     with pytest.raises(error) as caught:
-        built(part)
+        built(input_config)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 class ImageModule(tf.Module):
-    """Images `(batch, 8, 8, 1)` to `places` `(batch, 2, 2, 3)`, or `vector` `(batch, 3)`; plain
-    TensorFlow, without Keras.
+    """Images `(batch, 8, 8, 1)` to `feature_map` `(batch, 2, 2, 3)`, or `vector` `(batch, 3)`.
+
+    It is plain TensorFlow, without Keras.
     """
 
     def __init__(self):
@@ -62,9 +61,9 @@ class ImageModule(tf.Module):
         self.count = tf.Variable(3, trainable=False, name="count")
 
     @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
-    def places(self, image):
+    def feature_map(self, image):
         return {
-            "places": tf.nn.tanh(
+            "feature_map": tf.nn.tanh(
                 tf.nn.conv2d(image, self.kernel, 4, "VALID") * tf.cast(self.count, tf.float32)
                 + self.bias
             )
@@ -72,13 +71,11 @@ class ImageModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")])
     def vector(self, image):
-        return {"vector": tf.reduce_mean(self.places(image)["places"], [1, 2])}
+        return {"vector": tf.reduce_mean(self.feature_map(image)["feature_map"], [1, 2])}
 
 
-class SoundModule(tf.Module):
-    """One clip `(samples,)` to `scores` `(frames, 5)` and `embeddings` `(frames, 3)`, as YAMNet
-    does it.
-    """
+class AudioModule(tf.Module):
+    """One clip `(samples,)` to `scores` `(frames, 5)` and `embeddings` `(frames, 3)`, as YAMNet."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +92,7 @@ class SoundModule(tf.Module):
 @functools.cache
 def image_module():
     module = ImageModule()
-    tf.saved_model.save(module, FOLDER / "image", signatures={"image": module.places})
+    tf.saved_model.save(module, FOLDER / "image", signatures={"image": module.feature_map})
     return str(FOLDER / "image")
 
 
@@ -103,22 +100,20 @@ def image_module():
 def two_signatures():
     module = ImageModule()
     tf.saved_model.save(
-        module, FOLDER / "two", signatures={"image": module.places, "pooled": module.vector}
+        module, FOLDER / "two", signatures={"image": module.feature_map, "pooled": module.vector}
     )
     return str(FOLDER / "two")
 
 
 @functools.cache
-def sound_module():
-    module = SoundModule()
-    tf.saved_model.save(module, FOLDER / "sound")
-    return str(FOLDER / "sound")
+def audio_module():
+    module = AudioModule()
+    tf.saved_model.save(module, FOLDER / "audio")
+    return str(FOLDER / "audio")
 
 
 class HashedWords(tf.Module):
-    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`; a word's vector is that
-    of its hash's bucket.
-    """
+    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`, one per hash bucket."""
 
     def __init__(self):
         super().__init__()
@@ -146,10 +141,9 @@ class HashedWords(tf.Module):
 
 
 class ListedWords(HashedWords):
-    """The same with a table of words, from a file among the SavedModel's assets; every other word
-    is number 5.
+    """The same with a lookup table of words, from a file among the SavedModel's assets.
 
-    It splits texts by an operation of TensorFlow Text.
+    Every other word is number 5. An operation of TensorFlow Text splits texts.
     """
 
     def __init__(self, file):
@@ -184,8 +178,9 @@ def text_module(listed=False):
 
 @functools.cache
 def keras_model():
-    """A convolution, normalisation and dropout over `(batch, 8, 8, 1)`, then two classes; the layer
-    before those is `features`.
+    """Convolution, batch normalization and dropout over `(batch, 8, 8, 1)`, then two classes.
+
+    The layer before the classes is `features`.
     """
     image = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, use_bias=False, name="conv")(image)
@@ -200,7 +195,7 @@ def keras_model():
 
 @functools.cache
 def keras_text_model():
-    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`, by Keras' own layers."""
+    """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`, by Keras layers."""
     text = keras.Input((), dtype="string")
     x = layers.TextVectorization(output_sequence_length=4, vocabulary=WORDS, name="words")(text)
     x = layers.GlobalAveragePooling1D()(layers.Embedding(len(WORDS) + 2, 3)(x))
@@ -227,7 +222,7 @@ def text_preset():
 
 @functools.cache
 def whisper_preset():
-    """Whisper in the small: sounds of 2000 Hz, up to a second of them, 8 bands, a token each 20 ms."""
+    """A small Whisper: clips at 2000 Hz, up to 1 s, 8 mel bins, one token per 20 ms."""
     import keras_hub
 
     folder = FOLDER / "whisper"
@@ -253,7 +248,7 @@ def whisper_preset():
 
 @functools.cache
 def moonshine_preset(converted=True):
-    """Moonshine with few channels; its strides, and so its shortest sound, are fixed."""
+    """Moonshine with few channels; its strides, and so its shortest clip, are fixed."""
     import keras_hub
 
     folder = FOLDER / ("moonshine" if converted else "unconverted")
@@ -276,7 +271,7 @@ def moonshine_preset(converted=True):
 
 @functools.cache
 def image_preset(scaled=True):
-    """A DenseNet with batch normalisation, which wants pixels as 0..255 / 127.5 - 1."""
+    """A DenseNet with batch normalization, which takes pixels as 0..255 / 127.5 - 1."""
     import keras_hub
 
     folder = FOLDER / ("densenet" if scaled else "unscaled")
@@ -373,7 +368,7 @@ def _image_backbones():
 
 @functools.cache
 def image_family(kind):
-    """Another kind of network in the small, which wants pixels scaled and shifted by channel."""
+    """Another small network, which takes pixels scaled and shifted by channel."""
     make, converter = _image_backbones()[kind]
     folder = FOLDER / kind
     make().save_to_preset(folder)
@@ -383,7 +378,7 @@ def image_family(kind):
 
 @functools.cache
 def text_family(kind):
-    """A text model in the small with its tokenizer, which knows `WORDS`."""
+    """A small text model with its tokenizer, which knows `WORDS`."""
     import keras_hub
 
     models, folder = keras_hub.models, FOLDER / kind
@@ -407,7 +402,7 @@ def text_family(kind):
         tokenizer = models.T5Tokenizer(
             _letters_model(pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>")
         )
-        # it has none
+        # T5 has none.
         size.pop("max_sequence_length")
     else:
         tokenizer = models.GPT2Tokenizer(*_pairs([], ["<|endoftext|>"]))
@@ -419,8 +414,9 @@ def text_family(kind):
 
 @functools.cache
 def pair_preset(kind):
-    """CLIP or SigLIP in the small: images of 16 x 16 pixels, texts of up to (SigLIP: exactly) 12
-    ids, with tokenizer and converter.
+    """A small CLIP or SigLIP with tokenizer and converter.
+
+    It takes images of 16 x 16 pixels and texts of up to (SigLIP: exactly) 12 ids.
     """
     import keras_hub
 
@@ -437,14 +433,14 @@ def pair_preset(kind):
     words = getattr(models, f"{kind}TextEncoder")(
         vocabulary_size=tokenizer.vocabulary_size(), embedding_dim=4, max_sequence_length=12, **size
     )
-    for part in (
+    for component in (
         tokenizer,
         getattr(keras_hub.layers, f"{kind}ImageConverter")(
             scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]
         ),
         getattr(models, f"{kind}Backbone")(vision_encoder=vision, text_encoder=words, **more),
     ):
-        part.save_to_preset(folder)
+        component.save_to_preset(folder)
     return str(folder)
 
 
@@ -465,10 +461,11 @@ def _letters_model(**special):
 
 
 def _pairs(before, behind):
-    """Vocabulary and merges of a byte pair encoding in which each of `WORDS` is a token, with and
-    without a space before it.
+    """Vocabulary and merges of a byte pair encoding with a token for each of `WORDS`.
+
+    There is one with and one without a space before the word.
     """
-    # «!» is the first
+    # «!» is the first.
     letters = sorted({letter for word in WORDS for letter in word})
     merges = dict.fromkeys(
         pair for word in WORDS for form in (word, "Ġ" + word) for pair in _steps(form)
@@ -480,7 +477,7 @@ def _pairs(before, behind):
 
 
 def _closed_pairs():
-    """The same as CLIP has it: a word's last letter is another than that inside a word."""
+    """The same for CLIP, which has other tokens for the last letter of a word."""
     letters = sorted({letter for word in WORDS for letter in word})
     merges = list(
         dict.fromkeys(pair for word in WORDS for pair in _steps([*word[:-1], word[-1] + "</w>"]))

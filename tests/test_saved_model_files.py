@@ -1,6 +1,4 @@
-"""Where a SavedModel comes from, and that none does harm: archives, handles, and graphs that leave
-their network.
-"""
+"""Fetching a SavedModel from archives and handles, and refusing graphs that do harm."""
 
 import io
 import pathlib
@@ -34,7 +32,7 @@ HARM = {
 
 
 def harmful(operation, hidden, folder):
-    """A SavedModel that does it when it is called."""
+    """Saves a SavedModel that runs the operation when it is called."""
 
     def harm(image):
         hidden(operation)
@@ -72,7 +70,7 @@ def in_a_dataset(operation):
 
 @pytest.mark.parametrize("hidden", [plainly, in_a_function, in_a_branch, in_a_loop, in_a_dataset])
 @pytest.mark.parametrize("operation", HARM)
-def test_a_graph_that_leaves_its_network_is_refused(operation, hidden, tmp_path):
+def test_a_graph_that_accesses_files_or_python_is_refused(operation, hidden, tmp_path):
     harmful(HARM[operation], hidden, tmp_path)
     message = refused(image(SavedModelTower(path=str(tmp_path))))
     assert message.endswith(
@@ -81,7 +79,7 @@ def test_a_graph_that_leaves_its_network_is_refused(operation, hidden, tmp_path)
     assert not TARGET.exists()
 
 
-def test_one_that_does_so_as_soon_as_it_is_loaded_is_refused(tmp_path):
+def test_a_graph_that_does_so_when_it_is_loaded_is_refused(tmp_path):
     class Table(tf.Module):
         def __init__(self):
             self.table = Resource()
@@ -103,11 +101,11 @@ def test_one_that_does_so_as_soon_as_it_is_loaded_is_refused(tmp_path):
     assert not TARGET.parent.exists()
 
 
-def test_a_keras_file_of_somebody_else_is_read_as_carefully(tmp_path):
+def test_a_keras_file_is_checked_when_it_is_loaded(tmp_path):
     model = built(image(SavedModelTower(path=case.image_module())))
     model.save(tmp_path / "good.keras")
     harmful(HARM["WriteFile"], in_a_function, tmp_path / "harm")
-    # under another, nothing that is there already is taken
+    # Under another digest, files that are already loaded are not used.
     digest = model.get_layer("probe_network").network.digest.encode()
     with (
         zipfile.ZipFile(tmp_path / "good.keras") as good,
@@ -152,7 +150,7 @@ def test_other_handles_are_resolved_by_tensorflow_hub(monkeypatch):
     assert "does not know how to read 's9://x'" in refused(image(SavedModelTower(path="s9://x")))
 
 
-def test_without_tensorflow_hub_it_is_said_how_to_get_it(monkeypatch):
+def test_without_tensorflow_hub_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
     message = refused(image(SavedModelTower(path="https://example.com/module/1")))
     assert re.search(
@@ -174,29 +172,29 @@ class TestArchive:
         )
 
     @pytest.mark.parametrize("name", ["../outside", "/tmp/multimodal_tf-outside"])
-    def test_no_member_lands_outside(self, name, tmp_path):
+    def test_no_member_is_written_outside(self, name, tmp_path):
         self._refused([(tarfile.TarInfo(name), b"x")], tmp_path)
         assert not (tmp_path / "outside").exists()
         assert not pathlib.Path("/tmp/multimodal_tf-outside").exists()
 
     @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-    def test_no_link_leads_out(self, kind, tmp_path):
+    def test_links_are_refused(self, kind, tmp_path):
         link = tarfile.TarInfo("variables")
         link.type, link.linkname = kind, "../../../etc"
         self._refused([(link, b"")], tmp_path)
 
-    def test_no_device(self, tmp_path):
+    def test_devices_are_refused(self, tmp_path):
         device = tarfile.TarInfo("device")
         device.type = tarfile.CHRTYPE
         self._refused([(device, b"")], tmp_path)
 
-    def test_no_more_than_the_limit(self, monkeypatch, tmp_path):
+    def test_a_large_archive_is_refused(self, monkeypatch, tmp_path):
         monkeypatch.setattr(saved_model_files, "MAX_BYTES", 10)
         assert "may hold 10 bytes" in self._refused(
             [(tarfile.TarInfo("saved_model.pb"), b"x" * 11)], tmp_path
         )
 
-    def test_a_truncated_one_is_an_error_of_the_field(self, tmp_path):
+    def test_a_truncated_archive_is_refused_by_field(self, tmp_path):
         with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
             archive.add(case.image_module(), arcname=".")
         content = (tmp_path / "whole.tar.gz").read_bytes()

@@ -1,6 +1,4 @@
-"""A table of numbers, categories, booleans and dates with holes and wrong cells, all the way:
-described, trained on, served.
-"""
+"""Numbers, categories, booleans and dates, from a table with gaps and errors to predictions."""
 
 import functools
 import pathlib
@@ -45,9 +43,7 @@ TABULAR = ["weight", "colour", "sold", "day"]
 
 
 def frame():
-    """Rows whose label follows from the boolean and the day of the week; a hole in every sixth
-    cell, and three wrong cells.
-    """
+    """Rows whose label depends on the boolean and the weekday, with gaps and three wrong cells."""
     random = np.random.default_rng(0)
     days = pd.Timestamp("2023-01-01") + pd.to_timedelta(random.integers(0, 700, ROWS), "D")
     sold = random.random(ROWS) < 0.5
@@ -83,7 +79,7 @@ def records():
 _kept: list[tempfile.TemporaryDirectory] = []
 
 
-def test_describe_ingest_and_learn():
+def test_describe_ingest_and_fit_schema():
     description, directory = records()
     assert {column.name: column.type for column in description.columns} == {
         "weight": "number",
@@ -116,12 +112,12 @@ def test_from_fit_to_client(tower, tmp_path):
     )
     schema = Schema.load(directory / "schema.json")
     model = fit(config, schema, directory, tmp_path / "run", verbose=0).model
-    figures = evaluate(model.predict, config, schema, directory, resamples=20)
-    # the larger class is 0.64 of the rows
-    assert figures.heads["label"].metrics["accuracy"].value > 0.68
+    report = evaluate(model.predict, config, schema, directory, resamples=20)
+    # The larger class is 0.64 of the rows.
+    assert report.heads["label"].metrics["accuracy"].value > 0.68
     path = export_model(model, config, schema, tmp_path / "shop" / "1")
     assert skew(model, config, schema, directory, path)["label"] < 1e-6
-    answers = Client(path).predict(
+    predictions = Client(path).predict(
         [
             {"weight": 51.5, "colour": "red", "sold": True, "day": pd.Timestamp("2024-03-01")},
             {"weight": "51.50", "colour": " red", "sold": "Y", "day": "2024-03-01T02:00:00+02:00"},
@@ -129,16 +125,16 @@ def test_from_fit_to_client(tower, tmp_path):
             {"sold": "perhaps"},
         ]
     )
-    assert answers["valid"].tolist() == [True, True, False, False]
-    np.testing.assert_allclose(*answers["label_probabilities"][:2], rtol=1e-6)
-    assert answers["present"].tolist() == [
+    assert predictions["valid"].tolist() == [True, True, False, False]
+    np.testing.assert_allclose(*predictions["label_probabilities"][:2], rtol=1e-6)
+    assert predictions["present"].tolist() == [
         "weight,colour,sold,day",
         "weight,colour,sold,day",
         "colour",
         "",
     ]
-    assert "day: not a date in ISO 8601" in answers["error"][2]
-    assert "sold: neither true nor false: 'perhaps'" in answers["error"][3]
+    assert "day: not a date in ISO 8601" in predictions["error"][2]
+    assert "sold: neither true nor false: 'perhaps'" in predictions["error"][3]
     served = tf.saved_model.load(str(path)).signatures
     raw = {
         "weight": tf.constant([51.5, np.nan]),
@@ -146,12 +142,12 @@ def test_from_fit_to_client(tower, tmp_path):
         "sold": tf.constant([1.0, 2.0]),
         "day": tf.constant(["2024-03-01", "2024-02-30"]),
     }
-    answer = served["serving_default"](**raw)
+    output = served["serving_default"](**raw)
     np.testing.assert_allclose(
-        answer["label_probabilities"][0], answers["label_probabilities"][0], rtol=1e-6
+        output["label_probabilities"][0], predictions["label_probabilities"][0], rtol=1e-6
     )
     assert (
-        answer["error"].numpy()[1]
+        output["error"].numpy()[1]
         == b"sold: neither 0 nor 1; day: not a date in ISO 8601; no input is present"
     )
     vectors = served["embed"](**raw)
@@ -164,7 +160,7 @@ def test_from_fit_to_client(tower, tmp_path):
 SMALL = Config(
     inputs={"sold": BooleanInput(), "day": DateInput()}, heads={"label": ClassificationHead()}
 )
-LEARNT = Schema(
+SCHEMA = Schema(
     rows=3,
     inputs={"day": Moments(mean=19_000.6, std=2.0)},
     heads={"label": Classes(names=["a", "b"], counts=[1, 2])},
@@ -173,10 +169,10 @@ LEARNT = Schema(
 
 def test_features_of_booleans_and_dates():
     raw = {"sold": [1.0, 0.0, float("nan"), 0.5], "day": ["1970-01-02T00:01", "", " ", "soon"]}
-    features, errors = Preprocessor(SMALL, LEARNT).features(raw)
+    features, errors = Preprocessor(SMALL, SCHEMA).features(raw)
     assert features["sold"].numpy().tolist() == [1, 0, 0, 0]
     assert features["sold_present"].numpy().tolist() == [1, 1, 0, 0]
-    # the training mean where there is none
+    # A missing value becomes the training mean.
     assert features["day"].numpy().tolist() == [[1, 60], [19_001, 0], [19_001, 0], [19_001, 0]]
     assert features["day"].dtype == tf.int32
     assert features["day_present"].numpy().tolist() == [1, 0, 0, 0]
@@ -193,13 +189,13 @@ def test_features_of_booleans_and_dates():
     ]
 
 
-def test_the_schema_must_know_the_dates():
+def test_the_schema_must_hold_the_dates():
     with pytest.raises(ValueError, match=r"inputs\.day: the schema must hold moments"):
-        Preprocessor(SMALL, LEARNT.model_copy(update={"inputs": {}}))
+        Preprocessor(SMALL, SCHEMA.model_copy(update={"inputs": {}}))
     with pytest.raises(
         ValueError, match=r"inputs\.day: the schema must hold moments for a date, received nothing"
     ):
-        build_model(SMALL, LEARNT.model_copy(update={"inputs": {}}))
+        build_model(SMALL, SCHEMA.model_copy(update={"inputs": {}}))
 
 
 @pytest.mark.parametrize(

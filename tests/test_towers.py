@@ -1,4 +1,4 @@
-"""Every kind of tower keeps the contract; what is peculiar to one kind is worked out by hand."""
+"""Every tower keeps the contract; details of some are checked by hand."""
 
 import subprocess
 import sys
@@ -187,7 +187,7 @@ TOWERS = {
     "audio, a frozen SavedModel of one clip": AudioInput(
         sample_rate=1000,
         seconds=0.3,
-        tower=SavedModelTower(path=pretrained_case.sound_module(), output="embeddings", dim=6),
+        tower=SavedModelTower(path=pretrained_case.audio_module(), output="embeddings", dim=6),
     ),
     "image, a Keras file": pixels(
         KerasTower(path=pretrained_case.keras_model(), layer="norm", trainable=True), size=8
@@ -222,7 +222,7 @@ TOWERS = {
 }
 
 
-# eagerly, where an input is absent in all rows
+# raised in eager mode if an input is missing in all rows
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("tower", TOWERS)
@@ -235,31 +235,32 @@ import pathlib, sys
 import keras, numpy as np
 import multimodal_tf.models
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
-    rows, answers = (dict(np.load(path.with_suffix(kind), allow_pickle=False)) for kind in (".rows.npz", ".answers.npz"))
+    files = (path.with_suffix(kind) for kind in (".rows.npz", ".outputs.npz"))
+    rows, outputs = (dict(np.load(file)) for file in files)
     model = keras.saving.load_model(path)
-    for name, answer in model(rows).items():
-        np.testing.assert_allclose(answer, answers[name], rtol=1e-5, atol=1e-6, err_msg=path.name)
+    for name, output in model(rows).items():
+        np.testing.assert_allclose(output, outputs[name], rtol=1e-5, atol=1e-6, err_msg=path.name)
     print(path.stem)
 """
 
 
 def test_saved_towers_predict_the_same_in_a_new_process(tmp_path):
-    for name, part in TOWERS.items():
-        config = contract.with_input(part)
+    for name, input_config in TOWERS.items():
+        config = contract.with_input(input_config)
         model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
         model.save(tmp_path / f"{name}.keras")
-        # which NumPy would pickle
+        # NumPy would pickle objects.
         texts = {key: values.astype(str) for key, values in rows.items() if values.dtype == object}
         np.savez(tmp_path / f"{name}.rows.npz", **rows | texts)
-        np.savez(tmp_path / f"{name}.answers.npz", **model(rows))
+        np.savez(tmp_path / f"{name}.outputs.npz", **model(rows))
     done = subprocess.run(
         [sys.executable, "-c", LOAD, tmp_path], capture_output=True, text=True, check=False
     )
     assert set(done.stdout.splitlines()) == set(TOWERS), done.stderr
 
 
-def vector(part, rows):
-    config = contract.with_input(part)
+def vector(input_config, rows):
+    config = contract.with_input(input_config)
     return embeddings(build_model(config, contract.schema_of(config)))(rows)["probe"].numpy()
 
 
@@ -289,13 +290,13 @@ def test_with_padding_same_no_image_is_too_small():
     ).all()
 
 
-def test_an_unknown_value_and_every_known_one_have_their_own_vector():
+def test_the_unknown_value_and_each_known_one_have_their_own_vector():
     config = contract.with_input(TOWERS["category"])
     rows = contract.rows_of(config, 4) | {"probe": np.arange(4, dtype="int32")}
     assert len(np.unique(vector(TOWERS["category"], rows), axis=0)) == 4
 
 
-def test_a_number_is_normalised_by_the_schema():
+def test_a_number_is_standardized_by_the_schema():
     config = contract.with_input(NumberInput())
     model = build_model(config, contract.schema_of(config))
     normalised = keras.Model(model.input, model.get_layer("probe_normalization").output)
@@ -304,7 +305,7 @@ def test_a_number_is_normalised_by_the_schema():
     np.testing.assert_allclose(normalised(rows), [[0.0], [2.0]], atol=1e-6)
 
 
-def test_zero_where_absent_lets_no_nan_through_in_either_direction():
+def test_zero_where_absent_stops_nan_in_values_and_gradients():
     weight = tf.Variable(2.0)
     with tf.GradientTape() as tape:
         x = weight * tf.constant([[1.0], [np.nan]])
@@ -318,7 +319,7 @@ def test_zero_where_absent_lets_no_nan_through_in_either_direction():
 
 
 class TestPresentBatchNormalization:
-    def test_where_all_are_there_it_is_that_of_keras(self):
+    def test_with_all_rows_present_it_equals_that_of_keras(self):
         x = np.random.default_rng(0).normal(3, 2, (5, 4, 4, 2)).astype("float32")
         ours, reference = PresentBatchNormalization(), keras.layers.BatchNormalization()
         for training in (True, False):
@@ -330,7 +331,7 @@ class TestPresentBatchNormalization:
         for one, other in zip(ours.get_weights(), reference.get_weights()):
             np.testing.assert_allclose(one, other, rtol=1e-5)
 
-    def test_where_none_is_there_its_statistics_stay(self):
+    def test_with_no_row_present_its_statistics_stay(self):
         layer = PresentBatchNormalization()
         layer(np.ones((2, 3, 1), "float32"), np.ones(2, "float32"), training=True)
         before = layer.get_weights()

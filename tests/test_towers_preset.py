@@ -1,6 +1,4 @@
-"""Presets of KerasHub as towers: what they compute is what KerasHub computes with its own
-preprocessing.
-"""
+"""KerasHub presets as towers compute the same as KerasHub with its own preprocessing."""
 
 import re
 
@@ -14,7 +12,6 @@ import tensorflow as tf
 from pretrained_case import built, image, refused, rows_of, vector
 
 from multimodal_tf.config import (
-    AudioInput,
     ClassificationHead,
     Config,
     LSTMTower,
@@ -46,12 +43,12 @@ CASED = [
 
 
 class TestPreset:
-    def test_a_text_is_what_the_backbone_makes_of_it(self):
+    def test_a_text_is_encoded_as_by_the_backbone(self):
         import keras_hub
 
-        part = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset()))
-        # 2 is padding
-        rows = rows_of(part, 1) | {"probe": np.array([[3, 0, 4, 2]], "int32")}
+        input_config = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset()))
+        # 2 is padding.
+        rows = rows_of(input_config, 1) | {"probe": np.array([[3, 0, 4, 2]], "int32")}
         given = {
             "token_ids": rows["probe"],
             "padding_mask": rows["probe"] != 2,
@@ -61,23 +58,25 @@ class TestPreset:
             "sequence_output"
         ].numpy()
         np.testing.assert_allclose(
-            vector(part, rows), reference[:, :3].mean(1), rtol=1e-4, atol=1e-6
+            vector(input_config, rows), reference[:, :3].mean(1), rtol=1e-4, atol=1e-6
         )
 
-    def test_an_image_is_scaled_as_the_preset_says(self):
+    def test_an_image_is_scaled_by_the_preset_s_converter(self):
         import keras_hub
 
-        part = image(PresetTower(preset=case.image_preset(), pooling="max"), 16, 3)
-        rows = rows_of(part, 2)
+        input_config = image(PresetTower(preset=case.image_preset(), pooling="max"), 16, 3)
+        rows = rows_of(input_config, 2)
         pixels = keras_hub.layers.ImageConverter.from_preset(case.image_preset())(
             rows["probe"] * 255
         )
         reference = keras_hub.models.Backbone.from_preset(case.image_preset())(
             np.asarray(pixels)
         ).numpy()
-        np.testing.assert_allclose(vector(part, rows), reference.max((1, 2)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            vector(input_config, rows), reference.max((1, 2)), rtol=1e-4, atol=1e-5
+        )
 
-    def test_without_weights_it_is_the_architecture(self):
+    def test_without_weights_it_has_the_architecture(self):
         one, other = (
             image(
                 PresetTower(preset=case.image_preset(scaled), weights=weights, trainable=True),
@@ -89,11 +88,13 @@ class TestPreset:
         assert built(one).count_params() == built(other).count_params()
 
     def test_the_pooler_is_left_out(self):
-        part = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset(), trainable=True))
-        assert not [weight for weight in built(part).weights if "pooled" in weight.path]
+        input_config = TextInput(
+            max_tokens=4, tower=PresetTower(preset=case.text_preset(), trainable=True)
+        )
+        assert not [weight for weight in built(input_config).weights if "pooled" in weight.path]
 
     @pytest.mark.parametrize(
-        ("part", "message"),
+        ("input_config", "message"),
         [
             (
                 lambda: image(PresetTower(preset=case.patch_preset()), 8, 3),
@@ -121,69 +122,44 @@ class TestPreset:
             ),
         ],
     )
-    def test_what_does_not_fit_is_refused_by_field(self, part, message):
-        assert re.search(rf"^inputs\.probe(\.|: ){message}", refused(part()))
+    def test_what_does_not_fit_is_refused_by_field(self, input_config, message):
+        assert re.search(rf"^inputs\.probe(\.|: ){message}", refused(input_config()))
 
-    def test_drawn_anew_and_frozen_it_would_never_learn(self):
+    def test_frozen_random_weights_are_refused(self):
         with pytest.raises(ValueError, match="trainable must be true if weights is false"):
             PresetTower(preset="any", weights=False)
 
-    @pytest.mark.parametrize(
-        ("make", "message"),
-        [
-            (
-                lambda: sound(case.text_preset(), 2000),
-                r"tower\.preset: must have a network that reads audio alone, .* BertBackbone",
-            ),
-            (
-                lambda: sound(case.whisper_preset(), 2000, 1.5),
-                r"seconds: must be 0 to 1 for the preset .* received 1\.5$",
-            ),
-            (
-                lambda: sound(case.moonshine_preset(), 4000, 0.05),
-                r"seconds: must be 0\.1 to 64 for the preset .* received 0\.05$",
-            ),
-            (
-                lambda: sound(case.whisper_preset(), 16000),
-                r"sample_rate: must be 2000, .* received 16000$",
-            ),
-            (
-                lambda: sound(case.moonshine_preset(False), 16000),
-                r"tower\.preset: must have an AudioConverter, which provides its features, ",
-            ),
-        ],
-    )
-    def test_a_sound_that_does_not_fit_is_refused_by_field(self, make, message):
-        assert re.search(rf"^inputs\.probe\.{message}", refused(make()))
-
-    def test_a_missing_folder(self):
+    def test_a_missing_folder_is_refused(self):
         assert "nothing is at '/no/such'" in refused(text("/no/such"), FileNotFoundError)
 
-    def test_a_tokenizer_with_more_ids_than_the_preset_knows(self):
+    def test_a_tokenizer_with_more_ids_than_the_preset_is_refused(self):
         config = contract.with_input(text(case.text_preset()))
         schema = contract.schema_of(config)
         schema.inputs["probe"] = Subwords(tokenizer="preset", layer={}, assets={}, size=13)
         with pytest.raises(
             ValueError,
-            match=r"^inputs\.probe\.tokenizer: must have at most the 12 ids .* received preset with 13$",
+            match=r"^inputs\.probe\.tokenizer: must have at most the 12 ids"
+            r" .* received preset with 13$",
         ):
             build_model(config, schema)
 
 
 @pytest.mark.parametrize("kind", ["ResNet", "EfficientNet", "MobileNet", "CSPNet"])
-def test_a_convolutional_network_reads_pixels_as_its_converter_gives_them(kind, tmp_path):
+def test_a_convolutional_network_reads_pixels_as_its_converter_scales_them(kind, tmp_path):
     preset = case.image_family(kind)
-    part = image(PresetTower(preset=preset), 16, 3)
-    rows, whole = rows_of(part, 2), hub().models.Backbone.from_preset(preset)
+    input_config = image(PresetTower(preset=preset), 16, 3)
+    rows, whole = rows_of(input_config, 2), hub().models.Backbone.from_preset(preset)
     reference = whole(
         np.asarray(hub().layers.ImageConverter.from_preset(preset)(rows["probe"] * 255))
     ).numpy()
-    np.testing.assert_allclose(vector(part, rows), reference.mean((1, 2)), rtol=1e-3, atol=1e-5)
-    model = built(part)
+    np.testing.assert_allclose(
+        vector(input_config, rows), reference.mean((1, 2)), rtol=1e-3, atol=1e-5
+    )
+    model = built(input_config)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again(rows)["label"], model(rows)["label"], rtol=1e-5)
-    # what is frozen stays so
+    # The frozen network stays frozen.
     assert len(again.trainable_weights) == len(model.trainable_weights) == 6
 
 
@@ -191,7 +167,7 @@ def test_a_convolutional_network_reads_pixels_as_its_converter_gives_them(kind, 
     ("kind", "preprocessor"),
     [("DistilBert", "TextClassifier"), ("Roberta", "TextClassifier"), ("GPT2", "")],
 )
-def test_a_text_goes_through_the_tokenizer_that_comes_with_the_preset(kind, preprocessor):
+def test_a_text_is_tokenized_by_the_preset_s_tokenizer(kind, preprocessor):
     preset, texts = case.text_family(kind), TEXTS
     theirs = getattr(hub().models, f"{kind}{preprocessor}Preprocessor").from_preset(
         preset, sequence_length=8
@@ -204,13 +180,13 @@ def test_a_text_goes_through_the_tokenizer_that_comes_with_the_preset(kind, prep
     reference = np.asarray(hub().models.Backbone.from_preset(preset)(theirs))
     np.testing.assert_allclose(found["tokens"], reference, rtol=1e-4, atol=1e-5)
     alone = [
-        row[there].max(0) for row, there in zip(reference, np.asarray(theirs["padding_mask"], bool))
+        row[valid].max(0) for row, valid in zip(reference, np.asarray(theirs["padding_mask"], bool))
     ]
     np.testing.assert_allclose(found["vector"], alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["Bart", "T5"])
-def test_of_an_encoder_and_a_decoder_the_encoder_reads_a_text(kind):
+def test_the_encoder_of_an_encoder_decoder_reads_a_text(kind):
     preset = case.text_family(kind)
     whole, preprocessor = (
         hub().models.Backbone.from_preset(preset),
@@ -233,7 +209,7 @@ def test_of_an_encoder_and_a_decoder_the_encoder_reads_a_text(kind):
 class TestPair:
     """A preset of two encoders, one for images and one for texts."""
 
-    def test_clip_reads_a_text_up_to_the_token_that_closes_it(self):
+    def test_clip_reads_a_text_up_to_its_end_token(self):
         preset = case.pair_preset("CLIP")
         whole, theirs = hub().models.Backbone.from_preset(preset), prompts("CLIP", 12)
         ids, found, config = read(
@@ -260,19 +236,22 @@ class TestPair:
 
     @pytest.mark.parametrize("kind", ["CLIP", "SigLIP"])
     def test_an_image(self, kind):
-        part = image(PresetTower(preset=case.pair_preset(kind), pooling="first"), 16, 3)
-        rows, whole = rows_of(part, 2), hub().models.Backbone.from_preset(case.pair_preset(kind))
+        input_config = image(PresetTower(preset=case.pair_preset(kind), pooling="first"), 16, 3)
+        rows, whole = (
+            rows_of(input_config, 2),
+            hub().models.Backbone.from_preset(case.pair_preset(kind)),
+        )
         pixels = hub().layers.ImageConverter.from_preset(case.pair_preset(kind))(
             rows["probe"] * 255
         )
         reference = np.asarray(whole.vision_encoder({"images": np.asarray(pixels)}))
         np.testing.assert_allclose(
-            vector(part, rows),
+            vector(input_config, rows),
             reference[:, 0] if kind == "CLIP" else reference,
             rtol=1e-4,
             atol=1e-5,
         )
-        assert only(contract.with_input(part), whole.vision_encoder)
+        assert only(contract.with_input(input_config), whole.vision_encoder)
 
     @pytest.mark.parametrize(
         ("kind", "count", "rule"), [("SigLIP", 8, "must be 12"), ("CLIP", 13, "must be at most 12")]
@@ -284,7 +263,7 @@ class TestPair:
         )
 
 
-def test_of_a_pyramid_the_deepest_map_is_taken():
+def test_the_deepest_map_of_a_feature_pyramid_is_used():
     filters = [[4, 4, 4, 1, 1, 3], [4, 4, 4, 1, 1, 3]]
     network = hub().models.HGNetV2Backbone(
         [1, 1],
@@ -301,23 +280,28 @@ def test_of_a_pyramid_the_deepest_map_is_taken():
     assert find_reader(network, lambda given: given, None, None, "") == (network, "stage2")
 
 
-def test_a_number_of_patches_that_a_trace_does_not_show(monkeypatch):
+def test_a_network_of_unknown_length_is_encoded(monkeypatch):
     network = hub().models.DINOV3Backbone(
         8, 1, 8, 2, 8, image_shape=(16, 16, 3), use_mask_token=False
     )
     monkeypatch.setattr(hub().models.Backbone, "from_preset", lambda *_, **__: network)
-    part = image(PresetTower(preset=case.patch_preset()), 16, 3)
-    rows = rows_of(part, 2)
+    input_config = image(PresetTower(preset=case.patch_preset()), 16, 3)
+    rows = rows_of(input_config, 2)
     pixels = hub().layers.ImageConverter.from_preset(case.patch_preset())(rows["probe"] * 255)
     np.testing.assert_allclose(
-        vector(part, rows), network(np.asarray(pixels)).numpy().mean(1), rtol=1e-4, atol=1e-5
+        vector(input_config, rows),
+        network(np.asarray(pixels)).numpy().mean(1),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
 def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
     table = pd.DataFrame({"title": [*TEXTS, None] * 4, "label": ["a", "b"] * 14})
-    part = TextInput(max_tokens=8, tower=PresetTower(preset=case.text_family("T5"), trainable=True))
-    config = Config(inputs={"title": part}, heads={"label": ClassificationHead()})
+    input_config = TextInput(
+        max_tokens=8, tower=PresetTower(preset=case.text_family("T5"), trainable=True)
+    )
+    config = Config(inputs={"title": input_config}, heads={"label": ClassificationHead()})
     ingest(read_table(table), config, tmp_path / "records", processes=1)
     schema = Schema.load(tmp_path / "records/schema.json")
     assert schema.inputs["title"].end == 1
@@ -337,98 +321,31 @@ def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
 
 
 @pytest.mark.parametrize(("closed", "third"), [(False, False), (True, True)])
-def test_padding_is_what_stands_at_the_end_but_for_a_token_that_closes_the_text(closed, third):
+def test_padding_is_at_the_end_except_for_an_end_token(closed, third):
     mask = PaddingMask(0, closed)(np.array([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0]]))
     np.testing.assert_array_equal(mask, [[True, True, True, third, False], [False] * 5])
 
 
-def test_a_tower_drawn_anew_reads_a_token_with_the_number_of_padding():
-    part = TextInput(
+def test_a_random_tower_reads_a_token_with_the_padding_s_id():
+    input_config = TextInput(
         max_tokens=4,
         tokenizer=PresetTokenizer(preset="any"),
         tower=LSTMTower(embedding_dim=4, units=3),
     )
-    config = contract.with_input(part)
+    config = contract.with_input(input_config)
     schema = contract.schema_of(config)
     schema.inputs["probe"] = Subwords(
         tokenizer="preset", layer={}, assets={}, size=9, padding=0, end=8
     )
-    rows = rows_of(part, 2) | {"probe": np.array([[3, 0, 8, 0], [3, 8, 0, 0]], "int32")}
+    rows = rows_of(input_config, 2) | {"probe": np.array([[3, 0, 8, 0], [3, 8, 0, 0]], "int32")}
     exclaimed, plain = embeddings(build_model(config, schema))(rows)["probe"].numpy()
     assert np.abs(exclaimed - plain).max() > 1e-3
 
 
-class TestSpeech:
-    def test_whisper_encodes_what_its_converter_makes_of_a_clip(self):
-        part, whole = (
-            sound(case.whisper_preset(), 2000, 0.41),
-            hub().models.Backbone.from_preset(case.whisper_preset()),
-        )
-        rows = shortened(rows_of(part, 2), 420)
-        features = np.asarray(
-            hub().layers.AudioConverter.from_preset(case.whisper_preset())(rows["probe"])
-        )
-        tokens = whole({"encoder_features": features, **decoder(2)})[
-            "encoder_sequence_output"
-        ].numpy()
-        # 820 and 420 samples, a token each 40
-        expected = [tokens[0, :21].mean(0), tokens[1, :11].mean(0)]
-        np.testing.assert_allclose(vector(part, rows), expected, rtol=1e-4, atol=1e-5)
-        assert towers(part)(rows)["probe"]["tokens"].shape == (2, 21, 4)
-
-    def test_moonshine_knows_the_silence_behind_a_sound(self):
-        part, whole = (
-            sound(case.moonshine_preset(), 4000, 0.7),
-            hub().models.Backbone.from_preset(case.moonshine_preset()),
-        )
-        rows = shortened(rows_of(part, 3), 1662)
-        there = np.arange(2800) < np.array([[2800], [1662], [2800]])
-        values = np.asarray(
-            hub().layers.AudioConverter.from_preset(case.moonshine_preset())(rows["probe"])
-        )
-        answer = whole(
-            {"encoder_input_values": values, "encoder_padding_mask": there, **decoder(3)}
-        )
-        tokens, mask = (
-            answer["encoder_sequence_output"].numpy(),
-            answer["encoder_attention_mask"].numpy(),
-        )
-        np.testing.assert_array_equal(mask.sum(1), [5, 2, 5])
-        found = towers(part)(rows)["probe"]
-        np.testing.assert_array_equal(found["mask"], mask)
-        np.testing.assert_allclose(found["tokens"], tokens, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found["vector"][1], tokens[1, :2].mean(0), rtol=1e-4, atol=1e-5)
-
-    @pytest.mark.parametrize("samples", [0, 1, 894, 895, 1278, 1279, 2800])
-    def test_the_tokens_of_moonshine_are_as_many_as_kerashub_counts(self, samples):
-        from keras_hub.src.models.moonshine.moonshine_backbone import compute_output_lengths
-
-        part = sound(case.moonshine_preset(), 4000, 0.7)
-        rows = {name: value[1:] for name, value in shortened(rows_of(part, 2), samples).items()}
-        mask = towers(part)(rows)["probe"]["mask"].numpy()
-        np.testing.assert_array_equal(
-            mask.sum(), max(1, compute_output_lengths(np.array([samples]))[0])
-        )
-
-    def test_what_whisper_never_trains_is_not_trained(self):
-        part = sound(case.whisper_preset(), 2000, trainable=True)
-        assert [weight.path for weight in built(part).non_trainable_weights] == [
-            "encoder_position_embedding/embeddings"
-        ]
-
-    def test_the_decoder_is_left_out(self):
-        for part in (sound(case.whisper_preset(), 2000), sound(case.moonshine_preset(), 4000)):
-            assert not [
-                weight
-                for weight in built(part).weights
-                if "decoder" in weight.path or "token_embedding/" in weight.path
-            ]
-
-
-def read(part, texts):
-    """A text's ids, what its tower makes of them, and the configuration."""
-    config = contract.with_input(part)
-    stats = fit_subwords("inputs.probe.tokenizer", part.tokenizer, None)
+def read(input_config, texts):
+    """A text's ids, its tower's vector, and the configuration."""
+    config = contract.with_input(input_config)
+    stats = fit_subwords("inputs.probe.tokenizer", input_config.tokenizer, None)
     schema = contract.schema_of(config).model_copy(
         update={"inputs": contract.schema_of(config).inputs | {"probe": stats}}
     )
@@ -440,7 +357,7 @@ def read(part, texts):
 
 
 def prompts(kind, length):
-    """What KerasHub's own preprocessor of a pair makes of `CASED`."""
+    """`CASED`, preprocessed by KerasHub."""
     made = getattr(hub().models, f"{kind}Preprocessor").from_preset(
         case.pair_preset(kind), sequence_length=length
     )
@@ -448,7 +365,7 @@ def prompts(kind, length):
 
 
 def only(config, network):
-    """Whether the tower has the weights of this network and no others."""
+    """Whether the tower has the weights of this network only."""
     return (
         build_model(config, contract.schema_of(config)).get_layer("probe_network").count_params()
         == network.count_params()
@@ -459,31 +376,6 @@ def hub():
     import keras_hub
 
     return keras_hub
-
-
-def decoder(rows):
-    return {
-        "decoder_token_ids": np.ones((rows, 1), "int32"),
-        "decoder_padding_mask": np.ones((rows, 1), "int32"),
-    }
-
-
-def shortened(rows, samples):
-    """The same, the second clip silent after so many samples."""
-    clips = rows["probe"].copy()
-    clips[1, samples:] = 0
-    return rows | {"probe": clips}
-
-
-def towers(part):
-    config = contract.with_input(part)
-    return build_towers(config, contract.schema_of(config))
-
-
-def sound(preset, sample_rate, seconds=0.5, **tower):
-    return AudioInput(
-        sample_rate=sample_rate, seconds=seconds, tower=PresetTower(preset=preset, **tower)
-    )
 
 
 def text(preset, max_tokens=4):

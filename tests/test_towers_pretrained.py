@@ -1,6 +1,4 @@
-"""Pretrained towers: what they compute is what the part computes by itself; they travel in one
-file; and nothing runs from a bad one.
-"""
+"""A SavedModel as a tower computes the same as by itself, and is saved in one file."""
 
 import base64
 import json
@@ -17,7 +15,6 @@ import pretrained_case as case
 import pytest
 import serving_case
 import tensorflow as tf
-from keras import layers
 from pretrained_case import built, image, refused, rows_of, vector
 
 from multimodal_tf.config import (
@@ -35,79 +32,83 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
-from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
+from multimodal_tf.models import build_model, build_towers, compile_arguments
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving.export import export_model
 
 
 class TestSavedModel:
-    def test_a_map_becomes_a_token_a_place(self):
-        part = image(SavedModelTower(path=case.image_module()))
-        rows, config = rows_of(part), contract.with_input(part)
+    def test_a_feature_map_becomes_one_token_per_cell(self):
+        input_config = image(SavedModelTower(path=case.image_module()))
+        rows, config = rows_of(input_config), contract.with_input(input_config)
         tokens = build_towers(config, contract.schema_of(config))(rows)["probe"]["tokens"]
         reference = (
             tf.saved_model.load(case.image_module())
-            .signatures["image"](image=rows["probe"])["places"]
+            .signatures["image"](image=rows["probe"])["feature_map"]
             .numpy()
         )
         np.testing.assert_allclose(tokens, reference.reshape(3, 4, 3), rtol=1e-5)
-        np.testing.assert_allclose(vector(part, rows), reference.mean((1, 2)), rtol=1e-4)
+        np.testing.assert_allclose(vector(input_config, rows), reference.mean((1, 2)), rtol=1e-4)
 
     def test_a_single_clip_is_read_row_by_row(self):
-        part = AudioInput(
+        input_config = AudioInput(
             sample_rate=1000,
             seconds=0.3,
-            tower=SavedModelTower(path=case.sound_module(), output="embeddings", pooling="max"),
+            tower=SavedModelTower(path=case.audio_module(), output="embeddings", pooling="max"),
         )
-        rows = rows_of(part)
-        reference = tf.saved_model.load(case.sound_module())
+        rows = rows_of(input_config)
+        reference = tf.saved_model.load(case.audio_module())
         expected = [
             reference(tf.constant(row))["embeddings"].numpy().max(0) for row in rows["probe"]
         ]
-        np.testing.assert_allclose(vector(part, rows), expected, rtol=1e-5)
+        np.testing.assert_allclose(vector(input_config, rows), expected, rtol=1e-5)
 
     @pytest.mark.parametrize(
         ("pixels", "scale", "offset"), [("0..1", 1, 0), ("-1..1", 2, -1), ("0..255", 255, 0)]
     )
-    def test_pixels_are_as_the_network_was_trained(self, pixels, scale, offset):
-        part = image(SavedModelTower(path=case.image_module(), pixels=pixels))
-        rows = rows_of(part)
+    def test_pixels_are_scaled_as_in_the_network_s_training(self, pixels, scale, offset):
+        input_config = image(SavedModelTower(path=case.image_module(), pixels=pixels))
+        rows = rows_of(input_config)
         expected = tf.saved_model.load(case.image_module()).signatures["image"](
             image=rows["probe"] * scale + offset
-        )["places"]
+        )["feature_map"]
         np.testing.assert_allclose(
-            vector(part, rows), expected.numpy().mean((1, 2)), rtol=1e-4, atol=1e-5
+            vector(input_config, rows), expected.numpy().mean((1, 2)), rtol=1e-4, atol=1e-5
         )
 
     @pytest.mark.parametrize("trainable", [False, True])
-    def test_only_what_may_learns(self, trainable):
-        part = image(SavedModelTower(path=case.image_module(), trainable=trainable))
-        model, config = contract.compiled(contract.with_input(part)), contract.with_input(part)
+    def test_only_trainable_weights_are_trained(self, trainable):
+        input_config = image(SavedModelTower(path=case.image_module(), trainable=trainable))
+        model, config = (
+            contract.compiled(contract.with_input(input_config)),
+            contract.with_input(input_config),
+        )
         network = model.get_layer("probe_network")
         before = network.get_weights()
         model.train_on_batch(contract.rows_of(config, 8), contract.targets_of(config, 8))
         changed = [not np.array_equal(*pair) for pair in zip(before, network.get_weights())]
-        # the module's count is no trainable variable
+        # The module's count is no trainable variable.
         assert sorted(changed) == [False, trainable, trainable]
-        # so what is frozen has no state
+        # Frozen weights have no optimizer state.
         assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_weights)
 
-    def test_the_keras_file_alone_goes_on_training_in_a_new_process(self, tmp_path):
+    def test_the_keras_file_alone_can_be_trained_on_in_a_new_process(self, tmp_path):
         shutil.copytree(case.image_module(), tmp_path / "module")
-        part = image(SavedModelTower(path=str(tmp_path / "module"), trainable=True, dim=4))
-        model, rows = contract.compiled(contract.with_input(part)), rows_of(part, 8)
-        targets = contract.targets_of(contract.with_input(part), 8)
+        input_config = image(SavedModelTower(path=str(tmp_path / "module"), trainable=True, dim=4))
+        model, rows = contract.compiled(contract.with_input(input_config)), rows_of(input_config, 8)
+        targets = contract.targets_of(contract.with_input(input_config), 8)
         model.train_on_batch(rows, targets)
         model.save(tmp_path / "model.keras")
         shutil.rmtree(tmp_path / "module")
         np.savez(
-            tmp_path / "rows.npz", answer=model(rows)["label"], targets=targets["label"], **rows
+            tmp_path / "rows.npz", output=model(rows)["label"], targets=targets["label"], **rows
         )
         code = """
 import keras, numpy as np, sys, multimodal_tf.models.build
-model, rows = keras.saving.load_model(sys.argv[1] + "/model.keras"), dict(np.load(sys.argv[1] + "/rows.npz"))
-answer, targets = rows.pop("answer"), rows.pop("targets")
-np.testing.assert_allclose(model(rows)["label"], answer, rtol=1e-5)
+model = keras.saving.load_model(sys.argv[1] + "/model.keras")
+rows = dict(np.load(sys.argv[1] + "/rows.npz"))
+output, targets = rows.pop("output"), rows.pop("targets")
+np.testing.assert_allclose(model(rows)["label"], output, rtol=1e-5)
 print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"] for _ in range(3)))
 """
         found = subprocess.run(
@@ -120,9 +121,9 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
             [float(loss) for loss in found.stdout.split()[-3:]], losses, rtol=1e-5
         )
 
-    def test_it_goes_into_a_saved_model_again_and_its_variables_only_once(self, tmp_path):
-        part = image(SavedModelTower(path=case.image_module(), trainable=True))
-        model, rows = built(part), rows_of(part)
+    def test_its_variables_are_exported_once(self, tmp_path):
+        input_config = image(SavedModelTower(path=case.image_module(), trainable=True))
+        model, rows = built(input_config), rows_of(input_config)
         archive = keras.export.ExportArchive()
         spec = {name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}
         archive.add_endpoint("core", lambda inputs: model(inputs), [spec])
@@ -141,26 +142,29 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
         ]
         assert shapes.count([4, 4, 1, 3]) == 1
 
-    def test_a_configuration_alone_says_what_it_lacks(self):
-        part = image(SavedModelTower(path=case.image_module()))
-        layer = built(part).get_layer("probe_network").network
+    def test_a_configuration_alone_names_the_missing_files(self):
+        input_config = image(SavedModelTower(path=case.image_module()))
+        layer = built(input_config).get_layer("probe_network").network
         copy = type(layer).from_config(layer.get_config() | {"digest": "0" * 64})
         assert copy(keras.Input((8, 8, 1))).shape == (None, 2, 2, 3)
         with pytest.raises(ValueError, match="made from a configuration alone"):
-            copy(rows_of(part)["probe"])
+            copy(rows_of(input_config)["probe"])
 
-    def test_keras_own_export_has_one_signature_twice(self, tmp_path):
+    def test_the_duplicate_signature_of_a_keras_export_is_ignored(self, tmp_path):
         keras.saving.load_model(case.keras_model()).export(tmp_path / "out", verbose=False)
-        part = image(SavedModelTower(path=str(tmp_path / "out")))
-        reference = keras.saving.load_model(case.keras_model())(rows_of(part)["probe"])
-        np.testing.assert_allclose(vector(part, rows_of(part)), reference, rtol=1e-5)
+        input_config = image(SavedModelTower(path=str(tmp_path / "out")))
+        reference = keras.saving.load_model(case.keras_model())(rows_of(input_config)["probe"])
+        np.testing.assert_allclose(
+            vector(input_config, rows_of(input_config)), reference, rtol=1e-5
+        )
 
     @pytest.mark.parametrize(
         ("make", "message"),
         [
             (
                 lambda: {"path": case.two_signatures()},
-                r"tower\.signature: must name one .* image\(image: float32 \(any, 8, 8, 1\)\) -> places",
+                r"tower\.signature: must name one"
+                r" .* image\(image: float32 \(any, 8, 8, 1\)\) -> feature_map",
             ),
             (
                 lambda: {"path": case.two_signatures(), "signature": "photo"},
@@ -171,8 +175,9 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
                 r"tower\.output: must name one of .*, received 'logits'$",
             ),
             (
-                lambda: {"path": case.sound_module()},
-                r"tower: no signature takes .*, float32 \(batch, 8, 8, 1\), the SavedModel has serving_default",
+                lambda: {"path": case.audio_module()},
+                r"tower: no signature takes .*, float32 \(batch, 8, 8, 1\),"
+                r" the SavedModel has serving_default",
             ),
             (
                 lambda: {"path": str(case.FOLDER)},
@@ -180,11 +185,11 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
             ),
         ],
     )
-    def test_what_cannot_be_is_refused_by_field(self, make, message):
+    def test_impossible_settings_are_refused_by_field(self, make, message):
         case.FOLDER.joinpath("extra").mkdir(exist_ok=True)
         assert re.search(rf"^inputs\.probe\.{message}", refused(image(SavedModelTower(**make()))))
 
-    def test_what_has_constants_only_cannot_be_trained(self, tmp_path):
+    def test_a_module_without_variables_cannot_be_trained(self, tmp_path):
         module = tf.Module()
         signature = tf.function(
             lambda image: {"out": image[:, 0, 0]},
@@ -199,14 +204,14 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
             rows_of(image(SavedModelTower(path=str(tmp_path)))),
         ).shape == (3, 1)
 
-    def test_nothing_there_is_a_missing_file(self):
+    def test_a_missing_folder_is_refused(self):
         assert "nothing is at '/no/such'" in refused(
             image(SavedModelTower(path="/no/such")), FileNotFoundError
         )
 
 
 @pytest.mark.slow
-def test_all_of_them_are_served_on_raw_cells_in_a_new_process_and_their_weights_written_once(
+def test_all_are_served_on_raw_cells_in_a_new_process_with_weights_written_once(
     tmp_path,
 ):
     config, schema = served()
@@ -226,14 +231,17 @@ import multimodal_tf as mm
 import multimodal_tf.models.build
 from multimodal_tf.data.preprocessor import Preprocessor
 folder = sys.argv[1]
-rows = [{name: base64.b64decode(cell) for name, cell in row.items()} for row in json.load(open(folder + "/rows.json"))]
+encoded = json.load(open(folder + "/rows.json"))
+rows = [{name: base64.b64decode(cell) for name, cell in row.items()} for row in encoded]
 client, model = mm.Client(folder + "/served/1"), keras.saving.load_model(folder + "/model.keras")
-answers = client.predict(rows)
-assert answers["valid"].all(), answers["error"].tolist()
+predictions = client.predict(rows)
+assert predictions["valid"].all(), predictions["error"].tolist()
 preprocessor = Preprocessor(client.config, client.schema)
-features, _ = preprocessor.features({name: np.array([row.get(name, b"") for row in rows]) for name in client.config.inputs})
+cells = {name: np.array([row.get(name, b"") for row in rows]) for name in client.config.inputs}
+features, _ = preprocessor.features(cells)
 expected = model(preprocessor.model_inputs(features))["label"]
-np.testing.assert_allclose(np.stack(answers["label_probabilities"]), expected, rtol=1e-4, atol=1e-6)
+probabilities = np.stack(predictions["label_probabilities"])
+np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
 assert len({*map(tuple, np.round(expected, 5))}) == len(rows)
 print(*expected.numpy().ravel())
 """
@@ -258,7 +266,7 @@ def served():
         "song": AudioInput(
             sample_rate=1000,
             seconds=0.3,
-            tower=SavedModelTower(path=case.sound_module(), output="embeddings"),
+            tower=SavedModelTower(path=case.audio_module(), output="embeddings"),
         ),
         "title": TextInput(max_tokens=8, tower=PresetTower(preset=case.text_family("GPT2"))),
         "note": TextInput(
@@ -289,9 +297,12 @@ def raw_row(number):
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_text_goes_as_it_is_into_a_saved_model_of_strings(listed, tmp_path):
-    part = strings(listed)
-    config, texts = contract.with_input(part), ["a red bird", "bird sings !", "", "unheard of"] * 5
+def test_a_saved_model_of_strings_gets_the_plain_text(listed, tmp_path):
+    input_config = strings(listed)
+    config, texts = (
+        contract.with_input(input_config),
+        ["a red bird", "bird sings !", "", "unheard of"] * 5,
+    )
     table = pandas.DataFrame({"probe": texts, "other": range(20), "label": ["a", "b"] * 10})
     ingest(read_table(table), config, tmp_path, progress=False)
     schema = Schema.load(tmp_path / "schema.json")
@@ -304,23 +315,25 @@ def test_a_text_goes_as_it_is_into_a_saved_model_of_strings(listed, tmp_path):
     assert np.any(model.get_layer("probe_network").get_weights()[0] != before)
     vectors = tf.saved_model.load(case.text_module(listed))(tf.constant(texts[:2]))["default"]
     np.testing.assert_allclose(
-        vector(part, rows_of(part, 2) | {"probe": np.array(texts[:2], object)}), vectors, rtol=1e-5
+        vector(input_config, rows_of(input_config, 2) | {"probe": np.array(texts[:2], object)}),
+        vectors,
+        rtol=1e-5,
     )
 
 
-def test_tables_and_operations_of_texts_come_with_the_keras_file(tmp_path):
+def test_lookup_tables_and_text_operations_are_saved_in_the_keras_file(tmp_path):
     model, rows = built(strings(listed=True)), rows_of(strings(listed=True), 2)
     model.save(tmp_path / "model.keras")
     np.savez(
         tmp_path / "rows.npz",
-        answer=model(rows)["label"],
+        output=model(rows)["label"],
         **rows | {"probe": rows["probe"].astype(str)},
     )
     code = """
 import keras, numpy as np, sys, multimodal_tf.models.build
 rows = dict(np.load(sys.argv[1] + "/rows.npz"))
-answer = rows.pop("answer")
-np.testing.assert_allclose(keras.saving.load_model(sys.argv[1] + "/model.keras")(rows)["label"], answer, rtol=1e-5)
+output, model = rows.pop("output"), keras.saving.load_model(sys.argv[1] + "/model.keras")
+np.testing.assert_allclose(model(rows)["label"], output, rtol=1e-5)
 """
     found = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
@@ -333,66 +346,3 @@ def strings(listed):
         tokenizer=NoTokenizer(),
         tower=SavedModelTower(path=case.text_module(listed), trainable=True),
     )
-
-
-class TestKerasFile:
-    def test_up_to_a_layer_it_is_the_model(self):
-        part = image(KerasTower(path=case.keras_model(), layer="features"))
-        whole = keras.saving.load_model(case.keras_model())
-        reference = keras.Model(whole.inputs[0], whole.get_layer("features").output)(
-            rows_of(part)["probe"]
-        ).numpy()
-        np.testing.assert_allclose(
-            vector(part, rows_of(part)), reference.mean((1, 2)), rtol=1e-4, atol=1e-6
-        )
-
-    def test_frozen_it_runs_as_in_inference_even_in_training(self):
-        part = image(KerasTower(path=case.keras_model(), layer="features"))
-        model, rows = embeddings(built(part)), rows_of(part)
-        np.testing.assert_array_equal(model(rows, training=True)["probe"], model(rows)["probe"])
-        assert not [weight for weight in model.trainable_weights if weight.path.startswith("probe")]
-
-    def test_trainable_it_does_not(self):
-        part = image(KerasTower(path=case.keras_model(), layer="features", trainable=True))
-        model, rows = embeddings(built(part)), rows_of(part)
-        assert np.any(model(rows, training=True)["probe"] != model(rows)["probe"])
-
-    @pytest.mark.parametrize(
-        ("fields", "size", "message"),
-        [
-            (
-                {"layer": "feature"},
-                8,
-                r"tower\.layer: must be a layer of the model, such as \['features'\], received 'feature'$",
-            ),
-            (
-                {},
-                16,
-                r"tower\.path: the model .* takes float32 \(batch, 8, 8, 1\), received float32 \(batch, 16, 16, 1\)$",
-            ),
-        ],
-    )
-    def test_what_does_not_fit_is_refused_by_field(self, fields, size, message):
-        assert re.search(
-            rf"^inputs\.probe\.{message}",
-            refused(image(KerasTower(path=case.keras_model(), **fields), size)),
-        )
-
-    def test_several_inputs_are_refused(self, tmp_path):
-        pair = [keras.Input((8, 8, 1), name=name) for name in ("one", "other")]
-        keras.Model(pair, layers.Flatten()(layers.Add()(pair))).save(tmp_path / "two.keras")
-        assert "of one input" in refused(image(KerasTower(path=str(tmp_path / "two.keras"))))
-
-    def test_a_lambda_is_not_run(self, tmp_path):
-        x = keras.Input((8, 8, 1))
-        keras.Model(x, layers.Lambda(lambda x: x * 2, output_shape=(8, 8, 1))(x)).save(
-            tmp_path / "lambda.keras"
-        )
-        assert "does not load" in refused(image(KerasTower(path=str(tmp_path / "lambda.keras"))))
-
-    def test_another_format_is_refused(self, tmp_path):
-        (tmp_path / "model.keras").write_bytes(b"\x89HDF\r\n\x1a\n")
-        assert "zip archive" in refused(image(KerasTower(path=str(tmp_path / "model.keras"))))
-        assert "nothing is at" in refused(
-            image(KerasTower(path=str(tmp_path / "none.keras"))), FileNotFoundError
-        )

@@ -1,6 +1,4 @@
-"""Numbers, categories, booleans and dates: alone they are in test_towers; here what is peculiar to
-them, and the towers over all.
-"""
+"""Towers over several numbers, categories, booleans and dates."""
 
 import contract
 import keras
@@ -67,7 +65,7 @@ def built(config):
     return build_model(config, contract.schema_of(config))
 
 
-def test_boolean_and_number_in_their_own_units():
+def test_booleans_and_numbers_are_standardized():
     config = configuration(MLP)
     model = built(config)
     numbers = keras.Model(model.input, model.get_layer("tabular_numbers_there").output)
@@ -82,7 +80,7 @@ def test_boolean_and_number_in_their_own_units():
 
 
 @both
-def test_every_column_counts_and_an_absent_one_does_not(config):
+def test_every_column_counts_and_a_missing_one_does_not(config):
     model = embeddings(built(config))
     rows = contract.rows_of(config, 2)
     for name in config.inputs:
@@ -99,7 +97,7 @@ def test_every_column_counts_and_an_absent_one_does_not(config):
         )
 
 
-def test_the_weights_of_an_absent_number_have_no_gradient():
+def test_the_weights_of_a_missing_number_have_no_gradient():
     for config, layer in zip(BOTH, ("tabular_dense_1", "tabular_number_tokens")):
         model = contract.compiled(config)
         rows = contract.without(contract.rows_of(config, 4), "weight", np.ones(4, bool))
@@ -111,7 +109,7 @@ def test_the_weights_of_an_absent_number_have_no_gradient():
 
 
 @both
-def test_the_group_is_there_where_any_column_is(config):
+def test_the_group_is_present_if_any_column_is(config):
     model = built(config)
     flag = keras.Model(model.input, model.get_layer("tabular_any").output)
     rows = contract.rows_of(config, 3)
@@ -136,7 +134,7 @@ def test_tokens_and_their_mask():
 
 
 @both
-def test_other_inputs_stay_apart(config):
+def test_other_inputs_keep_their_own_towers(config):
     config = Config.model_validate(
         config.model_dump()
         | {"inputs": config.model_dump()["inputs"] | {"title": TextInput(max_tokens=4)}}
@@ -160,7 +158,7 @@ def test_modality_dropout_acts_on_each_column():
     assert 0.3 < found.mean() < 0.7
 
 
-def test_training_shows_some_values_as_unknown():
+def test_training_replaces_some_values_by_unknown():
     layer = UnknownDropout(0.25, seed=1)
     x = tf.fill([4000], 3)
     np.testing.assert_array_equal(layer(x), x)
@@ -179,7 +177,7 @@ def test_training_shows_some_values_as_unknown():
     assert np.flatnonzero(tf.convert_to_tensor(gradient).numpy().any(axis=1)).tolist() == [0, 2]
 
 
-def test_l2_is_of_the_group():
+def test_l2_is_that_of_the_group():
     model = built(configuration(MLPTower(hidden=[8], l2=0.1, dropout=0)))
     assert [layer.name for layer in model.layers if getattr(layer, "kernel_regularizer", None)] == [
         "tabular_vector"

@@ -1,8 +1,7 @@
-"""Towers of texts: order, padding, what a token sees, word vectors, and settings that cannot be."""
+"""Text towers: order, padding, attention masks, word vectors, and impossible settings."""
 
 import subprocess
 import sys
-import zipfile
 
 import contract
 import keras
@@ -16,19 +15,17 @@ from multimodal_tf.config import (
     CharacterTokenizer,
     Config,
     GRUTower,
-    KerasTower,
     LSTMTower,
     NgramTokenizer,
     TextInput,
     TransformerTower,
-    VectorFile,
     WordPieceTokenizer,
     WordTokenizer,
 )
 from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.models.towers.text import padding, token_count
 from multimodal_tf.models.towers.transformer import encoder
-from multimodal_tf.schema import Subwords, Vectors, Vocabulary
+from multimodal_tf.schema import Subwords, Vocabulary
 
 ATTENTION = {"units": 8, "depth": 2, "heads": 2, "mlp_units": 8, "block_dropout": 0}
 TOWERS = {
@@ -51,8 +48,8 @@ def text(tower, tokens=4, **fields):
     return TextInput(max_tokens=tokens, tower=tower, **fields)
 
 
-def built(part, build=build_towers, stats=None):
-    config = contract.with_input(part)
+def built(input_config, build=build_towers, stats=None):
+    config = contract.with_input(input_config)
     schema = contract.schema_of(config)
     if stats is not None:
         schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": stats}})
@@ -69,9 +66,9 @@ def encoded(model, words, present=1):
     return {key: value.numpy() for key, value in model(rows)["probe"].items()}
 
 
-def shortened(model, part, tokens):
+def shortened(model, input_config, tokens):
     """The same weights, for shorter texts."""
-    short = built(part.model_copy(update={"max_tokens": tokens}))
+    short = built(input_config.model_copy(update={"max_tokens": tokens}))
     short.set_weights(
         [
             weight[: other.shape[0]]
@@ -83,9 +80,12 @@ def shortened(model, part, tokens):
 
 @pytest.mark.parametrize("tower", TOWERS)
 def test_padding_changes_nothing(tower):
-    part = text(TOWERS[tower])
-    long = built(part)
-    padded, exact = encoded(long, [[2, 3, 0, 0]]), encoded(shortened(long, part, 2), [[2, 3]])
+    input_config = text(TOWERS[tower])
+    long = built(input_config)
+    padded, exact = (
+        encoded(long, [[2, 3, 0, 0]]),
+        encoded(shortened(long, input_config, 2), [[2, 3]]),
+    )
     assert padded["mask"].tolist() == [[True, True, False, False]]
     np.testing.assert_allclose(padded["tokens"][:, :2], exact["tokens"], atol=1e-6)
     np.testing.assert_allclose(padded["vector"], exact["vector"], atol=1e-6)
@@ -93,9 +93,9 @@ def test_padding_changes_nothing(tower):
 
 
 @pytest.mark.parametrize("tower", TOWERS)
-def test_a_text_without_a_word_is_finite(tower):
+def test_a_text_without_words_is_finite(tower):
     none = encoded(built(text(TOWERS[tower])), [[0, 0, 0, 0], [2, 0, 0, 0]])
-    assert all(np.isfinite(part).all() for part in none.values())
+    assert all(np.isfinite(tensor).all() for tensor in none.values())
     assert not none["mask"][0].any()
     assert TOWERS[tower].type == "transformer" or not none["vector"][0].any()
 
@@ -104,7 +104,7 @@ def test_a_text_without_a_word_is_finite(tower):
     ("tower", "same"),
     [("bag", True), ("lstm", False), ("gru", False), ("transformer", False), ("causal", False)],
 )
-def test_who_reads_the_order(tower, same):
+def test_which_towers_depend_on_the_order(tower, same):
     one, other = encoded(built(text(TOWERS[tower])), [[2, 3, 4, 0], [4, 2, 3, 0]])["vector"]
     assert np.allclose(one, other, atol=1e-6) is same
 
@@ -127,10 +127,10 @@ def test_a_recurrent_token_is_the_state_after_its_word(kind):
 
 
 @pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
-def test_both_ways_is_one_layer_forward_and_one_over_the_words_reversed(kind):
-    """By hand: the two halves, each a plain layer on the words alone."""
-    part = text(kind(embedding_dim=4, units=5, bidirectional=True))
-    model = built(part)
+def test_bidirectional_is_one_layer_forward_and_one_over_the_reversed_words(kind):
+    """The reference is two plain layers on the words without padding."""
+    input_config = text(kind(embedding_dim=4, units=5, bidirectional=True))
+    model = built(input_config)
     both = encoded(model, [[2, 3, 4, 0]])
     reader = next(layer for layer in model.layers if isinstance(layer, keras.layers.Bidirectional))
     words = model.get_layer("probe_words")(np.array([[2, 3, 4]]))
@@ -150,10 +150,8 @@ def test_both_ways_is_one_layer_forward_and_one_over_the_words_reversed(kind):
 @pytest.mark.parametrize("pooling", ["last", "average", "max"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both ways"])
 @pytest.mark.parametrize("kind", [LSTMTower, GRUTower])
-def test_layers_one_on_the_other_are_a_stack_of_keras(kind, both, pooling):
-    """By hand: that stack with the same weights, on each row's words alone, and NumPy over its
-    states.
-    """
+def test_stacked_layers_equal_a_stack_in_keras(kind, both, pooling):
+    """The reference is that stack with the same weights, on each row's words without padding."""
     model = built(
         text(kind(embedding_dim=4, units=5, depth=2, bidirectional=both, pooling=pooling))
     )
@@ -165,7 +163,7 @@ def test_layers_one_on_the_other_are_a_stack_of_keras(kind, both, pooling):
     stack.build((None, None))
     ours = [model.get_layer(f"probe_{layer}") for layer in ("words", name, f"{name}_2")]
     stack.set_weights([weight for layer in ours for weight in layer.get_weights()])
-    # the last is absent
+    # The last row's text is missing.
     texts = [[2, 3, 4, 2], [3, 4], [2], [], [2, 3]]
     found = encoded(model, [words + [0] * (4 - len(words)) for words in texts], [1, 1, 1, 1, 0])
     for row, words in enumerate(texts[:3]):
@@ -178,14 +176,14 @@ def test_layers_one_on_the_other_are_a_stack_of_keras(kind, both, pooling):
     assert not found["tokens"][4].any()
 
 
-def test_without_its_tokens_a_recurrent_tower_is_the_plain_layer_of_keras():
+def test_without_tokens_a_recurrent_tower_is_keras_plain_layer():
     model = built(text(TOWERS["lstm"]), build_model)
     (layer,) = (layer for layer in model.layers if isinstance(layer, keras.layers.LSTM))
     assert layer.get_config() == keras.layers.LSTM(5, name=layer.name).get_config()
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_a_causal_token_does_not_see_those_behind_it(causal):
+def test_a_causal_token_does_not_attend_to_later_ones(causal):
     model = built(text(TransformerTower(**ATTENTION, causal=causal)))
     one, other = encoded(model, [[2, 3, 4, 4], [2, 3, 2, 0]])["tokens"]
     assert np.array_equal(one[:2], other[:2]) is causal
@@ -213,7 +211,7 @@ def _attention(x, mask, query, key, value, output):
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_a_block_is_the_formula(causal):
+def test_a_block_follows_the_formula(causal):
     random = np.random.default_rng(0)
     x, mask = random.normal(size=(1, 5, 8)), np.array([[True, True, True, True, False]])
     tokens, seen = keras.Input((5, 8)), keras.Input((5,), dtype="bool")
@@ -226,40 +224,42 @@ def test_a_block_is_the_formula(causal):
     # kernel and bias, or scale and offset
     pairs = list(zip(weights[::2], weights[1::2], strict=True))
     names = [weight.path.split("/")[-2] for weight in model.weights[::2]]
-    part = dict(zip(names, pairs, strict=True))
+    layer = dict(zip(names, pairs, strict=True))
     see = mask[0] & (np.tri(5, dtype=bool) if causal else np.ones((5, 5), bool))
-    h = _normalised(x[0], *part["self_attention_layer_norm"])
+    h = _normalised(x[0], *layer["self_attention_layer_norm"])
     h = x[0] + _attention(
-        h, see, *(part[name] for name in ("query", "key", "value", "attention_output"))
+        h, see, *(layer[name] for name in ("query", "key", "value", "attention_output"))
     )
     inner = (
-        _normalised(h, *part["feedforward_layer_norm"]) @ part["feedforward_intermediate_dense"][0]
+        _normalised(h, *layer["feedforward_layer_norm"])
+        @ layer["feedforward_intermediate_dense"][0]
     )
-    inner += part["feedforward_intermediate_dense"][1]
+    inner += layer["feedforward_intermediate_dense"][1]
     # GELU
     inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
-    h = h + inner @ part["feedforward_output_dense"][0] + part["feedforward_output_dense"][1]
+    h = h + inner @ layer["feedforward_output_dense"][0] + layer["feedforward_output_dense"][1]
     np.testing.assert_allclose(
-        model([x.astype("float32"), mask])[0], _normalised(h, *part["probe_block_norm"]), atol=1e-4
+        model([x.astype("float32"), mask])[0], _normalised(h, *layer["probe_block_norm"]), atol=1e-4
     )
 
 
 LOAD = """
 import sys, numpy as np
 import multimodal_tf.models.build, multimodal_tf.training.run_dir, keras
-assert "keras_hub" not in sys.modules, "that it is not needed to build the others"
+assert "keras_hub" not in sys.modules, "the other towers do not need it"
 rows = dict(np.load(sys.argv[2]))
-expected = rows.pop("answer")
-print(np.abs(keras.saving.load_model(sys.argv[1]).predict(rows, verbose=0)["label"] - expected).max() < 1e-6)
+expected = rows.pop("output")
+output = keras.saving.load_model(sys.argv[1]).predict(rows, verbose=0)["label"]
+print(np.abs(output - expected).max() < 1e-6)
 """
 
 
-def test_a_new_process_loads_transformers_without_being_told_about_keras_hub(tmp_path):
+def test_a_new_process_loads_transformers_without_an_import_of_keras_hub(tmp_path):
     inputs = {"one": text(TOWERS["transformer"]), "other": text(TOWERS["causal"])}
     config = contract.with_input(inputs["one"]).model_copy(update={"inputs": inputs})
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
     model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "rows.npz", answer=model.predict(rows, verbose=0)["label"], **rows)
+    np.savez(tmp_path / "rows.npz", output=model.predict(rows, verbose=0)["label"], **rows)
     files = [tmp_path / name for name in ("model.keras", "rows.npz")]
     done = subprocess.run(
         [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
@@ -268,7 +268,7 @@ def test_a_new_process_loads_transformers_without_being_told_about_keras_hub(tmp
 
 
 @pytest.mark.parametrize("tower", TOWERS)
-def test_a_word_that_stands_in_absent_rows_only_has_a_gradient_of_exactly_zero(tower):
+def test_a_word_of_missing_rows_only_has_a_gradient_of_exactly_zero(tower):
     config = contract.with_input(text(TOWERS[tower]))
     model, rows = (
         contract.compiled(config),
@@ -277,91 +277,6 @@ def test_a_word_that_stands_in_absent_rows_only_has_a_gradient_of_exactly_zero(t
     rows |= {"probe_present": np.array([1, 0], "float32")}
     (found,) = contract.gradients(model, config, rows, [model.get_layer("probe_words").embeddings])
     assert found.any(axis=1).tolist() == [False, False, False, True, False]
-
-
-class TestVectors:
-    rows = np.arange(12, dtype="float32").reshape(3, 4) / 7
-    stats = Vocabulary(words=contract.WORDS, vectors=Vectors.of(rows))
-
-    @pytest.mark.parametrize("trainable", [True, False])
-    @pytest.mark.parametrize(
-        "tower", [TOWERS["bag"], TOWERS["lstm"], TransformerTower(**ATTENTION | {"units": 4})]
-    )
-    def test_each_word_begins_with_its_own(self, tower, trainable):
-        model = built(
-            text(tower, vectors=VectorFile(path="v", trainable=trainable)), build_model, self.stats
-        )
-        layer = model.get_layer("probe_words")
-        # padding and unknown: zeros
-        np.testing.assert_array_equal(
-            layer.embeddings, np.concatenate([np.zeros((2, 4)), self.rows])
-        )
-        assert len(layer.trainable_weights) == trainable
-
-    def test_all_other_weights_are_what_the_seed_says(self):
-        one = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
-        again = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
-        without = built(text(TOWERS["lstm"]), build_model)
-        for weight, same, other in zip(one.weights, again.weights, without.weights, strict=True):
-            np.testing.assert_array_equal(weight, same)
-            assert "embeddings" in weight.path or np.array_equal(weight, other)
-
-    @pytest.mark.parametrize("trainable", [True, False])
-    def test_they_are_saved_once_as_weights_and_not_in_the_configuration(self, trainable, tmp_path):
-        words = [f"w{number}" for number in range(500)]
-        stats = Vocabulary(
-            words=words, vectors=Vectors.of(np.random.default_rng(0).normal(size=(500, 4)))
-        )
-        model = built(
-            text(TOWERS["bag"], vectors=VectorFile(path="v", trainable=trainable)),
-            build_model,
-            stats,
-        )
-        model.save(tmp_path / "model.keras")
-        with zipfile.ZipFile(tmp_path / "model.keras") as file:
-            assert len(file.read("config.json")) < 20_000
-        loaded = keras.saving.load_model(tmp_path / "model.keras").get_layer("probe_words")
-        np.testing.assert_array_equal(loaded.embeddings, model.get_layer("probe_words").embeddings)
-        assert loaded.trainable is trainable
-
-    def test_of_another_width_are_refused(self):
-        with pytest.raises(
-            ValueError,
-            match=r"^inputs\.probe\.vectors: must be as wide as the tower's embeddings, 8, received .* 4 num",
-        ):
-            built(
-                text(BagTower(embedding_dim=8), vectors=VectorFile(path="v")),
-                build_model,
-                self.stats,
-            )
-
-    def test_missing_are_refused(self):
-        with pytest.raises(
-            ValueError,
-            match=r"^inputs\.probe\.vectors: the schema must hold word vectors, received none",
-        ):
-            built(
-                text(TOWERS["bag"], vectors=VectorFile(path="v")),
-                build_model,
-                Vocabulary(words=["a"]),
-            )
-
-    @pytest.mark.parametrize(
-        ("fields", "message"),
-        [
-            (
-                {"tokenizer": NgramTokenizer()},
-                "vectors need the tokenizer words or characters, received ngrams",
-            ),
-            (
-                {"tower": KerasTower(path="x")},
-                "vectors need a tower with embeddings .* received keras",
-            ),
-        ],
-    )
-    def test_where_they_have_no_place_they_are_refused(self, fields, message):
-        with pytest.raises(ValueError, match=f"^TextInput: {message}$"):
-            TextInput(vectors=VectorFile(path="v"), **fields)
 
 
 @pytest.mark.parametrize(
@@ -373,14 +288,17 @@ class TestVectors:
         (BytePairTokenizer(), SUBWORDS, 5, 2),
     ],
 )
-def test_the_number_of_tokens_and_which_one_is_padding(tokenizer, stats, count, filler):
-    part = text(TOWERS["bag"], tokenizer=tokenizer)
-    assert (token_count(part, stats), padding(stats)) == (count, filler)
-    assert built(part, build_model, stats).get_layer("probe_words").embeddings.shape == (count, 4)
+def test_the_number_of_tokens_and_the_padding_token(tokenizer, stats, count, pad):
+    input_config = text(TOWERS["bag"], tokenizer=tokenizer)
+    assert (token_count(input_config, stats), padding(stats)) == (count, pad)
+    assert built(input_config, build_model, stats).get_layer("probe_words").embeddings.shape == (
+        count,
+        4,
+    )
 
 
 @pytest.mark.parametrize("tower", TOWERS)
-def test_padding_is_what_the_tokenizer_says(tower):
+def test_padding_is_that_of_the_tokenizer(tower):
     model = built(text(TOWERS[tower], tokenizer=BytePairTokenizer()), stats=SUBWORDS)
     found = encoded(model, [[0, 3, 2, 2]])
     assert found["mask"].tolist() == [[True, True, False, False]]
@@ -432,22 +350,24 @@ def test_a_schema_of_another_tokenizer_is_refused(tokenizer, stats, message):
         ("depth: 0", r"inputs\.probe\.tower\.depth: .* received 0$"),
     ],
 )
-def test_a_transformer_that_cannot_be_is_refused(fields, message):
+def test_an_impossible_transformer_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         Config.from_yaml(
-            f"{{inputs: {{probe: {{type: text, tower: {{type: transformer, {fields}}}}}}}, heads: {{label: {{type: classification}}}}}}"
+            f"{{inputs: {{probe: {{type: text, tower: {{type: transformer, {fields}}}}}}},"
+            " heads: {label: {type: classification}}}"
         )
 
 
 def test_heads_that_do_not_divide_the_width_of_tokens_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"^inputs\.clip: the heads of a transformer must divide the width of a token, 6, received 4$",
+        match=r"^inputs\.clip: the heads of a transformer must divide the width of a token, 6,"
+        r" received 4$",
     ):
         encoder(TransformerTower(), keras.Input((5, 6)), None, "clip")
 
 
-def test_a_causal_transformer_is_read_at_its_last_token_unless_told_otherwise():
+def test_a_causal_transformer_is_pooled_at_its_last_token_by_default():
     tower = TransformerTower(causal=True)
     assert tower.pooling == TransformerTower.model_validate(tower.model_dump()).pooling == "last"
     tower.pooling = "average"
@@ -456,8 +376,8 @@ def test_a_causal_transformer_is_read_at_its_last_token_unless_told_otherwise():
 
 
 @pytest.mark.parametrize("tower", TOWERS)
-def test_vectors_by_hand_are_those_of_the_towers(tower):
-    """`embeddings` of the model and the towers alone agree where a text is short, too."""
+def test_embeddings_equal_the_vectors_of_the_towers(tower):
+    """This also holds for short texts."""
     config = contract.with_input(text(TOWERS[tower]))
     rows = contract.rows_of(config, 2) | {"probe": np.array([[2, 3, 0, 0], [4, 0, 0, 0]], "int32")}
     vectors = embeddings(build_model(config, contract.schema_of(config)))(rows)

@@ -1,4 +1,4 @@
-"""What is peculiar to the towers of videos; the contract is in `test_towers`."""
+"""Details of the video towers; the contract is in `test_towers`."""
 
 import contract
 import keras
@@ -21,12 +21,12 @@ from multimodal_tf.config import (
 from multimodal_tf.models import build_model, build_towers, embeddings
 
 
-def part(tower, frames=4, size=8):
+def clip_config(tower, frames=4, size=8):
     return VideoInput(frames=frames, height=size, width=size, channels=1, tower=tower)
 
 
 def framed(over, frame=None, **more):
-    return part(FramesTower(frame=frame or ConvTower(filters=[4], dim=6), over=over), **more)
+    return clip_config(FramesTower(frame=frame or ConvTower(filters=[4], dim=6), over=over), **more)
 
 
 def model_of(video, presence=True):
@@ -67,7 +67,7 @@ def test_the_mean_over_frames_is_the_image_tower_s_mean():
     )
 
 
-def test_only_an_average_does_not_know_the_order_of_frames():
+def test_only_an_average_ignores_the_order_of_frames():
     seen = clips()
     for over, order in (
         (FramesAverage(), False),
@@ -87,13 +87,13 @@ def test_only_an_average_does_not_know_the_order_of_frames():
         (framed(FramesLSTM(units=5)), (4, 5)),
         (framed(FramesLSTM(units=5, bidirectional=True)), (4, 10)),
         (framed(FramesTransformer(depth=1, heads=2, mlp_units=8)), (4, 6)),
-        # the first block keeps the time
-        (part(Conv3DTower(filters=[4, 5, 6]), frames=8), (2, 6)),
-        (part(Conv3DTower(filters=[4]), frames=1), (1, 4)),
+        # The first block keeps the time axis.
+        (clip_config(Conv3DTower(filters=[4, 5, 6]), frames=8), (2, 6)),
+        (clip_config(Conv3DTower(filters=[4]), frames=1), (1, 4)),
     ],
     ids=["average", "lstm", "lstm both ways", "transformer", "conv3d", "conv3d of one frame"],
 )
-def test_a_token_is_a_frame_or_a_step_of_time(video, tokens):
+def test_a_token_is_a_frame_or_a_time_step(video, tokens):
     config = contract.with_input(video)
     assert build_towers(config, contract.schema_of(config)).output["probe"]["tokens"].shape == (
         None,
@@ -121,7 +121,7 @@ def test_without_presence_the_model_is_the_plain_graph():
 
 
 def test_a_library_s_network_sees_the_frames_of_present_rows_only():
-    video = part(
+    video = clip_config(
         FramesTower(frame=ApplicationTower(name="MobileNet"), over=FramesAverage()),
         frames=2,
         size=32,
@@ -141,11 +141,12 @@ def test_the_weights_of_the_frame_tower_are_regularized():
     ("video", "message"),
     [
         (
-            part(Conv3DTower(filters=[4, 4], padding="valid")),
-            r"^inputs\.probe\.tower\.filters: .* of 4 frames of 8 x 8 in block 2, received \[4, 4\]$",
+            clip_config(Conv3DTower(filters=[4, 4], padding="valid")),
+            r"^inputs\.probe\.tower\.filters: .* of 4 frames of 8 x 8 in block 2,"
+            r" received \[4, 4\]$",
         ),
         (
-            part(Conv3DTower(filters=[4], padding="valid"), frames=2),
+            clip_config(Conv3DTower(filters=[4], padding="valid"), frames=2),
             r"^inputs\.probe\.tower\.filters: .* of 2 frames of 8 x 8 in block 1",
         ),
         (
@@ -155,7 +156,8 @@ def test_the_weights_of_the_frame_tower_are_regularized():
         (framed(FramesAverage(), ResNetTower(filters=4), size=8), None),
         (
             framed(FramesTransformer(heads=4)),
-            r"^inputs\.probe\.tower\.over\.heads: must divide the width of a frame's vector, 6, received 4$",
+            r"^inputs\.probe\.tower\.over\.heads: must divide the width of a frame's vector, 6,"
+            r" received 4$",
         ),
         (
             framed(FramesAverage(), ApplicationTower(name="NoNet")),
@@ -176,7 +178,7 @@ def test_the_weights_of_the_frame_tower_are_regularized():
         "no such file",
     ],
 )
-def test_what_cannot_be_is_refused_by_field(video, message):
+def test_impossible_settings_are_refused_by_field(video, message):
     config = contract.with_input(video)
     if message is None:
         build_model(config, contract.schema_of(config))

@@ -1,6 +1,4 @@
-"""Videos the whole way: a table of files, gaps and broken ones, described, ingested, trained,
-exported and served from raw files.
-"""
+"""Videos from a table of files, with gaps and broken ones, to predictions from raw files."""
 
 import base64
 import pathlib
@@ -123,13 +121,13 @@ def test_describe_finds_videos_by_opening_them(table):
     assert description.config().inputs["clip"].type == "video"
 
 
-def test_a_moving_gif_is_an_image_unless_the_type_is_given(table):
+def test_an_animated_gif_is_an_image_unless_the_type_is_given(table):
     gifs = read_table(pd.DataFrame({"clip": [case.gif(3)] * 2, "label": ["a", "b"]}))
     assert describe(gifs).columns[0].type == "image"
     assert describe(gifs, types={"clip": "video"}).config().inputs["clip"].type == "video"
 
 
-def test_lists_of_pictures_and_arrays_of_frames_are_videos():
+def test_lists_of_images_and_arrays_of_frames_are_videos():
     cells = [[case.picture(0), case.picture(1)], np.zeros((2, 6, 8, 3), np.uint8).tolist()]
     for cell in cells:
         table = read_table(pd.DataFrame({"clip": [cell, cell], "label": ["a", "b"]}))
@@ -166,7 +164,7 @@ def test_training_and_serving_agree(made):
 
 
 @pytest.mark.slow
-def test_the_client_answers_raw_files_as_training_saw_them(made, table):
+def test_the_client_predicts_raw_files_as_in_training(made, table):
     directory, model, exported = made
     client = Client(exported)
     frame = pd.concat(table.chunks(rows=100)).iloc[-6:]
@@ -181,7 +179,7 @@ def test_the_client_answers_raw_files_as_training_saw_them(made, table):
 
 
 @pytest.mark.slow
-def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
+def test_the_client_sends_the_same_frames_for_every_form_of_a_cell(made, table):
     client, data = Client(made[2]), pathlib.Path(table.root, "good.mp4").read_bytes()
     uri = "data:video/mp4;base64," + base64.b64encode(data).decode()
     files = read_cell(data, PART)
@@ -194,37 +192,39 @@ def test_whatever_a_cell_is_the_client_sends_the_same_frames(made, table):
         files,
         [*files, None],
     ]
-    answers = client.predict([{"clip": cell, "price": 1.0} for cell in cells], table.root)
-    assert answers["valid"].all()
-    probabilities = np.stack(answers["label_probabilities"])
+    predictions = client.predict([{"clip": cell, "price": 1.0} for cell in cells], table.root)
+    assert predictions["valid"].all()
+    probabilities = np.stack(predictions["label_probabilities"])
     np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(cells), 0), atol=1e-6)
 
 
 @pytest.mark.slow
-def test_an_array_is_as_good_as_its_pictures(made):
-    frames = np.stack([case.numbered(place) for place in range(8)])
+def test_an_array_equals_its_images(made):
+    frames = np.stack([case.numbered(index) for index in range(8)])
     cells = [
         frames,
         frames / 255,
         list(frames),
         frames.tolist(),
-        [case.picture(place) for place in range(8)],
+        [case.picture(index) for index in range(8)],
     ]
-    answers = Client(made[2]).predict([{"clip": cell} for cell in cells])
-    probabilities = np.stack(answers["label_probabilities"])
-    assert answers["valid"].all()
+    predictions = Client(made[2]).predict([{"clip": cell} for cell in cells])
+    probabilities = np.stack(predictions["label_probabilities"])
+    assert predictions["valid"].all()
     np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(cells), 0), atol=0.02)
 
 
 @pytest.mark.slow
-def test_a_broken_video_is_its_row_s_error_alone(made, table):
+def test_a_broken_video_is_an_error_of_its_row_alone(made, table):
     cells = ["gone.mp4", "good.mp4", [case.picture(0), b"<html>"], [], None, ["gone.png"]]
-    answers = Client(made[2]).predict([{"clip": cell, "price": 1.0} for cell in cells], table.root)
-    assert answers["valid"].tolist() == [False, True, False, True, True, False]
-    assert answers["error"][0] == "clip: no such file"
-    assert answers["error"][2].startswith("clip: frame 2: not an image")
-    assert answers["error"][5] == "clip: frame 1: no such file"
-    assert answers["present"].tolist() == [
+    predictions = Client(made[2]).predict(
+        [{"clip": cell, "price": 1.0} for cell in cells], table.root
+    )
+    assert predictions["valid"].tolist() == [False, True, False, True, True, False]
+    assert predictions["error"][0] == "clip: no such file"
+    assert predictions["error"][2].startswith("clip: frame 2: not an image")
+    assert predictions["error"][5] == "clip: frame 1: no such file"
+    assert predictions["present"].tolist() == [
         "price",
         "clip,price",
         "price",
@@ -240,7 +240,7 @@ def test_a_broken_video_is_its_row_s_error_alone(made, table):
 
 
 @pytest.mark.slow
-def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
+def test_the_served_model_takes_frames_and_gifs_and_names_errors(made):
     served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
     rows = [
         [case.picture(0), case.picture(1), b""],
@@ -248,10 +248,10 @@ def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
         [b"", b"", b""],
         [case.picture(0), b"junk", b""],
     ]
-    answer = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
-    assert answer["valid"].numpy().tolist() == [True, True, True, False]
-    assert answer["error"].numpy()[3] == b"clip: frame 2: not a JPEG, PNG, GIF, BMP or WebP image"
-    assert answer["present"].numpy()[:, 0].tolist() == [True, True, False, False]
+    output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
+    assert output["valid"].numpy().tolist() == [True, True, True, False]
+    assert output["error"].numpy()[3] == b"clip: frame 2: not a JPEG, PNG, GIF, BMP or WebP image"
+    assert output["present"].numpy()[:, 0].tolist() == [True, True, False, False]
     empty = served(clip=tf.zeros([0, 3], tf.string), price=tf.zeros([0]))
     assert empty["label_probabilities"].shape == (0, 2)
     none = served(clip=tf.zeros([2, 0], tf.string), price=tf.constant([1.0, np.nan]))
@@ -259,7 +259,7 @@ def test_the_server_itself_takes_frames_and_gifs_and_says_what_is_broken(made):
 
 
 @pytest.mark.slow
-def test_a_whole_table_is_answered(made, table, tmp_path):
+def test_a_whole_table_is_predicted(made, table, tmp_path):
     notes = predict_table(Client(made[2]), table, tmp_path / "out.csv")
     found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert len(found) == ROWS
@@ -277,13 +277,13 @@ def test_other_frames_need_another_ingest(made):
             check_records(config, made[0])
     other = PART.model_copy(update={"tower": Conv3DTower(filters=[4])})
     config = CONFIG.model_copy(update={"inputs": CONFIG.inputs | {"clip": other}})
-    # another tower does not
+    # Another tower does not.
     check_records(config, made[0])
 
 
-def test_a_list_of_files_is_done_again_when_one_of_them_changes(tmp_path):
-    for place in range(2):
-        (tmp_path / f"{place}.png").write_bytes(case.picture(place))
+def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
+    for index in range(2):
+        (tmp_path / f"{index}.png").write_bytes(case.picture(index))
     rows = {
         "clip": [["0.png", "1.png"]] * 4,
         "price": range(4),
