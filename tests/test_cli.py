@@ -1,6 +1,4 @@
-"""The command line end to end on a small table, and its errors: one sentence, exit code 1, no
-traceback.
-"""
+"""The command line on a small table, and its errors: one sentence, exit code 1, no traceback."""
 
 import json
 import math
@@ -33,9 +31,7 @@ def run(monkeypatch_argv, *words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A table of 60 rows: bright pictures are «day», dark ones «night»; some gaps, and one file
-    that is no picture.
-    """
+    """A table of 60 rows: bright images are «day», dark ones «night»; gaps, and a broken file."""
     folder = tmp_path_factory.mktemp("cli")
     random = np.random.default_rng(0)
     rows = []
@@ -60,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(folder):
-    """Everything that the commands make, in their order."""
+    """All files that the commands write, in their order."""
     with pytest.MonkeyPatch.context() as patch:
         table, config, records, trained = (
             folder / "table.csv",
@@ -80,7 +76,7 @@ def made(folder):
             == 0
         )
         assert run(patch, "train", records, "--out", trained, "--epochs", "12") == 0
-        assert run(patch, "evaluate", trained, records, "--out", folder / "figures.json") == 0
+        assert run(patch, "evaluate", trained, records, "--out", folder / "metrics.json") == 0
         assert run(patch, "export", trained, folder / "saved" / "1") == 0
         assert (
             run(
@@ -93,18 +89,19 @@ def made(folder):
 
 def test_describe_writes_a_configuration(made):
     config = Config.load(made / "config.yaml")
-    assert {name: part.type for name, part in config.inputs.items()} == {
+    assert {name: one.type for name, one in config.inputs.items()} == {
         "photo": "image",
         "word": "text",
     }
-    assert {name: part.type for name, part in config.heads.items()} == {"label": "classification"}
+    assert {name: head.type for name, head in config.heads.items()} == {"label": "classification"}
 
 
-def test_describe_says_why_in_one_line_a_column(made, monkeypatch, capsys):
+def test_describe_gives_reasons_in_one_line_a_column(made, monkeypatch, capsys):
     assert run(monkeypatch, "describe", made / "table.csv") == 0
     lines = capsys.readouterr().out.split("\n")
     photo = lines.index(
-        "photo: 58 of 59 cells open as images; plain CNN: a ResNet pays from 10,000 rows, here are 59"
+        "photo: 58 of 59 cells open as images;"
+        " plain CNN: a ResNet pays from 10,000 rows, here are 59"
     )
     assert lines[photo + 1].startswith("  row 7: not an image")
     assert lines[photo + 2].startswith("word: ")
@@ -115,11 +112,11 @@ def test_ingest_lists_the_bad_cell(made):
     assert rejected[["row", "column", "path"]].values.tolist() == [[7, "photo", "7.png"]]
 
 
-def test_train_records_what_it_did(made):
+def test_train_writes_its_record(made):
     assert json.loads((made / "run" / "run.json").read_text())["config"]["training"]["epochs"] == 12
 
 
-def test_records_on_another_file_system_are_judged_alike(made, monkeypatch):
+def test_records_on_another_file_system_give_the_same_metrics(made, monkeypatch):
     files = fsspec.filesystem("memory")
     files.put(str(made / "records"), "/cli/records", recursive=True)
     try:
@@ -136,10 +133,10 @@ def test_records_on_another_file_system_are_judged_alike(made, monkeypatch):
         )
     finally:
         files.rm("/cli", recursive=True)
-    assert (made / "remote.json").read_text() == (made / "figures.json").read_text()
+    assert (made / "remote.json").read_text() == (made / "metrics.json").read_text()
 
 
-def test_predictions_are_right_and_the_broken_cell_is_said(made):
+def test_predictions_are_right_and_the_broken_cell_is_reported(made):
     predictions = pd.read_csv(made / "predictions.csv", keep_default_na=False)
     truth = pd.read_csv(made / "table.csv")
     assert len(predictions) == 60
@@ -177,7 +174,7 @@ def test_another_tokenizer_needs_no_new_ingest(made, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, capsys):
+def test_towers_of_a_run_for_a_table_of_other_classes(made, monkeypatch, capsys):
     table = pd.read_csv(made / "table.csv")
     table["label"] = table["label"].map({"day": "light", "night": "dark"})
     table.to_csv(made / "other.csv", index=False)
@@ -235,7 +232,7 @@ def test_a_run_lends_its_towers_to_a_table_of_other_classes(made, monkeypatch, c
 
 
 @pytest.mark.slow
-def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypatch):
+def test_merged_lora_is_exported_as_large_as_the_base(made, monkeypatch):
     settings = Config.load(made / "config.yaml")
     settings.peft = Peft(lora=[LoRA(layers=["word_words"], rank=2)])
     settings.save(made / "lora.yaml")
@@ -279,9 +276,7 @@ def test_what_lora_taught_is_exported_merged_as_large_as_the_base(made, monkeypa
     assert numbers["merged"] == numbers["saved"] < numbers["added"]
 
 
-def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(
-    made, monkeypatch, capsys
-):
+def test_an_adapter_that_cannot_be_merged_is_refused_before_writing(made, monkeypatch, capsys):
     settings = Config.load(made / "config.yaml")
     settings.peft = Peft(adapters=[Adapters(layers=["word_words"], units=2)])
     settings.save(made / "adapters.yaml")
@@ -306,7 +301,7 @@ def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["describe", "{folder}/none.csv"], ["none.csv"]),
         (["describe", "{folder}/table.csv", "--type", "photo"], ["COLUMN=TYPE", "'photo'"]),
@@ -349,11 +344,11 @@ def test_an_adapter_that_cannot_be_merged_is_refused_before_anything_is_written(
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else None,
 )
-def test_an_error_is_one_sentence(made, monkeypatch, capsys, words, said):
+def test_an_error_is_one_sentence(made, monkeypatch, capsys, words, expected):
     assert run(monkeypatch, *(word.format(folder=made) for word in words)) == 1
     message = capsys.readouterr().err
     assert message.startswith("error: ")
-    assert [word for word in said if word not in message.replace("\n", "")] == []
+    assert [word for word in expected if word not in message.replace("\n", "")] == []
     assert "Traceback" not in message
 
 

@@ -467,7 +467,7 @@ def test_the_command_line(first, second, folder, monkeypatch, capsys):
         folder / "table.csv",
         "--folds",
         2,
-        "--directory",
+        "--out",
         folder / "first",
     ]
     monkeypatch.setattr(
@@ -479,7 +479,7 @@ def test_the_command_line(first, second, folder, monkeypatch, capsys):
     message = capsys.readouterr().out
     assert "first less second" in message
     assert cv_metrics.CrossValidated.model_validate_json(
-        (folder / "first" / "figures.json").read_text()
+        (folder / "first" / "metrics.json").read_text()
     ) == cv_metrics.cross_validation_metrics(first)
 
 

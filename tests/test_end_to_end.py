@@ -129,7 +129,7 @@ def made(tmp_path_factory):
     settings.save(config)
     assert run("ingest", table, "--config", config, "--out", records, "--processes", "1") == 0
     assert run("train", records, "--out", trained, "--epochs", "1") == 0
-    assert run("evaluate", trained, records, "--out", folder / "figures.json") == 0
+    assert run("evaluate", trained, records, "--out", folder / "metrics.json") == 0
     assert run("export", trained, saved) == 0
     assert run("predict", saved, table, "--out", folder / "predictions.csv") == 0
     return folder, odd
@@ -164,7 +164,7 @@ def test_every_bad_cell_is_listed_and_no_other(made):
 
 
 def test_a_class_that_training_never_saw_is_said_and_does_not_count(made):
-    [figures] = json.loads((made[0] / "figures.json").read_text())["heads"].values()
+    [figures] = json.loads((made[0] / "metrics.json").read_text())["heads"].values()
     assert figures["n"] == TEST - 3
     assert figures["unseen"] == {UNSEEN: 2}
 

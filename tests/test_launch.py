@@ -223,7 +223,7 @@ def test_the_command_line_launches_any_program(monkeypatch, capsys, tmp_path, wo
     )
     assert code == 0
     assert "worker 0, start 1" in printed.out
-    assert f"What they printed: {tmp_path / 'logs'}" in printed.out
+    assert f"Their output: {tmp_path / 'logs'}" in printed.out
 
 
 def test_a_missing_program_is_one_sentence(monkeypatch, capsys, tmp_path):

@@ -1,35 +1,32 @@
-"""The command line: each command calls the public functions that a notebook calls, and says where
-the outcome lies.
+"""The command line: each command calls the public functions that a notebook calls.
 
-The functions are imported inside the commands because TensorFlow takes seconds to import, and
+The functions are imported inside the commands, because TensorFlow takes seconds to import and
 `--help` must not wait for it.
 """
 
 import os
 import sys
 
-from multimodal_tf.cli.app import app, err
+from multimodal_tf.cli.app import app, error_console
 
 # isort: off
 # The order is that in which `--help` lists the commands.
-from multimodal_tf.cli import comparison, data, demo, evaluation, serving, training  # noqa: F401
+from multimodal_tf.cli import data, training, evaluation, comparison, serving, demo  # noqa: F401
 # isort: on
 
 
-def main():
-    """Entry point: what the user can put right is one sentence and exit code 1; wrong usage is 2,
-    as typer has it.
-    """
+def main() -> None:
+    """Entry point: an error is one sentence and exit code 1; wrong usage is exit code 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
     except (ValueError, OSError) as error:
-        err.print(f"error: {_sentence(error)}", markup=False, highlight=False)
+        error_console.print(f"error: {_message(error)}", markup=False, highlight=False)
         sys.exit(1)
 
 
-def _sentence(error):
-    # as Python words it: «[Errno 2] No such file or directory: ...»
+def _message(error: Exception) -> str:
+    # Python's own is «[Errno 2] No such file or directory: ...»
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

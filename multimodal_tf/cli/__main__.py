@@ -1,4 +1,4 @@
-"""`python -m multimodal_tf.cli`."""
+"""Runs the command line: `python -m multimodal_tf.cli`."""
 
 from multimodal_tf.cli import main
 

@@ -1,11 +1,14 @@
-"""The command line's frame: what all commands share."""
+"""What all commands share: the application, its consoles, and common arguments and options."""
 
 import pathlib
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from multimodal_tf.data.table import Table
 
 app = typer.Typer(
     help="From a table of images, texts and sounds to a served Keras model.",
@@ -14,29 +17,54 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# in a file or pipe, a path stays in one piece
-out = Console(soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True, soft_wrap=True)
+# in a file or pipe, a path is not wrapped
+console = Console(soft_wrap=not sys.stdout.isatty())
+error_console = Console(stderr=True, soft_wrap=True)
 
-Table = Annotated[
+TablePath = Annotated[
     pathlib.Path,
     typer.Argument(
-        help="CSV, TSV, JSON Lines or Parquet file, or a folder with one folder of files per class."
+        metavar="TABLE",
+        help="CSV, TSV, JSON Lines or Parquet file, or a folder with a folder of files per class.",
     ),
+]
+IngestedTable = Annotated[
+    pathlib.Path | None,
+    typer.Option(metavar="TABLE", help="The ingested table: for its other columns and groups."),
+]
+Root = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Folder that relative paths in the table start from. (default: its own)"),
+]
+ConfigPath = Annotated[
+    pathlib.Path,
+    typer.Argument(metavar="CONFIG", help="Configuration, YAML or JSON, as of `describe`."),
 ]
 Records = Annotated[
     str,
     typer.Argument(
-        help="What `ingest` wrote: a folder, or an address such as gs://bucket/records."
+        metavar="RECORDS",
+        help="Folder that `ingest` wrote, or an address such as gs://bucket/records.",
     ),
 ]
-Run = Annotated[pathlib.Path, typer.Argument(help="What `train` wrote.")]
-Root = Annotated[
-    pathlib.Path | None,
-    typer.Option(help="Folder that the table's paths start from. (default: the table's own)"),
+RunDir = Annotated[pathlib.Path, typer.Argument(metavar="RUN", help="Folder that `train` wrote.")]
+Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        help="Column whose values are never divided, such as a patient."
+        " (default: the configuration's split.group)"
+    ),
 ]
 
 
-def verbose():
-    """Keras' progress bar on a terminal, a line an epoch elsewhere."""
+def verbosity() -> Literal[1, 2]:
+    """Keras' progress bar on a terminal, a line per epoch elsewhere."""
     return 1 if sys.stdout.isatty() else 2
+
+
+def read_optional(table: pathlib.Path | None, root: pathlib.Path | None) -> "Table | None":
+    """Opens a table that an option may name."""
+    from multimodal_tf.data.table import read_table
+
+    return None if table is None else read_table(table, root=root)

@@ -1,82 +1,100 @@
 """The commands that compare configurations and runs."""
 
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, Table, app, err, out
+from multimodal_tf.cli.app import (
+    ConfigPath,
+    Group,
+    IngestedTable,
+    Root,
+    Split,
+    TablePath,
+    app,
+    console,
+    error_console,
+    read_optional,
+)
+from multimodal_tf.cli.evaluation import load_model
+
+if TYPE_CHECKING:
+    from multimodal_tf.config import Config
+
+_CrossValidationOut = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", help="Folder for the runs, the predictions and metrics.json."),
+]
+_Folds = Annotated[int, typer.Option(help="Number of folds.")]
+_Repeats = Annotated[int, typer.Option(help="Repetitions, each with other folds.")]
+_Against = Annotated[
+    pathlib.Path | None,
+    typer.Option(metavar="CONFIG", help="Configuration to compare with on the same folds."),
+]
+_Seed = Annotated[int, typer.Option(min=0, help="Seed of the folds.")]
+_Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN RUN ... RECORDS",
+        help="Folders that `train` or `export` wrote, and the one that `ingest` wrote.",
+    ),
+]
+_ReportOut = Annotated[
+    pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
+]
 
 
 @app.command("cross-validate")
 def cross_validate(
-    config: Annotated[
-        pathlib.Path, typer.Argument(help="Configuration, YAML or JSON, as `describe` writes it.")
-    ],
-    table: Table,
-    directory: Annotated[
-        pathlib.Path,
-        typer.Option(
-            "--directory",
-            "--out",
-            "-o",
-            help="Folder for the runs, the predictions and figures.json.",
-        ),
-    ],
-    folds: Annotated[int, typer.Option(help="How many; each is left out of one training.")] = 5,
-    repeats: Annotated[int, typer.Option(help="How often the rows are dealt anew.")] = 1,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Column whose values stay in one fold each. (default: the configuration's split.group)"
-        ),
-    ] = None,
-    against: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Another configuration, to be compared with on the same folds."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+    config: ConfigPath,
+    table: TablePath,
+    out: _CrossValidationOut,
+    folds: _Folds = 5,
+    repeats: _Repeats = 1,
+    group: Group = None,
+    against: _Against = None,
+    seed: _Seed = 0,
     root: Root = None,
-):
-    """Train on all folds but one, in turns, and judge by the rows left out; killed and started
-    again, it goes on.
-    """
+) -> None:
+    """Cross-validate a configuration, and compare it with another one. Run it again to resume."""
     from multimodal_tf.config import Config
     from multimodal_tf.data import atomic
     from multimodal_tf.data.table import read_table
     from multimodal_tf.evaluation import cv_metrics
-    from multimodal_tf.training.cross_validation import PREDICTIONS, assign_folds
-    from multimodal_tf.training.cross_validation import cross_validate as validate
+    from multimodal_tf.training import cross_validation
 
-    configs = {directory: Config.load(config)} | (
-        {} if against is None else {directory / "against": Config.load(against)}
-    )
+    configs = {out: Config.load(config)}
+    if against is not None:
+        configs[out / "against"] = Config.load(against)
     _check_heads(*configs.values())
     rows = read_table(table, root=root)
-    # hours of training come first otherwise
     if len(configs) == 2:
-        cv_metrics.check_same_folds(
-            *(
-                assign_folds(one, rows, place, folds, repeats, group, seed, progress=True)
-                for place, one in configs.items()
-            )
-        )
+        # before hours of training
+        dealt = [
+            cross_validation.assign_folds(one, rows, path, folds, repeats, group, seed, True)
+            for path, one in configs.items()
+        ]
+        cv_metrics.check_same_folds(*dealt)
     found = []
-    for place, one in configs.items():
-        found.append(validate(one, rows, place, folds, repeats, group, seed, progress=True))
-        judged = cv_metrics.cross_validation_metrics(found[-1])
-        atomic.write_text(place / "figures.json", judged.model_dump_json(indent=1))
-        out.print(judged.render())
-        out.print(
-            f"Figures: {place / 'figures.json'}. A line for each row and repetition: {place / PREDICTIONS}"
+    for path, one in configs.items():
+        found.append(
+            cross_validation.cross_validate(one, rows, path, folds, repeats, group, seed, True)
+        )
+        metrics = cv_metrics.cross_validation_metrics(found[-1])
+        atomic.write_text(path / "metrics.json", metrics.model_dump_json(indent=1))
+        console.print(metrics.render())
+        console.print(
+            f"Metrics: {path / 'metrics.json'}."
+            f" Predictions of each repetition: {path / cross_validation.PREDICTIONS}"
         )
     if len(found) == 2:
-        out.print(cv_metrics.render(cv_metrics.compare(*found)))
-        out.print("p is of each figure by itself: choose beforehand the one that decides.")
+        console.print(cv_metrics.render(cv_metrics.compare(*found)))
+        console.print("p is not corrected for several metrics: choose the decisive one beforehand.")
 
 
-def _check_heads(first, *others):
-    """Refuses configurations without a head with a label in common."""
+def _check_heads(first: "Config", *others: "Config") -> None:
+    """Refuses configurations that have no head with a label in common."""
     from multimodal_tf.config import labelled
 
     wanted = labelled(first.heads)
@@ -85,62 +103,45 @@ def _check_heads(first, *others):
         both = [name for name in wanted if name in heads]
         if not both:
             raise ValueError(
-                f"--against must have a head in common with CONFIG, {sorted(wanted)}, received {sorted(heads)}"
+                f"--against must have a head in common with CONFIG, {sorted(wanted)},"
+                f" received {sorted(heads)}"
             )
         for name in both:
             if heads[name].type != wanted[name].type:
                 raise ValueError(
-                    f"--against: the head {name!r} must be of type {wanted[name].type}, received {heads[name].type}"
+                    f"--against: the head {name!r} must be of type {wanted[name].type},"
+                    f" received {heads[name].type}"
                 )
 
 
 @app.command()
 def compare(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN RUN ... RECORDS",
-            help="What `train` or `export` wrote, and what `ingest` wrote.",
-        ),
-    ],
-    report: Annotated[
-        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
-    ],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    table: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            help="What was ingested: for intervals over groups, and its columns beside rows."
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(help="Column of the table. (default: the configuration's split.group)"),
-    ] = None,
+    paths: _Paths,
+    out: _ReportOut,
+    split: Split = "test",
+    table: IngestedTable = None,
+    group: Group = None,
     root: Root = None,
-):
-    """Two or more runs side by side on the same rows, with the intervals of their differences: one
-    page.
-    """
+) -> None:
+    """Compare two or more runs on the same rows, with intervals of their differences: one page."""
     from multimodal_tf.data.manifest import Manifest
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.report.compare import compare as compare_runs
-    from multimodal_tf.training.run_dir import RECORD, load_run
 
-    runs, records = [pathlib.Path(path) for path in paths[:-1]], paths[-1]
-    if len(set(runs)) < 2 or len(set(runs)) < len(runs):
+    run_dirs, records = [pathlib.Path(path) for path in paths[:-1]], paths[-1]
+    if len(set(run_dirs)) < 2 or len(set(run_dirs)) < len(run_dirs):
         raise ValueError(
             f"compare takes two or more different RUNs and then RECORDS, received {' '.join(paths)}"
         )
     manifest = Manifest.load(records)
-    models = {str(path): load_run(path) if (path / RECORD).is_file() else path for path in runs}
+    models = {str(path): load_model(path) for path in run_dirs}
     for name, run in models.items():
         if not isinstance(run, pathlib.Path) and run.record.data.hash != manifest.hash:
-            err.print(
-                f"note: {name} was trained on other records than {records}: it may have seen rows of this split",
+            error_console.print(
+                f"note: {name} was trained on other records than {records}:"
+                " it may have seen rows of this split",
                 markup=False,
             )
-    read = None if table is None else read_table(table, root=root)
-    for sentence in compare_runs(models, records, report, split, read, group).page.summary:
-        out.print(f"- {sentence}", markup=False, highlight=False)
-    out.print(f"Report: {report / 'index.html'}")
+    written = compare_runs(models, records, out, split, read_optional(table, root), group)
+    for sentence in written.page.summary:
+        console.print(f"- {sentence}", markup=False, highlight=False)
+    console.print(f"Report: {out / 'index.html'}")

@@ -6,97 +6,106 @@ from typing import Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, Table, app, out
+from multimodal_tf.cli.app import Root, TablePath, app, console
+
+_ConfigOut = Annotated[
+    pathlib.Path | None,
+    typer.Option("--out", "-o", help="YAML file for the configuration, to be edited."),
+]
+_Label = Annotated[
+    str | None,
+    typer.Option(help="Column to predict. (default: the one named label, class or target)"),
+]
+_Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="COLUMN=TYPE", help="Overrides a type; may be repeated."),
+]
+_Config = Annotated[
+    pathlib.Path,
+    typer.Option("--config", "-c", help="Configuration, YAML or JSON, as of `describe`."),
+]
+_RecordsOut = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", help="Folder for the records, or an address such as gs://bucket/records."
+    ),
+]
+_Processes = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes. (default: one per core)")
+]
+_Runner = Annotated[
+    str | None,
+    typer.Option(
+        help="Apache Beam runner: DirectRunner, Flink, Spark, Dataflow."
+        " (default: this machine, without Beam)"
+    ),
+]
+_BeamOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--beam-option",
+        metavar="NAME=VALUE",
+        help="Such as flink_master=host:8081; may be repeated.",
+    ),
+]
 
 
 @app.command()
 def describe(
-    table: Table,
-    config: Annotated[
-        pathlib.Path | None,
-        typer.Option("--out", "-o", help="Write the configuration here, as YAML to edit."),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(help="Column to predict. (default: the one called label, class or target)"),
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option("--type", help="COLUMN=TYPE, where the guess is wrong; may be repeated."),
-    ] = None,
+    table: TablePath,
+    out: _ConfigOut = None,
+    label: _Label = None,
+    types: _Types = None,
     root: Root = None,
-):
-    """Look at a table: each column's type, gaps, sizes and rejected cells, and the configuration
-    that follows.
-    """
+) -> None:
+    """Describe a table: types, missing values, sizes, bad cells; and write a configuration."""
     from multimodal_tf.data.describe.table_description import describe as describe_table
     from multimodal_tf.data.table import read_table
 
     description = describe_table(
         read_table(table, root=root), types=_given_types(types or []), label=label
     )
-    out.print(description.render())
-    if config is None:
-        out.print("Write the configuration with --out CONFIG.yaml.")
+    console.print(description.render())
+    if out is None:
+        console.print("Write the configuration with --out CONFIG.yaml.")
         return
-    description.config().save(config)
-    out.print(
-        f"Configuration: {config}. Next: multimodal-tf ingest {shlex.quote(str(table))} --config {shlex.quote(str(config))} --out RECORDS"
+    description.config().save(out)
+    console.print(
+        f"Configuration: {out}. Next: multimodal-tf ingest {shlex.quote(str(table))}"
+        f" --config {shlex.quote(str(out))} --out RECORDS"
     )
 
 
 @app.command()
 def ingest(
-    table: Table,
-    config: Annotated[
-        pathlib.Path,
-        typer.Option(
-            "--config", "-c", help="Configuration, YAML or JSON, as `describe` writes it."
-        ),
-    ],
-    records: Annotated[
-        str,
-        typer.Option(
-            "--out", "-o", help="Folder for the records, or an address such as gs://bucket/records."
-        ),
-    ],
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. (default: one per core)")
-    ] = None,
+    table: TablePath,
+    config: _Config,
+    out: _RecordsOut,
+    processes: _Processes = None,
     root: Root = None,
-    runner: Annotated[
-        str | None,
-        typer.Option(
-            help="Apache Beam runner: DirectRunner, Flink, Spark, Dataflow. (default: this machine, without Beam)"
-        ),
-    ] = None,
-    beam_options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--beam-option", help="NAME=VALUE, such as flink_master=host:8081; may be repeated."
-        ),
-    ] = None,
-):
-    """Check every cell and write the rows as sharded records; killed and started again, it goes on."""
+    runner: _Runner = None,
+    beam_options: _BeamOptions = None,
+) -> None:
+    """Check every cell and write the rows as sharded records. Run it again to resume."""
     from multimodal_tf.config import Config
     from multimodal_tf.data.ingest.table_ingest import ingest as ingest_table
     from multimodal_tf.data.table import read_table
 
-    beam = _given_beam(runner, beam_options or [])
     manifest = ingest_table(
         read_table(table, root=root),
         Config.load(config),
-        records,
+        out,
         processes=processes,
         progress=True,
-        beam=beam,
+        beam=_given_beam(runner, beam_options or []),
     )
-    out.print(
-        f"{manifest.kept} of {manifest.table_rows} rows in {records}; {manifest.rejected} rejections in {records}/rejected.csv"
+    console.print(
+        f"{manifest.kept} of {manifest.table_rows} rows in {out};"
+        f" {manifest.rejected} rejections in {out}/rejected.csv"
     )
 
 
-def _given_types(pairs):
+def _given_types(pairs: list[str]) -> dict[str, str]:
     types = {}
     for pair in pairs:
         column, equals, kind = pair.rpartition("=")
@@ -106,11 +115,9 @@ def _given_types(pairs):
     return types
 
 
-def _given_beam(runner, options):
+def _given_beam(runner: str | None, options: list[str]) -> list[str] | None:
     if runner is None and options:
         raise ValueError(f"--beam-option needs --runner, received {options[0]!r} without it")
-    return (
-        None
-        if runner is None
-        else [f"--runner={runner}", *(f"--{option.lstrip('-')}" for option in options)]
-    )
+    if runner is None:
+        return None
+    return [f"--runner={runner}", *(f"--{option.lstrip('-')}" for option in options)]

@@ -1,96 +1,115 @@
-"""The commands that judge a trained model."""
+"""The commands that evaluate a trained model."""
 
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Records, Root, Run, app, out
+from multimodal_tf.cli.app import (
+    Records,
+    Root,
+    RunDir,
+    Split,
+    app,
+    console,
+    read_optional,
+)
+
+if TYPE_CHECKING:
+    from multimodal_tf.training.run_dir import Run
+
+_MetricsOut = Annotated[
+    pathlib.Path | None, typer.Option("--out", "-o", help="JSON file for the metrics.")
+]
+_Model = Annotated[
+    pathlib.Path,
+    typer.Argument(
+        metavar="MODEL", help="Folder that `train` wrote, or a SavedModel that `export` wrote."
+    ),
+]
+_ReportOut = Annotated[
+    pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
+]
+_Head = Annotated[
+    str | None, typer.Option(help="Head to examine. (default: the first with a label)")
+]
+_Alone = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=MODEL", help="Model trained with this input only; may be repeated."
+    ),
+]
+_Baseline = Annotated[
+    pathlib.Path | None, typer.Option(help="Model that robustness is compared with.")
+]
+_Table = Annotated[
+    pathlib.Path | None,
+    typer.Option(metavar="TABLE", help="The ingested table. (default: where ingest found it)"),
+]
+_Rows = Annotated[int, typer.Option(min=2, help="Rows of the split, at most.")]
+_Damaged = Annotated[int, typer.Option(min=2, help="Rows for each corruption, at most.")]
 
 
 @app.command()
 def evaluate(
-    run: Run,
-    records: Records,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    file: Annotated[
-        pathlib.Path | None, typer.Option("--out", "-o", help="Write the figures here, as JSON.")
-    ] = None,
-):
-    """Figures of a trained model on one split, with intervals."""
+    run_dir: RunDir, records: Records, split: Split = "test", out: _MetricsOut = None
+) -> None:
+    """Metrics of a trained model on one split, with confidence intervals."""
     from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
     from multimodal_tf.training.run_dir import load_run
 
-    trained = load_run(run)
-    evaluation = evaluate_model(
-        trained.model.predict, trained.config, trained.schema, records, split=split
-    )
-    out.print(evaluation.render())
-    if file is not None:
-        evaluation.save(file)
-        out.print(f"Figures: {file}")
+    run = load_run(run_dir)
+    evaluation = evaluate_model(run.model.predict, run.config, run.schema, records, split=split)
+    console.print(evaluation.render())
+    if out is not None:
+        evaluation.save(out)
+        console.print(f"Metrics: {out}")
 
 
-@app.command("report")
-def report_command(
-    model: Annotated[
-        pathlib.Path,
-        typer.Argument(help="What `train` wrote, or a SavedModel that `export` wrote."),
-    ],
+@app.command()
+def report(
+    model: _Model,
     records: Records,
-    page: Annotated[
-        pathlib.Path, typer.Option("--out", "-o", help="Folder for the page and its data.")
-    ],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    head: Annotated[
-        str | None, typer.Option(help="Which one. (default: the first with a label)")
-    ] = None,
-    alone: Annotated[
-        list[str] | None,
-        typer.Option(help="INPUT=MODEL, a model trained with this input only; may be repeated."),
-    ] = None,
-    baseline: Annotated[
-        pathlib.Path | None, typer.Option(help="A model to compare robustness with.")
-    ] = None,
-    table: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="What was ingested. (default: where ingest found it)"),
-    ] = None,
+    out: _ReportOut,
+    split: Split = "test",
+    head: _Head = None,
+    alone: _Alone = None,
+    baseline: _Baseline = None,
+    table: _Table = None,
     root: Root = None,
-    rows: Annotated[int, typer.Option(min=2, help="Rows of the split, at most.")] = 2000,
-    damaged: Annotated[int, typer.Option(min=2, help="Rows for each corruption, at most.")] = 500,
-):
-    """Write a model report: contributions, robustness, alignment, calibration, errors."""
-    from multimodal_tf.data.table import read_table
+    rows: _Rows = 2000,
+    damaged: _Damaged = 500,
+) -> None:
+    """Model report, one page: contributions of inputs, robustness, errors, calibration and more."""
     from multimodal_tf.report.model import model_report
 
-    found = model_report(
-        _model(model),
+    written = model_report(
+        load_model(model),
         records,
-        page,
+        out,
         split=split,
         head=head,
-        table=None if table is None else read_table(table, root=root),
-        alone={name: _model(pathlib.Path(path)) for name, path in map(_named, alone or [])},
-        baseline=None if baseline is None else _model(baseline),
+        table=read_optional(table, root),
+        alone={name: load_model(path) for name, path in map(_input_and_path, alone or [])},
+        baseline=None if baseline is None else load_model(baseline),
         rows=rows,
         damaged=damaged,
         progress=True,
     )
-    for sentence in found.page.summary:
-        out.print(f"- {sentence}", markup=False, highlight=False)
-    out.print(f"Report: {page / 'index.html'}")
+    for sentence in written.page.summary:
+        console.print(f"- {sentence}", markup=False, highlight=False)
+    console.print(f"Report: {out / 'index.html'}")
 
 
-def _model(path):
-    """A run, or the folder of a SavedModel."""
+def load_model(path: pathlib.Path) -> "Run | pathlib.Path":
+    """A run from its folder; the path itself where it is the folder of a SavedModel."""
     from multimodal_tf.training.run_dir import RECORD, load_run
 
     return load_run(path) if (path / RECORD).is_file() else path
 
 
-def _named(pair):
+def _input_and_path(pair: str) -> tuple[str, pathlib.Path]:
     name, equals, path = pair.partition("=")
     if not equals or not path:
         raise ValueError(f"--alone takes INPUT=MODEL, received {pair!r}")
-    return name, path
+    return name, pathlib.Path(path)

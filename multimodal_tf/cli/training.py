@@ -10,58 +10,124 @@ from typing import Annotated, Literal
 
 import typer
 
-from multimodal_tf.cli.app import Records, Root, app, err, out, verbose
+from multimodal_tf.cli.app import (
+    Group,
+    IngestedTable,
+    Records,
+    Root,
+    app,
+    console,
+    error_console,
+    read_optional,
+    verbosity,
+)
+
+_RunOut = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", help="Folder for the model, its configuration and the logs."),
+]
+_RecordsOrReproduced = Annotated[
+    str,
+    typer.Argument(
+        metavar="[RECORDS]",
+        help="Folder that `ingest` wrote. (default with --reproduce: that of the run)",
+        show_default=False,
+    ),
+]
+_Config = Annotated[
+    pathlib.Path | None,
+    typer.Option("--config", "-c", help="(default: the one given to `ingest`)"),
+]
+_Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Overrides the configuration's training.epochs.")
+]
+_Strategy = Annotated[
+    Literal["none", "mirrored", "multi_worker", "tpu"] | None,
+    typer.Option(
+        help="tf.distribute: one device; all GPUs of this machine; the workers of TF_CONFIG; a TPU."
+        " (default: none)"
+    ),
+]
+_Towers = Annotated[
+    pathlib.Path | None,
+    typer.Option("--from", metavar="RUN", help="Run whose towers to start with; heads are new."),
+]
+_Reproduce = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        metavar="RUN.json", help="run.json of a run to reproduce, with its settings and threads."
+    ),
+]
+_Space = Annotated[
+    pathlib.Path,
+    typer.Argument(help="Configuration, YAML or JSON, in which fields are choices or ranges."),
+]
+_SearchOut = Annotated[
+    pathlib.Path,
+    typer.Option("--out", "-o", help="Folder for the best configuration, trials and plots."),
+]
+_Objective = Annotated[
+    str, typer.Option(help="val_loss, or val_HEAD_METRIC such as val_label_accuracy.")
+]
+_Trials = Annotated[int | None, typer.Option(min=1, help="(default: 30; hyperband takes none)")]
+_Tuner = Annotated[Literal["random", "bayesian", "hyperband"], typer.Option(help="Keras Tuner's.")]
+_Folds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Mean over this many folds of training and validation rows."),
+]
+_SearchWorkers = Annotated[int, typer.Option(min=1, help="Processes that run trials in parallel.")]
+_Listen = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST[:PORT]",
+        help="Address for workers on other hosts: unencrypted gRPC without a password,"
+        " for trusted networks only.",
+    ),
+]
+_Chief = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Chief on another host that these workers serve."),
+]
+_Command = Annotated[
+    list[str],
+    typer.Argument(help="After `--`: `train` and its arguments, or a program and its arguments."),
+]
+_Workers = Annotated[int, typer.Option(min=1, help="Workers on this machine.")]
+_Restarts = Annotated[
+    int, typer.Option(min=0, help="How often all workers are restarted, at most, if one dies.")
+]
+_Logs = Annotated[pathlib.Path, typer.Option(help="Folder for the output of each worker.")]
+_Hosts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT,...",
+        help="One address per worker, the chief first: only print what to run on each host.",
+    ),
+]
 
 
 @app.command()
 def train(
-    run: Annotated[
-        pathlib.Path,
-        typer.Option("--out", "-o", help="Folder for the model, its configuration and the logs."),
-    ],
-    records: Annotated[
-        str,
-        typer.Argument(
-            help="What `ingest` wrote. (default with --reproduce: what that run read)",
-            show_default=False,
-        ),
-    ] = "",
-    config: Annotated[
-        pathlib.Path | None,
-        typer.Option("--config", "-c", help="(default: the one given to `ingest`)"),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the configuration's training.epochs.")
-    ] = None,
-    strategy: Annotated[
-        Literal["none", "mirrored", "multi_worker", "tpu"] | None,
-        typer.Option(
-            help="How training is spread: one device; all GPUs of this machine; the workers of TF_CONFIG; a TPU. (default: none)"
-        ),
-    ] = None,
-    towers: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            "--from",
-            help="RUN whose towers to begin with, perhaps of another table; heads begin anew.",
-        ),
-    ] = None,
-    reproduce: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="run.json of a run to train again, with its settings and threads."),
-    ] = None,
-):
-    """Train the model that the configuration describes; killed and started again, it goes on."""
+    out: _RunOut,
+    records: _RecordsOrReproduced = "",
+    config: _Config = None,
+    epochs: _Epochs = None,
+    strategy: _Strategy = None,
+    towers: _Towers = None,
+    reproduce: _Reproduce = None,
+) -> None:
+    """Train the configured model. Run it again to resume."""
     if reproduce is not None:
         if config is not None or epochs is not None or strategy is not None or towers is not None:
             raise ValueError(
-                "--reproduce takes the settings of its run, so --config, --epochs, --strategy and --from "
-                "must not be given"
+                "--reproduce takes the settings of its run, so --config, --epochs, --strategy and"
+                " --from must not be given"
             )
         _set_environment(reproduce)
     elif not records:
         raise ValueError(
-            "train needs RECORDS, what `ingest` wrote, or --reproduce with the run.json of an earlier run"
+            "train needs RECORDS, which `ingest` wrote, or --reproduce with the run.json of an"
+            " earlier run"
         )
 
     from multimodal_tf.config import Config
@@ -74,154 +140,92 @@ def train(
     from multimodal_tf.training.run_dir import load_record, load_run
 
     if reproduce is not None:
-        records, settings = prepare(reproduce, records or None, run)
+        records, settings = prepare(reproduce, records or None, out)
         strategy = load_record(reproduce).strategy
-    # workers must meet before TensorFlow is used
-    spread = strategy_of(strategy or "none")
+    name = strategy or "none"
+    # workers must connect before TensorFlow is used
+    distribution = strategy_of(name)
     if reproduce is None:
         settings = Config.load(config or to_path(records) / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs
-    schema = schema_for(settings, records)
-    model = None
+    schema, model = schema_for(settings, records), None
     if towers is not None:
-        with spread.scope():
+        with distribution.scope():
             model, schema = replace_heads(settings, schema, load_run(towers))
-    trained = fit(
-        settings,
-        schema,
-        records,
-        run,
-        verbose=verbose() if is_chief(spread) else 0,
-        model=model,
-        strategy=strategy or "none",
-    )
+    verbose = verbosity() if is_chief(distribution) else 0
+    run = fit(settings, schema, records, out, verbose=verbose, model=model, strategy=name)
     if reproduce is not None:
-        out.print(compare_metrics(reproduce, trained), markup=False)
-    out.print(
-        f"Model: {run / 'model.keras'}. Metrics and settings: {run / 'run.json'}. Learning curves: tensorboard --logdir {run / 'logs'}"
+        console.print(compare_metrics(reproduce, run), markup=False)
+    console.print(
+        f"Model: {out / 'model.keras'}. Metrics and settings: {out / 'run.json'}."
+        f" Learning curves: tensorboard --logdir {out / 'logs'}"
     )
 
 
 @app.command()
 def tune(
-    space: Annotated[
-        pathlib.Path,
-        typer.Argument(
-            help="A configuration, YAML or JSON, in which fields are choices or ranges."
-        ),
-    ],
+    space: _Space,
     records: Records,
-    search: Annotated[
-        pathlib.Path,
-        typer.Option(
-            "--out", "-o", help="Folder for the best configuration, the trials and pictures."
-        ),
-    ],
-    objective: Annotated[
-        str, typer.Option(help="val_loss, or val_HEAD_METRIC such as val_label_accuracy.")
-    ] = "val_loss",
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="(default: 30; hyperband decides itself)")
-    ] = None,
-    tuner: Annotated[
-        Literal["random", "bayesian", "hyperband"], typer.Option(help="Keras Tuner's.")
-    ] = "bayesian",
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Judge by the mean over so many folds of the training and validation rows."
-        ),
-    ] = None,
-    table: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="What was ingested: for folds by a column that no head reads."),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Column whose values stay in one fold each. (default: the configuration's split.group)"
-        ),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that try configurations at the same time.")
-    ] = 1,
-    listen: Annotated[
-        str,
-        typer.Option(
-            help="HOST[:PORT] for workers of other hosts: unencrypted gRPC without a password, for trusted networks only."
-        ),
-    ] = "127.0.0.1",
-    chief: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT of the search on another host that these workers work for."),
-    ] = None,
+    out: _SearchOut,
+    objective: _Objective = "val_loss",
+    trials: _Trials = None,
+    tuner: _Tuner = "bayesian",
+    folds: _Folds = None,
+    table: IngestedTable = None,
+    group: Group = None,
+    workers: _SearchWorkers = 1,
+    listen: _Listen = "127.0.0.1",
+    chief: _Chief = None,
     root: Root = None,
-):
-    """Search for the configuration that does best; killed and started again, it goes on."""
+) -> None:
+    """Search for the best configuration. Run it again to resume."""
     from multimodal_tf.config.search_space import Space
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.training.tune import tune as tune_space
     from multimodal_tf.training.tune.processes import is_loopback, listen_address
 
     host, port = listen_address(listen)
     if chief is None and not is_loopback(host):
         listen = f"{host}:{port}"
-        err.print(
+        error_console.print(
             f"On other hosts, with the same folders: {_for_other_hosts(host, port)}", markup=False
         )
-    found = tune_space(
+    search = tune_space(
         Space.load(space),
         records,
-        search,
+        out,
         objective,
         trials,
         tuner,
         folds=folds,
-        table=None if table is None else read_table(table, root=root),
+        table=read_optional(table, root),
         group=group,
         workers=workers,
         listen=listen,
         chief=chief,
         progress=True,
     )
-    if found is None:
-        out.print(f"The search has ended; its host writes {search}.")
+    if search is None:
+        console.print(f"The search has ended; its host writes {out}.")
         return
-    config = shlex.quote(str(search / "best.yaml"))
-    out.print(
-        f"{objective} {found.score:.4g}"
-        + ("" if folds is None else f", {found.std:.2g} over folds")
-        + f": {config}"
-    )
-    out.print(
-        f"Trials: {search / 'trials.csv'}, pictures beside. Next: multimodal-tf train {records} --config {config} --out RUN"
+    best = shlex.quote(str(out / "best.yaml"))
+    spread = "" if folds is None else f", {search.std:.2g} over folds"
+    console.print(f"{objective} {search.score:.4g}{spread}: {best}")
+    console.print(
+        f"Trials: {out / 'trials.csv'}, with plots."
+        f" Next: multimodal-tf train {records} --config {best} --out RUN"
     )
 
 
 @app.command()
 def launch(
-    command: Annotated[
-        list[str],
-        typer.Argument(help="After `--`: `train` and its arguments, or a program and its own."),
-    ],
-    workers: Annotated[int, typer.Option(min=1, help="How many, on this machine.")] = 2,
-    restarts: Annotated[
-        int, typer.Option(min=0, help="How often all are started again, at most, when one dies.")
-    ] = 3,
-    logs: Annotated[
-        pathlib.Path, typer.Option(help="Folder for what each worker prints.")
-    ] = pathlib.Path("runs/launch"),
-    hosts: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT,HOST:PORT,... one for each worker: only print what to run on each, the chief first."
-        ),
-    ] = None,
-):
-    """Train on several workers, watched and started again: `multimodal-tf launch --workers 2 --
-    train RECORDS --out RUN`.
-    """
+    command: _Command,
+    workers: _Workers = 2,
+    restarts: _Restarts = 3,
+    logs: _Logs = pathlib.Path("runs/launch"),
+    hosts: _Hosts = None,
+) -> None:
+    """Train on several workers: `multimodal-tf launch --workers 2 -- train RECORDS --out RUN`."""
     from multimodal_tf.training.launch import commands_by_host
     from multimodal_tf.training.launch import launch as launch_workers
 
@@ -230,33 +234,33 @@ def launch(
         command = [*program, *command, "--strategy", "multi_worker"]
     if hosts is None:
         launch_workers(command, workers, logs, restarts)
-        out.print(f"All {workers} workers have ended well. What they printed: {logs}")
+        console.print(f"All {workers} workers have ended without an error. Their output: {logs}")
         return
     for host, line in commands_by_host(command, hosts.split(",")).items():
-        out.print(
+        console.print(
             f"On {host.rpartition(':')[0]}, with the same files:\n  {line}",
             markup=False,
             highlight=False,
         )
 
 
-def _set_environment(record):
-    """Sets what TensorFlow reads when it is imported as it was in the run of a `run.json`."""
+def _set_environment(path: pathlib.Path) -> None:
+    """Sets what TensorFlow reads when it is imported as in the run of a `run.json`."""
     try:
-        machine = json.loads(record.read_text(encoding="utf-8"))["machine"]
+        machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{record} is not the record of a run") from error
+        raise ValueError(f"{path} is not the record of a run") from error
     os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
     if machine["onednn"]:
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = machine["onednn"]
 
 
-def _for_other_hosts(host, port):
-    """This very command, for workers of a chief here."""
+def _for_other_hosts(host: str, port: int) -> str:
+    """This command for workers on other hosts, which a chief here waits for."""
     words = [
         word
-        for place, word in enumerate(sys.argv[1:])
-        if not word.startswith("--listen") and sys.argv[place] != "--listen"
+        for index, word in enumerate(sys.argv[1:])
+        if not word.startswith("--listen") and sys.argv[index] != "--listen"
     ]
     reached = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return shlex.join(["multimodal-tf", *words, "--chief", f"{reached}:{port}"])
