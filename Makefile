@@ -1,9 +1,11 @@
-# make demo: set-up and the main job on the embedded data.   make test: set-up and the tests.   make test-slow: those that take long.
+# make demo: the whole path on the data that ship with the package.   make test: lint, types, tests.
+# make test-slow: the tests that take long.   make test-changed: the tests of what a change touches.
+# make docs: the site, in build/site.
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-changed docs lint clean
 
 demo: .venv/package
 	$(BIN)/multimodal-tf demo
@@ -12,7 +14,18 @@ test: .venv/test lint
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/test
-	$(PYTEST) -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow --save-notebooks docs/notebooks $(PYTEST_ARGS)
+
+# the first call runs every test and notes what each of them executes
+test-changed: .venv/test
+	$(BIN)/python -m pytest --testmon -m "not slow" $(PYTEST_ARGS)
+
+docs: .venv/docs docs/notebooks
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# executed, with their pictures; takes some ten minutes
+docs/notebooks: .venv/test .venv/docs
+	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir $@ notebooks/*.ipynb
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -30,5 +43,9 @@ lint: .venv/test
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+.venv/docs: .venv/package
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv runs build dist docs/notebooks *.egg-info

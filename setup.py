@@ -1,4 +1,4 @@
-"""Packaging: what `pip install` needs to know. Exact versions, as tested, stand in constraints.txt."""
+"""Packaging: what `pip install` needs. The exact versions that are tested are in constraints.txt."""
 
 import pathlib
 
@@ -15,13 +15,36 @@ TEST = [
     "psutil",
     "pydot",
     "pyftpdlib",
+    "pytest",
+    "pytest-testmon",
+    "pytest-xdist",
+    "regex",
+    "ruff",
+    "types-PyYAML",
 ]
-TEST += ["pytest", "pytest-xdist", "regex", "ruff", "types-PyYAML"]
+DOCS = ["mkdocs-jupyter", "mkdocs-material", "mkdocstrings[python]"]
 
 setuptools.setup(
     name="multimodal_tf",
     version="0.1.0",
-    description="From a table of images, texts and sounds to a served Keras model",
+    description="Multimodal models on TensorFlow and Keras, from a table to a served model",
+    author="The multimodal_tf authors",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    keywords=["multimodal", "keras", "tensorflow", "tensorflow-serving", "deep-learning"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=setuptools.find_packages(include=["multimodal_tf", "multimodal_tf.*"]),
@@ -65,6 +88,7 @@ setuptools.setup(
     ],
     extras_require={
         "test": TEST,
+        "docs": DOCS,
         "notebook": ["ipykernel", "pydot"],
         # it imports pkg_resources
         "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],

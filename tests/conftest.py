@@ -22,3 +22,9 @@ def _seed():
     """
     random.seed(0)
     np.random.seed(0)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--save-notebooks", metavar="DIR", help="where executed notebooks are written, for the site"
+    )
