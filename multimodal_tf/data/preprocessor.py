@@ -26,6 +26,15 @@ class Preprocessor(tf.Module):
         ValueError: the schema lacks an input of the configuration, or was learned for another
             tokenizer, or `max_tokens` leaves no room for a token between the tokenizer's start and
             end.
+
+    Example:
+        >>> from multimodal_tf.config import BooleanInput, ClassificationHead
+        >>> heads = {"label": ClassificationHead()}
+        >>> config = Config(inputs={"new": BooleanInput()}, heads=heads)
+        >>> preprocessor = Preprocessor(config, Schema(rows=1, inputs={}, heads={}))
+        >>> features, errors = preprocessor.features({"new": [1.0, float("nan")]})
+        >>> features["new_present"].numpy().tolist(), errors.numpy().tolist()
+        ([1.0, 0.0], [b'', b''])
     """
 
     def __init__(self, config: Config, schema: Schema) -> None:

@@ -146,6 +146,10 @@ def read_table(
         ValueError: unknown suffix; no rows or header; a repeated column or one that is not UTF-8;
             a line of another length than the header, or that is not JSON; not Parquet. The message
             names the file and the line.
+
+    Example:
+        >>> read_table(pandas.DataFrame({"title": ["red shoe"], "label": ["shoe"]})).columns
+        ['title', 'label']
     """
     if isinstance(source, pandas.DataFrame):
         columns = [str(name) for name in source.columns]
