@@ -107,8 +107,8 @@ class TestWhatIsTrained:
         peft.add_lora(model, "photo_low")
         peft.train_head_only(model)
         assert case.trained(model) == [
-            "photo_low/graft/a",
-            "photo_low/graft/b",
+            "photo_low/peft/a",
+            "photo_low/peft/b",
             "label/kernel",
             "label/bias",
         ]
@@ -146,7 +146,7 @@ class TestSummary:
         base = sum(
             weight.size
             for path, weight in case.values(model).items()
-            if path.startswith("title") and "graft" not in path
+            if path.startswith("title") and "/peft" not in path
         )
         assert found.components["title"] == peft.ParameterCount(base + 2 * (4 + 4), 2 * (4 + 4))
         assert found.components["label"].percent == 100
@@ -327,7 +327,7 @@ class TestApply:
         assert [(one.stages, one.epochs) for one in callbacks] == [
             ([("*/embeddings_layer_norm",)], 3)
         ]
-        assert attach.graft(layer_paths.layers(model)[case.QUERY]).alpha == 4
+        assert attach.peft_layer(layer_paths.layers(model)[case.QUERY]).alpha == 4
         assert sorted(
             {path.split("/")[3] for path in case.trained(model) if path.startswith("title_network")}
         ) == [
@@ -337,7 +337,7 @@ class TestApply:
 
     def test_a_factor_may_be_for_lora(self):
         model = case.stack()
-        factors = {"photo_low/graft": 5.0}
+        factors = {"photo_low/peft": 5.0}
         peft.apply_peft(
             model,
             Peft(
@@ -348,8 +348,8 @@ class TestApply:
         )
         found = dict(zip(case.trained(model), peft.learning_rate_factors(model, factors)))
         assert found == {
-            "photo_low/graft/a": 5,
-            "photo_low/graft/b": 5,
+            "photo_low/peft/a": 5,
+            "photo_low/peft/b": 5,
             "label/kernel": 1,
             "label/bias": 1,
         }
@@ -416,7 +416,7 @@ class TestApply:
             ),
             (
                 {"lora": 2 * [{"layers": ["photo_low"]}]},
-                r"^peft\.lora\.1: photo_low: must bear no LoRA .*, received one with LoRA$",
+                r"^peft\.lora\.1: photo_low: must have no LoRA .*, received one with LoRA$",
             ),
             (
                 {"adapters": [{"layers": ["label"]}]},

@@ -13,7 +13,7 @@ from keras import layers
 from multimodal_tf.config import GradNormWeights, UncertaintyWeights
 from multimodal_tf.models import embeddings
 from multimodal_tf.models.peft import attach, layer_paths
-from multimodal_tf.models.peft.layers import Adapter, LowRank, LowRankRows
+from multimodal_tf.models.peft.layers import Adapter, LowRank, LowRankEmbedding
 from multimodal_tf.serving.endpoints import core
 from multimodal_tf.training import peft
 
@@ -36,7 +36,7 @@ def alone(layer, x):
 def shaken(model, *patterns, **options):
     peft.add_lora(model, *patterns, **options)
     case.shake(model)
-    return attach.graft(model.get_layer("one"))
+    return attach.peft_layer(model.get_layer("one"))
 
 
 class TestLoRA:
@@ -45,7 +45,7 @@ class TestLoRA:
         model = alone(layer, np.zeros((1, 2), "float32"))
         layer.set_weights([np.array([[1.0], [1.0]]), np.array([-1.0])])
         peft.add_lora(model, "one", rank=1, alpha=2)
-        layer.graft.set_weights([np.array([[1.0], [0.0]]), np.array([[3.0]])])
+        layer.peft.set_weights([np.array([[1.0], [0.0]]), np.array([[3.0]])])
         # (2 + 5) of the kernel, 2 x 2 x 3 of LoRA, -1 of the bias; then with another sign, which
         # relu cuts
         np.testing.assert_allclose(model(np.array([[2.0, 5.0], [-2.0, -5.0]])), [[18.0], [0.0]])
@@ -60,7 +60,7 @@ class TestLoRA:
         peft.add_lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
-        added = attach.graft(layer)
+        added = attach.peft_layer(layer)
         changed = layer.kernel.numpy() + 1.5 * delta(equation, added)
         np.testing.assert_allclose(
             model(x), np.einsum(equation, x, changed) + layer.bias.numpy(), rtol=1e-4, atol=1e-5
@@ -80,7 +80,7 @@ class TestLoRA:
         peft.add_lora(model, "one", rank=2, alpha=3)
         np.testing.assert_array_equal(model(x), before)
         case.shake(model)
-        added = attach.graft(model.get_layer("one"))
+        added = attach.peft_layer(model.get_layer("one"))
         table = (
             np.array(model.get_layer("one").embeddings) + 1.5 * added.a.numpy() @ added.b.numpy()
         )
@@ -98,9 +98,7 @@ class TestLoRA:
         peft.add_lora(model, "one", rank=1)
         case.shake(model)
         layer = model.get_layer("one")
-        np.testing.assert_allclose(
-            model(x), (layer.embeddings + layer.graft.delta())[1:], rtol=1e-5
-        )
+        np.testing.assert_allclose(model(x), (layer.embeddings + layer.peft.delta())[1:], rtol=1e-5)
 
     @settings(max_examples=10, deadline=None)
     @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.floats(0.5, 8))
@@ -117,8 +115,8 @@ class TestLoRA:
         model = case.stack()
         peft.add_lora(model, "photo_low")
         assert case.trained(model) == [
-            "photo_low/graft/a",
-            "photo_low/graft/b",
+            "photo_low/peft/a",
+            "photo_low/peft/b",
             "photo_high/kernel",
             "photo_high/bias",
             "label/kernel",
@@ -129,9 +127,9 @@ class TestLoRA:
         one, other = case.stack(), case.stack()
         for model in (one, other):
             peft.add_lora(model, "photo_*")
-        first, second = (model.get_layer("photo_low").graft.a.numpy() for model in (one, other))
+        first, second = (model.get_layer("photo_low").peft.a.numpy() for model in (one, other))
         np.testing.assert_array_equal(first, second)
-        assert (first != one.get_layer("photo_high").graft.a.numpy()).any()
+        assert (first != one.get_layer("photo_high").peft.a.numpy()).any()
 
     def test_on_all_layers_the_output_stays_the_same_until_it_is_trained(self):
         model, x = case.bert(), case.rows()
@@ -142,7 +140,7 @@ class TestLoRA:
         before = case.answers(model, x)
         peft.add_lora(model, "*", rank=1)
         np.testing.assert_allclose(case.answers(model, x), before, rtol=1e-5)
-        assert {"label/kernel", "label/bias", "price_vector/graft/a"} <= set(case.trained(model))
+        assert {"label/kernel", "label/bias", "price_vector/peft/a"} <= set(case.trained(model))
         with pytest.raises(
             ValueError, match=r"^lora\.layers: must match a Dense, .* received \['label'\]"
         ):
@@ -186,7 +184,7 @@ class TestAdapters:
         x = {"photo": np.random.default_rng(0).normal(size=(5, 4)).astype("float32")}
         high = keras.Model(plain.input, plain.get_layer("photo_high").output)(x)
         np.testing.assert_allclose(
-            model(x)["label"], plain.get_layer("label")(layer.graft(high)), rtol=1e-5, atol=1e-6
+            model(x)["label"], plain.get_layer("label")(layer.peft(high)), rtol=1e-5, atol=1e-6
         )
 
     @pytest.mark.parametrize(
@@ -213,7 +211,7 @@ class TestAdapters:
         peft.freeze_all(model)
         peft.add_adapters(model, "*_dense", units=2, shared=True)
         assert len(model.trainable_weights) == 4
-        assert model.get_layer("title_dense").graft is model.get_layer("photo_dense").graft
+        assert model.get_layer("title_dense").peft is model.get_layer("photo_dense").peft
         x = {"title": np.ones((1, 4), "float32"), "photo": np.full((1, 4), 2.0, "float32")}
         found = {}
         for name in ("title", "photo"):
@@ -253,7 +251,7 @@ class TestAdapters:
             match=r"^photo_high: only a linear adapter can be merged, received one with gelu$",
         ):
             peft.merge_lora(model)
-        assert attach.graft(model.get_layer("photo_low")) is not None
+        assert attach.peft_layer(model.get_layer("photo_low")) is not None
 
 
 class TestInAModel:
@@ -269,10 +267,10 @@ class TestInAModel:
         changed = {path for path, value in case.values(model).items() if (value != old[path]).any()}
         in_tower = {path for path in changed if path.startswith("title_network")}
         assert in_tower >= {
-            f"{case.QUERY}/graft/b",
-            f"{case.BLOCK}/feedforward_output_dense/graft/b",
+            f"{case.QUERY}/peft/b",
+            f"{case.BLOCK}/feedforward_output_dense/peft/b",
         }
-        assert all("/graft/" in path for path in in_tower)
+        assert all("/peft/" in path for path in in_tower)
 
     def test_missing_rows_change_nothing(self):
         model = case.bert()
@@ -389,7 +387,7 @@ class TestRefused:
             ),
             (
                 lambda model: [peft.add_lora(model, "photo_low") for _ in range(2)],
-                r"^photo_low: must bear no LoRA and no adapter yet, received one with LoRA$",
+                r"^photo_low: must have no LoRA and no adapter yet, received one with LoRA$",
             ),
             (
                 lambda model: peft.add_adapters(model, "photo_low", units=0),
@@ -419,8 +417,8 @@ class TestRefused:
             change(model)
         assert "\n" not in str(caught.value)
         assert not [
-            path for path in layer_paths.weights(model) if "graft" in path
-        ] or "photo_low: must bear" in str(caught.value)
+            path for path in layer_paths.weights(model) if "/peft" in path
+        ] or "photo_low: must have" in str(caught.value)
 
 
 class ArgMax(layers.Layer):
@@ -432,7 +430,7 @@ class ArgMax(layers.Layer):
     ("layer", "x"),
     [
         (LowRank("abc,cd->abd", (3, 2), rank=2, alpha=1.0, seed=0), np.ones((1, 2, 3), "float32")),
-        (LowRankRows((3, 2), rank=2, alpha=1.0, seed=0), np.array([[0, 2]], "int32")),
+        (LowRankEmbedding((3, 2), rank=2, alpha=1.0, seed=0), np.array([[0, 2]], "int32")),
         (Adapter(3, units=2, activation="gelu", seed=0), np.ones((1, 3), "float32")),
     ],
 )

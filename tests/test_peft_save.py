@@ -66,7 +66,7 @@ def test_a_shared_adapter_is_saved_with_its_first_layer(tmp_path):
     model = case.bert()
     peft.add_adapters(model, "*output_dense", units=3, shared=True)
     peft.train_head_only(model)
-    assert len({path for path in case.trained(model) if "/graft/" in path}) == 4
+    assert len({path for path in case.trained(model) if "/peft/" in path}) == 4
     case.shake(model)
     peft.save_peft(model, tmp_path / "shared.safetensors")
     fresh = case.bert()
@@ -125,7 +125,7 @@ class TestAnotherBase:
             ValueError, match=rf"{key}: must have the values of .* it is of another base$"
         ):
             peft.load_peft(other, saved[1])
-        assert not attach.grafted(other)
+        assert not attach.hosts(other)
         np.testing.assert_array_equal(before["label/kernel"], case.values(other)["label/kernel"])
 
     def test_one_without_the_tower_is_refused_by_name(self, saved):
@@ -152,7 +152,7 @@ class TestAnotherBase:
 
     def test_a_model_with_lora_is_refused(self, saved):
         with pytest.raises(
-            ValueError, match=r"token_embedding: must bear no LoRA and no adapter yet"
+            ValueError, match=r"token_embedding: must have no LoRA and no adapter yet"
         ):
             peft.load_peft(saved[0], saved[1])
 

@@ -7,6 +7,8 @@ from multimodal_tf.models.build import (
     embeddings,
     explanations,
 )
-from multimodal_tf.models.peft import attach  # noqa: F401  Keras must know what is grafted to load a model that has it
+
+# Keras must know `PeftModel` to load one
+from multimodal_tf.models.peft import attach  # noqa: F401
 
 __all__ = ["build_model", "build_towers", "compile_arguments", "embeddings", "explanations"]

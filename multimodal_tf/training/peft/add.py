@@ -2,19 +2,16 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
 from multimodal_tf.models.peft import attach, layer_paths
+from multimodal_tf.models.peft.attach import Addition
 from multimodal_tf.models.peft.layers import Adapter
 from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.training.peft.freeze import ids, trained_ids
-
-# a layer, what is added to it, and its new `call`
-Addition = tuple[keras.Layer, keras.Layer, Any]
 
 
 def add_lora(model: keras.Model, *patterns: str, rank: int = 8, alpha: float | None = None) -> None:
@@ -53,7 +50,7 @@ def add_lora(model: keras.Model, *patterns: str, rank: int = 8, alpha: float | N
     hosts = {
         path: layer
         for path, layer in matched.items()
-        if "/graft" not in path and attach.takes_low_rank(layer)
+        if "/peft" not in path and attach.takes_lora(layer)
     }
     if not hosts:
         raise ValueError(
@@ -61,8 +58,7 @@ def add_lora(model: keras.Model, *patterns: str, rank: int = 8, alpha: float | N
             f"{list(patterns)}, which match {list(matched)[:5]}"
         )
     additions: list[Addition] = [
-        attach.low_rank(layer, path, rank, float(alpha), _seed(path))
-        for path, layer in hosts.items()
+        attach.lora(layer, path, rank, float(alpha), _seed(path)) for path, layer in hosts.items()
     ]
     _add(model, additions, freeze_hosts=True)
 
@@ -108,7 +104,7 @@ def add_adapters(
     if units < 1:
         raise ValueError(f"adapters.units: must be positive, received {units}")
     matched = layer_paths.matched(model, patterns, "adapters.layers")
-    hosts = {path: layer for path, layer in matched.items() if "/graft" not in path}
+    hosts = {path: layer for path, layer in matched.items() if "/peft" not in path}
     _check_adapter_hosts(model, hosts)
     if shared and len(hosts) < 2:
         raise ValueError(
@@ -146,13 +142,13 @@ def merge_lora(model: keras.Model) -> None:
         >>> [*counts, model.count_params()]
         [90, 106, 90]
     """
-    hosts = attach.grafted(model)
-    for path, layer in hosts.items():
-        if isinstance(attach.graft(layer), Adapter):
-            _check_mergeable(path, layer)
-    before = trained_ids(model)
+    hosts = attach.hosts(model)
     # these must live to the end: a new weight could get the `id` of a deleted one
-    added = [attach.graft(layer) for layer in hosts.values()]
+    added = [one for layer in hosts.values() if (one := attach.peft_layer(layer)) is not None]
+    for (path, layer), one in zip(hosts.items(), added):
+        if isinstance(one, Adapter):
+            _check_mergeable(path, layer, one)
+    before = trained_ids(model)
     for layer, one in zip(hosts.values(), added):
         _merge_into(layer, one)
         attach.remove(layer)
@@ -166,7 +162,7 @@ def _add(model: keras.Model, additions: Sequence[Addition], freeze_hosts: bool) 
     if freeze_hosts:
         trained -= ids(weight for layer, _, _ in additions for weight in layer.weights)
     for addition in additions:
-        attach.put(*addition)
+        attach.add(addition)
     added = ids(weight for _, one, _ in additions for weight in one.trainable_weights)
     attach.train(model, trained | added)
     attach.retrace(model)
@@ -193,8 +189,7 @@ def _seed(path: str) -> int:
     return zlib.crc32(path.encode())
 
 
-def _check_mergeable(path: str, layer: keras.Layer) -> None:
-    added = attach.graft(layer)
+def _check_mergeable(path: str, layer: keras.Layer, added: Adapter) -> None:
     if added.activation != "linear":
         raise ValueError(
             f"{path}: only a linear adapter can be merged, received one with {added.activation}"

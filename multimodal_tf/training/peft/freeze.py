@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import keras
 
 from multimodal_tf.models.peft import layer_paths
-from multimodal_tf.models.peft.attach import graft, train, trainable
-from multimodal_tf.models.peft.layers import LowRank, LowRankRows
+from multimodal_tf.models.peft.attach import peft_layer, train, trainable
+from multimodal_tf.models.peft.layers import LowRank, LowRankEmbedding
 
 # names of weights that layers add; the second is that of normalisation layers
 _BIASES = ("bias", "beta")
@@ -109,7 +109,7 @@ def ids(weights: Iterable[keras.Variable]) -> WeightIds:
 
 def is_added(path: str) -> bool:
     """Whether the path of a weight is that of LoRA or an adapter."""
-    return "/graft/" in path
+    return "/peft/" in path
 
 
 def weights_within(model: keras.Model, patterns: Sequence[str], field: str) -> list[keras.Variable]:
@@ -124,7 +124,7 @@ def weights_within(model: keras.Model, patterns: Sequence[str], field: str) -> l
     """
     could, chosen = ids(trainable(model)), []
     for layer in layer_paths.within(model, patterns, field).values():
-        if isinstance(graft(layer), LowRank | LowRankRows):
+        if isinstance(peft_layer(layer), LowRank | LowRankEmbedding):
             continue
         inner = ids(weight for one in layer_paths.layers(layer).values() for weight in one.weights)
         chosen += [weight for weight in layer.weights if id(weight) not in inner]
