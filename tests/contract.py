@@ -1,4 +1,4 @@
-"""What every tower, fusion and head keeps, whatever its kind.
+"""Checks that every tower, fusion and head passes.
 
 `CHECKS` are functions of a configuration. A new tower or fusion is one more line in the dict of
 configurations of its test file:
@@ -30,10 +30,10 @@ from multimodal_tf.serving.endpoints import core
 WORDS = ["red", "green", "blue"]
 
 
-def with_input(part):
-    """A small configuration around one input, `probe`, and a second one that is always there."""
+def with_input(input_config):
+    """A small configuration of one input, `probe`, and a second one that is always present."""
     return Config(
-        inputs={"probe": part, "other": NumberInput()},
+        inputs={"probe": input_config, "other": NumberInput()},
         heads={"label": ClassificationHead()},
         fusion=ConcatenationFusion(hidden=[8], dropout=0),
     )
@@ -41,15 +41,7 @@ def with_input(part):
 
 def schema_of(config, rows=10):
     """A schema that fits the configuration."""
-    stats = {
-        "category": Vocabulary(words=WORDS),
-        "number": Moments(mean=5.0, std=2.0),
-        "date": Moments(mean=19_000.25, std=400.0),
-    }
-    inputs = {name: stats[part.type] for name, part in config.inputs.items() if part.type in stats}
-    inputs |= {
-        name: _text_learnt(part) for name, part in config.inputs.items() if _learns_text(part)
-    }
+    inputs = {name: _stats(one) for name, one in config.inputs.items() if one.stats_type}
     classes = Classes(names=["a", "b", "c"], counts=[4, 3, 3])
     heads = {
         name: Moments(mean=100.0, std=10.0) if head.target_type == "number" else classes
@@ -58,34 +50,47 @@ def schema_of(config, rows=10):
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
+def _stats(one):
+    match one.stats_type:
+        case "moments":
+            of_dates = Moments(mean=19_000.25, std=400.0)
+            return of_dates if one.type == "date" else Moments(mean=5.0, std=2.0)
+        case _ if one.type == "text":
+            return _text_stats(one)
+        case _:
+            return Vocabulary(words=WORDS)
+
+
 def rows_of(config, rows, seed=0):
-    """Random rows in which every input is there."""
+    """Random rows in which every input is present."""
     random = np.random.default_rng(seed)
-    values = {name: _VALUES[part.type](part, rows, random) for name, part in config.inputs.items()}
-    return values | _flags(config, values, np.ones(rows, "float32"))
+    values = {name: _VALUES[one.type](one, rows, random) for name, one in config.inputs.items()}
+    present = {name + PRESENT: np.ones(rows, "float32") for name in values}
+    return values | (present if config.fusion.presence else {})
 
 
-def without(rows, name, absent, value=None):
-    """The same rows, `name` absent where `absent` is true, its values there `value`, or else what
-    harms most.
+def without(rows, name, missing, value=None):
+    """The same rows, with `name` missing where `missing` is true.
+
+    Its values there are `value`, or else those that do most harm.
     """
     values = rows[name].copy()
     harm = {"f": np.nan, "O": "blue"}.get(values.dtype.kind, 10**9)
     nothing = "" if values.dtype.kind == "O" else value
-    values[absent] = harm if value is None else nothing
+    values[missing] = harm if value is None else nothing
     return rows | {
         name: values,
-        name + PRESENT: np.where(absent, 0, rows[name + PRESENT]).astype("float32"),
+        name + PRESENT: np.where(missing, 0, rows[name + PRESENT]).astype("float32"),
     }
 
 
 def targets_of(config, rows, seed=0):
     random = np.random.default_rng(seed)
-    return {name: _TARGETS[head.type](rows, random) for name, head in config.heads.items()}
+    return {name: _TARGETS[head.target_type](rows, random) for name, head in config.heads.items()}
 
 
 def compiled(config, run_eagerly=True):
-    """A model ready to train; eagerly, since tracing so small a model takes longer than its steps."""
+    """A compiled model; eager, because tracing a small model takes longer than its steps."""
     model = build_model(config, schema_of(config))
     model.compile("adam", run_eagerly=run_eagerly, **compile_arguments(config, schema_of(config)))
     return model
@@ -101,7 +106,7 @@ def tower_weights(model, name):
 
 
 def gradients(model, config, rows, weights):
-    """Gradients of the training loss, as arrays; a weight that the loss does not touch has zeros."""
+    """Gradients of the training loss, as arrays; zeros for a weight that it does not depend on."""
     with tf.GradientTape() as tape:
         loss = model.compute_loss(
             y=targets_of(config, len(next(iter(rows.values())))), y_pred=model(rows, training=True)
@@ -121,14 +126,14 @@ def same(first, second, **tolerance):
 
 def shape_and_dtype(config, tmp_path):
     model = build_model(config, schema_of(config))
-    # not 0: oneDNN's convolution answers the wrong shape; the served graph never asks
+    # not 0: oneDNN's convolution returns a wrong shape; the served graph never runs it
     for batch in (1, 3):
         rows = rows_of(config, batch)
-        answers, vectors = model(rows), embeddings(model)(rows)
-        for name, answer in answers.items():
-            assert answer.shape == (batch, *model.output[name].shape[1:])
-            assert answer.dtype == "float32"
-            assert np.isfinite(answer).all()
+        outputs, vectors = model(rows), embeddings(model)(rows)
+        for name, output in outputs.items():
+            assert output.shape == (batch, *model.output[name].shape[1:])
+            assert output.dtype == "float32"
+            assert np.isfinite(output).all()
         assert set(vectors) == {
             *config.vectors(),
             *(["fused"] if config.fusion.type != "decision" else []),
@@ -153,10 +158,10 @@ def tokens_masks_and_vectors(config, tmp_path):
         assert len(tokens.shape) == 3
         assert tokens.shape[:2] == mask.shape
         assert mask.dtype == "bool"
-        assert all(np.isfinite(part).all() for part in (tokens, vector))
+        assert all(np.isfinite(one).all() for one in (tokens, vector))
         assert mask.numpy()[[0, 2]].any(axis=1).all(), "a present row has a token"
         if config.fusion.presence:
-            assert not any(part.numpy()[1].any() for part in (tokens, mask, vector))
+            assert not any(one.numpy()[1].any() for one in (tokens, mask, vector))
         np.testing.assert_array_equal(vector, vectors(rows)[name])
 
 
@@ -165,7 +170,7 @@ def a_row_does_not_depend_on_its_neighbours(config, tmp_path):
     rows = rows_of(config, 4)
     together = model(rows)
     alone = model({name: value[2:3] for name, value in rows.items()})
-    same({name: answer[2:3] for name, answer in together.items()}, alone, rtol=1e-4, atol=1e-6)
+    same({name: output[2:3] for name, output in together.items()}, alone, rtol=1e-4, atol=1e-6)
 
 
 def config_round_trip(config, tmp_path):
@@ -230,36 +235,31 @@ def mixed_precision(config, tmp_path):
             keras.config.set_dtype_policy("float32")
         # the seed gives it the same weights
         reference = build_model(config, schema_of(config))
-        for name, answer in model(rows).items():
-            assert answer.dtype == "float32"
+        for name, output in model(rows).items():
+            assert output.dtype == "float32"
             scale = np.abs(reference(rows)[name]).max()
-            np.testing.assert_allclose(answer, reference(rows)[name], atol=0.05 * scale)
+            np.testing.assert_allclose(output, reference(rows)[name], atol=0.05 * scale)
         assert np.isfinite(model.train_on_batch(rows, targets, return_dict=True)["loss"])
 
 
-def moved(model):
-    """The model, its weights moved from where they begin, so that zeros and ones among them count
-    too.
-    """
+def perturbed(model):
+    """The model with random changes of its weights, so that initial zeros and ones change too."""
     random = np.random.default_rng(3)
     for weight in model.trainable_weights:
         weight.assign_add(random.normal(0, 0.2, weight.shape))
     return model
 
 
-def absent_has_no_influence(config, tmp_path):
+def missing_has_no_influence(config, tmp_path):
     if not config.fusion.presence:
         return
-    model, rows, absent = (
-        moved(compiled(config)),
-        rows_of(config, 4),
-        np.array([False, True, False, True]),
-    )
+    model, rows = perturbed(compiled(config)), rows_of(config, 4)
+    missing = np.array([False, True, False, True])
     for name in config.inputs:
-        harmed, zeroed = without(rows, name, absent), without(rows, name, absent, value=0)
+        harmed, zeroed = without(rows, name, missing), without(rows, name, missing, value=0)
         same(model(harmed), model(zeroed))
-        assert all(np.isfinite(answer).all() for answer in model(harmed).values())
-        # a column of a tower over several has none of its own
+        assert all(np.isfinite(output).all() for output in model(harmed).values())
+        # a column of a tower over several has no vector of its own
         if name in config.vectors():
             assert not np.any(embeddings(model)(harmed)[name][1::2])
         weights = model.trainable_weights
@@ -267,22 +267,19 @@ def absent_has_no_influence(config, tmp_path):
             gradients(model, config, harmed, weights), gradients(model, config, zeroed, weights)
         ):
             np.testing.assert_array_equal(one, other)
-        nowhere = gradients(
-            model, config, without(rows, name, ~absent | absent), tower_weights(model, name)
-        )
-        assert not any(gradient.any() for gradient in nowhere)
+        nowhere = without(rows, name, np.ones(4, bool))
+        found = gradients(model, config, nowhere, tower_weights(model, name))
+        assert not any(gradient.any() for gradient in found)
 
 
-def absent_rows_do_not_touch_the_others(config, tmp_path):
-    """In training, where the rows of a batch may meet, a row's vectors and all statistics are as if
-    the absent rows were not there.
-    """
+def missing_rows_do_not_change_the_others(config, tmp_path):
+    """In training, missing rows change neither the vectors of other rows nor any statistics."""
     if not config.fusion.presence:
         return
-    rows, absent = rows_of(config, 4), np.array([False, False, True, True])
+    rows, missing = rows_of(config, 4), np.array([False, False, True, True])
     few = {key: value[:2] for key, value in rows.items()}
     for name in config.inputs:
-        rows = without(rows, name, absent)
+        rows = without(rows, name, missing)
     among, alone = (build_model(config, schema_of(config)) for _ in range(2))
     vectors, expected = (
         embeddings(among)(rows, training=True),
@@ -293,13 +290,13 @@ def absent_rows_do_not_touch_the_others(config, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=one.path)
 
 
-def all_absent_is_finite(config, tmp_path):
+def all_missing_is_finite(config, tmp_path):
     if not config.fusion.presence:
         return
     model, rows = compiled(config), rows_of(config, 3)
     for name in config.inputs:
         rows = without(rows, name, np.ones(3, bool))
-    assert all(np.isfinite(answer).all() for answer in model(rows).values())
+    assert all(np.isfinite(output).all() for output in model(rows).values())
     model.train_on_batch(rows, targets_of(config, 3))
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
@@ -321,38 +318,36 @@ CHECKS = [
     training_lowers_the_loss,
     every_weight_learns,
     mixed_precision,
-    absent_has_no_influence,
-    absent_rows_do_not_touch_the_others,
-    all_absent_is_finite,
+    missing_has_no_influence,
+    missing_rows_do_not_change_the_others,
+    all_missing_is_finite,
     in_a_strategy,
 ]
 
 
-def _learns_text(part):
-    return part.type == "text" and part.tokenizer.type not in ("ngrams", "none")
-
-
-def _text_learnt(part):
-    """For subwords, what a model needs to know: the number of tokens and which is padding."""
-    kind = part.tokenizer.type
-    if kind not in ("words", "characters"):
-        preset = getattr(part.tokenizer, "preset", None)
+def _text_stats(text):
+    """The vocabulary of a text; of subwords only what a model reads."""
+    tokenizer = text.tokenizer
+    if tokenizer.type not in ("words", "characters"):
         return Subwords(
-            tokenizer=kind, preset=preset, layer={}, assets={}, size=len(WORDS) + 2, padding=2
+            tokenizer=tokenizer.type,
+            preset=getattr(tokenizer, "preset", None),
+            layer={},
+            assets={},
+            size=len(WORDS) + 2,
+            padding=2,
         )
-    rows = (
-        None
-        if part.vectors is None
-        else np.random.default_rng(0).normal(size=(len(WORDS), part.tower.embedding_dim))
-    )
-    return Vocabulary(
-        words=WORDS, tokenizer=kind, vectors=None if rows is None else Vectors.of(rows)
-    )
+    vectors = None
+    if text.vectors is not None:
+        rows = np.random.default_rng(0).normal(size=(len(WORDS), text.tower.embedding_dim))
+        vectors = Vectors.of(rows)
+    return Vocabulary(words=WORDS, tokenizer=tokenizer.type, vectors=vectors)
 
 
 def _without_shapes(config):
-    """Without those that a layer was built for: KerasHub's decoder block, made from its
-    configuration, writes them in another form.
+    """The configuration without the shapes that its layers were built for.
+
+    KerasHub's decoder block writes them in another form once it is made from its configuration.
     """
     if isinstance(config, dict):
         return {
@@ -367,40 +362,38 @@ def _strategy():
     return tf.distribute.MirroredStrategy(["CPU:0"])
 
 
-def _flags(config, values, flag):
-    return {name + PRESENT: flag for name in values} if config.fusion.presence else {}
+def _images(one, rows, random):
+    return random.random((rows, *one.model_shape), "float32")
 
 
-def _texts(part, rows, random):
-    if part.tokenizer.type == "none":
+def _audio(one, rows, random):
+    return random.uniform(-1, 1, (rows, one.samples)).astype("float32")
+
+
+def _texts(one, rows, random):
+    if one.tokenizer.type == "none":
         return np.array([" ".join(random.choice(WORDS, 3)) for _ in range(rows)], object)
-    return random.integers(1, len(WORDS) + 2, (rows, part.max_tokens), "int32")
+    return random.integers(1, len(WORDS) + 2, (rows, one.max_tokens), "int32")
+
+
+def _dates(one, rows, random):
+    return random.integers([18_000, 0], [20_000, 86_400], (rows, 2), "int32")
 
 
 _VALUES = {
-    "image": lambda part, rows, random: random.random(
-        (rows, part.height, part.width, part.channels), "float32"
-    ),
-    "video": lambda part, rows, random: random.random(
-        (rows, part.frames, part.height, part.width, part.channels), "float32"
-    ),
-    "audio": lambda part, rows, random: random.uniform(-1, 1, (rows, part.samples)).astype(
-        "float32"
-    ),
-    "text": lambda part, rows, random: _texts(part, rows, random),
-    "category": lambda part, rows, random: random.integers(0, len(WORDS) + 1, rows, "int32"),
-    "number": lambda part, rows, random: random.normal(5, 2, rows).astype("float32"),
-    "boolean": lambda part, rows, random: random.integers(0, 2, rows).astype("float32"),
-    "date": lambda part, rows, random: random.integers(
-        [18_000, 0], [20_000, 86_400], (rows, 2), "int32"
-    ),
+    "image": _images,
+    "video": _images,
+    "audio": _audio,
+    "text": _texts,
+    "category": lambda one, rows, random: random.integers(0, len(WORDS) + 1, rows, "int32"),
+    "number": lambda one, rows, random: random.normal(5, 2, rows).astype("float32"),
+    "boolean": lambda one, rows, random: random.integers(0, 2, rows).astype("float32"),
+    "date": _dates,
 }
+# by the target type of a head; None: it reads no column
 _TARGETS = {
-    "classification": lambda rows, random: random.integers(0, 3, rows, "int32"),
-    "multi_label": lambda rows, random: random.integers(0, 2, (rows, 3)).astype("float32"),
-    "regression": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
-    "ordinal": lambda rows, random: random.integers(0, 3, rows, "int32"),
-    "quantile": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
-    "matching": lambda rows, random: np.ones((rows, 1), "float32"),
-    "embedding": lambda rows, random: np.ones((rows, 1), "float32"),
+    "class": lambda rows, random: random.integers(0, 3, rows, "int32"),
+    "classes": lambda rows, random: random.integers(0, 2, (rows, 3)).astype("float32"),
+    "number": lambda rows, random: random.normal(100, 10, (rows, 1)).astype("float32"),
+    None: lambda rows, random: np.ones((rows, 1), "float32"),
 }

@@ -149,7 +149,7 @@ def test_an_augmented_model_keeps_the_contract(tmp_path):
         contract.config_round_trip,
         contract.save_and_load,
         contract.mixed_precision,
-        contract.all_absent_is_finite,
+        contract.all_missing_is_finite,
     ):
         check(config, tmp_path)
     without = config.model_copy(

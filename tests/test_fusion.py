@@ -57,9 +57,9 @@ def test_contract_of_concatenation(kind, check, tmp_path):
 @pytest.mark.parametrize(
     "check",
     [
-        contract.absent_has_no_influence,
-        contract.absent_rows_do_not_touch_the_others,
-        contract.all_absent_is_finite,
+        contract.missing_has_no_influence,
+        contract.missing_rows_do_not_change_the_others,
+        contract.all_missing_is_finite,
     ],
 )
 def test_all_kinds_of_input_together(check, tmp_path):
@@ -70,7 +70,7 @@ def test_all_kinds_of_input_together(check, tmp_path):
 def test_all_inputs_absent_is_the_prior_and_two_of_three_are_not(kind):
     config = of_every_kind(kind)
     model, rows = (
-        contract.moved(build_model(config, contract.schema_of(config))),
+        contract.perturbed(build_model(config, contract.schema_of(config))),
         contract.rows_of(config, 3),
     )
     for name, absent in zip(
@@ -97,7 +97,7 @@ def test_without_presence_all_inputs_count(kind):
 def test_one_input_alone(kind, tmp_path):
     fusion = (case.FUSIONS | case.LEVELS)[kind]
     config = case.configuration(fusion, {"title": case.WORDS["title"]})
-    for check in (contract.shape_and_dtype, contract.all_absent_is_finite):
+    for check in (contract.shape_and_dtype, contract.all_missing_is_finite):
         check(config, tmp_path)
 
 
@@ -192,8 +192,8 @@ class TestStandIns:
     @pytest.mark.parametrize(
         "check",
         [
-            contract.absent_has_no_influence,
-            contract.all_absent_is_finite,
+            contract.missing_has_no_influence,
+            contract.all_missing_is_finite,
             contract.save_and_load,
             contract.mixed_precision,
         ],
@@ -223,7 +223,7 @@ class TestStandIns:
     def test_of_a_decision_they_answer_like_an_input_that_is_there(self):
         config = case.configuration(self.FUSIONS["decision"])
         model, (rows, flags) = (
-            contract.moved(build_model(config, contract.schema_of(config))),
+            contract.perturbed(build_model(config, contract.schema_of(config))),
             case.with_gaps(config),
         )
         vectors, answers = embeddings(model)(rows), []

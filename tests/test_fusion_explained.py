@@ -21,7 +21,7 @@ WEIGHTS = ["weighted sum", "attention", "gated", "self-attention", "bottleneck"]
 
 def explained(config):
     """`(model, explainer, answers, flags)` on four rows with gaps."""
-    model = contract.moved(build_model(config, contract.schema_of(config)))
+    model = contract.perturbed(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     explainer = explanations(model)
     return (
@@ -78,7 +78,7 @@ def test_bottlenecks_tell_where_they_looked():
         name: np.where(np.arange(4) < 3, value, 0) if value.ndim == 2 else flags
         for name, value in rows.items()
     }
-    model = contract.moved(build_model(config, contract.schema_of(config)))
+    model = contract.perturbed(build_model(config, contract.schema_of(config)))
     found = {name: answer.numpy() for name, answer in explanations(model)(rows).items()}
     assert set(found) == {"weights", "attention_title", "attention_note"}
     for name in ("title", "note"):

@@ -35,7 +35,7 @@ class Fused:
         if kind == "bottleneck":
             self.config.fusion.depth = 2
         self.fusion = self.config.fusion
-        self.model = contract.moved(build_model(self.config, contract.schema_of(self.config)))
+        self.model = contract.perturbed(build_model(self.config, contract.schema_of(self.config)))
         self.rows, flags = case.with_gaps(self.config)
         self.flags = flags.astype(float)
         self.vectors = {
@@ -328,7 +328,7 @@ def test_concatenation_is_vectors_then_flags():
 
 def test_dense_layers_after_it_are_their_formula():
     config = case.configuration(case.FUSIONS["mean"].model_copy(update={"hidden": [8, 6]}))
-    model = contract.moved(build_model(config, contract.schema_of(config)))
+    model = contract.perturbed(build_model(config, contract.schema_of(config)))
     rows = contract.rows_of(config, 3)
     x = keras.Model(model.input, model.get_layer("fused_mean").output)(rows).numpy()
     for layer in ("fused_dense_1", "fused"):

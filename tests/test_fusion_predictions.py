@@ -36,7 +36,7 @@ def predicted(fusion, heads):
     members, numbers)`.
     """
     config = case.configuration(fusion, heads=heads)
-    model = contract.moved(build_model(config, contract.schema_of(config)))
+    model = contract.perturbed(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     names = [*config.inputs, *(["fused"] if fusion.type == "hybrid" else [])]
     outputs = {
@@ -167,8 +167,8 @@ def test_contract_of_the_other_combinations(combine, tmp_path):
     for check in (
         contract.save_and_load,
         contract.every_weight_learns,
-        contract.absent_has_no_influence,
-        contract.all_absent_is_finite,
+        contract.missing_has_no_influence,
+        contract.all_missing_is_finite,
     ):
         check(config, tmp_path)
 

@@ -404,7 +404,7 @@ class TestRefused:
             ),
             (
                 lambda model: peft.add_adapters(model, "label_choice"),
-                r"^label_choice: an adapter stands behind .*, received ArgMax",
+                r"^label_choice: an adapter follows .*, received ArgMax",
             ),
         ],
     )

@@ -68,8 +68,8 @@ CHECKS = [
     contract.training_lowers_the_loss,
     contract.every_weight_learns,
     contract.mixed_precision,
-    contract.absent_has_no_influence,
-    contract.all_absent_is_finite,
+    contract.missing_has_no_influence,
+    contract.all_missing_is_finite,
     contract.in_a_strategy,
 ]
 

@@ -126,7 +126,7 @@ def test_a_library_s_network_sees_the_frames_of_present_rows_only():
         frames=2,
         size=32,
     )
-    contract.absent_rows_do_not_touch_the_others(contract.with_input(video), None)
+    contract.missing_rows_do_not_change_the_others(contract.with_input(video), None)
 
 
 def test_the_weights_of_the_frame_tower_are_regularized():
