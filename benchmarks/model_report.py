@@ -33,7 +33,7 @@ from multimodal_tf.config import ConcatenationFusion, Config, MatchingHead, Self
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation.eval_split import examine
+from multimodal_tf.evaluation.eval_split import load_eval_split
 from multimodal_tf.evaluation.predictor import BATCH
 from multimodal_tf.evaluation.robustness import corruption_scores
 from multimodal_tf.report import page
@@ -148,7 +148,7 @@ def timed(run, data, place, table):
 def rates(run, data):
     """Rows a second: of `predict` on raw cells, and of the report's damaged rows."""
     predictor = predictor_of(run)
-    eval_split, features = examine(predictor, data, "test", LABEL, most=MOST)
+    eval_split, features = load_eval_split(predictor, data, "test", LABEL, max_rows=MOST)
     before = predict_rate(run, eval_split.raw)
     start = time.perf_counter()
     scores = corruption_scores(predictor, eval_split, features, None, 0)

@@ -1,6 +1,4 @@
-"""Do the inputs of a row belong together: cosines by hand, exchanges that are mismatches, and the
-odd one out.
-"""
+"""Agreement of a row's inputs, mismatched rows and the odd one out."""
 
 import itertools
 
@@ -35,7 +33,7 @@ def test_agreement_is_the_mean_cosine_over_pairs():
 
 
 def test_a_missing_input_takes_no_part():
-    """Also where its embedding is not zero, or not a number."""
+    """Also where its embedding is not zero, or NaN."""
     embeddings = np.random.default_rng(1).normal(size=(6, 3, 5))
     expected = agreement(embeddings[:, :2])
     embeddings[:, 2] = np.nan

@@ -1,6 +1,4 @@
-"""Calibration errors, temperature and selective prediction: by hand, by scikit-learn, and by what
-they promise.
-"""
+"""Calibration errors, temperature scaling and selective prediction, by hand and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from multimodal_tf.metrics.calibration import (
 
 
 def _calibrated(random, rows, classes, temperature=1.0):
-    """Labels drawn from probabilities, and what a model says that is too sure by `temperature`."""
+    """Labels drawn from probabilities, and overconfident probabilities."""
     logits = random.normal(size=(rows, classes)) * 2
     chances = special.softmax(logits, axis=1)
     labels = (
@@ -32,9 +30,7 @@ def _binary(confidences):
 
 
 def test_calibration_by_hand():
-    """Confidences 0.6 0.7 | 0.8 0.9 0.9 in bins of one fifth: 0.6 is the upper edge of the third
-    bin.
-    """
+    """Confidences 0.6 0.7 | 0.8 0.9 0.9 in five bins: 0.6 is the upper edge of the third bin."""
     found = calibration([0, 1, 0, 0, 1], _binary([0.6, 0.7, 0.8, 0.9, 0.9]), bins=5, resamples=0)
     assert [(round(b.low, 1), round(b.high, 1), b.n) for b in found.bins] == [
         (0.4, 0.6, 1),
@@ -44,7 +40,7 @@ def test_calibration_by_hand():
     assert [(b.confidence, b.accuracy.value) for b in found.bins] == [
         pytest.approx(of) for of in [(0.6, 1), (0.75, 0.5), (0.9, 0.5)]
     ]
-    values = {name: figure.value for name, figure in found.metrics.items()}
+    values = {name: metric.value for name, metric in found.metrics.items()}
     assert values["ece"] == pytest.approx((1 * 0.4 + 2 * 0.25 + 2 * 0.4) / 5)
     assert values["overconfidence"] == pytest.approx(0.78 - 0.6)
     assert values["brier"] == pytest.approx(2 * (0.4**2 + 0.7**2 + 0.2**2 + 0.1**2 + 0.9**2) / 5)
@@ -63,20 +59,24 @@ def test_adaptive_bins_hold_equally_many_rows_and_equal_confidences_share_one():
 
 
 def test_the_brier_score_is_scikit_learns():
-    labels, said = _calibrated(np.random.default_rng(0), 200, 4)
-    expected = sk.brier_score_loss(labels, said, labels=range(4), scale_by_half=False)
-    assert calibration(labels, said, resamples=0).metrics["brier"].value == pytest.approx(expected)
+    labels, probabilities = _calibrated(np.random.default_rng(0), 200, 4)
+    expected = sk.brier_score_loss(labels, probabilities, labels=range(4), scale_by_half=False)
+    assert calibration(labels, probabilities, resamples=0).metrics["brier"].value == pytest.approx(
+        expected
+    )
 
 
-def test_rows_that_are_there_four_times_are_no_more_certain():
-    labels, said = _calibrated(np.random.default_rng(2), 50, 3)
-    once = calibration(labels, said, resamples=400)
-    groups, labels, said = (
+def test_rows_repeated_four_times_are_no_more_certain():
+    labels, probabilities = _calibrated(np.random.default_rng(2), 50, 3)
+    once = calibration(labels, probabilities, resamples=400)
+    groups, labels, probabilities = (
         np.repeat(np.arange(50), 4),
         np.repeat(labels, 4),
-        np.repeat(said, 4, axis=0),
+        np.repeat(probabilities, 4, axis=0),
     )
-    grouped, alone = (calibration(labels, said, resamples=400, groups=of) for of in (groups, None))
+    grouped, alone = (
+        calibration(labels, probabilities, resamples=400, groups=of) for of in (groups, None)
+    )
     for name in ("ece", "overconfidence", "brier"):
         widths = [
             found.metrics[name].high - found.metrics[name].low for found in (once, grouped, alone)
@@ -87,9 +87,9 @@ def test_rows_that_are_there_four_times_are_no_more_certain():
         assert second.accuracy.high - second.accuracy.low > 0.9 * (
             first.accuracy.high - first.accuracy.low
         )
-    losses, sure = 1.0 - (said.argmax(axis=1) == labels), said.max(axis=1)
+    losses, confident = 1.0 - (probabilities.argmax(axis=1) == labels), probabilities.max(axis=1)
     narrow, wide = (
-        risk_coverage(losses, sure, resamples=400, groups=of).aurc for of in (None, groups)
+        risk_coverage(losses, confident, resamples=400, groups=of).aurc for of in (None, groups)
     )
     assert narrow.value == wide.value
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
@@ -97,24 +97,27 @@ def test_rows_that_are_there_four_times_are_no_more_certain():
 
 def test_the_order_of_rows_changes_nothing():
     random = np.random.default_rng(1)
-    labels, said = _calibrated(random, 100, 3)
+    labels, probabilities = _calibrated(random, 100, 3)
     # ties
-    said = said.round(1) / said.round(1).sum(axis=1, keepdims=True)
+    probabilities = probabilities.round(1) / probabilities.round(1).sum(axis=1, keepdims=True)
     order = random.permutation(100)
     first, second = (
-        calibration(labels, said, resamples=0),
-        calibration(labels[order], said[order], resamples=0),
+        calibration(labels, probabilities, resamples=0),
+        calibration(labels[order], probabilities[order], resamples=0),
     )
-    assert {name: figure.value for name, figure in second.metrics.items()} == pytest.approx(
-        {name: figure.value for name, figure in first.metrics.items()}
+    assert {name: metric.value for name, metric in second.metrics.items()} == pytest.approx(
+        {name: metric.value for name, metric in first.metrics.items()}
     )
 
 
-def test_a_calibrated_model_has_a_small_error_and_a_sure_one_a_large():
+def test_a_calibrated_model_has_a_small_error_and_an_overconfident_one_a_large():
     random = np.random.default_rng(2)
-    labels, said = _calibrated(random, 4000, 3)
-    _, sure = labels, special.softmax(np.log(said) * 3, axis=1)
-    good, bad = calibration(labels, said, resamples=100), calibration(labels, sure, resamples=100)
+    labels, probabilities = _calibrated(random, 4000, 3)
+    _, confident = labels, special.softmax(np.log(probabilities) * 3, axis=1)
+    good, bad = (
+        calibration(labels, probabilities, resamples=100),
+        calibration(labels, confident, resamples=100),
+    )
     for name in ("ece", "adaptive_ece"):
         assert good.metrics[name].value < 0.03 < 0.1 < bad.metrics[name].low
     assert good.metrics["overconfidence"].low < 0.01
@@ -122,7 +125,7 @@ def test_a_calibrated_model_has_a_small_error_and_a_sure_one_a_large():
 
 
 def test_a_bins_interval_is_exact():
-    """Two of two right: from the root of 0.025 on."""
+    """Two of two are right: the lower bound is the root of 0.025."""
     found = calibration([0, 0], _binary([0.9, 0.9]), resamples=0).bins[0].accuracy
     assert (found.value, found.low, found.high) == pytest.approx((1.0, np.sqrt(0.025), 1.0))
 
@@ -130,36 +133,39 @@ def test_a_bins_interval_is_exact():
 # --- temperature
 
 
-def test_a_temperature_mends_a_model_that_is_too_sure():
-    labels, said = _calibrated(np.random.default_rng(3), 3000, 4, temperature=2.5)
-    fitted = Temperature.fit(labels, said)
+def test_a_temperature_calibrates_a_model_that_is_overconfident():
+    labels, probabilities = _calibrated(np.random.default_rng(3), 3000, 4, temperature=2.5)
+    fitted = Temperature.fit(labels, probabilities)
     assert fitted.value.low < 2.5 < fitted.value.high < 2.8
     assert fitted.after < fitted.before
-    assert fitted.after == pytest.approx(sk.log_loss(labels, fitted(said)))
-    assert fitted.before == pytest.approx(sk.log_loss(labels, said))
-    assert (fitted(said).argmax(axis=1) == said.argmax(axis=1)).all()
+    assert fitted.after == pytest.approx(sk.log_loss(labels, fitted(probabilities)))
+    assert fitted.before == pytest.approx(sk.log_loss(labels, probabilities))
+    assert (fitted(probabilities).argmax(axis=1) == probabilities.argmax(axis=1)).all()
     before, after = (
-        calibration(labels, said, resamples=0),
-        calibration(labels, fitted(said), resamples=0),
+        calibration(labels, probabilities, resamples=0),
+        calibration(labels, fitted(probabilities), resamples=0),
     )
     assert after.metrics["ece"].value < before.metrics["ece"].value / 3
 
 
 def test_no_other_temperature_has_a_lower_log_loss():
-    labels, said = _calibrated(np.random.default_rng(4), 300, 3, temperature=0.5)
-    fitted = Temperature.fit(labels, said)
+    labels, probabilities = _calibrated(np.random.default_rng(4), 300, 3, temperature=0.5)
+    fitted = Temperature.fit(labels, probabilities)
     for value in np.geomspace(0.02, 50, 200):
-        other = special.softmax(np.log(said) / value, axis=1)
+        other = special.softmax(np.log(probabilities) / value, axis=1)
         assert sk.log_loss(labels, other) >= fitted.after - 1e-9
 
 
 def test_the_interval_of_a_temperature_is_about_that_of_the_bootstrap():
-    labels, said = _calibrated(np.random.default_rng(5), 400, 3, temperature=2.0)
+    labels, probabilities = _calibrated(np.random.default_rng(5), 400, 3, temperature=2.0)
     samples = bootstrap.resample(
-        lambda rows: {"t": Temperature.fit(labels[rows], said[rows]).value.value}, 400, 200, 0
+        lambda rows: {"t": Temperature.fit(labels[rows], probabilities[rows]).value.value},
+        400,
+        200,
+        0,
     )["t"]
     low, high, _ = bootstrap.interval(samples)
-    value = Temperature.fit(labels, said).value
+    value = Temperature.fit(labels, probabilities).value
     assert (value.low, value.high) == pytest.approx((low, high), rel=0.1)
 
 
@@ -181,7 +187,7 @@ def test_a_probability_of_zero_for_the_right_class_is_survived():
 
 
 def test_risk_coverage_by_hand():
-    """From the surest: right, wrong, right, wrong: risks 0, 1/2, 1/3, 1/2."""
+    """By falling confidence right, wrong, right, wrong: risks 0, 1/2, 1/3, 1/2."""
     found = risk_coverage([1, 0, 0, 1], [0.4, 0.9, 0.6, 0.7], resamples=0)
     assert found.threshold == [0.9, 0.7, 0.6, 0.4]
     assert found.coverage == [0.25, 0.5, 0.75, 1.0]
@@ -191,12 +197,12 @@ def test_risk_coverage_by_hand():
 
 def test_with_equal_confidences_the_area_is_the_mean_over_orders():
     random = np.random.default_rng(6)
-    losses, sure = random.random(30), random.integers(4, size=30) / 4
+    losses, confident = random.random(30), random.integers(4, size=30) / 4
     areas = [
-        risk_coverage(losses, sure + random.random(30) * 1e-6, resamples=0).aurc.value
+        risk_coverage(losses, confident + random.random(30) * 1e-6, resamples=0).aurc.value
         for _ in range(400)
     ]
-    assert risk_coverage(losses, sure, resamples=0).aurc.value == pytest.approx(
+    assert risk_coverage(losses, confident, resamples=0).aurc.value == pytest.approx(
         np.mean(areas), abs=4 * np.std(areas) / 20
     )
 
@@ -207,8 +213,8 @@ def test_a_confidence_that_knows_nothing_has_the_mean_loss_as_area():
 
 def test_the_area_has_an_interval_that_holds_it():
     random = np.random.default_rng(7)
-    sure = random.random(300)
-    found = risk_coverage(random.random(300) > sure, sure, resamples=200)
+    confident = random.random(300)
+    found = risk_coverage(random.random(300) > confident, confident, resamples=200)
     assert found.aurc.low < found.aurc.value < found.aurc.high
     assert found.aurc.resamples == 200
     assert found.n == 300

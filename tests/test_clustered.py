@@ -1,6 +1,4 @@
-"""Rows in groups: their numbers, and what a share's interval makes of them, by hand, by SciPy, by
-simulation and by what it promises.
-"""
+"""Metrics of clustered rows: by hand, by SciPy and by simulation."""
 
 import numpy as np
 import pytest
@@ -21,12 +19,12 @@ def test_a_row_without_a_group_is_one_of_its_own():
     assert group_codes(None, 3).tolist() == [0, 1, 2]
 
 
-def test_a_figure_that_is_undefined_says_why():
-    figure = weighted_metrics(lambda weights: {"x": np.nan}, np.arange(3), 5, 0, "no reason")["x"]
-    assert (figure.value, figure.low, figure.reason) == (None, None, "no reason")
+def test_a_metric_that_is_undefined_says_why():
+    metric = weighted_metrics(lambda weights: {"x": np.nan}, np.arange(3), 5, 0, "no reason")["x"]
+    assert (metric.value, metric.low, metric.reason) == (None, None, "no reason")
 
 
-def test_rows_by_themselves_have_clopper_and_pearsons_interval():
+def test_independent_rows_have_clopper_and_pearsons_interval():
     for right in (0, 3, 10):
         hits = np.arange(10) < right
         expected = stats.binomtest(right, 10).proportion_ci(0.95, "exact")
@@ -57,7 +55,7 @@ def test_numbers_of_groups_may_have_gaps_and_any_order():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=40))
-def test_rows_are_worth_one_at_least_and_their_number_at_most(rows):
+def test_the_effective_sample_size_is_from_one_to_the_number_of_rows(rows):
     hits, codes = np.array([hit for hit, _ in rows]), np.array([code for _, code in rows])
     assert 1 <= effective_sample_size(hits, codes) <= len(rows)
     found = share(hits, codes)
@@ -65,9 +63,7 @@ def test_rows_are_worth_one_at_least_and_their_number_at_most(rows):
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
-    """Forty groups of ten rows whose chance of a hit varies from group to group, 0.7 in the mean:
-    95 % of intervals must hold it.
-    """
+    """Forty groups of ten rows with a mean hit rate of 0.7: 95 % of intervals must hold it."""
     random, codes = np.random.default_rng(0), np.repeat(np.arange(40), 10)
     held = {"grouped": 0, "alone": 0}
     for _ in range(400):
@@ -76,5 +72,5 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
             found = share(hits, of)
             held[name] += found.low <= 0.7 <= found.high
     assert held["grouped"] > 0.92 * 400
-    # which takes rows to be independent
+    # which assumes independent rows
     assert held["alone"] < 0.8 * 400

@@ -1,6 +1,4 @@
-"""Evaluation of a split: every row once, whatever the batches; what does not count is counted; JSON
-and tables.
-"""
+"""Evaluation of a split: every row once, rows left out are counted, JSON and tables."""
 
 import io
 
@@ -54,12 +52,12 @@ def text_of(evaluation, width=140):
     return console.file.getvalue()
 
 
-def test_figures_are_those_of_all_rows_at_once(evaluation, model, records, schema):
+def test_metrics_are_those_of_all_rows_at_once(evaluation, model, records, schema):
     inputs, targets, weights = at_once(records, schema)
-    answers = model.predict(inputs, verbose=0)
+    predictions = model.predict(inputs, verbose=0)
     known = {name: weight > 0 for name, weight in weights.items()}
     label, tags, age = (evaluation.heads[name] for name in ("label", "tags", "age"))
-    chosen = answers["label"].argmax(axis=1)[known["label"]]
+    chosen = predictions["label"].argmax(axis=1)[known["label"]]
     assert label.metrics["accuracy"].value == sk.accuracy_score(
         targets["label"][known["label"]], chosen
     )
@@ -68,9 +66,9 @@ def test_figures_are_those_of_all_rows_at_once(evaluation, model, records, schem
         == sk.confusion_matrix(targets["label"][known["label"]], chosen, labels=[0, 1, 2]).tolist()
     )
     assert tags.metrics["exact_match"].value == sk.accuracy_score(
-        targets["tags"][known["tags"]], answers["tags"][known["tags"]] >= 0.5
+        targets["tags"][known["tags"]], predictions["tags"][known["tags"]] >= 0.5
     )
-    errors = (answers["age"] - targets["age"])[known["age"]]
+    errors = (predictions["age"] - targets["age"])[known["age"]]
     assert age.metrics["rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
     assert [head.n for head in (label, tags, age)] == [
         int(known[name].sum()) for name in ("label", "tags", "age")
@@ -91,9 +89,9 @@ def test_batches_change_nothing(batch, evaluation, model, records, schema, monke
     assert sum(sizes) == 19
     for name, head in evaluation.heads.items():
         assert again.heads[name].confusion == head.confusion
-        for figure_name, figure in head.metrics.items():
-            assert again.heads[name].metrics[figure_name].value == pytest.approx(
-                figure.value, rel=1e-4
+        for metric_name, metric in head.metrics.items():
+            assert again.heads[name].metrics[metric_name].value == pytest.approx(
+                metric.value, rel=1e-4
             )
 
 
@@ -107,9 +105,7 @@ def test_rows_that_do_not_count_are_counted(evaluation):
 
 
 def test_no_label_applies_is_not_missing(tmp_path):
-    """A multi-label row of an empty list says that none applies; an unseen label beside a seen one
-    leaves the row in.
-    """
+    """An empty list of labels is a label; an unseen label beside a seen one keeps the row."""
     table = case.frame(train=30, validation=3, test=4)
     tags = [value.split(";") if isinstance(value, str) else None for value in table["tags"]]
     table["tags"] = [*tags[:-4], [], ["x", "odd"], ["odd"], None]
@@ -120,7 +116,7 @@ def test_no_label_applies_is_not_missing(tmp_path):
 
 
 def test_a_perfect_function(records, schema):
-    """Any function of arrays will do: this one gives the labels back."""
+    """`predict` may be any function of arrays: this one returns the labels."""
     _, targets, _ = at_once(records, schema)
     start = 0
 
@@ -157,7 +153,7 @@ def test_one_row(tmp_path):
     assert evaluation.rows == 1
     # its only class was never seen
     assert evaluation.heads["label"].n == 0
-    assert {figure.reason for figure in evaluation.heads["label"].metrics.values()} == {NO_ROWS}
+    assert {metric.reason for metric in evaluation.heads["label"].metrics.values()} == {NO_ROWS}
     assert evaluation.heads["tags"].n + evaluation.heads["tags"].missing == 1
     assert NO_ROWS in text_of(evaluation)
 
@@ -175,7 +171,7 @@ def test_file_that_is_no_evaluation(tmp_path):
         Evaluation.load(tmp_path / "broken.json")
 
 
-def test_tables_show_figures_intervals_and_what_does_not_count(evaluation):
+def test_tables_show_metrics_intervals_and_what_does_not_count(evaluation):
     text, label = text_of(evaluation), evaluation.heads["label"]
     accuracy = label.metrics["accuracy"]
     assert f"n = {label.n}" in text
@@ -197,7 +193,7 @@ def test_names_from_the_table_are_no_markup():
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("predict", "message"),
     [
         (
             lambda rows: {"label": np.ones((rows, 3)), "tags": np.ones((rows, 3))},
@@ -221,9 +217,9 @@ def test_names_from_the_table_are_no_markup():
         ),
     ],
 )
-def test_answers_that_do_not_fit_are_refused(answer, message, records, schema):
+def test_predictions_that_do_not_fit_are_refused(predict, message, records, schema):
     with pytest.raises(ValueError, match=message):
-        evaluate(lambda inputs: answer(len(inputs["price"])), case.CONFIG, schema, records)
+        evaluate(lambda inputs: predict(len(inputs["price"])), case.CONFIG, schema, records)
 
 
 def test_other_mistakes_are_refused(model, records, schema, tmp_path):

@@ -1,6 +1,4 @@
-"""What a guard and a temperature are fitted on: training and validation rows of a table, from
-Python and from the command line.
-"""
+"""The guard and the temperatures of a run, from Python and from the command line."""
 
 import json
 import os
@@ -50,8 +48,9 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Records of 300 rows, a run of an epoch and its table; a tenth of the cells is missing, ten
-    labels too, and one row has no input.
+    """Records of 300 rows, a run of one epoch, and the table.
+
+    A tenth of the cells and ten labels are missing, and one row has no input.
     """
     folder = tmp_path_factory.mktemp("limits")
     random = np.random.default_rng(0)
@@ -94,17 +93,15 @@ def run_of(model, config, schema):
 
 
 def split_of(folder, name):
-    """`(frame, labels as numbers or -1)` of a split, straight from the table; ingest leaves rows
-    without any input out.
-    """
+    """`(frame, labels as indices or -1)` of a split of the table, without rows of no input."""
     frame = (
         pd.read_parquet(folder / "table.parquet")
         .query(f"split == '{name}'")
         .dropna(subset=["title", "price"], how="all")
     )
     words = {
-        word: place
-        for place, word in enumerate(
+        word: index
+        for index, word in enumerate(
             Schema.load(folder / "records" / "schema.json").heads["label"].names
         )
     }
@@ -113,12 +110,12 @@ def split_of(folder, name):
 
 def test_thresholds_are_those_of_validation_rows(folder, trained):
     fitted, temperature = fit_guard(trained, folder / "records")
-    vectors, answers, there = {}, {}, {}
+    vectors, outputs, present = {}, {}, {}
     for name in ("train", "validation"):
         frame, _ = split_of(folder, name)
-        there[name] = frame[["title", "price"]].notna().to_numpy()
+        present[name] = frame[["title", "price"]].notna().to_numpy()
         inputs = preprocessed(frame, trained)
-        vectors[name], answers[name] = (
+        vectors[name], outputs[name] = (
             embeddings(trained.model).predict_on_batch(inputs),
             trained.model.predict_on_batch(inputs),
         )
@@ -127,8 +124,8 @@ def test_thresholds_are_those_of_validation_rows(folder, trained):
     assert fitted.threshold == pytest.approx(
         ood.threshold(score(vectors["validation"]["fused"])), rel=1e-3
     )
-    agreement = alignment.agreement(answers["validation"]["match"][:, :, :-1])[
-        there["validation"].all(axis=1)
+    agreement = alignment.agreement(outputs["validation"]["match"][:, :, :-1])[
+        present["validation"].all(axis=1)
     ]
     assert fitted.agreement_threshold == pytest.approx(alignment.threshold(agreement), abs=1e-4)
 
@@ -150,11 +147,11 @@ def preprocessed(frame, trained):
 def test_a_temperature_is_that_of_validation_rows_that_have_a_label(folder, trained):
     frame, labels = split_of(folder, "validation")
     assert (labels < 0).any()
-    said = trained.model.predict_on_batch(preprocessed(frame, trained))["label"][labels >= 0]
+    output = trained.model.predict_on_batch(preprocessed(frame, trained))["label"][labels >= 0]
     found = fit_temperatures(trained, folder / "records")
     assert list(found) == ["label"]
     assert found["label"].value.value == pytest.approx(
-        Temperature.fit(labels[labels >= 0], said).value.value, rel=1e-3
+        Temperature.fit(labels[labels >= 0], output).value.value, rel=1e-3
     )
 
 
@@ -177,7 +174,7 @@ def test_rows_without_a_class_do_not_shape_it_where_others_do():
 def test_too_few_rows_for_the_rate(folder, trained):
     with pytest.raises(
         ValueError,
-        match="validation rows of .*records give no threshold: a false positive rate of 0.001 needs 999 rows or more",
+        match="validation rows of .*records give no threshold: .* needs 999 rows or more",
     ):
         fit_guard(trained, folder / "records", fpr=0.001)
 
@@ -218,9 +215,9 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
         run(monkeypatch, "export", folder / "run", folder / "saved" / "1", "--guard", "--calibrate")
         == 0
     )
-    said = capsys.readouterr().out
-    assert "Without review: ood_score up to" in said
-    assert "Temperature: label" in said
+    output = capsys.readouterr().out
+    assert "Without review: ood_score up to" in output
+    assert "Temperature: label" in output
     assert sorted(os.listdir(folder / "saved" / "1" / "assets.extra"))[:2] == [
         "config.yaml",
         "guard.json",
@@ -236,11 +233,11 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
 
 
 def test_export_refuses_in_one_sentence_and_writes_nothing(folder, monkeypatch, capsys):
-    for words, said in (
+    for words, output in (
         (("--guard", "--fpr", "0.001"), "needs 999 rows or more"),
         (("--calibrate", "--records", folder / "nowhere"), "nowhere"),
     ):
         assert run(monkeypatch, "export", folder / "run", folder / "other" / "1", *words) == 1
         errors = capsys.readouterr().err.strip().splitlines()
-        assert said in errors[-1]
+        assert output in errors[-1]
         assert not (folder / "other").exists()

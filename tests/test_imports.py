@@ -26,11 +26,6 @@ MAY_IMPORT = {
     "cli": LEAVES
     | {"data", "models", "training", "metrics", "corruptions", "evaluation", "report", "serving"},
 }
-# imports that still have to go
-for _room, _others in {
-    "metrics": {"config"},
-}.items():
-    MAY_IMPORT[_room] |= _others
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 

@@ -1,6 +1,4 @@
-"""The figures of a head: hand-worked cases, scikit-learn, every row count, and intervals that mean
-what they say.
-"""
+"""Metrics of heads by hand, against scikit-learn, for every row count, and their intervals."""
 
 import time
 
@@ -30,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def _values(head):
-    return {name: figure.value for name, figure in head.metrics.items()}
+    return {name: metric.value for name, metric in head.metrics.items()}
 
 
 def _distribution(random, rows, classes):
@@ -41,9 +39,9 @@ def _distribution(random, rows, classes):
 
 
 def test_classification_by_hand():
-    """Truth a a a b c, said a a b b a: hits 2 1 0, rows 3 1 1, said 3 2 0."""
-    said = np.eye(3)[[0, 0, 1, 1, 0]] * 0.8 + 0.1 * (1 - np.eye(3)[[0, 0, 1, 1, 0]])
-    head = classification([0, 0, 0, 1, 2], said, ["a", "b", "c"], resamples=0)
+    """Truth a a a b c, predicted a a b b a: hits 2 1 0, rows 3 1 1, predicted 3 2 0."""
+    predicted = np.eye(3)[[0, 0, 1, 1, 0]] * 0.8 + 0.1 * (1 - np.eye(3)[[0, 0, 1, 1, 0]])
+    head = classification([0, 0, 0, 1, 2], predicted, ["a", "b", "c"], resamples=0)
     expected = {
         "accuracy": 3 / 5,
         "balanced_accuracy": (2 / 3 + 1 + 0) / 3,
@@ -137,12 +135,13 @@ def test_unknown_rows_do_not_count():
 
 
 def test_multi_label_by_hand():
-    """Labels red and round on three rows; red: hit, miss, right without; round: hit, false alarm,
-    miss.
+    """Labels red and round on three rows.
+
+    Red: hit, miss, true negative. Round: hit, false positive, miss.
     """
     truth = [[1, 1], [1, 0], [0, 1]]
-    said = [[0.9, 0.5], [0.4, 0.7], [0.2, 0.3]]
-    head = multi_label(truth, said, ["red", "round"], resamples=0)
+    predicted = [[0.9, 0.5], [0.4, 0.7], [0.2, 0.3]]
+    head = multi_label(truth, predicted, ["red", "round"], resamples=0)
     expected = {
         "exact_match": 1 / 3,
         "accuracy": 3 / 6,
@@ -255,25 +254,25 @@ def test_no_rows(kind):
     head = HEADS[kind](0)
     assert head.n == 0
     assert tuple(head.metrics) == METRICS[kind]
-    assert {(figure.value, figure.reason) for figure in head.metrics.values()} == {(None, NO_ROWS)}
+    assert {(metric.value, metric.reason) for metric in head.metrics.values()} == {(None, NO_ROWS)}
     assert not np.any(head.confusion)
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_one_row_has_figures_and_no_interval(kind):
+def test_one_row_has_metrics_and_no_interval(kind):
     head = HEADS[kind](1)
     assert head.n == 1
-    assert all(figure.low is None and figure.resamples == 0 for figure in head.metrics.values())
-    assert any(figure.value is not None for figure in head.metrics.values())
+    assert all(metric.low is None and metric.resamples == 0 for metric in head.metrics.values())
+    assert any(metric.value is not None for metric in head.metrics.values())
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_without_resamples_there_are_values_and_no_intervals(kind):
     full, bare = HEADS[kind](7), HEADS[kind](7, resamples=0)
     assert _values(full) == _values(bare)
-    assert all(figure.low is None for figure in bare.metrics.values())
+    assert all(metric.low is None for metric in bare.metrics.values())
     assert all(
-        figure.low is not None for figure in full.metrics.values() if figure.value is not None
+        metric.low is not None for metric in full.metrics.values() if metric.value is not None
     )
 
 
@@ -281,12 +280,12 @@ def test_without_resamples_there_are_values_and_no_intervals(kind):
 
 
 def _every_row(kind, random, rows=60):
-    """The figures that the bootstrap computes on the rows as they are, beside scikit-learn's."""
+    """Averages as the bootstrap computes them on all rows, and those of scikit-learn."""
     index = np.arange(rows)
     if kind == "classification":
         truth, chosen = random.integers(4, size=rows), random.integers(3, size=rows)
-        hits, actual, said = bootstrap.class_counts(truth, chosen, 5, index)
-        averages = bootstrap.averaged(hits, actual, said)
+        hits, actual, predicted = bootstrap.class_counts(truth, chosen, 5, index)
+        averages = bootstrap.averaged(hits, actual, predicted)
         return averages, lambda average: sk.precision_recall_fscore_support(
             truth, chosen, average=average, zero_division=0
         )
@@ -322,10 +321,8 @@ def test_resampled_auroc_is_scikit_learns(rows):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_every_figure_is_resampled_by_its_own_formula(kind):
-    """On 200 rows an interval holds the value strictly inside; resamples of another formula would
-    miss it.
-    """
+def test_every_metric_is_resampled_by_its_own_formula(kind):
+    """On 200 rows an interval holds the value inside; another formula would miss it."""
     random = np.random.default_rng(0)
     truth = random.integers(3, size=200)
     scores = _distribution(random, 200, 3)
@@ -335,9 +332,9 @@ def test_every_figure_is_resampled_by_its_own_formula(kind):
         head = multi_label(np.eye(3)[truth], scores, ["a", "b", "c"], resamples=200)
     else:
         head = regression(truth + scores[:, 0], truth, resamples=200)
-    for name, figure in head.metrics.items():
-        assert figure.low < figure.value < figure.high, name
-        assert figure.resamples == 200
+    for name, metric in head.metrics.items():
+        assert metric.low < metric.value < metric.high, name
+        assert metric.resamples == 200
 
 
 def test_interval_of_accuracy_is_the_binomial_one():
@@ -345,17 +342,15 @@ def test_interval_of_accuracy_is_the_binomial_one():
     head = classification(
         [0] * 100, [[0.9, 0.1]] * 90 + [[0.1, 0.9]] * 10, ["a", "b"], resamples=4000
     )
-    figure = head.metrics["accuracy"]
-    assert (figure.low, figure.high) == (
+    metric = head.metrics["accuracy"]
+    assert (metric.low, metric.high) == (
         pytest.approx(0.84, abs=0.011),
         pytest.approx(0.95, abs=0.011),
     )
 
 
 def test_undefined_resamples_are_left_out_and_counted():
-    """With 1 row of b out of 4, a resample lacks b with probability (3/4)^4 = 0.32, and its AUROC
-    is undefined.
-    """
+    """With 1 row of b out of 4, a resample lacks b with probability (3/4)^4 = 0.32: no AUROC."""
     head = classification(
         [0, 0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], ["a", "b"], resamples=1000
     )
@@ -382,9 +377,7 @@ def test_many_classes_get_fewer_resamples_of_auroc():
 
 
 def test_bootstrap_costs_little_beside_scikit_learn():
-    """A thousand resamples of 5,000 rows are to take less time than 400 rounds of scikit-learn's
-    averages.
-    """
+    """1,000 resamples of 5,000 rows take less time than 400 averages of scikit-learn."""
     random = np.random.default_rng(0)
     truth, probabilities = random.integers(10, size=5000), _distribution(random, 5000, 10)
     chosen = probabilities.argmax(axis=1)
@@ -438,6 +431,6 @@ def test_bootstrap_costs_little_beside_scikit_learn():
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused(call, message):
+def test_bad_shapes_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -24,7 +24,7 @@ from chromium_case import (
 from multimodal_tf import cli
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation.eval_split import examine
+from multimodal_tf.evaluation.eval_split import load_eval_split
 from multimodal_tf.models.build import build_model
 from multimodal_tf.report.model import model_report, predictor_of
 from multimodal_tf.report.page import Note
@@ -167,7 +167,7 @@ def test_a_served_temperature_is_applied():
 def test_an_input_left_out_equals_an_empty_cell(folder, schema, model):
     """Subsets use decoded rows; emptied cells must give the same predictions."""
     predictor = predictor_of(model, CONFIG, schema)
-    eval_split, features = examine(predictor, folder / "records", "test", "label")
+    eval_split, features = load_eval_split(predictor, folder / "records", "test", "label")
     emptied = {
         "title": np.full(len(eval_split.rows), b"", object),
         "price": np.full(len(eval_split.rows), np.nan, np.float32),
@@ -181,7 +181,7 @@ def test_an_input_left_out_equals_an_empty_cell(folder, schema, model):
 
 
 def test_rows_have_the_predictions_and_labels_of_the_pipeline(folder, schema, model):
-    eval_split, _ = examine(
+    eval_split, _ = load_eval_split(
         predictor_of(model, CONFIG, schema),
         folder / "records",
         "test",
@@ -201,7 +201,7 @@ def test_rows_have_the_predictions_and_labels_of_the_pipeline(folder, schema, mo
 def test_the_row_limit_is_a_reproducible_sample(folder, schema, model):
     predictor = predictor_of(model, CONFIG, schema)
     one, other = (
-        examine(predictor, folder / "records", "train", "label", most=10, seed=3)[0]
+        load_eval_split(predictor, folder / "records", "train", "label", max_rows=10, seed=3)[0]
         for _ in range(2)
     )
     assert len(one.rows) == 10
@@ -254,7 +254,7 @@ def block(section, title):
 def test_changed_cells_have_the_predictions_of_whole_rows_with_these_cells(folder, schema, model):
     """Only changed cells are decoded anew."""
     predictor = predictor_of(model, CONFIG, schema)
-    eval_split, features = examine(predictor, folder / "records", "test", "label")
+    eval_split, features = load_eval_split(predictor, folder / "records", "test", "label")
     changed = {"title": np.roll(eval_split.raw["title"], 1), "price": eval_split.raw["price"] + 1}
     for names in (["title"], ["price"], ["title", "price"]):
         cells = {name: changed[name] for name in names}
@@ -333,7 +333,7 @@ def test_other_models_that_do_not_fit(folder, schema, model, tmp_path):
         ),
         (
             {"alone": {"title": single("title", renamed)}},
-            r"must answer 'label' with the classes .*, received \['b', 'c', 'x'\]",
+            r"must have the classes .* in 'label', received \['b', 'c', 'x'\]",
         ),
     ):
         refused(tmp_path, message, model, folder / "records", CONFIG, schema, **options)

@@ -1,4 +1,4 @@
-"""Scores of strangeness: by hand, by scikit-learn and SciPy, and the promise of the limit."""
+"""Out-of-distribution scores and thresholds: by hand, by scikit-learn and SciPy."""
 
 import dataclasses
 
@@ -60,19 +60,17 @@ def test_classes_can_be_words_and_the_order_of_rows_changes_nothing():
 
 
 def test_a_direction_without_spread_does_no_harm():
-    """A dead unit is 0 in training; a row where it is not is very strange, and no number overflows,
-    in float32 neither.
-    """
+    """A dead unit is 0 in training: a row where it is not scores high, without overflow."""
     embeddings = np.pad(np.random.default_rng(3).normal(size=(5000, 3)), ((0, 0), (0, 2)))
     fitted = fit_mahalanobis(embeddings)
-    usual, strange = fitted([[1.0, 1, 1, 0, 0]]), fitted([[1.0, 1, 1, 0, 1]])
+    usual, unusual = fitted([[1.0, 1, 1, 0, 0]]), fitted([[1.0, 1, 1, 0, 1]])
     assert np.isfinite(fitted.whitening.astype("float32")).all()
     assert usual < 10
-    assert strange > 100
+    assert unusual > 100
 
 
 def test_two_rows_are_enough_and_give_finite_arrays():
-    """Nothing is shrunk there, and the covariance has no inverse."""
+    """Nothing is shrunk, and the covariance has no inverse."""
     fitted = fit_mahalanobis([[0.0, 0.0], [2.0, 0.0]])
     assert fitted([[1.0, 0.0], [3.0, 0.0]]) == pytest.approx([0.0, 4.0])
     assert np.isfinite(fitted.whitening.astype("float32") ** 2).all()
@@ -180,9 +178,7 @@ def test_separation_is_scikit_learns():
 
 
 def test_separation_by_hand():
-    """Of twenty clean scores, 0 to 19, nineteen must pass: the limit is 18, and of 17, 18, 18.5 and
-    30 two pass.
-    """
+    """Of scores 0 to 19, nineteen must pass: of 17, 18, 18.5 and 30 two pass at 18."""
     found = separation(range(20), [17, 18, 18.5, 30], resamples=0)
     assert found.metrics["fpr_at_95_tpr"].value == 0.5
     assert found.metrics["auroc"].value == pytest.approx((17.5 + 18.5 + 19 + 20) / 80)
@@ -197,8 +193,8 @@ def test_intervals_of_pairs_are_narrower_where_pairs_go_together():
         separation(clean, other, paired=True, resamples=300),
     )
     for found in (free, paired):
-        for figure in found.metrics.values():
-            assert figure.low <= figure.value <= figure.high
+        for metric in found.metrics.values():
+            assert metric.low <= metric.value <= metric.high
     assert np.ptp([paired.metrics["auroc"].low, paired.metrics["auroc"].high]) < 0.7 * np.ptp(
         [free.metrics["auroc"].low, free.metrics["auroc"].high]
     )
@@ -209,7 +205,7 @@ def test_intervals_of_pairs_are_narrower_where_pairs_go_together():
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_a_threshold_keeps_its_false_positive_rate(rate):
-    """Over many draws of the held-out rows the rate is at most what was chosen, and not much less."""
+    """Over many draws of held-out rows the rate is at most the chosen one, and close."""
     random = np.random.default_rng(12)
     rates = [
         (random.normal(size=200) > threshold(random.normal(size=50), rate)).mean()

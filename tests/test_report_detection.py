@@ -225,10 +225,10 @@ def test_intervals_draw_groups_as_a_whole():
     """
     random = np.random.default_rng(0)
     clean, other = random.normal(size=30), random.normal(0.5, size=30)
-    alone, _ = ood_scores.apart(clean, other, None, 200, 0)
+    alone, _ = ood_scores.paired_separation(clean, other, None, 200, 0)
     groups = np.arange(30).repeat(6)
-    together, _ = ood_scores.apart(clean.repeat(6), other.repeat(6), groups, 200, 0)
-    apart, _ = ood_scores.apart(clean.repeat(6), other.repeat(6), None, 200, 0)
+    together, _ = ood_scores.paired_separation(clean.repeat(6), other.repeat(6), groups, 200, 0)
+    apart, _ = ood_scores.paired_separation(clean.repeat(6), other.repeat(6), None, 200, 0)
     assert (together.value, together.low, together.high) == pytest.approx(
         (alone.value, alone.low, alone.high)
     )
@@ -240,7 +240,7 @@ def test_an_interval_holds_its_figure_where_each_row_changed_a_little():
     AUROCs are above that of the rows.
     """
     clean = np.arange(300.0)
-    figure, _ = ood_scores.apart(clean, clean + 0.5, None, 200, 0)
+    figure, _ = ood_scores.paired_separation(clean, clean + 0.5, None, 200, 0)
     assert figure.low <= figure.value <= figure.high
 
 
@@ -486,7 +486,7 @@ def test_ood_cells_are_decoded_and_broken_ones_are_not(every_type):
     for name, part in config.inputs.items():
         stats = schema.inputs.get(name)
         kinds = (
-            ood_samples.damaged(part, stats),
+            ood_samples.any_corruption(part, stats),
             ood_samples.other_data(part, stats),
             ood_samples.broken(part),
         )

@@ -1,4 +1,4 @@
-"""Nadeau and Bengio's corrected variance: by hand, and that its tests err as often as they say."""
+"""Nadeau and Bengio's corrected variance: by hand, and the error rate of its test."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ from multimodal_tf.metrics.resampled_t import interval, paired_test
 
 
 def test_the_interval_by_hand():
-    """Two times three folds: mean 0.7, variance 0.02; 1 / 6 for six folds and 1 / 2 for the rows
-    shared; t of 5 degrees is 2.5706.
-    """
+    """Two times three folds: mean 0.7, variance 0.02, factor 1 / 6 + 1 / 2; t(5) is 2.5706."""
     scores = [[0.6, 0.7, 0.8], [0.5, 0.7, 0.9]]
     half = 2.570582 * np.sqrt((1 / 6 + 1 / 2) * 0.02)
     found = interval(scores)
@@ -18,7 +16,7 @@ def test_the_interval_by_hand():
 
 
 def test_without_the_part_for_shared_rows_it_is_the_usual_interval():
-    """With a great many folds the held-out share, and so the correction, goes towards 0."""
+    """With many folds the correction goes towards 0."""
     scores = np.random.default_rng(0).normal(size=(40, 500))
     usual = stats.ttest_1samp(scores.ravel(), 0).confidence_interval(0.95)
     found = interval(scores)
@@ -62,13 +60,13 @@ def test_where_all_differences_are_equal_there_is_no_t():
 
 
 def _fold_accuracy(column, labels, train, test):
-    """Of a model that cuts halfway between the classes' means."""
+    """Accuracy of a model that cuts halfway between the class means."""
     cut = np.mean([column[train][labels[train] == c].mean() for c in (0, 1)])
     return ((column[test] > cut) == labels[test]).mean()
 
 
 def test_two_equally_good_models_are_rarely_called_different_where_the_usual_test_often_does():
-    """Each model sees one of two columns that tell equally much; ten times two folds."""
+    """Each model reads one of two equally informative columns; ten times two folds."""
     random = np.random.default_rng(4)
     corrected, usual = [], []
     for _ in range(100):

@@ -1,6 +1,4 @@
-"""Retrieval between two sets of embeddings: by hand, by scikit-learn and SciPy, with groups,
-duplicates and ties.
-"""
+"""Retrieval between two sets of embeddings: by hand, scikit-learn and SciPy; groups and ties."""
 
 import dataclasses
 import tracemalloc
@@ -16,8 +14,8 @@ from multimodal_tf.metrics.retrieval import retrieval
 
 def _values(*arguments, **settings):
     return {
-        name: figure.value
-        for name, figure in retrieval(*arguments, **{"resamples": 0} | settings).metrics.items()
+        name: metric.value
+        for name, metric in retrieval(*arguments, **{"resamples": 0} | settings).metrics.items()
     }
 
 
@@ -32,7 +30,7 @@ def _cosines(queries, answers):
 
 
 def test_by_hand():
-    """Queries at 0, 42, 100 degrees, their answers at 10, 50, 30: the nearer, the better."""
+    """Queries at 0, 42, 100 degrees, their answers at 10, 50, 30: the nearest ranks first."""
     queries, answers = (
         np.stack([np.cos(np.radians(of)), np.sin(np.radians(of))], axis=1)
         for of in ([0, 42, 100], [10, 50, 30])
@@ -106,9 +104,7 @@ def test_equal_answers_are_right_where_they_are_of_one_group():
 
 
 def test_equal_answers_that_are_wrong_share_the_chance():
-    """Each answer three times, each row its own group: first in one order of three, and never
-    beyond the third place.
-    """
+    """Each answer three times, each row its own group: rank 1 to 3, each as likely."""
     random = np.random.default_rng(3)
     vectors = np.repeat(_vectors(random, 10, dim=64), 3, axis=0)
     found = _values(vectors, vectors, first=[1, 2, 3])
@@ -133,9 +129,7 @@ def test_embeddings_that_all_collapsed_have_the_recall_of_chance():
 @pytest.mark.parametrize("dim", [7, 64, 100])
 @pytest.mark.parametrize("rows", [5, 7, 37])
 def test_equal_answers_are_level_to_the_last_bit(dim, rows):
-    """A matrix product rounds some columns in another way than others, and a last bit would break
-    the tie.
-    """
+    """A matrix product may round equal columns differently, which would break the tie."""
     random = np.random.default_rng(9)
     found = _values(
         _vectors(random, rows, dim), np.repeat(_vectors(random, 1, dim), rows, axis=0), first=[1]
@@ -145,9 +139,7 @@ def test_equal_answers_are_level_to_the_last_bit(dim, rows):
 
 
 def test_ties_are_the_mean_over_orders():
-    """Scores that are whole numbers, against the same ones with a little noise that breaks the
-    ties.
-    """
+    """Whole-number scores against the same scores with noise that breaks the ties."""
     random = np.random.default_rng(4)
     queries, answers, groups = (
         np.eye(4)[random.integers(4, size=24)],
@@ -174,7 +166,7 @@ def test_a_rows_length_does_not_count():
     )
 
 
-def test_intervals_hold_the_figure_and_draw_groups_as_a_whole():
+def test_intervals_hold_the_metric_and_draw_groups_as_a_whole():
     random = np.random.default_rng(6)
     few = _vectors(random, 30)
     near = few + _vectors(random, 30)

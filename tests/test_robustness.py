@@ -1,4 +1,4 @@
-"""Robustness figures against cases worked by hand."""
+"""Robustness metrics by hand."""
 
 import numpy as np
 import pytest
@@ -43,8 +43,9 @@ def test_relative_robustness_is_the_area_of_trapezoids():
 
 
 def test_effective_robustness_is_the_area_above_the_moved_baseline():
-    """The baseline moved up by 0.1 is 0.9, 0.7, 0.5 and 0.9, 0.8, 0.6; differences 0, 0.1, 0.1 and
-    0, -0.3, -0.5.
+    """The moved baseline is 0.9, 0.7, 0.5 and 0.9, 0.8, 0.6.
+
+    The differences are 0, 0.1, 0.1 and 0, -0.3, -0.5.
     """
     assert robustness.effective_robustness(CLEAN, MODEL, BASELINE) == pytest.approx([0.075, -0.275])
 
@@ -61,14 +62,14 @@ def test_a_baseline_without_errors_or_drop_gives_no_ratio():
     arrays.arrays(float, 4, elements=st.floats(0, 1)),
 )
 def test_leading_axes_are_as_one_call_for_each(accuracy, clean):
-    for figure in (
+    for metric in (
         robustness.relative_robustness,
         robustness.relative_corruption_errors,
         robustness.curve,
     ):
-        together = figure(clean, accuracy)
+        together = metric(clean, accuracy)
         assert together == pytest.approx(
-            np.stack([figure(one, of) for one, of in zip(clean, accuracy)])
+            np.stack([metric(one, of) for one, of in zip(clean, accuracy)])
         )
     assert robustness.mean_corruption_error(accuracy) == pytest.approx(
         1 - accuracy.mean(axis=(1, 2))
@@ -76,7 +77,7 @@ def test_leading_axes_are_as_one_call_for_each(accuracy, clean):
 
 
 @given(arrays.arrays(float, (2, 5), elements=st.floats(0, 1)), st.floats(0, 1))
-def test_figures_are_bounded_and_zero_against_oneself(accuracy, clean):
+def test_metrics_are_bounded_and_zero_against_oneself(accuracy, clean):
     assert (robustness.relative_robustness(clean, accuracy) <= 1 + 1e-12).all()
     assert robustness.effective_robustness(clean, accuracy, (clean, accuracy)) == pytest.approx(
         [0, 0]
@@ -106,6 +107,6 @@ def test_figures_are_bounded_and_zero_against_oneself(accuracy, clean):
         (lambda: robustness.curve([0.5, 0.5], [[0.5]]), r"clean must be \(\), .* received \(2,\)"),
     ],
 )
-def test_what_makes_no_sense_is_refused(call, message):
+def test_bad_values_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

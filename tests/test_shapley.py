@@ -1,4 +1,4 @@
-"""Shapley values of inputs: a hand-worked game, the axioms, drawn orders, groups and classes."""
+"""Shapley values of inputs: a game by hand, the axioms, drawn orders, groups and classes."""
 
 import dataclasses
 import itertools
@@ -22,32 +22,32 @@ GLOVES = {
 }
 
 
-def _values_of(of, worth):
+def _values_of(of, value_of):
     """The value of each subset, by a function of its inputs."""
     return np.array(
-        [worth({name for name, there in zip(of.names, row) if there}) for row in of.present],
+        [value_of({name for name, present in zip(of.names, row) if present}) for row in of.present],
         dtype=float,
     )
 
 
-def _by_definition(names, worth, empty):
+def _by_definition(names, value_of, empty):
     """The mean over all orders of what an input adds."""
-    given = dict.fromkeys(names, 0.0)
+    found = dict.fromkeys(names, 0.0)
     for order in itertools.permutations(names):
-        for place, name in enumerate(order):
-            before = set(order[:place])
-            given[name] += worth(before | {name}) - (worth(before) if before else empty)
-    return [given[name] / math.factorial(len(names)) for name in names]
+        for index, name in enumerate(order):
+            before = set(order[:index])
+            found[name] += value_of(before | {name}) - (value_of(before) if before else empty)
+    return [found[name] / math.factorial(len(names)) for name in names]
 
 
 def _random_game(names, seed):
     random = np.random.default_rng(seed)
-    worth = {
+    value_of = {
         frozenset(of): random.normal()
         for size in range(len(names) + 1)
         for of in itertools.combinations(names, size)
     }
-    return lambda there: worth[frozenset(there)]
+    return lambda present: value_of[frozenset(present)]
 
 
 def test_the_subsets_of_three_inputs_are_seven():
@@ -65,9 +65,7 @@ def test_the_subsets_of_three_inputs_are_seven():
 
 
 def test_the_glove_game_by_hand():
-    """The owner of the only left glove gets 4 / 6, each of the others 1 / 6: they complete the pair
-    in one order of six.
-    """
+    """The owner of the only left glove gets 4 / 6, each other owner 1 / 6."""
     assert shapley(
         coalitions(["left", "right", "other"]), list(GLOVES.values()), 0
     ) == pytest.approx([4 / 6, 1 / 6, 1 / 6])
@@ -76,45 +74,45 @@ def test_the_glove_game_by_hand():
 @pytest.mark.parametrize("size", range(1, 7))
 def test_exact_values_are_the_mean_over_all_orders(size):
     names = [f"input_{i}" for i in range(size)]
-    worth, of = _random_game(names, size), coalitions(names)
+    value_of, of = _random_game(names, size), coalitions(names)
     assert len(of.present) == 2**size - 1
-    assert shapley(of, _values_of(of, worth), worth(())) == pytest.approx(
-        _by_definition(names, worth, worth(()))
+    assert shapley(of, _values_of(of, value_of), value_of(())) == pytest.approx(
+        _by_definition(names, value_of, value_of(()))
     )
 
 
 @pytest.mark.parametrize("size", [3, 6, 8])
 def test_efficiency_they_add_up_to_what_all_inputs_give(size):
     names = [f"input_{i}" for i in range(size)]
-    of, worth = coalitions(names), _random_game(names, 1)
-    values = _values_of(of, worth)
-    assert shapley(of, values, worth(())).sum() == pytest.approx(values[-1] - worth(()))
+    of, value_of = coalitions(names), _random_game(names, 1)
+    values = _values_of(of, value_of)
+    assert shapley(of, values, value_of(())).sum() == pytest.approx(values[-1] - value_of(()))
 
 
 def test_symmetry_inputs_that_give_the_same_get_the_same():
     of = coalitions("abcd")
-    given = shapley(
-        of, _values_of(of, lambda there: len(there & {"a", "b"}) ** 2 + 3 * ("c" in there)), 0
+    found = shapley(
+        of, _values_of(of, lambda present: len(present & {"a", "b"}) ** 2 + 3 * ("c" in present)), 0
     )
-    assert given == pytest.approx([2, 2, 3, 0])
+    assert found == pytest.approx([2, 2, 3, 0])
 
 
 @pytest.mark.parametrize("names", ["abc", "abcdefgh"])
 def test_dummy_an_input_that_changes_nothing_gets_nothing(names):
     of = coalitions(names)
-    given = shapley(of, _values_of(of, lambda there: float({"a", "b"} <= there) + 0.1), 0.1)
-    assert given[2:] == pytest.approx(np.zeros(len(names) - 2), abs=1e-12)
+    found = shapley(of, _values_of(of, lambda present: float({"a", "b"} <= present) + 0.1), 0.1)
+    assert found[2:] == pytest.approx(np.zeros(len(names) - 2), abs=1e-12)
 
 
 def test_drawn_orders_are_unbiased_and_their_error_is_as_stated():
     names = "abcdefg"
-    worth = _random_game(names, 3)
-    truth = np.array(_by_definition(names, worth, worth(())))
+    value_of = _random_game(names, 3)
+    truth = np.array(_by_definition(names, value_of, value_of(())))
     estimates, errors = [], []
     for seed in range(200):
         of = coalitions(names, permutations=8, seed=seed)
-        table = np.tile(_values_of(of, worth), (2, 1))
-        found = contributions(of, table, worth(()), resamples=0)
+        table = np.tile(_values_of(of, value_of), (2, 1))
+        found = contributions(of, table, value_of(()), resamples=0)
         estimates.append([found.shapley[name].value for name in names])
         errors.append(list(found.sampling_error.values()))
     spread = np.std(estimates, axis=0)
@@ -135,9 +133,7 @@ def test_the_same_seed_draws_the_same_subsets_and_they_hold_each_alone_and_each_
 
 
 def test_shares_by_hand():
-    """Four rows, two inputs; hits with photo 1 0 0 0, with title 1 1 0 0, with both 1 1 1 0, with
-    none 0 0 0 1.
-    """
+    """Four rows, hits with photo 1 0 0 0, title 1 1 0 0, both 1 1 1 0, none 0 0 0 1."""
     values = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
     found = contributions(
         coalitions(["photo", "title"]),
@@ -159,13 +155,13 @@ def test_shares_by_hand():
         (["photo", "title"], 0.75),
     ]
     # photo: (0.25 - 0.25 + 0.75 - 0.5) / 2; title: (0.5 - 0.25 + 0.75 - 0.25) / 2
-    assert {name: figure.value for name, figure in found.shapley.items()} == pytest.approx(
+    assert {name: metric.value for name, metric in found.shapley.items()} == pytest.approx(
         {"photo": 0.125, "title": 0.375}
     )
-    assert {name: figure.value for name, figure in found.share.items()} == pytest.approx(
+    assert {name: metric.value for name, metric in found.share.items()} == pytest.approx(
         {"photo": 0.25, "title": 0.75}
     )
-    assert {name: figure.value for name, figure in found.drop.items()} == pytest.approx(
+    assert {name: metric.value for name, metric in found.drop.items()} == pytest.approx(
         {"photo": 0.25, "title": 0.5}
     )
     assert found.sampling_error == {}
@@ -204,9 +200,7 @@ def test_intervals_over_rows_are_those_of_the_mean_of_the_rows_values():
 
 
 def test_rows_of_one_group_are_drawn_together():
-    """Each row ten times over: without groups the interval is too narrow, by a factor of the square
-    root of ten.
-    """
+    """Each row ten times: without groups the interval is too narrow by sqrt(10)."""
     random = np.random.default_rng(2)
     of, few = coalitions("ab"), random.random((40, 3))
     many, groups = np.repeat(few, 10, axis=0), np.repeat([f"film {i}" for i in range(40)], 10)

@@ -1,6 +1,4 @@
-"""Confusions, worst rows and slices of a table: by hand, by SciPy, and a planted slice among many
-that are not.
-"""
+"""Confusions, worst rows and slices: by hand, by SciPy, and a planted slice among many."""
 
 import datetime
 
@@ -14,7 +12,7 @@ from multimodal_tf.metrics.calibration import log_losses
 
 
 def _rows(counts):
-    """The labels and answers of rows that a confusion matrix counts."""
+    """The labels and predictions of rows that a confusion matrix counts."""
     counts = np.array(counts)
     return [np.repeat(place, counts.ravel()) for place in np.indices(counts.shape).reshape(2, -1)]
 
@@ -134,7 +132,7 @@ def test_a_planted_slice_is_found_among_many_and_chance_ones_are_not():
 
 
 def test_rows_of_a_group_count_together():
-    """Of each ten rows that are alike, all are right or none is: 100 rows tell as much as ten."""
+    """Of each ten equal rows all are right or none is: 100 rows count as ten."""
     light, hits, groups = (
         np.repeat(["day", "night"], 50),
         np.repeat([1, 1, 1, 1, 1, 1, 1, 0, 0, 0], 10),

@@ -1,91 +1,86 @@
-"""Other models beside the one that is examined: each input's own, and the one that robustness is
-measured against.
-"""
+"""Other models beside the evaluated one: unimodal models, and a baseline for robustness."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+
+import numpy as np
 
 from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
-from multimodal_tf.evaluation.robustness import CorruptionScores, corruption_scores
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
 
 
-def singles(alone: Mapping[str, Model], predictor: Predictor, head: str) -> dict[str, Predictor]:
-    """By input, the model that was trained with it only.
+def unimodal_models(
+    alone: Mapping[str, Model], predictor: Predictor, head: str
+) -> dict[str, Predictor]:
+    """By input, the model that was trained on it alone.
+
+    Args:
+        alone: models by input.
+        predictor: the evaluated model.
+        head: the evaluated head.
 
     Raises:
-        ValueError: there is no such input, or the model reads others too, or does not answer the
-        head with the same classes.
+        ValueError: there is no such input, a model reads others too, or has not the same head with
+            the same classes.
     """
     found = {}
     for name, model in alone.items():
         if name not in predictor.config.inputs:
             raise ValueError(
-                f"alone: must be by input, one of {list(predictor.config.inputs)}, received {name!r}"
+                f"alone: must be by input, one of {list(predictor.config.inputs)}, "
+                f"received {name!r}"
             )
         found[name] = predictor_of(model)
-        if list(found[name].config.inputs) != [name]:
+        inputs = list(found[name].config.inputs)
+        if inputs != [name]:
             raise ValueError(
-                f"alone: the model of {name!r} must read this input only, received one of {list(found[name].config.inputs)}"
+                f"alone: the model of {name!r} must read this input only, received one of {inputs}"
             )
-        _check(f"alone: the model of {name!r}", found[name], predictor, head)
+        _check_head(f"alone: the model of {name!r}", found[name], predictor, head)
     return found
 
 
-def rival(baseline: Model, predictor: Predictor, head: str) -> Predictor:
-    """The model that effective robustness is measured against; a bare Keras model has the
-    configuration of the one examined.
+def baseline_model(baseline: Model, predictor: Predictor, head: str) -> Predictor:
+    """The model that effective robustness is measured against.
+
+    Args:
+        baseline: a model. A Keras model has the configuration of the evaluated one.
+        predictor, head: as in `unimodal_models`.
 
     Raises:
-        ValueError: it reads other inputs, or does not answer the head with the same classes.
+        ValueError: it reads other inputs, or has not the same head with the same classes.
     """
     found = predictor_of(baseline, predictor.config, predictor.schema)
-    strange = [name for name in found.config.inputs if name not in predictor.config.inputs]
-    if strange:
+    other = [name for name in found.config.inputs if name not in predictor.config.inputs]
+    if other:
         raise ValueError(
-            f"baseline: must read inputs of {list(predictor.config.inputs)}, received one that reads {strange[0]!r}"
+            f"baseline: must read inputs of {list(predictor.config.inputs)}, "
+            f"received one that reads {other[0]!r}"
         )
-    _check("baseline:", found, predictor, head)
+    _check_head("baseline:", found, predictor, head)
     return found
 
 
-def figure(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: int) -> Metric:
-    """How good another model is on the same rows with labels."""
-    good = row_scores.values(eval_split, answering(predictor, eval_split).predictions)[
-        eval_split.known
-    ]
-    codes = group_codes(
-        None if eval_split.groups is None else eval_split.groups[eval_split.known], len(good)
-    )
-    found = weighted_metrics(
-        lambda weights: {"mean": weights @ good / weights.sum()}, codes, resamples, seed
-    )["mean"]
-    return dataclasses.replace(found, unit=row_scores.unit_of(eval_split.config, eval_split.head))
+def mean_score(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed: int) -> Metric:
+    """The mean row score of another model on the labelled rows."""
+    known = eval_split.known
+    scores = row_scores.values(eval_split, predictor.predict(eval_split.raw))[known]
+    groups = None if eval_split.groups is None else eval_split.groups[known]
+
+    def statistic(weights: np.ndarray) -> dict[str, float]:
+        return {"mean": weights @ scores / weights.sum()}
+
+    codes = group_codes(groups, len(scores))
+    found = weighted_metrics(statistic, codes, resamples, seed)["mean"]
+    unit = row_scores.unit_of(eval_split.config, eval_split.head)
+    return dataclasses.replace(found, unit=unit)
 
 
-def damage_of_rival(
-    predictor: Predictor,
-    eval_split: EvalSplit,
-    most: int | None,
-    seed: int,
-    step: Callable[[], None],
-) -> CorruptionScores:
-    """The same damage of the same rows, answered by another model; arguments as of `damage_of`."""
-    return corruption_scores(
-        predictor,
-        answering(predictor, eval_split),
-        predictor.features(eval_split.raw),
-        most,
-        seed,
-        step,
-    )
-
-
-def answering(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:
-    """The same rows, but another model answers."""
+def predicted_by(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:
+    """The same rows with the predictions of another model."""
     return dataclasses.replace(
         eval_split,
         predictions=predictor.predict(eval_split.raw),
@@ -94,16 +89,14 @@ def answering(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:
     )
 
 
-def _check(what, other, predictor, head):
-    if (
-        head not in other.config.heads
-        or other.config.heads[head].type != predictor.config.heads[head].type
-    ):
+def _check_head(what: str, other: Predictor, predictor: Predictor, head: str) -> None:
+    expected, received = predictor.config.heads[head].type, other.config.heads
+    if head not in received or received[head].type != expected:
         raise ValueError(
-            f"{what} must have the head {head!r} of type {predictor.config.heads[head].type}, received {other.config.heads}"
+            f"{what} must have the head {head!r} of type {expected}, received {received}"
         )
     own, theirs = (
         list(getattr(each.schema.heads.get(head), "names", ())) for each in (predictor, other)
     )
     if own != theirs:
-        raise ValueError(f"{what} must answer {head!r} with the classes {own}, received {theirs}")
+        raise ValueError(f"{what} must have the classes {own} in {head!r}, received {theirs}")

@@ -26,7 +26,7 @@ def modality_contributions(
 
     Args:
         predictor: `Predictor`.
-        eval_split, features: from `examine`.
+        eval_split, features: from `load_eval_split`.
         resamples, seed: as in `metrics.shapley.contributions`.
         step: called after each subset.
     """

@@ -9,7 +9,7 @@ import tensorflow as tf
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table, read_table
-from multimodal_tf.evaluation.eval_split import EvalSplit, examine
+from multimodal_tf.evaluation.eval_split import EvalSplit, load_eval_split
 from multimodal_tf.evaluation.predictor import Predictor
 
 # what was ingested
@@ -52,8 +52,8 @@ class EvalRecords:
     def read(
         self, predictor: Predictor, split: str, head: str, max_rows: int | None, seed: int
     ) -> tuple[EvalSplit, dict[str, tf.Tensor]]:
-        """The rows of a split and their decoded features, as `examine`."""
-        return examine(predictor, self.folder, split, head, self.table, max_rows, seed)
+        """The rows of a split and their decoded features, as `load_eval_split`."""
+        return load_eval_split(predictor, self.folder, split, head, self.table, max_rows, seed)
 
     def other(
         self, predictor: Predictor, name: str, than: EvalSplit, max_rows: int, seed: int

@@ -147,7 +147,7 @@ def _source(eval_split: EvalSplit, rows: np.ndarray, seed: int) -> np.ndarray:
 
     They are of another class, else of another group, else of any other row.
     """
-    classes = ood_scores.classes_of(eval_split)
+    classes = ood_scores.class_indices(eval_split)
     # NaN: like no other row
     kinds = [] if classes is None else [np.where(classes >= 0, classes, np.nan)]
     kinds += [] if eval_split.groups is None else [eval_split.groups]
@@ -217,7 +217,7 @@ def _apart(
     if not known.any():
         return None
     groups = None if eval_split.groups is None else eval_split.groups[rows][known]
-    return ood_scores.apart(matched[known], mismatched[known], groups, resamples, seed)
+    return ood_scores.paired_separation(matched[known], mismatched[known], groups, resamples, seed)
 
 
 def _threshold(eval_split: EvalSplit) -> tuple[float | None, str]:

@@ -181,7 +181,9 @@ def _samples(
             for name, corruption in change.items()
         }
 
-    damaged = {name: ood_samples.damaged(each, stats.get(name)) for name, each in inputs.items()}
+    damaged = {
+        name: ood_samples.any_corruption(each, stats.get(name)) for name, each in inputs.items()
+    }
     yield f"all inputs corrupted, severity {SEVERITY}", _Samples(changed(damaged), every)
     replaced = changed(
         {name: ood_samples.other_data(each, stats.get(name)) for name, each in inputs.items()}
@@ -241,7 +243,7 @@ def _ood_metrics(
     """The metrics of OOD rows that were made of some of the clean rows, or of none."""
     if of is not None:
         own = None if groups is None else groups[of]
-        auroc, fpr = ood_scores.apart(clean[of], found, own, resamples, seed)
+        auroc, fpr = ood_scores.paired_separation(clean[of], found, own, resamples, seed)
         return OodMetrics(auroc, fpr, _above(found, threshold, own, resamples, seed))
     metrics = ood.separation(clean, found, False, resamples, seed).metrics
     auroc, fpr = (
@@ -291,7 +293,7 @@ def _own_score(eval_split: EvalSplit, name: str) -> Callable[[np.ndarray], np.nd
     None where it cannot be computed.
     """
     validation = eval_split.validation
-    fitted = ood_scores.fitted(eval_split, name)
+    fitted = ood_scores.fit_scores(eval_split, name)
     if validation is None or not fitted:
         return None
     score: Callable[[np.ndarray], np.ndarray] = next(iter(fitted.values()))

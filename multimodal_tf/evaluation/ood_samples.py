@@ -37,7 +37,7 @@ _NOISE_DEVIATION = 0.1
 _NO_IMAGE = b"\xff\xfe"
 
 
-def damaged(input_config: Input, stats: Stats) -> Corruption:
+def any_corruption(input_config: Input, stats: Stats) -> Corruption:
     """One of all corruptions of an input except `missing`, drawn for each cell.
 
     Args:
@@ -49,6 +49,7 @@ def damaged(input_config: Input, stats: Stats) -> Corruption:
     def change(cell: Any, severity: int, random: np.random.Generator) -> Any:
         return kinds[random.integers(len(kinds))](cell, severity, random)
 
+    # the name seeds the draws
     return Corruption("damaged", "severity", (1, 2, 3, 4, 5), change)
 
 
@@ -59,7 +60,7 @@ def other_data(input_config: Input, stats: Stats) -> Corruption:
     move by some ten standard deviations; a boolean is drawn anew.
 
     Args:
-        input_config, stats: as in `damaged`. A number and a date need `Moments`.
+        input_config, stats: as in `any_corruption`. A number and a date need `Moments`.
 
     Example:
         >>> from multimodal_tf.config import TextInput

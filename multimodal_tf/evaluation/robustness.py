@@ -77,7 +77,7 @@ def corruption_scores(
 
     Args:
         predictor: `Predictor`.
-        eval_split, features: from `examine`.
+        eval_split, features: from `load_eval_split`.
         max_rows: int, limit of rows with a label, sampled by `seed`; None: all.
         seed: int, for the corruptions.
         step: called after each corruption at each severity.
@@ -237,7 +237,7 @@ def _corrupted_cells(
     if len(corruptions) > 1:
         # for each cell one corruption is drawn; none goes missing
         random_corruptions = {
-            name: ood_samples.damaged(rows.config.inputs[name], rows.schema.inputs.get(name))
+            name: ood_samples.any_corruption(rows.config.inputs[name], rows.schema.inputs.get(name))
             for name in corruptions
         }
         for severity in SEVERITIES:

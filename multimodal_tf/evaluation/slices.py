@@ -169,12 +169,7 @@ def slices(
     Source: Fisher 1922, «On the interpretation of chi-squared from contingency tables»; Benjamini
     and Hochberg 1995, «Controlling the false discovery rate».
     """
-    right = np.asarray(hits, dtype=float)
-    if right.ndim != 1 or len(right) < 2 or not np.isin(right, (0, 1)).all():
-        raise ValueError(
-            "hits must be 0 or 1 in 2 or more rows, "
-            f"received {np.unique(right)[:5].tolist()} in the shape {right.shape}"
-        )
+    right = _checked_hits(hits)
     if not columns or bins < 2 or least < 1:
         raise ValueError(
             "slices need a column, 2 bins and 1 row at least, "
@@ -197,6 +192,16 @@ def slices(
             if rows[number] >= least
         ]
     return Slices(n=len(right), slices=_adjusted(found), small=small, whole=whole)
+
+
+def _checked_hits(hits: ArrayLike) -> np.ndarray:
+    right = np.asarray(hits, dtype=float)
+    if right.ndim != 1 or len(right) < 2 or not np.isin(right, (0, 1)).all():
+        raise ValueError(
+            "hits must be 0 or 1 in 2 or more rows, "
+            f"received {np.unique(right)[:5].tolist()} in the shape {right.shape}"
+        )
+    return right
 
 
 def _adjusted(found: list[Slice]) -> list[Slice]:

@@ -145,8 +145,7 @@ def calibration(
     `adaptive_ece`: the same in bins of about equally many rows, whose edges are quantiles of the
     confidence; equal confidences share a bin. `overconfidence`: mean confidence less accuracy.
     `brier`: the squared distance of probabilities and truth, summed over classes: 0 to 2. All
-    without unit. An error over bins is above 0 even for a perfect model, the more so the fewer
-    the rows.
+    without unit. An error over bins is above 0 even for a perfect model, more so with few rows.
 
     Args:
         labels: int `(rows,)`, index of the right class.
@@ -154,8 +153,7 @@ def calibration(
         bins: int.
         resamples: int. For the intervals, in which the bins' edges stay; 0: no intervals.
         seed: int. The same seed gives the same intervals.
-        groups: `(rows,)`, rows of one value depend on each other, as near-duplicates do; None,
-            also in a row: independent rows.
+        groups: `(rows,)`, rows of one value depend on each other; None: independent rows.
 
     Raises:
         ValueError: there are fewer than 2 rows or classes, or no bin; the shapes disagree, a
@@ -174,10 +172,8 @@ def calibration(
     if bins < 1:
         raise ValueError(f"bins must be at least 1, received {bins}")
     codes, confidence = group_codes(groups, len(truth)), chances.max(axis=1)
-    hits = chances.argmax(axis=1) == truth
-    edges = np.linspace(0, 1, bins + 1)
-    adaptive = np.unique(np.quantile(confidence, edges))
-    gap = confidence - hits
+    hits, edges = chances.argmax(axis=1) == truth, np.linspace(0, 1, bins + 1)
+    gap, adaptive = confidence - hits, np.unique(np.quantile(confidence, edges))
     brier = (chances**2).sum(axis=1) - 2 * chances[np.arange(len(truth)), truth] + 1
     binned = {"ece": _bin_of(confidence, edges), "adaptive_ece": _bin_of(confidence, adaptive)}
 

@@ -94,7 +94,7 @@ def quantile(
 ) -> HeadMetrics:
     """Metrics of predicted quantiles of a number.
 
-    Those of `regression` for the quantile `point_index`; `pinball`, the quantile loss, mean over the
+    Those of `regression` for the quantile `point_index`; `pinball`, the mean quantile loss over the
     quantiles; `coverage`, the share of rows between the lowest and the highest quantile; `width`,
     the mean distance of these two. All but `r2` and `coverage` are in the label's unit.
 

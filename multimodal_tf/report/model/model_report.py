@@ -142,8 +142,8 @@ def _subject(
 ) -> _Subject:
     head = _head(predictor.config, head)
     opened = EvalRecords.open(predictor, records, table)
-    single_inputs = baselines.singles(alone or {}, predictor, head)
-    other = None if baseline is None else baselines.rival(baseline, predictor, head)
+    single_inputs = baselines.unimodal_models(alone or {}, predictor, head)
+    other = None if baseline is None else baselines.baseline_model(baseline, predictor, head)
     return _Subject(predictor, head, opened, single_inputs, other)
 
 
@@ -176,7 +176,7 @@ def _report(subject: _Subject, split: str, limits: _Limits, progress: bool) -> M
         update(description="subsets of inputs")
         found = modality_contributions(predictor, eval_split, features, resamples, seed, step)
         single_inputs = {
-            name: baselines.figure(one, eval_split, resamples, seed)
+            name: baselines.mean_score(one, eval_split, resamples, seed)
             for name, one in subject.single_inputs.items()
         }
         update(description="corrupted rows")
@@ -185,8 +185,13 @@ def _report(subject: _Subject, split: str, limits: _Limits, progress: bool) -> M
         )
         of_baseline = None
         if subject.baseline is not None:
-            of_baseline = baselines.damage_of_rival(
-                subject.baseline, eval_split, limits.damaged, seed, step
+            of_baseline = robustness.corruption_scores(
+                subject.baseline,
+                baselines.predicted_by(subject.baseline, eval_split),
+                subject.baseline.features(eval_split.raw),
+                limits.damaged,
+                seed,
+                step,
             )
         sections = [
             contributions_section(found, eval_split, single_inputs),
