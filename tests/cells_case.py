@@ -1,4 +1,4 @@
-"""What the tests of cells share: an image and a sound as bytes of any format."""
+"""What the tests of cells share: an image and an audio file as bytes of any format."""
 
 import io
 
@@ -25,7 +25,7 @@ def image_bytes(mode="RGB", kind="PNG", size=(13, 7), **options):
     return file.getvalue()
 
 
-def sound_bytes(samples=STEREO, rate=RATE, **options):
+def audio_bytes(samples=STEREO, rate=RATE, **options):
     file = io.BytesIO()
     soundfile.write(file, samples, rate, **options)
     return file.getvalue()
@@ -39,7 +39,7 @@ def samples_of(wav_bytes):
     return soundfile.read(io.BytesIO(wav_bytes), dtype="float32")
 
 
-def reason(value, part, root="."):
+def reason(value, input_config, root="."):
     with pytest.raises(CellError) as caught:
-        read_cell(value, part, root)
+        read_cell(value, input_config, root)
     return str(caught.value)

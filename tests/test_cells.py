@@ -42,10 +42,12 @@ class TestMissing:
             {"bytes": None, "path": None},
         ],
     )
-    @pytest.mark.parametrize("part", [IMAGE, AUDIO, TextInput(), NumberInput(), CategoryInput()])
-    def test_is_none_for_every_input(self, value, part):
+    @pytest.mark.parametrize(
+        "input_config", [IMAGE, AUDIO, TextInput(), NumberInput(), CategoryInput()]
+    )
+    def test_is_none_for_every_input(self, value, input_config):
         assert is_missing(value)
-        assert read_cell(value, part) is None
+        assert read_cell(value, input_config) is None
 
     @pytest.mark.parametrize("head", [ClassificationHead(), MultiLabelHead(), RegressionHead()])
     def test_is_none_for_every_label(self, head):
@@ -163,8 +165,8 @@ class TestPlainCells:
 
     @pytest.mark.parametrize("value", [b"caf\xe9", "\ud800", {"a": 1}, ["a"]])
     def test_bad_texts(self, value):
-        for part in (TextInput(), CategoryInput()):
-            assert reason(value, part)
+        for input_config in (TextInput(), CategoryInput()):
+            assert reason(value, input_config)
 
     def test_invalid_utf8_is_named_by_its_place(self):
         assert reason(b"caf\xe9", TextInput()) == "not UTF-8: byte 0xe9 at 3"

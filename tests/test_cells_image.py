@@ -110,7 +110,7 @@ class TestImageFormats:
 
     def test_orientation_of_a_tiff_is_applied(self):
         exif = Image.Exif()
-        # the camera was turned: width and height change places
+        # the camera was turned: width and height are exchanged
         exif[0x0112] = 6
         upright = Image.effect_noise((13, 7), 90)
         file = io.BytesIO()
@@ -230,8 +230,8 @@ class TestBrokenImages:
         )
         for _ in range(200):
             broken = bytearray(whole)
-            for place in generator.integers(0, len(whole), 8):
-                broken[place] = generator.integers(256)
+            for index in generator.integers(0, len(whole), 8):
+                broken[index] = generator.integers(256)
             with contextlib.suppress(CellError):
                 assert image_file.convert(bytes(broken), IMAGE.max_pixels).startswith(b"\x89PNG")
 

@@ -1,6 +1,4 @@
-"""Dates: as a table holds them, in the graph, and as the model sees them; Python's `datetime` is
-the reference.
-"""
+"""Dates in a table, in the graph and in the model, compared with Python's `datetime`."""
 
 import calendar
 import datetime

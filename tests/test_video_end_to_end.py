@@ -66,7 +66,7 @@ def write_media(folder):
     for kind in ("mp4", "webm", "avi"):
         (folder / f"good.{kind}").write_bytes(case.video(20, kind))
     (folder / "good.gif").write_bytes(case.gif(6))
-    (folder / "sound.mp4").write_bytes(case.sound_only())
+    (folder / "sound.mp4").write_bytes(case.audio_only())
     (folder / "empty.mp4").touch()
     (folder / "page.mp4").write_text("<!DOCTYPE html><html>404</html>")
     (folder / "large.webm").write_bytes(case.video(2, "webm", size=(160, 120)))
@@ -128,7 +128,7 @@ def test_an_animated_gif_is_an_image_unless_the_type_is_given(table):
 
 
 def test_lists_of_images_and_arrays_of_frames_are_videos():
-    cells = [[case.picture(0), case.picture(1)], np.zeros((2, 6, 8, 3), np.uint8).tolist()]
+    cells = [[case.image_file(0), case.image_file(1)], np.zeros((2, 6, 8, 3), np.uint8).tolist()]
     for cell in cells:
         table = read_table(pd.DataFrame({"clip": [cell, cell], "label": ["a", "b"]}))
         assert describe(table).columns[0].type == "video", cell
@@ -206,7 +206,7 @@ def test_an_array_equals_its_images(made):
         frames / 255,
         list(frames),
         frames.tolist(),
-        [case.picture(index) for index in range(8)],
+        [case.image_file(index) for index in range(8)],
     ]
     predictions = Client(made[2]).predict([{"clip": cell} for cell in cells])
     probabilities = np.stack(predictions["label_probabilities"])
@@ -216,7 +216,7 @@ def test_an_array_equals_its_images(made):
 
 @pytest.mark.slow
 def test_a_broken_video_is_an_error_of_its_row_alone(made, table):
-    cells = ["gone.mp4", "good.mp4", [case.picture(0), b"<html>"], [], None, ["gone.png"]]
+    cells = ["gone.mp4", "good.mp4", [case.image_file(0), b"<html>"], [], None, ["gone.png"]]
     predictions = Client(made[2]).predict(
         [{"clip": cell, "price": 1.0} for cell in cells], table.root
     )
@@ -243,10 +243,10 @@ def test_a_broken_video_is_an_error_of_its_row_alone(made, table):
 def test_the_served_model_takes_frames_and_gifs_and_names_errors(made):
     served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
     rows = [
-        [case.picture(0), case.picture(1), b""],
+        [case.image_file(0), case.image_file(1), b""],
         [case.gif(4), b"", b""],
         [b"", b"", b""],
-        [case.picture(0), b"junk", b""],
+        [case.image_file(0), b"junk", b""],
     ]
     output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
     assert output["valid"].numpy().tolist() == [True, True, True, False]
@@ -283,7 +283,7 @@ def test_other_frames_need_another_ingest(made):
 
 def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
     for index in range(2):
-        (tmp_path / f"{index}.png").write_bytes(case.picture(index))
+        (tmp_path / f"{index}.png").write_bytes(case.image_file(index))
     rows = {
         "clip": [["0.png", "1.png"]] * 4,
         "price": range(4),
@@ -292,7 +292,7 @@ def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
     }
     pd.DataFrame(rows).to_json(tmp_path / "table.jsonl", orient="records", lines=True)
     first = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
-    (tmp_path / "1.png").write_bytes(case.picture(77))
+    (tmp_path / "1.png").write_bytes(case.image_file(77))
     second = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
     assert first.hash != second.hash
     serialized = next(record_files.read(second.shards("train"), 3))

@@ -1,6 +1,4 @@
-"""What the tests of videos share: files whose every frame shows its own number, in stripes that
-survive any codec.
-"""
+"""Videos for tests: every frame shows its number in stripes that survive any codec."""
 
 import fractions
 import io
@@ -21,21 +19,19 @@ KINDS = {
 
 
 def numbered(number, width=64, height=48):
-    """Pixels `(height, width, 3)`: the bits of a number as black and white stripes, the highest one
-    on the left.
-    """
+    """Pixels `(height, width, 3)`: the bits of a number as stripes, the highest bit on the left."""
     bits = [255 * (number >> bit & 1) for bit in reversed(range(BITS))]
     row = np.repeat(np.array(bits, np.uint8), width // BITS)
     return np.repeat(np.broadcast_to(row, (height, width))[..., np.newaxis], 3, axis=2)
 
 
 def number(pixels):
-    """The number that a picture shows, whatever its size."""
+    """The number that an image shows, whatever its size."""
     stripes = np.array_split(
         np.asarray(pixels, np.float64).reshape(len(pixels), pixels.shape[1], -1).mean(axis=(0, 2)),
         BITS,
     )
-    return sum(1 << place for place, stripe in enumerate(reversed(stripes)) if stripe.mean() > 127)
+    return sum(1 << index for index, stripe in enumerate(reversed(stripes)) if stripe.mean() > 127)
 
 
 def numbers(files):
@@ -50,7 +46,7 @@ def video(
     times=None,
     size=(64, 48),
     frames=None,
-    sound=0.0,
+    audio=0.0,
     container_options=None,
     **options,
 ):
@@ -64,7 +60,7 @@ def video(
         after another.
         size: `(width, height)`.
         frames: list of pixels instead of the numbered ones.
-        sound: seconds of silence on a second track.
+        audio: seconds of silence on a second track.
         container_options: dict of str.
         options: of the codec, such as `g`, the number of frames from one keyframe to the next.
     """
@@ -80,21 +76,21 @@ def video(
         stream.codec_context.time_base = fractions.Fraction(1, rate)
         silence = (
             container.add_stream("aac" if kind in ("mp4", "mov") else "libopus", rate=48_000)
-            if sound
+            if audio
             else None
         )
-        for place in range(count):
+        for index in range(count):
             frame = av.VideoFrame.from_ndarray(
-                numbered(place, *size) if frames is None else frames[place], format="rgb24"
+                numbered(index, *size) if frames is None else frames[index], format="rgb24"
             )
             frame.pts, frame.time_base = (
-                place if times is None else times[place],
+                index if times is None else times[index],
                 fractions.Fraction(1, rate),
             )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if silence is not None:
-            _silence(container, silence, sound)
+            _silence(container, silence, audio)
     return file.getvalue()
 
 
@@ -108,8 +104,8 @@ def _silence(container, stream, seconds):
     container.mux(stream.encode())
 
 
-def sound_only(kind="mp4", seconds=0.5):
-    """Bytes of a file of the same kinds without pictures."""
+def audio_only(kind="mp4", seconds=0.5):
+    """Bytes of a file of the same kinds without a video stream."""
     file = io.BytesIO()
     with av.open(file, "w", format=KINDS[kind][0]) as container:
         _silence(
@@ -122,16 +118,16 @@ def sound_only(kind="mp4", seconds=0.5):
 
 def gif(count=6, delays=100, size=(64, 48), **more):
     """Bytes of an animated GIF of numbered frames; `delays` in milliseconds, one or a list."""
-    pictures = [Image.fromarray(numbered(place, *size)).convert("P") for place in range(count)]
+    images = [Image.fromarray(numbered(index, *size)).convert("P") for index in range(count)]
     file = io.BytesIO()
-    pictures[0].save(
-        file, "GIF", save_all=True, append_images=pictures[1:], duration=delays, loop=0, **more
+    images[0].save(
+        file, "GIF", save_all=True, append_images=images[1:], duration=delays, loop=0, **more
     )
     return file.getvalue()
 
 
-def picture(place, kind="PNG", size=(64, 48)):
+def image_file(index, kind="PNG", size=(64, 48)):
     """Bytes of an image file that shows a number."""
     file = io.BytesIO()
-    Image.fromarray(numbered(place, *size)).save(file, kind)
+    Image.fromarray(numbered(index, *size)).save(file, kind)
     return file.getvalue()

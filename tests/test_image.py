@@ -1,5 +1,6 @@
-"""Image files to pixels: against Pillow, on every format, eagerly, in tf.data and in a SavedModel;
-and on everything that lies.
+"""Image files to pixels, compared with Pillow, and invalid headers.
+
+Every format is decoded eagerly, in tf.data and in a SavedModel.
 """
 
 import contextlib
@@ -31,35 +32,33 @@ orientation = tf.function(image_header.orientation, input_signature=ONE_FILE)
 
 @pytest.fixture(autouse=True)
 def _seed():
-    """Instead of the one for all tests: nothing is drawn here, and seeding makes TensorFlow compile
-    every function anew, in each test.
-    """
+    """Replaces the seed of all tests, which would make TensorFlow compile every function again."""
 
 
 def reason(data):
     return problem(data).numpy().decode()
 
 
-def encode(picture, kind, **options):
+def encode(pil_image, kind, **options):
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    pil_image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def photo(height=HEIGHT, width=WIDTH):
-    """A smooth picture with alpha, from 0 to 255 in every channel."""
+    """A smooth image with alpha, from 0 to 255 in every channel."""
     coarse = np.random.default_rng(3).integers(0, 256, (6, 5, 4), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def on_white(data):
     """What Pillow makes of the file: oriented, composited, RGB."""
-    picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    if picture.mode.startswith("I;16"):
-        picture = picture.point(lambda value: value / 256).convert("L")
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture)
+    pil_image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if pil_image.mode.startswith("I;16"):
+        pil_image = pil_image.point(lambda value: value / 256).convert("L")
+    pil_image = pil_image.convert("RGBA")
+    white = Image.new("RGBA", pil_image.size, "white")
+    white.alpha_composite(pil_image)
     return white.convert("RGB")
 
 
@@ -107,9 +106,10 @@ def with_exif(jpeg, block, before=b""):
     return jpeg[:2] + before + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-def gif(screen, place, size, colours, indices, transparent=None, own=False):
-    """A GIF that Pillow would not write: its pixels uncompressed (every code of 9 bits, cleared
-    every 100), `place` and `size` free.
+def gif(screen, offset, size, colours, indices, transparent=None, own=False):
+    """A GIF that Pillow would not write, with any `offset` and `size`.
+
+    Its pixels are not compressed: every code has 9 bits, and the table is cleared every 100.
     """
     bits, packed, filled = [256], 0, 0
     for number, index in enumerate(indices):
@@ -125,7 +125,7 @@ def gif(screen, place, size, colours, indices, transparent=None, own=False):
     table = b"".join(bytes(colour) for colour in colours)
     exponent = len(colours).bit_length() - 2
     control = b"" if transparent is None else b"\x21\xf9\x04\x01\0\0" + bytes([transparent]) + b"\0"
-    shown = struct.pack("<BHHHHB", 0x2C, *place, *size, 0x80 | exponent if own else 0) + (
+    shown = struct.pack("<BHHHHB", 0x2C, *offset, *size, 0x80 | exponent if own else 0) + (
         table if own else b""
     )
     head = (
@@ -136,10 +136,10 @@ def gif(screen, place, size, colours, indices, transparent=None, own=False):
     return head + b"\x21\xfe\x03abc\0" + control + shown + b"\x08" + blocks + b"\0;"
 
 
-def bmp(picture, bits, compression=0, masks=b""):
+def bmp(pil_image, bits, compression=0, masks=b""):
     """A BMP with a header of 124 bytes, rows from the top down."""
-    stored = np.asarray(picture)[..., [2, 1, 0, 3]].tobytes()
-    width, height = picture.size
+    stored = np.asarray(pil_image)[..., [2, 1, 0, 3]].tobytes()
+    width, height = pil_image.size
     info = (
         struct.pack("<IiiHHIIiiII", 124, width, -height, 1, bits, compression, 0, 0, 0, 0, 0)
         + masks
@@ -178,9 +178,7 @@ def at_most(megabytes):
     try:
         pathlib.Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        pytest.skip(
-            "the peak memory of a process can't be reset here: /proc/self/clear_refs is not writable"
-        )
+        pytest.skip("the peak memory cannot be reset here: /proc/self/clear_refs is not writable")
     before = status("VmRSS")
     yield
     assert status("VmHWM") - before < megabytes
@@ -283,7 +281,7 @@ def test_lossy_formats_agree_with_pillow(name):
 
 def test_real_stamps_agree_with_pillow():
     if not STAMPS.is_dir():
-        pytest.skip(f"no real pictures here: {STAMPS} comes with Debian's tuxpaint-stamps-default")
+        pytest.skip(f"no real images here: {STAMPS} comes with Debian's tuxpaint-stamps-default")
     files = sorted(STAMPS.rglob("*.png"))[::16]
     for data in (path.read_bytes() for path in files):
         assert np.abs(decode(data).numpy().astype(int) - by_pillow(data)).max() <= 2
@@ -348,10 +346,10 @@ def test_a_gif_index_beyond_the_palette_reads_no_foreign_memory():
 
 @pytest.mark.parametrize(("order", "orientation"), itertools.product("<>", range(1, 9)))
 def test_exif_orientation(order, orientation):
-    picture = Image.new("RGB", (64, 48), (200, 30, 30))
-    picture.paste((30, 200, 30), (0, 0, 32, 24))
-    picture.paste((30, 30, 200), (48, 0, 64, 48))
-    data = with_exif(encode(picture, "JPEG", quality=95), exif(order, orientation))
+    quarters = Image.new("RGB", (64, 48), (200, 30, 30))
+    quarters.paste((30, 200, 30), (0, 0, 32, 24))
+    quarters.paste((30, 30, 200), (48, 0, 64, 48))
+    data = with_exif(encode(quarters, "JPEG", quality=95), exif(order, orientation))
     assert np.abs(decode(data).numpy().astype(int) - by_pillow(data)).max() <= 12
 
 
@@ -405,7 +403,7 @@ def test_exif_longer_than_its_segment_reads_nothing_from_the_pixels():
 
 
 def lying_webp():
-    """VP8X says 10 x 10, the picture inside is larger."""
+    """VP8X says 10 x 10, the image inside is larger."""
     inner = encode(photo(200, 300), "WEBP")
     assert inner[12:16] == b"VP8X"
     return inner[:24] + b"\x09\0\0\x09\0\0" + inner[30:]
@@ -500,7 +498,7 @@ REFUSED = {
         "16777216 x 16777216 pixels, more than the limit of 1000000 in all",
     ),
 }
-# the header is sound
+# the header is valid
 BROKEN = {
     "truncated jpeg": LOSSY["jpeg"][: len(LOSSY["jpeg"]) // 2],
     "truncated png": EXACT["png rgba"][:-200],
@@ -591,20 +589,18 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
 
 
 def test_broken_files_fall_out_of_a_data_set_and_leave_the_others():
-    sound, broken = EXACT["png rgb"], LOSSY["jpeg"][:200]
-    files = tf.data.Dataset.from_tensor_slices([sound, broken, b"<html>", sound])
+    valid, broken = EXACT["png rgb"], LOSSY["jpeg"][:200]
+    files = tf.data.Dataset.from_tensor_slices([valid, broken, b"<html>", valid])
     kept = list(files.map(decode, tf.data.AUTOTUNE).ignore_errors())
     assert len(kept) == 2
-    assert (kept[0].numpy() == decode(sound).numpy()).all()
+    assert (kept[0].numpy() == decode(valid).numpy()).all()
 
 
 # --- random bytes
 
 
 def ends_well(data):
-    """`problem` never raises; `decode` gives a picture, or the one error that is promised, and
-    always that one where there is a problem.
-    """
+    """`problem` never raises; `decode` returns an image or raises, always where it has a reason."""
     found = reason(data)
     if "more than the limit" in found:
         return
@@ -640,13 +636,13 @@ def test_damaged_files_end_well(data):
         FILES[data.draw(st.sampled_from(sorted(set(FILES) - {"jpeg with a profile"})))]
     )
     near = st.integers(0, min(len(damaged), 120) - 1) | st.integers(0, len(damaged) - 1)
-    for place, value in data.draw(
+    for index, value in data.draw(
         st.lists(
             st.tuples(near, st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255)),
             max_size=6,
         )
     ):
-        damaged[place] = value
+        damaged[index] = value
     start = data.draw(st.integers(0, len(damaged)))
     ends_well(bytes(damaged[: data.draw(st.just(len(damaged)) | st.just(start))]))
 

@@ -1,6 +1,4 @@
-"""Rows of frames, or GIFs, to tensors: which frames, gaps, broken ones, and GIFs drawn as Pillow
-draws them.
-"""
+"""Rows of frames or GIFs to tensors: chosen frames, missing and broken ones, drawn as in Pillow."""
 
 import functools
 import io
@@ -20,13 +18,13 @@ from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.kinds.video import VideoReader
 
-PART = VideoInput(frames=4, height=12, width=16, max_pixels=20_000)
+INPUT = VideoInput(frames=4, height=12, width=16, max_pixels=20_000)
 
 
 @functools.cache
 def reader():
-    video_reader = VideoReader(PART)
-    return tf.function(video_reader.read, input_signature=[batch_spec(PART)], autograph=False)
+    video_reader = VideoReader(INPUT)
+    return tf.function(video_reader.read, input_signature=[batch_spec(INPUT)], autograph=False)
 
 
 def read(rows):
@@ -43,8 +41,8 @@ def shown(pixels):
     return [case.number(frame) for frame in pixels]
 
 
-def pictures(count, kind="PNG"):
-    return [case.picture(place, kind) for place in range(count)]
+def image_files(count, kind="PNG"):
+    return [case.image_file(index, kind) for index in range(count)]
 
 
 @given(st.integers(1, 40), st.integers(1, 20))
@@ -55,7 +53,7 @@ def test_ingest_and_the_graph_choose_alike(count, frames):
 
 
 def test_evenly_spaced_frames_are_decoded_as_images():
-    rows = [pictures(9, "JPEG"), pictures(4), pictures(3), pictures(1)]
+    rows = [image_files(9, "JPEG"), image_files(4), image_files(3), image_files(1)]
     pixels, present, reasons = read(rows)
     assert pixels.shape == (4, 4, 12, 16, 3)
     assert pixels.dtype == np.uint8
@@ -66,7 +64,7 @@ def test_evenly_spaced_frames_are_decoded_as_images():
 
 
 def test_the_model_sees_0_to_1():
-    seen = VideoReader(PART).model_input(tf.constant([[[[[0, 255, 51]]]]], tf.uint8))
+    seen = VideoReader(INPUT).model_input(tf.constant([[[[[0, 255, 51]]]]], tf.uint8))
     np.testing.assert_allclose(seen, [[[[[0, 1, 0.2]]]]], rtol=1e-6)
 
 
@@ -80,11 +78,11 @@ def test_a_video_without_frames_is_missing(rows):
 
 
 def test_an_empty_cell_among_frames_is_no_frame():
-    assert shown(read([[b"", *pictures(4), b"", b""]])[0][0]) == [0, 1, 2, 3]
+    assert shown(read([[b"", *image_files(4), b"", b""]])[0][0]) == [0, 1, 2, 3]
 
 
 def test_one_broken_frame_breaks_its_row_and_no_other():
-    good, other = pictures(4), pictures(2)
+    good, other = image_files(4), image_files(2)
     broken = [*good[:2], good[2][:60], b"<html>"]
     pixels, present, reasons = read([good, broken, other, [b"<html>"]])
     assert present == [True, False, True, False]
@@ -99,32 +97,38 @@ def test_one_broken_frame_breaks_its_row_and_no_other():
 
 
 def test_a_frame_that_is_not_chosen_does_not_matter():
-    assert read([[b"<html>", *pictures(8)]])[1:] == ([True], [""])
+    assert read([[b"<html>", *image_files(8)]])[1:] == ([True], [""])
 
 
 def test_a_frame_too_large_is_refused_from_its_header():
     huge = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(huge, "PNG")
-    assert read([[*pictures(1), huge.getvalue()]])[2] == [
+    assert read([[*image_files(1), huge.getvalue()]])[2] == [
         "frame 2: 20000 x 20000 pixels, more than the limit of 20000 in all"
     ]
 
 
 def test_grey():
-    part = PART.model_copy(update={"channels": 1})
-    assert VideoReader(part).read(tf.constant([pictures(2)]))[0].shape == (1, 4, 12, 16, 1)
+    input_config = INPUT.model_copy(update={"channels": 1})
+    assert VideoReader(input_config).read(tf.constant([image_files(2)]))[0].shape == (
+        1,
+        4,
+        12,
+        16,
+        1,
+    )
 
 
 def test_ingest_is_told_what_the_graph_says():
     for row in (
-        pictures(3),
+        image_files(3),
         [b"<html>"],
         [case.gif(3)],
         [case.gif(3)[:40]],
-        [*pictures(2), pictures(1)[0][:50]],
+        [*image_files(2), image_files(1)[0][:50]],
     ):
-        assert kind_of(PART).problem(row) == read([row])[2][0]
-    assert kind_of(PART).problem([]) == ""
+        assert kind_of(INPUT).problem(row) == read([row])[2][0]
+    assert kind_of(INPUT).problem([]) == ""
 
 
 # --- animated GIFs
@@ -134,7 +138,7 @@ def test_ingest_is_told_what_the_graph_says():
     ("count", "expected"), [(1, [0] * 4), (3, [0, 1, 1, 2]), (8, [1, 3, 5, 7])]
 )
 def test_frames_of_a_gif_are_chosen_as_files_are(count, expected):
-    pixels, present, reasons = read([[case.gif(count)], pictures(count)])
+    pixels, present, reasons = read([[case.gif(count)], image_files(count)])
     assert shown(pixels[0]) == expected
     assert (present, reasons) == ([True, True], ["", ""])
     np.testing.assert_array_equal(pixels[0], pixels[1])
@@ -148,7 +152,7 @@ def test_the_delays_of_a_gif_count():
 
 
 def test_a_gif_among_other_files_is_its_first_frame():
-    assert shown(read([[case.gif(3), *pictures(3)]])[0][0]) == [0, 0, 1, 2]
+    assert shown(read([[case.gif(3), *image_files(3)]])[0][0]) == [0, 0, 1, 2]
 
 
 def test_a_gif_that_breaks_off_is_read_as_far_as_it_goes():
@@ -175,13 +179,13 @@ def test_a_gif_that_breaks_off_in_its_first_frame_has_none():
 
 def test_a_gif_that_promises_enormous_frames_is_refused_from_its_headers():
     # of the size, behind left and top, of the second frame
-    place = _small().index(b"\x2c\2\0\1\0") + 5
-    data = _small()[:place] + b"\xff\xff\xff\xff" + _small()[place + 4 :]
+    offset = _small().index(b"\x2c\2\0\1\0") + 5
+    data = _small()[:offset] + b"\xff\xff\xff\xff" + _small()[offset + 4 :]
     assert read([[data]])[2] == ["a GIF of 2 frames of 8 x 6 pixels, more than can be read"]
 
 
 def drawn(frames, disposals, transparent, offsets, size=(24, 18)):
-    """A GIF of frames, smaller than the screen or beyond it, as they are: Pillow would change them."""
+    """A GIF of frames, smaller than the screen or beyond it, which Pillow would change."""
     data = (
         b"GIF89a"
         + size[0].to_bytes(2, "little")
@@ -193,18 +197,18 @@ def drawn(frames, disposals, transparent, offsets, size=(24, 18)):
         data += b"\x21\xf9\x04" + bytes(
             [disposal << 2 | (transparent is not None), 10, 0, transparent or 0, 0]
         )
-        place = b"".join(
+        area = b"".join(
             number.to_bytes(2, "little") for number in (left, top, pixels.shape[1], pixels.shape[0])
         )
-        data += b"\x2c" + place + b"\0" + compressed(pixels)
+        data += b"\x2c" + area + b"\0" + compressed(pixels)
     return data + b";"
 
 
 def compressed(pixels):
     """LZW of 2-bit pixels that never uses its table: a clear code before every second pixel."""
     codes, bits, value, count, out = [4], 3, 0, 0, bytearray()
-    for place, pixel in enumerate(pixels.ravel().tolist()):
-        codes += [4, pixel] if place and place % 2 == 0 else [pixel]
+    for index, pixel in enumerate(pixels.ravel().tolist()):
+        codes += [4, pixel] if index and index % 2 == 0 else [pixel]
     for code in [*codes, 5]:
         value |= code << count
         count += bits
@@ -249,9 +253,9 @@ def decoder(count):
 
 
 def test_what_a_frame_leaves():
-    whole, part = np.full((18, 24), 1), np.full((2, 3), 2)
+    whole, patch = np.full((18, 24), 1), np.full((2, 3), 2)
     for disposal, left in ((0, 2), (1, 2), (2, 255), (3, 1)):
-        data = drawn([whole, part, part], [1, disposal, 1], None, [(0, 0), (4, 5), (20, 5)])
+        data = drawn([whole, patch, patch], [1, disposal, 1], None, [(0, 0), (4, 5), (20, 5)])
         colour = 3 * left if left != 255 else 255
         frames = decoder(3)(data).numpy()
         assert (frames[1, 5:7, 4:7, 0] == 6).all()
@@ -259,9 +263,9 @@ def test_what_a_frame_leaves():
         assert (frames[2, :5, :, 0] == 3).all()
 
 
-def on_white(picture):
-    white = Image.new("RGBA", picture.size, "white")
-    return np.asarray(Image.alpha_composite(white, picture).convert("RGB"))
+def on_white(pil_image):
+    white = Image.new("RGBA", pil_image.size, "white")
+    return np.asarray(Image.alpha_composite(white, pil_image).convert("RGB"))
 
 
 def test_a_frame_beyond_the_screen_is_cut_off():
@@ -288,7 +292,7 @@ def test_a_long_gif_takes_no_memory_for_frames_that_are_not_shown():
 )
 @settings(max_examples=25, deadline=None)
 def test_any_bytes_fail_no_batch(rows):
-    pixels, present, _ = read([pictures(2), *rows])
+    pixels, present, _ = read([image_files(2), *rows])
     assert present[0]
     assert shown(pixels[0]) == [0, 0, 1, 1]
 
@@ -299,7 +303,7 @@ def test_a_gif_with_any_bytes_changed_fails_no_batch(draw):
     data = bytearray(_small())
     for _ in range(draw.draw(st.integers(1, 6))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
-    _, present, reasons = read([pictures(2), [bytes(data)]])
+    _, present, reasons = read([image_files(2), [bytes(data)]])
     assert present == [True, not reasons[1]]
 
 
@@ -311,5 +315,5 @@ def _small():
 
 def test_one_file_is_one_frame_whatever_its_kind():
     for kind in ("JPEG", "PNG", "BMP", "WEBP"):
-        assert kind_of(ImageInput()).problem(case.picture(5, kind)) == ""
-        assert shown(read([[case.picture(5, kind)]])[0][0]) == [5] * 4
+        assert kind_of(ImageInput()).problem(case.image_file(5, kind)) == ""
+        assert shown(read([[case.image_file(5, kind)]])[0][0]) == [5] * 4

@@ -76,7 +76,8 @@ def test_the_vocabulary_has_the_wanted_size(kind):
 def test_nothing_to_learn_from(kind):
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.tokenizer: \w+ must have texts in the training split to learn from, received none",
+        match=r"inputs\.t\.tokenizer: \w+ must have texts in the training split to learn"
+        r" from, received none",
     ):
         learn(kind(), ["", " "])
 
@@ -85,14 +86,18 @@ def test_more_characters_than_the_vocabulary():
     texts = ["".join(chr(0x4E00 + n) for n in range(500))]
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.tokenizer\.vocabulary_size: must be 503 or more for the characters .* received 300",
+        match=r"inputs\.t\.tokenizer\.vocabulary_size: must be 503 or more for the characters"
+        r" .* received 300",
     ):
         learn(SentencePieceTokenizer(vocabulary_size=300), texts)
     assert learn(WordPieceTokenizer(vocabulary_size=300), texts).size <= 300
 
 
 def test_the_same_bytes_in_every_process():
-    code = "import sys; sys.path.insert(0, 'tests'); import test_subwords as case; print(case.fingerprint())"
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_train_subwords as case;"
+        " print(case.fingerprint())"
+    )
     outcome = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -158,7 +163,8 @@ def test_a_preset_of_bert(bert):
         framed(stats, tokenizer, cells, 2)
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.tokenizer\.preset: must be '.*', which the schema was taken from, received 'other'",
+        match=r"inputs\.t\.tokenizer\.preset: must be '.*', which the schema was taken from,"
+        r" received 'other'",
     ):
         framed(stats, PresetTokenizer(preset="other"), cells, 6)
 

@@ -1,5 +1,6 @@
-"""WAV files to samples: against libsndfile on every encoding, eagerly, in tf.data and in a
-SavedModel; and on headers that lie.
+"""WAV files to samples, compared with libsndfile, and invalid headers.
+
+Every encoding is decoded eagerly, in tf.data and in a SavedModel.
 """
 
 import io
@@ -22,16 +23,14 @@ decode = tf.function(lambda data: riff.decode(data, RATE, SAMPLES), input_signat
 parse = tf.function(riff.parse, input_signature=ONE_FILE)
 problem = tf.function(riff.problem, input_signature=ONE_FILE)
 resample = tf.function(
-    lambda sound, rate: riff.resample(sound, rate, 16_000, 3),
+    lambda waveform, rate: riff.resample(waveform, rate, 16_000, 3),
     input_signature=[tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64)],
 )
 
 
 @pytest.fixture(autouse=True)
 def _seed():
-    """Instead of the one for all tests: nothing is drawn here, and seeding makes TensorFlow compile
-    every function anew, in each test.
-    """
+    """Replaces the seed of all tests, which would make TensorFlow compile every function again."""
 
 
 def reason(data):
@@ -42,17 +41,17 @@ def noise(frames=1001, channels=1):
     return np.random.default_rng(7).uniform(-1, 1, (frames, channels))
 
 
-def written(sound, rate=RATE, subtype="PCM_16", kind="WAV"):
+def written(waveform, rate=RATE, subtype="PCM_16", kind="WAV"):
     """The file that libsndfile writes."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, sound, rate, subtype=subtype, format=kind)
+    soundfile.write(buffer, waveform, rate, subtype=subtype, format=kind)
     return buffer.getvalue()
 
 
 def by_soundfile(data):
     """What libsndfile reads: `(mean of the channels, rate)`."""
-    sound, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    return sound.mean(axis=1), rate
+    waveform, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    return waveform.mean(axis=1), rate
 
 
 def wav(
@@ -66,8 +65,9 @@ def wav(
     data_size=None,
     riff_size=None,
 ):
-    """A WAV by hand; sizes may lie, `extra` follows in the fmt chunk, `before` stands between the
-    fmt and the data chunk.
+    """A WAV written by hand, with any sizes.
+
+    `extra` follows in the fmt chunk; `before` is between the fmt and the data chunk.
     """
     block = channels * ((bits + 7) // 8)
     form = (
@@ -191,16 +191,19 @@ def decibel(found, expected):
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 22_050, 8000, 11_025])
 def test_resampling_agrees_with_a_long_filter(rate):
-    """Against 128 zero crossings of a Kaiser-windowed sinc, on noise that fades out below the lower
-    Nyquist frequency.
+    """Compared with 128 zero crossings of a Kaiser-windowed sinc.
+
+    The noise fades out below the lower Nyquist frequency.
     """
     low_pass = scipy.signal.butter(8, min(rate, 16_000) * 0.3, fs=rate, output="sos")
-    sound = scipy.signal.sosfilt(low_pass, np.random.default_rng(5).normal(0, 0.1, int(2.5 * rate)))
+    waveform = scipy.signal.sosfilt(
+        low_pass, np.random.default_rng(5).normal(0, 0.1, int(2.5 * rate))
+    )
     up, down = 16_000 // np.gcd(16_000, rate), rate // np.gcd(16_000, rate)
     longer = max(up, down)
     sinc = scipy.signal.firwin(2 * 64 * longer + 1, 1 / longer, window=("kaiser", 14.77))
-    expected = scipy.signal.resample_poly(sound, up, down, window=sinc)[:40_000]
-    found = resample(sound.astype("float32"), rate).numpy()[:40_000]
+    expected = scipy.signal.resample_poly(waveform, up, down, window=sinc)[:40_000]
+    found = resample(waveform.astype("float32"), rate).numpy()[:40_000]
     assert decibel(found, expected) > 58
 
 
@@ -328,11 +331,11 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     mapped = tf.data.Dataset.from_tensor_slices(FILES).map(
         lambda data: (decode(data), problem(data))
     )
-    for data, (sound, fault) in zip(FILES, mapped, strict=True):
+    for data, (waveform, fault) in zip(FILES, mapped, strict=True):
         eager = riff.decode(tf.constant(data), RATE, SAMPLES).numpy()
         assert eager.dtype == np.int16
         assert eager.any()
-        assert (eager == sound.numpy()).all()
+        assert (eager == waveform.numpy()).all()
         assert (eager == loaded.decode(data).numpy()).all()
         assert (
             fault.numpy()
@@ -348,9 +351,7 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
 
 
 def ends_well(data):
-    """`problem` never raises; where it is silent, `decode` gives samples; otherwise the one error
-    that is promised.
-    """
+    """`problem` never raises; `decode` returns samples where it has no reason, or else raises."""
     if reason(data) == "":
         assert decode(data).shape == (SAMPLES,)
         return
@@ -380,13 +381,13 @@ def test_random_bytes_end_well(start, data):
 def test_damaged_files_end_well(data):
     damaged = bytearray(data.draw(st.sampled_from([file[:3000] for file in FILES])))
     near = st.integers(0, 47) | st.integers(0, len(damaged) - 1)
-    for place, value in data.draw(
+    for index, value in data.draw(
         st.lists(
             st.tuples(near, st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255)),
             max_size=6,
         )
     ):
-        damaged[place] = value
+        damaged[index] = value
     ends_well(bytes(damaged[: data.draw(st.just(len(damaged)) | st.integers(0, len(damaged)))]))
 
 

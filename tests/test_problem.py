@@ -1,6 +1,6 @@
 """Whether ingest and the served graph call the same cells broken."""
 
-from test_preprocess_rows import BROKEN, CONFIG, preprocessor, raw, with_cell
+from test_preprocessor import BROKEN, CONFIG, preprocessor, raw, with_cell
 
 from multimodal_tf.data.kinds import kind_of
 
@@ -13,8 +13,8 @@ def test_sound_cells_have_no_problem():
 
 
 def test_missing_is_no_problem():
-    for name, part in CONFIG.inputs.items():
-        assert kind_of(part).problem(float("nan") if name == "price" else b"") == ""
+    for name, input_config in CONFIG.inputs.items():
+        assert kind_of(input_config).problem(float("nan") if name == "price" else b"") == ""
 
 
 def test_the_reason_is_the_graphs():
@@ -26,12 +26,12 @@ def test_the_reason_is_the_graphs():
 
 
 def test_the_answer_does_not_depend_on_what_came_before():
-    part = CONFIG.inputs["photo"]
+    input_config = CONFIG.inputs["photo"]
     good = raw()["photo"].numpy()[0]
     assert [
-        kind_of(part).problem(good),
-        kind_of(part).problem(good[:150]),
-        kind_of(part).problem(good),
+        kind_of(input_config).problem(good),
+        kind_of(input_config).problem(good[:150]),
+        kind_of(input_config).problem(good),
     ] == [
         "",
         "damaged image",

@@ -1,4 +1,4 @@
-"""Batches of cells to tensors: shapes, gaps, and one broken cell among sound ones."""
+"""Batches of cells to tensors: shapes, gaps, and one broken cell among valid ones."""
 
 import functools
 import io
@@ -27,7 +27,7 @@ CONFIG = Config(
     inputs={
         "photo": ImageInput(height=6, width=8),
         "title": TextInput(max_tokens=3),
-        "sound": AudioInput(sample_rate=4000, seconds=0.1),
+        "clip": AudioInput(sample_rate=4000, seconds=0.1),
         "price": NumberInput(),
         "kind": CategoryInput(),
     },
@@ -69,7 +69,7 @@ def raw(rows=4):
         "title": tf.constant(
             ["Cat!", "猫 dog cat cat", "new", "cat"][:rows] + ["cat"] * (rows - 4), tf.string
         ),
-        "sound": tf.constant([wav(row) for row in range(rows)], tf.string),
+        "clip": tf.constant([wav(row) for row in range(rows)], tf.string),
         "price": tf.range(rows, dtype=tf.float32),
         "kind": tf.constant(
             ["red", " blue ", "green", "red"][:rows] + ["red"] * (rows - 4), tf.string
@@ -97,14 +97,14 @@ def assert_same(left, right):
 
 def test_raw_spec():
     spec = preprocessor().raw_spec
-    assert {name: (part.dtype, part.name) for name, part in spec.items()} == {
+    assert {name: (one.dtype, one.name) for name, one in spec.items()} == {
         "photo": (tf.string, "photo"),
         "title": (tf.string, "title"),
-        "sound": (tf.string, "sound"),
+        "clip": (tf.string, "clip"),
         "price": (tf.float32, "price"),
         "kind": (tf.string, "kind"),
     }
-    assert all(part.shape.as_list() == [None] for part in spec.values())
+    assert all(one.shape.as_list() == [None] for one in spec.values())
 
 
 def test_values():
@@ -117,7 +117,7 @@ def test_values():
         )
         assert np.abs(pixels - found["photo"][row]).mean() < 3
         samples = soundfile.read(io.BytesIO(wav(row)), dtype="int16")[0]
-        np.testing.assert_array_equal(found["sound"][row], np.pad(samples, (0, 100)))
+        np.testing.assert_array_equal(found["clip"][row], np.pad(samples, (0, 100)))
     assert found["title"].tolist() == [[2, 0, 0], [3, 1, 2], [1, 0, 0], [2, 0, 0]]
     assert found["price"].tolist() == [0, 1, 2, 3]
     assert found["kind"].tolist() == [1, 2, 0, 1]
@@ -136,7 +136,7 @@ def test_shapes_and_types():
         } == {
             "photo": (tf.uint8, [rows, 6, 8, 3]),
             "title": (tf.int32, [rows, 3]),
-            "sound": (tf.int16, [rows, 400]),
+            "clip": (tf.int16, [rows, 400]),
             "price": (tf.float32, [rows]),
             "kind": (tf.int32, [rows]),
         }
@@ -149,7 +149,7 @@ def test_model_inputs():
     inputs = preprocessor().model_inputs(features)
     assert list(inputs) == [key for name in CONFIG.inputs for key in (name, f"{name}_present")]
     np.testing.assert_allclose(inputs["photo"], features["photo"].numpy() / 255, rtol=1e-6)
-    np.testing.assert_array_equal(inputs["sound"], features["sound"].numpy() / np.float32(32768))
+    np.testing.assert_array_equal(inputs["clip"], features["clip"].numpy() / np.float32(32768))
     assert {tensor.dtype for name, tensor in inputs.items() if name not in ("title", "kind")} == {
         tf.float32
     }
@@ -178,7 +178,7 @@ def test_missing_is_absent_and_no_error():
 BROKEN = [
     ("photo", b"junk", b"photo: not a JPEG"),
     ("photo", png(0)[:150], b"photo: damaged image"),
-    ("sound", b"<html>", b"sound: not a WAV"),
+    ("clip", b"<html>", b"clip: not a WAV"),
     ("title", b"caf\xe9", b"title: invalid UTF-8"),
     ("kind", b"\xff", b"kind: invalid UTF-8"),
     ("price", float("inf"), b"price: not a finite number"),
@@ -279,16 +279,16 @@ _bytes = st.one_of(
     ),
     st.integers(0, 4),
 )
-def test_random_bytes_never_fail_and_never_touch_another_row(rows, place):
-    place = min(place, len(rows))
+def test_random_bytes_never_fail_and_never_touch_another_row(rows, index):
+    index = min(index, len(rows))
     hostile = {
-        name: [row[index] for row in rows]
-        for index, name in enumerate(["photo", "title", "sound", "kind", "price"])
+        name: [row[number] for row in rows]
+        for number, name in enumerate(["photo", "title", "clip", "kind", "price"])
     }
-    sound = {name: cells[:1].numpy().tolist()[0] for name, cells in raw(1).items()}
+    valid = {name: cells[:1].numpy().tolist()[0] for name, cells in raw(1).items()}
     cells = {
         name: tf.constant(
-            values[:place] + [sound[name]] + values[place:],
+            values[:index] + [valid[name]] + values[index:],
             tf.float32 if name == "price" else tf.string,
         )
         for name, values in hostile.items()
@@ -296,9 +296,9 @@ def test_random_bytes_never_fail_and_never_touch_another_row(rows, place):
     features, errors = preprocessor().features(cells)
     alone, _ = preprocessor().features(raw(1))
     assert_same(
-        {name: array[place : place + 1] for name, array in arrays(features).items()}, arrays(alone)
+        {name: array[index : index + 1] for name, array in arrays(features).items()}, arrays(alone)
     )
-    assert errors.numpy()[place] == b""
+    assert errors.numpy()[index] == b""
     for name in CONFIG.inputs:
         present = features[f"{name}_present"].numpy()
         for row in range(len(rows) + 1):

@@ -1,6 +1,4 @@
-"""NFKC and NFC and lower case: against Python's own on every character, on hard cases and on random
-text.
-"""
+"""NFKC, NFC and lower case, compared with Python's on every character and on random text."""
 
 import random
 import sys

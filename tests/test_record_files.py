@@ -1,4 +1,4 @@
-"""A row written is the row read, and what is not there is missing."""
+"""A row is read as it was written; a cell without an entry is missing."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Texts to ids by every tokenizer: against hand-worked tokens, against the references, and the same
-in every kind of graph.
-"""
+"""Texts to ids by every tokenizer, compared with known tokens and with reference libraries."""
 
 import functools
 import json
@@ -68,7 +66,7 @@ def learn(settings):
     )
 
 
-LEARNT = {
+STATS = {
     "words": (WordTokenizer(), Vocabulary(words=["the", "bird", "你", "🙂"])),
     "characters": (
         CharacterTokenizer(),
@@ -92,7 +90,7 @@ LEARNT = {
 
 @functools.cache
 def preprocessor(kind, max_tokens=10):
-    tokenizer, stats = LEARNT[kind]
+    tokenizer, stats = STATS[kind]
     config = Config(
         inputs={"t": TextInput(tokenizer=tokenizer, max_tokens=max_tokens)},
         heads={"y": ClassificationHead()},
@@ -261,9 +259,7 @@ def test_clips_byte_pairs_against_hugging_face():
 
 
 def _clips():
-    """CLIP's tokenizer as KerasHub hands it to Hugging Face's library, learned from TEXTS, and
-    ours.
-    """
+    """CLIP's tokenizer trained on TEXTS: KerasHub's for Hugging Face's library, and ours."""
     import keras_hub
 
     learner = tokenizers.Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -296,7 +292,7 @@ def test_a_long_word_is_merged_in_pieces():
 
 @pytest.mark.parametrize("kind", ["word_piece", "sentence_piece"])
 def test_against_the_reference(kind):
-    tokenizer, stats = LEARNT[kind]
+    tokenizer, stats = STATS[kind]
     prepared = (normalization.spaced if kind == "word_piece" else normalization.plain)(
         tf.constant(CELLS)
     )
@@ -322,7 +318,7 @@ def test_against_the_reference(kind):
 def test_scripts_survive():
     """Texts of the training split come back from their ids."""
     for kind in ("byte_pair", "sentence_piece"):
-        tokenizer, stats = LEARNT[kind]
+        tokenizer, stats = STATS[kind]
         found = graph_tokenizer(tokenizer, stats)(tf.constant(TEXTS[:7]), 10_000)
         layer = restore(stats)
         back = [one.strip() for one in layer.detokenize(found.to_list())]
@@ -333,26 +329,26 @@ def test_scripts_survive():
 # --- every tokenizer in the reader
 
 
-@pytest.mark.parametrize("kind", LEARNT)
+@pytest.mark.parametrize("kind", STATS)
 def test_the_reader(kind):
     found = ids(kind, CELLS)
     assert found.shape == (len(CELLS), 10)
     assert found.dtype == np.int32
     missing = [not cell.strip() for cell in CELLS]
-    # what is there has a token, what is missing has none
+    # a present text has a token, a missing one has none
     assert (found.any(axis=1) != missing).all()
     assert found[CELLS.index("\u200b"), 0] != 0
     padded = found == 0
     # padding stands at the end
     assert (padded[:, :-1] <= padded[:, 1:]).all()
-    size = {"words": 6, "characters": 6, "ngrams": 1002}.get(kind) or LEARNT[kind][1].size
+    size = {"words": 6, "characters": 6, "ngrams": 1002}.get(kind) or STATS[kind][1].size
     assert found.max() < size
     # whatever the other rows
     np.testing.assert_array_equal(ids(kind, CELLS[3:5]), found[3:5])
     assert ids(kind, np.array([], str)).shape == (0, 10)
 
 
-@pytest.mark.parametrize("kind", LEARNT)
+@pytest.mark.parametrize("kind", STATS)
 def test_the_same_eagerly_in_a_dataset_and_in_a_function(kind):
     prepared = preprocessor(kind)
     cells = tf.constant(CELLS)
@@ -371,9 +367,7 @@ def test_the_same_in_a_saved_model_in_a_new_process(tmp_path):
     }
 
     def function(cells):
-        return {
-            kind: part.features({"t": cells})[0]["t"] for kind, part in everything.parts.items()
-        }
+        return {kind: one.features({"t": cells})[0]["t"] for kind, one in everything.parts.items()}
 
     everything.ids = tf.function(
         function, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
@@ -413,7 +407,8 @@ def test_a_schema_of_another_tokenizer():
     config = Config(inputs={"t": TextInput(tokenizer=CharacterTokenizer())}, heads=head)
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.tokenizer: must be 'words', which the schema was learned with, received 'characters'",
+        match=r"inputs\.t\.tokenizer: must be 'words', which the schema was learned with,"
+        r" received 'characters'",
     ):
         Preprocessor(config, Schema(rows=1, inputs={"t": Vocabulary(words=["a"])}, heads=classes))
     with pytest.raises(
@@ -444,8 +439,8 @@ def test_a_schema_runs_no_foreign_code():
 
 
 def test_strings_for_a_saved_model():
-    part = TextInput(tokenizer=NoTokenizer(), tower=SavedModelTower(path="any"))
-    config = Config(inputs={"t": part}, heads={"y": ClassificationHead()})
+    text = TextInput(tokenizer=NoTokenizer(), tower=SavedModelTower(path="any"))
+    config = Config(inputs={"t": text}, heads={"y": ClassificationHead()})
     schema = Schema(rows=1, inputs={}, heads={"y": Classes(names=["a", "b"], counts=[1, 1])})
     features, errors = Preprocessor(config, schema).features(
         {"t": tf.constant([b"N\xc3\xa9 B", b" ", b"\xff"])}
@@ -455,6 +450,7 @@ def test_strings_for_a_saved_model():
     assert errors.numpy().tolist() == [b"", b"", b"t: invalid UTF-8"]
     with pytest.raises(
         ValueError,
-        match="the tokenizer none needs a tower that takes strings, saved_model or keras, received bag",
+        match="the tokenizer none needs a tower that takes strings, saved_model or keras,"
+        " received bag",
     ):
         TextInput(tokenizer=NoTokenizer())

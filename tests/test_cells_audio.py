@@ -1,4 +1,4 @@
-"""Cells of sounds: every format, and everything that can be wrong with one."""
+"""Audio cells: every format, and every way to be broken."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from cells_case import AUDIO, RATE, STEREO, WAVE, image_bytes, reason, samples_of, sound_bytes
+from cells_case import AUDIO, RATE, STEREO, WAVE, audio_bytes, image_bytes, reason, samples_of
 
 from multimodal_tf.data.codecs import audio_file
 from multimodal_tf.data.codecs.cell import CellError
@@ -39,7 +39,7 @@ class TestSoundFormats:
     @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
     @pytest.mark.parametrize("samples", [WAVE, STEREO], ids=["mono", "stereo"])
     def test_lossless_wav_loses_nothing(self, subtype, kind, samples):
-        data = sound_bytes(samples, format=kind, subtype=subtype)
+        data = audio_bytes(samples, format=kind, subtype=subtype)
         expected = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)[0].mean(axis=1)
         actual, rate = samples_of(read_cell(data, AUDIO))
         assert rate == RATE
@@ -48,19 +48,19 @@ class TestSoundFormats:
     def test_16_bits_where_they_suffice(self):
         assert (
             soundfile.info(
-                io.BytesIO(read_cell(sound_bytes(WAVE, format="WAV", subtype="PCM_16"), AUDIO))
+                io.BytesIO(read_cell(audio_bytes(WAVE, format="WAV", subtype="PCM_16"), AUDIO))
             ).subtype
             == "PCM_16"
         )
         assert (
             soundfile.info(
-                io.BytesIO(read_cell(sound_bytes(WAVE, format="FLAC", subtype="PCM_24"), AUDIO))
+                io.BytesIO(read_cell(audio_bytes(WAVE, format="FLAC", subtype="PCM_24"), AUDIO))
             ).subtype
             == "FLOAT"
         )
         assert (
             soundfile.info(
-                io.BytesIO(read_cell(sound_bytes(format="OGG", subtype="VORBIS"), AUDIO))
+                io.BytesIO(read_cell(audio_bytes(format="OGG", subtype="VORBIS"), AUDIO))
             ).subtype
             == "PCM_16"
         )
@@ -78,7 +78,7 @@ class TestSoundFormats:
         ],
     )
     def test_other_lossless_formats_and_telephone(self, kind, subtype):
-        data = sound_bytes(format=kind, subtype=subtype)
+        data = audio_bytes(format=kind, subtype=subtype)
         actual, _ = samples_of(read_cell(data, AUDIO))
         np.testing.assert_array_equal(
             actual, soundfile.read(io.BytesIO(data), dtype="float32")[0].mean(axis=1)
@@ -88,7 +88,7 @@ class TestSoundFormats:
         ("kind", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
     )
     def test_lossy_formats(self, kind, subtype):
-        actual, rate = samples_of(read_cell(sound_bytes(format=kind, subtype=subtype), AUDIO))
+        actual, rate = samples_of(read_cell(audio_bytes(format=kind, subtype=subtype), AUDIO))
         assert rate == RATE
         assert len(actual) == len(WAVE)
         assert np.corrcoef(actual, self.MONO)[0, 1] > 0.98
@@ -120,8 +120,8 @@ class TestSoundFormats:
     def test_what_the_model_cannot_hear_is_left_out(self):
         long = np.tile(WAVE, 120)
         for data in (
-            sound_bytes(long, format="WAV", subtype="PCM_16"),
-            sound_bytes(long, format="FLAC"),
+            audio_bytes(long, format="WAV", subtype="PCM_16"),
+            audio_bytes(long, format="FLAC"),
         ):
             actual, _ = samples_of(read_cell(data, AUDIO))
             assert len(actual) == 4 * RATE
@@ -183,7 +183,7 @@ def with_data_size(data, size):
 
 
 class TestBrokenSounds:
-    PLAIN = sound_bytes(WAVE, format="WAV", subtype="PCM_16")
+    PLAIN = audio_bytes(WAVE, format="WAV", subtype="PCM_16")
 
     @pytest.mark.parametrize("size", [0xFFFFFFFF, 10**6, 2 * RATE])
     def test_a_header_that_promises_more(self, size):
@@ -196,12 +196,12 @@ class TestBrokenSounds:
         ("samples", "kind"), [(np.zeros(100), "WAV"), (WAVE[:1], "WAV"), (WAVE[:1], "FLAC")]
     )
     def test_silence_and_one_sample_are_sounds(self, samples, kind):
-        assert len(samples_of(read_cell(sound_bytes(samples, format=kind), AUDIO))[0]) == len(
+        assert len(samples_of(read_cell(audio_bytes(samples, format=kind), AUDIO))[0]) == len(
             samples
         )
 
     def test_no_samples(self):
-        for data in (sound_bytes(WAVE[:0], format="WAV"), with_data_size(self.PLAIN, 0)):
+        for data in (audio_bytes(WAVE[:0], format="WAV"), with_data_size(self.PLAIN, 0)):
             assert reason(data, AUDIO) == "an audio file without samples"
 
     @pytest.mark.parametrize("rate", [0, 2**31])
@@ -217,11 +217,11 @@ class TestBrokenSounds:
 
     @pytest.mark.parametrize("kind", ["FLAC", "MP3", "OGG"])
     def test_truncated_in_the_header(self, kind):
-        assert reason(sound_bytes(format=kind)[:60], AUDIO).startswith("a broken audio file: ")
+        assert reason(audio_bytes(format=kind)[:60], AUDIO).startswith("a broken audio file: ")
 
     def test_truncated_flac_and_m4a(self):
         for data in (
-            sound_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000],
+            audio_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000],
             m4a_bytes()[:4000],
         ):
             assert reason(data, AUDIO).startswith("a broken audio file: ")
@@ -240,9 +240,9 @@ class TestBrokenSounds:
     @pytest.mark.parametrize(
         "data",
         [
-            sound_bytes(format="FLAC"),
-            sound_bytes(format="OGG", subtype="OPUS"),
-            sound_bytes(format="MP3"),
+            audio_bytes(format="FLAC"),
+            audio_bytes(format="OGG", subtype="OPUS"),
+            audio_bytes(format="MP3"),
             m4a_bytes(),
             PLAIN,
         ],
@@ -252,7 +252,7 @@ class TestBrokenSounds:
         generator = np.random.default_rng(0)
         for _ in range(30):
             broken = bytearray(data)
-            for place in generator.integers(0, len(data), 20):
-                broken[place] = generator.integers(256)
+            for index in generator.integers(0, len(data), 20):
+                broken[index] = generator.integers(256)
             with contextlib.suppress(CellError):
                 assert read_cell(bytes(broken), AUDIO)[:4] == b"RIFF"

@@ -181,6 +181,7 @@ def test_word_vectors(tmp_path, tokenizer):
     )
     with pytest.raises(
         ValueError,
-        match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers, received 2",
+        match=r"inputs\.title\.vectors: .* must have tower\.embedding_dim = 128 numbers,"
+        r" received 2",
     ):
         fit_schema(text_config(tokenizer=tokenizer, vectors=VectorFile(path=str(file))), tmp_path)

@@ -1,6 +1,4 @@
-"""Which frames of a video file are chosen, whatever its container, and what is said of files that
-are none.
-"""
+"""Which frames of a video file are chosen, in any container, and why other files are refused."""
 
 import contextlib
 import functools
@@ -22,18 +20,18 @@ from multimodal_tf.data.kinds import kind_of, read_cell
 
 # an MP4 as it is streamed
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
-PART = VideoInput(frames=4, height=24, width=32)
+INPUT = VideoInput(frames=4, height=24, width=32)
 
 
-def frames(data, part=PART):
-    return video_file.to_frames(io.BytesIO(data), part)
+def frames(data, input_config=INPUT):
+    return video_file.to_frames(io.BytesIO(data), input_config)
 
 
-def chosen(data, part=PART):
-    return case.numbers(frames(data, part))
+def chosen(data, input_config=INPUT):
+    return case.numbers(frames(data, input_config))
 
 
-def picture(file):
+def pixels_of(file):
     return np.asarray(Image.open(io.BytesIO(file)))
 
 
@@ -50,8 +48,8 @@ def test_the_frames_at_the_centres_of_equal_stretches_are_chosen(count, expected
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_every_container_gives_the_same_frames(kind, count):
     data = case.video(count, kind)
-    part = VideoInput(frames=7, height=24, width=32)
-    assert chosen(data, part) == video_file.choose(count, 7)
+    input_config = VideoInput(frames=7, height=24, width=32)
+    assert chosen(data, input_config) == video_file.choose(count, 7)
     assert video_file.measure(io.BytesIO(data), 48 * 64) == pytest.approx(
         (64, 48, count / 10, 10.0)
     )
@@ -87,12 +85,12 @@ def test_a_video_that_begins_late_is_read_from_its_first_frame():
 def test_a_stream_that_knows_no_duration_is_measured():
     data = case.video(16, container_options=FRAGMENTS)
     assert chosen(data) == [2, 6, 10, 14]
-    assert video_file.measure(io.BytesIO(data), PART.max_pixels).seconds == pytest.approx(1.6)
+    assert video_file.measure(io.BytesIO(data), INPUT.max_pixels).seconds == pytest.approx(1.6)
 
 
 def test_a_second_track_does_not_matter():
-    assert chosen(case.video(8, sound=3.0)) == [1, 3, 5, 7]
-    assert chosen(case.video(8, "webm", sound=3.0)) == [1, 3, 5, 7]
+    assert chosen(case.video(8, audio=3.0)) == [1, 3, 5, 7]
+    assert chosen(case.video(8, "webm", audio=3.0)) == [1, 3, 5, 7]
 
 
 def test_frames_are_as_small_as_the_model_allows():
@@ -100,7 +98,7 @@ def test_frames_are_as_small_as_the_model_allows():
     for file, size in zip(frames(data), [(64, 48)] * 4):
         assert Image.open(io.BytesIO(file)).size == size
         assert Image.open(io.BytesIO(file)).format == "JPEG"
-    assert picture(frames(data, VideoInput(frames=1, height=200, width=32))[0]).shape == (
+    assert pixels_of(frames(data, VideoInput(frames=1, height=200, width=32))[0]).shape == (
         120,
         64,
         3,
@@ -110,33 +108,33 @@ def test_frames_are_as_small_as_the_model_allows():
 def test_pixels_survive():
     ramp = np.tile(np.arange(40, 168, 2, dtype=np.uint8)[np.newaxis, :, np.newaxis], (48, 1, 3))
     data = case.video(1, frames=[ramp], qp=0)
-    assert np.abs(picture(frames(data)[0]).astype(int) - ramp).mean() < 3
+    assert np.abs(pixels_of(frames(data)[0]).astype(int) - ramp).mean() < 3
 
 
 def turned(data, degrees):
-    """An MP4 whose header says that its pictures are to be turned clockwise."""
+    """An MP4 whose header says that its frames are to be rotated clockwise."""
     one = 1 << 16
     cosine, sine = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
     matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30]
-    place = data.index(b"tkhd") + 4 + 40
+    offset = data.index(b"tkhd") + 4 + 40
     return (
-        data[:place]
+        data[:offset]
         + b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
-        + data[place + 36 :]
+        + data[offset + 36 :]
     )
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 3), (180, 2), (270, 1)])
 def test_a_video_taken_sideways_is_turned(degrees, turns):
     data = case.video(16, size=(128, 96))
-    upright, shown = frames(data, PART)[0], frames(turned(data, degrees), PART)[0]
+    upright, shown = frames(data, INPUT)[0], frames(turned(data, degrees), INPUT)[0]
     assert Image.open(io.BytesIO(shown)).size == (64, 48)
     expected = np.rot90(case.numbered(2, 128, 96), turns)
     expected = np.asarray(Image.fromarray(expected).resize((64, 48), Image.Resampling.BOX)).astype(
         int
     )
-    assert np.abs(picture(shown) - expected).mean() < 8
-    assert np.abs(picture(upright) - expected).mean() > 8
+    assert np.abs(pixels_of(shown) - expected).mean() < 8
+    assert np.abs(pixels_of(upright) - expected).mean() > 8
 
 
 @pytest.mark.parametrize("kind", ["webm", "mkv", "avi", "mp4"])
@@ -161,8 +159,8 @@ def bad():
     return {
         "nothing": (b"", "not a video"),
         "text": (b"<!DOCTYPE html>", "not a video"),
-        "sound": (case.sound_only(), "a file without a video stream"),
-        "sound in WebM": (case.sound_only("webm"), "a file without a video stream"),
+        "audio": (case.audio_only(), "a file without a video stream"),
+        "audio in WebM": (case.audio_only("webm"), "a file without a video stream"),
         "no index": (case.video(20)[:-900], "a broken video|without a video stream"),
         "only a header": (case.video(20, "webm")[:450], "a video without frames|a broken video"),
         "cut short": (case.video(20, "avi")[:40], "a broken video"),
@@ -176,8 +174,8 @@ def bad():
     [
         "nothing",
         "text",
-        "sound",
-        "sound in WebM",
+        "audio",
+        "audio in WebM",
         "no index",
         "only a header",
         "cut short",
@@ -265,5 +263,5 @@ def valid(kind):
 
 def assert_frames_or_reason(data):
     with contextlib.suppress(CellError):
-        found = read_cell(data, PART)
-        assert found is None or (len(found) == PART.frames and not kind_of(PART).problem(found))
+        found = read_cell(data, INPUT)
+        assert found is None or (len(found) == INPUT.frames and not kind_of(INPUT).problem(found))

@@ -81,7 +81,8 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.txt",
             b"cat 1 2\n",
-            r"inputs\.t\.vectors: the vectors of .*v\.txt must have tower\.embedding_dim = 3 numbers, received 2",
+            r"inputs\.t\.vectors: the vectors of .*v\.txt must have tower\.embedding_dim = 3"
+            r" numbers, received 2",
         ),
         (
             "v.txt",
@@ -96,7 +97,8 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.txt",
             b"a 1 2 3\ncat 1 2\n",
-            r"inputs\.t\.vectors\.path: .*v\.txt, line 2: must be a word and 3 numbers, received b'cat 1 2",
+            r"inputs\.t\.vectors\.path: .*v\.txt, line 2: must be a word and 3 numbers,"
+            r" received b'cat 1 2",
         ),
         (
             "v.txt",
@@ -117,7 +119,8 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.bin",
             b"cat 1 2 3\n",
-            r"v\.bin, line 1: must be the number of words and the width of a vector, received b'cat 1 2 3",
+            r"v\.bin, line 1: must be the number of words and the width of a vector, received"
+            r" b'cat 1 2 3",
         ),
         ("v.bin", b"", r"line 1: must be the number of words"),
         ("v.txt.gz", b"no gzip", r"v\.txt\.gz is damaged"),
@@ -125,7 +128,8 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         (
             "v.txt",
             b"zebra 1 2 3\n",
-            r"has a vector for none of the 4 words of the training split, such as \['cat', 'dog', '猫'\]",
+            r"has a vector for none of the 4 words of the training split, such as \['cat',"
+            r" 'dog', '猫'\]",
         ),
         ("v.txt", b"", r"has a vector for none"),
         ("v.pkl", b"\x80\x04\x95\x0b\x00\x00\x00.", r"must have tower\.embedding_dim"),
@@ -140,7 +144,8 @@ def test_damaged_files(tmp_path, name, data, message):
 def test_no_file(tmp_path):
     with pytest.raises(
         FileNotFoundError,
-        match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*', which does not exist",
+        match=r"inputs\.t\.vectors\.path: must be a file of word vectors, received '.*',"
+        r" which does not exist",
     ):
         read(tmp_path / "nothing.txt")
 
@@ -171,7 +176,10 @@ def test_words_that_stand_together_lie_together():
 
 def test_the_same_vectors_in_every_process():
     assert vectors() != vectors(1)
-    code = "import sys; sys.path.insert(0, 'tests'); import test_vectors as case; print(case.vectors().data)"
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_word_vectors as case;"
+        " print(case.vectors().data)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -185,7 +193,8 @@ def test_only_the_vocabulary_is_trained_and_what_never_stands_anywhere_is_drawn(
     assert found.array().shape == (2, 4)
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.vectors: skip_gram must have words in the training split to learn from, received none",
+        match=r"inputs\.t\.vectors: skip_gram must have words in the training split to learn"
+        r" from, received none",
     ):
         skip_gram(FIELD, SkipGram(), [], [], 4, 0)
 
@@ -194,6 +203,7 @@ def test_without_gensim(monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim.models", None)
     with pytest.raises(
         ValueError,
-        match=r"inputs\.t\.vectors: skip_gram needs gensim, .*: pip install multimodal_tf\[word2vec\]",
+        match=r"inputs\.t\.vectors: skip_gram needs gensim, .*: pip install"
+        r" multimodal_tf\[word2vec\]",
     ):
         vectors()
