@@ -241,7 +241,7 @@ def test_babble_takes_files_of_another_rate_and_length():
 )
 def test_babble_of_fewer_than_two_files_is_refused(pool):
     with pytest.raises(
-        ValueError, match="at least 2 different audio files that are not silent, received"
+        ValueError, match="at least 2 different files that are not silent, received"
     ):
         audio.babble(pool)
 
@@ -250,5 +250,5 @@ def test_babble_of_fewer_than_two_files_is_refused(pool):
     "data", [b"RIFF no more", wav.encode(voice(), RATE)[:30], wav.encode(np.zeros([0, 1]), RATE)]
 )
 def test_a_broken_audio_file_is_refused(data):
-    with pytest.raises(ValueError, match="row 4 of the input 'sound': an audio file must"):
+    with pytest.raises(ValueError, match="row 4 of the input 'sound': a file must"):
         corrupted([data], "sound", audio.LOW_PASS, 1, 0, [4])

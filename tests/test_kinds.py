@@ -13,11 +13,13 @@ from multimodal_tf.config import (
     Config,
     EmbeddingHead,
 )
-from multimodal_tf.corruptions import corruptions_for
+from multimodal_tf.corruptions import corruptions_for, other_data
 from multimodal_tf.data import record_files
+from multimodal_tf.data.describe import kinds as describe
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.evaluation import ood_samples
 from multimodal_tf.evaluation.explanations.media import parts_of
 from multimodal_tf.models import input_layers
 from multimodal_tf.schema import Moments, Schema, Vocabulary
@@ -104,6 +106,19 @@ def test_a_learner_goes_with_statistics(input_config):
 
 def test_settings_of_cells_are_fields(input_config):
     assert set(input_config.cell_settings) <= set(type(input_config).model_fields)
+
+
+def test_every_kind_is_described():
+    assert set(describe.KINDS) == set(INPUTS)
+    assert set(describe.FILES) == {name for name, kind in INPUTS.items() if kind.is_media}
+
+
+def test_every_kind_is_replaced_and_broken(input_config, stats, cell):
+    random = np.random.default_rng(0)
+    replaced = other_data(input_config, stats)(cell, 1, random)
+    assert type(replaced) is type(cell)
+    assert kind_of(input_config).problem(replaced) == ""
+    assert kind_of(input_config).problem(ood_samples.broken(input_config)(cell, 1, random))
 
 
 def test_every_kind_is_corrupted_and_explained(input_config, stats, cell):

@@ -119,7 +119,7 @@ class Config(Strict):
         """Names of the inputs that the tower `tabular` reads; none where there is no such tower."""
         if self.tabular is None:
             return []
-        return [name for name, one in self.inputs.items() if one.type in TABULAR_TYPES]
+        return [name for name, one in self.inputs.items() if one.is_tabular]
 
     def vectors(self) -> list[str]:
         """Names of the vectors that the fusion reads: every input's, or `tabular`'s.

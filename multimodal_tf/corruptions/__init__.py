@@ -4,6 +4,7 @@ They change the bytes before preprocessing, so an exported model is tested as it
 `corruptions_for` lists the corruptions of an input, `corrupted` applies one to many cells.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -19,7 +20,7 @@ from multimodal_tf.config import (
     VideoInput,
 )
 from multimodal_tf.corruptions import audio, columns, image, text
-from multimodal_tf.corruptions.corruption import SEVERITIES, Corruption, corrupted
+from multimodal_tf.corruptions.corruption import SEVERITIES, Change, Corruption, corrupted
 from multimodal_tf.schema import Moments, Subwords, Vocabulary
 
 __all__ = [
@@ -30,13 +31,19 @@ __all__ = [
     "corrupted",
     "corruptions_for",
     "image",
+    "other_data",
     "text",
 ]
+
+Stats = Moments | Vocabulary | Subwords | None
+
+# factor of the standard deviation; severity 5 of noise doubles it: ten standard deviations
+_FAR = 5
 
 
 def corruptions_for(
     input_config: Input,
-    stats: Moments | Vocabulary | Subwords | None = None,
+    stats: Stats = None,
     pool: Iterable[bytes] = (),
 ) -> tuple[Corruption, ...]:
     """All corruptions of one input, `missing` last.
@@ -60,9 +67,29 @@ def corruptions_for(
     return (*_own_corruptions(input_config, stats, pool), columns.MISSING)
 
 
+def other_data(input_config: Input, stats: Stats = None) -> Corruption:
+    """Data of another kind in place of a cell; the severity changes nothing.
+
+    White noise replaces an image, its frames or a waveform, random letters a text or a category;
+    numbers and dates move by some ten standard deviations; a boolean is drawn anew.
+
+    Args:
+        input_config, stats: as in `corruptions_for`. A number and a date need `Moments`.
+
+    Raises:
+        ValueError: `stats` is None where it is needed.
+
+    Example:
+        >>> import numpy as np
+        >>> len(other_data(TextInput())(b"a red shoe", 5, np.random.default_rng(0)))
+        10
+    """
+    return Corruption("other data", "nothing", (1, 1, 1, 1, 1), _replacement(input_config, stats))
+
+
 def _own_corruptions(
     input_config: Input,
-    stats: Moments | Vocabulary | Subwords | None,
+    stats: Stats,
     pool: Iterable[bytes],
 ) -> tuple[Corruption, ...]:
     match input_config:
@@ -87,6 +114,29 @@ def _own_corruptions(
             if not isinstance(stats, Moments):
                 raise _no_stats(input_config, stats)
             return (columns.date_noise(stats.std),)
+        case _:
+            assert_never(input_config)
+
+
+def _replacement(input_config: Input, stats: Stats) -> Change:
+    match input_config:
+        case ImageInput() | VideoInput():
+            return functools.partial(
+                image.replace_by_noise, input_config.height, input_config.width
+            )
+        case AudioInput():
+            rate, samples = input_config.sample_rate, input_config.samples
+            return functools.partial(audio.replace_by_noise, rate, samples)
+        case TextInput() | CategoryInput():
+            return text.replace_by_letters
+        case NumberInput() | DateInput():
+            if not isinstance(stats, Moments):
+                raise _no_stats(input_config, stats)
+            is_number = isinstance(input_config, NumberInput)
+            noise = (columns.number_noise if is_number else columns.date_noise)(_FAR * stats.std)
+            return lambda cell, _, random: noise(cell, 5, random)
+        case BooleanInput():
+            return lambda cell, _, random: columns.BOOLEAN_NOISE(cell, 5, random)
         case _:
             assert_never(input_config)
 

@@ -1,4 +1,4 @@
-"""Corruptions of audio.
+"""Corruptions of waveforms in WAV files.
 
 Noise is added at a signal-to-noise ratio: the mean power of the whole waveform over the mean power
 of the whole noise, in decibels, exact for every waveform. Silence has no such ratio and stays
@@ -27,12 +27,14 @@ _SNR = ("signal-to-noise ratio, dB", (30, 20, 10, 5, 0))
 _FLAT = 20.0
 # order of the low-pass
 _ORDER = 8
+# standard deviation of white noise alone, full scale 1
+_NOISE_DEVIATION = 0.1
 # seconds of a packet
 _PACKET = 0.02
 
 
 def babble(pool: Iterable[bytes]) -> Corruption:
-    """Babble: several other audio files mixed in at a signal-to-noise ratio.
+    """Babble: several other files mixed in at a signal-to-noise ratio.
 
     Five voices of the pool, equally loud, each from a random position on.
 
@@ -56,7 +58,7 @@ def babble(pool: Iterable[bytes]) -> Corruption:
     voices = non_silent(pool)
     if len(voices) < 2:
         raise ValueError(
-            "babble needs a pool of at least 2 different audio files that are not silent, "
+            "babble needs a pool of at least 2 different files that are not silent, "
             f"received {len(voices)}"
         )
     return Corruption("babble", *_SNR, functools.partial(_with_babble, voices))
@@ -69,6 +71,13 @@ def non_silent(pool: Iterable[bytes]) -> tuple[bytes, ...]:
         ValueError: a file cannot be decoded.
     """
     return tuple(data for data in dict.fromkeys(pool) if data and wav.decode(data)[0].any())
+
+
+def replace_by_noise(
+    rate: int, samples: int, cell: bytes, strength: object, random: np.random.Generator
+) -> bytes:
+    """White noise as a mono WAV in place of another file."""
+    return wav.encode(random.normal(0, _NOISE_DEVIATION, (samples, 1)), rate)
 
 
 def _of_audio(
@@ -188,7 +197,7 @@ def _speed(
 ) -> np.ndarray:
     """Plays it faster or slower at random, which also changes the pitch.
 
-    Source: Ko et al. 2015, Audio augmentation for speech recognition.
+    Source: Ko et al. 2015, Interspeech.
     """
     up, down = random.permutation([100, 100 + percent]).tolist()
     return np.asarray(scipy.signal.resample_poly(waveform, up, down, axis=0))

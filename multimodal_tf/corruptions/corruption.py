@@ -51,7 +51,7 @@ class Corruption:
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether a record's cell is empty: "", white space, NaN, or a video without frames."""
+    """Whether a record's cell is empty: "", white space, NaN, or a list without files."""
     if isinstance(cell, (bytes, list)):
         return not any(cell) if isinstance(cell, list) else not cell.strip()
     return bool(np.isnan(cell))
@@ -71,7 +71,7 @@ def corrupted(
     row's number only. The result therefore does not depend on batch size, order or process.
 
     Args:
-        cells: object `(rows,)` of bytes, float `(rows,)`, for a video object `(rows, frames)` with
+        cells: object `(rows,)` of bytes, float `(rows,)`, where a cell is several files object `(rows, files)` with
             b"" for no frame, or a list of cells.
         name: name of the input. Two inputs of the same type are corrupted differently.
         corruption: `Corruption`.
@@ -123,7 +123,7 @@ def _corrupt_cell(
 
 
 def _as_array(changed: list[Any], cells: np.ndarray) -> np.ndarray:
-    """The changed cells in an array like `cells`. Videos are padded to the longest."""
+    """The changed cells in an array like `cells`. Lists of files are padded to the longest."""
     if cells.ndim == 1:
         array = np.empty_like(cells)
         for index, cell in enumerate(changed):

@@ -1,4 +1,4 @@
-"""Corruptions of images, applied alike to every frame of a video.
+"""Corruptions of images, applied alike to every frame where a cell has several.
 
 The five strengths are those of ImageNet-C where it has them: Hendrycks and Dietterich 2019,
 arXiv:1903.12261, and its code. They are meant for images of 224 x 224 pixels. Lengths therefore
@@ -26,6 +26,26 @@ _SMALLEST = 32
 # pixels along a side of a JPEG, at most
 _JPEG_SIDE = 65_500
 _GREY = 128.0
+
+
+def replace_by_noise(
+    height: int,
+    width: int,
+    cell: bytes | list[bytes],
+    strength: object,
+    random: np.random.Generator,
+) -> bytes | list[bytes]:
+    """White noise as PNG in place of an image, or of each frame of a list."""
+    if isinstance(cell, list):
+        return [_noise_png(height, width, random) if frame else b"" for frame in cell]
+    return _noise_png(height, width, random)
+
+
+def _noise_png(height: int, width: int, random: np.random.Generator) -> bytes:
+    file = io.BytesIO()
+    pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def _of_images(

@@ -1,4 +1,4 @@
-"""Decodes and encodes image files and videos with Pillow, outside the graph."""
+"""Decodes and encodes image files with Pillow, outside the graph."""
 
 import functools
 import io
@@ -23,9 +23,9 @@ _MAX_FRAMES = 1024
 def on_images(
     change: PixelChange, cell: bytes | list[bytes], strength: Any, random: np.random.Generator
 ) -> bytes | list[bytes]:
-    """Applies a change of pixels to an image file, or to every frame of a video.
+    """Applies a change of pixels to an image file, or to every frame of a list or a GIF.
 
-    All frames of a video get the same random draws, such as a smear on the lens.
+    All frames of a cell get the same random draws, such as a smear on the lens.
 
     Args:
         change: `(pixels, strength, random)` to pixels or to the bytes of a file. Pixels are uint8
@@ -36,7 +36,7 @@ def on_images(
         random: passed to `change`.
 
     Returns:
-        bytes of a PNG or of the file that `change` returned; for a video a list of them.
+        bytes of a PNG or of the file that `change` returned; for a list of frames a list of them.
 
     Raises:
         ValueError: Pillow cannot decode the file.

@@ -12,6 +12,7 @@ no homoglyphs here. In scripts without spaces a word is one character, as for th
 import functools
 import math
 import re
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,17 @@ from multimodal_tf.data.codecs.scripts import UNSPACED
 
 TextChange = Callable[[str, float, np.random.Generator], str]
 
+# of random texts, which have at most this many letters
+_LETTERS, _MAX_LETTERS = np.array([*(string.ascii_lowercase + " ")]), 10_000
 _WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
+
+
+def replace_by_letters(cell: bytes, strength: object, random: np.random.Generator) -> bytes:
+    """Random letters in place of a text of about the same length."""
+    length = min(max(len(cell.decode(errors="replace")), 3), _MAX_LETTERS)
+    drawn = "".join(random.choice(_LETTERS, length))
+    # the ends are letters: white space alone would be a missing cell
+    return f"x{drawn[1:-1]}q".encode()
 
 
 def _of_texts(

@@ -54,12 +54,12 @@ def decode(data: bytes) -> tuple[np.ndarray, int]:
         waveform, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ValueError(
-            f"an audio file must be a WAV that can be decoded, received {len(data)} bytes that "
+            f"a file must be a WAV that can be decoded, received {len(data)} bytes that "
             f"cannot ({error})"
         ) from error
     if not len(waveform):
         raise ValueError(
-            f"an audio file must have samples, received a WAV of {len(data)} bytes without any"
+            f"a file must have samples, received a WAV of {len(data)} bytes without any"
         )
     finite = np.where(np.isfinite(waveform), waveform, np.float32(0))
     return np.clip(finite, -_LOUDEST, _LOUDEST), rate

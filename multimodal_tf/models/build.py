@@ -40,10 +40,10 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         schema: what was learned from the training split: vocabularies, means, classes.
 
     Returns:
-        A functional `keras.Model`. Its inputs are a dict by name (image float32 `(batch, height,
-        width, channels)` 0 to 1, audio float32 `(batch, samples)` -1 to 1, text int32 `(batch,
-        max_tokens)`, category int32 `(batch,)`, number and boolean float32 `(batch,)`, date int32
-        `(batch, 2)`) and, with `config.fusion.presence`, float32 `(batch,)` flags `{name}_present`:
+        A functional `keras.Model`. Its inputs are a dict by name, `(batch, *model_shape)` of
+        `model_dtype` as the input's configuration says (pixels 0 to 1, waveforms -1 to 1, text
+        int32 `(batch, max_tokens)`), and, with `config.fusion.presence`, float32 `(batch,)` flags
+        `{name}_present`:
         where one is 0, that input has no influence, whatever its values. Its outputs are a dict by
         head, see `models.heads.output`. Layer `{name}_embedding` has an input's vector,
         `tabular_embedding` that of all columns that this tower reads, `fused` the fused vector.

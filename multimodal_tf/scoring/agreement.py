@@ -69,7 +69,7 @@ def odd_one_out(
         be the wrong one.
 
     Example:
-        >>> pairs = [("photo", "title"), ("photo", "audio"), ("title", "audio")]
+        >>> pairs = [("photo", "title"), ("photo", "clip"), ("title", "clip")]
         >>> odd_one_out(np.array([[0.1, 0.9, 0.2]]), np.ones((1, 3), bool), pairs)
         array([1])
     """

@@ -120,10 +120,10 @@ def _endpoints(
 ) -> tuple[keras.export.ExportArchive, list[str]]:
     """The archive with all endpoints, and the names of the signatures that take raw cells.
 
-    - `serving_default` and `predict` take string (image, audio, text, category, date) or float32
-      (number, boolean) `(batch,)` by input name, missing "" or NaN; of a video string `(batch,
-      any)`, the image files of its frames, shorter rows padded with "", or a GIF. They return what
-      `endpoints.predict` says.
+    - `serving_default` and `predict` take by input name what `Preprocessor.raw_spec` says: float32
+      `(batch,)` for numbers and booleans, string `(batch, any)` where a cell is several files,
+      shorter rows padded with "", and string `(batch,)` for other inputs. Missing is "" or NaN.
+      They return what `endpoints.predict` says.
     - `embed` takes the same and returns float32 `(batch, dim)` by input name (`tabular` in place
       of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`.
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.

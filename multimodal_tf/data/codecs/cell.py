@@ -1,6 +1,6 @@
 """What a record holds of one input, and the error of a cell that cannot be read."""
 
-# an image or audio file, UTF-8 text, a category or a date; a number or a boolean; several files
+# a file, text, a category or a date in UTF-8; a number or a boolean; several files
 Cell = bytes | float | list[bytes]
 
 

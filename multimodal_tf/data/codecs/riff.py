@@ -75,7 +75,7 @@ def decode(data: tf.Tensor, sample_rate: int, samples: int) -> tf.Tensor:
     Args:
         data: string scalar, the file's bytes.
         sample_rate: Hz, of the result.
-        samples: number of samples. Longer audio is cut, shorter audio is padded with zeros.
+        samples: number of samples. A longer waveform is cut, a shorter one is padded with zeros.
 
     Returns:
         int16 `(samples,)`, full scale 32768; louder samples are clipped.

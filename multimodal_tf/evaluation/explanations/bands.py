@@ -1,4 +1,4 @@
-"""Time-frequency bands of an audio file."""
+"""Time-frequency bands of a waveform."""
 
 import math
 
@@ -16,7 +16,7 @@ _MEL, _CORNER = 2595.0, 700.0
 
 
 def bands(cell: bytes, sample_rate: int, seconds: float) -> Parts:
-    """Splits audio into frequency bands of equal width on the mel scale, by intervals of time.
+    """Splits a WAV file into frequency bands of equal width on the mel scale, by intervals of time.
 
     A part that is left out is silent in all channels. Results are WAV files of 32-bit floats with
     the same rate and channels, scaled down if they exceed full scale. Frequencies above the model's

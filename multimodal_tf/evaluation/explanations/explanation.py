@@ -32,7 +32,7 @@ class Explanation:
 
     Args:
         contributions: `Contributions` of the inputs.
-        maps: by input, for images, texts, audio and videos.
+        maps: by input, for texts and media.
         broken: by input whose cell cannot be decoded, the reason.
     """
 
@@ -46,7 +46,7 @@ def explain(
 ) -> Explanation:
     """Explains the prediction of one row.
 
-    Computes the contribution of each input, a saliency map of each image, text, audio and video,
+    Computes the contribution of each input, a saliency map of each text and medium,
     and the deletion test of each map. A missing input contributes 0 and has no map. This predicts
     some hundred variants of the row per input.
 

@@ -1,16 +1,16 @@
-"""Frames of a video."""
+"""Frames of a list of image files or of a GIF."""
 
 import numpy as np
 
 from multimodal_tf.corruptions.image_files import on_images
 from multimodal_tf.evaluation.explanations.parts import Parts
 
-# a video with more frames is split into this many runs of frames
+# a cell with more frames is split into this many runs of frames
 MAX_FRAMES = 32
 
 
 def frames(cell: list[bytes]) -> Parts:
-    """Splits a video into frames. Without any frame it is a missing cell.
+    """Splits a cell into frames. Without any frame it is a missing cell.
 
     Args:
         cell: image files with b"" for no frame, or one animated GIF. A GIF becomes PNG files, each

@@ -14,8 +14,8 @@ class Parts:
 
     Args:
         edges: for each axis of the map, the starts of the parts and the end of the last: rows and
-            columns of pixels for an image; Hz and seconds for audio; characters for a text; frames
-            for a video.
+            columns of pixels for an image; Hz and seconds for a waveform; characters for a text;
+            frames for a list of images.
         keep: function of a bool mask of the map's shape to the cell with only these parts. With
             all parts the content is unchanged, but the file may differ.
 

@@ -42,7 +42,7 @@ class Row:
         return [name for name in self.cells if not is_missing(self.cell(name))]
 
     def cell(self, name: str) -> Any:
-        """A cell as bytes, a float, or for a video a list of bytes."""
+        """A cell as bytes, a float, or a list of bytes."""
         return self.cells[name][0].tolist() if self.cells[name].ndim == 2 else self.cells[name][0]
 
     def without(self, *names: str) -> dict[str, Cell]:

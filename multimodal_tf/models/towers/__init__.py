@@ -100,7 +100,7 @@ def encode_input(
             x = augment_image.augment(input_config, x, name)
             return _encode_image(input_config, stats, x, present, name, last)
         case AudioInput():
-            x = augment_audio.augment(input_config, x, name)
+            x = augment_audio.augment(input_config.augmentation, x, input_config.sample_rate, name)
             return _encode_audio(input_config, stats, x, present, name, last)
         case TextInput():
             return _encode_text(input_config, stats, x, present, name, last, with_tokens)

@@ -52,7 +52,7 @@ def spectrogram_cnn(
         ValueError: as `spectrogram.log_mel`; or, without padding, the spectrogram is too small for
             the number of blocks.
     """
-    spectrogram = log_mel(tower, input_config, x, name)
+    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
     steps = convolutions(tower, spectrogram.shape[1:3], present, name)
     feature_map = chain(spectrogram, steps, name, None)
     _, times, bands, width = feature_map.shape
@@ -87,7 +87,7 @@ def crnn(
 
     Source: Cakir et al. 2017, arXiv:1702.06286.
     """
-    spectrogram = log_mel(tower, input_config, x, name)
+    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
     windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
     blocks = convolutions(tower, spectrogram.shape[1:3], present, name, windows)
     feature_map = chain(spectrogram, blocks, name, None)
@@ -122,7 +122,7 @@ def spectrogram_transformer(
 
     Source: Gong et al. 2021, arXiv:2104.01778, without overlap of patches.
     """
-    spectrogram = log_mel(tower, input_config, x, name)
+    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
     size = spectrogram.shape[1:3]
     patch = _patch_size(tower, size, name)
     padding = [(0, -side % of) for side, of in zip(size, patch)]
@@ -198,7 +198,7 @@ def _mask(
     name: str,
 ) -> KerasTensor:
     """The mask of time steps x tokens per step, `shape`; a time step spans `frames` frames."""
-    _, hop = window_and_hop(tower, input_config, name)
+    _, hop = window_and_hop(tower, input_config.sample_rate, name)
     return AudioMask(frames * hop, *shape, name=f"{name}_mask", dtype="float32")(x)
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of audio, in training only. (Keras 3.15 augments images alone.)
+"""Augmentation of waveforms, in training only. (Keras 3.15 augments images alone.)
 
 The layers take rows of a fixed length, a clip padded with zeros, and keep that padding, so that a
 tower still sees where the clip ends. All draw anew for every row and step. In inference, they
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from multimodal_tf.config import AudioInput
+from multimodal_tf.config import AudioAugmentation
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.towers.audio_mask import SILENCE, clip_length
 
@@ -171,12 +171,15 @@ class SpecAugment(RandomInTraining):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def augment(input_config: AudioInput, x: KerasTensor, name: str) -> KerasTensor:
-    """Augments a clip by `input_config.augmentation`: time shift, then gain, then noise.
+def augment(
+    augmentation: AudioAugmentation, x: KerasTensor, sample_rate: int, name: str
+) -> KerasTensor:
+    """Augments a clip in training: time shift, then gain, then noise.
 
     Args:
-        input_config: its `augmentation` is read.
+        augmentation: what is changed.
         x: float32 `(batch, samples)`; missing rows are zeros and stay zeros.
+        sample_rate: Hz.
         name: str. The input's.
 
     Returns:
@@ -185,12 +188,11 @@ def augment(input_config: AudioInput, x: KerasTensor, name: str) -> KerasTensor:
     Raises:
         ValueError: the shift is not shorter than the input.
     """
-    augmentation = input_config.augmentation
-    shift = round(input_config.sample_rate * augmentation.shift_ms / 1000)
-    if shift >= input_config.samples:
+    shift = round(sample_rate * augmentation.shift_ms / 1000)
+    if shift >= x.shape[1]:
         raise ValueError(
             f"inputs.{name}.augmentation.shift_ms: must be less than the input's"
-            f" {input_config.seconds} seconds, received {augmentation.shift_ms}"
+            f" {x.shape[1] / sample_rate} seconds, received {augmentation.shift_ms}"
         )
     # In float32 under mixed precision too, because `x` is float32.
     if shift:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
-from multimodal_tf.config import AudioInput
+from multimodal_tf.config import AudioAugmentation
 from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.towers.audio_mask import SILENCE, AudioMask
@@ -81,13 +81,20 @@ class LogMelSpectrogram(layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def log_mel(tower: Spectrogram, input_config: AudioInput, x: KerasTensor, name: str) -> KerasTensor:
+def log_mel(
+    tower: Spectrogram,
+    x: KerasTensor,
+    sample_rate: int,
+    augmentation: AudioAugmentation,
+    name: str,
+) -> KerasTensor:
     """The scaled spectrogram that the towers read, with SpecAugment in training.
 
     Args:
         tower: the configuration of the spectrogram.
-        input_config: its sample rate, length and augmentation are read.
         x: float32 `(batch, samples)`, -1 to 1.
+        sample_rate: Hz.
+        augmentation: its masks are applied in training.
         name: str. The input's.
 
     Returns:
@@ -97,12 +104,12 @@ def log_mel(tower: Spectrogram, input_config: AudioInput, x: KerasTensor, name: 
         ValueError: window and hop do not fit the sample rate or each other, or a mask of
             SpecAugment is wider than the spectrogram.
     """
-    window, hop = window_and_hop(tower, input_config, name)
-    length = fft_length(input_config.sample_rate, window, tower.mel_bins)
+    window, hop = window_and_hop(tower, sample_rate, name)
+    length = fft_length(sample_rate, window, tower.mel_bins)
     # In float32 under mixed precision too: bfloat16 has 8 significant bits, a sample 16.
     spectrogram = partial(
         LogMelSpectrogram,
-        input_config.sample_rate,
+        sample_rate,
         window,
         hop,
         length,
@@ -110,10 +117,9 @@ def log_mel(tower: Spectrogram, input_config: AudioInput, x: KerasTensor, name: 
         dtype="float32",
     )
     steps: Steps = {"spectrogram": spectrogram}
-    frames = math.ceil(input_config.samples / hop)
-    augmentation = input_config.augmentation
+    frames = math.ceil(x.shape[1] / hop)
     if augmentation.time_masks or augmentation.frequency_masks:
-        steps["spec_augment"] = _spec_augment(tower, input_config, x, hop, frames, name)
+        steps["spec_augment"] = _spec_augment(tower, augmentation, x, sample_rate, hop, name)
     # Silence becomes 0, the value of the convolutions' padding.
     steps["scale"] = partial(layers.Rescaling, 1 / 30, offset=-SILENCE / 30, dtype="float32")
     steps["channel"] = partial(layers.Reshape, (frames, tower.mel_bins, 1))
@@ -139,18 +145,17 @@ def fft_length(sample_rate: int, window: int, mel_bins: int) -> int:
     return int(2**power)
 
 
-def window_and_hop(tower: Spectrogram, input_config: AudioInput, name: str) -> tuple[int, int]:
+def window_and_hop(tower: Spectrogram, sample_rate: int, name: str) -> tuple[int, int]:
     """Window and hop of a spectrogram, in samples.
 
     Raises:
         ValueError: one is too short for the sample rate, or the hop is longer than the window.
     """
-    rate = input_config.sample_rate
-    window, hop = (round(rate * ms / 1000) for ms in (tower.window_ms, tower.hop_ms))
+    window, hop = (round(sample_rate * ms / 1000) for ms in (tower.window_ms, tower.hop_ms))
     if hop < 1 or window < 2:
         raise ValueError(
-            f"inputs.{name}.tower: at {rate} Hz window_ms must span 2 samples or more and hop_ms 1,"
-            f" received {tower.window_ms} and {tower.hop_ms}"
+            f"inputs.{name}.tower: at {sample_rate} Hz window_ms must span 2 samples or more and"
+            f" hop_ms 1, received {tower.window_ms} and {tower.hop_ms}"
         )
     if hop > window:
         raise ValueError(
@@ -161,11 +166,16 @@ def window_and_hop(tower: Spectrogram, input_config: AudioInput, name: str) -> t
 
 
 def _spec_augment(
-    tower: Spectrogram, input_config: AudioInput, x: KerasTensor, hop: int, frames: int, name: str
+    tower: Spectrogram,
+    augmentation: AudioAugmentation,
+    x: KerasTensor,
+    sample_rate: int,
+    hop: int,
+    name: str,
 ) -> Any:
     """The step of `log_mel` that masks time and frequency in training."""
-    augmentation, bins = input_config.augmentation, tower.mel_bins
-    width = round(input_config.sample_rate * augmentation.time_mask_ms / 1000 / hop)
+    bins, frames = tower.mel_bins, math.ceil(x.shape[1] / hop)
+    width = round(sample_rate * augmentation.time_mask_ms / 1000 / hop)
     if augmentation.frequency_masks and augmentation.frequency_mask_bins >= bins:
         raise ValueError(
             f"inputs.{name}.augmentation.frequency_mask_bins: must be less than tower.mel_bins"
