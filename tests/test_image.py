@@ -575,9 +575,9 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
         lambda data: (decode(data), problem(data)), tf.data.AUTOTUNE
     )
-    for number, (data, (pixels, fault)) in enumerate(zip(files, mapped, strict=True)):
+    for number, (data, (pixels, reason)) in enumerate(zip(files, mapped, strict=True)):
         assert (pixels.numpy() == loaded.decode(data).numpy()).all()
-        assert fault.numpy() == loaded.problem(data).numpy() == b""
+        assert reason.numpy() == loaded.problem(data).numpy() == b""
         # eagerly every op is a call of its own, which is slow
         if number % 4 == 0:
             eager = image.decode(tf.constant(data), HEIGHT, WIDTH, 3).numpy()

@@ -331,14 +331,14 @@ def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     mapped = tf.data.Dataset.from_tensor_slices(FILES).map(
         lambda data: (decode(data), problem(data))
     )
-    for data, (waveform, fault) in zip(FILES, mapped, strict=True):
+    for data, (waveform, reason) in zip(FILES, mapped, strict=True):
         eager = riff.decode(tf.constant(data), RATE, SAMPLES).numpy()
         assert eager.dtype == np.int16
         assert eager.any()
         assert (eager == waveform.numpy()).all()
         assert (eager == loaded.decode(data).numpy()).all()
         assert (
-            fault.numpy()
+            reason.numpy()
             == loaded.problem(data).numpy()
             == riff.problem(tf.constant(data)).numpy()
             == b""

@@ -40,7 +40,7 @@ def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
         [*sizes, " pixels, more than the limit of ", tf.strings.as_string(max_pixels), " in all"]
     )
     reason = tf.where(pixels > tf.cast(max_pixels, tf.int64), too_many, "")
-    return tf.where(header.fault == "", reason, header.fault)
+    return tf.where(header.problem == "", reason, header.problem)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -65,7 +65,7 @@ def decode(data: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor
         tf.errors.InvalidArgumentError: the bytes are not such an image, truncated or broken.
     """
     header = image_header.read(data)
-    refusal = tf.debugging.Assert(header.fault == "", [header.fault])
+    refusal = tf.debugging.Assert(header.problem == "", [header.problem])
     # eagerly, Assert has raised already
     with tf.control_dependencies([] if refusal is None else [refusal]):
         # everything below depends on it

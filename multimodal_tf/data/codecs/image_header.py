@@ -58,7 +58,7 @@ _STEPS[[marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xC
 
 
 class Header(typing.NamedTuple):
-    """int64 scalars, except the string scalar `fault`: "" or why the file cannot be read."""
+    """int64 scalars, except the string scalar `problem`: "" or why the file cannot be read."""
 
     # 1 JPEG, 2 PNG, 3 GIF, 4 BMP, 5 WebP, 0 other
     kind: tf.Tensor
@@ -67,7 +67,7 @@ class Header(typing.NamedTuple):
     height: tf.Tensor
     # 1 to 8, as in EXIF; 1 by default
     orientation: tf.Tensor
-    fault: tf.Tensor
+    problem: tf.Tensor
 
 
 class GifFrame(typing.NamedTuple):
@@ -133,7 +133,7 @@ def read(data: tf.Tensor) -> Header:
     ]
     width, height, exif = tf.switch_case(tf.cast(kind, tf.int32), readers)
     turn = tf.cond(exif == "", lambda: tf.constant(1, tf.int64), lambda: orientation(exif))
-    return Header(kind, width, height, turn, _fault(data, kind, width, height))
+    return Header(kind, width, height, turn, _problem(data, kind, width, height))
 
 
 def _typed(
@@ -155,9 +155,9 @@ def _kind(data: tf.Tensor) -> tf.Tensor:
     return kind * tf.cast(tf.reduce_all((start == expected) | (expected < 0)), tf.int64)
 
 
-def _fault(data: tf.Tensor, kind: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    fault = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
-    return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", fault)
+def _problem(data: tf.Tensor, kind: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
+    reason = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
+    return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", reason)
 
 
 def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -61,7 +61,7 @@ def problem(data: tf.Tensor) -> tf.Tensor:
         >>> problem(b"OggS").numpy().decode()
         'not a WAV file'
     """
-    return _fault(data, _header(data))
+    return _problem(data, _header(data))
 
 
 @tf.autograph.experimental.do_not_convert
@@ -153,8 +153,8 @@ def resample(waveform: tf.Tensor, rate: tf.Tensor, sample_rate: int, seconds: in
 
 
 def _refusal(data: tf.Tensor, header: _Header) -> list[tf.Operation]:
-    fault = _fault(data, header)
-    refusal = tf.debugging.Assert(fault == "", [fault])
+    reason = _problem(data, header)
+    refusal = tf.debugging.Assert(reason == "", [reason])
     # eagerly, Assert has raised already
     return [] if refusal is None else [refusal]
 
@@ -217,7 +217,7 @@ def _frame_bytes(header: _Header) -> tf.Tensor:
     return header.channels * ((header.bits + 7) // 8)
 
 
-def _fault(data: tf.Tensor, header: _Header) -> tf.Tensor:
+def _problem(data: tf.Tensor, header: _Header) -> tf.Tensor:
     """The first rule that the header breaks; "" for a valid header."""
     broken = (
         binary.size(data) == 0,

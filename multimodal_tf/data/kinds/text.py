@@ -133,7 +133,7 @@ def _problem(data: tf.Tensor) -> tf.Tensor:
 def _files_state(path: str | None) -> list[tuple[str, int, int]]:
     """Names, sizes and modification times of a file or of a folder's files.
 
-    Nothing for what is neither, such as the handle of a preset.
+    Empty for other strings, such as the handle of a preset.
     """
     if path is None:
         return []
