@@ -49,7 +49,7 @@ def audio(seconds=1.0, rate=16_000, channels=1, subtype="PCM_16"):
     file = io.BytesIO()
     wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
     soundfile.write(file, np.stack([wave] * channels, axis=1), rate, format="WAV", subtype=subtype)
-    return mp.Audio(file.getvalue())
+    return mp.AudioClip(file.getvalue())
 
 
 def curve(name, start, drop):
@@ -163,7 +163,7 @@ def highest_loss():
         ),
         mp.Example(
             "row 7",
-            {"photo": image((8, 8)), "title": "x" * 300, "voice": mp.Audio(b"nothing")},
+            {"photo": image((8, 8)), "title": "x" * 300, "voice": mp.AudioClip(b"nothing")},
             "boots",
             EVIL,
         ),

@@ -11,7 +11,7 @@ from report_case import CLASSES, HEADS, blocks, eval_split, notes, saved
 from sklearn.metrics import confusion_matrix
 
 from multimodal_tf.report.model.errors import errors_section
-from multimodal_tf.report.page import Audio, Examples, HeatMap, Image, Table
+from multimodal_tf.report.page import AudioClip, Examples, HeatMap, Image, Table
 from multimodal_tf.schema import Classes
 
 
@@ -38,7 +38,7 @@ def test_rows_with_the_highest_loss_are_wrong_and_show_image_and_audio(tmp_path)
     assert all(example.truth != example.predicted for example in worst.examples[:6])
     one = next(example for example in worst.examples if example.name == "row 101")
     assert isinstance(one.cells["photo"], Image)
-    assert isinstance(one.cells["sound"], Audio)
+    assert isinstance(one.cells["sound"], AudioClip)
     assert soundfile.info(io.BytesIO(one.cells["sound"].data)).channels == 2
     assert (
         next(example for example in worst.examples if example.name == "row 100").cells["sound"]

@@ -1,4 +1,4 @@
-"""Out-of-distribution (OOD) detection: scores of corrupted rows and other data against clean rows."""
+"""Out-of-distribution (OOD) detection: corrupted rows and other data against clean rows."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,8 @@ MAX_ROWS = 1000
 # the severity of corruptions
 SEVERITY = 5
 NO_SCORE = (
-    "The model has no embeddings of training rows, and its head does not choose one class: there is "
-    "no score."
+    "The model has no embeddings of training rows, and its head does not choose one class: "
+    "there is no score."
 )
 
 # higher for rows that are less like training rows, float `(rows,)`; of predictions and embeddings
@@ -134,7 +134,6 @@ def detect_ood(
         }
         if samples.replaced is not None:
             replaced[samples.replaced] = (rows[samples.of], outputs[1])
-    first = next(iter(measures.values()))
     return OodDetection(
         metrics,
         thresholds,
@@ -143,7 +142,7 @@ def detect_ood(
             for name, threshold in thresholds.items()
         },
         _sources(eval_split, replaced),
-        _score_without_inputs(eval_split, first),
+        _score_without_inputs(eval_split, next(iter(measures.values()))),
     )
 
 

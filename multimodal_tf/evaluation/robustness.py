@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import AudioInput
 from multimodal_tf.corruptions import SEVERITIES, Corruption, columns, corrupted, corruptions_for
 from multimodal_tf.evaluation import ood_samples
 from multimodal_tf.evaluation.eval_split import EvalSplit, drawn
@@ -21,7 +20,7 @@ from multimodal_tf.metrics.metric import Metric
 
 ALL_INPUTS = "all inputs"
 _ONE_EACH = "one corruption each"
-# audio files that babble is made of
+# cells that babble is made of
 _POOL = 64
 # batches of corrupted cells that are prepared while the model runs
 _PREFETCH = 2
@@ -113,10 +112,9 @@ def corruptions_of(eval_split: EvalSplit) -> dict[str, tuple[Corruption, ...]]:
     found = {}
     for index, (name, input_config) in enumerate(eval_split.config.inputs.items()):
         if eval_split.present[:, index].any():
-            is_audio = isinstance(input_config, AudioInput)
-            pool = eval_split.raw[name][:_POOL].tolist() if is_audio else []
             stats = eval_split.schema.inputs.get(name)
-            found[name] = corruptions_for(input_config, stats, [cell for cell in pool if cell])
+            pool = eval_split.raw[name][:_POOL].tolist()
+            found[name] = corruptions_for(input_config, stats, pool)
     return found
 
 

@@ -2,17 +2,7 @@
 
 from typing import Any, assert_never
 
-from multimodal_tf.config import (
-    AudioInput,
-    BooleanInput,
-    CategoryInput,
-    DateInput,
-    ImageInput,
-    Input,
-    NumberInput,
-    TextInput,
-    VideoInput,
-)
+from multimodal_tf import config
 from multimodal_tf.evaluation.explanations.bands import bands
 from multimodal_tf.evaluation.explanations.frames import frames
 from multimodal_tf.evaluation.explanations.parts import Parts
@@ -20,7 +10,7 @@ from multimodal_tf.evaluation.explanations.patches import patches
 from multimodal_tf.evaluation.explanations.words import words
 
 
-def parts_of(input_config: Input, cell: Any) -> Parts | None:
+def parts_of(input_config: config.Input, cell: Any) -> Parts | None:
     """The parts of a cell; None for numbers, categories, booleans and dates.
 
     Args:
@@ -31,19 +21,24 @@ def parts_of(input_config: Input, cell: Any) -> Parts | None:
         ValueError: the cell cannot be decoded.
 
     Example:
-        >>> parts_of(TextInput(), b"a red shoe").shape
+        >>> parts_of(config.TextInput(), b"a red shoe").shape
         (3,)
     """
     match input_config:
-        case ImageInput():
+        case config.ImageInput():
             return patches(cell)
-        case TextInput():
+        case config.TextInput():
             return words(cell)
-        case AudioInput():
+        case config.AudioInput():
             return bands(cell, input_config.sample_rate, input_config.seconds)
-        case VideoInput():
+        case config.VideoInput():
             return frames(cell)
-        case NumberInput() | CategoryInput() | BooleanInput() | DateInput():
+        case (
+            config.NumberInput()
+            | config.CategoryInput()
+            | config.BooleanInput()
+            | config.DateInput()
+        ):
             return None
         case _:
             assert_never(input_config)

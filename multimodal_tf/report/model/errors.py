@@ -2,37 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from multimodal_tf.config import (
-    AudioInput,
-    BooleanInput,
-    CategoryInput,
-    DateInput,
-    ImageInput,
-    Input,
-    NumberInput,
-    TextInput,
-    VideoInput,
-)
 from multimodal_tf.evaluation.contributions import class_names
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values
 from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
 from multimodal_tf.metrics import calibration
+from multimodal_tf.report.model.example import example
 from multimodal_tf.report.model.section import ReportSection, note_section
 from multimodal_tf.report.page import (
-    Audio,
     Block,
     Cell,
     Column,
-    Example,
     Examples,
     HeatMap,
-    Image,
     Note,
     Section,
     Table,
@@ -94,16 +81,6 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
 
 
-def example(eval_split: EvalSplit, row: int, facts: dict[str, str] | None = None) -> Example:
-    """A row of the split for the page: its cells, label, prediction and facts."""
-    cells = {
-        name: _cell(input_config, eval_split.raw[name][row], bool(eval_split.present[row, index]))
-        for index, (name, input_config) in enumerate(eval_split.config.inputs.items())
-    }
-    truth, predicted, more = _label_and_prediction(eval_split, row)
-    return Example(f"row {eval_split.rows[row]}", cells, truth, predicted, more | (facts or {}))
-
-
 def _heat_map(names: list[str], counts: np.ndarray) -> HeatMap:
     """Of many classes, those with the most errors."""
     title, chosen = "Confusion matrix", np.arange(len(names))
@@ -150,47 +127,6 @@ def _confusion_sentence(frequent: Sequence[Confusion], counts: np.ndarray) -> tu
 
 def _examples(eval_split: EvalSplit, rows: np.ndarray) -> Examples:
     return Examples(_HIGHEST_LOSS, [example(eval_split, row) for row in rows.tolist()])
-
-
-def _cell(input_config: Input, cell: Any, present: bool) -> Image | Audio | str | None:
-    """A cell for the page; None where it is missing or cannot be read."""
-    if not present:
-        return None
-    match input_config:
-        case ImageInput():
-            return Image(cell)
-        case VideoInput():
-            return Image(next(frame for frame in cell if frame))
-        case AudioInput():
-            return Audio(cell)
-        case TextInput() | CategoryInput() | DateInput():
-            return bytes(cell).decode(errors="replace")
-        case NumberInput() | BooleanInput():
-            return f"{cell:g}"
-        case _:
-            assert_never(input_config)
-
-
-def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, dict[str, str]]:
-    """Label and prediction as text, and the probabilities."""
-    prediction = eval_split.predictions[eval_split.head][row]
-    label, known = eval_split.labels[row], eval_split.known[row]
-    head = eval_split.config.heads[eval_split.head]
-    names = getattr(eval_split.schema.heads[eval_split.head], "names", [])
-    if head.target_type == "class":
-        facts = {"probability": f"{prediction.max():.2f}"}
-        if known:
-            facts["probability of the true class"] = f"{prediction[label]:.2f}"
-        return names[label] if known else "unknown", names[int(prediction.argmax())], facts
-    if head.target_type == "classes":
-        every = np.array(names)
-        truth, predicted = (
-            ", ".join(every[chosen]) or "none"
-            for chosen in (np.asarray(label) >= 0.5, prediction >= 0.5)
-        )
-        return truth if known else "unknown", predicted, {}
-    number = prediction[head.point_index]
-    return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{number:g}", {}
 
 
 def _slices(

@@ -1,60 +1,26 @@
 """The section on explanations of single rows: contributions and saliency maps."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, assert_never
 
-import numpy as np
-
-from multimodal_tf.config import (
-    AudioInput,
-    BooleanInput,
-    CategoryInput,
-    DateInput,
-    ImageInput,
-    Input,
-    NumberInput,
-    TextInput,
-    VideoInput,
-)
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.explanations import (
-    Explanation,
-    SaliencyMap,
-    over_image,
-    over_spectrogram,
-    over_words,
-    signed,
-)
+from multimodal_tf.evaluation.explanations import Explanation
 from multimodal_tf.evaluation.explanations.of_split import (
     DeletionCurves,
     explain_split,
     has_hits,
 )
-from multimodal_tf.report.model.errors import example
+from multimodal_tf.report.model.example import explained_example
 from multimodal_tf.report.model.section import ReportSection, listed, note_section
-from multimodal_tf.report.page import (
-    Audio,
-    Bars,
-    Block,
-    Example,
-    Examples,
-    Image,
-    Line,
-    Lines,
-    Section,
-)
+from multimodal_tf.report.page import Bars, Block, Examples, Line, Lines, Section
 
 TITLE = "Explanations of single rows"
 _DESCRIPTION = (
     "A part of a row was left out; the drop of the prediction is the part's relevance. Red is "
     "positive, blue negative, the most relevant part of each row in full colour. Patches of an "
-    "image were filled with its mean colour, words left out, intervals of audio silenced. A "
+    "image were filled with its mean colour, words left out, intervals of a waveform silenced. A "
     "saliency map is right if deleting what it marks lowers the prediction sooner than deleting at "
     "random."
 )
-
-PageCell = Image | Audio | str | None
 
 
 def explanations_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSection:
@@ -84,50 +50,9 @@ def explanations_section(eval_split: EvalSplit, resamples: int, seed: int) -> Re
 
 
 def _examples(title: str, eval_split: EvalSplit, explained: Mapping[int, Explanation]) -> Examples:
-    return Examples(title, [_example(eval_split, row, each) for row, each in explained.items()])
-
-
-def _example(eval_split: EvalSplit, row: int, explanation: Explanation) -> Example:
-    contributions = explanation.contributions
-    added = {
-        f"contribution of {name}": signed(value) for name, value in contributions.shapley.items()
-    }
-    facts = {"without any input": f"{contributions.no_inputs:.2f}"} | added
-    plain = example(eval_split, row, facts)
-    cells: dict[str, PageCell] = {}
-    for name, cell in plain.cells.items():
-        if name in explanation.broken:
-            cells[name] = f"cannot be read: {explanation.broken[name]}"
-        elif name in explanation.maps:
-            input_config, raw = eval_split.config.inputs[name], eval_split.raw[name][row]
-            cells |= _with_map(name, input_config, raw, cell, explanation.maps[name])
-        else:
-            cells[name] = cell
-    return dataclasses.replace(plain, cells=cells)
-
-
-def _with_map(
-    name: str, input_config: Input, raw: Any, cell: PageCell, found: SaliencyMap
-) -> dict[str, PageCell]:
-    """The cells of the page that show one input with its map."""
-    parts, relevance = found.parts, found.relevance
-    most_relevant = (
-        f"{name}, most relevant part {signed(relevance.flat[np.abs(relevance).argmax()])}"
+    return Examples(
+        title, [explained_example(eval_split, row, each) for row, each in explained.items()]
     )
-    match input_config:
-        case TextInput():
-            return {name: over_words(raw, parts, relevance)}
-        case ImageInput():
-            return {name: cell, most_relevant: Image(over_image(raw, parts, relevance))}
-        case AudioInput():
-            return {name: cell, most_relevant: Image(over_spectrogram(raw, parts, relevance))}
-        case VideoInput():
-            frames = " ".join(signed(value) for value in relevance)
-            return {name: cell, f"{name}, relevance of frames": frames}
-        case NumberInput() | CategoryInput() | BooleanInput() | DateInput():
-            return {name: cell}
-        case _:
-            assert_never(input_config)
 
 
 def _lines(name: str, curves: DeletionCurves) -> Lines:

@@ -5,7 +5,7 @@ always escaped, never markup.
 """
 
 from multimodal_tf.report.page.blocks import (
-    Audio,
+    AudioClip,
     Bars,
     Block,
     Cell,
@@ -26,7 +26,7 @@ from multimodal_tf.report.page.blocks import (
 from multimodal_tf.report.page.folder import check_out, save
 
 __all__ = [
-    "Audio",
+    "AudioClip",
     "Bars",
     "Block",
     "Cell",

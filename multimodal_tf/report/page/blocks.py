@@ -219,8 +219,8 @@ class Image:
 
 
 @dataclasses.dataclass(frozen=True)
-class Audio:
-    """The bytes of an audio file that libsndfile reads. The page plays its beginning, as WAV."""
+class AudioClip:
+    """The bytes of a file that libsndfile reads. The page plays its beginning, as WAV."""
 
     data: bytes
 
@@ -237,7 +237,7 @@ class Example:
     """
 
     name: str
-    cells: Mapping[str, Image | Audio | str | None]
+    cells: Mapping[str, Image | AudioClip | str | None]
     truth: str
     predicted: str
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.page.blocks import Audio, Cell, Column, Image, Page, Table
+from multimodal_tf.report.page.blocks import AudioClip, Cell, Column, Image, Page, Table
 from multimodal_tf.report.page.render import html
 from multimodal_tf.report.page.tables import as_table
 
@@ -158,7 +158,7 @@ def _values(cell: Cell, wide: bool) -> Sequence[object]:
 
 
 def _document(page: Page, files: Mapping[tuple[int, int], str]) -> dict[str, Any]:
-    """The page as JSON values: each block with its type and CSV file, without images and audio."""
+    """The page as JSON values: each block with its type and CSV file, without images and clips."""
     document: dict[str, Any] = _plain(page)
     for index, section in enumerate(page.sections):
         for number, block in enumerate(section.blocks):
@@ -170,7 +170,7 @@ def _document(page: Page, files: Mapping[tuple[int, int], str]) -> dict[str, Any
 
 def _plain(value: Any) -> Any:
     match value:
-        case Image() | Audio():
+        case Image() | AudioClip():
             return {"type": type(value).__name__, "bytes": len(value.data)}
         case str() | None | bool():
             return value

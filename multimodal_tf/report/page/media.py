@@ -1,4 +1,4 @@
-"""Pictures and sounds small enough to lie inside a page, as data URIs."""
+"""Thumbnails and clips small enough for a page, as data URIs."""
 
 import base64
 import io
@@ -9,13 +9,13 @@ import soundfile
 from PIL import Image, ImageOps
 from scipy.signal import resample_poly
 
-# pixels, of the longer side of a thumbnail, at most
+# pixels of the longer side of a thumbnail, at most
 SIDE = 256
-# pixels; a smaller picture is enlarged by whole factors, its pixels kept square
+# pixels: a smaller image is enlarged by an integer factor, with square pixels
 _SMALLEST = 96
-# pixels, up to which a picture is stored without loss
+# pixels: images up to this side are stored without loss
 _DRAWN = 64
-# of a sound, at most
+# seconds of a clip, at most
 SECONDS = 10.0
 # Hz, at most
 RATE = 22_050
@@ -36,7 +36,7 @@ def thumbnail(data: bytes) -> tuple[str, int, int] | None:
     """
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            # a large JPEG is decoded small
+            # decodes a large JPEG at a smaller size
             opened.draft("RGB", (2 * SIDE, 2 * SIDE))
             image = ImageOps.exif_transpose(opened).convert("RGBA" if _has_alpha(opened) else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -54,8 +54,8 @@ def clip(data: bytes) -> tuple[str, float, float] | None:
     """The beginning of a sound file as mono 16-bit WAV.
 
     Returns:
-        `(data URI, seconds of the clip, seconds of the sound)`; None where libsndfile cannot read
-        the file or nothing is in it.
+        `(data URI, seconds of the clip, seconds of the file)`; None where libsndfile cannot read
+        the file, or it is empty.
 
     Example:
         >>> file = io.BytesIO()
@@ -74,8 +74,8 @@ def clip(data: bytes) -> tuple[str, float, float] | None:
     if not len(samples):
         return None
     if rate > RATE:
-        shared = math.gcd(rate, RATE)
-        samples, rate = resample_poly(samples, RATE // shared, rate // shared), RATE
+        divisor = math.gcd(rate, RATE)
+        samples, rate = resample_poly(samples, RATE // divisor, rate // divisor), RATE
     file = io.BytesIO()
     soundfile.write(
         file, np.clip(np.nan_to_num(samples), -1, 1), rate, format="WAV", subtype="PCM_16"

@@ -1,4 +1,4 @@
-"""A page as one HTML file, from Jinja2 templates; style, script, images and audio are inside it."""
+"""A page as one HTML file, from Jinja2 templates; style, script, images and clips are inside it."""
 
 import base64
 import functools
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from multimodal_tf.report.page import media
 from multimodal_tf.report.page.blocks import (
-    Audio,
+    AudioClip,
     Bars,
     Block,
     Examples,
@@ -113,7 +113,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.tests |= {
         "image": lambda cell: isinstance(cell, Image),
-        "audio": lambda cell: isinstance(cell, Audio),
+        "audio_clip": lambda cell: isinstance(cell, AudioClip),
     }
     return environment
 

@@ -153,7 +153,7 @@ def _of_metrics(title: str, metrics: Mapping[str, Metric]) -> Table:
 
 
 def _of_examples(block: Examples) -> Table:
-    """Without images and audio."""
+    """Without images and clips."""
     cells = list(
         dict.fromkeys(
             name

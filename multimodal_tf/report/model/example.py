@@ -1,0 +1,118 @@
+"""A row of the split as an example on the page, with saliency maps if it is explained."""
+
+import dataclasses
+from typing import Any, assert_never
+
+import numpy as np
+
+from multimodal_tf import config
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.explanations import (
+    Explanation,
+    SaliencyMap,
+    over_image,
+    over_spectrogram,
+    over_words,
+    signed,
+)
+from multimodal_tf.report.page import AudioClip, Example, Image
+
+PageCell = Image | AudioClip | str | None
+
+
+def example(eval_split: EvalSplit, row: int, facts: dict[str, str] | None = None) -> Example:
+    """A row of the split: its cells, label, prediction and facts."""
+    cells = {
+        name: _cell(input_config, eval_split.raw[name][row], bool(eval_split.present[row, index]))
+        for index, (name, input_config) in enumerate(eval_split.config.inputs.items())
+    }
+    truth, predicted, more = _label_and_prediction(eval_split, row)
+    return Example(f"row {eval_split.rows[row]}", cells, truth, predicted, more | (facts or {}))
+
+
+def explained_example(eval_split: EvalSplit, row: int, explanation: Explanation) -> Example:
+    """A row of the split with its contributions and saliency maps."""
+    contributions = explanation.contributions
+    facts = {"without any input": f"{contributions.no_inputs:.2f}"} | {
+        f"contribution of {name}": signed(value) for name, value in contributions.shapley.items()
+    }
+    plain = example(eval_split, row, facts)
+    cells: dict[str, PageCell] = {}
+    for name, cell in plain.cells.items():
+        if name in explanation.broken:
+            cells[name] = f"cannot be read: {explanation.broken[name]}"
+        elif name in explanation.maps:
+            input_config, raw = eval_split.config.inputs[name], eval_split.raw[name][row]
+            cells |= _with_map(name, input_config, raw, cell, explanation.maps[name])
+        else:
+            cells[name] = cell
+    return dataclasses.replace(plain, cells=cells)
+
+
+def _cell(input_config: config.Input, cell: Any, present: bool) -> PageCell:
+    """A cell for the page; None where it is missing or cannot be read."""
+    if not present:
+        return None
+    match input_config:
+        case config.ImageInput():
+            return Image(cell)
+        case config.VideoInput():
+            return Image(next(frame for frame in cell if frame))
+        case config.AudioInput():
+            return AudioClip(cell)
+        case config.TextInput() | config.CategoryInput() | config.DateInput():
+            return bytes(cell).decode(errors="replace")
+        case config.NumberInput() | config.BooleanInput():
+            return f"{cell:g}"
+        case _:
+            assert_never(input_config)
+
+
+def _with_map(
+    name: str, input_config: config.Input, raw: Any, cell: PageCell, found: SaliencyMap
+) -> dict[str, PageCell]:
+    """The cells of the page that show one input with its map."""
+    parts, relevance = found.parts, found.relevance
+    highest = signed(relevance.flat[np.abs(relevance).argmax()])
+    title = f"{name}, most relevant part {highest}"
+    match input_config:
+        case config.TextInput():
+            return {name: over_words(raw, parts, relevance)}
+        case config.ImageInput():
+            return {name: cell, title: Image(over_image(raw, parts, relevance))}
+        case config.AudioInput():
+            return {name: cell, title: Image(over_spectrogram(raw, parts, relevance))}
+        case config.VideoInput():
+            frames = " ".join(signed(value) for value in relevance)
+            return {name: cell, f"{name}, relevance of frames": frames}
+        case (
+            config.NumberInput()
+            | config.CategoryInput()
+            | config.BooleanInput()
+            | config.DateInput()
+        ):
+            return {name: cell}
+        case _:
+            assert_never(input_config)
+
+
+def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, dict[str, str]]:
+    """Label and prediction as text, and the probabilities."""
+    prediction = eval_split.predictions[eval_split.head][row]
+    label, known = eval_split.labels[row], eval_split.known[row]
+    head = eval_split.config.heads[eval_split.head]
+    names = getattr(eval_split.schema.heads[eval_split.head], "names", [])
+    if head.target_type == "class":
+        facts = {"probability": f"{prediction.max():.2f}"}
+        if known:
+            facts["probability of the true class"] = f"{prediction[label]:.2f}"
+        return names[label] if known else "unknown", names[int(prediction.argmax())], facts
+    if head.target_type == "classes":
+        every = np.array(names)
+        truth, predicted = (
+            ", ".join(every[chosen]) or "none"
+            for chosen in (np.asarray(label) >= 0.5, prediction >= 0.5)
+        )
+        return truth if known else "unknown", predicted, {}
+    number = prediction[head.point_index]
+    return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{number:g}", {}
