@@ -86,7 +86,7 @@ def _of_audio(
     strengths: tuple[Any, Any, Any, Any, Any],
     change: wav.WaveformChange,
 ) -> Corruption:
-    return Corruption(name, unit, strengths, functools.partial(wav.on_waveform, change))
+    return Corruption(name, unit, strengths, functools.partial(wav.on_audio, change))
 
 
 def _white_noise(
@@ -118,7 +118,7 @@ def _with_babble(
         )
         return _mixed(waveform, np.repeat(mixed[:, None], waveform.shape[1], axis=1), ratio)
 
-    return wav.on_waveform(change, cell, ratio, random)
+    return wav.on_audio(change, cell, ratio, random)
 
 
 def _voice(data: bytes, rate: int, length: int, random: np.random.Generator) -> np.ndarray:

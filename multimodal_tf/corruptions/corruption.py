@@ -71,8 +71,8 @@ def corrupted(
     row's number only. The result therefore does not depend on batch size, order or process.
 
     Args:
-        cells: object `(rows,)` of bytes, float `(rows,)`, where a cell is several files object `(rows, files)` with
-            b"" for no frame, or a list of cells.
+        cells: object `(rows,)` of bytes, float `(rows,)`, object `(rows, files)` with b"" for no
+            file, or a list of cells.
         name: name of the input. Two inputs of the same type are corrupted differently.
         corruption: `Corruption`.
         severity: int, 1 to 5.
