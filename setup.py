@@ -1,4 +1,4 @@
-"""Packaging: what `pip install` needs. The exact versions that are tested are in constraints.txt."""
+"""What `pip install` needs. The exact versions that are tested are in constraints.txt."""
 
 import pathlib
 
