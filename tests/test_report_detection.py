@@ -23,8 +23,8 @@ from multimodal_tf.config import (
 from multimodal_tf.corruptions import corrupted
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation import ood_samples, ood_scores
+from multimodal_tf.evaluation.agreement import Aligned, aligned
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.matching import Aligned, aligned
 from multimodal_tf.evaluation.mismatches import AGREEMENT, EMBEDDING_DISTANCE
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.ood import ood_section

@@ -1,4 +1,4 @@
-"""Retrieval between the two inputs of each matching head."""
+"""Retrieval between the two inputs of each head that compares them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse, stats
 
-from multimodal_tf.config import MatchingHead
-from multimodal_tf.config.heads import comparing
+from multimodal_tf.config.heads import PairHead, comparing
+from multimodal_tf.evaluation.agreement import vectors_present
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.matching import vectors_present
 from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.retrieval import FIRST, retrieval
@@ -38,7 +37,7 @@ class InputRetrieval:
 def cross_modal_retrieval(
     eval_split: EvalSplit, resamples: int, seed: int
 ) -> tuple[list[InputRetrieval], list[str]]:
-    """Retrieval between the two inputs of each matching head, in both directions.
+    """Retrieval between the two inputs of each head that compares them, in both directions.
 
     Rows of one group are relevant to each other, and so are rows with an equal cell.
 
@@ -48,7 +47,7 @@ def cross_modal_retrieval(
         seed: int.
 
     Returns:
-        The results, and for each matching head without a result a sentence with the reason.
+        The results, and for each such head without a result a sentence with the reason.
     """
     found: list[InputRetrieval] = []
     left_out = []
@@ -65,7 +64,7 @@ def cross_modal_retrieval(
     return found, left_out
 
 
-def _rows_with_both(eval_split: EvalSplit, head: MatchingHead, vectors: np.ndarray) -> np.ndarray:
+def _rows_with_both(eval_split: EvalSplit, head: PairHead, vectors: np.ndarray) -> np.ndarray:
     """Indices of the rows that have both inputs, with vectors that are not zero."""
     present = vectors_present(eval_split.present, eval_split.config)
     has_both = np.all([present[own] for own in head.inputs], axis=0)
@@ -86,7 +85,7 @@ def _reason_left_out(vectors: np.ndarray, codes: np.ndarray) -> str:
 
 
 def _both_directions(
-    head: MatchingHead, vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
+    head: PairHead, vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
 ) -> list[InputRetrieval]:
     chance = _recalls_by_chance(codes)
     found = []

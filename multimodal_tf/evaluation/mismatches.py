@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from multimodal_tf.config.heads import comparing
-from multimodal_tf.evaluation import alignment, matching, ood_scores
+from multimodal_tf.evaluation import agreement, alignment, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Arrays
 from multimodal_tf.metrics.clustered import group_codes
@@ -27,7 +27,7 @@ Measure = Callable[[Arrays, Arrays, np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Detection by the agreement of matching heads at its threshold, for one exchanged input."""
+    """Detection by the agreement of compared inputs at its threshold, for one exchanged input."""
 
     detected: Metric
     false_positives: Metric
@@ -40,7 +40,7 @@ class MismatchDetection:
 
     Args:
         scores: by exchanged input and score, AUROC and FPR at 95 % TPR.
-        rates: by exchanged input; empty without a matching head.
+        rates: by exchanged input; empty without a head that compares two inputs.
         threshold: lowest agreement that is not flagged, from validation rows; None: there is none.
     """
 
@@ -61,7 +61,7 @@ class _Exchange:
 def detect_mismatches(eval_split: EvalSplit, resamples: int, seed: int) -> MismatchDetection:
     """Exchanges cells of each input, and scores the rows.
 
-    Scores are the mean cosine between the vectors of matching heads, and baselines: maximum softmax
+    Scores are the mean cosine between the compared vectors, and baselines: maximum softmax
     probability, the distance between the towers' embeddings, and the Mahalanobis distance of the
     fused embedding. Cells are exchanged between rows of different classes, if the head chooses one,
     and of different groups. The threshold is chosen on validation rows at a false positive rate of
@@ -86,7 +86,7 @@ def detect_mismatches(eval_split: EvalSplit, resamples: int, seed: int) -> Misma
     }
     if not exchanges or not measures:
         raise ValueError(
-            "A mismatch needs two rows with two inputs, and a score from matching heads, classes "
+            "A mismatch needs two rows with two inputs, and a head that compares inputs, classes "
             "or embeddings."
         )
     scores: dict[str, dict[str, tuple[Metric, Metric]]] = {}
@@ -112,7 +112,7 @@ def _exchange(
     eval_split: EvalSplit, name: str, own: Mapping[str, list[str]], seed: int
 ) -> _Exchange | None:
     """None without two rows that can take part."""
-    present = matching.vectors_present(eval_split.present, eval_split.config)
+    present = agreement.vectors_present(eval_split.present, eval_split.config)
     has_another = np.sum([present[other] for other in own if other != name], axis=0) >= 1
     rows = np.flatnonzero(present[name] & has_another)
     if len(rows) > MAX_ROWS:
@@ -162,7 +162,7 @@ def _measures(eval_split: EvalSplit) -> dict[str, Measure]:
     found: dict[str, Measure] = {}
     if comparing(eval_split.config.heads):
         found[AGREEMENT] = lambda predictions, embeddings, present: (
-            -matching.aligned(predictions, present, eval_split.config).agreement
+            -agreement.aligned(predictions, present, eval_split.config).agreement
         )
     for name, score in ood_scores.ood_scores_of(eval_split).items():
         if name in (ood_scores.SOFTMAX, ood_scores.MAHALANOBIS):
@@ -198,7 +198,7 @@ def _embedding_distance(
     embeddings: Arrays,
     present: np.ndarray,
 ) -> np.ndarray:
-    of_inputs = matching.vectors_present(present, eval_split.config)
+    of_inputs = agreement.vectors_present(present, eval_split.config)
     vectors = np.stack([embeddings[name] for name in names], axis=1)
     known = np.stack([of_inputs[name] for name in names], axis=1)
     return np.asarray(1 - alignment.agreement(vectors, known))
@@ -225,7 +225,7 @@ def _threshold(eval_split: EvalSplit) -> tuple[float | None, str]:
     validation = eval_split.validation
     if validation is None:
         return None, "there is no validation split to choose a threshold on"
-    found = matching.aligned(validation.predictions, validation.present, eval_split.config)
+    found = agreement.aligned(validation.predictions, validation.present, eval_split.config)
     try:
         return alignment.threshold(found.agreement[~np.isnan(found.agreement)], FPR), ""
     except ValueError as error:
@@ -242,7 +242,7 @@ def _rates(
     seed: int,
 ) -> Rates:
     matched, mismatched = (
-        matching.aligned(predictions, present, eval_split.config)
+        agreement.aligned(predictions, present, eval_split.config)
         for predictions, _, present in (exchange.matched, exchange.mismatched)
     )
     known = ~np.isnan(matched.agreement) & ~np.isnan(mismatched.agreement)
@@ -262,7 +262,7 @@ def _rates(
 
 
 def _odd_one_out(
-    name: str, found: matching.Aligned, groups: np.ndarray | None, resamples: int, seed: int
+    name: str, found: agreement.Aligned, groups: np.ndarray | None, resamples: int, seed: int
 ) -> Metric:
     """How often the exchanged input is the one that agrees least with the others."""
     odd = found.odd_one_out()

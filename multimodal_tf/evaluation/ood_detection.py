@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from multimodal_tf.corruptions import Corruption, corrupted
-from multimodal_tf.evaluation import matching, ood, ood_samples, ood_scores
+from multimodal_tf.evaluation import agreement, ood, ood_samples, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Arrays
 from multimodal_tf.metrics.metric import Metric
@@ -277,7 +277,7 @@ def _sources(
     counts = []
     for name in names:
         rows, embeddings = replaced[name]
-        present = matching.vectors_present(eval_split.present[rows], eval_split.config)
+        present = agreement.vectors_present(eval_split.present[rows], eval_split.config)
         relative = [
             np.where(present[vector], score(embeddings[vector]), -np.inf)
             for vector, score in scores.items()
@@ -296,7 +296,7 @@ def _own_score(eval_split: EvalSplit, name: str) -> Callable[[np.ndarray], np.nd
     if validation is None or not fitted:
         return None
     score: Callable[[np.ndarray], np.ndarray] = next(iter(fitted.values()))
-    present = matching.vectors_present(validation.present, eval_split.config)[name]
+    present = agreement.vectors_present(validation.present, eval_split.config)[name]
     usual = score(validation.embeddings[name][present]) if present.any() else np.zeros(0)
     threshold = float(np.quantile(usual, 1 - FPR)) if len(usual) else 0.0
     return (lambda vectors: score(vectors) / threshold) if threshold > 0 else None

@@ -9,9 +9,9 @@ import numpy as np
 
 from multimodal_tf.config import FUSED, FUSED_OF
 from multimodal_tf.evaluation import ood
+from multimodal_tf.evaluation.agreement import vectors_present
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.fit_guard import fit_labelled
-from multimodal_tf.evaluation.matching import vectors_present
 from multimodal_tf.evaluation.predictor import Arrays
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.metric import Metric

@@ -1,4 +1,4 @@
-"""Outputs of a model's matching heads: agreement of a row's inputs, and the odd one out."""
+"""Heads that compare two inputs: the agreement of a row's inputs, and the odd one out."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outputs of matching heads, per row.
+    """Outputs of heads that compare two inputs, per row.
 
     Args:
         cosines: float `(rows, heads)`, between the two vectors that a head compares; where a model
@@ -44,7 +44,7 @@ class Aligned:
 
 
 def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
-    """The matching heads' outputs; without such a head nothing is known of any row.
+    """The outputs of heads that compare two inputs; without one nothing is known of any row.
 
     Args:
         predictions: by head, as `EvalSplit.predictions`.
@@ -52,8 +52,9 @@ def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
         config: `Config`.
 
     Example:
-        >>> from multimodal_tf.config import MatchingHead, TextInput
-        >>> heads = {"match": MatchingHead(inputs=["a", "b"])}
+        >>> from multimodal_tf.config import TextInput
+        >>> from multimodal_tf.config.heads import PairHead
+        >>> heads = {"match": PairHead(inputs=["a", "b"])}
         >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads=heads)
         >>> first, second = [[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]
         >>> aligned({"match": np.array([first, second])}, np.ones((2, 2)), config).agreement
@@ -77,7 +78,7 @@ def vectors_present(present: ArrayLike, config: Config) -> Arrays:
 
 
 def _cosines(outputs: np.ndarray) -> np.ndarray:
-    """Of a matching head's output `(rows, 2, dim + 1)`; a probability `(rows,)` stays.
+    """Of an output `(rows, 2, dim + 1)`; a probability `(rows,)` stays.
 
     The last number of each vector does not belong to it: together they shift the logit.
     """
