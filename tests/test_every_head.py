@@ -1,4 +1,4 @@
-"""Every member of the union `Head` is in every table: models, losses, evaluation, serving, client."""
+"""Every member of the union `Head` is in every table: models, evaluation, serving, client."""
 
 from typing import get_args
 
