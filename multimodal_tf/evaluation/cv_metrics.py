@@ -100,26 +100,6 @@ def cross_validation_metrics(predictions: OutOfFold) -> CrossValidated:
     return CrossValidated(rows=rows, folds=predictions.folds, repeats=repeats, heads=heads)
 
 
-def scores(predictions: OutOfFold, head: str, metric: str) -> np.ndarray:
-    """A metric on each held-out fold, as `resampled_t` takes it.
-
-    Returns:
-        float `(repeats, folds)`, NaN where it is not defined.
-
-    Raises:
-        ValueError: there is no such head or metric, or a prediction is NaN.
-    """
-    if head not in predictions.heads:
-        raise ValueError(f"head must be one of {sorted(predictions.heads)}, received {head!r}")
-    found = _scores(predictions, head)
-    if metric not in found:
-        raise ValueError(
-            f"the metric of head {head!r}, of type {predictions.heads[head][0].head.type}, must be "
-            f"one of {', '.join(found)}, received {metric!r}"
-        )
-    return found[metric]
-
-
 def compare(first: OutOfFold, second: OutOfFold) -> list[Difference]:
     """Two configurations on the same folds: the difference of every metric that all folds define.
 

@@ -8,6 +8,7 @@ import numpy as np
 from multimodal_tf.corruptions import Corruption, corrupted
 from multimodal_tf.evaluation import agreement, ood, ood_samples, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.ood_scores import Measure
 from multimodal_tf.evaluation.predictor import Arrays
 from multimodal_tf.metrics.metric import Metric
 
@@ -22,8 +23,6 @@ NO_SCORE = (
     "there is no score."
 )
 
-# higher for rows that are less like training rows, float `(rows,)`; of predictions and embeddings
-Measure = Callable[[Arrays, Arrays], np.ndarray]
 # a threshold, or the reason why there is none
 Threshold = float | str
 
