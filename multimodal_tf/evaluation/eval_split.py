@@ -191,7 +191,7 @@ def _read(
 
 
 def _joined(batches: list[np.ndarray]) -> np.ndarray:
-    """Cells of several batches; a video's batches have as many frames as their longest."""
+    """Cells of several batches; lists of files are padded to the longest."""
     if batches[0].ndim == 1:
         return np.concatenate(batches)
     longest = max(batch.shape[1] for batch in batches)
