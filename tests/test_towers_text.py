@@ -280,7 +280,7 @@ def test_a_word_of_missing_rows_only_has_a_gradient_of_exactly_zero(tower):
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "stats", "count", "filler"),
+    ("tokenizer", "stats", "count", "pad"),
     [
         (WordTokenizer(), Vocabulary(words=["a"]), 3, 0),
         (CharacterTokenizer(), Vocabulary(words=[], tokenizer="characters"), 2, 0),
