@@ -135,7 +135,9 @@ class TestPreset:
     def test_a_tokenizer_with_more_ids_than_the_preset_is_refused(self):
         config = contract.with_input(text(case.text_preset()))
         schema = contract.schema_of(config)
-        schema.inputs["probe"] = Subwords(tokenizer="preset", layer={}, assets={}, size=13)
+        schema.inputs["probe"] = Subwords(
+            tokenizer="preset", preset=case.text_preset(), layer={}, assets={}, size=13
+        )
         with pytest.raises(
             ValueError,
             match=r"^inputs\.probe\.tokenizer: must have at most the 12 ids"
@@ -335,7 +337,7 @@ def test_a_random_tower_reads_a_token_with_the_padding_s_id():
     config = contract.with_input(input_config)
     schema = contract.schema_of(config)
     schema.inputs["probe"] = Subwords(
-        tokenizer="preset", layer={}, assets={}, size=9, padding=0, end=8
+        tokenizer="preset", preset="any", layer={}, assets={}, size=9, padding=0, end=8
     )
     rows = rows_of(input_config, 2) | {"probe": np.array([[3, 0, 8, 0], [3, 8, 0, 0]], "int32")}
     exclaimed, plain = embeddings(build_model(config, schema))(rows)["probe"].numpy()
