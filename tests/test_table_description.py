@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from multimodal_tf.config import SERVED, Config, MLPTower
+from multimodal_tf.data.describe.heads import HEADS
 from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.table_description import Description, describe
 from multimodal_tf.data.table import read_table
@@ -358,6 +359,14 @@ def test_cells_that_a_regression_cannot_read():
 
 
 # Given types and labels
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head_with_labels_can_be_given(kind):
+    columns = {"title": [f"some title {n}" for n in range(40)], "grade": [1, 2] * 20}
+    found = described(columns, types={"grade": kind})
+    assert found.config().heads["grade"].type == kind
+    assert column_of(found, "grade").rejected == 0
 
 
 def test_given_types_and_labels():

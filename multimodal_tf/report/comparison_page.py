@@ -12,7 +12,6 @@ from multimodal_tf.evaluation.paired import HeadComparison, PairedMetric
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report import page
 
-LOWER_IS_BETTER = frozenset({"log_loss", "rank_mae", "mae", "rmse", "pinball", "width"})
 # rows on which runs disagree, at most
 MAX_ROWS = 50
 _IN_LABEL_UNIT = frozenset({"mae", "rmse", "pinball", "width"})
@@ -69,7 +68,7 @@ def _sentences(name: str, head: HeadComparison) -> Iterator[str]:
             f"{values}, a difference of {difference.value:+.3f} ({interval}), n = {paired.n:,}."
         )
         if differs:
-            better = (difference.value > 0) != (metric in LOWER_IS_BETTER)
+            better = (difference.value > 0) == (metric == "accuracy")
             yield f"{name}: {run} is {'better' if better else 'worse'} than {first}: {details}"
         else:
             yield f"{name}: {run} and {first} do not differ significantly: {details}"

@@ -7,18 +7,7 @@ from typing import TypeAlias, assert_never
 import keras
 import tensorflow as tf
 
-from multimodal_tf.config import (
-    PRESENT,
-    ClassificationHead,
-    Config,
-    EmbeddingHead,
-    Head,
-    MatchingHead,
-    MultiLabelHead,
-    OrdinalHead,
-    QuantileHead,
-    RegressionHead,
-)
+from multimodal_tf.config import PRESENT, Config, Head
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Schema
@@ -111,31 +100,29 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         schema: of the model.
 
     Returns:
-        Classification and ordinal: `{name}` string `(batch,)` and `{name}_probabilities` float32
-        `(batch, classes)`. Multi-label: `{name}` string `(batch,)`, the labels of probability 0.5
-        or more joined by the head's separator, and `{name}_probabilities`. Regression: `{name}`
-        float32 `(batch,)`. Quantile: `{name}` float32 `(batch,)`, the one nearest to the median,
-        and `{name}_quantiles` float32 `(batch, quantiles)`. Matching: `{name}` float32 `(batch,)`,
-        the probability that the two inputs belong together. Embedding: `{name}` float32 `(batch,
-        dim)`.
+        By the head's target type. A class: `{name}` string `(batch,)` and `{name}_probabilities`
+        float32 `(batch, classes)`. Several classes: `{name}` string `(batch,)`, the labels of
+        probability 0.5 or more joined by the head's separator, and `{name}_probabilities`. A
+        number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
+        `{name}_quantiles` float32 `(batch, quantiles)`. None: of a head that compares two inputs
+        `{name}` float32 `(batch,)`, the probability that they belong together; of an embedding
+        `{name}` float32 `(batch, dim)`.
     """
-    match head:
-        case ClassificationHead() | OrdinalHead():
-            label = tf.gather(_classes(schema, name), tf.argmax(output, axis=1))
-            return {name: label, output_key(name, head): output}
-        case MultiLabelHead():
-            labels = _joined(_classes(schema, name), output >= 0.5, head.separator)
-            return {name: labels, output_key(name, head): output}
-        case RegressionHead():
-            return {name: output[:, 0]}
-        case QuantileHead():
-            return {name: output[:, head.point_index], output_key(name, head): output}
-        case MatchingHead():
+    whole = {output_key(name, head): output} if head.endings else {}
+    match head.target_type:
+        case "class":
+            return {name: tf.gather(_classes(schema, name), tf.argmax(output, axis=1))} | whole
+        case "classes":
+            separator: str = getattr(head, "separator", "")
+            return {name: _joined(_classes(schema, name), output >= 0.5, separator)} | whole
+        case "number":
+            return {name: output[:, head.point_index]} | whole
+        case None if head.compares_inputs:
             return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
-        case EmbeddingHead():
+        case None:
             return {name: output}
         case _:
-            assert_never(head)
+            assert_never(head.target_type)
 
 
 def with_vectors(model: keras.Model, embedder: keras.Model, name: str | None) -> keras.Model:

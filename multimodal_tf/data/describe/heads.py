@@ -1,19 +1,16 @@
 """Columns of labels: which column is one, and which head learns from it."""
 
 import collections
+from typing import get_args
 
-from multimodal_tf.config import ClassificationHead, MultiLabelHead, RegressionHead
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config import MultiLabelHead
+from multimodal_tf.config.heads import LabelledHead
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.kinds.label import read_label
 
-# the heads that `describe` chooses from
-HEADS: dict[str, type[ClassificationHead | MultiLabelHead | RegressionHead]] = {
-    "classification": ClassificationHead,
-    "multi_label": MultiLabelHead,
-    "regression": RegressionHead,
-}
+# the heads that a column can be given, by type; `describe_head_column` chooses from some of them
+HEADS: dict[str, type[LabelledHead]] = {head().type: head for head in get_args(LabelledHead)}
 # the first of these is the label
 LABEL_NAMES = ("label", "class", "target", "category", "labels", "classes", "y", "tags")
 
@@ -39,7 +36,7 @@ def describe_head_column(column: Column) -> tuple[str, str, str | None]:
     return "classification", f"{distinct} distinct values", None
 
 
-def head_config(kind: str, separator: str | None = None) -> Head:
+def head_config(kind: str, separator: str | None = None) -> LabelledHead:
     """The configuration of a head; `separator` joins several labels in a text."""
     if separator is not None and HEADS[kind] is MultiLabelHead:
         return MultiLabelHead(separator=separator)
