@@ -1,6 +1,4 @@
-"""What the tests of fusion share: small inputs, every fusion, and a row each with all inputs, one,
-the other and none.
-"""
+"""What the tests of fusion share: small inputs, every fusion, and rows with gaps."""
 
 import contract
 import numpy as np
@@ -76,15 +74,13 @@ def configuration(fusion, inputs=TWO, heads=None):
 
 
 def of(kind):
-    """The configuration of a fusion, on words where it reads tokens."""
+    """The configuration of a fusion, on texts where it reads tokens."""
     return configuration((FUSIONS | LEVELS)[kind].model_copy(), WORDS if kind in OF_TOKENS else TWO)
 
 
 def with_gaps(config):
-    """`(rows, flags)`: four rows of two inputs: both there, the second absent, the first absent,
-    none.
-    """
+    """`(rows, flags)`: four rows with both inputs, the first, the second, and none."""
     rows, flags = contract.rows_of(config, 4), np.array([[1, 1], [1, 0], [0, 1], [0, 0]], bool)
-    for name, there in zip(config.inputs, flags.T):
-        rows = contract.without(rows, name, ~there)
+    for name, present in zip(config.inputs, flags.T):
+        rows = contract.without(rows, name, ~present)
     return rows, flags

@@ -1,6 +1,4 @@
-"""The whole model: names, the classic graph, seeds, saving, and settings that contradict each
-other.
-"""
+"""The whole model: names, the classic graph, seeds, saving, and contradictory settings."""
 
 import io
 import random
@@ -40,7 +38,7 @@ def built(config):
     return build_model(config, contract.schema_of(config))
 
 
-def test_inputs_and_outputs_bear_the_names_of_the_configuration():
+def test_inputs_and_outputs_have_the_names_of_the_configuration():
     model = built(WHOLE)
     assert set(model.input) == {*ALL, *(f"{name}_present" for name in ALL)}
     assert {name: x.dtype for name, x in model.input.items() if name in ("title", "colour")} == {
@@ -104,8 +102,9 @@ def classic_by_hand(words, classes):
 
 
 def described(model):
-    """The lines of `summary`, layers called by their number, and each layer's class and
-    configuration without names.
+    """The lines of `summary`, and each layer's class and configuration, all without names.
+
+    Numbers replace the names of the layers.
     """
     text = io.StringIO()
     model.summary(line_length=200, print_fn=lambda line, line_break=True: text.write(line + "\n"))
@@ -173,7 +172,7 @@ class TestSeed:
             if weight.path in kernels and np.array_equal(weight, ours[weight.path])
         ]
 
-    def test_nobody_elses_random_numbers_are_touched(self):
+    def test_other_random_numbers_stay_the_same(self):
         random.seed(5)
         expected = random.random()
         random.seed(5)
@@ -194,11 +193,11 @@ class TestSeed:
 LOAD = """
 import sys, keras, numpy as np
 import multimodal_tf.models
-rows, answers = (dict(np.load(file)) for file in sys.argv[2:])
+rows, outputs = (dict(np.load(file)) for file in sys.argv[2:])
 model = keras.saving.load_model(sys.argv[1])
-for name, answer in model.predict(rows, verbose=0).items():
-    np.testing.assert_allclose(answer, answers[name], rtol=1e-6, atol=1e-6)
-print("equal", model.loss["cost"].variance, len(answers))
+for name, output in model.predict(rows, verbose=0).items():
+    np.testing.assert_allclose(output, outputs[name], rtol=1e-6, atol=1e-6)
+print("equal", model.loss["cost"].variance, len(outputs))
 """
 
 
@@ -208,8 +207,8 @@ def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
     model.fit(rows, contract.targets_of(WHOLE, 5), verbose=0)
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "rows.npz", **rows)
-    np.savez(tmp_path / "answers.npz", **model.predict(rows, verbose=0))
-    files = [tmp_path / name for name in ("model.keras", "rows.npz", "answers.npz")]
+    np.savez(tmp_path / "outputs.npz", **model.predict(rows, verbose=0))
+    files = [tmp_path / name for name in ("model.keras", "rows.npz", "outputs.npz")]
     done = subprocess.run(
         [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
     )
@@ -237,21 +236,22 @@ def test_l2_adds_the_squares_of_the_towers_weights_also_after_loading(tmp_path):
         np.testing.assert_allclose(sum(one.losses), expected, rtol=1e-5)
 
 
-def test_a_layer_called_as_another_input():
+def test_a_layer_with_the_name_of_another_input_is_refused():
     words = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=2, units=3))
     config = Config(
         inputs={"title": words, "title_words": words}, heads={"label": ClassificationHead()}
     )
     with pytest.raises(
         ValueError,
-        match=r"^inputs\.title_words: a layer of another input's tower is called so: choose another name",
+        match=r"^inputs\.title_words: a layer of another input's tower is called so: choose "
+        r"another name",
     ):
         build_model(config, contract.schema_of(config))
 
 
 def test_the_towers_alone_have_the_same_weights_and_losses():
-    part = TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0, l2=0.1))
-    config = contract.with_input(part)
+    one = TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0, l2=0.1))
+    config = contract.with_input(one)
     config.fusion.modality_dropout = 0.3
     model, towers = (
         build_model(config, contract.schema_of(config)),
@@ -288,12 +288,12 @@ def test_fit_evaluate_and_predict_go_by_name():
     found = model.evaluate(
         rows, targets, sample_weight=weights, batch_size=2, verbose=0, return_dict=True
     )
-    answers = model.predict(rows, batch_size=2, verbose=0)
+    outputs = model.predict(rows, batch_size=2, verbose=0)
     assert found["cost_mae"] == pytest.approx(
-        np.abs(answers["cost"] - targets["cost"])[:4].mean(), rel=1e-4
+        np.abs(outputs["cost"] - targets["cost"])[:4].mean(), rel=1e-4
     )
     assert found["kind_accuracy"] == pytest.approx(
-        (answers["kind"].argmax(1) == targets["kind"])[:4].mean()
+        (outputs["kind"].argmax(1) == targets["kind"])[:4].mean()
     )
 
 
@@ -338,17 +338,19 @@ SCHEMA = Schema(
             NUMBER,
             {"kind": ClassificationHead(column="Art")},
             SCHEMA.model_copy(update={"heads": {"kind": Classes(names=["a"], counts=[2])}}),
-            r"heads\.kind: a classification needs 2 or more classes in the training split, column 'Art' has \['a'\]",
+            r"heads\.kind: a classification needs 2 or more classes in the training split, "
+            r"column 'Art' has \['a'\]",
         ),
         (
             NUMBER,
             {"tags": MultiLabelHead()},
             SCHEMA.model_copy(update={"heads": {"tags": Classes(names=[], counts=[])}}),
-            r"heads\.tags: a multi_label needs 1 or more classes in the training split, column 'tags' has \[\]",
+            r"heads\.tags: a multi_label needs 1 or more classes in the training split, column "
+            r"'tags' has \[\]",
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused_in_one_sentence(inputs, heads, schema, message):
+def test_a_contradiction_is_refused_in_one_sentence(inputs, heads, schema, message):
     with pytest.raises(ValueError, match=message) as error:
         build_model(Config(inputs=inputs, heads=heads), schema)
     assert "\n" not in str(error.value)

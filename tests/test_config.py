@@ -83,19 +83,23 @@ def test_minimal_yaml_gets_defaults():
             ["inputs.a.max_tokens: ", "greater than 0", "-3"],
         ),
         (
-            "inputs: {a: {type: text, tower: {type: lstm, units: 0}}}\nheads: {y: {type: regression}}",
+            "inputs: {a: {type: text, tower: {type: lstm, units: 0}}}\nheads: {y: {type: "
+            "regression}}",
             ["inputs.a.tower.units: ", "received 0"],
         ),
         (
-            "inputs: {a: {type: text, tokenizer: {type: words}, tower: {type: preset, preset: p}}}\nheads: {y: {type: regression}}",
+            "inputs: {a: {type: text, tokenizer: {type: words}, tower: {type: preset, preset: "
+            "p}}}\nheads: {y: {type: regression}}",
             ["inputs.a: ", "tokenizer must be {type: preset, preset: p}", "received words"],
         ),
         (
-            "inputs: {a: {type: text, tokenizer: {type: ngrams, shortest: 4, longest: 3}}}\nheads: {y: {type: regression}}",
+            "inputs: {a: {type: text, tokenizer: {type: ngrams, shortest: 4, longest: "
+            "3}}}\nheads: {y: {type: regression}}",
             ["inputs.a.tokenizer: ", "shortest must be at most longest (3), received 4"],
         ),
         (
-            "inputs: {a: {type: image, tower: {type: application, trainable: false}}}\nheads: {y: {type: regression}}",
+            "inputs: {a: {type: image, tower: {type: application, trainable: false}}}\nheads: "
+            "{y: {type: regression}}",
             ["inputs.a.tower: ", "trainable must be true where weights is null"],
         ),
         (
@@ -118,15 +122,18 @@ def test_minimal_yaml_gets_defaults():
             ["two head keys", "'valid'"],
         ),
         (
-            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {column: c, group: g}",
+            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {column: c, "
+            "group: g}",
             ["split.column gives the split", "split.group"],
         ),
         (
-            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nfusion: {presence: false, modality_dropout: 0.1}",
+            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nfusion: {presence: "
+            "false, modality_dropout: 0.1}",
             ["fusion.modality_dropout needs fusion.presence", "0.1"],
         ),
         (
-            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {test: 0.6, validation: 0.5}",
+            "inputs: {a: {type: text}}\nheads: {y: {type: regression}}\nsplit: {test: 0.6, "
+            "validation: 0.5}",
             ["leave rows", "0.5 + 0.6"],
         ),
     ],

@@ -19,7 +19,7 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training import distribute
 from multimodal_tf.training.launch import launch
 
-# as in test_functional
+# as in test_distributed_model
 ROUNDING = 1e-5
 
 

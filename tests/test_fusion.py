@@ -1,6 +1,6 @@
-"""Every fusion keeps the contract, on several inputs; an absent one has no influence, and where all
-are the answer is the prior.
-"""
+"""Every fusion passes the contract; a missing input has no influence; without any: the prior."""
+
+from typing import get_args
 
 import contract
 import fusion_case as case
@@ -15,6 +15,7 @@ from multimodal_tf.config import (
     Config,
     CrossModalFusion,
     DecisionFusion,
+    Fusion,
     HybridFusion,
     MeanFusion,
 )
@@ -25,16 +26,21 @@ OTHERS = {
     "concatenation, nothing hidden": ConcatenationFusion(hidden=[], dropout=0),
     "concatenation, plain": ConcatenationFusion(hidden=[8], dropout=0, presence=False),
 }
-# the towers'; and once for each way of fusing, below
+# checks of towers; and one that runs below, once for each kind of fusion
 ELSEWHERE = (contract.tokens_masks_and_vectors, contract.in_a_strategy)
 CHECKS = [check for check in contract.CHECKS if check not in ELSEWHERE]
 KINDS = [*case.FUSIONS, *case.LEVELS]
 
 
 def of_every_kind(kind, presence=True):
-    """Three kinds of input, of one, many and masked tokens, with the fusion `kind`."""
+    """Three kinds of input, with one, many and masked tokens, and the fusion `kind`."""
     fusion = (case.FUSIONS | case.LEVELS)[kind]
     return case.configuration(fusion.model_copy(update={"presence": presence}), case.MIXED)
+
+
+def test_every_fusion_of_the_configuration_passes_the_contract():
+    tested = {type(fusion) for fusion in (case.FUSIONS | case.LEVELS).values()}
+    assert tested == {*get_args(get_args(Fusion)[0])}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -67,20 +73,20 @@ def test_all_kinds_of_input_together(check, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_inputs_absent_is_the_prior_and_two_of_three_are_not(kind):
+def test_all_inputs_missing_is_the_prior_and_two_of_three_are_not(kind):
     config = of_every_kind(kind)
     model, rows = (
         contract.perturbed(build_model(config, contract.schema_of(config))),
         contract.rows_of(config, 3),
     )
-    for name, absent in zip(
+    for name, missing in zip(
         config.inputs, ([True, False, False], [True, False, True], [True, True, True])
     ):
-        rows = contract.without(rows, name, np.array(absent))
-    answers = model(rows)["label"].numpy()
-    np.testing.assert_allclose(answers[0], [0.4, 0.3, 0.3], rtol=1e-5)
-    assert np.isfinite(answers).all()
-    assert np.abs(answers[1:] - answers[0]).max(axis=1).min() > 1e-3
+        rows = contract.without(rows, name, np.array(missing))
+    outputs = model(rows)["label"].numpy()
+    np.testing.assert_allclose(outputs[0], [0.4, 0.3, 0.3], rtol=1e-5)
+    assert np.isfinite(outputs).all()
+    assert np.abs(outputs[1:] - outputs[0]).max(axis=1).min() > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +107,7 @@ def test_one_input_alone(kind, tmp_path):
         check(config, tmp_path)
 
 
-def test_several_fusions_of_one_kind_find_room_in_one_model():
+def test_one_model_can_have_several_fusions_of_one_kind():
     heads = {
         "kind": ClassificationHead(),
         "zone": ClassificationHead(inputs=["photo", "title"]),
@@ -141,42 +147,42 @@ class TestHeadsOnSomeInputs:
         ("kind", "name"),
         [("gated", "gates"), ("mean", "token"), ("attention", "weights"), ("hybrid", "any")],
     )
-    def test_a_head_may_be_called_as_a_layer_of_the_fusion_is(self, kind, name):
+    def test_a_head_may_have_the_name_of_a_layer_of_the_fusion(self, kind, name):
         plain, other = (
             {"area": ClassificationHead(), head: ClassificationHead(inputs=["price"])}
             for head in ("kind", name)
         )
-        told = []
+        explained = []
         for heads in (plain, other):
             config = case.configuration((case.FUSIONS | case.LEVELS)[kind], heads=heads)
             model = build_model(config, contract.schema_of(config))
-            told.append(explanations(model))
+            explained.append(explanations(model))
         assert {*embeddings(model).output} == {"price", "colour", "fused", f"fused_of_{name}"}
         shapes = [
-            {} if one is None else {key: answer.shape for key, answer in one.output.items()}
-            for one in told
+            {} if one is None else {key: output.shape for key, output in one.output.items()}
+            for one in explained
         ]
         assert {key.replace("kind", name): shape for key, shape in shapes[0].items()} == shapes[1]
 
-    def test_one_fusion_is_called_fused_whatever_it_reads(self):
+    def test_a_single_fusion_is_called_fused_whatever_it_reads(self):
         config = case.configuration(
             case.FUSIONS["mean"], heads={"kind": ClassificationHead(inputs=["price"])}
         )
         model = build_model(config, contract.schema_of(config))
         assert "fused" in {layer.name for layer in model.layers}
 
-    def test_its_inputs_all_absent_is_the_prior_whatever_else_is_there(self):
+    def test_its_inputs_all_missing_is_the_prior_whatever_else_is_present(self):
         for fusion in (case.FUSIONS["mean"], case.LEVELS["decision, mean"]):
             config = case.configuration(fusion, heads=self.HEADS)
             model = build_model(config, contract.schema_of(config))
-            answers = model(
+            outputs = model(
                 contract.without(contract.rows_of(config, 2), "price", np.ones(2, bool))
             )
-            np.testing.assert_allclose(answers["kind"], [[0.4, 0.3, 0.3]] * 2, rtol=1e-5)
-            assert np.abs(answers["area"] - np.array([0.4, 0.3, 0.3])).max() > 1e-3
+            np.testing.assert_allclose(outputs["kind"], [[0.4, 0.3, 0.3]] * 2, rtol=1e-5)
+            assert np.abs(outputs["area"] - np.array([0.4, 0.3, 0.3])).max() > 1e-3
 
 
-class TestStandIns:
+class TestLearnedMissingEmbeddings:
     FUSIONS = {
         "concatenation": ConcatenationFusion(hidden=[8], dropout=0, missing="learned"),
         "mean": MeanFusion(**case.PLAIN, missing="learned"),
@@ -208,7 +214,7 @@ class TestStandIns:
             tmp_path,
         )
 
-    def test_they_learn_where_the_input_is_absent_and_only_there(self):
+    def test_they_learn_in_rows_that_lack_the_input_only(self):
         config = case.configuration(self.FUSIONS["concatenation"])
         model, rows = contract.compiled(config), contract.rows_of(config, 4)
         weights = [model.get_layer(f"fused_{name}_stand_in").vector for name in config.inputs]
@@ -220,32 +226,32 @@ class TestStandIns:
         assert price.any()
         assert not any(gradient.any() for gradient in (colour, *nothing))
 
-    def test_of_a_decision_they_answer_like_an_input_that_is_there(self):
+    def test_of_a_decision_they_predict_like_a_present_input(self):
         config = case.configuration(self.FUSIONS["decision"])
         model, (rows, flags) = (
             contract.perturbed(build_model(config, contract.schema_of(config))),
             case.with_gaps(config),
         )
-        vectors, answers = embeddings(model)(rows), []
-        for name, there in zip(config.inputs, flags.T):
+        vectors, outputs = embeddings(model)(rows), []
+        for name, present in zip(config.inputs, flags.T):
             vector = np.where(
-                there[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector
+                present[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector
             )
-            answers.append(model.get_layer(f"label_from_{name}")(vector))
+            outputs.append(model.get_layer(f"label_from_{name}")(vector))
         found = model(rows)["label"].numpy()
-        np.testing.assert_allclose(found[:3], np.mean(answers, axis=0)[:3], rtol=1e-4)
+        np.testing.assert_allclose(found[:3], np.mean(outputs, axis=0)[:3], rtol=1e-4)
         np.testing.assert_allclose(found[3], [0.4, 0.3, 0.3], rtol=1e-5)
 
-    def test_the_fused_vector_has_them_in_place(self):
+    def test_the_fused_vector_contains_them(self):
         config = case.configuration(ConcatenationFusion(dropout=0, missing="learned"))
         model = build_model(config, contract.schema_of(config))
         rows, flags = case.with_gaps(config)
         vectors = embeddings(model)(rows)
         sides = [
             np.where(
-                there[:, None], vectors[name], model.get_layer(f"fused_{name}_stand_in").vector
+                present[:, None], vectors[name], model.get_layer(f"fused_{name}_stand_in").vector
             )
-            for name, there in zip(config.inputs, flags.T)
+            for name, present in zip(config.inputs, flags.T)
         ]
         np.testing.assert_array_equal(vectors["fused"], np.concatenate(sides, axis=1))
 
@@ -271,7 +277,7 @@ def test_modality_dropout_hides_an_input_in_training_only():
     config = case.configuration(ConcatenationFusion(hidden=[], dropout=0, modality_dropout=0.25))
     model = embeddings(build_model(config, contract.schema_of(config)))
     rows = contract.without(contract.rows_of(config, 4000), "price", np.arange(4000) % 2 == 0)
-    # where the vector and the flag of each stand in the fused vector
+    # indices in the fused vector of each input's vector and flag
     colour, price = (slice(4, 8), 9), (slice(0, 4), 8)
     assert model(rows)["fused"].numpy()[:, 9].all()
     fused = model(rows, training=True)["fused"].numpy()
@@ -322,7 +328,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("fusion", "message"), REFUSED, ids=lambda value: str(value)[:40])
-def test_what_contradicts_itself_is_refused_in_one_sentence(fusion, message):
+def test_a_contradiction_is_refused_in_one_sentence(fusion, message):
     fields = case.configuration(case.FUSIONS["sum"]).model_dump(mode="json") | {"fusion": fusion}
     with pytest.raises(ValueError, match=message) as error:
         Config.from_yaml(str(fields).replace("None", "null"))

@@ -1,5 +1,6 @@
-"""Every fusion agrees with its formula written in NumPy, with gaps and with weights that have
-moved; the symmetric ones are symmetric.
+"""Every fusion agrees with its formula in NumPy, with missing inputs and with random weights.
+
+The symmetric ones are symmetric.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from multimodal_tf.models.fusion.pooling import (
 from multimodal_tf.models.towers.encoding import Encoding
 
 # a score
-ABSENT = -1e30
+MISSING = -1e30
 
 
 class Fused:
@@ -51,7 +52,7 @@ class Fused:
         return x @ kernel + sum(bias)
 
     def projected(self):
-        """`(rows, inputs, dim)`, zero where an input is absent."""
+        """`(rows, inputs, dim)`, zero where an input is missing."""
         x = np.stack(
             [
                 self.dense(vector, f"fused_{name}_projected")
@@ -62,8 +63,8 @@ class Fused:
         return x * self.flags[..., None]
 
     def shares(self, scores):
-        """Softmax over the inputs that are there."""
-        return softmax(np.where(self.flags > 0, scores, ABSENT), axis=1) * self.flags
+        """Softmax over the present inputs."""
+        return softmax(np.where(self.flags > 0, scores, MISSING), axis=1) * self.flags
 
     def normalised(self, x, layer):
         gamma, beta = self.weights(layer)
@@ -71,8 +72,9 @@ class Fused:
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * gamma + beta
 
     def block(self, x, others, mask, layer):
-        """A block of attention; `mask` `(rows, others)` says which of the others are there: where
-        none is, nothing is added.
+        """A block of attention over the present `others`, by `mask` `(rows, others)`.
+
+        Nothing is added where none is present.
         """
         query = self.normalised(x, f"{layer}_norm_1")
         value = query if others is x else self.normalised(others, f"{layer}_norm_others")
@@ -82,7 +84,7 @@ class Fused:
             for side, w, b in ((query, wq, bq), (value, wk, bk), (value, wv, bv))
         )
         scores = np.einsum("bhqk,bhsk->bhqs", q, k) / np.sqrt(q.shape[-1])
-        shares = softmax(np.where(mask[:, None, None], scores, ABSENT), axis=-1)
+        shares = softmax(np.where(mask[:, None, None], scores, MISSING), axis=-1)
         attended = np.einsum("bhqs,bhsk,hkd->bqd", shares, v, wo) + bo
         x = x + attended * mask.any(axis=1)[:, None, None]
         y = self.dense(self.normalised(x, f"{layer}_norm_2"), f"{layer}_dense_1")
@@ -98,12 +100,12 @@ class Fused:
             for name, parts in towers(self.rows).items()
         }
         tokens, masks = {}, {}
-        for (name, parts), there in zip(found.items(), self.flags.T):
+        for (name, parts), present in zip(found.items(), self.flags.T):
             vector = self.dense(parts["vector"], f"fused_{name}_vector")[:, None]
             tokens[name] = np.concatenate(
                 [vector, self.dense(parts["tokens"], f"fused_{name}_projected")], axis=1
             )
-            masks[name] = np.concatenate([there[:, None] > 0, parts["mask"]], axis=1)
+            masks[name] = np.concatenate([present[:, None] > 0, parts["mask"]], axis=1)
         return tokens, masks
 
 
@@ -189,12 +191,12 @@ def bottleneck(f):
     shared = np.broadcast_to(shared, (rows, *shared.shape))
     for number in (1, 2):
         left = 0
-        for (name, x), there in zip(tokens.items(), f.flags.T):
+        for (name, x), present in zip(tokens.items(), f.flags.T):
             x = np.concatenate([x, shared], axis=1)
             mask = np.concatenate([masks[name], np.ones((rows, count), bool)], axis=1)
             x = f.block(x, x, mask, f"fused_{name}_block_{number}")
             tokens[name] = x[:, :-count]
-            left = left + x[:, -count:] * there[:, None, None]
+            left = left + x[:, -count:] * present[:, None, None]
         shared = left / np.maximum(f.flags.sum(axis=1), 1)[:, None, None]
     return f.normalised(shared, "fused_norm").mean(axis=1)
 
@@ -261,15 +263,15 @@ def test_symmetric_ones_do_not_know_the_order(kind):
     for weight in own:
         weight.assign(next(one for one in own if one.shape == weight.shape))
     random = np.random.default_rng(0)
-    vectors, there = (
+    vectors, present = (
         random.normal(size=(3, 7, 5)).astype("float32"),
         random.integers(0, 2, (3, 7)).astype("float32"),
     )
-    vectors *= there[..., None]
-    expected = model([*vectors, *there])
+    vectors *= present[..., None]
+    expected = model([*vectors, *present])
     for order in itertools.permutations(range(3)):
         np.testing.assert_allclose(
-            model([*vectors[list(order)], *there[list(order)]]), expected, rtol=1e-4, atol=1e-5
+            model([*vectors[list(order)], *present[list(order)]]), expected, rtol=1e-4, atol=1e-5
         )
 
 
@@ -282,25 +284,28 @@ def test_symmetric_ones_do_not_know_the_order(kind):
     ),
     st.randoms(),
 )
-def test_layers_leave_out_what_is_absent_whatever_it_holds(column, random):
-    values, there = (np.array(side) for side in zip(*column))
-    left = values[there]
-    harmed = np.where(there, values, np.nan).astype("float32")[None, :, None]
-    flags = there.astype("float32")[None]
+def test_layers_ignore_missing_inputs_whatever_they_hold(column, random):
+    values, present = (np.array(side) for side in zip(*column))
+    left = values[present]
+    harmed = np.where(present, values, np.nan).astype("float32")[None, :, None]
+    flags = present.astype("float32")[None]
     share = PresentSoftmax()(harmed[..., 0], flags).numpy()[0]
     np.testing.assert_allclose(
-        share[there], softmax(left) if there.any() else left, rtol=1e-4, atol=1e-6
+        share[present], softmax(left) if present.any() else left, rtol=1e-4, atol=1e-6
     )
-    assert not share[~there].any()
+    assert not share[~present].any()
     np.testing.assert_allclose(
-        PresentMean()(harmed, flags)[0, 0], left.mean() if there.any() else 0, rtol=1e-4, atol=1e-4
+        PresentMean()(harmed, flags)[0, 0],
+        left.mean() if present.any() else 0,
+        rtol=1e-4,
+        atol=1e-4,
     )
     np.testing.assert_allclose(
         PresentProduct()(harmed, flags)[0, 0], left.astype("float32").prod(), rtol=1e-4
     )
     order = random.sample(range(len(values)), len(values))
     np.testing.assert_allclose(
-        VectorSum()(np.where(there, values, 0)[None, order, None]),
+        VectorSum()(np.where(present, values, 0)[None, order, None]),
         [[left.sum()]],
         rtol=1e-4,
         atol=1e-4,

@@ -1,5 +1,6 @@
-"""A network of a library sees the rows where the input is there, and only those, in every way in
-which Keras runs it.
+"""A library's network gets the rows where the input is present, and no others.
+
+This holds in every way in which Keras runs it.
 """
 
 import keras
@@ -37,30 +38,30 @@ def images(rows=5):
 @GRAPH
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("present", [SOME, ALL])
-def test_present_rows_are_as_the_network_alone_has_them(present, training, how):
-    inner, there = network(), present > 0
+def test_present_rows_have_the_output_of_the_network_alone(present, training, how):
+    inner, selected = network(), present > 0
     reference = keras.models.clone_model(inner)
     reference.set_weights(inner.get_weights())
     x = images()
-    x[~there] = np.nan
-    answer = how(lambda x, present: MaskedNetwork(inner)(x, present, training=training))(
+    x[~selected] = np.nan
+    output = how(lambda x, present: MaskedNetwork(inner)(x, present, training=training))(
         x, present
     ).numpy()
-    expected = reference(x[there], training=training)
-    np.testing.assert_allclose(answer[there], expected, rtol=1e-4, atol=1e-5)
-    assert not answer[~there].any()
+    expected = reference(x[selected], training=training)
+    np.testing.assert_allclose(output[selected], expected, rtol=1e-4, atol=1e-5)
+    assert not output[~selected].any()
     # the batch statistics as well
     for one, other in zip(inner.get_weights(), reference.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 @GRAPH
-def test_where_nobody_is_there_the_answer_is_zero_and_statistics_stay(how):
+def test_without_a_present_row_the_output_is_zero_and_statistics_stay(how):
     layer = MaskedNetwork(network())
     before = layer.network.get_weights()
-    answer = how(lambda x: layer(x, NONE, training=True))(np.full((5, 4, 4, 2), np.nan, "float32"))
-    assert answer.shape == (5, 2)
-    assert not answer.numpy().any()
+    output = how(lambda x: layer(x, NONE, training=True))(np.full((5, 4, 4, 2), np.nan, "float32"))
+    assert output.shape == (5, 2)
+    assert not output.numpy().any()
     for one, other in zip(before, layer.network.get_weights()):
         np.testing.assert_array_equal(one, other)
 
@@ -78,7 +79,7 @@ def test_gradients_reach_present_rows_and_weights_only_through_them(present, how
             loss = tf.reduce_sum(layer(x, present, training=False) ** 2)
         return tape.gradient(loss, [x, kernel.value], unconnected_gradients="zero")
 
-    of_x, of_kernel = (tf.convert_to_tensor(part).numpy() for part in how(gradients)(x, present))
+    of_x, of_kernel = (tf.convert_to_tensor(one).numpy() for one in how(gradients)(x, present))
     assert not of_x[present == 0].any()
     assert of_x[present > 0].any(axis=(1, 2, 3)).all()
     assert of_kernel.any() == present.any()
@@ -98,13 +99,13 @@ def test_a_dict_of_tensors(how):
         "ids": np.array([[1, 2, 3], [10**6, -1, 7], [4, 0, 1]], "int32"),
         "mask": np.array([[True] * 3, [False] * 3, [True] * 3]),
     }
-    answer = how(lambda rows, present: MaskedNetwork(inner)(rows, present))(
+    output = how(lambda rows, present: MaskedNetwork(inner)(rows, present))(
         rows, np.array([1, 0, 1], "float32")
     ).numpy()
     np.testing.assert_allclose(
-        answer[[0, 2]], inner({name: value[[0, 2]] for name, value in rows.items()}), rtol=1e-6
+        output[[0, 2]], inner({name: value[[0, 2]] for name, value in rows.items()}), rtol=1e-6
     )
-    assert not answer[1].any()
+    assert not output[1].any()
 
 
 def test_a_frozen_network_runs_as_in_inference():
@@ -160,15 +161,15 @@ def test_mixed_precision(policy):
     finally:
         keras.config.set_dtype_policy("float32")
     for present in (SOME, NONE):
-        answer = tf.function(layer)(images(), present)
-        assert answer.dtype == inner(images()).dtype == inner.compute_dtype
-        assert np.isfinite(answer.numpy().astype("float32")).all()
+        output = tf.function(layer)(images(), present)
+        assert output.dtype == inner(images()).dtype == inner.compute_dtype
+        assert np.isfinite(output.numpy().astype("float32")).all()
 
 
 def test_a_layer_of_a_library_is_built_by_its_first_call_and_keeps_its_shape():
     layer = MaskedNetwork(layers.Conv1D(4, 2))
-    answer = layer(keras.Input((6, 3)), keras.Input(()))
-    assert answer.shape == (None, 5, 4)
+    output = layer(keras.Input((6, 3)), keras.Input(()))
+    assert output.shape == (None, 5, 4)
     assert len(layer.weights) == 2
     copy = MaskedNetwork.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()

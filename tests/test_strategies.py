@@ -20,7 +20,7 @@ from multimodal_tf.training.run_dir import load_run
 
 pytestmark = pytest.mark.slow
 
-# as in test_functional
+# as in test_distributed_model
 ROUNDING = 1e-5
 PROGRAM = [sys.executable, str(pathlib.Path(case.__file__))]
 SPREAD = ["mirrored", "multi_worker"]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import contract
 import keras
@@ -29,6 +30,7 @@ from multimodal_tf.config import (
     FramesTransformer,
     GRUTower,
     ImageInput,
+    Input,
     KerasTower,
     LSTMTower,
     NgramTokenizer,
@@ -220,6 +222,13 @@ TOWERS = {
     "boolean": BooleanInput(tower=DenseTower(dim=4)),
     "date": DateInput(tower=DenseTower(dim=4)),
 }
+
+
+def test_every_tower_of_the_configuration_passes_the_contract():
+    tested = {type(one.tower) for one in TOWERS.values()}
+    for kind in get_args(get_args(Input)[0]):
+        towers = kind.model_fields["tower"].annotation
+        assert tested >= ({*get_args(towers)} or {towers})
 
 
 # raised in eager mode if an input is missing in all rows

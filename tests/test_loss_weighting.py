@@ -81,7 +81,7 @@ def test_contract(kind, check, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_model_answers_as_with_fixed_weights(kind):
+def test_the_model_predicts_as_with_fixed_weights(kind):
     model, _, rows, _ = ready(KINDS[kind])
     contract.same(model(rows), ready(FixedWeights())[0](rows))
 
@@ -126,7 +126,7 @@ def test_weights_are_saved_and_training_goes_on(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fit_gives_the_figures_of_every_head(kind):
+def test_fit_has_the_metrics_of_every_head(kind):
     model, _, rows, targets = ready(KINDS[kind], run_eagerly=False)
     known = {
         "zone": np.ones(8, "float32"),
@@ -151,24 +151,30 @@ REPLICAS = """
 import contextlib, sys
 import keras, numpy as np, tensorflow as tf
 sys.path.insert(0, "tests")
-import contract, test_tasks as case
+import contract, test_loss_weighting as case
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-known = {"zone": np.array([1, 0, 1, 1, 1, 0, 1, 0]), "cost": np.array([0, 0, 1, 0, 1, 1, 1, 1]), "vector": np.zeros(8)}
+known = {
+    "zone": np.array([1, 0, 1, 1, 1, 0, 1, 0]),
+    "cost": np.array([0, 0, 1, 0, 1, 1, 1, 1]),
+    "vector": np.zeros(8),
+}
 for loss_weighting in case.KINDS.values():
     weights = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
         with scope:
-            model, _, rows, targets = case.ready(loss_weighting, keras.optimizers.SGD(0.05), run_eagerly=False)
-        model.fit(tf.data.Dataset.from_tensor_slices((rows, targets, known)).batch(8), epochs=3, shuffle=False, verbose=0)
+            optimizer = keras.optimizers.SGD(0.05)
+            model, _, rows, targets = case.ready(loss_weighting, optimizer, run_eagerly=False)
+        data = tf.data.Dataset.from_tensor_slices((rows, targets, known)).batch(8)
+        model.fit(data, epochs=3, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     print(max(np.abs(one - other).max() for one, other in zip(*weights)))
 """
 
 
 def test_two_replicas_end_where_one_device_does():
-    """In another process: a second strategy can poison one. Labels are missing unevenly on the two."""
+    """In another process, since a second strategy can poison one; labels are missing unevenly."""
     command = [sys.executable, "-c", REPLICAS]
     ended = subprocess.run(
         command,
@@ -185,9 +191,9 @@ def test_two_replicas_end_where_one_device_does():
 
 def losses(model, config, rows, targets):
     arguments = compile_arguments(config, contract.schema_of(config))
-    answers = model(rows, training=True)
+    outputs = model(rows, training=True)
     return {
-        name: float(loss(targets[name], answers[name])) for name, loss in arguments["loss"].items()
+        name: float(loss(targets[name], outputs[name])) for name, loss in arguments["loss"].items()
     }
 
 
@@ -338,7 +344,9 @@ def test_a_head_without_a_label_in_the_batch_takes_no_step():
         ),
     ],
 )
-def test_weights_with_nothing_to_weigh_are_refused(loss_weighting, heads, fusion, message):
+def test_learned_weights_of_fewer_than_two_losses_are_refused(
+    loss_weighting, heads, fusion, message
+):
     with pytest.raises(ValueError, match=f"loss_weighting: .*{message}"):
         Config(
             inputs=INPUTS,
@@ -358,7 +366,8 @@ def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(loss_weighting
     model.compile("adam", loss=loss)
     with pytest.raises(
         ValueError,
-        match=r"^loss: learned weights need a `keras\.losses\.Loss` for each of \['zone', 'cost'\], by head, ",
+        match=r"^loss: learned weights need a `keras\.losses\.Loss` for each of \['zone', "
+        r"'cost'\], by head, ",
     ):
         model.train_on_batch(contract.rows_of(config, 8), contract.targets_of(config, 8))
 
@@ -370,7 +379,7 @@ def test_a_loss_by_hand_that_is_no_object_of_each_head_is_refused(loss_weighting
         lambda *ends: GradNormWeighted(*ends, heads=["none"], alpha=1, rate=0.1),
     ],
 )
-def test_weights_of_heads_that_are_not_there_are_refused(make):
+def test_weights_of_unknown_heads_are_refused(make):
     x = keras.Input((2,))
     with pytest.raises(
         ValueError,

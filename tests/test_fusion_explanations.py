@@ -1,5 +1,6 @@
-"""What a fusion tells of a row: weights, attention and each input's own answer, from the model and
-from the exported one.
+"""Explanations of a fusion, from the model and the exported one.
+
+They are weights, attention and the prediction from each input alone.
 """
 
 import contract
@@ -15,31 +16,31 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.models import build_model, embeddings, explanations
 from multimodal_tf.serving.export import export_model
 
-SILENT = ["concatenation", "sum", "mean", "product", "bilinear", "low-rank tensor"]
+UNEXPLAINED = ["concatenation", "sum", "mean", "product", "bilinear", "low-rank tensor"]
 WEIGHTS = ["weighted sum", "attention", "gated", "self-attention", "bottleneck"]
 
 
 def explained(config):
-    """`(model, explainer, answers, flags)` on four rows with gaps."""
+    """`(model, explainer, explanations, flags)` on four rows with gaps."""
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
     rows, flags = case.with_gaps(config)
     explainer = explanations(model)
     return (
         model,
         explainer,
-        {name: answer.numpy() for name, answer in explainer(rows).items()},
+        {name: output.numpy() for name, output in explainer(rows).items()},
         flags,
     )
 
 
-@pytest.mark.parametrize("kind", SILENT)
-def test_what_has_nothing_to_tell(kind):
+@pytest.mark.parametrize("kind", UNEXPLAINED)
+def test_fusions_without_explanations(kind):
     config = case.of(kind)
     assert explanations(build_model(config, contract.schema_of(config))) is None
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_weights_are_of_the_inputs_that_are_there(kind):
+def test_weights_are_of_the_present_inputs(kind):
     _, _, found, flags = explained(case.of(kind))
     assert found["weights"].shape == (4, 2)
     assert (found["weights"][flags] > 0).all()
@@ -70,7 +71,7 @@ def test_the_weights_of_gates_are_their_means():
     np.testing.assert_allclose(found["weights"], gates.mean(axis=2), rtol=1e-6)
 
 
-def test_bottlenecks_tell_where_they_looked():
+def test_bottlenecks_explain_their_attention():
     config = case.of("bottleneck")
     rows, flags = contract.rows_of(config, 2), np.array([1, 1], "float32")
     # the last is padding
@@ -79,7 +80,7 @@ def test_bottlenecks_tell_where_they_looked():
         for name, value in rows.items()
     }
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
-    found = {name: answer.numpy() for name, answer in explanations(model)(rows).items()}
+    found = {name: output.numpy() for name, output in explanations(model)(rows).items()}
     assert set(found) == {"weights", "attention_title", "attention_note"}
     for name in ("title", "note"):
         assert found[f"attention_{name}"].shape == (2, 4)
@@ -87,7 +88,7 @@ def test_bottlenecks_tell_where_they_looked():
         np.testing.assert_allclose(found[f"attention_{name}"][:, 3], 0, atol=1e-6)
 
 
-def test_cross_modal_attention_is_told_pair_by_pair():
+def test_cross_modal_attention_is_explained_for_each_pair():
     _, _, found, flags = explained(case.of("cross-modal"))
     assert {name: x.shape for name, x in found.items()} == {
         "attention_title_from_note": (4, 4),
@@ -96,10 +97,10 @@ def test_cross_modal_attention_is_told_pair_by_pair():
     for x in found.values():
         assert x[0].all()
         assert x.sum(axis=1).max() <= 1 + 1e-5
-        assert not x[1:].any(), "one of the two is absent"
+        assert not x[1:].any(), "one of the two is missing"
 
 
-def test_members_tell_what_each_input_answers():
+def test_each_members_prediction_is_an_explanation():
     config = case.configuration(
         HybridFusion(dropout=0, combine="weights"),
         heads={"kind": ClassificationHead(), "cost": RegressionHead()},
@@ -119,7 +120,7 @@ def test_members_tell_what_each_input_answers():
     np.testing.assert_allclose(parts.sum(axis=2), 1, rtol=1e-5)
 
 
-def test_fusions_of_some_inputs_are_told_by_their_head():
+def test_explanations_of_a_fusion_of_some_inputs_bear_its_name():
     heads = {"kind": ClassificationHead(), "zone": ClassificationHead(inputs=["price"])}
     _, _, found, _ = explained(case.configuration(case.FUSIONS["attention"], heads=heads))
     assert {name: x.shape for name, x in found.items()} == {
@@ -129,7 +130,7 @@ def test_fusions_of_some_inputs_are_told_by_their_head():
 
 
 @pytest.mark.parametrize("kind", ["self-attention", "bottleneck", "cross-modal", "hybrid"])
-def test_a_saved_model_tells_the_same(kind, tmp_path):
+def test_a_saved_model_explains_the_same(kind, tmp_path):
     config = case.of(kind)
     model, explainer, found, _ = explained(config)
     model.save(tmp_path / "model.keras")
@@ -155,12 +156,12 @@ class TestEndpoint:
             model,
             self.CONFIG,
             serving_case.SCHEMA,
-            tmp_path_factory.mktemp("x") / "told" / "1",
+            tmp_path_factory.mktemp("x") / "model" / "1",
             explanations(model),
         )
         return model, path, tf.saved_model.load(str(path))
 
-    def test_it_answers_what_the_model_tells(self, exported):
+    def test_its_outputs_are_the_explanations_of_the_model(self, exported):
         model, _, loaded = exported
         raw = {name: tf.constant(cells) for name, cells in serving_case.raw_rows(7).items()}
         found = loaded.signatures["explain"](**raw)
@@ -169,8 +170,8 @@ class TestEndpoint:
         expected = explanations(model)(preprocessor.model_inputs(features))
         assert {"weights", "label_from_photo", "tags_from_fused", "age_from_price"} <= set(expected)
         assert set(found) == {*expected, "error"}
-        for name, answer in expected.items():
-            np.testing.assert_allclose(found[name], answer, rtol=1e-4, atol=1e-5, err_msg=name)
+        for name, output in expected.items():
+            np.testing.assert_allclose(found[name], output, rtol=1e-4, atol=1e-5, err_msg=name)
         present = loaded.signatures["predict"](**raw)["present"].numpy()
         np.testing.assert_array_equal(found["weights"].numpy() > 0, present)
 
@@ -183,7 +184,7 @@ class TestEndpoint:
         }
         found = loaded.signatures["explain"](**row)
         assert not found["weights"].numpy().any()
-        assert all(np.isfinite(answer).all() for name, answer in found.items() if name != "error")
+        assert all(np.isfinite(output).all() for name, output in found.items() if name != "error")
         assert b"no input is present" in found["error"].numpy()[0]
         assert loaded.signatures["explain"](**{name: cells[:0] for name, cells in row.items()})[
             "weights"
@@ -212,6 +213,7 @@ class TestEndpoint:
         other = explanations(serving_case.build(self.CONFIG))
         with pytest.raises(
             ValueError,
-            match=r"the explainer must be explanations\(model\) of the model itself, received 'explanations'",
+            match=r"the explainer must be explanations\(model\) of the model itself, received "
+            r"'explanations'",
         ):
             export_model(model, self.CONFIG, serving_case.SCHEMA, tmp_path / "1", other)

@@ -1,6 +1,4 @@
-"""Decision and model level: each input's own predictions, combined as their formulas say, for every
-kind of head.
-"""
+"""Decision and model level: the combined predictions follow their formulas, for every head."""
 
 import contract
 import fusion_case as case
@@ -32,8 +30,9 @@ SHARES = np.array([0.4, 0.3, 0.3])
 
 
 def predicted(fusion, heads):
-    """`(model, answers, members, flags)` on four rows with gaps; `members[head]` is `(rows,
-    members, numbers)`.
+    """`(model, outputs, members, flags)` on four rows with gaps.
+
+    `members[head]` is `(rows, members, numbers)`.
     """
     config = case.configuration(fusion, heads=heads)
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
@@ -44,13 +43,13 @@ def predicted(fusion, heads):
     }
     found = keras.Model(model.input, outputs)(rows)
     members = {
-        head: np.stack([np.asarray(answer) for answer in answers], axis=1)
-        for head, answers in found.items()
+        head: np.stack([np.asarray(output) for output in outputs], axis=1)
+        for head, outputs in found.items()
     }
     flags = flags.astype(float)
     if fusion.type == "hybrid":
         flags = np.concatenate([flags, flags.max(axis=1, keepdims=True)], axis=1)
-    return model, {head: answer.numpy() for head, answer in model(rows).items()}, members, flags
+    return model, {head: output.numpy() for head, output in model(rows).items()}, members, flags
 
 
 def mean(p, flags):
@@ -67,65 +66,66 @@ def maximum(p, flags):
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
 def test_mean(fusion):
-    _, answers, members, flags = predicted(fusion(dropout=0), HEADS)
-    for head, answer in answers.items():
+    _, outputs, members, flags = predicted(fusion(dropout=0), HEADS)
+    for head, output in outputs.items():
         np.testing.assert_allclose(
-            answer[:3], mean(members[head][:3], flags[:3]), rtol=1e-4, err_msg=head
+            output[:3], mean(members[head][:3], flags[:3]), rtol=1e-4, err_msg=head
         )
 
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
-def test_weights_are_a_softmax_over_the_members_that_are_there(fusion):
-    model, answers, members, flags = predicted(fusion(dropout=0, combine="weights"), HEADS)
-    for head, answer in answers.items():
+def test_weights_are_a_softmax_over_the_present_members(fusion):
+    model, outputs, members, flags = predicted(fusion(dropout=0, combine="weights"), HEADS)
+    for head, output in outputs.items():
         shares = np.exp(model.get_layer(f"{head}_scores").scores.numpy()) * flags[:3]
         shares /= shares.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(
-            answer[:3], (members[head][:3] * shares[..., None]).sum(axis=1), rtol=1e-4, err_msg=head
+            output[:3], (members[head][:3] * shares[..., None]).sum(axis=1), rtol=1e-4, err_msg=head
         )
 
 
 def test_product():
-    _, answers, members, flags = predicted(
+    _, outputs, members, flags = predicted(
         DecisionFusion(dropout=0, combine="product"), PROBABILITIES
     )
     for head in ("kind", "size"):
         found = product(members[head][:3], flags[:3])
         np.testing.assert_allclose(
-            answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6
+            outputs[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6
         )
     yes, no = product(members["tags"][:3], flags[:3]), product(1 - members["tags"][:3], flags[:3])
-    np.testing.assert_allclose(answers["tags"][:3], yes / (yes + no), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(outputs["tags"][:3], yes / (yes + no), rtol=1e-3, atol=1e-6)
 
 
-def test_in_a_product_a_member_that_is_surely_wrong_learns_as_much_as_the_answer_is_off():
-    """The product of softmaxes is the softmax of the logits' sum, whose cross-entropy has the
-    gradient `answer - truth` for each member.
+def test_a_confidently_wrong_member_of_a_product_gets_the_gradient_of_the_product():
+    """The product of softmaxes is the softmax of the summed logits.
+
+    The gradient of its cross-entropy is `prediction - target` for each member.
     """
     logits = tf.Variable([[[0.0, 40.0], [0.0, 0.0]]])
     with tf.GradientTape() as tape:
-        answer = ProductOfPredictions()(keras.activations.softmax(logits))
-        loss = keras.losses.sparse_categorical_crossentropy(np.array([0]), answer)
+        output = ProductOfPredictions()(keras.activations.softmax(logits))
+        loss = keras.losses.sparse_categorical_crossentropy(np.array([0]), output)
     np.testing.assert_allclose(tape.gradient(loss, logits), [[[-1, 1], [-1, 1]]], atol=1e-5)
 
 
 def test_maximum():
-    _, answers, members, flags = predicted(
+    _, outputs, members, flags = predicted(
         HybridFusion(dropout=0, combine="maximum"), PROBABILITIES
     )
     for head in ("kind", "size"):
         found = maximum(members[head][:3], flags[:3])
         np.testing.assert_allclose(
-            answers[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-4
+            outputs[head][:3], found / found.sum(axis=1, keepdims=True), rtol=1e-4
         )
     np.testing.assert_allclose(
-        answers["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4
+        outputs["tags"][:3], maximum(members["tags"][:3], flags[:3]), rtol=1e-4
     )
 
 
 def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
     heads = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
-    model, answers, members, flags = predicted(DecisionFusion(dropout=0, combine="stacking"), heads)
+    model, outputs, members, flags = predicted(DecisionFusion(dropout=0, combine="stacking"), heads)
     tags = members["tags"]
     read = {
         "kind": np.log(members["kind"]),
@@ -142,20 +142,20 @@ def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
         expected = {"kind": softmax(found, axis=1), "tags": expit(found), "cost": found * 10 + 100}[
             head
         ]
-        np.testing.assert_allclose(answers[head][:3], expected[:3], rtol=1e-3, err_msg=head)
+        np.testing.assert_allclose(outputs[head][:3], expected[:3], rtol=1e-3, err_msg=head)
 
 
 @pytest.mark.parametrize("combine", ["mean", "weights", "product", "maximum", "stacking"])
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
-def test_without_any_input_the_answer_is_the_prior(fusion, combine):
+def test_without_any_input_the_prediction_is_the_prior(fusion, combine):
     heads = PROBABILITIES if combine in ("product", "maximum") else HEADS
-    _, answers, _, _ = predicted(fusion(dropout=0, combine=combine), heads)
-    np.testing.assert_allclose(answers["kind"][3], SHARES, rtol=1e-5)
-    np.testing.assert_allclose(answers["tags"][3], SHARES, rtol=1e-5)
-    np.testing.assert_allclose(answers["size"][3], SHARES, rtol=1e-5)
+    _, outputs, _, _ = predicted(fusion(dropout=0, combine=combine), heads)
+    np.testing.assert_allclose(outputs["kind"][3], SHARES, rtol=1e-5)
+    np.testing.assert_allclose(outputs["tags"][3], SHARES, rtol=1e-5)
+    np.testing.assert_allclose(outputs["size"][3], SHARES, rtol=1e-5)
     if "cost" in heads:
-        np.testing.assert_allclose(answers["cost"][3], [100.0], rtol=1e-5)
-        np.testing.assert_allclose(answers["range"][3], [83.55, 100.0, 116.45], rtol=1e-3)
+        np.testing.assert_allclose(outputs["cost"][3], [100.0], rtol=1e-5)
+        np.testing.assert_allclose(outputs["range"][3], [83.55, 100.0, 116.45], rtol=1e-3)
 
 
 @pytest.mark.parametrize("combine", ["product", "maximum"])
@@ -175,10 +175,10 @@ def test_contract_of_the_other_combinations(combine, tmp_path):
 
 def test_quantiles_of_members_do_not_cross_when_combined():
     for combine in ("mean", "weights", "stacking"):
-        _, answers, _, _ = predicted(
+        _, outputs, _, _ = predicted(
             HybridFusion(dropout=0, combine=combine), {"range": QuantileHead()}
         )
-        assert (np.diff(answers["range"], axis=1) >= 0).all()
+        assert (np.diff(outputs["range"], axis=1) >= 0).all()
 
 
 def test_a_hybrid_trains_every_head_at_once():
@@ -195,7 +195,7 @@ def test_a_hybrid_trains_every_head_at_once():
     assert [weight.path for weight, gradient in zip(weights, found) if not gradient.any()] == []
 
 
-def test_one_output_a_head_whatever_the_level():
+def test_one_output_per_head_at_any_level():
     for fusion in case.LEVELS.values():
         config = case.configuration(fusion, heads=HEADS)
         assert set(build_model(config, contract.schema_of(config)).output) == set(HEADS)
@@ -207,7 +207,7 @@ def test_a_decision_has_no_fused_vector_and_a_hybrid_has():
     assert "fused" in embeddings(build_model(hybrid, contract.schema_of(hybrid))).output
 
 
-def test_heads_that_predict_nothing_read_vectors():
+def test_heads_without_predictions_read_vectors():
     heads = {
         "kind": ClassificationHead(),
         "alike": EmbeddingHead(),
@@ -215,10 +215,10 @@ def test_heads_that_predict_nothing_read_vectors():
     }
     config = case.configuration(case.LEVELS["hybrid"], heads=heads)
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
-    answers, vectors = model(rows), embeddings(model)(rows)
+    outputs, vectors = model(rows), embeddings(model)(rows)
     fused = vectors["fused"] / np.linalg.norm(vectors["fused"], axis=1, keepdims=True)
-    np.testing.assert_allclose(answers["alike"], fused, rtol=1e-4, atol=1e-6)
-    assert answers["pair"].shape == (3, 2, 4)
+    np.testing.assert_allclose(outputs["alike"], fused, rtol=1e-4, atol=1e-6)
+    assert outputs["pair"].shape == (3, 2, 4)
     assert not [
         layer.name for layer in model.layers if layer.name.startswith(("alike_from", "pair_from"))
     ]
@@ -230,7 +230,8 @@ def test_heads_that_predict_nothing_read_vectors():
         (
             {"type": "decision", "combine": "product"},
             {"type": "regression"},
-            "combine must be mean, weights or stacking, since heads.y is a regression and gives no probabilities, received 'product'",
+            "combine must be mean, weights or stacking, since heads.y is a regression and gives "
+            "no probabilities, received 'product'",
         ),
         (
             {"type": "hybrid", "combine": "maximum"},
@@ -245,11 +246,12 @@ def test_heads_that_predict_nothing_read_vectors():
         (
             {"type": "decision"},
             {"type": "embedding"},
-            "fusion.type must give a fused vector for the embedding heads.y, such as 'hybrid', received 'decision'",
+            "fusion.type must give a fused vector for the embedding heads.y, such as 'hybrid', "
+            "received 'decision'",
         ),
     ],
 )
-def test_what_a_head_cannot_be_combined_by_is_refused_in_one_sentence(fusion, head, message):
+def test_a_combination_that_a_head_cannot_have_is_refused_in_one_sentence(fusion, head, message):
     fields = {
         "inputs": {"a": {"type": "number"}},
         "heads": {"y": head, "z": {"type": "classification"}},
@@ -260,18 +262,18 @@ def test_what_a_head_cannot_be_combined_by_is_refused_in_one_sentence(fusion, he
     assert "\n" not in str(error.value)
 
 
-def test_layers_leave_out_what_is_absent_whatever_it_holds():
+def test_layers_ignore_missing_members_whatever_they_hold():
     p = np.array([[[0.5, 0.5], [0.2, 0.8], [np.nan, np.nan]]], "float32")
-    there = np.array([[1, 1, 0]], "float32")
-    np.testing.assert_allclose(ProductOfPredictions()(p, there), [[0.2, 0.8]], rtol=1e-5)
+    present = np.array([[1, 1, 0]], "float32")
+    np.testing.assert_allclose(ProductOfPredictions()(p, present), [[0.2, 0.8]], rtol=1e-5)
     np.testing.assert_allclose(
-        ProductOfPredictions(independent=True)(p, there), [[0.2, 0.8]], rtol=1e-5
+        ProductOfPredictions(independent=True)(p, present), [[0.2, 0.8]], rtol=1e-5
     )
     np.testing.assert_allclose(
-        MaximumOfPredictions()(p, there), [[0.5 / 1.3, 0.8 / 1.3]], rtol=1e-5
+        MaximumOfPredictions()(p, present), [[0.5 / 1.3, 0.8 / 1.3]], rtol=1e-5
     )
     np.testing.assert_allclose(
-        MaximumOfPredictions(independent=True)(p, there), [[0.5, 0.8]], rtol=1e-5
+        MaximumOfPredictions(independent=True)(p, present), [[0.5, 0.8]], rtol=1e-5
     )
 
 

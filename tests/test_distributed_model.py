@@ -1,5 +1,6 @@
-"""`DistributedModel`: invisible as a Keras model; one device learns what Keras does. Each fault of
-Keras fails without its mend.
+"""`DistributedModel` behaves as a Keras model, and on one device trains bit for bit as Keras does.
+
+Each correction of a fault of Keras is tested against Keras itself.
 """
 
 import subprocess
@@ -46,8 +47,8 @@ def test_it_is_cloned_and_made_from_its_configuration():
 
 def test_its_layers_make_other_models():
     model = plain()
-    part = keras.Model(model.input, model.get_layer("y").output)
-    alike(model, part)
+    inner = keras.Model(model.input, model.get_layer("y").output)
+    alike(model, inner)
 
 
 def test_saved_and_loaded_in_another_process_it_is_of_its_class(tmp_path):
@@ -58,7 +59,8 @@ def test_saved_and_loaded_in_another_process_it_is_of_its_class(tmp_path):
     code = (
         "import sys, keras, multimodal_tf.models\n"
         "model = keras.models.load_model(sys.argv[1])\n"
-        "print(type(model).__name__, int(model.optimizer.iterations.numpy()), model(keras.ops.array([[1.0, 2.0]])).numpy()[0, 0])"
+        "steps = int(model.optimizer.iterations.numpy())\n"
+        "print(type(model).__name__, steps, model(keras.ops.array([[1.0, 2.0]])).numpy()[0, 0])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "model.keras"],

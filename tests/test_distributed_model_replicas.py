@@ -1,5 +1,6 @@
-"""`DistributedModel` on two replicas ends where one device does. Each fault of Keras fails without
-its mend.
+"""`DistributedModel` on two replicas ends with the weights of one device.
+
+Each correction of a fault of Keras is tested against Keras itself.
 """
 
 import json
@@ -11,8 +12,8 @@ import distribute_case as case
 import numpy as np
 import pytest
 
-# The most that two replicas may differ from one device, of numbers around 1: what was found is
-# 2e-6, times some.
+# The largest difference between two replicas and one device, of numbers around 1: several times the
+# 2e-6 that was found.
 ROUNDING = 1e-5
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,9 @@ def found(tmp_path_factory):
 
 
 def test_two_replicas_end_where_one_device_does(found):
-    """Several heads, missing inputs and labels, class weights, clipping, weight decay, several
-    steps at once, a replica without rows.
+    """With several heads, missing inputs and labels, class weights, clipping and weight decay.
+
+    Also with several steps per execution, and a replica without rows.
     """
     arrays = found["arrays"]
     names = [name.removeprefix("one/") for name in arrays if name.startswith("one/")]
@@ -47,7 +49,7 @@ def test_two_replicas_end_where_one_device_does(found):
         )
 
 
-def test_two_replicas_have_the_figures_of_one_device(found):
+def test_two_replicas_have_the_metrics_of_one_device(found):
     one, two = found["one device"], found["two replicas"]
     assert found["replicas"] == 2
     assert two["steps"] == one["steps"] == 8
@@ -56,8 +58,8 @@ def test_two_replicas_have_the_figures_of_one_device(found):
         == one["history"].keys()
         >= {"val_zone_loss", "pair_accuracy", "cost_mae"}
     )
-    for name, figures in one["history"].items():
-        np.testing.assert_allclose(two["history"][name], figures, rtol=ROUNDING, err_msg=name)
+    for name, values in one["history"].items():
+        np.testing.assert_allclose(two["history"][name], values, rtol=ROUNDING, err_msg=name)
     assert two["evaluated"] == pytest.approx(one["evaluated"], rel=ROUNDING)
 
 
@@ -83,7 +85,7 @@ def test_an_epoch_begins_the_data_once(found):
     assert found["epochs_begun"] == {"mended": 1, "Keras": 2}
 
 
-def test_each_row_of_a_single_batch_is_answered_once(found):
+def test_each_row_of_a_single_batch_is_predicted_once(found):
     assert found["rows_answered"] == {"mended": 5, "Keras": 10}
 
 
