@@ -23,21 +23,21 @@ def _vectors(random, rows, dim=6):
     return random.normal(size=(rows, dim)).astype("float32")
 
 
-def _cosines(queries, answers):
+def _cosines(queries, items):
     return (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ (
-        answers / np.linalg.norm(answers, axis=1, keepdims=True)
+        items / np.linalg.norm(items, axis=1, keepdims=True)
     ).T
 
 
 def test_by_hand():
-    """Queries at 0, 42, 100 degrees, their answers at 10, 50, 30: the nearest ranks first."""
-    queries, answers = (
+    """Queries at 0, 42, 100 degrees, their items at 10, 50, 30: the nearest ranks first."""
+    queries, items = (
         np.stack([np.cos(np.radians(of)), np.sin(np.radians(of))], axis=1)
         for of in ([0, 42, 100], [10, 50, 30])
     )
-    # 0: 10 30 50, right is 10: rank 1. 42: 50 30 10, right is 50: rank 1. 100: 50 30 10, right is
-    # 30: rank 2.
-    assert _values(queries, answers, first=[1, 2]) == pytest.approx(
+    # 0: 10 30 50, relevant is 10: rank 1. 42: 50 30 10, relevant is 50: rank 1.
+    # 100: 50 30 10, relevant is 30: rank 2.
+    assert _values(queries, items, first=[1, 2]) == pytest.approx(
         {
             "recall_at_1": 2 / 3,
             "recall_at_2": 1,
@@ -46,7 +46,7 @@ def test_by_hand():
         }
     )
     # The other way: 10 finds 0 (10 away), 50 finds 42, 30 finds 42, then 0, then 100.
-    assert _values(answers, queries, first=[1, 2]) == pytest.approx(
+    assert _values(items, queries, first=[1, 2]) == pytest.approx(
         {
             "recall_at_1": 2 / 3,
             "recall_at_2": 2 / 3,
@@ -59,35 +59,35 @@ def test_by_hand():
 @pytest.mark.parametrize("groups", [None, "few", "many"])
 def test_scikit_learn_and_scipy_agree(groups):
     random = np.random.default_rng(0)
-    queries, answers = _vectors(random, 60), _vectors(random, 60)
+    queries, items = _vectors(random, 60), _vectors(random, 60)
     codes = {
         None: np.arange(60),
         "few": random.integers(4, size=60),
         "many": random.integers(40, size=60),
     }[groups]
-    scores, right = _cosines(queries, answers), codes[:, None] == codes
-    best = np.array([stats.rankdata(-row)[of].min() for row, of in zip(scores, right)])
+    scores, relevant = _cosines(queries, items), codes[:, None] == codes
+    best = np.array([stats.rankdata(-row)[of].min() for row, of in zip(scores, relevant)])
     expected = {f"recall_at_{k}": (best <= k).mean() for k in (1, 5, 10)} | {
         "median_rank": np.median(best)
     }
     expected["mean_average_precision"] = np.mean(
-        [sk.average_precision_score(of, row) for row, of in zip(scores, right)]
+        [sk.average_precision_score(of, row) for row, of in zip(scores, relevant)]
     )
-    assert _values(queries, answers, groups=None if groups is None else codes) == pytest.approx(
+    assert _values(queries, items, groups=None if groups is None else codes) == pytest.approx(
         expected
     )
 
 
 def test_how_rows_are_cut_into_blocks_changes_nothing(monkeypatch):
     random = np.random.default_rng(1)
-    queries, answers, groups = (
+    queries, items, groups = (
         _vectors(random, 50),
         _vectors(random, 50),
         random.integers(20, size=50),
     )
-    whole = _values(queries, answers, groups)
+    whole = _values(queries, items, groups)
     monkeypatch.setattr(module, "SCORES", 7 * 50)
-    assert _values(queries, answers, groups) == pytest.approx(whole)
+    assert _values(queries, items, groups) == pytest.approx(whole)
 
 
 def test_equal_answers_are_right_where_they_are_of_one_group():
@@ -104,7 +104,7 @@ def test_equal_answers_are_right_where_they_are_of_one_group():
 
 
 def test_equal_answers_that_are_wrong_share_the_chance():
-    """Each answer three times, each row its own group: rank 1 to 3, each as likely."""
+    """Each item three times, each row its own group: rank 1 to 3, each as likely."""
     random = np.random.default_rng(3)
     vectors = np.repeat(_vectors(random, 10, dim=64), 3, axis=0)
     found = _values(vectors, vectors, first=[1, 2, 3])
@@ -141,17 +141,17 @@ def test_equal_answers_are_level_to_the_last_bit(dim, rows):
 def test_ties_are_the_mean_over_orders():
     """Whole-number scores against the same scores with noise that breaks the ties."""
     random = np.random.default_rng(4)
-    queries, answers, groups = (
+    queries, items, groups = (
         np.eye(4)[random.integers(4, size=24)],
         np.eye(4)[random.integers(4, size=24)],
         random.integers(12, size=24),
     )
     drawn = []
     for _ in range(600):
-        row = np.argsort(-(queries @ answers.T) + random.random((24, 24)) * 1e-3, axis=1)
+        row = np.argsort(-(queries @ items.T) + random.random((24, 24)) * 1e-3, axis=1)
         first = (groups[row] == groups[:, None]).argmax(axis=1) + 1
         drawn.append([(first <= 1).mean(), (first <= 5).mean()])
-    found = _values(queries, answers, groups, first=[1, 5])
+    found = _values(queries, items, groups, first=[1, 5])
     expected = np.mean(drawn, axis=0)
     assert [found["recall_at_1"], found["recall_at_5"]] == pytest.approx(
         expected, abs=4 * np.std(drawn) / np.sqrt(600)
@@ -160,9 +160,9 @@ def test_ties_are_the_mean_over_orders():
 
 def test_a_rows_length_does_not_count():
     random = np.random.default_rng(5)
-    queries, answers = _vectors(random, 30), _vectors(random, 30)
-    assert _values(queries * random.uniform(1, 9, (30, 1)), answers) == pytest.approx(
-        _values(queries, answers)
+    queries, items = _vectors(random, 30), _vectors(random, 30)
+    assert _values(queries * random.uniform(1, 9, (30, 1)), items) == pytest.approx(
+        _values(queries, items)
     )
 
 
@@ -202,16 +202,16 @@ def test_the_median_of_resampled_ranks_is_numpys():
 
 def test_no_matrix_of_all_pairs_is_in_memory():
     random = np.random.default_rng(8)
-    queries, answers = _vectors(random, 6000, 8), _vectors(random, 6000, 8)
+    queries, items = _vectors(random, 6000, 8), _vectors(random, 6000, 8)
     tracemalloc.start()
-    retrieval(queries, answers, resamples=0)
+    retrieval(queries, items, resamples=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6000 * 6000 * 4 * 0.75
 
 
 @pytest.mark.parametrize(
-    ("queries", "answers", "message"),
+    ("queries", "items", "message"),
     [
         (np.ones((1, 2)), np.ones((1, 2)), "2 or more rows"),
         (np.ones((3, 2)), np.ones((3, 4)), r"the same shape, received \(3, 2\) and \(3, 4\)"),
@@ -220,11 +220,11 @@ def test_no_matrix_of_all_pairs_is_in_memory():
         (
             np.ones((2, 2)),
             [[1, np.nan], [0, 1]],
-            "answers must be finite and not zero, received 1 of 2",
+            "items must be finite and not zero, received 1 of 2",
         ),
         (np.ones((9, 2)), np.ones((9, 2)), r"from 1 to the 9 rows, received \[1, 5, 10\]"),
     ],
 )
-def test_bad_embeddings_are_refused(queries, answers, message):
+def test_bad_embeddings_are_refused(queries, items, message):
     with pytest.raises(ValueError, match=message):
-        retrieval(queries, answers)
+        retrieval(queries, items)

@@ -117,22 +117,22 @@ def samples(
         groups: int `(rows,)` of `group_codes`: rows of one number are drawn together. None: each
             row alone.
     """
-    head, truth, said = predicted.head, predicted.targets, predicted.predictions
+    head, truth, outputs = predicted.head, predicted.targets, predicted.predictions
     match head:
         case ClassificationHead():
-            return class_samples(truth, said, resamples, seed, groups)
+            return class_samples(truth, outputs, resamples, seed, groups)
         case OrdinalHead():
-            means = bootstrap.row_means(rank_errors(truth, said))
+            means = bootstrap.row_means(rank_errors(truth, outputs))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
-            return class_samples(truth, said, resamples, seed, groups) | of_means
+            return class_samples(truth, outputs, resamples, seed, groups) | of_means
         case MultiLabelHead():
-            return label_samples(truth > 0, said, resamples, seed, groups)
+            return label_samples(truth > 0, outputs, resamples, seed, groups)
         case RegressionHead():
-            return number_samples(truth, said[:, 0], resamples, seed, groups)
+            return number_samples(truth, outputs[:, 0], resamples, seed, groups)
         case QuantileHead():
-            means = bootstrap.row_means(quantile_scores(truth, said, head.quantiles))
+            means = bootstrap.row_means(quantile_scores(truth, outputs, head.quantiles))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
-            middle = said[:, head.point_index]
+            middle = outputs[:, head.point_index]
             return number_samples(truth, middle, resamples, seed, groups) | of_means
         case _:
             assert_never(head)

@@ -117,12 +117,12 @@ def evaluate(
     if resamples < 0:
         raise ValueError(f"resamples must be 0 or more, received {resamples}")
     check_records(config, records)
-    judged = with_loss(config.heads)
+    evaluated = with_loss(config.heads)
     batches = load_split(config, schema, records, split, batch_size=BATCH)
-    collected = _collect(_per_batch(predict), batches, list(judged))
-    labels = _labels(load_raw(config, records, split, BATCH), list(labelled(judged)))
+    collected = _collect(_per_batch(predict), batches, list(evaluated))
+    labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
     heads = {}
-    for name, head in judged.items():
+    for name, head in evaluated.items():
         targets, predictions, known = collected[name]
         classes = getattr(schema.heads.get(name), "names", ())
         try:

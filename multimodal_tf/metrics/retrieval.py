@@ -1,7 +1,7 @@
 """Cross-modal retrieval: finding a row's other input among all rows by cosine similarity.
 
-A row is a right answer to itself, and so are all rows of its group (photos of one product, images
-under one caption). The scores of only a few queries with all answers are in memory at a time.
+A row is a relevant item for itself, and so are all rows of its group (photos of one product, images
+under one caption). The scores of only a few queries with all items are in memory at a time.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ SCORES = 2**23
 
 
 class Retrieval(pydantic.BaseModel):
-    """Retrieval metrics of `n` queries among `n` answers, of `groups` groups.
+    """Retrieval metrics of `n` queries among `n` items, of `groups` groups.
 
-    `recall_at_K`: the share of queries with a right answer among the first K. `median_rank`: of the
-    first right answer, from 1 on. `mean_average_precision`: over all right answers.
+    `recall_at_K`: the share of queries with a relevant item among the first K. `median_rank`: of
+    the first relevant item, from 1 on. `mean_average_precision`: over all relevant items.
     """
 
     n: int
@@ -34,21 +34,21 @@ class Retrieval(pydantic.BaseModel):
 
 def retrieval(
     queries: ArrayLike,
-    answers: ArrayLike,
+    items: ArrayLike,
     groups: ArrayLike | None = None,
     first: Sequence[int] = FIRST,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Retrieval:
-    """How well `queries` find `answers`; the other direction is another call.
+    """How well `queries` find `items`; the other direction is another call.
 
-    Answers with equal scores could come in any order: a recall is the expected one, and a rank the
+    Items with equal scores could come in any order: a recall is the expected one, and a rank the
     mean, over all orders; the average precision counts them all before its precision, as in
-    scikit-learn. Equal answers have bit-identical scores.
+    scikit-learn. Equal items have bit-identical scores.
 
     Args:
         queries: float `(rows, dim)`, of any length; of the rows that have both inputs.
-        answers: float `(rows, dim)`, in the same order.
+        items: float `(rows, dim)`, in the same order.
         groups: `(rows,)` of any type; a row without one (None, NaN) is a group of its own. None:
             all are. They are drawn as a whole for the intervals.
         first: the K of `recall_at_K`.
@@ -68,15 +68,15 @@ def retrieval(
     ties: McSherry and Najork 2008, «Computing information retrieval performance measures
     efficiently in the presence of tied scores».
     """
-    asked, known = _unit_rows("queries", queries), _unit_rows("answers", answers)
+    asked, known = _unit_rows("queries", queries), _unit_rows("items", items)
     _check(asked, known, first)
     codes = group_codes(groups, len(asked))
-    ahead, tied, right, precision = _ranks(asked, known, codes)
-    rank = ahead + (tied + 1) / (right + 1)
+    ahead, tied, relevant, precision = _ranks(asked, known, codes)
+    rank = ahead + (tied + 1) / (relevant + 1)
     order = np.argsort(rank)
-    # the chance that the first K take one of the right answers out of the tied ones
+    # the chance that the first K take one of the relevant items out of the tied ones
     recalls = {
-        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, right, np.clip(k - ahead, 0, tied))
+        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, relevant, np.clip(k - ahead, 0, tied))
         for k in first
     }
 
@@ -93,8 +93,7 @@ def retrieval(
 def _check(asked: np.ndarray, known: np.ndarray, first: Sequence[int]) -> None:
     if asked.shape != known.shape:
         raise ValueError(
-            "queries and answers must have the same shape, "
-            f"received {asked.shape} and {known.shape}"
+            f"queries and items must have the same shape, received {asked.shape} and {known.shape}"
         )
     if not first or min(first) < 1 or max(first) > len(known):
         raise ValueError(
@@ -122,10 +121,10 @@ def _unit_rows(name: str, embeddings: ArrayLike) -> np.ndarray:
 def _ranks(asked: np.ndarray, known: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Four numbers per query, float `(4, queries)`.
 
-    Answers ahead of the first right one, answers level with it, right ones among these, and the
+    Items ahead of the first relevant one, items level with it, relevant ones among these, and the
     average precision.
     """
-    # A matrix product may round equal columns differently: each distinct answer is scored once.
+    # A matrix product may round equal columns differently: each distinct item is scored once.
     distinct, inverse = np.unique(known, axis=0, return_inverse=True)
     columns: slice | np.ndarray = inverse.ravel()
     if len(distinct) == len(known):
@@ -137,18 +136,18 @@ def _ranks(asked: np.ndarray, known: np.ndarray, codes: np.ndarray) -> np.ndarra
         scores = (asked[start : start + block] @ distinct.T)[:, columns]
         own = [row[members[codes[start + i]]] for i, row in enumerate(scores)]
         scores.sort(axis=1)
-        for i, of_right in enumerate(own):
-            found[:, start + i] = _of_query(scores[i], np.sort(of_right)[::-1])
+        for i, of_relevant in enumerate(own):
+            found[:, start + i] = _of_query(scores[i], np.sort(of_relevant)[::-1])
     return found
 
 
-def _of_query(scores: np.ndarray, right: np.ndarray) -> tuple[float, float, float, float]:
-    """The numbers of `_ranks`, from all scores, rising, and those of right answers, falling."""
-    ahead = len(scores) - np.searchsorted(scores, right[0], side="right")
-    # answers as good as each right one, or better
-    level = len(scores) - np.searchsorted(scores, right, side="left")
-    right_level = len(right) - np.searchsorted(right[::-1], right, side="left")
-    return ahead, level[0] - ahead, right_level[0], (right_level / level).mean()
+def _of_query(scores: np.ndarray, relevant: np.ndarray) -> tuple[float, float, float, float]:
+    """The numbers of `_ranks`, from all scores, rising, and those of relevant items, falling."""
+    ahead = len(scores) - np.searchsorted(scores, relevant[0], side="right")
+    # items as good as each relevant one, or better
+    level = len(scores) - np.searchsorted(scores, relevant, side="left")
+    relevant_level = len(relevant) - np.searchsorted(relevant[::-1], relevant, side="left")
+    return ahead, level[0] - ahead, relevant_level[0], (relevant_level / level).mean()
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:
