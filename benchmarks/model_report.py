@@ -10,7 +10,7 @@ inputs, whose whole report is timed, and tells exchanged inputs and strange rows
 several scores; and one without it whose text holds the class in a word, which the report must find.
 That one fuses by self-attention, which can leave an input alone: concatenation goes on to learn of
 all, and is right on most rows without the text too. Seeds and splits are those of
-`benchmarks.towers`. Rows a second are those of the damaged rows, the damage included, against
+`benchmarks.towers`. Rows a second are those of the corrupted rows, including corruption, against
 `predict` on the same raw cells, before and after, whose first batch does not count. Stamps need
 Debian's `tuxpaint-stamps-default`.
 """
@@ -45,7 +45,7 @@ PLAIN = "concatenation"
 TABLES = ("Exchanged inputs by score", "OOD rows by score")
 # how often `predict` gets all rows
 REPEATS = 8
-# damaged rows, as in a report by default
+# corrupted rows, as in a report by default
 MOST = 500
 
 
@@ -146,7 +146,7 @@ def timed(run, data, place, table):
 
 
 def rates(run, data):
-    """Rows a second: of `predict` on raw cells, and of the report's damaged rows."""
+    """Rows a second: of `predict` on raw cells, and of the corrupted rows of a report."""
     predictor = predictor_of(run)
     eval_split, features = load_eval_split(predictor, data, "test", LABEL, max_rows=MOST)
     before = predict_rate(run, eval_split.raw)

@@ -36,7 +36,7 @@ CONFIG = Config.model_validate(
     case.CONFIG.model_dump()
     | {"training": Training(epochs=20, batch_size=8, learning_rate=0.03, patience=20).model_dump()}
 )
-FEW = {"resamples": 50, "damaged": 8}
+FEW = {"resamples": 50, "corrupted": 8}
 TITLES = [
     "Modality contributions",
     "Robustness to corruptions",
@@ -230,13 +230,13 @@ def single(name, schema):
 
 
 def test_a_model_of_one_input_and_a_baseline_are_compared(folder, schema, model, tmp_path):
-    options = {"alone": {"title": single("title", schema)}, "baseline": model}
+    options = {"unimodal": {"title": single("title", schema)}, "baseline": model}
     found = model_report(
         model, folder / "records", tmp_path / "report", CONFIG, schema, **options, **FEW
     )
     inputs, damage = found.page.sections[:2]
     table = block(inputs, "Inputs")
-    assert table.columns[-1].name == "alone, trained alone"
+    assert table.columns[-1].name == "unimodal, trained alone"
     assert [row[-1] is None for row in table.rows] == [False, True, True]
     summary = block(damage, "Robustness by input")
     effective = [
@@ -326,13 +326,13 @@ def test_other_models_that_do_not_fit(folder, schema, model, tmp_path):
     )
     whole = types.SimpleNamespace(model=model, config=CONFIG, schema=schema)
     for options, message in (
-        ({"alone": {"photo": whole}}, "alone: must be by input, one of .*, received 'photo'"),
+        ({"unimodal": {"photo": whole}}, "unimodal: must be by input, one of .*, received 'photo'"),
         (
-            {"alone": {"title": whole}},
-            "alone: the model of 'title' must read this input only, received one of .*'price'",
+            {"unimodal": {"title": whole}},
+            "unimodal: the model of 'title' must read this input only, received one of .*'price'",
         ),
         (
-            {"alone": {"title": single("title", renamed)}},
+            {"unimodal": {"title": single("title", renamed)}},
             r"must have the classes .* in 'label', received \['b', 'c', 'x'\]",
         ),
     ):
@@ -349,7 +349,7 @@ def test_other_models_that_do_not_fit(folder, schema, model, tmp_path):
 def test_numbers_out_of_range(folder, schema, model, tmp_path):
     for name, number, least in (
         ("rows", 1, 2),
-        ("damaged", 0, 2),
+        ("corrupted", 0, 2),
         ("resamples", -1, 0),
         ("seed", -1, 0),
     ):
@@ -438,7 +438,7 @@ def test_the_command_writes_the_report_of_a_run_and_of_a_saved_model(
 ):
     for model in (folder / "run", folder / "model" / "1"):
         out = tmp_path / model.name
-        words = ["report", model, folder / "records", "--out", out, "--damaged", "8"]
+        words = ["report", model, folder / "records", "--out", out, "--corrupted", "8"]
         monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
             cli.main()

@@ -21,7 +21,7 @@ OWN = {
         }
     },
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
-    "05_model_report": {"ROWS": 150, "DAMAGED": 5, "RESAMPLES": 20},
+    "05_model_report": {"ROWS": 150, "CORRUPTED": 5, "RESAMPLES": 20},
 }
 # what is true of a notebook's variables at its end
 HOLDS = {

@@ -33,7 +33,7 @@ _ReportOut = Annotated[
 _Head = Annotated[
     str | None, typer.Option(help="Head to examine. (default: the first with a label)")
 ]
-_Alone = Annotated[
+_Unimodal = Annotated[
     list[str] | None,
     typer.Option(
         metavar="INPUT=MODEL", help="Model trained with this input only; may be repeated."
@@ -47,7 +47,7 @@ _Table = Annotated[
     typer.Option(metavar="TABLE", help="The ingested table. (default: where ingest found it)"),
 ]
 _Rows = Annotated[int, typer.Option(min=2, help="Rows of the split, at most.")]
-_Damaged = Annotated[int, typer.Option(min=2, help="Rows for each corruption, at most.")]
+_Corrupted = Annotated[int, typer.Option(min=2, help="Rows for each corruption, at most.")]
 
 
 @app.command()
@@ -73,12 +73,12 @@ def report(
     out: _ReportOut,
     split: Split = "test",
     head: _Head = None,
-    alone: _Alone = None,
+    unimodal: _Unimodal = None,
     baseline: _Baseline = None,
     table: _Table = None,
     root: Root = None,
     rows: _Rows = 2000,
-    damaged: _Damaged = 500,
+    corrupted: _Corrupted = 500,
 ) -> None:
     """Model report, one page: contributions of inputs, robustness, errors, calibration and more."""
     from multimodal_tf.report.model import model_report
@@ -90,10 +90,10 @@ def report(
         split=split,
         head=head,
         table=read_optional(table, root),
-        alone={name: load_model(path) for name, path in map(_input_and_path, alone or [])},
+        unimodal={name: load_model(path) for name, path in map(_input_and_path, unimodal or [])},
         baseline=None if baseline is None else load_model(baseline),
         rows=rows,
-        damaged=damaged,
+        corrupted=corrupted,
         progress=True,
     )
     for sentence in written.page.summary:
@@ -111,5 +111,5 @@ def load_model(path: pathlib.Path) -> "Run | pathlib.Path":
 def _input_and_path(pair: str) -> tuple[str, pathlib.Path]:
     name, equals, path = pair.partition("=")
     if not equals or not path:
-        raise ValueError(f"--alone takes INPUT=MODEL, received {pair!r}")
+        raise ValueError(f"--unimodal takes INPUT=MODEL, received {pair!r}")
     return name, pathlib.Path(path)

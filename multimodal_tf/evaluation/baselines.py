@@ -13,12 +13,12 @@ from multimodal_tf.metrics.metric import Metric
 
 
 def unimodal_models(
-    alone: Mapping[str, Model], predictor: Predictor, head: str
+    unimodal: Mapping[str, Model], predictor: Predictor, head: str
 ) -> dict[str, Predictor]:
     """By input, the model that was trained on it alone.
 
     Args:
-        alone: models by input.
+        unimodal: models by input.
         predictor: the evaluated model.
         head: the evaluated head.
 
@@ -27,19 +27,19 @@ def unimodal_models(
             the same classes.
     """
     found = {}
-    for name, model in alone.items():
+    for name, model in unimodal.items():
         if name not in predictor.config.inputs:
             raise ValueError(
-                f"alone: must be by input, one of {list(predictor.config.inputs)}, "
+                f"unimodal: must be by input, one of {list(predictor.config.inputs)}, "
                 f"received {name!r}"
             )
         found[name] = predictor_of(model)
         inputs = list(found[name].config.inputs)
         if inputs != [name]:
             raise ValueError(
-                f"alone: the model of {name!r} must read this input only, received one of {inputs}"
+                f"unimodal: the model of {name!r} must read this input only, received one of {inputs}"
             )
-        _check_head(f"alone: the model of {name!r}", found[name], predictor, head)
+        _check_head(f"unimodal: the model of {name!r}", found[name], predictor, head)
     return found
 
 

@@ -179,10 +179,10 @@ def _samples(
             for name, corruption in change.items()
         }
 
-    damaged = {
+    any_corruption = {
         name: ood_samples.any_corruption(each, stats.get(name)) for name, each in inputs.items()
     }
-    yield f"all inputs corrupted, severity {SEVERITY}", _Samples(changed(damaged), every)
+    yield f"all inputs corrupted, severity {SEVERITY}", _Samples(changed(any_corruption), every)
     replaced = changed(
         {name: ood_samples.other_data(each, stats.get(name)) for name, each in inputs.items()}
     )

@@ -23,20 +23,20 @@ _SHARE = "share of the gain of all inputs"
 
 
 def contributions_section(
-    found: Contributions, eval_split: EvalSplit, single_inputs: Mapping[str, Metric]
+    found: Contributions, eval_split: EvalSplit, unimodal_scores: Mapping[str, Metric]
 ) -> ReportSection:
     """Shapley values and subsets, for all rows and by class.
 
     Args:
         found: from `modality_contributions`.
         eval_split: `EvalSplit`.
-        single_inputs: by input, the metric of a model that was trained with this input only.
+        unimodal_scores: by input, the metric of a model that was trained with this input only.
     """
     unit = unit_of(eval_split.config, eval_split.head)
     shares = {name: replace(metric, unit=_SHARE) for name, metric in found.share.items()}
     blocks: list[Block] = [
         Bars("Share of each input", shares),
-        _inputs_table(found, shares, unit, single_inputs),
+        _inputs_table(found, shares, unit, unimodal_scores),
         _subsets_table(found, unit),
     ]
     if found.sampling_error:
@@ -58,18 +58,18 @@ def _inputs_table(
     found: Contributions,
     shares: Mapping[str, Metric],
     unit: str,
-    single_inputs: Mapping[str, Metric],
+    unimodal_scores: Mapping[str, Metric],
 ) -> Table:
-    numbers = ["Shapley value", "share", "drop when left out", "alone, same model"]
+    numbers = ["Shapley value", "share", "drop when left out", "unimodal, same model"]
     alone = {tuple(subset.inputs): subset.metric for subset in found.subsets}
     rows: list[list[Cell]] = []
     for name in found.shapley:
         metrics = (found.shapley[name], found.drop[name], alone[(name,)])
         value, drop, by_itself = (replace(metric, unit=unit) for metric in metrics)
         rows.append([name, value, shares[name], drop, by_itself])
-    if single_inputs:
-        numbers.append("alone, trained alone")
-        rows = [[*row, single_inputs.get(str(row[0]))] for row in rows]
+    if unimodal_scores:
+        numbers.append("unimodal, trained alone")
+        rows = [[*row, unimodal_scores.get(str(row[0]))] for row in rows]
     columns = [Column("input"), *(Column(name, "number") for name in numbers)]
     return Table("Inputs", columns, rows)
 

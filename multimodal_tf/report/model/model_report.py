@@ -55,13 +55,13 @@ class ModelReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Subject:
+class _Setup:
     """The model, the models that it is compared with, the head, and the records."""
 
     predictor: Predictor
     head: str
     records: EvalRecords
-    single_inputs: Mapping[str, Predictor]
+    unimodal: Mapping[str, Predictor]
     baseline: Predictor | None
 
 
@@ -70,12 +70,12 @@ class _Limits:
     """Rows of the split and rows to corrupt, at most; how intervals are drawn."""
 
     rows: int | None
-    damaged: int | None
+    corrupted: int | None
     resamples: int
     seed: int
 
     def __post_init__(self) -> None:
-        for name, least in {"rows": 2, "damaged": 2, "resamples": 0, "seed": 0}.items():
+        for name, least in {"rows": 2, "corrupted": 2, "resamples": 0, "seed": 0}.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise ValueError(f"{name} must be {least} or more, received {number}")
@@ -90,10 +90,10 @@ def model_report(
     split: str = "test",
     head: str | None = None,
     table: SourceTable | None = None,
-    alone: Mapping[str, Model] | None = None,
+    unimodal: Mapping[str, Model] | None = None,
     baseline: Model | None = None,
     rows: int | None = 2000,
-    damaged: int | None = 500,
+    corrupted: int | None = 500,
     resamples: int = 1000,
     seed: int = 0,
     progress: bool = False,
@@ -109,9 +109,9 @@ def model_report(
         split: "train", "validation" or "test".
         head: the head to report on; None: the first with a label.
         table: what was ingested; None: read from where ingest found it, if it is still there.
-        alone: by input, a model that was trained with this input only.
+        unimodal: by input, a model that was trained with this input only.
         baseline: another model, for effective robustness.
-        rows, damaged: int, random samples for all, and for each corruption; None: all rows.
+        rows, corrupted: int, random samples for all, and for each corruption; None: all rows.
         resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
         seed: int, not negative. For samples, corruptions and resamples.
         progress: whether to show a progress bar.
@@ -125,26 +125,26 @@ def model_report(
     Example:
         >>> model_report("saved_models/shop/1", "runs/shop/records", "report")  # doctest: +SKIP
     """
-    folder, limits = page.check_out(out), _Limits(rows, damaged, resamples, seed)
-    subject = _subject(predictor_of(model, config, schema), records, head, table, alone, baseline)
-    report = _report(subject, split, limits, progress)
+    folder, limits = page.check_out(out), _Limits(rows, corrupted, resamples, seed)
+    setup = _setup(predictor_of(model, config, schema), records, head, table, unimodal, baseline)
+    report = _report(setup, split, limits, progress)
     page.save(report.page, folder)
     return report
 
 
-def _subject(
+def _setup(
     predictor: Predictor,
     records: str | os.PathLike[str],
     head: str | None,
     table: SourceTable | None,
-    alone: Mapping[str, Model] | None,
+    unimodal: Mapping[str, Model] | None,
     baseline: Model | None,
-) -> _Subject:
+) -> _Setup:
     head = _head(predictor.config, head)
     opened = EvalRecords.open(predictor, records, table)
-    single_inputs = baselines.unimodal_models(alone or {}, predictor, head)
+    models = baselines.unimodal_models(unimodal or {}, predictor, head)
     other = None if baseline is None else baselines.baseline_model(baseline, predictor, head)
-    return _Subject(predictor, head, opened, single_inputs, other)
+    return _Setup(predictor, head, opened, models, other)
 
 
 def _head(config: Config, head: str | None) -> str:
@@ -160,62 +160,60 @@ def _head(config: Config, head: str | None) -> str:
     return chosen
 
 
-def _report(subject: _Subject, split: str, limits: _Limits, progress: bool) -> ModelReport:
-    predictor, resamples, seed = subject.predictor, limits.resamples, limits.seed
+def _report(setup: _Setup, split: str, limits: _Limits, progress: bool) -> ModelReport:
+    predictor, resamples, seed = setup.predictor, limits.resamples, limits.seed
     with progress_bar("reading rows", "steps", shown=progress) as update:
 
         def step() -> None:
             update(advance=1)
 
-        eval_split, features = subject.records.read(
-            predictor, split, subject.head, limits.rows, seed
-        )
+        eval_split, features = setup.records.read(predictor, split, setup.head, limits.rows, seed)
         check_labels(eval_split)
-        update(total=_steps(subject, eval_split))
-        eval_split = _with_other_splits(subject, eval_split, seed)
+        update(total=_steps(setup, eval_split))
+        eval_split = _with_other_splits(setup, eval_split, seed)
         update(description="subsets of inputs")
         found = modality_contributions(predictor, eval_split, features, resamples, seed, step)
-        single_inputs = {
+        unimodal_scores = {
             name: baselines.mean_score(one, eval_split, resamples, seed)
-            for name, one in subject.single_inputs.items()
+            for name, one in setup.unimodal.items()
         }
         update(description="corrupted rows")
         scores = robustness.corruption_scores(
-            predictor, eval_split, features, limits.damaged, seed, step
+            predictor, eval_split, features, limits.corrupted, seed, step
         )
         of_baseline = None
-        if subject.baseline is not None:
+        if setup.baseline is not None:
             of_baseline = robustness.corruption_scores(
-                subject.baseline,
-                baselines.predicted_by(subject.baseline, eval_split),
-                subject.baseline.features(eval_split.raw),
-                limits.damaged,
+                setup.baseline,
+                baselines.predicted_by(setup.baseline, eval_split),
+                setup.baseline.features(eval_split.raw),
+                limits.corrupted,
                 seed,
                 step,
             )
         sections = [
-            contributions_section(found, eval_split, single_inputs),
+            contributions_section(found, eval_split, unimodal_scores),
             robustness_section(scores, eval_split, resamples, seed, of_baseline),
         ]
         for name, section in _SECTIONS.items():
             update(description=name)
             sections.append(section(eval_split, resamples, seed))
             step()
-    written = _page(eval_split, sections, subject.records, resamples, seed)
+    written = _page(eval_split, sections, setup.records, resamples, seed)
     return ModelReport(written, found, scores)
 
 
-def _steps(subject: _Subject, eval_split: EvalSplit) -> int:
+def _steps(setup: _Setup, eval_split: EvalSplit) -> int:
     """Number of steps of the progress bar."""
-    subsets = len(coalitions(list(subject.predictor.config.inputs)).present)
+    subsets = len(coalitions(list(setup.predictor.config.inputs)).present)
     corrupted = robustness.count_steps(robustness.corruptions_of(eval_split))
-    models = 1 if subject.baseline is None else 2
+    models = 1 if setup.baseline is None else 2
     return subsets + corrupted * models + len(_SECTIONS)
 
 
-def _with_other_splits(subject: _Subject, eval_split: EvalSplit, seed: int) -> EvalSplit:
+def _with_other_splits(setup: _Setup, eval_split: EvalSplit, seed: int) -> EvalSplit:
     train, validation = (
-        subject.records.other(subject.predictor, name, eval_split, MAX_FIT_ROWS, seed)
+        setup.records.other(setup.predictor, name, eval_split, MAX_FIT_ROWS, seed)
         for name in ("train", "validation")
     )
     return dataclasses.replace(eval_split, train=train, validation=validation)
