@@ -50,7 +50,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["multimodal_tf", "multimodal_tf.*"]),
     package_data={
         "multimodal_tf": ["*.pyi", "py.typed"],
-        "multimodal_tf.data.datasets": ["*.parquet"],
+        "multimodal_tf.data.datasets": ["*.parquet", "*.yaml"],
         "multimodal_tf.report.page": ["*.css", "*.js", "templates/*.jinja"],
     },
     # Keras 3.15 needs 3.11

@@ -9,22 +9,11 @@ scikit-learn's models is 0.61 (image), 0.68 (sound) and 0.76 (text), and 0.97 wi
 
 import pathlib
 
-from multimodal_tf.config import (
-    AudioInput,
-    BagTower,
-    ClassificationHead,
-    ConcatenationFusion,
-    Config,
-    ConvTower,
-    ImageInput,
-    SpectrogramTower,
-    Split,
-    TextInput,
-    Training,
-)
+from multimodal_tf.config import Config
 from multimodal_tf.data.table import Table, read_table
 
 _FILE = pathlib.Path(__file__).with_name("digits.parquet")
+_CONFIG = _FILE.with_suffix(".yaml")
 
 
 def digits_table() -> Table:
@@ -50,17 +39,4 @@ def digits_config() -> Config:
         >>> digits_config().split.column
         'split'
     """
-    # flatten: in so small an image the position of a stroke matters
-    image = ConvTower(filters=[32, 64], pooling="flatten", dim=64)
-    sound = SpectrogramTower(filters=[32, 64, 128], mel_bins=32, dim=64)
-    return Config(
-        inputs={
-            "image": ImageInput(height=20, width=20, channels=1, tower=image),
-            "sound": AudioInput(sample_rate=8000, seconds=0.45, tower=sound),
-            "text": TextInput(max_tokens=12, tower=BagTower(embedding_dim=64)),
-        },
-        heads={"label": ClassificationHead()},
-        fusion=ConcatenationFusion(modality_dropout=0.3),
-        split=Split(column="split"),
-        training=Training(epochs=30),
-    )
+    return Config.load(_CONFIG)

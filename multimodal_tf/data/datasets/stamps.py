@@ -13,18 +13,11 @@ import pandas
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from multimodal_tf.config import (
-    AudioInput,
-    ClassificationHead,
-    Config,
-    ImageInput,
-    SpectrogramTower,
-    Split,
-    TextInput,
-)
+from multimodal_tf.config import Config
 from multimodal_tf.data.table import Table, read_table
 
 ROOT = "/usr/share/tuxpaint/stamps"
+_CONFIG = pathlib.Path(__file__).with_name("stamps.yaml")
 
 # the language of a description file's first line, and of a spoken name whose file names none
 _SOURCE = "en"
@@ -95,15 +88,7 @@ def stamps_config() -> Config:
         >>> list(stamps_config().inputs)
         ['image', 'description', 'sound']
     """
-    return Config(
-        inputs={
-            "image": ImageInput(height=64, width=64),
-            "description": TextInput(),
-            "sound": AudioInput(tower=SpectrogramTower(mel_bins=40, hop_ms=20)),
-        },
-        heads={"label": ClassificationHead()},
-        split=Split(group="group", stratify="label"),
-    )
+    return Config.load(_CONFIG)
 
 
 def _descriptions(path: pathlib.Path) -> dict[str, str]:
