@@ -1,8 +1,7 @@
 """What `describe` knows of each kind of input: its cells, its measures, its default configuration.
 
-`KINDS` is the only place in this room that lists the kinds. The bounds below, in rows with a value,
-say where the next larger tower begins to pay: published comparisons where there are some, rules of
-thumb elsewhere.
+`KINDS` alone lists the kinds. A larger tower is the default from a bound on, in rows with a value.
+The bounds are those of published comparisons where there are some, rules of thumb elsewhere.
 """
 
 import dataclasses
