@@ -132,9 +132,9 @@ class PairAttention(_Explanation):
 
     Call:
         `scores` is `(batch, heads, 1 + length, 1 + other length)`, `present` bool `(batch, 1 +
-        length)` and `other_present` bool `(batch, 1 + other length)`; the first token is the input's
-        vector. Returns `(batch, other length)`, the mean over heads and present tokens; zeros where
-        one of the inputs is missing.
+        length)` and `other_present` bool `(batch, 1 + other length)`; the first token is the
+        input's vector. Returns `(batch, other length)`, the mean over heads and present tokens;
+        zeros where one of the inputs is missing.
     """
 
     def call(self, scores: Any, present: Any, other_present: Any) -> Any:
