@@ -91,6 +91,19 @@ class Moments(pydantic.BaseModel):
     rows: int | None = None
 
 
+class VectorMoments(pydantic.BaseModel):
+    """Mean and standard deviation of each component of vectors.
+
+    The standard deviation is the population's; 1 where all values are equal.
+    """
+
+    type: Literal["vector_moments"] = "vector_moments"
+    mean: list[float]
+    std: list[float]
+    # training rows with a vector
+    rows: int
+
+
 class Classes(pydantic.BaseModel):
     """The classes of a head, sorted, with the number of training rows of each."""
 
@@ -101,7 +114,7 @@ class Classes(pydantic.BaseModel):
     rows: int | None = None
 
 
-InputStats = Vocabulary | Subwords | Moments
+InputStats = Vocabulary | Subwords | Moments | VectorMoments
 HeadStats = Classes | Moments
 
 

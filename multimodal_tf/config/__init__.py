@@ -44,6 +44,7 @@ from multimodal_tf.config.inputs import (
     Input,
     NumberInput,
     TextInput,
+    ValueInput,
     VideoInput,
 )
 from multimodal_tf.config.loss_weighting import (
@@ -197,6 +198,7 @@ __all__ = [
     "Training",
     "TransformerTower",
     "UncertaintyWeights",
+    "ValueInput",
     "VectorFile",
     "ViTTower",
     "VideoInput",

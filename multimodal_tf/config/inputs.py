@@ -45,8 +45,11 @@ class _Input(Column):
     # whether `Config.tabular` reads it
     is_tabular: ClassVar[bool] = False
     cell_dtype: ClassVar[Literal["string", "float32"]] = "string"
-    # None: any number
-    cell_shape: ClassVar[tuple[int | None, ...]] = ()
+
+    @property
+    def cell_shape(self) -> tuple[int | None, ...]:
+        """Shape of a cell; None: any number."""
+        return ()
 
     @property
     def model_shape(self) -> tuple[int, ...]:
@@ -241,7 +244,6 @@ class VideoInput(_Input):
     """
 
     is_media: ClassVar[bool] = True
-    cell_shape: ClassVar[tuple[int | None, ...]] = (None,)
     cell_settings: ClassVar[tuple[str, ...]] = ("frames", "height", "max_pixels", "width")
 
     type: Literal["video"] = "video"
@@ -254,12 +256,21 @@ class VideoInput(_Input):
     tower: VideoTower = FramesTower()
 
     @property
+    def cell_shape(self) -> tuple[int | None, ...]:
+        """The files of the frames."""
+        return (None,)
+
+    @property
     def model_shape(self) -> tuple[int, ...]:
         """`(frames, height, width, channels)`."""
         return self.frames, self.height, self.width, self.channels
 
 
-class NumberInput(_Input):
+class ValueInput(_Input):
+    """Base class of the kinds whose cell is one value, without parts to be explained."""
+
+
+class NumberInput(ValueInput):
     """A number, normalized by the training split's mean and standard deviation."""
 
     is_tabular: ClassVar[bool] = True
@@ -274,7 +285,7 @@ class NumberInput(_Input):
         return "moments"
 
 
-class CategoryInput(_Input):
+class CategoryInput(ValueInput):
     """One of the values of the training split, or unknown.
 
     In training a random share `unknown` of the values is replaced by the unknown value, so that the
@@ -298,7 +309,7 @@ class CategoryInput(_Input):
         return "vocabulary"
 
 
-class BooleanInput(_Input):
+class BooleanInput(ValueInput):
     """True or false."""
 
     is_tabular: ClassVar[bool] = True
@@ -308,7 +319,7 @@ class BooleanInput(_Input):
     tower: DenseTower = DenseTower()
 
 
-class DateInput(_Input):
+class DateInput(ValueInput):
     """A date in ISO 8601, with or without the time of day.
 
     The model reads the time passed and the position in the day, week, month and year.

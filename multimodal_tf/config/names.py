@@ -43,7 +43,7 @@ FUSED_OF = f"{FUSED}_of_"
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 # types of the entries of `schema.Schema`
-StatsType = Literal["vocabulary", "subwords", "moments", "classes"]
+StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes"]
 
 
 def embedding_layers(

@@ -10,18 +10,15 @@ from typing import assert_never
 
 from multimodal_tf.config import (
     AudioInput,
-    BooleanInput,
-    CategoryInput,
-    DateInput,
     ImageInput,
     Input,
-    NumberInput,
     TextInput,
+    ValueInput,
     VideoInput,
 )
 from multimodal_tf.corruptions import audio, columns, image, text
 from multimodal_tf.corruptions.corruption import SEVERITIES, Change, Corruption, corrupted
-from multimodal_tf.schema import Moments, Subwords, Vocabulary
+from multimodal_tf.schema import InputStats
 
 __all__ = [
     "SEVERITIES",
@@ -35,10 +32,7 @@ __all__ = [
     "text",
 ]
 
-Stats = Moments | Vocabulary | Subwords | None
-
-# factor of the standard deviation; severity 5 of noise doubles it: ten standard deviations
-_FAR = 5
+Stats = InputStats | None
 
 
 def corruptions_for(
@@ -59,6 +53,8 @@ def corruptions_for(
         ValueError: `stats` is None where it is needed, or an audio file of the pool is broken.
 
     Example:
+        >>> from multimodal_tf.config import NumberInput
+        >>> from multimodal_tf.schema import Moments
         >>> [each.name for each in corruptions_for(TextInput())]
         ['typos', 'deletion', 'swap', 'word_dropout', 'truncation', 'case', 'homoglyphs', 'missing']
         >>> [each.name for each in corruptions_for(NumberInput(), Moments(mean=0.0, std=1.0))]
@@ -100,20 +96,8 @@ def _own_corruptions(
         case AudioInput():
             voices = audio.non_silent(pool)
             return (*audio.ALL, audio.babble(voices)) if len(voices) > 1 else audio.ALL
-        case BooleanInput():
-            return (columns.BOOLEAN_NOISE,)
-        case CategoryInput():
-            if not isinstance(stats, Vocabulary):
-                raise _no_stats(input_config, stats)
-            return (columns.category_noise(stats.words),)
-        case NumberInput():
-            if not isinstance(stats, Moments):
-                raise _no_stats(input_config, stats)
-            return (columns.number_noise(stats.std),)
-        case DateInput():
-            if not isinstance(stats, Moments):
-                raise _no_stats(input_config, stats)
-            return (columns.date_noise(stats.std),)
+        case ValueInput():
+            return columns.of_value(input_config, stats)
         case _:
             assert_never(input_config)
 
@@ -127,21 +111,9 @@ def _replacement(input_config: Input, stats: Stats) -> Change:
         case AudioInput():
             rate, samples = input_config.sample_rate, input_config.samples
             return functools.partial(audio.replace_by_noise, rate, samples)
-        case TextInput() | CategoryInput():
+        case TextInput():
             return text.replace_by_letters
-        case NumberInput() | DateInput():
-            if not isinstance(stats, Moments):
-                raise _no_stats(input_config, stats)
-            is_number = isinstance(input_config, NumberInput)
-            noise = (columns.number_noise if is_number else columns.date_noise)(_FAR * stats.std)
-            return lambda cell, _, random: noise(cell, 5, random)
-        case BooleanInput():
-            return lambda cell, _, random: columns.BOOLEAN_NOISE(cell, 5, random)
+        case ValueInput():
+            return columns.other_value(input_config, stats)
         case _:
             assert_never(input_config)
-
-
-def _no_stats(input_config: Input, stats: object) -> ValueError:
-    return ValueError(
-        f"a {input_config.type} input needs its statistics from the schema, received {stats!r:.80}"
-    )

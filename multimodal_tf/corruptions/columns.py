@@ -9,22 +9,80 @@ import datetime
 import functools
 import math
 from collections.abc import Iterable
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
+import numpy.typing as npt
 
-from multimodal_tf.corruptions.corruption import Cell, Corruption
+from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, NumberInput
+from multimodal_tf.corruptions.corruption import Cell, Change, Corruption
+from multimodal_tf.corruptions.text import replace_by_letters
 from multimodal_tf.data.codecs import dates
+from multimodal_tf.schema import InputStats, Moments, Vocabulary
+
+# the kinds of `config.ValueInput`
+Value: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput
 
 _DEVIATIONS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
+# factor of the standard deviation; severity 5 of noise doubles it: ten standard deviations
+_FAR = 5
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def number_noise(std: float) -> Corruption:
-    """Gaussian noise on a number, in standard deviations of the training split.
+def of_value(input_config: Value, stats: InputStats | None) -> tuple[Corruption, ...]:
+    """The corruptions of a kind of value, without `MISSING`; as `corruptions.corruptions_for`."""
+    match input_config:
+        case BooleanInput():
+            return (BOOLEAN_NOISE,)
+        case CategoryInput():
+            if not isinstance(stats, Vocabulary):
+                raise _no_stats(input_config, stats)
+            return (category_noise(stats.words),)
+        case NumberInput():
+            return (number_noise(_moments(input_config, stats).std),)
+        case DateInput():
+            return (date_noise(_moments(input_config, stats).std),)
+        case _:
+            assert_never(input_config)
+
+
+def other_value(input_config: Value, stats: InputStats | None) -> Change:
+    """Replaces a value by data of another kind; as `corruptions.other_data`."""
+    match input_config:
+        case CategoryInput():
+            return replace_by_letters
+        case NumberInput():
+            return _strongest(number_noise(_FAR * _moments(input_config, stats).std))
+        case DateInput():
+            return _strongest(date_noise(_FAR * _moments(input_config, stats).std))
+        case BooleanInput():
+            return _strongest(BOOLEAN_NOISE)
+        case _:
+            assert_never(input_config)
+
+
+def _strongest(corruption: Corruption) -> Change:
+    return lambda cell, _, random: corruption(cell, 5, random)
+
+
+def _moments(input_config: Value, stats: InputStats | None) -> Moments:
+    if not isinstance(stats, Moments):
+        raise _no_stats(input_config, stats)
+    return stats
+
+
+def _no_stats(input_config: Value, stats: object) -> ValueError:
+    return ValueError(
+        f"a {input_config.type} input needs its statistics from the schema, received {stats!r:.80}"
+    )
+
+
+def number_noise(std: float | list[float]) -> Corruption:
+    """Gaussian noise on a number, or on each of several, in the training standard deviations.
 
     Args:
-        std: float > 0, as in `schema.inputs["price"].std`.
+        std: float > 0, as in `schema.inputs["price"].std`; a list for cells of as many numbers.
 
     Raises:
         ValueError: `std` is not a finite number above 0.
@@ -71,8 +129,14 @@ def category_noise(words: Iterable[str]) -> Corruption:
     return Corruption("noise", "fraction of cells with another value", _FRACTIONS, change)
 
 
-def _noisy_number(std: float, cell: float, deviations: float, random: np.random.Generator) -> float:
-    return float(np.clip(cell + deviations * std * random.standard_normal(), -_LARGEST, _LARGEST))
+def _noisy_number(
+    std: float | npt.NDArray[np.float64],
+    cell: float | list[float],
+    deviations: float,
+    random: np.random.Generator,
+) -> Any:
+    noise = deviations * std * random.standard_normal(np.shape(cell))
+    return np.clip(np.asarray(cell, float) + noise, -_LARGEST, _LARGEST).tolist()
 
 
 def _noisy_date(std: float, cell: bytes, deviations: float, random: np.random.Generator) -> bytes:
@@ -109,13 +173,20 @@ def _flipped(cell: float, fraction: float, random: np.random.Generator) -> float
 def _emptied(cell: Cell, fraction: float, random: np.random.Generator) -> Cell:
     if random.random() >= fraction:
         return cell
-    return [] if isinstance(cell, list) else b"" if isinstance(cell, bytes) else math.nan
+    return missing_like(cell)
 
 
-def _positive(std: float) -> float:
-    if not 0 < std < math.inf:
-        raise ValueError(f"std must be a finite number above 0, received {std}")
-    return float(std)
+def missing_like(cell: Cell) -> Cell:
+    """The missing cell of an input with such cells: b"", [], NaN, or as many NaN."""
+    if isinstance(cell, list):
+        return [math.nan for one in cell if isinstance(one, float)]
+    return b"" if isinstance(cell, bytes) else math.nan
+
+
+def _positive(std: float | list[float]) -> Any:
+    if not np.all((np.asarray(std) > 0) & np.isfinite(std)):
+        raise ValueError(f"std must be a finite number above 0, received {std!r:.80}")
+    return np.asarray(std, float) if isinstance(std, list) else float(std)
 
 
 BOOLEAN_NOISE = Corruption("noise", "fraction of cells with the other value", _FRACTIONS, _flipped)

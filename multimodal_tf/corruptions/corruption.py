@@ -10,7 +10,7 @@ import numpy as np
 SEVERITIES = (1, 2, 3, 4, 5)
 
 # the cell of one input in a record
-Cell = bytes | float | list[bytes]
+Cell = bytes | float | list[bytes] | list[float]
 # many cells of one input: an array as `pipeline.load_raw` yields it, or a list of cells
 Cells = np.ndarray | Sequence[Any]
 # takes a cell, a strength and a generator; returns the corrupted cell
@@ -51,10 +51,10 @@ class Corruption:
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether a record's cell is empty: "", white space, NaN, or a list without files."""
-    if isinstance(cell, (bytes, list)):
-        return not any(cell) if isinstance(cell, list) else not cell.strip()
-    return bool(np.isnan(cell))
+    """Whether a record's cell is empty: "", white space, NaN, a list without files or numbers."""
+    if isinstance(cell, list):
+        return all(one == b"" or one != one for one in cell)
+    return not cell.strip() if isinstance(cell, bytes) else bool(np.isnan(cell))
 
 
 def corrupted(
@@ -71,8 +71,8 @@ def corrupted(
     row's number only. The result therefore does not depend on batch size, order or process.
 
     Args:
-        cells: object `(rows,)` of bytes, float `(rows,)`, object `(rows, files)` with b"" for no
-            file, or a list of cells.
+        cells: object `(rows,)` of bytes, float `(rows,)` or `(rows, numbers)`, object `(rows,
+            files)` with b"" for no file, or a list of cells.
         name: name of the input. Two inputs of the same type are corrupted differently.
         corruption: `Corruption`.
         severity: int, 1 to 5.
@@ -124,7 +124,7 @@ def _corrupt_cell(
 
 def _as_array(changed: list[Any], cells: np.ndarray) -> np.ndarray:
     """The changed cells in an array like `cells`. Lists of files are padded to the longest."""
-    if cells.ndim == 1:
+    if cells.ndim == 1 or cells.dtype != object:
         array = np.empty_like(cells)
         for index, cell in enumerate(changed):
             array[index] = cell

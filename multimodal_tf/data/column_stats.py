@@ -1,17 +1,17 @@
 """What is learned of the training cells of one column, batch by batch."""
 
 import collections
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.data import record_files
 from multimodal_tf.data.filesystem import Path
-from multimodal_tf.schema import Classes, InputStats, Moments, Vocabulary
+from multimodal_tf.schema import Classes, InputStats, Moments, VectorMoments, Vocabulary
 
 # rows of a record file that are read at a time
 ROWS = 256
@@ -118,7 +118,8 @@ class RunningMoments:
     """Mean and variance in float64, batch by batch.
 
     Args:
-        read: graph function of a batch of cells to numbers; those that are not finite are left out.
+        read: graph function of a batch of cells to numbers, or to several numbers a cell; cells
+            that are not finite are left out.
 
     Source: Chan, Golub and LeVeque 1979, «Updating formulae and a pairwise algorithm for computing
     sample variances», equation 2.1.
@@ -126,22 +127,23 @@ class RunningMoments:
 
     def __init__(self, read: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> None:
         self._read = read
-        self.rows, self._mean, self._squares = 0, 0.0, 0.0
+        self.rows = 0
+        self._mean: npt.NDArray[np.float64] = np.zeros(())
+        self._squares: npt.NDArray[np.float64] = np.zeros(())
 
     def add(self, cells: tf.Tensor) -> None:
-        """Takes a batch of cells `(batch,)`."""
+        """Takes a batch of cells `(batch,)` or `(batch, numbers)`."""
         values = self._read(cells).numpy().astype(np.float64)
-        values = values[np.isfinite(values)]
-        if not values.size:
+        values = values[np.isfinite(values).all(axis=tuple(range(1, values.ndim)))]
+        if not len(values):
             return
-        mean, total = values.mean(), self.rows + values.size
-        self._squares += ((values - mean) ** 2).sum() + (
-            mean - self._mean
-        ) ** 2 * self.rows * values.size / total
-        self._mean += (mean - self._mean) * values.size / total
+        mean, total = values.mean(axis=0), self.rows + len(values)
+        between = (mean - self._mean) ** 2 * self.rows * len(values) / total
+        self._squares = self._squares + ((values - mean) ** 2).sum(axis=0) + between
+        self._mean = self._mean + (mean - self._mean) * len(values) / total
         self.rows = total
 
-    def stats(self, column: TrainingColumn) -> Moments:
+    def stats(self, column: TrainingColumn) -> InputStats:
         """Errors as `moments`."""
         return self.moments(column.title)
 
@@ -154,13 +156,36 @@ class RunningMoments:
         Raises:
             ValueError: the variance, with which the model works, is no finite float32.
         """
-        std = math.sqrt(self._squares / self.rows) if self.rows else 0.0
-        if std**2 > float(np.finfo(np.float32).max):
+        std = float(self._std(title))
+        return Moments(mean=float(self._mean), std=std or 1.0, rows=self.rows)
+
+    def _std(self, title: str) -> npt.NDArray[np.float64]:
+        std = np.sqrt(self._squares / max(1, self.rows))
+        if std.max() ** 2 > float(np.finfo(np.float32).max):
             raise ValueError(
                 f"{title} must have a variance below 3.4e38, received a standard deviation of"
-                f" {std:.3g}: change its unit"
+                f" {std.max():.3g}: change its unit"
             )
-        return Moments(mean=float(self._mean), std=std or 1.0, rows=self.rows)
+        return std
+
+
+class RunningVectorMoments(RunningMoments):
+    """Mean and variance of each component.
+
+    Args:
+        dim: numbers of a cell.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self._mean, self._squares = np.zeros(dim), np.zeros(dim)
+
+    def stats(self, column: TrainingColumn) -> VectorMoments:
+        """0 and 1 where there were no vectors. Errors as `moments`."""
+        std = self._std(column.title)
+        # rounding of the mean leaves a rest where all values are equal
+        std = np.where(std > 1e-12 * np.abs(self._mean), std, 1.0)
+        return VectorMoments(mean=self._mean.tolist(), std=std.tolist(), rows=self.rows)
 
 
 @tf.function(input_signature=[CELLS])

@@ -47,19 +47,13 @@ def encode(row: int, inputs: Mapping[str, Cell], labels: Mapping[str, str | floa
     feature = {"row": tf.train.Feature(int64_list=tf.train.Int64List(value=[row]))}
     for room, cells in (("inputs", inputs), ("labels", labels)):
         for name, value in cells.items():
-            if isinstance(value, float):
-                feature[f"{room}/{name}"] = tf.train.Feature(
-                    float_list=tf.train.FloatList(value=[value])
-                )
+            several = value if isinstance(value, list) else [value]
+            if several and isinstance(several[0], float):
+                one = tf.train.Feature(float_list=tf.train.FloatList(value=several))
             else:
-                several = (
-                    value
-                    if isinstance(value, list)
-                    else [value.encode() if isinstance(value, str) else value]
-                )
-                feature[f"{room}/{name}"] = tf.train.Feature(
-                    bytes_list=tf.train.BytesList(value=several)
-                )
+                encoded = [each.encode() if isinstance(each, str) else each for each in several]
+                one = tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
+            feature[f"{room}/{name}"] = one
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     serialized: bytes = example.SerializeToString(deterministic=True)
     return serialized

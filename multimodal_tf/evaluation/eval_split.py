@@ -192,7 +192,7 @@ def _read(
 
 def _joined(batches: list[np.ndarray]) -> np.ndarray:
     """Cells of several batches; lists of files are padded to the longest."""
-    if batches[0].ndim == 1:
+    if batches[0].ndim == 1 or batches[0].dtype != object:
         return np.concatenate(batches)
     longest = max(batch.shape[1] for batch in batches)
     fill: Any = b""

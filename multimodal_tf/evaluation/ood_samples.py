@@ -3,6 +3,7 @@
 They are `Corruption`s of a cell, so they are drawn in the same way.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def broken(input_config: Input) -> Corruption:
 
     def change(cell: Any, _: int, random: np.random.Generator) -> Any:
         if input_config.cell_dtype == "float32":
-            return float("inf")
+            return [math.inf for _ in cell] if isinstance(cell, list) else math.inf
         return [_NO_FILE if file else b"" for file in cell] if isinstance(cell, list) else _NO_FILE
 
     return Corruption("broken", "nothing", (1, 1, 1, 1, 1), change)

@@ -234,7 +234,7 @@ def _tensor(input_config: Input, cells: Sequence[Cell | None]) -> tf.Tensor:
         values = [missing if cell is None else cell for cell in cells]
         return tf.constant(values, input_config.cell_dtype)
     lists = [cell if isinstance(cell, list) else [] for cell in cells]
-    longest = max(map(len, lists), default=0)
+    longest = input_config.cell_shape[0] or max(map(len, lists), default=0)
     padded = [[*cell, *[missing] * (longest - len(cell))] for cell in lists]
     return tf.reshape(tf.constant(padded, input_config.cell_dtype), [len(cells), longest])
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from multimodal_tf.config import Input
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import CellError
-from multimodal_tf.data.describe.kinds import FILES, KINDS
+from multimodal_tf.data.describe.kinds import FILES, KINDS, OPENED
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds import kind_of, read_cell
@@ -29,7 +30,7 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
         row: its row, for the result.
         cell: any cell of a `Table`'s chunk.
         root: folder that relative paths start from.
-        kind: a kind of file to read it as; "plain": a number, text or list, never a file; None:
+        kind: a kind of `OPENED` to read it as; "plain": a number, text or list, never a file; None:
             find out.
     """
     if kind in FILES:
@@ -44,6 +45,11 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
         return Cell(row, "number", cell)
     if isinstance(cell, dates.TYPES):
         return _date(row, cell)
+    for name, one in OPENED.items():
+        if kind in (None, name) and one.recognizes(cell):
+            found = Cell(row, name, cell)
+            one.measure(found, cell, cell, root)
+            return found
     for name in () if kind == "plain" else _possible(cell):
         found = _open(row, cell, root, name)
         if found.opened or _named(cell, root) == name:
@@ -51,14 +57,18 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
     return _plain(row, cell)
 
 
-def rejection(cell: Cell, kind: str, root: PathLike) -> str:
-    """Why an opened cell cannot be read as the column's type; "" if it can."""
-    if cell.kind == kind or cell.kind in KINDS[kind].also_reads:
+def rejection(cell: Cell, kind: str, root: PathLike, config: Input | None = None) -> str:
+    """Why an opened cell cannot be read as the column's type; "" if it can.
+
+    Args:
+        config: the configuration of the column's cells, where it depends on them.
+    """
+    if config is None and (cell.kind == kind or cell.kind in KINDS[kind].also_reads):
         return cell.reason
     if cell.value is None:
         return f"{cell.kind}, not {kind}"
     try:
-        read_cell(cell.value, KINDS[kind].config, root)
+        read_cell(cell.value, config or KINDS[kind].config, root)
     except CellError as error:
         return str(error)
     return ""

@@ -53,6 +53,8 @@ class ColumnDescription(pydantic.BaseModel):
     # pixels
     width: Spread | None = None
     height: Spread | None = None
+    # numbers of a list
+    length: Spread | None = None
     # whether no image has colours
     grey: bool = False
     # duration, counted up to 30 seconds for sound

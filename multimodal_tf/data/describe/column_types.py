@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from multimodal_tf.data.codecs.dates import looks_like_date
-from multimodal_tf.data.describe.kinds import FILES
+from multimodal_tf.data.describe.kinds import FILES, OPENED
 from multimodal_tf.data.describe.sample import Column
 from multimodal_tf.data.split import SPLIT_WORDS
 
@@ -38,7 +38,7 @@ def describe_input_column(column: Column) -> Found:
     """
     if not column.cells:
         return "ignored", "no value in the sampled rows"
-    for rule in (_split, _file, _unreadable, _date, _row, _group, _boolean, _number, _category):
+    for rule in (_split, _opened, _unreadable, _date, _row, _group, _boolean, _number, _category):
         found = rule(column)
         if found is not None:
             return found
@@ -56,8 +56,8 @@ def _split(column: Column) -> Found | None:
     return None
 
 
-def _file(column: Column) -> Found | None:
-    for name, kind in FILES.items():
+def _opened(column: Column) -> Found | None:
+    for name, kind in OPENED.items():
         if column.share(name) >= 0.5:
             good = sum(cell.kind == name and not cell.reason for cell in column.cells)
             return name, f"{good} of {len(column.cells)} cells open as {kind.noun}"

@@ -65,10 +65,12 @@ class Kind:
         config: reads a cell, as `read_cell` takes it.
         default: a column's configuration, without `column`, and why it has this tower; takes the
             column and its rows with a value.
-        noun: cells of this kind, in the plural; "" where cells are not opened as files.
+        noun: cells of this kind, in the plural; "" where cells are not opened.
         suffixes: endings of file names.
         holds: whether an array or nested list could be of this kind.
         frames_of: the kind of the items, where a list of files is of this kind.
+        recognizes: whether a cell that is no file is certainly of this kind.
+        config_of: the configuration of a column's cells, where it depends on them; None: `config`.
         check: the cheapest configuration that finds what is broken; None: `config`.
         measure: fills in what a cell's content shows: `(cell, content, table cell, root)`.
         summarize: fields of `ColumnDescription` from the cells that can be read.
@@ -82,6 +84,8 @@ class Kind:
     suffixes: re.Pattern[str] = _NO_SUFFIX
     holds: Callable[[Any], bool] = lambda cell: False
     frames_of: str = ""
+    recognizes: Callable[[Any], bool] = lambda cell: False
+    config_of: Callable[[list[Cell]], Input] | None = None
     check: Input | None = None
     measure: Callable[[Cell, Any, Any, PathLike], None] = lambda cell, content, value, root: None
     summarize: Callable[[list[Cell]], Measures] = lambda cells: {}
@@ -342,4 +346,6 @@ KINDS: dict[str, Kind] = {
     "boolean": _tabular(configuration.BooleanInput()),
     "date": _tabular(configuration.DateInput()),
 }
-FILES = {name: kind for name, kind in KINDS.items() if kind.noun}
+# kinds that a cell shows by itself, and those of them that are files
+OPENED = {name: kind for name, kind in KINDS.items() if kind.noun}
+FILES = {name: kind for name, kind in OPENED.items() if kind.config.is_media}

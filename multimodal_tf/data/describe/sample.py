@@ -24,6 +24,7 @@ class Cell:
         reason: why the cell cannot be read as its kind; "" if it can.
         opened: whether it is certainly a file of its kind, even if a broken one.
         size: (width, height) in pixels, if it has them.
+        length: numbers of a list, if it is one.
         grey: whether an image has no colours.
         seconds: duration, if it has one.
         rate: samples or frames per second.
@@ -35,6 +36,7 @@ class Cell:
     reason: str = ""
     opened: bool = False
     size: tuple[int, int] | None = None
+    length: int | None = None
     grey: bool = False
     seconds: float | None = None
     rate: float | None = None

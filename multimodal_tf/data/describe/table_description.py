@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 from rich.console import Group
 
-from multimodal_tf.config import TABULAR_TYPES, Config, Split, TabularTower
+from multimodal_tf.config import TABULAR_TYPES, Config, Input, Split, TabularTower
 from multimodal_tf.data.describe import defaults
 from multimodal_tf.data.describe.cell_types import inspect_cell, rejection
 from multimodal_tf.data.describe.column_description import ColumnDescription, Rejection
@@ -20,7 +20,7 @@ from multimodal_tf.data.describe.heads import (
     label_column,
     label_rejection,
 )
-from multimodal_tf.data.describe.kinds import FILES, KINDS
+from multimodal_tf.data.describe.kinds import KINDS, OPENED
 from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
@@ -219,7 +219,7 @@ def _open_sample(
             for column in columns:
                 cell, kind = chunk.at[row, column.name], types.get(column.name)
                 if cell is not None:
-                    read_as = kind if kind is None or kind in FILES else "plain"
+                    read_as = kind if kind is None or kind in OPENED else "plain"
                     column.cells.append(inspect_cell(int(row), cell, table.root, read_as))
 
 
@@ -232,7 +232,9 @@ def _describe_column(column: Column, given: str | None, root: PathLike) -> Colum
     if given is not None and given != "label":
         separator = separator if given == kind else None
         kind, why = given, "given"
-    reasons = [(cell, _rejection(cell, kind, separator, root)) for cell in column.cells]
+    config_of = KINDS[kind].config_of if kind in KINDS else None
+    config = None if config_of is None else config_of(column.cells)
+    reasons = [(cell, _rejection(cell, kind, separator, root, config)) for cell in column.cells]
     rejections = [Rejection(row=cell.row, reason=reason) for cell, reason in reasons if reason]
     good = [cell for cell, reason in reasons if not reason]
     return ColumnDescription(
@@ -249,9 +251,11 @@ def _describe_column(column: Column, given: str | None, root: PathLike) -> Colum
     )
 
 
-def _rejection(cell: Cell, kind: str, separator: str | None, root: PathLike) -> str:
+def _rejection(
+    cell: Cell, kind: str, separator: str | None, root: PathLike, config: Input | None
+) -> str:
     if kind in KINDS:
-        return rejection(cell, kind, root)
+        return rejection(cell, kind, root, config)
     return label_rejection(cell, kind, separator) if kind in HEADS else ""
 
 

@@ -11,7 +11,7 @@ from multimodal_tf.evaluation.explanations.words import words
 
 
 def parts_of(input_config: config.Input, cell: Any) -> Parts | None:
-    """The parts of a cell; None for numbers, categories, booleans and dates.
+    """The parts of a cell; None for a `ValueInput`.
 
     Args:
         input_config: configuration of the input, such as `config.inputs["photo"]`.
@@ -33,12 +33,7 @@ def parts_of(input_config: config.Input, cell: Any) -> Parts | None:
             return bands(cell, input_config.sample_rate, input_config.seconds)
         case config.VideoInput():
             return frames(cell)
-        case (
-            config.NumberInput()
-            | config.CategoryInput()
-            | config.BooleanInput()
-            | config.DateInput()
-        ):
+        case config.ValueInput():
             return None
         case _:
             assert_never(input_config)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from multimodal_tf.corruptions.columns import missing_like
 from multimodal_tf.corruptions.corruption import Cell, is_missing
 
 # limits of one call of the model: a large photo is repeated in every variant of its row
@@ -42,12 +43,12 @@ class Row:
         return [name for name in self.cells if not is_missing(self.cell(name))]
 
     def cell(self, name: str) -> Any:
-        """A cell as bytes, a float, or a list of bytes."""
+        """A cell as bytes, a float, or a list of bytes or floats."""
         return self.cells[name][0].tolist() if self.cells[name].ndim == 2 else self.cells[name][0]
 
     def without(self, *names: str) -> dict[str, Cell]:
         """The change that empties the cells of these inputs."""
-        return {name: _missing(self.cells[name]) for name in names}
+        return {name: missing_like(self._own_cells[name]) for name in names}
 
     def scores(self, changes: Iterable[Mapping[str, Cell]]) -> np.ndarray:
         """The scores of variants of the row, predicted in large batches.
@@ -94,22 +95,16 @@ class Row:
         return scores
 
 
-def _missing(cells: np.ndarray) -> Cell:
-    if cells.ndim == 2:
-        return []
-    return b"" if cells.dtype == object else float("nan")
-
-
 def _bytes(cell: Cell) -> int:
     if isinstance(cell, list):
-        return sum(map(len, cell))
+        return sum(map(_bytes, cell))
     return len(cell) if isinstance(cell, bytes) else 8
 
 
 def _column(own: np.ndarray, changed: Sequence[Cell | None]) -> np.ndarray:
     """One input of all variants; None stands for the row's own cell."""
-    if own.ndim == 1:
-        column = np.repeat(own, len(changed))
+    if own.ndim == 1 or own.dtype != object:
+        column = np.repeat(own, len(changed), axis=0)
         for index, cell in enumerate(changed):
             if cell is not None:
                 column[index] = cell

@@ -159,9 +159,19 @@ def column(
     Returns:
         `Encoding` of one token, which is the vector `(batch, tower.dim)`.
     """
-    steps = _features(input_config, stats, tower.dim)
-    steps["dense"] = partial(layers.Dense, tower.dim, activation="relu")
-    return _one_token(chain(x, steps, name, last), name)
+    return dense(tower, x, name, last, _features(input_config, stats, tower.dim))
+
+
+def dense(
+    tower: DenseTower, x: KerasTensor, name: str, last: str, features: Steps | None = None
+) -> Encoding:
+    """A Dense layer over `features` of `x`; None: over `x`, float `(batch, numbers)`.
+
+    Returns:
+        `Encoding` of one token, which is the vector `(batch, tower.dim)`.
+    """
+    last_step: Steps = {"dense": partial(layers.Dense, tower.dim, activation="relu")}
+    return _one_token(chain(x, (features or {}) | last_step, name, last), name)
 
 
 def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) -> Encoding:

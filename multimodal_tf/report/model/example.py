@@ -17,6 +17,9 @@ from multimodal_tf.evaluation.explanations import (
 )
 from multimodal_tf.report.page import AudioClip, Example, Image
 
+# numbers of a vector
+_SHOWN = 4
+
 PageCell = Image | AudioClip | str | None
 
 
@@ -60,12 +63,19 @@ def _cell(input_config: config.Input, cell: Any, present: bool) -> PageCell:
             return Image(next(frame for frame in cell if frame))
         case config.AudioInput():
             return AudioClip(cell)
-        case config.TextInput() | config.CategoryInput() | config.DateInput():
-            return bytes(cell).decode(errors="replace")
-        case config.NumberInput() | config.BooleanInput():
-            return f"{cell:g}"
+        case config.TextInput() | config.ValueInput():
+            return _text(cell)
         case _:
             assert_never(input_config)
+
+
+def _text(cell: Any) -> str:
+    """A text or a number; of several numbers the first and how many they are."""
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
+    if np.ndim(cell):
+        return f"{', '.join(f'{number:g}' for number in cell[:_SHOWN])}... ({len(cell)} numbers)"
+    return f"{cell:g}"
 
 
 def _with_map(
@@ -85,12 +95,7 @@ def _with_map(
         case config.VideoInput():
             frames = " ".join(signed(value) for value in relevance)
             return {name: cell, f"{name}, relevance of frames": frames}
-        case (
-            config.NumberInput()
-            | config.CategoryInput()
-            | config.BooleanInput()
-            | config.DateInput()
-        ):
+        case config.ValueInput():
             return {name: cell}
         case _:
             assert_never(input_config)
