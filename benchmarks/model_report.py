@@ -1,18 +1,18 @@
-"""What the model report finds on `digits` and `stamps`, and what it costs.
+"""Metrics of the model report on `digits` and `stamps`, and its run time.
 
-    python -m benchmarks.model_report > model_report.md # whatever is trained is found again in
-    runs/benchmarks/model_report python -m benchmarks.model_report --datasets digits --seeds 0 --epochs
-    3 --directory /tmp/model_report # a look
+    python -m benchmarks.model_report > model_report.md
+    python -m benchmarks.model_report --datasets digits --seeds 0 --epochs 3 --directory /tmp/report
 
-Each seed trains four models of the data set's own towers: concatenation with modality dropout and
-without it, for the drop with any one input missing; with it and a matching head for each pair of
-inputs, whose whole report is timed, and tells exchanged inputs and strange rows from right ones by
-several scores; and one without it whose text holds the class in a word, which the report must find.
-That one fuses by self-attention, which can leave an input alone: concatenation goes on to learn of
-all, and is right on most rows without the text too. Seeds and splits are those of
-`benchmarks.towers`. Rows a second are those of the corrupted rows, including corruption, against
-`predict` on the same raw cells, before and after, whose first batch does not count. Stamps need
-Debian's `tuxpaint-stamps-default`.
+Trained models are kept in runs/benchmarks/model_report and used again.
+
+Each seed trains four models with the data set's own towers. Two fuse by concatenation, with and
+without modality dropout, to compare the drop with any one input missing. One adds a matching head
+for each pair of inputs: its whole report is timed, and gives the AUROC of several scores for
+exchanged inputs and OOD rows. One is trained on texts that contain the class as a word, which the
+report must find; it fuses by self-attention, which can ignore the other inputs. Seeds and splits
+are those of `benchmarks.towers`. Rows a second are those of the corrupted rows, including
+corruption, against `predict` on the same raw cells before and after, without the first batch.
+Stamps need Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -86,8 +86,8 @@ def benchmark(name, config, table, arguments):
         seconds, report = timed(run, directory / "data", directory / "report", table)
         costs.append((seconds, *rates(run, directory / "data")))
         for title in TABLES:
-            for kind, score, figure, *_ in rows_of(report, title):
-                areas.setdefault((title, kind, score), []).append(figure)
+            for kind, score, auroc, *_ in rows_of(report, title):
+                areas.setdefault((title, kind, score), []).append(auroc)
         leaks.append(leaked(seeded, directory / "leaked", table))
     drops = absence(pandas.concat(complete), pandas.concat(absent), list(config.inputs))
     return "\n\n".join(
@@ -203,20 +203,20 @@ def leaked(config, directory, table):
         f"class{str(label).lower()} {words or ''}".strip()
         for words, label in zip(rows[text], rows[LABEL])
     ]
-    told = read_table(rows, root=table.root)
-    ingest(told, config, directory / "data", progress=False)
+    leaky = read_table(rows, root=table.root)
+    ingest(leaky, config, directory / "data", progress=False)
     entry = Entry(
         "leaked", config.inputs, "leaked", fusion=SelfAttentionFusion(modality_dropout=0.0)
     )
     trained(entry, config, directory, with_export=False)
     _, report = timed(
-        load_run(directory / slug(entry.name)), directory / "data", directory / "report", told
+        load_run(directory / slug(entry.name)), directory / "data", directory / "report", leaky
     )
-    said = next(
+    sentence = next(
         (sentence for sentence in report.page.summary if "relies almost entirely" in sentence),
         "nothing",
     )
-    return report.contributions.share[text], said
+    return report.contributions.share[text], sentence
 
 
 # --- tables
@@ -242,14 +242,13 @@ def area_table(areas):
             f"| {title.lower()} | score | AUROC, mean of seeds | by seed, with 95 % intervals |",
             "|---|---|---:|---|",
         ]
-        for (of, kind, score), figures in areas.items():
+        for (of, kind, score), metrics in areas.items():
             if of == title:
                 mean = statistics.mean(
-                    figure.value for figure in figures if figure.value is not None
+                    metric.value for metric in metrics if metric.value is not None
                 )
-                lines.append(
-                    f"| {kind} | {score} | {mean:.3f} | {', '.join(f'{each.shown} {each.interval}' for each in figures)} |"
-                )
+                by_seed = ", ".join(f"{metric.shown} {metric.interval}" for metric in metrics)
+                lines.append(f"| {kind} | {score} | {mean:.3f} | {by_seed} |")
     return "\n".join(lines).strip()
 
 
@@ -258,9 +257,9 @@ def leak_table(seeds, leaks):
         "| the class in the text, seed | share of the Shapley sum | the summary says |",
         "|---:|---|---|",
     ]
-    for seed, (share, said) in zip(seeds, leaks):
+    for seed, (share, sentence) in zip(seeds, leaks):
         lines.append(
-            f"| {seed} | {share.value:.3f} ({share.low:.3f} .. {share.high:.3f}) | {said} |"
+            f"| {seed} | {share.value:.3f} ({share.low:.3f} .. {share.high:.3f}) | {sentence} |"
         )
     return "\n".join(lines)
 

@@ -57,13 +57,13 @@ def predicted(predicted, rows=None, head="label"):
     return Predicted(np.arange(len(predicted.known)) if rows is None else rows, {head: predicted})
 
 
-def numbers(said, head=None, targets=(1.0, 2.0, 4.0, 8.0)):
+def numbers(predictions, head=None, targets=(1.0, 2.0, 4.0, 8.0)):
     return HeadPredictions(
         head or RegressionHead(),
         (),
         np.array(targets),
         np.ones(len(targets), bool),
-        np.array(said).reshape(len(targets), -1),
+        np.array(predictions).reshape(len(targets), -1),
     )
 
 
@@ -127,7 +127,7 @@ class TestDifferences:
     def test_several_runs_are_each_compared_with_the_first(self):
         found = compare_head({"a": ONE, "b": OTHER, "c": ONE}, resamples=0)
         differences = found.metrics["accuracy"].differences
-        assert {run: figure.value for run, figure in differences.items()} == {"b": 0.25, "c": 0}
+        assert {run: metric.value for run, metric in differences.items()} == {"b": 0.25, "c": 0}
 
     def test_a_class_without_rows_has_no_metric(self):
         three = [
@@ -157,8 +157,8 @@ class TestDifferences:
     def test_labels_by_each_labels_decisions(self):
         marks = np.array([[1, 0], [1, 1], [0, 0], [0, 1]])
         rows = [
-            HeadPredictions(MultiLabelHead(), ("x", "y"), marks, np.ones(4, bool), said)
-            for said in (marks * 0.9, np.full((4, 2), 0.9))
+            HeadPredictions(MultiLabelHead(), ("x", "y"), marks, np.ones(4, bool), scores)
+            for scores in (marks * 0.9, np.full((4, 2), 0.9))
         ]
         found = compare_head({"one": rows[0], "other": rows[1]}, resamples=0)
         assert found.metrics["exact_match"].differences["other"].value == 0.25 - 1
@@ -220,12 +220,12 @@ class TestDrawing:
     )
     def test_each_types_resamples_give_its_own_intervals(self, one, alone):
         names = one.classes or getattr(one.head, "quantiles", None)
-        figures = alone(
+        metrics = alone(
             one.targets, one.predictions, *([names] if names else []), resamples=50, seed=4
         ).metrics
         drawn = by_head.samples(one, 50, 4)
-        assert figures.keys() == drawn.keys()
-        assert {name: (figure.low, figure.high) for name, figure in figures.items()} == {
+        assert metrics.keys() == drawn.keys()
+        assert {name: (metric.low, metric.high) for name, metric in metrics.items()} == {
             name: bootstrap.interval(samples)[:2] for name, samples in drawn.items()
         }
 
@@ -300,38 +300,37 @@ SMALL = Config(
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Records, and two models of other inputs, the second also as a SavedModel."""
-    place = tmp_path_factory.mktemp("compare")
-    schema = case.ingested(place / "records")
+    folder = tmp_path_factory.mktemp("compare")
+    schema = case.ingested(folder / "records")
     keras.utils.set_random_seed(1)
     small, whole = (
         build_model(config, schema)
         for config in (SMALL, SMALL.model_copy(update={"fusion": case.CONFIG.fusion}))
     )
     other = SMALL.model_copy(update={"fusion": case.CONFIG.fusion})
-    export_model(whole, other, schema, place / "saved" / "1", explanations(whole))
-    return place, schema, small, whole, other
+    export_model(whole, other, schema, folder / "saved" / "1", explanations(whole))
+    return folder, schema, small, whole, other
 
 
 class TestModels:
     def test_metrics_are_those_of_evaluate(self, models, tmp_path):
-        place, schema, small, whole, other = models
-        runs = {"small": of_model(small, SMALL, schema), "whole": place / "saved" / "1"}
-        found = compare(runs, place / "records", tmp_path / "out", resamples=20)
+        folder, schema, small, whole, other = models
+        runs = {"small": of_model(small, SMALL, schema), "whole": folder / "saved" / "1"}
+        found = compare(runs, folder / "records", tmp_path / "out", resamples=20)
         for name, model, config in (("small", small, SMALL), ("whole", whole, other)):
-            figures = evaluate(model.predict, config, schema, place / "records", resamples=0).heads
-            for head, measured in found.heads.items():
-                for metric, figure in figures[head].metrics.items():
-                    said = measured.metrics[metric].metrics[name].value
-                    assert said == (
+            evaluated = evaluate(model.predict, config, schema, folder / "records", resamples=0)
+            for head, compared in found.heads.items():
+                for key, metric in evaluated.heads[head].metrics.items():
+                    assert compared.metrics[key].metrics[name].value == (
                         None
-                        if figure.value is None
-                        else pytest.approx(figure.value, rel=1e-4, abs=1e-5)
+                        if metric.value is None
+                        else pytest.approx(metric.value, rel=1e-4, abs=1e-5)
                     )
         assert (tmp_path / "out" / "index.html").is_file()
 
     def test_rows_have_their_numbers_in_the_table(self, models):
-        place, schema, small, _, _ = models
-        found = predict_split(of_model(small, SMALL, schema), place / "records")
+        folder, schema, small, _, _ = models
+        found = predict_split(of_model(small, SMALL, schema), folder / "records")
         label = found.heads["label"]
         words = case.frame()["label"][found.rows]
         seen = words.isin(label.classes).to_numpy()
@@ -341,13 +340,13 @@ class TestModels:
     def test_the_command_line(self, models, tmp_path, monkeypatch, capsys):
         from multimodal_tf import cli
 
-        place = models[0]
-        shutil.copytree(place / "saved" / "1", place / "saved" / "2")
+        folder = models[0]
+        shutil.copytree(folder / "saved" / "1", folder / "saved" / "2")
         words = [
             "compare",
-            place / "saved" / "1",
-            place / "saved" / "2",
-            place / "records",
+            folder / "saved" / "1",
+            folder / "saved" / "2",
+            folder / "records",
             "--out",
             tmp_path / "out",
         ]
@@ -359,8 +358,8 @@ class TestModels:
 
 
 class TestRefused:
-    def refused(self, said, tmp_path, *runs, error=ValueError, **arguments):
-        with pytest.raises(error, match=said):
+    def refused(self, message, tmp_path, *runs, error=ValueError, **arguments):
+        with pytest.raises(error, match=message):
             compare(
                 dict(zip("abc", runs)),
                 arguments.pop("records", None),
@@ -448,7 +447,7 @@ class TestRefused:
         )
 
     def test_models_without_records_or_of_other_records(self, models, tmp_path):
-        place, schema, small, _, _ = models
+        folder, schema, small, _, _ = models
         predictor = of_model(small, SMALL, schema)
         self.refused(
             "records must be given where a run is a model, received none for 'a'",
@@ -463,14 +462,14 @@ class TestRefused:
             tmp_path,
             predictor,
             other,
-            records=place / "records",
+            records=folder / "records",
         )
         self.refused(
             "no such folder",
             tmp_path,
             tmp_path / "none",
             predictor,
-            records=place / "records",
+            records=folder / "records",
             error=FileNotFoundError,
         )
 
@@ -504,7 +503,7 @@ class TestRefused:
 
 
 def test_without_the_table_of_groups_the_page_warns(models, tmp_path):
-    place, schema, small, _, _ = models
+    folder, schema, small, _, _ = models
     grouped = SMALL.model_copy(
         update={
             "split": Split(group="shop"),
@@ -512,5 +511,5 @@ def test_without_the_table_of_groups_the_page_warns(models, tmp_path):
         }
     )
     runs = {name: of_model(small, grouped, schema) for name in ("a", "b")}
-    found = compare(runs, place / "records", tmp_path / "out", resamples=0)
+    found = compare(runs, folder / "records", tmp_path / "out", resamples=0)
     assert "the table with the column shop was not given" in found.page.summary[-1]

@@ -273,8 +273,8 @@ def test_maps_of_an_ignored_input_are_not_called_unreliable(noise):
     random = np.random.default_rng(0)
     (sentence,) = sentences_about_titles(lambda cell: 0.75 + noise * random.normal())
     assert sentence == (
-        "In none of the explained rows (n = 4) does the prediction change when title is deleted part "
-        "by part."
+        "In none of the explained rows (n = 4) does the prediction change when title is deleted "
+        "part by part."
     )
 
 

@@ -52,7 +52,8 @@ def style(browser, selector, name):
     """The computed styles of all elements that match the selector."""
     return set(
         browser.run(
-            f"[...document.querySelectorAll('{selector}')].map(each => getComputedStyle(each).{name})"
+            f"[...document.querySelectorAll('{selector}')]"
+            f".map(each => getComputedStyle(each).{name})"
         )
     )
 

@@ -26,7 +26,7 @@ def test_metrics_are_those_of_the_labelled_rows():
     ).metrics
     assert metrics.metrics["expected calibration error"].value == expected["ece"].value
     assert metrics.metrics["Brier score"].value == expected["brier"].value
-    assert {figure.n for figure in metrics.metrics.values()} == {int(known.sum())}
+    assert {metric.n for metric in metrics.metrics.values()} == {int(known.sum())}
 
 
 def test_a_temperature_from_validation_rows_corrects_an_overconfident_model():
@@ -51,7 +51,7 @@ def test_risk_by_coverage_has_intervals_and_ends_with_the_error_rate():
     (lines,) = blocks(section, Lines, "Error rate by coverage")
     last = lines.lines[0].metrics[-1]
     assert (last.value, last.n) == (pytest.approx(6 / 45), 45)
-    assert all(figure.low <= figure.value <= figure.high for figure in lines.lines[0].metrics)
+    assert all(metric.low <= metric.value <= metric.high for metric in lines.lines[0].metrics)
     # Clopper and Pearson of 6 in 45
     assert last.high == pytest.approx(0.2679, abs=1e-3)
 
@@ -60,7 +60,7 @@ def test_reliability_diagrams_show_the_diagonal():
     section = calibration_section(eval_split(), resamples=0, seed=0)
     for diagram in blocks(section, Lines, "Reliability"):
         assert (diagram.reference.start, diagram.reference.end) == ((0, 0), (1, 1))
-        assert sum(figure.n for figure in diagram.lines[0].metrics) == 45
+        assert sum(metric.n for metric in diagram.lines[0].metrics) == 45
 
 
 def test_without_validation_rows_there_is_a_note():
@@ -107,8 +107,8 @@ def test_a_temperature_by_hand_and_the_sentence_about_it():
     assert metrics.metrics["temperature"].value == pytest.approx(2, abs=1e-4)
     assert metrics.metrics["temperature"].low < 2 < metrics.metrics["temperature"].high
     expected = (
-        "A temperature of 2.00, fitted on 40 validation rows, lowers the expected calibration error "
-        "from 0.150 to 0.000 (n = 40)."
+        "A temperature of 2.00, fitted on 40 validation rows, lowers the expected calibration "
+        "error from 0.150 to 0.000 (n = 40)."
     )
     assert expected in section.sentences
     # all confidences are equal: no threshold separates the rows
@@ -164,12 +164,12 @@ def test_retrieval_in_both_directions_matches_chance_by_class():
     found = retrieved(section)
     assert set(found) == {("photo", "title"), ("title", "photo")}
     assert len(section.sentences) == 2
-    for figures in found.values():
+    for metrics in found.values():
         # photos of a class are equal files: each is right
-        assert figures["recall at 1"].value == 1
-        assert figures["recall at 1 by chance"] == pytest.approx(15 / 45)
-        assert figures["median rank"].value == pytest.approx(1)
-        assert figures["recall at 1"].n == 45
+        assert metrics["recall at 1"].value == 1
+        assert metrics["recall at 1 by chance"] == pytest.approx(15 / 45)
+        assert metrics["median rank"].value == pytest.approx(1)
+        assert metrics["recall at 1"].n == 45
 
 
 def test_without_equal_cells_only_the_row_itself_is_right():
@@ -231,14 +231,14 @@ def test_hand_made_vectors_give_metrics_worked_by_hand():
         resamples=0,
         seed=0,
     )
-    for figures in retrieved(section).values():
-        assert figures["recall at 1"].value == pytest.approx(10 / 12)
-        assert figures["recall at 5"].value == 1
-        assert figures["mean average precision"].value == pytest.approx(11 / 12)
-        assert figures["recall at 5 by chance"] == pytest.approx(5 / 12)
-    assert (
-        section.sentences[0]
-        == "Retrieving title by photo: recall at 1 is 0.833 (no interval) among 12 rows, 0.083 by chance."
+    for metrics in retrieved(section).values():
+        assert metrics["recall at 1"].value == pytest.approx(10 / 12)
+        assert metrics["recall at 5"].value == 1
+        assert metrics["mean average precision"].value == pytest.approx(11 / 12)
+        assert metrics["recall at 5 by chance"] == pytest.approx(5 / 12)
+    assert section.sentences[0] == (
+        "Retrieving title by photo: recall at 1 is 0.833 (no interval) among 12 rows, "
+        "0.083 by chance."
     )
 
 

@@ -240,8 +240,8 @@ def test_an_interval_holds_its_figure_where_each_row_changed_a_little():
     AUROCs are above that of the rows.
     """
     clean = np.arange(300.0)
-    figure, _ = ood_scores.paired_separation(clean, clean + 0.5, None, 200, 0)
-    assert figure.low <= figure.value <= figure.high
+    metric, _ = ood_scores.paired_separation(clean, clean + 0.5, None, 200, 0)
+    assert metric.low <= metric.value <= metric.high
 
 
 def test_without_a_matching_head_there_are_baselines_only(whole):

@@ -137,12 +137,12 @@ def test_errors_need_two_rows_with_a_label(head, labelled):
 def test_of_many_classes_those_with_most_errors_are_shown():
     whole = eval_split()
     names = [f"class {number}" for number in range(60)]
-    answers = np.concatenate([whole.predictions["label"], np.zeros((45, 57))], axis=1)
+    predictions = np.concatenate([whole.predictions["label"], np.zeros((45, 57))], axis=1)
     schema = whole.schema.model_copy(
         update={"heads": {"label": Classes(names=names, counts=[1] * 60)}}
     )
     section = errors_section(
-        dataclasses.replace(whole, schema=schema, predictions={"label": answers}), 0, 0
+        dataclasses.replace(whole, schema=schema, predictions={"label": predictions}), 0, 0
     )
     (heat,) = blocks(section, HeatMap)
     assert "30 of 60 classes" in heat.title

@@ -73,8 +73,8 @@ def test_the_map_of_an_image_marks_the_spot():
 def test_deletion_by_the_map_hurts_sooner_than_at_random_in_every_input(explained):
     (bars,) = blocks(explained, Bars)
     assert list(bars.bars) == ["photo", "title", "sound"]
-    for figure in bars.bars.values():
-        assert figure.low > 0
+    for metric in bars.bars.values():
+        assert metric.low > 0
     assert bars.bars["photo"].n == 9
     for lines in blocks(explained, Lines, "Deletion of parts of"):
         by_map, at_random = lines.lines
@@ -111,7 +111,7 @@ def test_broken_cells_and_rows_without_anything(tmp_path):
     whole.raw["title"][1], whole.raw["sound"][2] = "一只 bark".encode(), b""
     plain = whole.predict
 
-    def answer(raw):
+    def predict(raw):
         return plain(
             raw
             | {
@@ -123,7 +123,7 @@ def test_broken_cells_and_rows_without_anything(tmp_path):
 
     section = explanations_section(
         dataclasses.replace(
-            whole, predict=answer, predictions=answer(whole.raw), known=np.arange(6) < 2
+            whole, predict=predict, predictions=predict(whole.raw), known=np.arange(6) < 2
         ),
         resamples=0,
         seed=0,
@@ -160,7 +160,7 @@ def test_frames_of_a_video_are_explained(tmp_path):
     for row in range(3):
         clips[row] = [photo(number % 3) for number in range(2 + row)] + [b""] * (2 - row)
 
-    def answer(raw):
+    def predict(raw):
         return {
             "label": np.array([[sum(bool(cell) for cell in cells)] for cells in raw["clip"]], float)
         }
@@ -170,8 +170,8 @@ def test_frames_of_a_video_are_explained(tmp_path):
         config=config,
         raw={"clip": clips},
         present=np.ones((3, 1), bool),
-        predict=answer,
-        predictions=answer({"clip": clips}),
+        predict=predict,
+        predictions=predict({"clip": clips}),
     )
     section = explanations_section(whole, resamples=0, seed=0)
     cells = [example.cells for block in blocks(section, Examples) for example in block.examples]
@@ -183,7 +183,7 @@ def test_maps_that_are_no_better_than_chance_are_called_unreliable():
     """Without any one of four words the prediction drops alike, so the map shows nothing."""
     whole = eval_split(rows=6)
 
-    def answer(raw):
+    def predict(raw):
         right = [len(cell.split()) == 4 for cell in raw["title"]]
         return {
             "label": np.stack(
@@ -192,7 +192,7 @@ def test_maps_that_are_no_better_than_chance_are_called_unreliable():
         }
 
     section = explanations_section(
-        dataclasses.replace(whole, predict=answer, predictions=answer(whole.raw)),
+        dataclasses.replace(whole, predict=predict, predictions=predict(whole.raw)),
         resamples=0,
         seed=0,
     )
