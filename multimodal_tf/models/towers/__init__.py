@@ -88,7 +88,7 @@ def encode_input(
 
     Args:
         input_config, x, present, name, last: as in the module's docstring.
-        stats: what the schema holds for the input, of the type that `schema.check_schema` has verified.
+        stats: what the schema holds for the input, as `schema.check_schema` has verified.
         with_tokens: bool. False: `tokens` and `mask` may be None.
 
     Raises:
