@@ -32,22 +32,29 @@ HOLDS = {
         "served['valid'].all() and set(served[head]) <= set(names)",
     ],
     "02_towers": [
-        "list(encodings) == [*config.inputs] and all(encoding['mask'].numpy().any() for encoding in encodings.values())",
+        "list(encodings) == [*config.inputs] and all(encoding['mask'].numpy().any() for "
+        "encoding in encodings.values())",
         "np.isfinite(decibels).all() and decibels.std() > 0",
         "patches.shape[1:3] == (4, 4)",
-        "[*pieces] == ['word_piece', 'byte_pair', 'sentence_piece'] and all(lines[0] for lines in pieces.values())",
+        "[*pieces] == ['word_piece', 'byte_pair', 'sentence_piece'] and all(lines[0] for "
+        "lines in pieces.values())",
         "0 < trained < model.count_params() and learned.inputs[words].preset == str(preset)",
     ],
     "03_fusion_and_fine_tuning": [
         "weighing == ['attention', 'hybrid'] and len(chosen) > 1",
-        "all(taken[one, 'all inputs'][name] > 0 == taken[one, f'without {name}'][name] for one in weighing for name in config.inputs)",
+        "all(taken[one, 'all inputs'][name] > 0 == taken[one, f'without {name}'][name] for "
+        "one in weighing for name in config.inputs)",
         "np.allclose(served['weights'], told[fusion]['weights'].numpy()[chosen], atol=1e-4)",
-        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], axis=0)[whole], said['together'][whole], atol=1e-5)",
-        "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in evaluation.heads.values())",
+        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], "
+        "axis=0)[whole], said['together'][whole], atol=1e-5)",
+        "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in "
+        "evaluation.heads.values())",
         "history.history['val_loss'] and max(apart.values()) < 1e-4",
         "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
-        "{name for name, part in adapt.report(run.model).parts.items() if part.trainable} == {'kind'}",
-        "all(map(np.array_equal, *(one.model.get_layer('fused_scores_hidden').get_weights() for one in (saved, run))))",
+        "{name for name, part in peft.trainable_summary(run.model).components.items() if "
+        "part.trainable} == {'kind'}",
+        "all(map(np.array_equal, *(one.model.get_layer('fused_scores_hidden').get_weights() "
+        "for one in (saved, run))))",
     ],
     "04_search_and_scale": [
         "len(found.table) == TRIALS and found.score == found.table['objective'].max()",
