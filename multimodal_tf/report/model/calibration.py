@@ -210,7 +210,7 @@ def _sentence(found: Calibration) -> str:
     if gap.high < 0:
         below = replace(gap, value=-gap.value, low=-gap.high, high=-gap.low)
         return f"The model is underconfident: mean confidence is {_gap(below)} below accuracy."
-    return f"The model is well calibrated on average: mean confidence minus accuracy is {gap}."
+    return f"Mean confidence and accuracy do not differ significantly: the difference is {gap}."
 
 
 def _gap(metric: Metric) -> str:
