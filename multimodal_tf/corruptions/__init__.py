@@ -18,7 +18,6 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.corruptions import audio, columns, image, text
 from multimodal_tf.corruptions.corruption import SEVERITIES, Change, Corruption, corrupted
-from multimodal_tf.schema import InputStats
 
 __all__ = [
     "SEVERITIES",
@@ -32,25 +31,23 @@ __all__ = [
     "text",
 ]
 
-Stats = InputStats | None
-
 
 def corruptions_for(
     input_config: Input,
-    stats: Stats = None,
+    stats: object = None,
     pool: Iterable[bytes] = (),
 ) -> tuple[Corruption, ...]:
     """All corruptions of one input, `missing` last.
 
     Args:
         input_config: configuration of the input, such as `config.inputs["photo"]`.
-        stats: statistics of the input, `schema.inputs[name]`. A number and a date need `Moments`,
-            a category needs a `Vocabulary`; other inputs need none.
+        stats: statistics of the input, `schema.inputs[name]`. A number and a date need `std`, a
+            category needs `words`; other inputs need none.
         pool: audio files to mix into babble, such as those of the split. With fewer than two that
             are not silent, babble is left out. Only an audio input uses it.
 
     Raises:
-        ValueError: `stats` is None where it is needed, or an audio file of the pool is broken.
+        ValueError: `stats` lacks what is needed, or an audio file of the pool is broken.
 
     Example:
         >>> from multimodal_tf.config import NumberInput
@@ -63,17 +60,17 @@ def corruptions_for(
     return (*_own_corruptions(input_config, stats, pool), columns.MISSING)
 
 
-def other_data(input_config: Input, stats: Stats = None) -> Corruption:
+def other_data(input_config: Input, stats: object = None) -> Corruption:
     """Data of another kind in place of a cell; the severity changes nothing.
 
     White noise replaces an image, its frames or a waveform, random letters a text or a category;
     numbers and dates move by some ten standard deviations; a boolean is drawn anew.
 
     Args:
-        input_config, stats: as in `corruptions_for`. A number and a date need `Moments`.
+        input_config, stats: as in `corruptions_for`. A number and a date need `std`.
 
     Raises:
-        ValueError: `stats` is None where it is needed.
+        ValueError: `stats` lacks what is needed.
 
     Example:
         >>> import numpy as np
@@ -85,7 +82,7 @@ def other_data(input_config: Input, stats: Stats = None) -> Corruption:
 
 def _own_corruptions(
     input_config: Input,
-    stats: Stats,
+    stats: object,
     pool: Iterable[bytes],
 ) -> tuple[Corruption, ...]:
     match input_config:
@@ -102,7 +99,7 @@ def _own_corruptions(
             assert_never(input_config)
 
 
-def _replacement(input_config: Input, stats: Stats) -> Change:
+def _replacement(input_config: Input, stats: object) -> Change:
     match input_config:
         case ImageInput() | VideoInput():
             return functools.partial(

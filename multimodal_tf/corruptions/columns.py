@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, NumberInput
-from multimodal_tf.corruptions.corruption import Cell, Change, Corruption
+from multimodal_tf.corruptions.corruption import Cell, Change, Corruption, HasStd, HasWords
 from multimodal_tf.corruptions.text import replace_by_letters
 from multimodal_tf.data.codecs import dates
-from multimodal_tf.schema import InputStats, Moments, Vocabulary
 
 # the kinds of `config.ValueInput`
 Value: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput
@@ -30,32 +29,32 @@ _FAR = 5
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def of_value(input_config: Value, stats: InputStats | None) -> tuple[Corruption, ...]:
+def of_value(input_config: Value, stats: object) -> tuple[Corruption, ...]:
     """The corruptions of a kind of value, without `MISSING`; as `corruptions.corruptions_for`."""
     match input_config:
         case BooleanInput():
             return (BOOLEAN_NOISE,)
         case CategoryInput():
-            if not isinstance(stats, Vocabulary):
+            if not isinstance(stats, HasWords):
                 raise _no_stats(input_config, stats)
             return (category_noise(stats.words),)
         case NumberInput():
-            return (number_noise(_moments(input_config, stats).std),)
+            return (number_noise(_std(input_config, stats)),)
         case DateInput():
-            return (date_noise(_moments(input_config, stats).std),)
+            return (date_noise(_std(input_config, stats)),)
         case _:
             assert_never(input_config)
 
 
-def other_value(input_config: Value, stats: InputStats | None) -> Change:
+def other_value(input_config: Value, stats: object) -> Change:
     """Replaces a value by data of another kind; as `corruptions.other_data`."""
     match input_config:
         case CategoryInput():
             return replace_by_letters
         case NumberInput():
-            return _strongest(number_noise(_FAR * _moments(input_config, stats).std))
+            return _strongest(number_noise(_FAR * _std(input_config, stats)))
         case DateInput():
-            return _strongest(date_noise(_FAR * _moments(input_config, stats).std))
+            return _strongest(date_noise(_FAR * _std(input_config, stats)))
         case BooleanInput():
             return _strongest(BOOLEAN_NOISE)
         case _:
@@ -66,10 +65,10 @@ def _strongest(corruption: Corruption) -> Change:
     return lambda cell, _, random: corruption(cell, 5, random)
 
 
-def _moments(input_config: Value, stats: InputStats | None) -> Moments:
-    if not isinstance(stats, Moments):
+def _std(input_config: Value, stats: object) -> Any:
+    if not isinstance(stats, HasStd):
         raise _no_stats(input_config, stats)
-    return stats
+    return stats.std
 
 
 def _no_stats(input_config: Value, stats: object) -> ValueError:

@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,24 @@ Cell = bytes | float | list[bytes] | list[float]
 Cells = np.ndarray | Sequence[Any]
 # takes a cell, a strength and a generator; returns the corrupted cell
 Change = Callable[[Any, Any, np.random.Generator], Any]
+
+
+@runtime_checkable
+class HasStd(Protocol):
+    """Statistics with the standard deviation of the training split, such as `schema.Moments`."""
+
+    @property
+    def std(self) -> Any:
+        """float > 0 in the input's unit, of a date in days; a list for cells of several numbers."""
+
+
+@runtime_checkable
+class HasWords(Protocol):
+    """Statistics with the values of the training split, such as `schema.Vocabulary`."""
+
+    @property
+    def words(self) -> list[str]:
+        """The values, without duplicates."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from multimodal_tf.config import Input
-from multimodal_tf.corruptions import Corruption, Stats, columns, corruptions_for, other_data
+from multimodal_tf.corruptions import Corruption, columns, corruptions_for, other_data
+from multimodal_tf.schema import InputStats
 
 __all__ = ["any_corruption", "broken", "other_data"]
 
 _NO_FILE = b"\xff\xfe"
 
 
-def any_corruption(input_config: Input, stats: Stats) -> Corruption:
+def any_corruption(input_config: Input, stats: InputStats | None) -> Corruption:
     """One of all corruptions of an input except `missing`, drawn for each cell.
 
     Args:

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from multimodal_tf.config import ROW
 from multimodal_tf.data import atomic
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
-from multimodal_tf.progress import progress_bar
 from multimodal_tf.serving.client import BATCH, DERIVED, Client
 
 # batches that are written at once: a Parquet file of many small row groups is slow to read

@@ -15,8 +15,8 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.predictions import OutOfFold
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
-from multimodal_tf.progress import progress_bar
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds

@@ -21,9 +21,9 @@ from multimodal_tf.data.ingest.checks import check_arguments
 from multimodal_tf.data.ingest.jobs import Job, jobs_of
 from multimodal_tf.data.ingest.record_settings import CONFIG, settings_hash
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
 from multimodal_tf.data.table import Table
-from multimodal_tf.progress import progress_bar
 
 # a worker process takes some ten seconds to start: for fewer rows it does not pay
 _ROWS_PER_PROCESS = 2000

@@ -4,16 +4,22 @@ import dataclasses
 import datetime
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.evaluation import baselines, robustness, row_scores
-from multimodal_tf.evaluation.contributions import modality_contributions
+from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
-from multimodal_tf.evaluation.eval_split import EvalSplit, check_labels
-from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
-from multimodal_tf.metrics.shapley import Contributions, coalitions
-from multimodal_tf.progress import progress_bar
+from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.evaluation.in_depth import (
+    Analysis,
+    EvalSetup,
+    InDepth,
+    Limits,
+    evaluate_in_depth,
+)
+from multimodal_tf.evaluation.predictor import Model, predictor_of
+from multimodal_tf.evaluation.robustness import CorruptionScores
+from multimodal_tf.metrics.shapley import Contributions
 from multimodal_tf.report import page
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.calibration import calibration_section
@@ -26,10 +32,8 @@ from multimodal_tf.report.model.robustness import robustness_section
 from multimodal_tf.report.model.section import ReportSection
 from multimodal_tf.schema import Schema
 
-# rows that OOD scores are fitted on, at most
-MAX_FIT_ROWS = 5000
 # sections that need the split only, by what the progress bar shows
-_SECTIONS: dict[str, Callable[[EvalSplit, int, int], ReportSection]] = {
+_SECTIONS: dict[str, Analysis[ReportSection]] = {
     "alignment": alignment_section,
     "OOD detection": ood_section,
     "retrieval": retrieval_section,
@@ -51,34 +55,7 @@ class ModelReport:
 
     page: page.Page
     contributions: Contributions
-    robustness: robustness.CorruptionScores
-
-
-@dataclasses.dataclass(frozen=True)
-class _Setup:
-    """The model, the models that it is compared with, the head, and the records."""
-
-    predictor: Predictor
-    head: str
-    records: EvalRecords
-    unimodal: Mapping[str, Predictor]
-    baseline: Predictor | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Limits:
-    """Rows of the split and rows to corrupt, at most; how intervals are drawn."""
-
-    rows: int | None
-    corrupted: int | None
-    resamples: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        for name, least in {"rows": 2, "corrupted": 2, "resamples": 0, "seed": 0}.items():
-            number = getattr(self, name)
-            if number is not None and number < least:
-                raise ValueError(f"{name} must be {least} or more, received {number}")
+    robustness: CorruptionScores
 
 
 def model_report(
@@ -125,26 +102,15 @@ def model_report(
     Example:
         >>> model_report("saved_models/shop/1", "runs/shop/records", "report")  # doctest: +SKIP
     """
-    folder, limits = page.check_out(out), _Limits(rows, corrupted, resamples, seed)
-    setup = _setup(predictor_of(model, config, schema), records, head, table, unimodal, baseline)
-    report = _report(setup, split, limits, progress)
-    page.save(report.page, folder)
-    return report
-
-
-def _setup(
-    predictor: Predictor,
-    records: str | os.PathLike[str],
-    head: str | None,
-    table: SourceTable | None,
-    unimodal: Mapping[str, Model] | None,
-    baseline: Model | None,
-) -> _Setup:
-    head = _head(predictor.config, head)
-    opened = EvalRecords.open(predictor, records, table)
-    models = baselines.unimodal_models(unimodal or {}, predictor, head)
-    other = None if baseline is None else baselines.baseline_model(baseline, predictor, head)
-    return _Setup(predictor, head, opened, models, other)
+    folder, limits = page.check_out(out), Limits(rows, corrupted, resamples, seed)
+    predictor = predictor_of(model, config, schema)
+    chosen = _head(predictor.config, head)
+    setup = EvalSetup.open(predictor, chosen, records, table, unimodal, baseline)
+    found = evaluate_in_depth(setup, split, limits, _SECTIONS, progress)
+    sections = _sections(found, resamples, seed)
+    written = _page(found.eval_split, sections, setup.records, resamples, seed)
+    page.save(written, folder)
+    return ModelReport(written, found.contributions, found.robustness)
 
 
 def _head(config: Config, head: str | None) -> str:
@@ -160,63 +126,14 @@ def _head(config: Config, head: str | None) -> str:
     return chosen
 
 
-def _report(setup: _Setup, split: str, limits: _Limits, progress: bool) -> ModelReport:
-    predictor, resamples, seed = setup.predictor, limits.resamples, limits.seed
-    with progress_bar("reading rows", "steps", shown=progress) as update:
-
-        def step() -> None:
-            update(advance=1)
-
-        eval_split, features = setup.records.read(predictor, split, setup.head, limits.rows, seed)
-        check_labels(eval_split)
-        update(total=_steps(setup, eval_split))
-        eval_split = _with_other_splits(setup, eval_split, seed)
-        update(description="subsets of inputs")
-        found = modality_contributions(predictor, eval_split, features, resamples, seed, step)
-        unimodal_scores = {
-            name: baselines.mean_score(one, eval_split, resamples, seed)
-            for name, one in setup.unimodal.items()
-        }
-        update(description="corrupted rows")
-        scores = robustness.corruption_scores(
-            predictor, eval_split, features, limits.corrupted, seed, step
-        )
-        of_baseline = None
-        if setup.baseline is not None:
-            of_baseline = robustness.corruption_scores(
-                setup.baseline,
-                baselines.predicted_by(setup.baseline, eval_split),
-                setup.baseline.features(eval_split.raw),
-                limits.corrupted,
-                seed,
-                step,
-            )
-        sections = [
-            contributions_section(found, eval_split, unimodal_scores),
-            robustness_section(scores, eval_split, resamples, seed, of_baseline),
-        ]
-        for name, section in _SECTIONS.items():
-            update(description=name)
-            sections.append(section(eval_split, resamples, seed))
-            step()
-    written = _page(eval_split, sections, setup.records, resamples, seed)
-    return ModelReport(written, found, scores)
-
-
-def _steps(setup: _Setup, eval_split: EvalSplit) -> int:
-    """Number of steps of the progress bar."""
-    subsets = len(coalitions(list(setup.predictor.config.inputs)).present)
-    corrupted = robustness.count_steps(robustness.corruptions_of(eval_split))
-    models = 1 if setup.baseline is None else 2
-    return subsets + corrupted * models + len(_SECTIONS)
-
-
-def _with_other_splits(setup: _Setup, eval_split: EvalSplit, seed: int) -> EvalSplit:
-    train, validation = (
-        setup.records.other(setup.predictor, name, eval_split, MAX_FIT_ROWS, seed)
-        for name in ("train", "validation")
-    )
-    return dataclasses.replace(eval_split, train=train, validation=validation)
+def _sections(found: InDepth[ReportSection], resamples: int, seed: int) -> list[ReportSection]:
+    return [
+        contributions_section(found.contributions, found.eval_split, found.unimodal),
+        robustness_section(
+            found.robustness, found.eval_split, resamples, seed, found.baseline_robustness
+        ),
+        *found.analyses,
+    ]
 
 
 def _page(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sklearn.exceptions import ConvergenceWarning
 
-from multimodal_tf.progress import progress_bar
+from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.training.tune import report
 
 # seconds between two updates
