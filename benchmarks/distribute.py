@@ -1,18 +1,17 @@
-"""One device, two replicas in one process and two workers: the same training of the embedded
-digits, and how far they end apart.
+"""The same training on one device, two replicas and two workers, and how their results differ.
 
     python -m benchmarks.distribute > distribute.md        # some minutes
-    python -m benchmarks.distribute --rows 200 --epochs 1  # a look
+    python -m benchmarks.distribute --rows 200 --epochs 1  # a quick run
 
-All see the same batches of 32 in the same order and begin with the same weights. There is no
-dropout, which replicas draw differently, and no batch normalisation, whose statistics would be
-those of a replica's own rows. The last batch of an epoch is smaller. Gradients are clipped by their
-norm. The second row is a measure for the differences: one device again, where convolutions add up
-in another order. Rounding decides there, too, which of several equal pixels a maximum takes, and in
-AdamW where a gradient is almost 0. Images a second are those of training, without the first epoch,
-in which graphs are traced; the median over the epochs. On one machine of
-two cores replicas and workers share the cores that one device has alone: the figures say what
-distributing costs, not what it brings.
+All see the same batches of 32 in the same order and start from the same weights. There is no
+dropout, which replicas draw differently, and no batch normalization, whose statistics would be
+those of a replica's own rows. The last batch of an epoch is smaller. Gradients are clipped by norm.
+The second row shows the size of rounding effects: one device again, where convolutions add up in
+another order. Rounding also decides which of several equal pixels a maximum takes, and the sign of
+an AdamW step where a gradient is almost 0. Images per second are those of training without the
+first epoch, in which graphs are traced; the median over epochs. On one machine of two cores,
+replicas and workers share the cores that one device has alone: the numbers show the overhead of
+distribution, not its speed-up.
 """
 
 import argparse
@@ -54,20 +53,20 @@ NAMES = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, help="so many rows, drawn at random; default: all")
+    parser.add_argument("--rows", type=int, help="number of rows, drawn at random; default: all")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument(
         "--train",
         nargs=2,
         metavar=("STRATEGY", "FOLDER"),
-        help="train in this process, as the program itself calls it",
+        help="train in this process; for internal use",
     )
     arguments = parser.parse_args()
     if arguments.train:
         train(arguments.train[0], pathlib.Path(arguments.train[1]), arguments.epochs)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
         prepare(folder, arguments.rows)
         for strategy in NAMES:
             command = [
@@ -90,10 +89,10 @@ def main():
 
 def prepare(folder, rows):
     plain = digits_config().model_dump() | {"fusion": {"type": "concatenation", "dropout": 0}}
-    for part in plain["inputs"].values():
-        part["tower"]["dropout"] = 0
-        if "batch_normalization" in part["tower"]:
-            part["tower"]["batch_normalization"] = False
+    for input_config in plain["inputs"].values():
+        input_config["tower"]["dropout"] = 0
+        if "batch_normalization" in input_config["tower"]:
+            input_config["tower"]["batch_normalization"] = False
     config, whole = Config.model_validate(plain), pandas.concat(digits_table().chunks())
     ingest(
         read_table(whole if rows is None else whole.sample(rows, random_state=0)),
@@ -162,14 +161,15 @@ def train(name, folder, epochs):
 
 
 def table(folder):
-    """The figures of each way, and their largest differences from one device's."""
+    """Metrics of each strategy, and their largest differences from one device."""
     config, manifest = (
         Config.load(folder / "config.yaml"),
         json.loads((folder / "records" / "manifest.json").read_text()),
     )
     rows = sum(shard["rows"] for shard in manifest["splits"]["train"])
     lines = [
-        "| optimizer | | loss | validation loss | test accuracy | weights differ | losses differ | metrics differ | images a second |",
+        "| optimizer | | loss | validation loss | test accuracy | weights differ | losses differ"
+        " | metrics differ | images per second |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [line(folder, kind, name, rows) for kind in OPTIMIZERS for name in NAMES]
@@ -178,34 +178,36 @@ def table(folder):
         for kind in OPTIMIZERS
     ]
     same = all((one == other).all() for pair in pairs for one, other in zip(*pair))
-    alike = "the same, bit for bit" if same else "NOT THE SAME"
-    steps = figures(folder, "none", "SGD")["steps"]
+    alike = "bit-identical" if same else "DIFFERENT"
+    steps = metrics_of(folder, "none", "SGD")["steps"]
     lines.append(
-        f"\n{rows} training rows, batches of {config.training.batch_size}, {steps} steps; the two workers' weights are {alike}."
+        f"\n{rows} training rows, batches of {config.training.batch_size}, {steps} steps;"
+        f" the two workers' weights are {alike}."
     )
     return "\n".join(lines)
 
 
 def line(folder, kind, name, rows):
-    one, own = figures(folder, "none", kind), figures(folder, name, kind)
+    one, own = metrics_of(folder, "none", kind), metrics_of(folder, name, kind)
     both = zip(weights(folder, "none", kind), weights(folder, name, kind))
     apart = max(np.abs(theirs - ours).max() for theirs, ours in both)
     differ = {
-        figure: np.abs(np.subtract(own["history"][figure], one["history"][figure])).max()
-        for figure in one["history"]
+        metric: np.abs(np.subtract(own["history"][metric], one["history"][metric])).max()
+        for metric in one["history"]
     }
     losses, metrics = (
-        max(value for figure, value in differ.items() if figure.endswith("loss") == loss)
+        max(value for metric, value in differ.items() if metric.endswith("loss") == loss)
         for loss in (True, False)
     )
     speed = rows / statistics.median(own["seconds"][1:] or own["seconds"])
     return (
-        f"| {kind} | {NAMES[name]} | {own['history']['loss'][-1]:.6f} | {own['history']['val_loss'][-1]:.6f} "
-        f"| {own['test']['accuracy']:.4f} | {apart:.1e} | {losses:.1e} | {metrics:.1e} | {speed:.0f} |"
+        f"| {kind} | {NAMES[name]} | {own['history']['loss'][-1]:.6f}"
+        f" | {own['history']['val_loss'][-1]:.6f} | {own['test']['accuracy']:.4f}"
+        f" | {apart:.1e} | {losses:.1e} | {metrics:.1e} | {speed:.0f} |"
     )
 
 
-def figures(folder, name, kind):
+def metrics_of(folder, name, kind):
     return json.loads((folder / f"{name}-{kind}-0.json").read_text())
 
 

@@ -1,12 +1,12 @@
-"""Every fusion on `digits` and `stamps`, from scratch, with the data sets' own towers; and what is
-left of each when an input is absent.
+"""Every fusion on `digits` and `stamps`, trained from scratch, also with one input missing.
 
-    python -m benchmarks.fusion > fusion.md # whatever is finished is found again in
-    runs/benchmarks/fusion python -m benchmarks.fusion --datasets stamps --fusions gated
-    concatenation --seeds 0 # a part: names that contain one of the words
+    python -m benchmarks.fusion > fusion.md
+    # fusions whose name contains one of these words
+    python -m benchmarks.fusion --datasets stamps --fusions gated concatenation --seeds 0
 
-Rows, seeds and intervals are those of `benchmarks.towers`. Each fusion is trained with modality
-dropout, a few of them without, too. The towers of single inputs stand beside, trained as long.
+Finished trainings are read from `--out`. Rows, seeds and intervals are those of
+`benchmarks.towers`. The towers are those of the data sets. Each fusion is trained with modality
+dropout, and some also without. For comparison, the towers of single inputs are trained as long.
 Stamps need Debian's `tuxpaint-stamps-default`.
 """
 
@@ -50,7 +50,7 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training.run_dir import load_run
 
-# of whole inputs
+# modality dropout
 DROPOUT = 0.3
 FEATURE_LEVEL = {
     "concatenation": ConcatenationFusion,
@@ -66,7 +66,7 @@ FEATURE_LEVEL = {
     "bottleneck": BottleneckFusion,
     "cross-modal": CrossModalFusion,
 }
-# of the towers here; what the gain is over
+# the best tower of a single input, with which fusions are compared
 BEST_SINGLE = {"digits": "sound alone", "stamps": "description alone"}
 WITHOUT_DROPOUT = "{}, no modality dropout"
 
@@ -84,14 +84,14 @@ def entries(inputs, against):
         for name, fusion in fusions(0.0).items()
         if name in PAIRED
     }
-    alone = [Entry(f"{name} alone", {name: part}, against) for name, part in inputs.items()]
+    alone = [Entry(f"{name} alone", {name: one}, against) for name, one in inputs.items()]
     return alone + [
         Entry(name, inputs, against, fusion=fusion)
         for name, fusion in (fusions(DROPOUT) | plain).items()
     ]
 
 
-# trained without modality dropout, too
+# also trained without modality dropout
 PAIRED = ("concatenation", "gated", "decision: mean")
 
 
@@ -115,100 +115,124 @@ def parse():
         "--fusions",
         nargs="+",
         default=[""],
-        help="words: fusions whose name contains one of them; default: all",
+        help="fusions whose name contains one of these words; default: all",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
         default=pathlib.Path("runs/benchmarks/fusion"),
-        help="where shards and runs go",
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
 
 def benchmark(name, chosen, config, table, arguments):
-    """Two tables of one data set, after training what is not yet trained: all inputs there, and
-    each absent in turn.
+    """Trains what is not yet trained; returns two tables of one data set.
+
+    The first has all inputs present, the second one missing input at a time.
     """
-    groups, results, complete, absent = group_of_rows(table), {}, [], []
+    groups, complete, missing_hits = group_of_rows(table), [], []
+    results: dict = {}
     for seed in arguments.seeds:
         training = config.training.model_dump() | {"epochs": arguments.epochs}
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
-        directory = arguments.directory / name / f"seed-{seed}"
+        directory = arguments.out / name / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
         rows = read_raw(directory / "data", "test", seeded)["row"]
         frame = {"seed": seed, "group": groups[rows]}
-        found, without = {}, {}
+        found = {}
+        without: dict = {}
         for entry in chosen:
             result = trained(entry, seeded, directory, with_export=seed == arguments.seeds[0])
             results.setdefault(entry.name, []).append(result)
             found[entry.name] = np.array(result.hits)
             if len(entry.inputs) > 1:
                 without |= {
-                    (entry.name, part): hits
-                    for part, hits in hits_without(entry, directory).items()
+                    (entry.name, name_of_input): hits
+                    for name_of_input, hits in hits_without(entry, directory).items()
                 }
         complete.append(pandas.DataFrame(found).assign(**frame))
-        absent.append(
+        missing_hits.append(
             pandas.DataFrame(
-                {f"{fusion}|{part}": hits for (fusion, part), hits in without.items()}
+                {
+                    f"{fusion}|{name_of_input}": hits
+                    for (fusion, name_of_input), hits in without.items()
+                }
             ).assign(**frame)
         )
     against = {entry.name: entry.against for entry in chosen}
     first = markdown(pandas.concat(complete), against, results, f"{BEST_SINGLE[name]}'s")
-    return (
-        f"{first}\n\n{absence(pandas.concat(complete), pandas.concat(absent), list(config.inputs))}"
-    )
+    names = list(config.inputs)
+    return f"{first}\n\n{absence(pandas.concat(complete), pandas.concat(missing_hits), names)}"
 
 
 def hits_without(entry, directory):
-    """By input, whether each row of the test split is right without it; from its file if that is of
-    this training.
+    """By input, whether each row of the test split is right without it.
+
+    They are read from their file if it belongs to this training.
     """
-    file = directory / f"{slug(entry.name)}-absent.json"
+    file = directory / f"{slug(entry.name)}-missing.json"
     record = directory / slug(entry.name) / "run.json"
     if not file.is_file() or (record.is_file() and file.stat().st_mtime < record.stat().st_mtime):
         run = load_run(directory / slug(entry.name))
         test = load_split(run.config, run.schema, directory / "data", "test")
         truth = np.concatenate([targets[LABEL].numpy() for _, targets, _ in test])
         found = {
-            part: right_without(run.model, test, part, truth).tolist() for part in entry.inputs
+            name_of_input: right_without(run.model, test, name_of_input, truth).tolist()
+            for name_of_input in entry.inputs
         }
         file.write_text(json.dumps(found))
-    return {part: np.array(hits) for part, hits in json.loads(file.read_text()).items()}
+    return {
+        name_of_input: np.array(hits)
+        for name_of_input, hits in json.loads(file.read_text()).items()
+    }
 
 
-def right_without(model, test, part, truth):
+def right_without(model, test, name_of_input, truth):
     changed = test.map(
-        lambda inputs, targets, weights: inputs | {part + PRESENT: 0 * inputs[part + PRESENT]}
+        lambda inputs, targets, weights: (
+            inputs | {name_of_input + PRESENT: 0 * inputs[name_of_input + PRESENT]}
+        )
     )
     return model.predict(changed, verbose=0)[LABEL].argmax(axis=1) == truth
 
 
-def absence(complete, absent, parts):
-    """Accuracy with all inputs and without each, for each fusion; where there is a pair, what
-    modality dropout saves of the drop.
+def absence(complete, missing_hits, names_of_inputs):
+    """Accuracy with all inputs and without each, for each fusion.
+
+    If a fusion was trained with and without modality dropout, also the difference of their drops.
     """
     hits = complete.reset_index(drop=True).join(
-        absent.drop(columns=["seed", "group"]).reset_index(drop=True)
+        missing_hits.drop(columns=["seed", "group"]).reset_index(drop=True)
     )
     seeds, means = by_seed_and_drawn(hits)
-    names = [name for name in complete if f"{name}|{parts[0]}" in absent]
-    heads = ["fusion", "all inputs", *(f"without {part}" for part in parts)]
+    names = [name for name in complete if f"{name}|{names_of_inputs[0]}" in missing_hits]
+    heads = [
+        "fusion",
+        "all inputs",
+        *(f"without {name_of_input}" for name_of_input in names_of_inputs),
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in names:
-        cells = [name, seeds[name].mean(), *(seeds[f"{name}|{part}"].mean() for part in parts)]
+        cells = [
+            name,
+            seeds[name].mean(),
+            *(seeds[f"{name}|{name_of_input}"].mean() for name_of_input in names_of_inputs),
+        ]
         lines.append(
             f"| {' | '.join(cell if isinstance(cell, str) else f'{cell:.3f}' for cell in cells)} |"
         )
     lines += [
         "",
-        "| what modality dropout saves of the drop | without | drop with it | drop without it | difference | 95 % interval |",
+        "| effect of modality dropout on the drop | missing | drop with it | drop without it"
+        " | difference | 95 % interval |",
     ]
     lines += ["|---" * 6 + "|"]
-    missing = {part: [part] for part in parts} | {"any one, in the mean": parts}
+    missing = {name_of_input: [name_of_input] for name_of_input in names_of_inputs} | {
+        "mean over inputs": names_of_inputs
+    }
     for name in (
         name for name in PAIRED if WITHOUT_DROPOUT.format(name) in names and name in names
     ):
@@ -217,15 +241,15 @@ def absence(complete, absent, parts):
                 drop(one, which, seeds) for one in (name, WITHOUT_DROPOUT.format(name))
             )
             drawn = drop(WITHOUT_DROPOUT.format(name), which, means) - drop(name, which, means)
-            figures = [
-                f"{value.mean():.3f}" for value in (with_it, without_it, without_it - with_it)
-            ]
-            lines.append(f"| {name} | {what} | {' | '.join(figures)} | {interval(drawn)} |")
+            values = [f"{one.mean():.3f}" for one in (with_it, without_it, without_it - with_it)]
+            lines.append(f"| {name} | {what} | {' | '.join(values)} | {interval(drawn)} |")
     return "\n".join(lines)
 
 
-def drop(name, parts, accuracies):
-    return accuracies[name] - accuracies[[f"{name}|{part}" for part in parts]].mean(axis=1)
+def drop(name, inputs, accuracies):
+    return accuracies[name] - accuracies[
+        [f"{name}|{name_of_input}" for name_of_input in inputs]
+    ].mean(axis=1)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Time of a training step of a fused model against the sum of its towers' own.
+"""Time of a training step of a fused model against the sum of its towers' times.
 
     python -m benchmarks.fusion_step_time [--fusions attention gated] [--steps 10] [--rounds 9]
 
-A photo (64 x 64), a title and a second of sound, with their default towers, ten classes, one batch
-of 32 rows in memory. The sum is that of
-three models of one input each: tower and head. All models take turns within a round, and a ratio is
-the median of the rounds' ratios; beside it stands that of the time that the processor worked for
-this process.
+The inputs are a photo (64 x 64), a title and a clip of one second, with their default towers, ten
+classes, one batch of 32 rows in memory. The sum is that of three models of one input each: tower
+and head. All models take turns within a round, and a ratio is the median of the rounds' ratios, of
+wall time and of CPU time of this process.
 """
 
 import argparse
@@ -29,9 +28,9 @@ from multimodal_tf.models.build import build_model, compile_arguments
 INPUTS = {
     "photo": ImageInput(height=64, width=64),
     "title": TextInput(),
-    "sound": AudioInput(seconds=1.0),
+    "clip": AudioInput(seconds=1.0),
 }
-# the fusions that are over the towers' tokens, not their vectors
+# fusions of the towers' tokens instead of their vectors
 TOKENS = ("bottleneck", "cross-modal")
 
 
@@ -41,7 +40,7 @@ def main():
         "--fusions",
         nargs="+",
         default=[""],
-        help="words: fusions whose name contains one of them; default: all",
+        help="fusions whose name contains one of these words; default: all",
     )
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=9)
@@ -52,12 +51,12 @@ def main():
         if any(word in name for word in arguments.fusions)
     }
     alone = {
-        name: training({name: part}, ConcatenationFusion(dropout=0), arguments.steps)
-        for name, part in INPUTS.items()
+        name: training({name: input_config}, ConcatenationFusion(dropout=0), arguments.steps)
+        for name, input_config in INPUTS.items()
     }
     fused = {name: training(INPUTS, fusion, arguments.steps) for name, fusion in chosen.items()}
     trainings = alone | fused
-    # graphs are traced, memory is laid out
+    # The first rounds trace graphs and allocate memory.
     for _ in range(2):
         for train, _ in trainings.values():
             train()
@@ -65,13 +64,12 @@ def main():
         {name: train() for name, (train, _) in trainings.items()} for _ in range(arguments.rounds)
     ]
     print(
-        f"`python -m benchmarks.fusion_step_time --steps {arguments.steps} --rounds {arguments.rounds}`\n"
+        f"`python -m benchmarks.fusion_step_time --steps {arguments.steps}"
+        f" --rounds {arguments.rounds}`\n"
     )
-    print(
-        "| fusion | over | weights | ms a step | its towers' sum | ratio | processor time, ratio |"
-    )
+    print("| fusion | over | weights | ms per step | sum of towers | ratio | CPU time, ratio |")
     print("|---|---|---|---|---|---|---|")
-    # rounds, clocks
+    # shape: rounds, clocks
     sums = np.array([sum(one[name] for name in alone) for one in rounds])
     for name in fused:
         times = np.array([one[name] for one in rounds])
@@ -82,12 +80,13 @@ def main():
         )
         over = "tokens" if name in TOKENS else "predictions" if "decision" in name else "vectors"
         print(
-            f"| {name} | {over} | {fused[name][1]:,} | {wall:.1f} | {whole:.1f} | **{ratio[0]:.3f} x** | {ratio[1]:.3f} x |"
+            f"| {name} | {over} | {fused[name][1]:,} | {wall:.1f} | {whole:.1f}"
+            f" | **{ratio[0]:.3f} x** | {ratio[1]:.3f} x |"
         )
 
 
 def training(inputs, fusion, steps):
-    """`(a function that trains and tells milliseconds a step, number of weights)`."""
+    """`(function, weights)`: a function that trains and returns ms per step; number of weights."""
     keras.utils.set_random_seed(0)
     config = Config(inputs=inputs, heads={"label": ClassificationHead()}, fusion=fusion)
     schema = schema_of(config)

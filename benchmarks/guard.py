@@ -1,12 +1,12 @@
-"""What a guard and a temperature cost of an exported model's latency; prints a Markdown table.
+"""Latency of a guard and of temperature scaling in an exported model; prints a Markdown table.
 
     python -m benchmarks.guard
 
-The model and the rows are those of `benchmarks.serving`, with a matching head. It is exported
-without a guard; with the Mahalanobis distance to 16 classes and a agreement; and with the nearest
-of 10,000 training rows in its place. In each round all are asked the same batch, in an order that
-is drawn anew. A figure is the median over rounds; a ratio is the median over rounds of that round's
-ratio to the model without a guard.
+Model and rows are those of `benchmarks.serving`, with a matching head. It is exported without a
+guard; with the Mahalanobis distance to 16 classes and agreement; and with the distance to the
+nearest of 10,000 training rows instead. In each round, all get the same batch, in random order. A
+time is the median over rounds; a ratio is the median over rounds of the ratio to the model without
+a guard.
 """
 
 import functools
@@ -34,7 +34,7 @@ CONFIG = serving.CONFIG.model_copy(
 
 
 def guards(width):
-    """By name; the arrays are drawn, which take as long as fitted ones."""
+    """Guards by name; their arrays are random, which take as long as fitted ones."""
     generator = np.random.default_rng(0)
     bank = generator.normal(size=(BANK, width))
     bank /= np.linalg.norm(bank, axis=1, keepdims=True)
@@ -58,10 +58,10 @@ def rounds(functions, runs):
     generator = np.random.default_rng(0)
     taken = np.zeros((runs, len(functions)))
     for number in range(runs):
-        for place in generator.permutation(len(functions)):
+        for index in generator.permutation(len(functions)):
             start = time.perf_counter()
-            functions[place]()
-            taken[number, place] = time.perf_counter() - start
+            functions[index]()
+            taken[number, index] = time.perf_counter() - start
     return taken
 
 
@@ -77,7 +77,7 @@ def main():
             )
             served[name] = tf.saved_model.load(str(path)).signatures["predict"]
     print(f"The fused embedding has {width} numbers.\n")
-    print("| batch | guard | predict, ms | ratio | ratio, middle half of the rounds |")
+    print("| batch | guard | predict, ms | ratio | ratio, quartiles of the rounds |")
     print("|---:|---|---:|---:|---|")
     for batch in BATCHES:
         raw = serving.rows(batch)
@@ -85,10 +85,11 @@ def main():
         rounds(functions, 3)
         taken = rounds(functions, RUNS[batch])
         ratios = taken / taken[:, :1]
-        for place, name in enumerate(served):
-            low, middle, high = np.quantile(ratios[:, place], [0.25, 0.5, 0.75])
+        for index, name in enumerate(served):
+            low, middle, high = np.quantile(ratios[:, index], [0.25, 0.5, 0.75])
             print(
-                f"| {batch} | {name} | {1000 * np.median(taken[:, place]):.2f} | {middle:.3f} | {low:.3f} .. {high:.3f} |",
+                f"| {batch} | {name} | {1000 * np.median(taken[:, index]):.2f} | {middle:.3f}"
+                f" | {low:.3f} .. {high:.3f} |",
                 flush=True,
             )
 

@@ -1,12 +1,14 @@
-"""Ingest: rows a second with one and with two processes and on Apache Beam, and peak memory for 1 x
-and 20 x the rows, as Markdown tables.
+"""Rows per second and peak memory of ingest, as Markdown tables.
+
+It runs with one process, with two, and on Apache Beam. Memory is measured for 1 x and 20 x the
+rows.
 
     python -m benchmarks.ingest [--rows 2000] [--factor 20] [--repeats 3]
 
-Rows have a 256 x 256 JPEG, a second of sound (WAV, FLAC or MP3), a text and a class. Every run is a
-process of its own, with a new output directory; the ways take turns. Those on Beam's DirectRunner
-need the extra `beam`. Memory is that of the whole tree of processes, pages shared between them
-counted once (proportional set size), looked at 20 times a second.
+Rows have a 256 x 256 JPEG, a clip of one second (WAV, FLAC or MP3), a text and a class. Every run
+is a process of its own with a new output folder, and the ways take turns. Beam's DirectRunner needs
+the extra `beam`. Memory is that of the whole process tree, shared pages counted once (proportional
+set size), sampled 20 times per second.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from multimodal_tf.data.table import read_table
 FILES = 120
 ROWS_PER_SHARD = 200
 BEAM = ["--runner=DirectRunner", "--default_sdk_harness_log_level=ERROR"]
-# how many shards are made at a time, and what `ingest` is told
+# shards written at a time, and the arguments of `ingest`
 WAYS = {
     "1 process": (1, {"processes": 1}),
     "2 processes": (2, {"processes": 2}),
@@ -50,7 +52,7 @@ CONFIG = Config(
 
 
 def make_files(root):
-    """Files that the rows of every table name in turn."""
+    """Writes the files that the rows of every table refer to in turn."""
     generator = np.random.default_rng(0)
     for number in range(FILES):
         pixels = np.asarray(Image.effect_noise((16, 16), 120).convert("RGB").resize((256, 256)))
@@ -63,13 +65,13 @@ def make_files(root):
 
 
 def make_table(root, rows):
-    """A CSV of so many rows; returns its path."""
+    """Writes a CSV of `rows` rows; returns its path."""
     numbers = np.arange(rows) % FILES
     frame = pd.DataFrame(
         {
             "photo": [f"{number}.jpg" for number in numbers],
             "clip": [f"{number}.{('wav', 'flac', 'mp3')[number % 3]}" for number in numbers],
-            "title": [f"the picture of number {number}, once more" for number in numbers],
+            "title": [f"the photo of number {number}, once more" for number in numbers],
             "label": [f"class {number % 5}" for number in numbers],
         }
     )
@@ -78,24 +80,23 @@ def make_table(root, rows):
     return path
 
 
-def run_one(table, directory, way):
-    """In a process of its own: one ingest; prints its seconds, in all and between the ends of the
-    first and the last shard.
+def run_one(table, out, way):
+    """Runs one ingest in this process and prints its seconds.
+
+    They are the total, and the time between the ends of the first and the last shard.
     """
     at_a_time, options = WAYS[way]
     start = time.perf_counter()
     ingest(
         read_table(table),
         CONFIG,
-        directory,
+        out,
         rows_per_shard=ROWS_PER_SHARD,
         progress=False,
         **options,
     )
     seconds = time.perf_counter() - start
-    ends = sorted(
-        path.stat().st_mtime for path in (pathlib.Path(directory) / "parts").glob("*.json")
-    )
+    ends = sorted(path.stat().st_mtime for path in (pathlib.Path(out) / "parts").glob("*.json"))
     print(
         json.dumps(
             {
@@ -108,20 +109,20 @@ def run_one(table, directory, way):
 
 
 def tree(pid):
-    """The process and all below it."""
+    """The process and all its descendants."""
     found = [pid]
     for one in found:
         try:
             for task in pathlib.Path(f"/proc/{one}/task").iterdir():
                 found += map(int, (task / "children").read_text().split())
         except OSError:
-            # it has just ended
+            # The process has ended.
             continue
     return found
 
 
 def memory(pid):
-    """Proportional set size of a process in MB; 0 if it has just ended."""
+    """Proportional set size of a process in MB; 0 if it has ended."""
     try:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
@@ -130,9 +131,9 @@ def memory(pid):
 
 
 def measure(table, way):
-    """Runs one ingest; returns what it printed, and the peak memory of its processes in MB."""
-    with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, __file__, "--one", str(table), directory, way]
+    """Runs one ingest; returns its output and the peak memory of its processes in MB."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, __file__, "--one", str(table), out, way]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -142,7 +143,7 @@ def measure(table, way):
             time.sleep(0.05)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-        rows = Manifest.load(directory).kept
+        rows = Manifest.load(out).kept
         return json.loads(process.stdout.read()) | {"peak": peak, "rows": rows}
 
 
@@ -152,22 +153,20 @@ def main():
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--factor", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument(
-        "--one", nargs=3, metavar=("TABLE", "DIRECTORY", "WAY"), help=argparse.SUPPRESS
-    )
+    parser.add_argument("--one", nargs=3, metavar=("TABLE", "OUT", "WAY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         run_one(*arguments.one)
         return
-    with tempfile.TemporaryDirectory() as place:
-        root = pathlib.Path(place)
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
         make_files(root)
         small, large = (
             make_table(root, arguments.rows),
             make_table(root, arguments.rows * arguments.factor),
         )
         installed = importlib.util.find_spec("apache_beam") is not None
-        runs = {way: [] for way in WAYS if installed or not way.startswith("Beam")}
+        runs: dict[str, list] = {way: [] for way in WAYS if installed or not way.startswith("Beam")}
         for _ in range(arguments.repeats):
             for way, several in runs.items():
                 several.append(measure(small, way))
@@ -176,10 +175,11 @@ def main():
 
 
 def print_speed(runs, rows):
-    """The table of rows a second."""
+    """Prints the table of rows per second."""
     print(f"\n{rows} rows, median of {len(runs['1 process'])} runs (least to most)\n")
     print(
-        "| | rows/s, whole run | rows/s once the workers have started | ratio to one process |\n|---|---|---|---|"
+        "| | rows/s, whole run | rows/s once the workers have started | ratio to one process |"
+        "\n|---|---|---|---|"
     )
     medians = {}
     for way, several in runs.items():
@@ -190,14 +190,14 @@ def print_speed(runs, rows):
         medians[way] = statistics.median(whole), statistics.median(steady)
         ratio = [now / then for now, then in zip(medians[way], medians["1 process"])]
         cells = [
-            f"{medians[way][place]:.0f} ({min(figures):.0f} to {max(figures):.0f})"
-            for place, figures in enumerate((whole, steady))
+            f"{medians[way][index]:.0f} ({min(speeds):.0f} to {max(speeds):.0f})"
+            for index, speeds in enumerate((whole, steady))
         ]
         print(f"| {way} | {cells[0]} | {cells[1]} | {ratio[0]:.2f}, {ratio[1]:.2f} |")
 
 
 def print_memory(runs):
-    """The table of peak memory."""
+    """Prints the table of peak memory."""
     print("\n| rows (two processes) | peak memory, MB | ratio |\n|---|---|---|")
     for run in runs:
         print(f"| {run['rows']} | {run['peak']:.0f} | {run['peak'] / runs[0]['peak']:.3f} |")

@@ -1,16 +1,15 @@
-"""Spoken language of the stamps: which of six languages is a clip in? Every tower over sounds,
-against scikit-learn on the same rows.
+"""Which of six languages is a clip in? Every audio tower against scikit-learn on the stamps.
 
-    python -m benchmarks.language > language.md # whatever is finished is found again in
-    runs/benchmarks/language python -m benchmarks.language --rows 300 --epochs 1 --seeds 0
-    --directory /tmp/language # a look, in a minute or two
+    python -m benchmarks.language > language.md
+    # a run of a minute or two
+    python -m benchmarks.language --rows 300 --epochs 1 --seeds 0 --out /tmp/language
 
-A row is one spoken name of a stamp in one language. No stamp, nor a near-duplicate of it, stands on
-two sides of a split, so the names of the test split are new in every language. What stays the same
-are the voices and the rooms: each language was spoken by a few people at most, so that a part of
-what is learned is who speaks and how it was recorded. How much the colour of the sound alone tells
-is what scikit-learn's logistic regression says, on the mean and the standard deviation of each mel
-band. Needs Debian's `tuxpaint-stamps-default`.
+Finished trainings are read from `--out`. A row is one spoken name of a stamp in one language. No
+stamp, nor a near-duplicate of it, is in two splits, so that the names of the test split are new in
+every language. The voices and rooms are the same: each language was spoken by a few people at most,
+so that a model partly learns the speaker and the recording. Logistic regression on the mean and the
+standard deviation of each mel band shows how far the timbre alone leads. Needs Debian's
+`tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -20,13 +19,13 @@ import numpy as np
 import pandas
 
 from benchmarks.linear import LABEL, by_cell, mel_bands, read_raw, regression, scaled
-from benchmarks.towers import GENTLE, Entry, markdown, sound_towers, trained
+from benchmarks.towers import GENTLE, Entry, audio_towers, markdown, trained
 from multimodal_tf.config import AudioInput, ClassificationHead, Config, Split, Training
 from multimodal_tf.data.datasets import stamps_table
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
-# those in which most stamps are spoken
+# those with the most clips
 LANGUAGES = ("fr", "ru", "ro", "ca", "bg", "es")
 BASELINE = "mel bands"
 
@@ -35,11 +34,12 @@ def main():
     arguments = parse()
     rows = clips(arguments.root, arguments.rows)
     table, entries = read_table(rows, root=arguments.root), language_entries()
-    hits, results = [], {}
+    hits: list = []
+    results: dict = {}
     for seed in arguments.seeds:
         config, directory = (
             language_config(seed, arguments.epochs),
-            arguments.directory / f"seed-{seed}",
+            arguments.out / f"seed-{seed}",
         )
         ingest(table, config, directory / "data", progress=False)
         raw = {
@@ -58,7 +58,8 @@ def main():
             )
         )
     print(
-        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, by language: {rows[LABEL].value_counts().to_dict()}\n"
+        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, by language:"
+        f" {rows[LABEL].value_counts().to_dict()}\n"
     )
     print(markdown(pandas.concat(hits), {entry.name: BASELINE for entry in entries}, results))
 
@@ -66,21 +67,23 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", default="/usr/share/tuxpaint/stamps", help="folder of the stamps")
-    parser.add_argument("--rows", type=int, help="so many clips, drawn at random; default: all")
+    parser.add_argument("--rows", type=int, help="number of clips, drawn at random; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
         default=pathlib.Path("runs/benchmarks/language"),
-        help="where shards and runs go",
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
 
 def clips(root, count, language=LABEL):
-    """A row a clip: `sound`, a path; its language, in the column of that name; `group`, the stamp
-    and its near-duplicates; and `LABEL`, the stamp's class, unless that is the language's column.
+    """One row per clip.
+
+    Its columns are `sound`, a path; `language`, under that name; `group`, the stamp and its
+    near-duplicates; and `LABEL`, the stamp's class, unless that is the language's column.
     """
     names = [
         pandas.concat(stamps_table(root, speech=name).chunks()).assign(**{language: name})
@@ -95,7 +98,7 @@ def clips(root, count, language=LABEL):
 
 
 def language_config(seed, epochs):
-    """The first two seconds of a clip: four in five of them are shorter."""
+    """The first two seconds of a clip; four in five are shorter."""
     return Config(
         inputs={"sound": AudioInput()},
         heads={LABEL: ClassificationHead()},
@@ -106,7 +109,7 @@ def language_config(seed, epochs):
 
 
 def language_entries():
-    """A tower a line; spectrograms are as coarse as in `stamps_config`."""
+    """One entry per tower; spectrograms are as coarse as in `stamps_config`."""
     return [
         Entry(
             name,
@@ -114,13 +117,14 @@ def language_entries():
             BASELINE,
             GENTLE if "transformer" in name else None,
         )
-        for name, fields in sound_towers(mel_bins=40, hop_ms=20).items()
+        for name, fields in audio_towers(mel_bins=40, hop_ms=20).items()
     ]
 
 
 def baselines(raw):
-    """By name, whether it is right in each row of the test split: the commonest language, and
-    logistic regression.
+    """By name, whether each row of the test split is right.
+
+    The baselines are the most frequent language, and logistic regression.
     """
     labels = {split: cells[LABEL] for split, cells in raw.items()}
     majority = pandas.Series(labels["train"]).mode()[0]

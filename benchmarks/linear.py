@@ -1,6 +1,4 @@
-"""scikit-learn's logistic regression on simple features of texts, images and sounds: what a tower
-has to beat.
-"""
+"""Baselines: logistic regression on simple features of texts, images and audio."""
 
 import functools
 import io
@@ -18,17 +16,18 @@ from multimodal_tf.data.pipeline import load_raw
 from multimodal_tf.models.towers.spectrogram import LogMelSpectrogram, fft_length
 
 LABEL = "label"
-# logistic regression's C
+# `C` of the logistic regression
 STRENGTHS = (1.0, 10.0, 100.0)
-# of a colour histogram, per channel
+# per channel of a colour histogram
 BINS = 8
-# of a spectrogram
+# mel bands of a spectrogram
 BANDS = 40
 
 
 def read_raw(directory, split, config):
-    """The cells of a split as training reads them: bytes by input, with the rows' numbers as `row`
-    and the classes as `LABEL`.
+    """The cells of a split as read in training: bytes by input.
+
+    The result also has the row numbers as `row` and the classes as `LABEL`.
     """
     batches = list(load_raw(config, directory, split, 256))
     cells = {
@@ -40,17 +39,15 @@ def read_raw(directory, split, config):
 
 
 def baselines(raw):
-    """By name, whether logistic regression on these features is right in each row of the test
-    split.
-    """
+    """By name, whether logistic regression is right in each row of the test split."""
     text = "description" if "description" in raw["train"] else "text"
-    pictures = ("colour histogram", histogram) if text == "description" else ("pixels", pixels)
+    images = ("colour histogram", histogram) if text == "description" else ("pixels", pixels)
     features = {
         "TF-IDF": words(raw, text),
-        pictures[0]: by_cell(raw, "image", pictures[1]),
+        images[0]: by_cell(raw, "image", images[1]),
         "mel bands": scaled(by_cell(raw, "sound", mel_bands)),
     }
-    together = [["TF-IDF"], [pictures[0]], ["mel bands"], ["TF-IDF", pictures[0]], [*features]]
+    together = [["TF-IDF"], [images[0]], ["mel bands"], ["TF-IDF", images[0]], [*features]]
     labels = {split: cells[LABEL] for split, cells in raw.items()}
     majority = pandas.Series(labels["train"]).mode()[0]
     found = {"majority class": labels["test"] == majority}
@@ -61,8 +58,9 @@ def baselines(raw):
 
 
 def regression(x, labels):
-    """What logistic regression answers on the test split, with the regularisation that suits the
-    validation split best.
+    """Predictions of logistic regression on the test split.
+
+    The validation split selects the regularization.
     """
     models = [
         LogisticRegression(C=strength, max_iter=5000).fit(x["train"], labels["train"])
@@ -76,37 +74,40 @@ def regression(x, labels):
 def words(raw, column):
     texts = {split: [text.decode() for text in cells[column]] for split, cells in raw.items()}
     vectorizer = TfidfVectorizer().fit(texts["train"])
-    return {split: vectorizer.transform(part).toarray() for split, part in texts.items()}
+    return {split: vectorizer.transform(one).toarray() for split, one in texts.items()}
 
 
 def by_cell(raw, column, feature):
-    """`feature` of every cell; zeros where it is missing."""
+    """`feature` of every cell; zeros if it is missing."""
     found = {
         split: [feature(cell) if cell else None for cell in cells[column]]
         for split, cells in raw.items()
     }
     zero = np.zeros_like(next(vector for vector in found["train"] if vector is not None))
     return {
-        split: np.stack([zero if vector is None else vector for vector in part])
-        for split, part in found.items()
+        split: np.stack([zero if vector is None else vector for vector in vectors])
+        for split, vectors in found.items()
     }
 
 
 def scaled(features):
     scaler = StandardScaler().fit(features["train"])
-    return {split: scaler.transform(part) for split, part in features.items()}
+    return {split: scaler.transform(one) for split, one in features.items()}
 
 
 def histogram(data):
-    """The square roots of the shares of `BINS`^3 colours, float `(BINS**3,)`; transparent is white."""
+    """Square roots of the frequencies of `BINS`^3 colours, float `(BINS**3,)`.
+
+    Transparent pixels are white.
+    """
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     image = (
         Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         .convert("RGB")
         .resize((96, 96), Image.Resampling.BILINEAR)
     )
-    places = np.asarray(image, int).reshape(-1, 3) * BINS // 256
-    counts = np.bincount(places @ [BINS * BINS, BINS, 1], minlength=BINS**3)
+    bins = np.asarray(image, int).reshape(-1, 3) * BINS // 256
+    counts = np.bincount(bins @ [BINS * BINS, BINS, 1], minlength=BINS**3)
     return np.sqrt(counts / counts.sum())
 
 
@@ -116,8 +117,9 @@ def pixels(data):
 
 @functools.cache
 def bands_of(rate):
-    """A graph function, because it is called clip by clip: samples to mean and standard deviation
-    over time of each mel band's decibels.
+    """A function from samples to mean and standard deviation over time of each mel band, in dB.
+
+    It is a graph function because it is called clip by clip.
     """
     window = rate // 40
     spectrogram = LogMelSpectrogram(
@@ -133,6 +135,6 @@ def bands_of(rate):
 
 
 def mel_bands(data):
-    """Mean and standard deviation over time of the loudness in each mel band, float `(2 * BANDS,)`."""
+    """Mean and standard deviation over time of each mel band in dB, float `(2 * BANDS,)`."""
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     return bands_of(rate)(samples.mean(axis=1)[None]).numpy()

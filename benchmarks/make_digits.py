@@ -1,8 +1,8 @@
-"""Makes `multimodal_tf/data/datasets/digits.parquet`: real handwritten digits, spoken digits and
-written numbers, each degraded.
+"""Makes `multimodal_tf/data/datasets/digits.parquet`: handwritten, spoken and written digits.
 
-Needs scikit-learn and SciPy (of the project), and the program espeak-ng 1.51 (Debian: `apt install
-espeak-ng`). About a minute; run from anywhere, as often as you like, it writes the same bytes:
+Each is degraded. Needs scikit-learn and SciPy (of the project), and the program espeak-ng 1.51
+(Debian: `apt install espeak-ng`). It takes about a minute, can be run from anywhere, and always
+writes the same bytes:
 
     python benchmarks/make_digits.py
 """
@@ -25,7 +25,7 @@ TARGET = (
     pathlib.Path(__file__).parents[1] / "multimodal_tf" / "data" / "datasets" / "digits.parquet"
 )
 SEED = 20_000
-# of the cells of each input
+# fraction of missing cells of each input
 MISSING = 0.1
 RATE = 8_000
 # what espeak-ng writes
@@ -67,7 +67,7 @@ def main():
             "text": written(label, random),
         }
         gone = random.random(3) < MISSING
-        # a row without any input would teach nothing
+        # A row without any input would be useless for training.
         gone[random.integers(3)] &= not gone.all()
         rows.append(
             {
@@ -84,7 +84,7 @@ def main():
 
 
 def splits(labels):
-    """70 % train, 10 % validation, 20 % test, the digits in proportion."""
+    """70 % train, 10 % validation, 20 % test, stratified by digit."""
     names = np.array(["train"] * len(labels), dtype=object)
     rest, test = next(
         StratifiedShuffleSplit(1, test_size=0.2, random_state=SEED).split(labels, labels)
@@ -96,8 +96,9 @@ def splits(labels):
 
 
 def handwritten(pixels, random):
-    """8 x 8 in 0..1 to a 20 x 20 grey PNG: shifted, blurred, partly covered and noisy, some much
-    more than others.
+    """An 8 x 8 image in 0..1 as a 20 x 20 grey PNG: shifted, blurred, partly covered and noisy.
+
+    The degree differs between images.
     """
     severity = random.random()
     field = np.zeros((20, 20))
@@ -117,7 +118,7 @@ def handwritten(pixels, random):
 
 
 def speak(word, voice, pitch, speed):
-    """The samples of a word, silence trimmed, at `RATE`, peak 1."""
+    """The samples of a word at `RATE`, silence trimmed, peak 1."""
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", word]
     sound, rate = soundfile.read(
         io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -131,8 +132,9 @@ def speak(word, voice, pitch, speed):
 
 
 def spoken(label, voice, random):
-    """A WAV, 8 kHz and 8 bits: a digit under noise and another speaker's babble, its start or end
-    cut off.
+    """A digit as WAV, 8 kHz and 8 bits, with noise and another speaker's babble.
+
+    Its start or end is cut off.
     """
     severity = random.random()
     sound = speak(
@@ -157,8 +159,9 @@ def spoken(label, voice, random):
 
 
 def written(label, random):
-    """A number in words, in one of several languages and phrases: clean, misspelt, or one of two
-    that it could be.
+    """A number in words, in one of several languages and phrases.
+
+    It is clean, misspelt, or one of two that it could be.
     """
     language = random.choice(list(WORDS))
     words = WORDS[language].split()

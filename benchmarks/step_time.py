@@ -1,19 +1,17 @@
-"""Time of a training step: our pipeline against NumPy arrays in memory and against one batch that
-never changes.
+"""Time of a training step: our pipeline against NumPy arrays and against a constant batch.
 
     python -m benchmarks.step_time [--steps 40] [--rounds 9]
 
-Four trainings take turns, an epoch each, in one process; the figure is the median over the rounds
-of milliseconds a step, and a ratio is the median of the ratios within a round, so that a busy
-moment of the machine falls on all alike. Beside it stands the time that the processor worked for
-this process, on all cores, which other programs disturb less. The table has photos (JPEG, 160 x
-120, read as 96 x 96), texts (32 words) and sounds (WAV, 16 kHz, 1 s), ten classes, batches of 32;
-one cell in ten is missing.
+Four trainings take turns by epoch, in one process. A time is the median over rounds in ms per step;
+a ratio is the median of the ratios within a round, so that a busy moment of the machine affects all
+alike. CPU time of this process, which other programs disturb less, is listed too. The table has
+photos (JPEG, 160 x 120, read as 96 x 96), texts (32 words) and clips (WAV, 16 kHz, 1 s), ten
+classes, batches of 32; one cell in ten is missing.
 
 - ours: `build_model` and `model.fit` on `load_split(training=True)`.
 - by hand: the same architecture in plain Keras layers, `model.fit` on NumPy arrays of the decoded
-  rows. It is checked to have as many weights and, with ours copied in, to give the same answers.
-- our model on arrays: what is left between these two is the pipeline's.
+  rows. It is checked to have as many weights and, with ours copied in, to predict the same.
+- our model on arrays: the difference between these two is due to the pipeline.
 - one batch: our model on one batch, repeated: no data work at all.
 """
 
@@ -32,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image
 
-from benchmarks import twins
+from benchmarks import reference_towers
 from multimodal_tf.config import (
     AudioInput,
     ClassificationHead,
@@ -54,7 +52,7 @@ CONFIG = Config(
     inputs={
         "photo": ImageInput(),
         "title": TextInput(max_tokens=32, tower=LSTMTower()),
-        "sound": AudioInput(seconds=1.0),
+        "clip": AudioInput(seconds=1.0),
     },
     heads={"label": ClassificationHead()},
     fusion=ConcatenationFusion(hidden=[256], dropout=0),
@@ -63,31 +61,31 @@ CONFIG = Config(
 
 
 def by_hand(vocabulary):
-    """The model of `CONFIG`, as a Keras tutorial would spell it."""
+    """The model of `CONFIG` as in a Keras tutorial."""
 
     photo, title = (
         keras.Input((96, 96, 3), name="photo"),
         keras.Input((32,), dtype="int32", name="title"),
     )
-    sound = keras.Input((16000,), name="sound")
-    flags = [keras.Input((), name=f"{name}_present") for name in ("photo", "title", "sound")]
-    parts = CONFIG.inputs
+    clip = keras.Input((16000,), name="clip")
+    flags = [keras.Input((), name=f"{name}_present") for name in ("photo", "title", "clip")]
+    configs = CONFIG.inputs
     towers = (
-        twins.cnn(parts["photo"], photo),
-        twins.lstm(parts["title"], title, vocabulary),
-        twins.spectrogram_cnn(parts["sound"], sound),
+        reference_towers.cnn(configs["photo"], photo),
+        reference_towers.lstm(configs["title"], title, vocabulary),
+        reference_towers.spectrogram_cnn(configs["clip"], clip),
     )
     columns = [layers.Reshape((1,))(flag) for flag in flags]
     vectors = [layers.Multiply()([vector, flag]) for vector, flag in zip(towers, columns)]
     x = layers.Dense(256, activation="relu")(layers.Concatenate()([*vectors, *columns]))
     label = layers.Dense(CLASSES, activation="softmax", name="label")(x)
     return keras.Model(
-        {tensor.name: tensor for tensor in (photo, title, sound, *flags)}, {"label": label}
+        {tensor.name: tensor for tensor in (photo, title, clip, *flags)}, {"label": label}
     )
 
 
-def make_records(directory, rows):
-    """Ingests a table of `rows` random rows; the schema."""
+def make_records(records, rows):
+    """Ingests a table of `rows` random rows; returns the schema."""
     random = np.random.default_rng(0)
 
     def photo():
@@ -95,7 +93,7 @@ def make_records(directory, rows):
         Image.fromarray(random.integers(0, 256, (120, 160, 3), np.uint8)).save(file, "JPEG")
         return file.getvalue()
 
-    def sound():
+    def clip():
         file = io.BytesIO()
         soundfile.write(file, random.normal(0, 0.1, 16000), 16000, format="WAV")
         return file.getvalue()
@@ -103,28 +101,33 @@ def make_records(directory, rows):
     cells = {
         "photo": photo,
         "title": lambda: " ".join(f"word{number}" for number in random.integers(WORDS, size=32)),
-        "sound": sound,
+        "clip": clip,
         "label": lambda: f"class {random.integers(CLASSES)}",
     }
     table = pd.DataFrame({name: [cell() for _ in range(rows)] for name, cell in cells.items()})
     for name in CONFIG.inputs:
         table.loc[random.random(rows) < 0.1, name] = None
     table["split"] = "train"
-    ingest(read_table(table), CONFIG, directory, processes=1)
-    return Schema.load(directory / "schema.json")
+    ingest(read_table(table), CONFIG, records, processes=1)
+    return Schema.load(records / "schema.json")
 
 
-def as_arrays(directory, schema, rows):
+def as_arrays(records, schema, rows):
     """All rows, decoded, as NumPy arrays for `model.fit`: inputs, targets and weights."""
-    whole = load_split(CONFIG, schema, directory, "train", batch_size=rows)
+    whole = load_split(CONFIG, schema, records, "train", batch_size=rows)
     return next(whole.as_numpy_iterator())
 
 
 def check_same_architecture(ours, theirs, inputs):
-    """Refuses to compare what is not comparable."""
+    """Checks that the models are comparable; returns the difference of their outputs.
+
+    Raises:
+        ValueError: their weights or outputs differ.
+    """
     if ours.count_params() != theirs.count_params():
         raise ValueError(
-            f"the two models must have as many weights, received {ours.count_params()} and {theirs.count_params()}"
+            f"the two models must have as many weights, received {ours.count_params()} and"
+            f" {theirs.count_params()}"
         )
     by_shape: dict = {}
     for variable in ours.variables:
@@ -136,15 +139,13 @@ def check_same_architecture(ours, theirs, inputs):
     ).max()
     if not difference < 1e-4:
         raise ValueError(
-            f"the two models must give the same answers, received a difference of {difference}"
+            f"the two models must predict the same, received a difference of {difference}"
         )
     return difference
 
 
 class Clock(keras.callbacks.Callback):
-    """Milliseconds a step of the last epoch, without what `fit` does before it: on the wall and of
-    the processor.
-    """
+    """Ms per step of the last epoch, wall and CPU, without the preparation in `fit`."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = np.array([time.perf_counter(), time.process_time()])
@@ -157,21 +158,21 @@ class Clock(keras.callbacks.Callback):
         )
 
 
-def trainings(directory, schema, steps):
-    """By name, a function that trains an epoch and returns milliseconds a step, on the wall and of
-    the processor.
-    """
-    inputs, targets, weights = as_arrays(directory, schema, steps * BATCH)
+def trainings(records, schema, steps):
+    """By name, a function that trains an epoch and returns ms per step, wall and CPU."""
+    inputs, targets, weights = as_arrays(records, schema, steps * BATCH)
     ours, theirs = build_model(CONFIG, schema), by_hand(len(schema.inputs["title"].words) + 2)
     few = {name: array[:BATCH] for name, array in inputs.items()}
+    difference = check_same_architecture(ours, theirs, few)
     print(
-        f"weights: {ours.count_params():,}; largest difference between the answers: {check_same_architecture(ours, theirs, few):.1e}"
+        f"weights: {ours.count_params():,}; largest difference of the predictions: {difference:.1e}"
     )
     first = (
-        {name: array[:BATCH] for name, array in part.items()} for part in (inputs, targets, weights)
+        {name: array[:BATCH] for name, array in arrays.items()}
+        for arrays in (inputs, targets, weights)
     )
     data = {
-        "ours": (ours, {"x": load_split(CONFIG, schema, directory, "train", training=True)}),
+        "ours": (ours, {"x": load_split(CONFIG, schema, records, "train", training=True)}),
         "by hand, on arrays": (
             theirs,
             {"x": inputs, "y": targets, "sample_weight": weights, "batch_size": BATCH},
@@ -211,10 +212,10 @@ def main():
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        directory = pathlib.Path(folder) / "records"
-        schema = make_records(directory, arguments.steps * BATCH)
-        train = trainings(directory, schema, arguments.steps)
-        # graphs are traced, memory is laid out
+        records = pathlib.Path(folder) / "records"
+        schema = make_records(records, arguments.steps * BATCH)
+        train = trainings(records, schema, arguments.steps)
+        # The first rounds trace graphs and allocate memory.
         for _ in range(2):
             for one in train.values():
                 one()
@@ -223,19 +224,18 @@ def main():
         f"`python -m benchmarks.step_time --steps {arguments.steps} --rounds {arguments.rounds}`\n"
     )
     print(
-        "| training | ms a step: median, lowest .. highest | ours against it | processor ms a step | ours against it |"
+        "| training | ms per step: median, min .. max | ratio of ours | CPU ms per step"
+        " | ratio of ours |"
     )
     print("|---|---|---|---|---|")
     for name in train:
-        wall, processor = zip(*(one[name] for one in rounds))
+        wall, cpu = zip(*(one[name] for one in rounds))
         ratios = [
             f"{statistics.median(one['ours'][clock] / one[name][clock] for one in rounds):.3f} x"
             for clock in (0, 1)
         ]
         spread = f"{statistics.median(wall):.1f}, {min(wall):.1f} .. {max(wall):.1f}"
-        print(
-            f"| {name} | {spread} | {ratios[0]} | {statistics.median(processor):.1f} | {ratios[1]} |"
-        )
+        print(f"| {name} | {spread} | {ratios[0]} | {statistics.median(cpu):.1f} | {ratios[1]} |")
 
 
 if __name__ == "__main__":

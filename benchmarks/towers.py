@@ -1,16 +1,16 @@
-"""Each tower alone on its input of `stamps` and `digits`, and the default with all inputs, against
-scikit-learn on the same rows.
+"""Each tower alone on its input of `stamps` and `digits`, and the default, against scikit-learn.
 
-    python -m benchmarks.towers > towers.md # whatever is finished is found again in
-    runs/benchmarks/towers python -m benchmarks.towers --datasets stamps --towers sound --seeds 0 #
-    a part: towers whose name contains one of the words
+    python -m benchmarks.towers > towers.md
+    # towers whose name contains one of these words
+    python -m benchmarks.towers --datasets stamps --towers sound --seeds 0
 
-A seed of `stamps` is a new split (no group of near-duplicates on two sides, classes in proportion)
-and new weights; `digits` has one split. Every tower is trained from scratch, as `training.fit` does
-by default, for as many epochs; transformers with a lower learning rate. Towers that would take
-hours on two cores are built smaller, as their names say. scikit-learn learns from the training
-split and takes its regularisation from the validation split, as our models take their best epoch.
-Rows that lack the input count for all alike. Stamps need Debian's `tuxpaint-stamps-default`.
+Finished trainings are read from `--out`. A seed of `stamps` is a new split (no group of
+near-duplicates in two splits, stratified by class) and new weights; `digits` has one split. Every
+tower is trained from scratch with the defaults of `training.fit` and the same number of epochs;
+transformers with a lower learning rate. Towers that would take hours on two cores are smaller, as
+their names say. scikit-learn is fitted on the training split and selects its regularization on the
+validation split, as our models select their best epoch. Rows that lack the input count for all.
+Stamps need Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -66,8 +66,13 @@ GENTLE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of the table: the inputs of a model, and which other line it stands against; None: as
-    the data set's configuration says.
+    """A row of the table.
+
+    Attributes:
+        name: str.
+        inputs: the inputs of the model.
+        against: str. Name of the row to compare with.
+        learning_rate, fusion: None: those of the data set's configuration.
     """
 
     name: str
@@ -88,9 +93,9 @@ class Result:
     hits: list[bool]
     parameters: int
     epochs: int
-    # of the processor a step, median of the epochs but the first
+    # CPU time per step, median of the epochs without the first
     milliseconds: float
-    # bytes of the SavedModel, of the first seed
+    # bytes of the SavedModel; first seed only
     exported: int | None
 
 
@@ -129,7 +134,7 @@ def stamps_entries():
         ),
         *(
             _entry("sound", config, name, fields, "mel bands")
-            for name, fields in sound_towers(mel_bins=40, hop_ms=20).items()
+            for name, fields in audio_towers(mel_bins=40, hop_ms=20).items()
         ),
     ]
 
@@ -150,7 +155,7 @@ def digits_entries():
         *(_entry("text", config, name, fields, "TF-IDF") for name, fields in text_towers().items()),
         *(
             _entry("sound", config, name, fields, "mel bands")
-            for name, fields in sound_towers(mel_bins=32).items()
+            for name, fields in audio_towers(mel_bins=32).items()
         ),
     ]
 
@@ -166,7 +171,7 @@ def text_towers():
         },
         "LSTM": {"tower": LSTMTower()},
         "GRU": {"tower": GRUTower()},
-        "LSTM both ways": {"tower": LSTMTower(bidirectional=True)},
+        "bidirectional LSTM": {"tower": LSTMTower(bidirectional=True)},
         "LSTM on skip-gram vectors": {"tower": LSTMTower(), "vectors": SkipGram()},
         "GRU on characters": {
             "tower": GRUTower(),
@@ -185,7 +190,7 @@ def text_towers():
     }
 
 
-def sound_towers(**spectrogram):
+def audio_towers(**spectrogram):
     small = {"units": 64, "mlp_units": 128, "patch_bins": 8}
     return {
         "CNN on a spectrogram": {"tower": SpectrogramTower(**spectrogram)},
@@ -198,7 +203,7 @@ def sound_towers(**spectrogram):
 
 
 def _entry(column, config, name, fields, against):
-    part = config.inputs[column]
+    input_config = config.inputs[column]
     changed = {
         field: value.model_dump() if hasattr(value, "model_dump") else value
         for field, value in fields.items()
@@ -206,7 +211,7 @@ def _entry(column, config, name, fields, against):
     gentle = GENTLE if "transformer" in name or "ViT" in name else None
     return Entry(
         f"{column}: {name}",
-        {column: type(part).model_validate(part.model_dump() | changed)},
+        {column: type(input_config).model_validate(input_config.model_dump() | changed)},
         against,
         gentle,
     )
@@ -236,29 +241,30 @@ def parse():
         "--towers",
         nargs="+",
         default=[""],
-        help="words: towers whose name contains one of them; default: all",
+        help="towers whose name contains one of these words; default: all",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="instead of the data set's own")
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
         default=pathlib.Path("runs/benchmarks/towers"),
-        help="where shards and runs go",
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
 
 def benchmark(name, entries, config, table, arguments):
-    """The table of results of one data set, after training what is not yet trained."""
+    """Trains what is not yet trained; returns the table of results of one data set."""
     groups = group_of_rows(table)
-    hits, results = [], {}
+    hits: list = []
+    results: dict = {}
     for seed in arguments.seeds:
         training = config.training.model_dump() | (
             {"epochs": arguments.epochs} if arguments.epochs else {}
         )
         seeded = Config.model_validate(config.model_dump() | {"seed": seed, "training": training})
-        directory = arguments.directory / name / f"seed-{seed}"
+        directory = arguments.out / name / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
         rows, found = peers(directory, seeded)
         for entry in entries:
@@ -274,16 +280,15 @@ def benchmark(name, entries, config, table, arguments):
 
 
 def group_of_rows(table):
-    """By row, the group that intervals draw together: near-duplicates, or where there are none the
-    row itself.
-    """
+    """By row, the group that the bootstrap resamples: near-duplicates, or the row itself."""
     rows = pandas.concat(table.chunks())
     return rows["group"].to_numpy() if "group" in rows else np.arange(len(rows))
 
 
 def peers(directory, config):
-    """Rows of the test split, and by name whether scikit-learn was right in each; from their file
-    if that is of these records.
+    """Rows of the test split, and by name whether scikit-learn was right in each.
+
+    They are read from their file if it belongs to these records.
     """
     file, data = directory / "scikit-learn.json", Manifest.load(directory / "data").hash
     if not file.is_file() or json.loads(file.read_text())["data"] != data:
@@ -299,12 +304,13 @@ def peers(directory, config):
     return np.array(kept["rows"]), {name: np.array(hits) for name, hits in kept["hits"].items()}
 
 
-# --- ours
+# --- our models
 
 
 def trained(entry, config, directory, with_export):
-    """The `Result` of a training, from its file if it has been run with these settings on these
-    records.
+    """The `Result` of a training.
+
+    It is read from its file if that belongs to these settings and records.
     """
     config = for_entry(config, entry)
     file, data = directory / f"{slug(entry.name)}.json", Manifest.load(directory / "data").hash
@@ -329,8 +335,9 @@ def slug(name):
 
 
 def for_entry(config, entry):
-    """The data set's configuration with what the entry changes; a single input is never dropped, as
-    nothing would be left.
+    """The data set's configuration with the changes of the entry.
+
+    A single input has no modality dropout, because nothing would be left.
     """
     fusion = (entry.fusion or config.fusion).model_dump() | (
         {"modality_dropout": 0.0} if len(entry.inputs) == 1 else {}
@@ -338,18 +345,18 @@ def for_entry(config, entry):
     training = config.training.model_dump() | (
         {"learning_rate": entry.learning_rate} if entry.learning_rate else {}
     )
-    inputs = {name: part.model_dump() for name, part in entry.inputs.items()}
+    inputs = {name: one.model_dump() for name, one in entry.inputs.items()}
     return Config.model_validate(
         config.model_dump() | {"inputs": inputs, "fusion": fusion, "training": training}
     )
 
 
-def train(config, data, run_directory, data_hash, with_export):
-    # tokenizers differ, so each learns its own
-    schema = fit_schema(config, data)
+def train(config, records, run_dir, data_hash, with_export):
+    # Tokenizers differ, so each entry needs its own schema.
+    schema = fit_schema(config, records)
     clock = Clock()
-    run = fit(config, schema, data, run_directory, callbacks=[clock], verbose=0)
-    test = load_split(config, schema, data, "test")
+    run = fit(config, schema, records, run_dir, callbacks=[clock], verbose=0)
+    test = load_split(config, schema, records, "test")
     truth = np.concatenate([targets[LABEL].numpy() for _, targets, _ in test])
     hits = run.model.predict(test, verbose=0)[LABEL].argmax(axis=1) == truth
     exported = exported_bytes(run.model, config, schema) if with_export else None
@@ -366,9 +373,7 @@ def train(config, data, run_directory, data_hash, with_export):
 
 
 class Clock(keras.callbacks.Callback):
-    """Milliseconds of the processor a training step, validation apart: what else the machine does
-    counts less than on the wall.
-    """
+    """CPU ms per training step, without validation; other programs disturb wall time more."""
 
     def __init__(self):
         super().__init__()
@@ -384,7 +389,7 @@ class Clock(keras.callbacks.Callback):
         self.epochs.append(1000 * (self.end - self.start) / self.steps)
 
     def milliseconds(self):
-        # the first traces the graph
+        # The first epoch traces the graph.
         return statistics.median(self.epochs[1:] or self.epochs)
 
 
@@ -398,7 +403,7 @@ def exported_bytes(model, config, schema):
 
 
 def markdown(hits, against, results, gain_over="scikit-learn's on the same input"):
-    """Means over seeds, and intervals from drawing groups of near-duplicates, pooled over seeds."""
+    """Means over seeds, and intervals from bootstrapping groups of rows over all seeds."""
     seeds, means = by_seed_and_drawn(hits)
     heads = [
         "model",
@@ -407,7 +412,7 @@ def markdown(hits, against, results, gain_over="scikit-learn's on the same input
         "95 % interval",
         f"minus {gain_over}",
     ]
-    heads += ["95 % interval", "parameters", "processor ms a step", "exported, MB", "epochs"]
+    heads += ["95 % interval", "parameters", "CPU ms per step", "exported, MB", "epochs"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in sorted(seeds, key=lambda name: name not in against):
         cells = [
@@ -424,9 +429,7 @@ def markdown(hits, against, results, gain_over="scikit-learn's on the same input
 
 
 def by_seed_and_drawn(hits):
-    """Accuracies by name, a row a seed; and of rows drawn anew, group by group, from all seeds, a
-    row a draw.
-    """
+    """Accuracies by name: one row per seed; and one row per bootstrap resample of groups."""
     names = [name for name in hits.columns if name not in ("seed", "group")]
     sums, sizes = (
         hits.groupby("group")[names].sum().to_numpy(float),

@@ -1,19 +1,18 @@
-"""A global shuffle of a billion rows in 1,000 shards by 64 workers, worked out and simulated.
+"""A global shuffle of a billion rows in 1,000 shards by 64 workers, calculated and simulated.
 
-On paper, with `n` rows of `b` bytes in all, `w` workers, and a batch of `B` rows of all workers
-together:
+The calculation, with `n` rows of `b` bytes, `w` workers, and a batch of `B` rows over all workers:
 
-- reads: a worker reads each of its `n / w` rows of an epoch once and by itself, from anywhere: `n /
-  w` reads of `b` bytes (and 16 of TFRecord's). Nothing is read twice or thrown away, and nobody
-  reads for another: a shuffle buffer would read as much, but shuffle less.
-- order: which row stands where is worked out, `B / w` positions a step; it takes no memory.
-- memory: 8 bytes a row, where it begins; 8 GB for a billion rows, in each process.
-- start: 4 bytes a row are read, the lengths that ingest noted (4 GB), and added up. Without them,
-  each record's head would have to be read.
-- going on after a crash: as a start, at any step; no batch is drawn to be thrown away.
+- reads: a worker reads each of its `n / w` rows of an epoch once, from any position: `n / w` reads
+  of `b` bytes (and 16 of TFRecord's). Nothing is read twice or discarded. A shuffle buffer would
+  read as much, but shuffle less.
+- order: a row's position is computed, `B / w` positions per step; it takes no memory.
+- memory: 8 bytes per row, its offset; 8 GB for a billion rows, in each process.
+- start: 4 bytes per row are read, the lengths that ingest wrote (4 GB), and added up. Without them,
+  each record's header would have to be read.
+- resuming after a crash: the same as a start, at any step; no batch is drawn and discarded.
 
-The simulation takes the package's own functions: the order for a billion rows, and the index for a
-tenth of them, whose time and memory grow with the rows. Run it with `python -m benchmarks.order`
+The simulation uses the package's own functions: the order for a billion rows, and the index for a
+tenth of them, whose time and memory grow with the rows. Run it with `python -m benchmarks.shuffle`
 (some minutes, 2 GB of memory, 500 MB of disk).
 """
 
@@ -31,14 +30,15 @@ from multimodal_tf.data.manifest import Manifest, Shard
 
 ROWS, SHARDS, WORKERS, BATCH = 10**9, 1000, 64, 64 * 32
 INDEXED = ROWS // 10
-# of the 488,282 of an epoch
+# of 488,282 in an epoch
 STEPS = 500
 
 
 def main():
-    print(f"{ROWS:,} rows, {SHARDS:,} shards, {WORKERS} workers, {BATCH} rows a batch")
+    print(f"{ROWS:,} rows, {SHARDS:,} shards, {WORKERS} workers, {BATCH} rows per batch")
     print(
-        f"reads by each worker in an epoch, on paper: {ROWS / WORKERS:,.0f} rows, from each shard {ROWS / WORKERS / SHARDS:,.0f}"
+        f"reads by each worker in an epoch, calculated: {ROWS / WORKERS:,.0f} rows,"
+        f" from each shard {ROWS / WORKERS / SHARDS:,.0f}"
     )
     drawn()
     complete()
@@ -46,7 +46,7 @@ def main():
 
 
 def drawn():
-    """Which rows some workers read in their first steps."""
+    """Counts the rows that some workers read in their first steps."""
     counts, times = [], []
     for worker in (0, 1, WORKERS - 1):
         batches = shuffle.batches(ROWS, BATCH, seed=0, worker=(worker, WORKERS)).take(STEPS)
@@ -59,28 +59,27 @@ def drawn():
     expected = STEPS * BATCH / WORKERS / SHARDS
     chi = [float(((count - expected) ** 2 / expected).sum() / (SHARDS - 1)) for count in counts]
     print(
-        f"{STEPS} steps of three workers: reads a shard, mean {expected:.1f}, chi-square over {SHARDS - 1} shards (1 is chance): {chi}"
+        f"{STEPS} steps of three workers: reads per shard, mean {expected:.1f},"
+        f" chi-square over {SHARDS - 1} shards (1 is chance): {chi}"
     )
-    print(f"order: {1e6 * float(np.median(times)):.0f} microseconds a step and worker")
+    print(f"order: {1e6 * float(np.median(times)):.0f} microseconds per step and worker")
 
 
 def complete():
-    """At a thousandth of the size: all workers together read every row once."""
+    """At a thousandth of the size, all workers together read every row once."""
     rows = ROWS // 1000
-    shares = [
+    parts = [
         shuffle.batches(rows, BATCH, seed=0, worker=(worker, WORKERS)) for worker in range(WORKERS)
     ]
     counts = np.bincount(
-        np.concatenate([np.concatenate(list(share.as_numpy_iterator())) for share in shares]),
+        np.concatenate([np.concatenate(list(part.as_numpy_iterator())) for part in parts]),
         minlength=rows,
     )
     print(f"{rows:,} rows: read once by one of {WORKERS} workers: {bool((counts == 1).all())}")
 
 
 def index():
-    """Memory and time of a start, for a tenth of the rows; the shards themselves are not needed for
-    it.
-    """
+    """Memory and time of a start, for a tenth of the rows; it needs no shards."""
     each = INDEXED // SHARDS
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
@@ -116,12 +115,14 @@ def index():
         tf.constant(0)
         before, begin = _memory(), time.perf_counter()
         record_files.reader(Manifest.load(directory), "train")
-        seconds, bytes_a_row = time.perf_counter() - begin, (_memory() - before) / INDEXED
+        seconds, bytes_per_row = time.perf_counter() - begin, (_memory() - before) / INDEXED
     print(
-        f"index of {INDEXED:,} rows: {seconds:.1f} s with the lengths in the page cache, at most {bytes_a_row:.1f} bytes a row"
+        f"index of {INDEXED:,} rows: {seconds:.1f} s with the lengths in the page cache,"
+        f" at most {bytes_per_row:.1f} bytes per row"
     )
     print(
-        f"so for {ROWS:,}: about {seconds * ROWS / INDEXED:.0f} s and {8 * ROWS / 1e9:.0f} GB kept, besides reading {4 * ROWS / 1e9:.0f} GB"
+        f"so for {ROWS:,}: about {seconds * ROWS / INDEXED:.0f} s,"
+        f" {8 * ROWS / 1e9:.0f} GB of memory and {4 * ROWS / 1e9:.0f} GB of reads"
     )
 
 

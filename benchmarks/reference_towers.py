@@ -1,9 +1,8 @@
-"""The towers as one writes them by hand in plain Keras and KerasHub layers, for
-`benchmarks.step_time` and `tower_step_time`.
+"""Towers written by hand in plain Keras and KerasHub layers.
 
-Each is a function of a tower's input configuration, for its sizes, and a Keras tensor; it returns
-the vector. Rows without the input get no
-treatment: what the tower does for them is part of the time that is compared.
+They are for `benchmarks.step_time` and `tower_step_time`. Each is a function of an input's
+configuration, for its sizes, and a Keras tensor; it returns the vector. Rows whose input is missing
+are not treated: that input_config of a tower is included in the times that are compared.
 """
 
 import keras
@@ -13,19 +12,22 @@ import pandas
 import tensorflow as tf
 from keras import layers, ops
 
-# of a category, and numbers in its embedding
+# values of a category, and width of its embedding
 VALUES, WIDTH = 100, 16
 # of a number, and of dates in days since 1970-01-01
 MOMENTS = {"mean": 5.0, "variance": 4.0}
-# since 1970-01-01, of which the calendar knows
+# days since 1970-01-01 in the calendar
 DAYS = 10_000
 
 
 # --- images
 
 
-def cnn(part, x):
-    return dense(part.tower, layers.GlobalAveragePooling2D()(convolutions(part.tower.filters, x)))
+def cnn(input_config, x):
+    return dense(
+        input_config.tower,
+        layers.GlobalAveragePooling2D()(convolutions(input_config.tower.filters, x)),
+    )
 
 
 def convolutions(filters, x, windows=None):
@@ -41,12 +43,12 @@ def dense(tower, x):
     return x if tower.dim is None else layers.Dense(tower.dim, activation="relu")(x)
 
 
-def resnet(part, x, blocks, block_type):
-    filters = part.tower.filters
+def resnet(input_config, x, blocks, block_type):
+    filters = input_config.tower.filters
     network = keras_hub.models.ResNetBackbone(
         input_conv_filters=[filters],
         input_conv_kernel_sizes=[7],
-        # the first must be 64, so it has no block
+        # KerasHub requires 64 filters in the first stage, which gets no block.
         stackwise_num_filters=[64, filters, 2 * filters, 4 * filters, 8 * filters],
         stackwise_num_blocks=[0, *blocks],
         stackwise_num_strides=[1, 1, 2, 2, 2],
@@ -56,15 +58,15 @@ def resnet(part, x, blocks, block_type):
     return layers.GlobalAveragePooling2D()(network(x))
 
 
-def mobilenet(part, x):
+def mobilenet(input_config, x):
     network = keras.applications.MobileNetV3Small(
         include_top=False, weights=None, input_shape=x.shape[1:]
     )
     return layers.GlobalAveragePooling2D()(network(layers.Rescaling(255.0)(x)))
 
 
-def vit(part, x):
-    tower = part.tower
+def vit(input_config, x):
+    tower = input_config.tower
     network = keras_hub.models.ViTBackbone(
         image_shape=x.shape[1:],
         patch_size=tower.patch_size,
@@ -80,40 +82,46 @@ def vit(part, x):
 # --- texts
 
 
-def embedding(part, x, vocabulary, **options):
-    return layers.Embedding(vocabulary, part.tower.embedding_dim, **options)(x)
+def embedding(input_config, x, vocabulary, **options):
+    return layers.Embedding(vocabulary, input_config.tower.embedding_dim, **options)(x)
 
 
-def bag(part, x, vocabulary):
-    words = embedding(part, x, vocabulary, mask_zero=True)
-    return layers.Dropout(part.tower.dropout)(layers.GlobalAveragePooling1D()(words))
+def bag(input_config, x, vocabulary):
+    words = embedding(input_config, x, vocabulary, mask_zero=True)
+    return layers.Dropout(input_config.tower.dropout)(layers.GlobalAveragePooling1D()(words))
 
 
-def lstm(part, x, vocabulary):
-    return layers.LSTM(part.tower.units)(embedding(part, x, vocabulary, mask_zero=True))
-
-
-def gru(part, x, vocabulary):
-    return layers.GRU(part.tower.units)(embedding(part, x, vocabulary, mask_zero=True))
-
-
-def both_ways(part, x, vocabulary):
-    return layers.Bidirectional(layers.LSTM(part.tower.units))(
-        embedding(part, x, vocabulary, mask_zero=True)
+def lstm(input_config, x, vocabulary):
+    return layers.LSTM(input_config.tower.units)(
+        embedding(input_config, x, vocabulary, mask_zero=True)
     )
 
 
-def transformer(part, x, vocabulary):
-    mask = ops.not_equal(x, 0)
-    words = layers.Embedding(vocabulary, part.tower.embedding_dim)(x)
-    return layers.GlobalAveragePooling1D()(attention(part.tower, placed(words), mask), mask=mask)
+def gru(input_config, x, vocabulary):
+    return layers.GRU(input_config.tower.units)(
+        embedding(input_config, x, vocabulary, mask_zero=True)
+    )
 
 
-def causal(part, x, vocabulary):
+def bidirectional_lstm(input_config, x, vocabulary):
+    return layers.Bidirectional(layers.LSTM(input_config.tower.units))(
+        embedding(input_config, x, vocabulary, mask_zero=True)
+    )
+
+
+def transformer(input_config, x, vocabulary):
     mask = ops.not_equal(x, 0)
-    tokens = placed(layers.Embedding(vocabulary, part.tower.embedding_dim)(x))
-    for _ in range(part.tower.depth):
-        tokens = keras_hub.layers.TransformerDecoder(**block(part.tower))(
+    words = layers.Embedding(vocabulary, input_config.tower.embedding_dim)(x)
+    return layers.GlobalAveragePooling1D()(
+        attention(input_config.tower, with_positions(words), mask), mask=mask
+    )
+
+
+def causal(input_config, x, vocabulary):
+    mask = ops.not_equal(x, 0)
+    tokens = with_positions(layers.Embedding(vocabulary, input_config.tower.embedding_dim)(x))
+    for _ in range(input_config.tower.depth):
+        tokens = keras_hub.layers.TransformerDecoder(**block(input_config.tower))(
             tokens, decoder_padding_mask=mask
         )
     last = ops.sum(ops.cast(mask, "int32"), axis=1) - 1
@@ -121,7 +129,7 @@ def causal(part, x, vocabulary):
     return ops.take_along_axis(tokens, ops.reshape(last, (-1, 1, 1)), axis=1)[:, 0]
 
 
-def placed(tokens):
+def with_positions(tokens):
     return layers.Add()([tokens, keras_hub.layers.PositionEmbedding(tokens.shape[1])(tokens)])
 
 
@@ -140,11 +148,11 @@ def block(tower):
     return sizes | {"activation": "gelu", "normalize_first": True}
 
 
-# --- sounds
+# --- audio
 
 
 class LogMel(layers.Layer):
-    """What one writes by hand for sounds: decibels by time and pitch."""
+    """A hand-written log-mel spectrogram."""
 
     def call(self, x):
         window = tf.pad(tf.signal.hann_window(400), [[0, 112]])
@@ -158,22 +166,22 @@ class LogMel(layers.Layer):
         return (shape[0], 100, 64, 1)
 
 
-def spectrogram_cnn(part, x):
-    x = convolutions(part.tower.filters, LogMel()(x))
-    return dense(part.tower, layers.GlobalAveragePooling2D()(x))
+def spectrogram_cnn(input_config, x):
+    x = convolutions(input_config.tower.filters, LogMel()(x))
+    return dense(input_config.tower, layers.GlobalAveragePooling2D()(x))
 
 
-def crnn(part, x):
-    tower = part.tower
+def crnn(input_config, x):
+    tower = input_config.tower
     windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
     steps = convolutions(tower.filters, LogMel()(x), windows)
-    mask = there(x, 160 * 2**tower.time_pools, steps.shape[1])
+    mask = mask_of(x, 160 * 2**tower.time_pools, steps.shape[1])
     steps = layers.Reshape((steps.shape[1], -1))(steps)
     tokens = layers.Bidirectional(layers.GRU(tower.units, return_sequences=True))(steps, mask=mask)
     return dense(tower, layers.GlobalAveragePooling1D()(tokens, mask=mask))
 
 
-def there(x, stride, steps):
+def mask_of(x, stride, steps):
     """Which steps begin before the last sample that is not zero."""
     length = ops.max(
         ops.where(ops.not_equal(x, 0), ops.arange(1, x.shape[1] + 1), 0), axis=1, keepdims=True
@@ -181,27 +189,27 @@ def there(x, stride, steps):
     return ops.greater(length, ops.arange(steps) * stride)
 
 
-def spectrogram_transformer(part, x):
-    tower = part.tower
+def spectrogram_transformer(input_config, x):
+    tower = input_config.tower
     patch = (round(tower.patch_ms / tower.hop_ms), tower.patch_bins)
-    picture = LogMel()(x)
-    picture = layers.ZeroPadding2D(
-        ((0, -picture.shape[1] % patch[0]), (0, -picture.shape[2] % patch[1]))
-    )(picture)
-    patches = layers.Conv2D(tower.units, patch, strides=patch)(picture)
-    _, moments, bands, width = patches.shape
-    mask = ops.repeat(there(x, 160 * patch[0], moments), bands, axis=1)
-    tokens = attention(tower, placed(layers.Reshape((moments * bands, width))(patches)), mask)
+    spectrogram = LogMel()(x)
+    spectrogram = layers.ZeroPadding2D(
+        ((0, -spectrogram.shape[1] % patch[0]), (0, -spectrogram.shape[2] % patch[1]))
+    )(spectrogram)
+    patches = layers.Conv2D(tower.units, patch, strides=patch)(spectrogram)
+    _, times, bands, width = patches.shape
+    mask = ops.repeat(mask_of(x, 160 * patch[0], times), bands, axis=1)
+    tokens = attention(tower, with_positions(layers.Reshape((times * bands, width))(patches)), mask)
     return layers.GlobalAveragePooling1D()(tokens, mask=mask)
 
 
-def waveform_cnn(part, x):
-    tower = part.tower
+def waveform_cnn(input_config, x):
+    tower = input_config.tower
     whole = tower.stride ** (len(tower.filters) + 1)
     x = layers.ZeroPadding1D((0, -x.shape[1] % whole))(layers.Reshape((-1, 1))(x))
     for number, filters in enumerate(tower.filters):
         first = {
-            "kernel_size": round(part.sample_rate * tower.window_ms / 1000),
+            "kernel_size": round(input_config.sample_rate * tower.window_ms / 1000),
             "strides": tower.stride,
         }
         sizes = first if number == 0 else {"kernel_size": tower.kernel_size}
@@ -215,31 +223,31 @@ def waveform_cnn(part, x):
 # --- videos
 
 
-def conv3d(part, x):
-    for number, filters in enumerate(part.tower.filters):
+def conv3d(input_config, x):
+    for number, filters in enumerate(input_config.tower.filters):
         x = layers.Conv3D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling3D((1 if number == 0 else 2, 2, 2), padding="same")(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-    return dense(part.tower, layers.GlobalAveragePooling3D()(x))
+    return dense(input_config.tower, layers.GlobalAveragePooling3D()(x))
 
 
-def frames_lstm(part, x):
-    return layers.LSTM(part.tower.over.units)(by_frame(part, x))
+def frames_lstm(input_config, x):
+    return layers.LSTM(input_config.tower.over.units)(encode_frames(input_config, x))
 
 
-def frames_average(part, x):
-    return layers.GlobalAveragePooling1D()(by_frame(part, x))
+def frames_average(input_config, x):
+    return layers.GlobalAveragePooling1D()(encode_frames(input_config, x))
 
 
-def frames_transformer(part, x):
+def frames_transformer(input_config, x):
     return layers.GlobalAveragePooling1D()(
-        attention(part.tower.over, placed(by_frame(part, x)), None)
+        attention(input_config.tower.over, with_positions(encode_frames(input_config, x)), None)
     )
 
 
-def by_frame(part, x):
+def encode_frames(input_config, x):
     frame = keras.Input(x.shape[2:])
-    return layers.TimeDistributed(keras.Model(frame, cnn_of(part.tower.frame, frame)))(x)
+    return layers.TimeDistributed(keras.Model(frame, cnn_of(input_config.tower.frame, frame)))(x)
 
 
 def cnn_of(tower, x):
@@ -249,18 +257,18 @@ def cnn_of(tower, x):
 # --- columns
 
 
-def number(part, x, mean, variance):
+def number(input_config, x, mean, variance):
     x = layers.Normalization(axis=None, mean=mean, variance=variance)(layers.Reshape((1,))(x))
-    return layers.Dense(part.tower.dim, activation="relu")(x)
+    return layers.Dense(input_config.tower.dim, activation="relu")(x)
 
 
 class Calendar(layers.Layer):
-    """What one writes by hand for dates: pandas' calendar as a table, and points on circles."""
+    """Hand-written features of dates: pandas' calendar as a table, and points on circles."""
 
     def __init__(self):
         super().__init__()
         days = pandas.date_range("1970-01-01", periods=DAYS)
-        places = [
+        columns = [
             days.dayofweek,
             [7] * DAYS,
             days.day - 1,
@@ -268,15 +276,20 @@ class Calendar(layers.Layer):
             days.dayofyear - 1,
             365 + days.is_leap_year,
         ]
-        self.table = tf.constant(list(zip(*places)), "float32")
+        self.table = tf.constant(list(zip(*columns)), "float32")
 
     def call(self, x):
         day = ops.cast(x[:, 1], "float32") / 86_400
-        places = tf.gather(self.table, x[:, 0])
-        passed = (ops.cast(x[:, 0], "float32") - MOMENTS["mean"] + day) / MOMENTS["variance"] ** 0.5
-        turns = [day, *((places[:, part] + day) / places[:, part + 1] for part in (0, 2, 4))]
+        calendar = tf.gather(self.table, x[:, 0])
+        elapsed = (ops.cast(x[:, 0], "float32") - MOMENTS["mean"] + day) / MOMENTS[
+            "variance"
+        ] ** 0.5
+        turns = [
+            day,
+            *((calendar[:, column] + day) / calendar[:, column + 1] for column in (0, 2, 4)),
+        ]
         return ops.stack(
-            [passed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))],
+            [elapsed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))],
             axis=1,
         )
 
@@ -284,18 +297,21 @@ class Calendar(layers.Layer):
         return (shape[0], 9)
 
 
-def date(part, x):
-    return layers.Dense(part.tower.dim, activation="relu")(Calendar()(x))
+def date(input_config, x):
+    return layers.Dense(input_config.tower.dim, activation="relu")(Calendar()(x))
 
 
-def category(part, x):
-    return layers.Dense(part.tower.dim, activation="relu")(
-        layers.Embedding(VALUES + 1, part.tower.dim)(x)
+def category(input_config, x):
+    return layers.Dense(input_config.tower.dim, activation="relu")(
+        layers.Embedding(VALUES + 1, input_config.tower.dim)(x)
     )
 
 
 def mlp(tower, numbers, categories, numbers_present, categories_present):
-    """Numbers and categories are lists of Keras tensors `(batch,)`, and so are the flags of each."""
+    """Dense layers over columns.
+
+    Numbers, categories and their flags are lists of Keras tensors `(batch,)`.
+    """
     x = layers.Normalization(
         axis=-1,
         mean=[MOMENTS["mean"]] * len(numbers),
@@ -319,7 +335,7 @@ def side(columns):
 
 
 class ClassToken(layers.Layer):
-    """A learned token before the others."""
+    """Prepends a learned token."""
 
     def build(self, shape):
         self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
@@ -358,29 +374,30 @@ def feature_transformer(tower, numbers, categories, numbers_present, categories_
 
 
 def save_bert(folder, vocabulary):
-    """A BERT of two layers, drawn anew, with so many words, as a KerasHub preset; its folder."""
+    """Saves a BERT of two layers with random weights as a KerasHub preset; returns its folder."""
     sizes = {"num_layers": 2, "num_heads": 4, "hidden_dim": 128, "intermediate_dim": 512}
     keras_hub.models.BertBackbone(vocabulary_size=vocabulary, **sizes).save_to_preset(folder)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [f"word{place}" for place in range(vocabulary - len(special))]
+    words = [f"word{index}" for index in range(vocabulary - len(special))]
     keras_hub.models.BertTokenizer([*special, *words]).save_to_preset(folder)
     return folder
 
 
-def bert(part, x, vocabulary):
-    whole = keras_hub.models.Backbone.from_preset(part.tower.preset)
-    # without the Dense layer of `pooled_output`
+def bert(input_config, x, vocabulary):
+    whole = keras_hub.models.Backbone.from_preset(input_config.tower.preset)
+    # Without the Dense layer of `pooled_output`.
     network = keras.Model(whole.input, whole.output["sequence_output"])
-    network.trainable = part.tower.trainable
+    network.trainable = input_config.tower.trainable
     mask = ops.cast(ops.not_equal(x, 0), "int32")
     given = {"token_ids": x, "segment_ids": ops.zeros_like(x), "padding_mask": mask}
-    answer = network(given) if part.tower.trainable else network(given, training=False)
-    return layers.GlobalAveragePooling1D()(answer, mask=mask)
+    tokens = network(given) if input_config.tower.trainable else network(given, training=False)
+    return layers.GlobalAveragePooling1D()(tokens, mask=mask)
 
 
 def save_keras_file(path):
-    """Convolutions over 64 x 64 pixels up to the layer `features`, with a classifier behind, as a
-    `.keras` file; its path.
+    """Saves a `.keras` file; returns its path.
+
+    The model has convolutions over 64 x 64 pixels up to the layer `features`, then a classifier.
     """
     x = keras.Input((64, 64, 3))
     features = layers.GlobalAveragePooling2D(name="features")(convolutions([32, 64, 128], x))
@@ -388,6 +405,6 @@ def save_keras_file(path):
     return path
 
 
-def keras_file(part, x):
-    whole = keras.models.load_model(part.tower.path)
-    return keras.Model(whole.input, whole.get_layer(part.tower.layer).output)(x)
+def keras_file(input_config, x):
+    whole = keras.models.load_model(input_config.tower.path)
+    return keras.Model(whole.input, whole.get_layer(input_config.tower.layer).output)(x)

