@@ -1,6 +1,4 @@
-"""The notebooks run from top to bottom, with small settings in place of the cell tagged
-`parameters`, and then hold what they say.
-"""
+"""The notebooks run from top to bottom with small settings, and their variables are checked."""
 
 import pathlib
 import re
@@ -11,7 +9,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 SMALL = {"EPOCHS": 1, "ROWS": 100}
-# settings of one notebook alone
+# settings of single notebooks
 OWN = {
     "02_towers": {"CLIPS": 24, "TOWERS": ["vit"]},
     "03_fusion_and_fine_tuning": {
@@ -23,7 +21,7 @@ OWN = {
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
     "05_model_report": {"ROWS": 150, "CORRUPTED": 5, "RESAMPLES": 20},
 }
-# what is true of a notebook's variables at its end
+# conditions on a notebook's variables at its end
 HOLDS = {
     "01_quickstart": [
         "manifest.kept == ROWS",
@@ -44,22 +42,22 @@ HOLDS = {
         "weighing == ['attention', 'hybrid'] and len(chosen) > 1",
         "all(taken[one, 'all inputs'][name] > 0 == taken[one, f'without {name}'][name] for "
         "one in weighing for name in config.inputs)",
-        "np.allclose(served['weights'], told[fusion]['weights'].numpy()[chosen], atol=1e-4)",
-        "np.allclose(np.mean([*alone.values(), told['hybrid'][f'{head}_from_fused']], "
-        "axis=0)[whole], said['together'][whole], atol=1e-5)",
-        "list(evaluation.heads) == [head, 'kind', 'match'] and all(judged.n for judged in "
+        "np.allclose(served['weights'], explained[fusion]['weights'].numpy()[chosen], atol=1e-4)",
+        "np.allclose(np.mean([*alone.values(), explained['hybrid'][f'{head}_from_fused']], "
+        "axis=0)[whole], predictions['together'][whole], atol=1e-5)",
+        "list(evaluation.heads) == [head, 'kind', 'match'] and all(one.n for one in "
         "evaluation.heads.values())",
         "history.history['val_loss'] and max(apart.values()) < 1e-4",
-        "np.allclose(np.stack(answers[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
-        "{name for name, part in peft.trainable_summary(run.model).components.items() if "
-        "part.trainable} == {'kind'}",
+        "np.allclose(np.stack(served_rows[f'{head}_probabilities']), expected[chosen], atol=1e-3)",
+        "{name for name, one in peft.trainable_summary(run.model).components.items() if "
+        "one.trainable} == {'kind'}",
         "all(map(np.array_equal, *(one.model.get_layer('fused_scores_hidden').get_weights() "
         "for one in (saved, run))))",
     ],
     "04_search_and_scale": [
         "len(found.table) == TRIALS and found.score == found.table['objective'].max()",
         "len(tuner.oracle.trials) == 2 and 'fusion' in tuner.get_best_hyperparameters()[0].values",
-        "[len(figures) for figures in accuracies.values()] == [FOLDS, FOLDS]",
+        "[len(values) for values in accuracies.values()] == [FOLDS, FOLDS]",
         "(trained.record.strategy, trained.record.replicas) == ('mirrored', 2)",
     ],
     "05_model_report": [
@@ -72,7 +70,7 @@ HOLDS = {
 
 
 def prepared(path, folder):
-    """The notebook with small settings, and what holds as its last cell."""
+    """The notebook with small settings in its `parameters` cell, and conditions at its end."""
     notebook = nbformat.read(path, as_version=4)
     [cell] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     settings = SMALL | OWN.get(path.stem, {})
@@ -101,7 +99,7 @@ def test_a_notebook_runs(path, tmp_path, request):
     NotebookClient(notebook, timeout=600, resources=resources).execute()
     out = request.config.getoption("--save-notebooks")
     if out is not None:
-        # without the cell of assertions
+        # The cell of assertions is not saved.
         notebook.cells.pop()
         pathlib.Path(out).mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, pathlib.Path(out, path.name))
