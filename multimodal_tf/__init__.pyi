@@ -15,6 +15,7 @@ from .config import ConcatenationFusion as ConcatenationFusion
 from .config import Config as Config
 from .config import Conv3DTower as Conv3DTower
 from .config import ConvTower as ConvTower
+from .config import CountHead as CountHead
 from .config import CRNNTower as CRNNTower
 from .config import CrossModalFusion as CrossModalFusion
 from .config import DateInput as DateInput

@@ -6,6 +6,7 @@ from multimodal_tf.config import (
     AudioInput,
     ClassificationHead,
     Config,
+    CountHead,
     ImageInput,
     MatchingHead,
     MultiLabelHead,
@@ -73,6 +74,7 @@ def predictor(config, sure=3.0):
             "classification": probability,
             "multi_label": 1 / (1 + np.exp(-sure * (votes - 0.5))),
             "regression": votes[:, :1],
+            "count": votes[:, :1] + 0.5,
             "quantile": votes[:, :1] + [[-1.0, 0.0, 1.0]],
         }
         predictions = {"label": made[kind]}
@@ -155,4 +157,9 @@ def saved(section, tmp_path):
     return (tmp_path / "page" / "index.html").read_text()
 
 
-HEADS = [MultiLabelHead(), RegressionHead(), QuantileHead(quantiles=[0.1, 0.5, 0.9])]
+HEADS = [
+    MultiLabelHead(),
+    RegressionHead(),
+    CountHead(),
+    QuantileHead(quantiles=[0.1, 0.5, 0.9]),
+]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import multimodal_tf
 from multimodal_tf.config import Head
 from multimodal_tf.config.heads import DEFAULT_HEADS, LabelledHead, LossHead, output_key
 from multimodal_tf.data.predictions import HeadPredictions
@@ -109,6 +110,12 @@ def test_served_keys_and_columns(head):
     if isinstance(head, LabelledHead):
         columns = head.output_columns("h", classes_of(head))
         assert (len(columns),) == head.output_shape(len(classes_of(head)))
+
+
+@pytest.mark.parametrize("head", EVERY, ids=of_type)
+def test_every_head_is_public(head):
+    assert type(head).__name__ in multimodal_tf.__all__
+    assert type(head).__name__ in multimodal_tf.config.__all__
 
 
 @pytest.mark.parametrize("head", EVERY, ids=of_type)

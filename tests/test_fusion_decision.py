@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from multimodal_tf.config import (
     ClassificationHead,
     Config,
+    CountHead,
     DecisionFusion,
     EmbeddingHead,
     HybridFusion,
@@ -24,7 +25,11 @@ from multimodal_tf.models import build_model, embeddings
 from multimodal_tf.models.fusion.probabilities import MaximumOfPredictions, ProductOfPredictions
 
 PROBABILITIES = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "size": OrdinalHead()}
-HEADS = PROBABILITIES | {"cost": RegressionHead(), "range": QuantileHead()}
+HEADS = PROBABILITIES | {
+    "cost": RegressionHead(),
+    "visits": CountHead(),
+    "range": QuantileHead(),
+}
 # of the classes in `contract.schema_of`
 SHARES = np.array([0.4, 0.3, 0.3])
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from multimodal_tf.config import ClassificationHead, Config, RegressionHead, TextInput
+from multimodal_tf.config import ClassificationHead, Config, CountHead, RegressionHead, TextInput
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
@@ -21,6 +21,11 @@ def ingested(labels, head, out):
             ["b", None, "c"] * 10,
             RegressionHead,
             "must hold what a regression learns from, received 20 broken labels, .* number: 'b'$",
+        ),
+        (
+            [0.5, None, 1.5] * 10,
+            CountHead,
+            "must hold what a count learns from, received 20 broken labels, .* received 0.5$",
         ),
         (
             [b"\xff"] * 30,

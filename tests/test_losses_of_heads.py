@@ -11,6 +11,7 @@ from multimodal_tf.losses import (
     FocalCrossentropy,
     MatchingLoss,
     PinballLoss,
+    PoissonLoss,
     SmoothedCrossentropy,
 )
 
@@ -22,6 +23,7 @@ LOSSES = {
     "focal": FocalCrossentropy(1.5, 0.1),
     "ordinal": CumulativeLinkLoss(),
     "pinball": PinballLoss([0.1, 0.9], 2.0),
+    "count": PoissonLoss(2.0),
     "matching": MatchingLoss(),
 }
 

@@ -21,6 +21,7 @@ from multimodal_tf.config.fusion import (
 )
 from multimodal_tf.config.heads import (
     ClassificationHead,
+    CountHead,
     EmbeddingHead,
     Head,
     MatchingHead,
@@ -129,6 +130,7 @@ __all__ = [
     "Config",
     "Conv3DTower",
     "ConvTower",
+    "CountHead",
     "CrossModalFusion",
     "DateInput",
     "DecisionFusion",

@@ -183,6 +183,28 @@ class RegressionHead(_LabelColumn):
         return (1,)
 
 
+class CountHead(_LabelColumn):
+    """A whole number from 0, such as visits or defects: the rate of a Poisson distribution.
+
+    The rate is the expected count. The loss is the Poisson deviance, divided by how much more the
+    training split's counts vary than a Poisson distribution.
+    """
+
+    target_type = "number"
+
+    type: Literal["count"] = "count"
+
+    def number_problem(self, number: float) -> str:
+        """A count is a whole number from 0."""
+        if number >= 0 and number.is_integer():
+            return ""
+        return f"a count must be a whole number from 0, received {number!r}"
+
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """One number."""
+        return (1,)
+
+
 class QuantileHead(_LabelColumn):
     """A number with its uncertainty: its quantiles at the probabilities `quantiles`, in its unit.
 
@@ -248,7 +270,9 @@ class EmbeddingHead(_Head):
 
 
 # heads that read a column of labels
-LabelledHead = ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | QuantileHead
+LabelledHead = (
+    ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | CountHead | QuantileHead
+)
 # heads that compare two inputs
 PairHead: TypeAlias = MatchingHead
 # heads with a loss and metrics

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from multimodal_tf.config import (
     ClassificationHead,
+    CountHead,
     MatchingHead,
     MultiLabelHead,
     OrdinalHead,
@@ -24,6 +25,7 @@ from multimodal_tf.metrics.classification import (
     ordinal,
     rank_errors,
 )
+from multimodal_tf.metrics.count import count, count_scores
 from multimodal_tf.metrics.matching import matching
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.metrics.multi_label import label_samples, multi_label
@@ -67,6 +69,8 @@ def head_metrics(
             return multi_label(targets, predictions, classes, known, resamples, seed)
         case RegressionHead():
             return regression(targets, predictions, known, resamples, seed)
+        case CountHead():
+            return count(targets, predictions, known, resamples, seed)
         case QuantileHead():
             return quantile(
                 targets, predictions, head.quantiles, head.point_index, known, resamples, seed
@@ -129,6 +133,10 @@ def samples(
             return label_samples(truth > 0, outputs, resamples, seed, groups)
         case RegressionHead():
             return number_samples(truth, outputs[:, 0], resamples, seed, groups)
+        case CountHead():
+            means = bootstrap.row_means(count_scores(truth, outputs[:, 0]))
+            of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
+            return number_samples(truth, outputs[:, 0], resamples, seed, groups) | of_means
         case QuantileHead():
             means = bootstrap.row_means(quantile_scores(truth, outputs, head.quantiles))
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)

@@ -18,6 +18,7 @@ import keras
 
 from multimodal_tf.config import (
     ClassificationHead,
+    CountHead,
     EmbeddingHead,
     Head,
     MatchingHead,
@@ -29,6 +30,7 @@ from multimodal_tf.config import (
 from multimodal_tf.config.heads import LossHead, with_loss
 from multimodal_tf.models.heads import (
     classification,
+    count,
     embedding,
     matching,
     multi_label,
@@ -59,6 +61,8 @@ def module_of(head: Head) -> HeadModule:
             return multi_label
         case RegressionHead():
             return regression
+        case CountHead():
+            return count
         case QuantileHead():
             return quantile
         case MatchingHead():
@@ -90,10 +94,11 @@ def output(
 
     Returns:
         float32: classification and ordinal `(batch, classes)`, sums to 1; multi-label `(batch,
-        classes)`, each 0 to 1; regression `(batch, 1)` and quantile `(batch, quantiles)`, rising,
-        in the label's own unit; embedding `(batch, dim)`, of length 1, or 0 where no input is
-        present; matching `(batch, 2, head.dim + 1)`: the scalar product of two vectors, of one row
-        or of two, is the logit of their belonging together, zeros where one input is missing.
+        classes)`, each 0 to 1; regression `(batch, 1)`, count `(batch, 1)`, above 0, and quantile
+        `(batch, quantiles)`, rising, in the label's own unit; embedding `(batch, dim)`, of length
+        1, or 0 where no input is present; matching `(batch, 2, head.dim + 1)`: the scalar product
+        of two vectors, of one row or of two, is the logit of their belonging together, zeros where
+        one input is missing.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 
