@@ -66,6 +66,7 @@ from .config import Training as Training
 from .config import TransformerTower as TransformerTower
 from .config import UncertaintyWeights as UncertaintyWeights
 from .config import VectorFile as VectorFile
+from .config import VectorInput as VectorInput
 from .config import VideoInput as VideoInput
 from .config import ViTTower as ViTTower
 from .config import WaveformTower as WaveformTower

@@ -12,6 +12,8 @@ from multimodal_tf.config import (
     ConcatenationFusion,
     Config,
     EmbeddingHead,
+    ValueInput,
+    VectorInput,
 )
 from multimodal_tf.corruptions import corruptions_for, other_data
 from multimodal_tf.data import record_files
@@ -22,18 +24,21 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation import ood_samples
 from multimodal_tf.evaluation.explanations.media import parts_of
 from multimodal_tf.models import input_layers
-from multimodal_tf.schema import Moments, Schema, Vocabulary
+from multimodal_tf.schema import Moments, Schema, VectorMoments, Vocabulary
 
 STATS = {
     None: None,
     "vocabulary": Vocabulary(words=["red", "green"]),
     "moments": Moments(mean=3.0, std=2.0),
+    "vector_moments": VectorMoments(mean=[3.0] * 8, std=[2.0] * 8, rows=1),
 }
+# fields without a default
+REQUIRED = {VectorInput: {"dim": 8}}
 
 
 @pytest.fixture(params=INPUTS.values(), ids=INPUTS)
 def input_config(request):
-    return request.param()
+    return request.param(**REQUIRED.get(request.param, {}))
 
 
 @pytest.fixture
@@ -126,4 +131,4 @@ def test_every_kind_is_corrupted_and_explained(input_config, stats, cell):
     assert len(names) > 1
     assert names[-1] == "missing"
     parts = parts_of(input_config, cell)
-    assert (parts is None) == input_config.is_tabular
+    assert (parts is None) == isinstance(input_config, ValueInput)

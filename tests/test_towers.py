@@ -44,6 +44,7 @@ from multimodal_tf.config import (
     TextInput,
     TransformerTower,
     VectorFile,
+    VectorInput,
     VideoInput,
     ViTTower,
     WaveformTower,
@@ -221,6 +222,7 @@ TOWERS = {
     "category": CategoryInput(tower=DenseTower(dim=4), unknown=0),
     "boolean": BooleanInput(tower=DenseTower(dim=4)),
     "date": DateInput(tower=DenseTower(dim=4)),
+    "vector": VectorInput(dim=8, tower=DenseTower(dim=4)),
 }
 
 

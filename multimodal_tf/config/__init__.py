@@ -46,6 +46,7 @@ from multimodal_tf.config.inputs import (
     NumberInput,
     TextInput,
     ValueInput,
+    VectorInput,
     VideoInput,
 )
 from multimodal_tf.config.loss_weighting import (
@@ -202,6 +203,7 @@ __all__ = [
     "UncertaintyWeights",
     "ValueInput",
     "VectorFile",
+    "VectorInput",
     "ViTTower",
     "VideoInput",
     "WaveformTower",

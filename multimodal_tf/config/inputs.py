@@ -346,6 +346,35 @@ class DateInput(ValueInput):
         return "moments"
 
 
+class VectorInput(ValueInput):
+    """`dim` numbers a cell, such as an embedding or measurements.
+
+    Each component is standardized by its mean and standard deviation in the training split.
+    """
+
+    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
+    cell_settings: ClassVar[tuple[str, ...]] = ("dim",)
+
+    type: Literal["vector"] = "vector"
+    dim: Annotated[int, Field(ge=8, le=4096)]
+    tower: DenseTower = DenseTower(dim=64)
+
+    @property
+    def cell_shape(self) -> tuple[int | None, ...]:
+        """`(dim,)`."""
+        return (self.dim,)
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """`(dim,)`."""
+        return (self.dim,)
+
+    @property
+    def stats_type(self) -> StatsType | None:
+        """Mean and standard deviation of each component."""
+        return "vector_moments"
+
+
 Input = Annotated[
     ImageInput
     | TextInput
@@ -354,7 +383,8 @@ Input = Annotated[
     | NumberInput
     | CategoryInput
     | BooleanInput
-    | DateInput,
+    | DateInput
+    | VectorInput,
     Field(discriminator="type"),
 ]
 # the class of each kind, by its type

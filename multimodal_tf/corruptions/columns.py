@@ -1,4 +1,4 @@
-"""Corruptions of numbers, dates, categories and booleans, and missing cells of any input.
+"""Corruptions of numbers, dates, categories, booleans and vectors, and missing cells of any input.
 
 The strength of noise is relative to the training split: its standard deviation, or its values.
 The five strengths are our choice. Noise and missing cells as the faults of a table: Liang et al.
@@ -9,24 +9,33 @@ import datetime
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Protocol, TypeAlias, assert_never, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, NumberInput
+from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, NumberInput, VectorInput
 from multimodal_tf.corruptions.corruption import Cell, Change, Corruption, HasStd, HasWords
 from multimodal_tf.corruptions.text import replace_by_letters
 from multimodal_tf.data.codecs import dates
 
 # the kinds of `config.ValueInput`
-Value: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput
+Value: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput | VectorInput
 
 _DEVIATIONS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 # factor of the standard deviation; severity 5 of noise doubles it: ten standard deviations
 _FAR = 5
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+@runtime_checkable
+class HasMean(Protocol):
+    """Statistics with the mean of each component, such as `schema.VectorMoments`."""
+
+    @property
+    def mean(self) -> Any:
+        """A list of floats."""
 
 
 def of_value(input_config: Value, stats: object) -> tuple[Corruption, ...]:
@@ -42,6 +51,11 @@ def of_value(input_config: Value, stats: object) -> tuple[Corruption, ...]:
             return (number_noise(_std(input_config, stats)),)
         case DateInput():
             return (date_noise(_std(input_config, stats)),)
+        case VectorInput():
+            noise = number_noise(_std(input_config, stats))
+            if not isinstance(stats, HasMean):
+                raise _no_stats(input_config, stats)
+            return noise, dropped_components(stats.mean)
         case _:
             assert_never(input_config)
 
@@ -55,6 +69,9 @@ def other_value(input_config: Value, stats: object) -> Change:
             return _strongest(number_noise(_FAR * _std(input_config, stats)))
         case DateInput():
             return _strongest(date_noise(_FAR * _std(input_config, stats)))
+        case VectorInput():
+            std = [_FAR * one for one in _std(input_config, stats)]
+            return _strongest(number_noise(std))
         case BooleanInput():
             return _strongest(BOOLEAN_NOISE)
         case _:
@@ -126,6 +143,26 @@ def category_noise(words: Iterable[str]) -> Corruption:
     """
     change = functools.partial(_other_value, tuple(word.encode() for word in words))
     return Corruption("noise", "fraction of cells with another value", _FRACTIONS, change)
+
+
+def dropped_components(mean: list[float]) -> Corruption:
+    """Sets random components of a vector to their training mean.
+
+    Args:
+        mean: as in `schema.inputs["embedding"].mean`.
+
+    Example:
+        >>> dropped_components([0.0] * 4)([1.0, 2.0, 3.0, 4.0], 5, np.random.default_rng(0))
+        [1.0, 0.0, 0.0, 0.0]
+    """
+    change = functools.partial(_without_components, np.asarray(mean))
+    return Corruption("dropped components", "fraction of components", _FRACTIONS, change)
+
+
+def _without_components(
+    mean: npt.NDArray[np.float64], cell: list[float], fraction: float, random: np.random.Generator
+) -> Any:
+    return np.where(random.random(len(cell)) < fraction, mean, cell).tolist()
 
 
 def _noisy_number(

@@ -141,7 +141,9 @@ class Predictor:
     def _empty_row(self) -> Tensors:
         """One row without any cell."""
         return {
-            name: tf.fill([size or 1 for size in spec.shape], "" if spec.dtype == tf.string else np.nan)
+            name: tf.fill(
+                [size or 1 for size in spec.shape], "" if spec.dtype == tf.string else np.nan
+            )
             for name, spec in self._preprocessor.raw_spec.items()
         }
 

@@ -4,6 +4,7 @@
 The bounds are those of published comparisons where there are some, rules of thumb elsewhere.
 """
 
+import collections
 import dataclasses
 import io
 import math
@@ -23,6 +24,7 @@ from multimodal_tf.data.describe.column_description import ColumnDescription, Sp
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.files import open_file
+from multimodal_tf.data.kinds.vector import numbers_of
 from multimodal_tf.data.tokenizers import normalization
 
 # seconds of sound that are decoded; a longer clip counts as this long
@@ -46,6 +48,8 @@ RECURRENT_ROWS = 10_000
 _SMALL = 32
 # numbers in a row that count as sound: 25 ms at 16 kHz, one window of the spectrogram
 _SHORTEST_SOUND = 400
+# the bounds of `VectorInput.dim`; a longer array is sound, a shorter one too if its type is given
+_SHORTEST_VECTOR, _LONGEST_VECTOR = 8, 4096
 # words, such as Chinese characters, from one space to the next
 _UNSPACED = 3
 # subwords per word, at the vocabulary's default size (rule of thumb)
@@ -274,6 +278,37 @@ def _tokens(tokens: int) -> int:
     return min(256, max(8, tokens))
 
 
+# --- vectors
+
+
+def _length(cell: Any) -> int | None:
+    """Numbers of a list, or of JSON of one, if a vector may have as many."""
+    numbers = None if isinstance(cell, str) and "[" not in cell[:9] else numbers_of(cell)
+    if numbers is None or numbers.ndim != 1:
+        return None
+    return len(numbers) if _SHORTEST_VECTOR <= len(numbers) <= _LONGEST_VECTOR else None
+
+
+def _measure_vector(cell: Cell, content: Any, value: Any, root: PathLike) -> None:
+    cell.length = _length(value)
+
+
+def _vector_of(cells: list[Cell]) -> Input:
+    """The most frequent length, ties to the longer one."""
+    lengths = collections.Counter(cell.length for cell in cells if cell.length)
+    dim = max(lengths, key=lambda length: (lengths[length], length), default=_SHORTEST_VECTOR)
+    return configuration.VectorInput(dim=dim)
+
+
+def _vector_values(column: ColumnDescription) -> str:
+    return f"{_range(column.length)} numbers" if column.length else ""
+
+
+def _default_vector(column: ColumnDescription, rows: int) -> Default:
+    dim = int(column.length.max) if column.length else _SHORTEST_VECTOR
+    return configuration.VectorInput(dim=dim), "a Dense layer over the standardized numbers"
+
+
 # --- all of them
 
 
@@ -333,6 +368,8 @@ KINDS: dict[str, Kind] = {
         measure=_measure_audio,
         summarize=_audio_measures,
         render=_audio_values,
+        # a short clip among longer ones
+        also_reads=("vector",),
     ),
     "text": Kind(
         configuration.TextInput(),
@@ -345,6 +382,16 @@ KINDS: dict[str, Kind] = {
     "category": _tabular(configuration.CategoryInput(), "text", "number", "date"),
     "boolean": _tabular(configuration.BooleanInput()),
     "date": _tabular(configuration.DateInput()),
+    "vector": Kind(
+        configuration.VectorInput(dim=_SHORTEST_VECTOR),
+        _default_vector,
+        noun="vectors",
+        recognizes=lambda cell: _length(cell) is not None,
+        config_of=_vector_of,
+        measure=_measure_vector,
+        summarize=lambda cells: {"length": Spread.of([one.length for one in cells if one.length])},
+        render=_vector_values,
+    ),
 }
 # kinds that a cell shows by itself, and those of them that are files
 OPENED = {name: kind for name, kind in KINDS.items() if kind.noun}

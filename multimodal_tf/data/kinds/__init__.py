@@ -10,6 +10,7 @@ from multimodal_tf.config import (
     ImageInput,
     NumberInput,
     TextInput,
+    VectorInput,
     VideoInput,
 )
 from multimodal_tf.config.inputs import Input
@@ -24,6 +25,7 @@ from multimodal_tf.data.kinds.image import ImageKind
 from multimodal_tf.data.kinds.kind import Kind
 from multimodal_tf.data.kinds.number import NumberKind
 from multimodal_tf.data.kinds.text import TextKind
+from multimodal_tf.data.kinds.vector import VectorKind
 from multimodal_tf.data.kinds.video import VideoKind
 
 
@@ -52,6 +54,8 @@ def kind_of(input_config: Input) -> Kind[Any, Any]:
             return BooleanKind(input_config)
         case DateInput():
             return DateKind(input_config)
+        case VectorInput():
+            return VectorKind(input_config)
         case _:
             assert_never(input_config)
 

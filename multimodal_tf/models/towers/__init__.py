@@ -59,6 +59,7 @@ from multimodal_tf.config import (
     TabularTower,
     TextInput,
     TransformerTower,
+    VectorInput,
     VideoInput,
     ViTTower,
     WaveformTower,
@@ -109,6 +110,8 @@ def encode_input(
         case NumberInput() | CategoryInput() | BooleanInput() | DateInput():
             tower = input_config.tower
             return tabular.column(tower, input_config, stats, x, present, name, last)
+        case VectorInput():
+            return tabular.dense(input_config.tower, x, name, last)
         case _:
             assert_never(input_config)
 

@@ -1,0 +1,103 @@
+"""Vectors: several numbers a cell, float32, all NaN where missing."""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from multimodal_tf.config import VectorInput
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.column_stats import Learner, RunningVectorMoments
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.cell import read_text
+from multimodal_tf.data.kinds.kind import Kind, Reader
+from multimodal_tf.schema import VectorMoments
+
+_NOT_FINITE = "not a vector of finite numbers"
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class VectorKind(Kind[VectorInput, VectorMoments]):
+    """A list, tuple or array of `dim` numbers, or its text as JSON."""
+
+    def read(self, value: Any, root: PathLike) -> list[float] | None:
+        """`dim` finite numbers, rounded to float32; None where all are NaN or null."""
+        rule = f"a vector must have {self.config.dim} finite numbers"
+        numbers = numbers_of(value)
+        if numbers is None:
+            raise CellError(f"{rule}, received {value!r:.60}")
+        if numbers.shape != (self.config.dim,):
+            received = len(numbers) if numbers.ndim == 1 else f"an array of shape {numbers.shape}"
+            raise CellError(f"{rule}, received {received}")
+        if np.isnan(numbers).all():
+            return None
+        refused = ~(np.abs(numbers) <= _LARGEST)
+        if refused.any():
+            index = int(refused.argmax())
+            raise CellError(f"{rule}, received {numbers[index]} as number {index + 1}")
+        cell: list[float] = numbers.astype(np.float32).tolist()
+        return cell
+
+    def _problem(self, cell: Any) -> str:
+        return "" if np.isfinite(cell).all() or np.isnan(cell).all() else _NOT_FINITE
+
+    def reader(self, stats: VectorMoments) -> "VectorReader":
+        """Needs `VectorMoments`."""
+        return VectorReader(self.config, stats)
+
+    def example(self, stats: VectorMoments) -> tf.Tensor:
+        """The training mean."""
+        return tf.constant(stats.mean, tf.float32)
+
+    def learner(self) -> Learner:
+        """Mean and standard deviation of each component."""
+        return RunningVectorMoments(self.config.dim)
+
+
+class VectorReader(Reader[VectorInput]):
+    """Standardizes each component; zeros, the training mean, where missing."""
+
+    def __init__(self, config: VectorInput, stats: VectorMoments) -> None:
+        super().__init__(config)
+        self._stats = stats
+
+    def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """float32 `(batch, dim)`, computed in float64."""
+        present = tf.reduce_all(tf.math.is_finite(cells), axis=1)
+        missing = tf.reduce_all(tf.math.is_nan(cells), axis=1)
+        mean, std = np.array([self._stats.mean, self._stats.std])
+        standardized = tf.cast((tf.cast(cells, tf.float64) - mean) / std, tf.float32)
+        return (
+            tf.where(present[:, tf.newaxis], standardized, 0.0),
+            present,
+            tf.where(present | missing, "", _NOT_FINITE),
+        )
+
+
+def numbers_of(value: Any) -> npt.NDArray[np.float64] | None:
+    """float64 of a list, tuple or array of numbers, or of its JSON; None: it is no such thing.
+
+    A null is NaN. A text that is a number is not a number.
+
+    Example:
+        >>> numbers_of("[1, 2.5, null]"), numbers_of("[1, 2.5"), numbers_of(["1"])
+        (array([1. , 2.5, nan]), None, None)
+    """
+    try:
+        if isinstance(value, (str, bytes, bytearray, memoryview)):
+            value = json.loads(read_text(value))
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            return None
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind in "biuf" or _numeric(array) else None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _numeric(array: npt.NDArray[Any]) -> bool:
+    """Whether an array of objects has no texts, lists or the like; true for no objects."""
+    return array.dtype == object and not any(
+        isinstance(one, (str, bytes, list, tuple, dict, np.ndarray)) for one in array.flat
+    )

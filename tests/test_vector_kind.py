@@ -1,0 +1,249 @@
+"""Vectors: cells, refusals, standardization, corruptions, description, and from table to report."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from multimodal_tf.config import (
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    NumberInput,
+    Training,
+    VectorInput,
+)
+from multimodal_tf.corruptions import SEVERITIES, corrupted, corruptions_for
+from multimodal_tf.data import record_files
+from multimodal_tf.data.column_stats import RunningVectorMoments
+from multimodal_tf.data.describe.table_description import describe
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.kinds import kind_of, read_cell
+from multimodal_tf.data.table import read_table
+from multimodal_tf.report.model.model_report import model_report
+from multimodal_tf.schema import Schema, VectorMoments
+from multimodal_tf.serving.client import Client
+from multimodal_tf.serving.export import export_model
+from multimodal_tf.serving.predict_table import predict_table
+from multimodal_tf.serving.skew import skew
+from multimodal_tf.training.fit import fit
+
+DIM = 8
+CONFIG = VectorInput(dim=DIM)
+NUMBERS = [0.5, -1.0, 2.0, 0.0, 1e-3, 4.0, 1e30, -7.0]
+STATS = VectorMoments(mean=[1.0] * DIM, std=[0.5, 1.0, 2.0, 4.0] * 2, rows=3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        NUMBERS,
+        tuple(NUMBERS),
+        np.array(NUMBERS),
+        np.array(NUMBERS, object),
+        json.dumps(NUMBERS),
+        json.dumps(NUMBERS).encode(),
+    ],
+)
+def test_lists_arrays_and_json_are_the_same_cell(value):
+    assert read_cell(value, CONFIG) == np.array(NUMBERS, np.float32).tolist()
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", " ", math.nan, [math.nan] * DIM, [None] * DIM, "[" + "null," * 7 + "null]"]
+)
+def test_missing(value):
+    assert read_cell(value, CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (NUMBERS[:7], "received 7"),
+        ([], "received 0"),
+        (NUMBERS + [1.0], "received 9"),
+        (json.dumps(NUMBERS[:3]), "received 3"),
+        ([*NUMBERS[:7], math.nan], "received nan as number 8"),
+        ([None, *NUMBERS[1:]], "received nan as number 1"),
+        ([math.inf, *NUMBERS[1:]], "received inf as number 1"),
+        ([1e39, *NUMBERS[1:]], "received 1e+39 as number 1"),
+        (["1"] * DIM, "received ['1',"),
+        (["1", *NUMBERS[1:]], "received ['1',"),
+        ([NUMBERS], "received an array of shape (1, 8)"),
+        ([[1.0], *NUMBERS[1:]], "received [[1.0]"),
+        ("[1, 2", "received '[1, 2'"),
+        ("7", "received '7'"),
+        (7.0, "received 7.0"),
+    ],
+)
+def test_refused(value, received):
+    with pytest.raises(ValueError, match="^a vector must have 8 finite numbers, ") as error:
+        read_cell(value, CONFIG)
+    assert received in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dim", [7, 4097])
+def test_bounds_of_the_length(dim):
+    with pytest.raises(ValueError, match="VectorInput: dim: "):
+        VectorInput(dim=dim)
+
+
+def test_moments_are_those_of_numpy():
+    values = np.random.default_rng(0).normal(3, 2, [100, DIM]).astype(np.float32)
+    values[:, 3] = np.float32(0.1)
+    learner = RunningVectorMoments(DIM)
+    for batch in np.split(np.insert(values, 50, np.nan, axis=0), [10, 50, 51]):
+        learner.add(tf.constant(batch))
+    column = type("Column", (), {"title": "the input"})
+    stats = learner.stats(column)
+    expected = values.std(axis=0, dtype=np.float64)
+    expected[3] = 1
+    np.testing.assert_allclose(stats.mean, values.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(stats.std, expected, rtol=1e-12)
+    assert stats.rows == 100
+
+
+def test_the_graph_standardizes_and_reports_broken_cells():
+    cells = np.array(
+        [NUMBERS, [math.nan] * DIM, [*NUMBERS[:7], math.inf], [math.nan, *NUMBERS[1:]]], np.float32
+    )
+    tensor, present, reason = kind_of(CONFIG).reader(STATS).read(tf.constant(cells))
+    expected = (cells[0].astype(np.float64) - STATS.mean) / STATS.std
+    np.testing.assert_array_equal(tensor[0], expected.astype(np.float32))
+    assert not tensor[1:].numpy().any()
+    assert present.numpy().tolist() == [True, False, False, False]
+    broken = b"not a vector of finite numbers"
+    assert reason.numpy().tolist() == [b"", b"", broken, broken]
+    problems = [kind_of(CONFIG).problem(cell) for cell in cells.tolist()]
+    assert [problem.encode() for problem in problems] == reason.numpy().tolist()
+
+
+def test_corruptions_move_by_standard_deviations_drop_components_and_empty_cells():
+    cells = np.full([500, DIM], 3.0, np.float32)
+    cells[-1] = np.nan
+    noise, dropped, missing = corruptions_for(CONFIG, STATS)
+    assert [each.name for each in (noise, dropped, missing)] == [
+        "noise",
+        "dropped components",
+        "missing",
+    ]
+    for severity in SEVERITIES:
+        rows = range(len(cells))
+        moved = corrupted(cells, "one", noise, severity, 0, rows)
+        assert moved.dtype == np.float32
+        assert np.isnan(moved[-1]).all()
+        strength = noise.strengths[severity - 1]
+        np.testing.assert_allclose(
+            (moved[:-1] - 3).std(axis=0), strength * np.array(STATS.std), rtol=0.15
+        )
+        kept = corrupted(cells, "one", dropped, severity, 0, rows)[:-1]
+        assert set(np.unique(kept)) == {1.0, 3.0}
+        assert abs((kept == 1).mean() - dropped.strengths[severity - 1]) < 0.05
+        empty = np.isnan(corrupted(cells, "one", missing, severity, 0, rows)[:-1])
+        assert (empty.all(axis=1) == empty.any(axis=1)).all()
+        assert abs(empty.mean() - missing.strengths[severity - 1]) < 0.1
+
+
+def test_records_of_vectors():
+    config = Config(inputs={"one": CONFIG}, heads={"y": ClassificationHead()})
+    written = [record_files.encode(0, {"one": [0.0] * DIM}, {}), record_files.encode(1, {}, {})]
+    cells = record_files.parse(config, written)[1]["one"].numpy()
+    assert cells.shape == (2, DIM)
+    assert not cells[0].any()
+    assert np.isnan(cells[1]).all()
+
+
+def described(cells, **types):
+    frame = pd.DataFrame({"v": pd.Series(cells, dtype=object), "label": ["a", "b"] * 3})
+    return describe(read_table(frame), types=types, label="label").columns[0]
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, lambda cell: json.dumps(list(cell))])
+def test_described(form):
+    random = np.random.default_rng(0)
+    column = described([form(random.normal(size=500).tolist()) for _ in range(6)])
+    assert (column.type, column.input, column.rejected) == ("vector", VectorInput(dim=500), 0)
+    assert column.length is not None
+    assert column.length.median == 500
+
+
+def test_other_lengths_are_broken_cells():
+    random = np.random.default_rng(0)
+    cells = [random.uniform(-1, 1, size).tolist() for size in (16, 16, 12, 16, 16, 5000)]
+    cells[1] = json.dumps([math.nan, *cells[1][1:]])
+    column = described(cells)
+    assert (column.type, column.input) == ("vector", VectorInput(dim=16))
+    assert [(one.row, one.reason) for one in column.rejections] == [
+        (1, "a vector must have 16 finite numbers, received nan as number 1"),
+        (2, "a vector must have 16 finite numbers, received 12"),
+        (5, "audio, not vector"),
+    ]
+
+
+def test_long_arrays_and_given_types_are_audio():
+    random = np.random.default_rng(0)
+    clips = [random.uniform(-1, 1, size).astype(np.float32) for size in [8000] * 5 + [4000]]
+    assert (described(clips).type, described(clips).rejected) == ("audio", 0)
+    short = [clip[:2000] for clip in clips]
+    assert described(short).type == "vector"
+    assert described(short, v="audio").rejected == 0
+    assert described([[1.0, 2.0]] * 6).type == "ignored"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_from_csv_and_parquet_to_predictions_and_report(tmp_path):
+    random = np.random.default_rng(0)
+    label = random.integers(0, 2, 120)
+    vectors = (random.normal(size=[120, DIM]) + 3 * label[:, np.newaxis]).round(3).tolist()
+    vectors[3] = None
+    vectors[5] = vectors[5][:4]
+    numbers = random.normal(size=120).round(3)
+    frame = pd.DataFrame({"v": vectors, "n": numbers, "label": np.where(label, "high", "low")})
+    frame.to_parquet(tmp_path / "table.parquet")
+    texts = frame.assign(v=[None if cell is None else json.dumps(cell) for cell in vectors])
+    texts.to_csv(tmp_path / "table.csv", index=False)
+    tables = {suffix: read_table(tmp_path / f"table.{suffix}") for suffix in ("csv", "parquet")}
+    config = describe(tables["csv"]).config()
+    assert config.inputs == {"v": VectorInput(dim=DIM), "n": NumberInput()}
+    assert describe(tables["parquet"]).config() == config
+    config = config.model_copy(
+        update={
+            "fusion": ConcatenationFusion(modality_dropout=0.1),
+            "training": Training(epochs=1, batch_size=16, learning_rate=0.05),
+        }
+    )
+    for suffix, table in tables.items():
+        ingest(table, config, tmp_path / suffix, processes=2 if suffix == "csv" else 1)
+        rejected = pd.read_csv(tmp_path / suffix / "rejected.csv")
+        assert rejected["row"].tolist() == [5]
+        assert rejected["reason"][0].endswith("received 4")
+    records = tmp_path / "csv"
+    schema = Schema.load(records / "schema.json")
+    assert schema == Schema.load(tmp_path / "parquet" / "schema.json")
+    model = fit(config, schema, records, tmp_path / "run", verbose=0).model
+    path = export_model(model, config, schema, tmp_path / "model" / "1")
+    assert skew(model, config, schema, records, path)["label"] == 0
+    client = Client(path)
+    for suffix, table in tables.items():
+        predict_table(client, table, tmp_path / f"{suffix}.parquet")
+    predicted = pd.read_parquet(tmp_path / "csv.parquet")
+    pd.testing.assert_frame_equal(predicted, pd.read_parquet(tmp_path / "parquet.parquet"))
+    assert predicted.index[~predicted["valid"]].tolist() == [5]
+    assert "v: a vector must have 8 finite numbers, received 4" in predicted["error"][5]
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert served.structured_input_signature[1]["v"].shape.as_list() == [None, DIM]
+    raw = tf.constant([vectors[0], [math.nan] * DIM, [math.inf] * DIM], tf.float32)
+    output = served(v=raw, n=tf.constant([numbers[0], 0, 0], tf.float32))
+    np.testing.assert_array_equal(
+        output["label_probabilities"][0], predicted["label_probabilities"][0]
+    )
+    assert output["present"].numpy().tolist() == [[True, True], [False, True], [False, True]]
+    assert output["error"].numpy()[2].startswith(b"v: not a vector of finite numbers")
+    model_report(path, records, tmp_path / "report", resamples=20, table=tables["csv"])
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "dropped components" in page
+    assert "(8 numbers)" in page
