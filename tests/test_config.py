@@ -100,7 +100,7 @@ def test_minimal_yaml_gets_defaults():
         (
             "inputs: {a: {type: image, tower: {type: application, trainable: false}}}\nheads: "
             "{y: {type: regression}}",
-            ["inputs.a.tower: ", "trainable must be true where weights is null"],
+            ["inputs.a.tower: ", "trainable must be true if weights is null"],
         ),
         (
             "inputs: {a: {type: text, colour: red}}\nheads: {y: {type: regression}}",

@@ -329,7 +329,7 @@ def test_other_models_that_do_not_fit(folder, schema, model, tmp_path):
         ({"unimodal": {"photo": whole}}, "unimodal: must be by input, one of .*, received 'photo'"),
         (
             {"unimodal": {"title": whole}},
-            "unimodal: the model of 'title' must read this input only, received one of .*'price'",
+            "unimodal: the model of 'title' must read this input only, received .*'price'",
         ),
         (
             {"unimodal": {"title": single("title", renamed)}},

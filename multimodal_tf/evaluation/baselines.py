@@ -37,7 +37,7 @@ def unimodal_models(
         inputs = list(found[name].config.inputs)
         if inputs != [name]:
             raise ValueError(
-                f"unimodal: the model of {name!r} must read this input only, received one of {inputs}"
+                f"unimodal: the model of {name!r} must read this input only, received {inputs}"
             )
         _check_head(f"unimodal: the model of {name!r}", found[name], predictor, head)
     return found
