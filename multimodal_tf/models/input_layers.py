@@ -13,8 +13,8 @@ from multimodal_tf.models.presence import (
 )
 from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers import encode_columns, encode_input
-from multimodal_tf.models.towers.encoding import Encoding
-from multimodal_tf.models.towers.tabular import TableColumn, TabularInput
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
+from multimodal_tf.models.towers.tabular import TabularInput
 from multimodal_tf.schema import Schema
 
 # Keras tensors by name
@@ -105,15 +105,16 @@ def _tabular(
     tower: TabularTower, config: Config, schema: Schema, values: Tensors, present: Tensors
 ) -> Encoding:
     """The encoding of the tower over several columns."""
-    columns = {
-        name: TableColumn(
+    columns = [
+        TowerInput(
+            name,
             cast(TabularInput, config.inputs[name]),
             schema.inputs.get(name),
             values[name],
             present.get(name),
         )
         for name in config.tabular_inputs()
-    }
+    ]
     if not present:
         return encode_columns(tower, columns, TABULAR, TABULAR + EMBEDDING)
     encoding = encode_columns(tower, columns, TABULAR, f"{TABULAR}_vector")

@@ -1,17 +1,11 @@
 """Towers: one input to tokens and one vector, by functions over Keras tensors.
 
 `encode_input` selects the function by the kind of input and the type of its tower; to add a tower,
-add its function and a `case` here. All have the same arguments, `(tower, input_config, stats, x,
-present, name, last)`, and return an `Encoding`:
+add its function and a `case` here. All have the same arguments, `(tower, given, last)`, and return
+an `Encoding`:
 
 - `tower`: the tower's own configuration.
-- `input_config`: the configuration of the input.
-- `stats`: what the schema holds for the input, or None.
-- `x`: the input's Keras tensor; rows whose input is missing are zeros.
-- `present`: float `(batch,)`, 1 or 0; None if the model does not know presence. It matters to
-  layers that mix rows (batch normalization). A library's network runs on the present rows alone
-  (`presence.MaskedNetwork`).
-- `name`: the input's; the name of every layer begins with it and an underscore.
+- `given`: `TowerInput`, the input's name, configuration, statistics, tensor and presence.
 - `last`: the name of the last layer, whose output is the vector.
 
 Recurrent towers also take `with_tokens`. If False and the vector is the final state, `tokens` and
@@ -66,14 +60,14 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models.towers import audio, augment_audio, augment_image, tabular, text, video
 from multimodal_tf.models.towers.application import application
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.image import cnn
 from multimodal_tf.models.towers.keras_file import keras_file
 from multimodal_tf.models.towers.networks import resnet, vit
 from multimodal_tf.models.towers.preset import preset_image, preset_text
 from multimodal_tf.models.towers.preset_audio import preset_audio
 from multimodal_tf.models.towers.saved_model import saved_model
-from multimodal_tf.models.towers.tabular import TableColumn
+from multimodal_tf.models.towers.tabular import Columns, TabularInput
 
 
 def encode_input(
@@ -88,8 +82,9 @@ def encode_input(
     """Applies an input's augmentation, in training, and its tower.
 
     Args:
-        input_config, x, present, name, last: as in the module's docstring.
+        input_config, x, present, name: as in `TowerInput`.
         stats: what the schema holds for the input, as `schema.check_schema` has verified.
+        last: as in the module's docstring.
         with_tokens: bool. False: `tokens` and `mask` may be None.
 
     Raises:
@@ -99,32 +94,33 @@ def encode_input(
     match input_config:
         case ImageInput():
             x = augment_image.augment(input_config, x, name)
-            return _encode_image(input_config, stats, x, present, name, last)
+            return _encode_image(TowerInput(name, input_config, stats, x, present), last)
         case AudioInput():
             x = augment_audio.augment(input_config.augmentation, x, input_config.sample_rate, name)
-            return _encode_audio(input_config, stats, x, present, name, last)
+            return _encode_audio(TowerInput(name, input_config, stats, x, present), last)
         case TextInput():
-            return _encode_text(input_config, stats, x, present, name, last, with_tokens)
+            text_given = TowerInput(name, input_config, stats, x, present)
+            return _encode_text(text_given, last, with_tokens)
         case VideoInput():
-            return _encode_video(input_config, stats, x, present, name, last, with_tokens)
+            video_given = TowerInput(name, input_config, stats, x, present)
+            return _encode_video(video_given, last, with_tokens)
         case NumberInput() | CategoryInput() | BooleanInput() | DateInput():
-            tower = input_config.tower
-            return tabular.column(tower, input_config, stats, x, present, name, last)
+            column: TowerInput[TabularInput] = TowerInput(name, input_config, stats, x, present)
+            return tabular.column(input_config.tower, column, last)
         case VectorInput():
             return tabular.dense(input_config.tower, x, name, last)
         case _:
             assert_never(input_config)
 
 
-def encode_columns(
-    tower: TabularTower, columns: dict[str, TableColumn], name: str, last: str
-) -> Encoding:
+def encode_columns(tower: TabularTower, columns: Columns, name: str, last: str) -> Encoding:
     """Applies one tower to several columns.
 
     Args:
         tower: `config.MLPTower` or `config.FeatureTransformerTower`.
-        columns: by name, not empty; all have presence flags, or none has.
-        name, last: as in the module's docstring.
+        columns: not empty; all have presence flags, or none has.
+        name: str. The layers over all columns begin with it.
+        last: as in the module's docstring.
     """
     match tower:
         case MLPTower():
@@ -135,105 +131,71 @@ def encode_columns(
             assert_never(tower)
 
 
-def _encode_image(
-    input_config: ImageInput,
-    stats: Any,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
-    arguments = (input_config, stats, x, present, name, last)
-    match tower := input_config.tower:
+def _encode_image(given: TowerInput[ImageInput], last: str) -> Encoding:
+    match tower := given.config.tower:
         case ConvTower():
-            return cnn(tower, *arguments)
+            return cnn(tower, given, last)
         case ResNetTower():
-            return resnet(tower, *arguments)
+            return resnet(tower, given, last)
         case ApplicationTower():
-            return application(tower, *arguments)
+            return application(tower, given, last)
         case ViTTower():
-            return vit(tower, *arguments)
+            return vit(tower, given, last)
         case PresetTower():
-            return preset_image(tower, *arguments)
+            return preset_image(tower, given, last)
         case SavedModelTower():
-            return saved_model(tower, *arguments)
+            return saved_model(tower, given, last)
         case KerasTower():
-            return keras_file(tower, *arguments)
+            return keras_file(tower, given, last)
         case _:
             assert_never(tower)
 
 
-def _encode_text(
-    input_config: TextInput,
-    stats: Any,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-    with_tokens: bool,
-) -> Encoding:
-    arguments = (input_config, stats, x, present, name, last)
-    match tower := input_config.tower:
+def _encode_text(given: TowerInput[TextInput], last: str, with_tokens: bool) -> Encoding:
+    match tower := given.config.tower:
         case BagTower():
-            return text.bag(tower, *arguments)
+            return text.bag(tower, given, last)
         case LSTMTower():
-            return text.lstm(tower, *arguments, with_tokens)
+            return text.lstm(tower, given, last, with_tokens)
         case GRUTower():
-            return text.gru(tower, *arguments, with_tokens)
+            return text.gru(tower, given, last, with_tokens)
         case TransformerTower():
-            return text.transformer(tower, *arguments)
+            return text.transformer(tower, given, last)
         case PresetTower():
-            return preset_text(tower, *arguments)
+            return preset_text(tower, given, last)
         case SavedModelTower():
-            return saved_model(tower, *arguments)
+            return saved_model(tower, given, last)
         case KerasTower():
-            return keras_file(tower, *arguments)
+            return keras_file(tower, given, last)
         case _:
             assert_never(tower)
 
 
-def _encode_audio(
-    input_config: AudioInput,
-    stats: Any,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
-    arguments = (input_config, stats, x, present, name, last)
-    match tower := input_config.tower:
+def _encode_audio(given: TowerInput[AudioInput], last: str) -> Encoding:
+    match tower := given.config.tower:
         case SpectrogramTower():
-            return audio.spectrogram_cnn(tower, *arguments)
+            return audio.spectrogram_cnn(tower, given, last)
         case CRNNTower():
-            return audio.crnn(tower, *arguments)
+            return audio.crnn(tower, given, last)
         case SpectrogramTransformerTower():
-            return audio.spectrogram_transformer(tower, *arguments)
+            return audio.spectrogram_transformer(tower, given, last)
         case WaveformTower():
-            return audio.waveform_cnn(tower, *arguments)
+            return audio.waveform_cnn(tower, given, last)
         case PresetTower():
-            return preset_audio(tower, *arguments)
+            return preset_audio(tower, given, last)
         case SavedModelTower():
-            return saved_model(tower, *arguments)
+            return saved_model(tower, given, last)
         case KerasTower():
-            return keras_file(tower, *arguments)
+            return keras_file(tower, given, last)
         case _:
             assert_never(tower)
 
 
-def _encode_video(
-    input_config: VideoInput,
-    stats: Any,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-    with_tokens: bool,
-) -> Encoding:
-    arguments = (input_config, stats, x, present, name, last)
-    match tower := input_config.tower:
+def _encode_video(given: TowerInput[VideoInput], last: str, with_tokens: bool) -> Encoding:
+    match tower := given.config.tower:
         case Conv3DTower():
-            return video.conv3d(tower, *arguments)
+            return video.conv3d(tower, given, last)
         case FramesTower():
-            return video.frames(_encode_image, tower, *arguments, with_tokens)
+            return video.frames(_encode_image, tower, given, last, with_tokens)
         case _:
             assert_never(tower)

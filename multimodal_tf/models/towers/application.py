@@ -13,7 +13,7 @@ from keras import KerasTensor, layers, ops
 from multimodal_tf.config import ApplicationTower, ImageInput
 from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.presence import masked_network
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.image import encode_feature_map
 from multimodal_tf.models.towers.pretrained import one_line
 
@@ -21,25 +21,16 @@ from multimodal_tf.models.towers.pretrained import one_line
 _STDDEV = np.array([0.229, 0.224, 0.225], "float32")
 
 
-def application(
-    tower: ApplicationTower,
-    input_config: ImageInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def application(tower: ApplicationTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     """A network of `keras.applications` without its classifier.
 
     With `trainable` false, its weights stay fixed and it runs in inference mode: batch
     normalization uses its own statistics.
 
     Args:
-        tower, stats, present, name, last: as in `models.towers`.
-        input_config: its height and width are those of `x`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1; a grey image is repeated to three
-            channels.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)`, 0 to 1; a grey image is
+            repeated to three channels.
 
     Returns:
         `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
@@ -50,10 +41,11 @@ def application(
             file does not hold its weights.
         FileNotFoundError: there is no such file of weights.
     """
+    name = given.name
     _check_name(tower, name)
-    network = _network(tower, input_config, name)
-    x = ApplicationPixels(tower.name, name=f"{name}_pixels", dtype="float32")(x)
-    return encode_feature_map(tower, masked_network(network, x, present, name), name, last)
+    network = _network(tower, given.config, name)
+    x = ApplicationPixels(tower.name, name=f"{name}_pixels", dtype="float32")(given.x)
+    return encode_feature_map(tower, masked_network(network, x, given.present, name), name, last)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

@@ -23,26 +23,18 @@ from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import Steps, chain
 from multimodal_tf.models.towers import transformer
 from multimodal_tf.models.towers.audio_mask import AudioMask
-from multimodal_tf.models.towers.encoding import Encoding, pool, projection
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput, pool, projection
 from multimodal_tf.models.towers.image import convolutions, normalization
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.spectrogram import log_mel, window_and_hop
 
 
-def spectrogram_cnn(
-    tower: SpectrogramTower,
-    input_config: AudioInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last: str) -> Encoding:
     """A convolutional network over a log-mel spectrogram.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: float32 `(batch, samples)`, -1 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, samples)`, -1 to 1.
 
     Returns:
         `Encoding`: one token per cell of the last feature map, time step by time step; the
@@ -52,11 +44,12 @@ def spectrogram_cnn(
         ValueError: as `spectrogram.log_mel`; or, without padding, the spectrogram is too small for
             the number of blocks.
     """
-    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
-    steps = convolutions(tower, spectrogram.shape[1:3], present, name)
+    name = given.name
+    spectrogram = _log_mel(tower, given)
+    steps = convolutions(tower, spectrogram.shape[1:3], given.present, name)
     feature_map = chain(spectrogram, steps, name, None)
     _, times, bands, width = feature_map.shape
-    mask = _mask(tower, input_config, x, 2 ** len(tower.filters), (times, bands), name)
+    mask = _mask(tower, given, 2 ** len(tower.filters), (times, bands))
     tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(feature_map)
     if tower.pooling == "flatten":
         flatten: Steps = {"pool": layers.Flatten}
@@ -64,19 +57,11 @@ def spectrogram_cnn(
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def crnn(
-    tower: CRNNTower,
-    input_config: AudioInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def crnn(tower: CRNNTower, given: TowerInput[AudioInput], last: str) -> Encoding:
     """Convolutions over a log-mel spectrogram, then GRUs over time.
 
     Args:
-        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
+        tower, given, last: as `spectrogram_cnn`.
 
     Returns:
         `Encoding` of `recurrent.recurrent`: one token per step of the last GRU; the vector's dim is
@@ -87,30 +72,25 @@ def crnn(
 
     Source: Cakir et al. 2017, arXiv:1702.06286.
     """
-    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
+    name = given.name
+    spectrogram = _log_mel(tower, given)
     windows = [(2 if number < tower.time_pools else 1, 2) for number in range(len(tower.filters))]
-    blocks = convolutions(tower, spectrogram.shape[1:3], present, name, windows)
+    blocks = convolutions(tower, spectrogram.shape[1:3], given.present, name, windows)
     feature_map = chain(spectrogram, blocks, name, None)
     _, times, bands, width = feature_map.shape
     frames = math.prod(time for time, _ in windows)
-    mask = _mask(tower, input_config, x, frames, (times, 1), name)
+    mask = _mask(tower, given, frames, (times, 1))
     columns = layers.Reshape((times, bands * width), name=f"{name}_columns")(feature_map)
     return recurrent(layers.GRU, tower, tower, columns, mask, mask, name, last)
 
 
 def spectrogram_transformer(
-    tower: SpectrogramTransformerTower,
-    input_config: AudioInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
+    tower: SpectrogramTransformerTower, given: TowerInput[AudioInput], last: str
 ) -> Encoding:
     """Self-attention over patches of a log-mel spectrogram.
 
     Args:
-        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
+        tower, given, last: as `spectrogram_cnn`.
 
     Returns:
         `Encoding`: one token per patch, time step by time step; the vector's dim is `tower.dim`,
@@ -122,7 +102,8 @@ def spectrogram_transformer(
 
     Source: Gong et al. 2021, arXiv:2104.01778, without overlap of patches.
     """
-    spectrogram = log_mel(tower, x, input_config.sample_rate, input_config.augmentation, name)
+    name = given.name
+    spectrogram = _log_mel(tower, given)
     size = spectrogram.shape[1:3]
     patch = _patch_size(tower, size, name)
     padding = [(0, -side % of) for side, of in zip(size, patch)]
@@ -132,28 +113,20 @@ def spectrogram_transformer(
     steps["patches"] = partial(layers.Conv2D, tower.units, patch, strides=patch)
     patches = chain(spectrogram, steps, name, None)
     _, times, bands, width = patches.shape
-    mask = _mask(tower, input_config, x, patch[0], (times, bands), name)
+    mask = _mask(tower, given, patch[0], (times, bands))
     tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(patches)
     tokens = transformer.encoder(tower, transformer.positions(tokens, name), mask, name)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def waveform_cnn(
-    tower: WaveformTower,
-    input_config: AudioInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def waveform_cnn(tower: WaveformTower, given: TowerInput[AudioInput], last: str) -> Encoding:
     """One-dimensional convolutions over the samples.
 
     The first kernel is wide and strided, like a spectrogram's windows. Every block ends by pooling
     `stride` steps.
 
     Args:
-        tower, input_config, stats, x, present, name, last: as `spectrogram_cnn`.
+        tower, given, last: as `spectrogram_cnn`.
 
     Returns:
         `Encoding`: one token per step of the last block, `stride ** (blocks + 1)` samples; the
@@ -165,11 +138,12 @@ def waveform_cnn(
 
     Source: Dai et al. 2017, arXiv:1610.00087, figure M5.
     """
-    kernel, stride = _kernel_and_stride(tower, input_config, name)
-    steps: Steps = {"channel": partial(layers.Reshape, (input_config.samples, 1))}
+    name = given.name
+    kernel, stride = _kernel_and_stride(tower, given)
+    steps: Steps = {"channel": partial(layers.Reshape, (given.config.samples, 1))}
     # Padded to whole steps, so that the field of a step does not depend on the input's length.
-    if input_config.samples % stride:
-        steps["fill"] = partial(layers.ZeroPadding1D, (0, -input_config.samples % stride))
+    if given.config.samples % stride:
+        steps["fill"] = partial(layers.ZeroPadding1D, (0, -given.config.samples % stride))
     for number, filters in enumerate(tower.filters, start=1):
         size = (
             {"kernel_size": kernel, "strides": tower.stride}
@@ -181,25 +155,25 @@ def waveform_cnn(
                 layers.Conv1D, filters, padding="same", use_bias=False, **size
             ),
             f"pool_{number}": partial(layers.MaxPooling1D, tower.stride),
-            f"normalization_{number}": partial(normalization, present),
+            f"normalization_{number}": partial(normalization, given.present),
             f"relu_{number}": layers.ReLU,
         }
-    tokens = chain(x, steps, name, None)
-    mask = AudioMask(stride, tokens.shape[1], name=f"{name}_mask", dtype="float32")(x)
+    tokens = chain(given.x, steps, name, None)
+    mask = AudioMask(stride, tokens.shape[1], name=f"{name}_mask", dtype="float32")(given.x)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
+def _log_mel(tower: Spectrogram, given: TowerInput[AudioInput]) -> KerasTensor:
+    config = given.config
+    return log_mel(tower, given.x, config.sample_rate, config.augmentation, given.name)
+
+
 def _mask(
-    tower: Spectrogram,
-    input_config: AudioInput,
-    x: KerasTensor,
-    frames: int,
-    shape: tuple[int, int],
-    name: str,
+    tower: Spectrogram, given: TowerInput[AudioInput], frames: int, shape: tuple[int, int]
 ) -> KerasTensor:
     """The mask of time steps x tokens per step, `shape`; a time step spans `frames` frames."""
-    _, hop = window_and_hop(tower, input_config.sample_rate, name)
-    return AudioMask(frames * hop, *shape, name=f"{name}_mask", dtype="float32")(x)
+    _, hop = window_and_hop(tower, given.config.sample_rate, given.name)
+    return AudioMask(frames * hop, *shape, name=f"{given.name}_mask", dtype="float32")(given.x)
 
 
 def _patch_size(
@@ -221,22 +195,21 @@ def _patch_size(
     return length, tower.patch_bins
 
 
-def _kernel_and_stride(
-    tower: WaveformTower, input_config: AudioInput, name: str
-) -> tuple[int, int]:
+def _kernel_and_stride(tower: WaveformTower, given: TowerInput[AudioInput]) -> tuple[int, int]:
     """Width of the first kernel and stride of all blocks together, in samples."""
-    kernel = round(input_config.sample_rate * tower.window_ms / 1000)
+    name, config = given.name, given.config
+    kernel = round(config.sample_rate * tower.window_ms / 1000)
     stride = tower.stride ** (len(tower.filters) + 1)
     if kernel < tower.stride:
         raise ValueError(
-            f"inputs.{name}.tower.window_ms: at {input_config.sample_rate} Hz must span"
+            f"inputs.{name}.tower.window_ms: at {config.sample_rate} Hz must span"
             f" {tower.stride} samples (stride) or more, received {tower.window_ms}, which is"
             f" {kernel}"
         )
-    if stride > input_config.samples:
+    if stride > config.samples:
         raise ValueError(
             f"inputs.{name}.tower: a stride of {tower.stride} in {len(tower.filters)} blocks makes"
-            f" one step of {stride} samples, more than the input's {input_config.samples}: choose a"
+            f" one step of {stride} samples, more than the input's {config.samples}: choose a"
             f" smaller stride or fewer filters"
         )
     return kernel, stride

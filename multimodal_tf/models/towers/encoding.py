@@ -2,13 +2,35 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import keras
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config.tower_bases import Tower
 from multimodal_tf.models.chain import Shape, Steps, chain
+
+Config = TypeVar("Config", covariant=True)
+
+
+class TowerInput(NamedTuple, Generic[Config]):
+    """One input, as its tower reads it.
+
+    Attributes:
+        name: str. The input's; the name of every layer begins with it and an underscore.
+        config: the configuration of the input.
+        stats: what the schema holds for the input; None: nothing.
+        x: its Keras tensor; rows whose input is missing are zeros.
+        present: float `(batch,)`, 1 or 0; None if the model does not know presence. It matters to
+            layers that mix rows (batch normalization). A library's network runs on the present rows
+            alone (`presence.MaskedNetwork`).
+    """
+
+    name: str
+    config: Config
+    stats: Any
+    x: KerasTensor
+    present: KerasTensor | None
 
 
 class Encoding(NamedTuple):

@@ -10,7 +10,13 @@ from multimodal_tf.config import ConvTower, ImageInput
 from multimodal_tf.config.tower_bases import ConvBlocks
 from multimodal_tf.models.chain import Steps, chain
 from multimodal_tf.models.presence import PresentBatchNormalization
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, PooledTower, projection
+from multimodal_tf.models.towers.encoding import (
+    AllTokens,
+    Encoding,
+    PooledTower,
+    TowerInput,
+    projection,
+)
 
 _POOLING: dict[str, Callable[..., Any]] = {
     "average": layers.GlobalAveragePooling2D,
@@ -19,21 +25,12 @@ _POOLING: dict[str, Callable[..., Any]] = {
 }
 
 
-def cnn(
-    tower: ConvTower,
-    input_config: ImageInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def cnn(tower: ConvTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     """A plain convolutional network.
 
     Args:
-        tower, stats, present, name, last: as in `models.towers`.
-        input_config: its height and width are those of `x`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
@@ -42,8 +39,9 @@ def cnn(
     Raises:
         ValueError: without padding, the image is too small for the number of blocks.
     """
-    size = (input_config.height, input_config.width)
-    feature_map = chain(x, convolutions(tower, size, present, name), name, None)
+    name = given.name
+    size = (given.config.height, given.config.width)
+    feature_map = chain(given.x, convolutions(tower, size, given.present, name), name, None)
     return encode_feature_map(tower, feature_map, name, last)
 
 

@@ -4,10 +4,9 @@ import pathlib
 import zipfile
 
 import keras
-from keras import KerasTensor
 
 from multimodal_tf.config import Input, KerasTower
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.pretrained import (
     encode_output,
     fit_shape,
@@ -20,22 +19,14 @@ from multimodal_tf.models.towers.pretrained import (
 )
 
 
-def keras_file(
-    tower: KerasTower,
-    input_config: Input,
-    stats: object,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def keras_file(tower: KerasTower, given: TowerInput[Input], last: str) -> Encoding:
     """The layers of a `.keras` file, which become layers of this model.
 
     They keep their weights, and the precision in which they were saved.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: Keras tensor: float32 `(batch, height, width, channels)` 0 to 1, float32 `(batch,
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)` 0 to 1, float32 `(batch,
             samples)` -1 to 1, or int32 `(batch, max_tokens)`; the model must take that, up to a
             last axis of size 1.
 
@@ -50,15 +41,16 @@ def keras_file(
             or this has not one floating-point output of 1 to 3 axes per row; the input does not
             fit; or it is trainable and has nothing to train.
     """
+    name = given.name
     field = f"inputs.{name}.tower"
     network = _up_to(_loaded(tower.path, field), tower.layer, f"{name}_keras", field)
     # This includes layers that were frozen in the file.
     network.trainable = tower.trainable
     (own,) = network.inputs
     shape, dtype = tuple(own.shape[1:]), keras.backend.standardize_dtype(own.dtype)
-    x = scale_pixels(tower.pixels, input_config, x, name)
+    x = scale_pixels(tower.pixels, given.config, given.x, name)
     x = fit_shape(x, shape, dtype, name, f"{field}.path", f"the model {tower.path!r}")
-    output = run(network, x, present, name, tower.trainable)
+    output = run(network, x, given.present, name, tower.trainable)
     if tower.trainable and not network.trainable_weights:
         raise ValueError(
             f"{field}.trainable: the model has no weights before {network.output.shape} that can"

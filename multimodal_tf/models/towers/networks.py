@@ -1,10 +1,8 @@
 """KerasHub's residual networks and vision transformers with random weights, for images."""
 
-from keras import KerasTensor
-
 from multimodal_tf.config import ImageInput, ResNetTower, ViTTower
 from multimodal_tf.models.presence import masked_network
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, pool
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TowerInput, pool
 from multimodal_tf.models.towers.image import encode_feature_map
 
 _BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3]}
@@ -13,20 +11,12 @@ _BOTTLENECK_DEPTH = 50
 _KERAS_HUB_FILTERS = 64
 
 
-def resnet(
-    tower: ResNetTower,
-    input_config: ImageInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def resnet(tower: ResNetTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     """A residual network.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per cell of the last feature map, which has a 32nd of the image's
@@ -35,6 +25,7 @@ def resnet(
 
     Source: He et al. 2016, arXiv:1512.03385; KerasHub's `ResNetBackbone`.
     """
+    name = given.name
     # The import takes more than a second, and most models do not need it.
     import keras_hub
 
@@ -53,26 +44,20 @@ def resnet(
         stackwise_num_blocks=[blocks for _, blocks, _ in stages],
         stackwise_num_strides=[stride for _, _, stride in stages],
         block_type="basic_block" if tower.depth < _BOTTLENECK_DEPTH else "bottleneck_block",
-        image_shape=(input_config.height, input_config.width, input_config.channels),
+        image_shape=(given.config.height, given.config.width, given.config.channels),
         name=f"{name}_network",
     )
-    return encode_feature_map(tower, masked_network(network, x, present, name), name, last)
+    return encode_feature_map(
+        tower, masked_network(network, given.x, given.present, name), name, last
+    )
 
 
-def vit(
-    tower: ViTTower,
-    input_config: ImageInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def vit(tower: ViTTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     """A vision transformer.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per patch, row by row. With pooling "first", the learned class token,
@@ -84,12 +69,13 @@ def vit(
 
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929; KerasHub's `ViTBackbone`.
     """
+    name = given.name
     # As in `resnet`.
     import keras_hub
 
-    _check_patches(tower, input_config, name)
+    _check_patches(tower, given)
     network = keras_hub.models.ViTBackbone(
-        image_shape=(input_config.height, input_config.width, input_config.channels),
+        image_shape=(given.config.height, given.config.width, given.config.channels),
         patch_size=tower.patch_size,
         num_layers=tower.depth,
         num_heads=tower.heads,
@@ -99,15 +85,15 @@ def vit(
         use_class_token=tower.pooling == "first",
         name=f"{name}_network",
     )
-    tokens = masked_network(network, x, present, name)
+    tokens = masked_network(network, given.x, given.present, name)
     mask = AllTokens(name=f"{name}_mask")(tokens)
     return Encoding(tokens, mask, pool(tower, tokens, None, name, last))
 
 
-def _check_patches(tower: ViTTower, input_config: ImageInput, name: str) -> None:
-    height, width, size = input_config.height, input_config.width, tower.patch_size
+def _check_patches(tower: ViTTower, given: TowerInput[ImageInput]) -> None:
+    height, width, size = given.config.height, given.config.width, tower.patch_size
     if height % size or width % size:
         raise ValueError(
-            f"inputs.{name}.tower.patch_size: must divide the image's height and width, {height}"
-            f" and {width}, received {size}"
+            f"inputs.{given.name}.tower.patch_size: must divide the image's height and width,"
+            f" {height} and {width}, received {size}"
         )

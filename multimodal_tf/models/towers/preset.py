@@ -15,9 +15,9 @@ from multimodal_tf.models.towers.backbone import (
     load_backbone,
     load_converter,
 )
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.pretrained import encode_output, fit_shape, run
-from multimodal_tf.models.towers.text import TextStats, mask_layer, padding_mask, token_count
+from multimodal_tf.models.towers.text import mask_layer, padding_mask, token_count
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -57,15 +57,7 @@ class TokenInputs(layers.Layer):
         return {**super().get_config(), **own}
 
 
-def preset_text(
-    tower: PresetTower,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def preset_text(tower: PresetTower, given: TowerInput[TextInput], last: str) -> Encoding:
     """The text network of a KerasHub preset, whose layers become layers of this model.
 
     The saved model does not need the preset. A folder may also have the layout of Hugging Face or
@@ -74,9 +66,9 @@ def preset_text(
     float16 policy it runs in float32.
 
     Args:
-        tower, input_config, present, name, last: as in `models.towers`.
-        stats: its ids are those of the preset's tokenizer, and fewer than the backbone knows.
-        x: int32 `(batch, max_tokens)`.
+        tower, last: as in `models.towers`.
+        given: its `x` is int32 `(batch, max_tokens)`. The ids of its `stats` are those of the
+            preset's tokenizer, and fewer than the backbone knows.
 
     Returns:
         `Encoding`: one token per id, valid if it is not padding; or one token, if the preset pools
@@ -87,37 +79,30 @@ def preset_text(
         ValueError: it does not load; none of its networks reads texts alone; it does not take texts
             of this length; or the tokenizer has more ids than it knows.
     """
+    name = given.name
     # In float16, KerasHub 0.32's T5 gives NaN, and its ESM fails.
     float16 = keras.config.dtype_policy().compute_dtype == "float16"
     field = f"inputs.{name}.tower.preset"
     backbone = load_backbone(tower, field, "float32" if float16 else None)
-    network, output = find_reader(backbone, _token_inputs, tower, input_config, name)
-    _check_ids(tower, input_config, stats, name, network)
-    mask = mask_layer(stats, name)
+    network, output = find_reader(backbone, _token_inputs, tower, given.config, name)
+    _check_ids(tower, given, network)
+    mask = mask_layer(given.stats, name)
     prepare = TokenInputs(mask.padding, mask.ends_with_padding, name=f"{name}_ids")
     part = BackbonePart(network, output, prepare, name=f"{name}_backbone")
-    _check_length(tower, input_config, name, part)
-    y = run(part, x, present, name, tower.trainable)
-    return encode_output(tower, y, mask(x) if len(y.shape) == 3 else None, name, last)
+    _check_length(tower, given, part)
+    y = run(part, given.x, given.present, name, tower.trainable)
+    return encode_output(tower, y, mask(given.x) if len(y.shape) == 3 else None, name, last)
 
 
-def preset_image(
-    tower: PresetTower,
-    input_config: ImageInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def preset_image(tower: PresetTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     """The image network of a KerasHub preset, as `preset_text`.
 
     The preset's `ImageConverter` provides the pixel scale. Of CLIP or SigLIP, the vision encoder is
     used.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: float32 `(batch, height, width, channels)`, 0 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per cell of the last feature map, or per patch.
@@ -127,16 +112,17 @@ def preset_image(
         ValueError: it does not load; none of its networks reads images alone; it does not take
             images of this size; or it lacks the pixel scale.
     """
+    name = given.name
     field = f"inputs.{name}.tower.preset"
     backbone = load_backbone(tower, field)
-    network, output = find_reader(backbone, _image_input, tower, input_config, name)
+    network, output = find_reader(backbone, _image_input, tower, given.config, name)
     (wanted,) = inputs(network).values()
     scale, offset = _pixel_scale(tower, field)
-    x = layers.Rescaling(scale, offset, name=f"{name}_pixels", dtype="float32")(x)
+    x = layers.Rescaling(scale, offset, name=f"{name}_pixels", dtype="float32")(given.x)
     shape, what = tuple(wanted.shape[1:]), f"the preset {tower.preset!r}"
     x = fit_shape(x, shape, "float32", name, f"inputs.{name}", what)
     part = BackbonePart(network, output, name=f"{name}_backbone")
-    y = run(part, x, present, name, tower.trainable)
+    y = run(part, x, given.present, name, tower.trainable)
     return encode_output(tower, y, None, name, last)
 
 
@@ -152,43 +138,36 @@ def _image_input(given: Tensors) -> Tensors:
     return given if [len(one.shape) for one in given.values()] == [4] else {}
 
 
-def _check_ids(
-    tower: PresetTower,
-    input_config: TextInput,
-    stats: TextStats,
-    name: str,
-    network: keras.Model,
-) -> None:
+def _check_ids(tower: PresetTower, given: TowerInput[TextInput], network: keras.Model) -> None:
+    name, config = given.name, given.config
     longest = getattr(network, "max_sequence_length", None)
-    if longest is not None and input_config.max_tokens > longest:
+    if longest is not None and config.max_tokens > longest:
         raise ValueError(
             f"inputs.{name}.max_tokens: must be at most {longest} for the preset, received"
-            f" {input_config.max_tokens}"
+            f" {config.max_tokens}"
         )
-    count = token_count(input_config, stats)
+    count = token_count(config, given.stats)
     fields = ("vocabulary_size", "vocab_size")
     known = next((getattr(network, one) for one in fields if hasattr(network, one)), count)
     if count > known:
         raise ValueError(
             f"inputs.{name}.tokenizer: must have at most the {known} ids that the preset"
-            f" {tower.preset!r} knows, received {input_config.tokenizer.type} with {count}"
+            f" {tower.preset!r} knows, received {config.tokenizer.type} with {count}"
         )
 
 
-def _check_length(
-    tower: PresetTower, input_config: TextInput, name: str, part: BackbonePart
-) -> None:
+def _check_length(tower: PresetTower, given: TowerInput[TextInput], part: BackbonePart) -> None:
     """Refuses a length that SigLIP does not take; only tracing its graph shows this."""
-    given = input_config.max_tokens
-    longest = getattr(part.backbone, "max_sequence_length", given)
-    if longest == given or any("padding_mask" in key for key in part.network.input):
+    tokens = given.config.max_tokens
+    longest = getattr(part.backbone, "max_sequence_length", tokens)
+    if longest == tokens or any("padding_mask" in key for key in part.network.input):
         return
     try:
-        tf.function(part).get_concrete_function(tf.TensorSpec((None, given), "int32"))
+        tf.function(part).get_concrete_function(tf.TensorSpec((None, tokens), "int32"))
     except ValueError as error:
         raise ValueError(
-            f"inputs.{name}.max_tokens: must be {longest} for the preset {tower.preset!r}, received"
-            f" {given}"
+            f"inputs.{given.name}.max_tokens: must be {longest} for the preset {tower.preset!r},"
+            f" received {tokens}"
         ) from error
 
 

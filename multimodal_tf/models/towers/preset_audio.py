@@ -17,7 +17,7 @@ from multimodal_tf.models.towers.backbone import (
     load_converter,
     unreadable,
 )
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.pretrained import encode_output, run
 
 # the inputs of Whisper's and of Moonshine's backbone
@@ -69,22 +69,14 @@ class SpeechFeatures(layers.Layer):
         return cls(keras.saving.deserialize_keras_object(config.pop("converter")), **config)
 
 
-def preset_audio(
-    tower: PresetTower,
-    input_config: AudioInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def preset_audio(tower: PresetTower, given: TowerInput[AudioInput], last: str) -> Encoding:
     """The encoder of a speech model from a KerasHub preset, as `preset.preset_text`.
 
     It runs in float32, and its features are computed by the preset's own `AudioConverter`.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: float32 `(batch, samples)`, -1 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, samples)`, -1 to 1.
 
     Returns:
         `Encoding`: one token per 0.02 s (Whisper) or 0.024 s (Moonshine), valid up to the end of
@@ -95,37 +87,38 @@ def preset_audio(
         ValueError: it does not load, is no speech model, or does not take clips of this length or
             sample rate; or it lacks its converter.
     """
+    name = given.name
     field = f"inputs.{name}.tower.preset"
     # KerasHub 0.32's Moonshine fails in mixed precision.
     backbone = load_backbone(tower, field, "float32")
     names = inputs(backbone).keys()
     whisper = _SPECTROGRAM in names
     if not whisper and _SAMPLES not in names:
-        raise unreadable(backbone, tower, input_config, name)
+        raise unreadable(backbone, tower, given.config, name)
     converter = load_converter("AudioConverter", tower, field, "its features")
-    if input_config.sample_rate != converter.sampling_rate:
+    if given.config.sample_rate != converter.sampling_rate:
         raise ValueError(
             f"inputs.{name}.sample_rate: must be {converter.sampling_rate}, that of the preset"
-            f" {tower.preset!r}, received {input_config.sample_rate}"
+            f" {tower.preset!r}, received {given.config.sample_rate}"
         )
     stride, window = (2 * converter.stride, 1) if whisper else (_STRIDE, _WINDOW)
     limits = (0.0, converter.max_audio_length) if whisper else _SECONDS
-    _check_seconds(tower, input_config, name, limits)
+    _check_seconds(tower, given, limits)
     # Whisper pads every clip to 30 seconds. Tokens beyond the input's length are left out.
-    length = -(-input_config.samples // stride) if whisper else None
+    length = -(-given.config.samples // stride) if whisper else None
     prepare = SpeechFeatures(converter, name=f"{name}_features", dtype="float32")
     part = BackbonePart(backbone, _ENCODED, prepare, length, name=f"{name}_backbone")
-    y = run(part, x, present, name, tower.trainable)
+    y = run(part, given.x, given.present, name, tower.trainable)
     mask = AudioMask(stride, y.shape[1], window=window, name=f"{name}_mask", dtype="float32")
-    return encode_output(tower, y, mask(x), name, last)
+    return encode_output(tower, y, mask(given.x), name, last)
 
 
 def _check_seconds(
-    tower: PresetTower, input_config: AudioInput, name: str, limits: tuple[float, float]
+    tower: PresetTower, given: TowerInput[AudioInput], limits: tuple[float, float]
 ) -> None:
-    shortest, longest = limits
-    if not shortest <= input_config.seconds <= longest:
+    (shortest, longest), seconds = limits, given.config.seconds
+    if not shortest <= seconds <= longest:
         raise ValueError(
-            f"inputs.{name}.seconds: must be {shortest:g} to {longest:g} for the preset"
-            f" {tower.preset!r}, received {input_config.seconds:g}"
+            f"inputs.{given.name}.seconds: must be {shortest:g} to {longest:g} for the preset"
+            f" {tower.preset!r}, received {seconds:g}"
         )

@@ -2,33 +2,23 @@
 
 from typing import Any
 
-from keras import KerasTensor
-
 from multimodal_tf.config import Input, SavedModelTower
 from multimodal_tf.models.towers import saved_model_files
-from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.pretrained import encode_output, one_line, run, scale_pixels
 from multimodal_tf.models.towers.saved_model_layer import SavedModelLayer, load, weights_of
 from multimodal_tf.models.towers.saved_model_signature import choose, try_out
 
 
-def saved_model(
-    tower: SavedModelTower,
-    input_config: Input,
-    stats: object,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def saved_model(tower: SavedModelTower, given: TowerInput[Input], last: str) -> Encoding:
     """A SavedModel from a folder, an archive or a handle.
 
     A SavedModel is a program: load only those of a trusted source (`saved_model_files`). Its lookup
     tables are included, as its variables are.
 
     Args:
-        tower, input_config, stats, present, name, last: as in `models.towers`.
-        x: Keras tensor: float32 `(batch, height, width, channels)` 0 to 1, as TensorFlow 2's image
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, height, width, channels)` 0 to 1, as TensorFlow 2's image
             modules expect; float32 `(batch, samples)` -1 to 1; int32 `(batch, max_tokens)`; or
             string `(batch,)`.
 
@@ -45,13 +35,14 @@ def saved_model(
 
     Source: «Common SavedModel APIs for Image Tasks» and «for Text Tasks» of TensorFlow Hub.
     """
+    name = given.name
     field = f"inputs.{name}.tower"
     files = saved_model_files.fetch(tower.path, f"{field}.path")
     # This reference keeps the variables alive, to which signatures refer weakly.
     loaded = _loaded(files, field)
-    choice = choose(loaded.signatures, tower, x, field)
+    choice = choose(loaded.signatures, tower, given.x, field)
     function = loaded.signatures[choice.signature]
-    x = scale_pixels(tower.pixels, input_config, x, name)
+    x = scale_pixels(tower.pixels, given.config, given.x, name)
     shape, reached = try_out(function, choice, tower.trainable, field)
     variables = [
         [
@@ -71,7 +62,9 @@ def saved_model(
         name=f"{name}_saved_model",
         dtype="float32",
     )
-    return encode_output(tower, run(layer, x, present, name, tower.trainable), None, name, last)
+    return encode_output(
+        tower, run(layer, x, given.present, name, tower.trainable), None, name, last
+    )
 
 
 def _loaded(files: saved_model_files.Files, field: str) -> Any:

@@ -1,7 +1,7 @@
 """Numbers, categories, booleans and dates: a Dense layer for each, or one tower over all."""
 
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -20,35 +20,24 @@ from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers.date_parts import DateParts
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TokenAt, projection
+from multimodal_tf.models.towers.encoding import (
+    AllTokens,
+    Encoding,
+    TokenAt,
+    TowerInput,
+    projection,
+)
 from multimodal_tf.models.towers.transformer import encoder
 from multimodal_tf.schema import Moments
 
 TabularInput: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput
+Columns: TypeAlias = list[TowerInput[TabularInput]]
 
 # Index 0 is an unknown value.
 RESERVED = 1
 
 # False becomes -1, True 1.
 _BOOLEAN_MOMENTS = Moments(mean=0.5, std=0.5)
-
-
-class TableColumn(NamedTuple):
-    """One column, as a tower over several reads it.
-
-    Attributes:
-        input_config: the input's configuration.
-        stats: `schema.Moments` of a number or date, `schema.Vocabulary` of a category, None for a
-            boolean.
-        x: Keras tensor: float32 `(batch,)` of a number or boolean, int32 `(batch,)` of a category
-            (0 is an unknown value), int32 `(batch, 2)` of a date.
-        present: float32 `(batch,)`, 1 or 0; None if the model does not know presence.
-    """
-
-    input_config: TabularInput
-    stats: Any
-    x: KerasTensor
-    present: KerasTensor | None
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -138,28 +127,22 @@ class ColumnMask(layers.Layer):
         return KerasTensor((present.shape[0], present.shape[1] + 1), "bool")
 
 
-def column(
-    tower: DenseTower,
-    input_config: TabularInput,
-    stats: Any,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def column(tower: DenseTower, given: TowerInput[TabularInput], last: str) -> Encoding:
     """A Dense layer over the features of one number, category, boolean or date.
 
     A number is standardized by the training split's moments, a boolean is -1 or 1, a category an
     embedding of `tower.dim` numbers, a date becomes `DateParts`.
 
     Args:
-        tower, input_config, present, name, last: as in `models.towers`.
-        stats, x: as in `TableColumn`.
+        tower, last: as in `models.towers`.
+        given: its `stats` is `schema.Moments` of a number or date, `schema.Vocabulary` of a
+            category, None of a boolean. Its `x` is float32 `(batch,)` of a number or boolean, int32
+            `(batch,)` of a category (0 is an unknown value), int32 `(batch, 2)` of a date.
 
     Returns:
         `Encoding` of one token, which is the vector `(batch, tower.dim)`.
     """
-    return dense(tower, x, name, last, _features(input_config, stats, tower.dim))
+    return dense(tower, given.x, given.name, last, _features(given, tower.dim))
 
 
 def dense(
@@ -174,7 +157,7 @@ def dense(
     return _one_token(chain(x, (features or {}) | last_step, name, last), name)
 
 
-def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) -> Encoding:
+def mlp(tower: MLPTower, columns: Columns, name: str, last: str) -> Encoding:
     """Dense layers over all columns of a row.
 
     Their input is the features of each column, as in `column`, zeros if it is missing, and the
@@ -182,8 +165,9 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
 
     Args:
         tower: as in `models.towers`.
-        columns: by name, not empty; all have presence flags, or none has.
-        name, last: as in `models.towers`; layers of one column begin with the column's name.
+        columns: as `given` of `column`; not empty; all have presence flags, or none has.
+        name: str. The layers over all columns begin with it.
+        last: as in `models.towers`.
 
     Returns:
         `Encoding` of one token, which is the vector `(batch, dim)`: `tower.dim`, or the last of
@@ -193,18 +177,18 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
     """
     numeric, others = _split(columns)
     features = [_numbers(numeric, name)] if numeric else []
-    for own, one in others.items():
-        steps = _features(one.input_config, one.stats, one.input_config.tower.dim)
-        x = chain(one.x, steps, own, None)
-        regularize(one.x, [x], one.input_config.tower.l2)
+    for one in others:
+        own_tower = one.config.tower
+        x = chain(one.x, _features(one, own_tower.dim), one.name, None)
+        regularize(one.x, [x], own_tower.l2)
         if one.present is not None:
-            x = ZeroWhereMissing(name=f"{own}_feature")(x, one.present)
+            x = ZeroWhereMissing(name=f"{one.name}_feature")(x, one.present)
         features.append(x)
     flags = _flags(columns, name)
     if flags is not None:
         features.append(flags)
     row = _joined(features, name, axis=-1)
-    steps = {}
+    steps: Steps = {}
     for number, units in enumerate(tower.hidden, start=1):
         steps[f"dense_{number}"] = partial(layers.Dense, units, activation="relu")
         if tower.dropout > 0:
@@ -217,7 +201,7 @@ def mlp(tower: MLPTower, columns: dict[str, TableColumn], name: str, last: str) 
 
 
 def feature_transformer(
-    tower: FeatureTransformerTower, columns: dict[str, TableColumn], name: str, last: str
+    tower: FeatureTransformerTower, columns: Columns, name: str, last: str
 ) -> Encoding:
     """Self-attention over one token per column and a class token, which becomes the vector.
 
@@ -234,15 +218,15 @@ def feature_transformer(
     """
     numeric, others = _split(columns)
     tokens = [_number_tokens(numeric, tower.units, name)] if numeric else []
-    for own, one in others.items():
-        steps = _features(one.input_config, one.stats, tower.units)
-        if not isinstance(one.input_config, CategoryInput):
+    for one in others:
+        steps = _features(one, tower.units)
+        if not isinstance(one.config, CategoryInput):
             steps["dense"] = partial(layers.Dense, tower.units)
         steps["token"] = partial(layers.Reshape, (1, tower.units))
-        tokens.append(chain(one.x, steps, own, None))
-        regularize(one.x, tokens[-1:], one.input_config.tower.l2)
+        tokens.append(chain(one.x, steps, one.name, None))
+        regularize(one.x, tokens[-1:], one.config.tower.l2)
     joined = _joined(tokens, name, axis=1)
-    flags = _flags(numeric | others, name)
+    flags = _flags(numeric + others, name)
     mask = None if flags is None else ColumnMask(name=f"{name}_mask")(flags)
     encoded = encoder(tower, ClassToken(name=f"{name}_class")(joined), mask, name)
     pooled: Steps = {"pool": partial(TokenAt, "first")}
@@ -252,21 +236,22 @@ def feature_transformer(
     return Encoding(encoded, mask, vector)
 
 
-def _features(input_config: TabularInput, stats: Any, width: int) -> Steps:
+def _features(given: TowerInput[TabularInput], width: int) -> Steps:
     """The steps from a column's values to float `(batch, features)`, `width` of a category."""
     # In float32 under mixed precision too: bfloat16 would round 1e6 + 1 to 1e6 before it is
     # standardized.
-    match input_config:
+    match config := given.config:
         case CategoryInput():
-            embedding = partial(layers.Embedding, len(stats.words) + RESERVED, width)
-            if input_config.unknown > 0:
-                unknown = partial(UnknownDropout, input_config.unknown)
+            embedding = partial(layers.Embedding, len(given.stats.words) + RESERVED, width)
+            if config.unknown > 0:
+                unknown = partial(UnknownDropout, config.unknown)
                 return {"unknown": unknown, "values": embedding}
             return {"values": embedding}
         case DateInput():
+            stats = given.stats
             return {"parts": partial(DateParts, stats.mean, stats.std, dtype="float32")}
         case NumberInput() | BooleanInput():
-            moments = _moments(input_config, stats)
+            moments = _moments(given)
             normalization = partial(
                 layers.Normalization,
                 axis=None,
@@ -277,45 +262,40 @@ def _features(input_config: TabularInput, stats: Any, width: int) -> Steps:
             column = partial(layers.Reshape, (1,), dtype="float32")
             return {"column": column, "normalization": normalization}
         case _:
-            assert_never(input_config)
+            assert_never(config)
 
 
-def _moments(input_config: TabularInput, stats: Moments) -> Moments:
-    return _BOOLEAN_MOMENTS if isinstance(input_config, BooleanInput) else stats
+def _moments(given: TowerInput[TabularInput]) -> Moments:
+    moments: Moments = given.stats
+    return _BOOLEAN_MOMENTS if isinstance(given.config, BooleanInput) else moments
 
 
-def _split(
-    columns: dict[str, TableColumn],
-) -> tuple[dict[str, TableColumn], dict[str, TableColumn]]:
+def _split(columns: Columns) -> tuple[Columns, Columns]:
     """Numbers and booleans, which are computed together; and the others, zero if missing."""
-    numeric = {
-        name: column
-        for name, column in columns.items()
-        if isinstance(column.input_config, NumberInput | BooleanInput)
-    }
-    others = {
-        name: _hidden(column, name) for name, column in columns.items() if name not in numeric
-    }
+    numeric, others = [], []
+    for column in columns:
+        if isinstance(column.config, NumberInput | BooleanInput):
+            numeric.append(column)
+        else:
+            others.append(_hidden(column))
     return numeric, others
 
 
-def _hidden(column: TableColumn, name: str) -> TableColumn:
+def _hidden(column: TowerInput[TabularInput]) -> TowerInput[TabularInput]:
     if column.present is None:
         return column
-    x = ZeroWhereMissing(name=f"{name}_value", dtype="float32")(column.x, column.present)
+    x = ZeroWhereMissing(name=f"{column.name}_value", dtype="float32")(column.x, column.present)
     return column._replace(x=x)
 
 
-def _numbers(columns: dict[str, TableColumn], name: str) -> KerasTensor:
+def _numbers(columns: Columns, name: str) -> KerasTensor:
     """Numbers and booleans, standardized, zero if missing: float32 `(batch, columns)`.
 
     One layer for all, since there may be hundreds.
     """
-    moments = [_moments(column.input_config, column.stats) for column in columns.values()]
+    moments = [_moments(column) for column in columns]
     mean, variance = [one.mean for one in moments], [one.std**2 for one in moments]
-    x = StackColumns(name=f"{name}_numbers", dtype="float32")(
-        [column.x for column in columns.values()]
-    )
+    x = StackColumns(name=f"{name}_numbers", dtype="float32")([column.x for column in columns])
     x = layers.Normalization(
         axis=-1, mean=mean, variance=variance, name=f"{name}_normalization", dtype="float32"
     )(x)
@@ -325,7 +305,7 @@ def _numbers(columns: dict[str, TableColumn], name: str) -> KerasTensor:
     return ZeroWhereMissing(name=f"{name}_numbers_there", dtype="float32")(x, flags)
 
 
-def _number_tokens(columns: dict[str, TableColumn], units: int, name: str) -> KerasTensor:
+def _number_tokens(columns: Columns, units: int, name: str) -> KerasTensor:
     """Each number times a learned vector, plus a learned bias: `(batch, columns, units)`."""
     tokens = layers.EinsumDense(
         "bn,nu->bnu", (len(columns), units), bias_axes="nu", name=f"{name}_number_tokens"
@@ -333,9 +313,9 @@ def _number_tokens(columns: dict[str, TableColumn], units: int, name: str) -> Ke
     return tokens(_numbers(columns, name))
 
 
-def _flags(columns: dict[str, TableColumn], name: str, what: str = "flags") -> KerasTensor | None:
+def _flags(columns: Columns, name: str, what: str = "flags") -> KerasTensor | None:
     """Presence of the columns: float32 `(batch, columns)`; None if the model does not know it."""
-    flags = [column.present for column in columns.values()]
+    flags = [column.present for column in columns]
     if flags[0] is None:
         return None
     return StackColumns(name=f"{name}_{what}", dtype="float32")(flags)

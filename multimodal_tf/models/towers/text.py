@@ -10,7 +10,14 @@ from keras import KerasTensor, layers, ops
 from multimodal_tf.config import BagTower, GRUTower, LSTMTower, NgramTokenizer, TextInput
 from multimodal_tf.config import TransformerTower as TransformerConfig
 from multimodal_tf.models.chain import Steps, chain
-from multimodal_tf.models.towers.encoding import Encoding, MaskedMean, pool, projection, with_mask
+from multimodal_tf.models.towers.encoding import (
+    Encoding,
+    MaskedMean,
+    TowerInput,
+    pool,
+    projection,
+    with_mask,
+)
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
 from multimodal_tf.schema import Subwords, Vocabulary
@@ -64,21 +71,13 @@ def padding_mask(tokens: KerasTensor, padding: int, ends_with_padding: bool) -> 
     return counts <= (length + ops.cast(length > 0, "int32") if ends_with_padding else length)
 
 
-def bag(
-    tower: BagTower,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def bag(tower: BagTower, given: TowerInput[TextInput], last: str) -> Encoding:
     """The mean of the token embeddings. Over n-grams it is fastText.
 
     Args:
-        tower, input_config, present, name, last: as in `models.towers`.
-        stats: what the schema holds for the tokenizer; None for n-grams.
-        x: int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a
+        tower, last: as in `models.towers`.
+        given: its `stats` is what the schema holds for the tokenizer, None for n-grams. Its `x` is
+            int32 `(batch, max_tokens)`; padding does not count, and a row of padding alone has a
             mean of zeros.
 
     Returns:
@@ -91,27 +90,20 @@ def bag(
     Source: Iyyer et al. 2015, «Deep Unordered Composition Rivals Syntactic Methods for Text
     Classification»; n-grams: Joulin et al. 2017, arXiv:1607.01759.
     """
-    mask = mask_layer(stats, name)(x)
-    tokens = _embedded(tower.embedding_dim, input_config, stats, x, name)
+    name = given.name
+    mask = mask_layer(given.stats, name)(given.x)
+    tokens = _embedded(tower.embedding_dim, given)
     steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)}
     return Encoding(tokens, mask, chain(tokens, steps | projection(tower), name, last))
 
 
 def lstm(
-    tower: LSTMTower,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-    with_tokens: bool = True,
+    tower: LSTMTower, given: TowerInput[TextInput], last: str, with_tokens: bool = True
 ) -> Encoding:
     """Embedding and stacked LSTMs.
 
     Args:
-        tower, input_config, stats, x, present, name, last: as `bag`. A row of padding alone gives
-            zeros from the LSTM.
+        tower, given, last: as `bag`. A row of padding alone gives zeros from the LSTM.
         with_tokens: as in `models.towers`.
 
     Returns:
@@ -123,23 +115,16 @@ def lstm(
 
     Source: Hochreiter and Schmidhuber 1997, «Long Short-Term Memory».
     """
-    return _recurrent(layers.LSTM, tower, input_config, stats, x, name, last, with_tokens)
+    return _recurrent(layers.LSTM, tower, given, last, with_tokens)
 
 
 def gru(
-    tower: GRUTower,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-    with_tokens: bool = True,
+    tower: GRUTower, given: TowerInput[TextInput], last: str, with_tokens: bool = True
 ) -> Encoding:
     """Embedding and stacked GRUs.
 
     Args:
-        tower, input_config, stats, x, present, name, last, with_tokens: as `lstm`.
+        tower, given, last, with_tokens: as `lstm`.
 
     Returns:
         `Encoding`, as `lstm`.
@@ -149,23 +134,14 @@ def gru(
 
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
-    return _recurrent(layers.GRU, tower, input_config, stats, x, name, last, with_tokens)
+    return _recurrent(layers.GRU, tower, given, last, with_tokens)
 
 
-def transformer(
-    tower: TransformerConfig,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def transformer(tower: TransformerConfig, given: TowerInput[TextInput], last: str) -> Encoding:
     """Embeddings of tokens and positions, then self-attention.
 
     Args:
-        tower, input_config, stats, x, present, name, last: as `bag`. Padding is masked; a row of
-            padding alone is finite.
+        tower, given, last: as `bag`. Padding is masked; a row of padding alone is finite.
 
     Returns:
         `Encoding`: one token per word, `tower.units` wide; the vector is pooled from them.
@@ -176,8 +152,9 @@ def transformer(
     Source: Devlin et al. 2019, arXiv:1810.04805; causal: Radford et al. 2018, «Improving Language
     Understanding by Generative Pre-Training».
     """
-    mask = mask_layer(stats, name)(x)
-    tokens = positions(_embedded(tower.embedding_dim, input_config, stats, x, name), name)
+    name = given.name
+    mask = mask_layer(given.stats, name)(given.x)
+    tokens = positions(_embedded(tower.embedding_dim, given), name)
     tokens = encoder(tower, tokens, mask, name, causal=tower.causal)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
@@ -211,38 +188,27 @@ def mask_layer(stats: TextStats, name: str) -> PaddingMask:
 def _recurrent(
     cell: type[layers.LSTM] | type[layers.GRU],
     tower: LSTMTower | GRUTower,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    name: str,
+    given: TowerInput[TextInput],
     last: str,
     with_tokens: bool,
 ) -> Encoding:
     # Keras' own mask takes every 0 for padding, which is right for these tokenizers.
-    own_mask = padding(stats) == 0 and input_config.tokenizer.type != "preset"
-    words = _embedded(tower.embedding_dim, input_config, stats, x, name, mask_zero=own_mask)
-    mask = mask_layer(stats, name)(x)
+    own_mask = padding(given.stats) == 0 and given.config.tokenizer.type != "preset"
+    words = _embedded(tower.embedding_dim, given, mask_zero=own_mask)
+    mask = mask_layer(given.stats, given.name)(given.x)
     layer_mask = None if own_mask else mask
-    return recurrent(cell, tower, tower, words, mask, layer_mask, name, last, with_tokens)
+    return recurrent(cell, tower, tower, words, mask, layer_mask, given.name, last, with_tokens)
 
 
-def _embedded(
-    width: int,
-    input_config: TextInput,
-    stats: TextStats,
-    x: KerasTensor,
-    name: str,
-    **options: Any,
-) -> KerasTensor:
+def _embedded(width: int, given: TowerInput[TextInput], **options: Any) -> KerasTensor:
     """Embeds tokens; the embedding starts from word vectors if configured, else from random."""
-    count, vectors = token_count(input_config, stats), input_config.vectors
+    count, vectors = token_count(given.config, given.stats), given.config.vectors
+    name = f"{given.name}_words"
     if vectors is None:
-        return layers.Embedding(count, width, name=f"{name}_words", **options)(x)
-    values = _word_vectors(_vocabulary(stats), name, width)
-    layer = layers.Embedding(
-        count, width, trainable=vectors.trainable, name=f"{name}_words", **options
-    )
-    tokens = layer(x)
+        return layers.Embedding(count, width, name=name, **options)(given.x)
+    values = _word_vectors(_vocabulary(given.stats), given.name, width)
+    layer = layers.Embedding(count, width, trainable=vectors.trainable, name=name, **options)
+    tokens = layer(given.x)
     # Assigned, because an initializer would put all numbers into the layer's configuration.
     layer.embeddings.assign(np.concatenate([np.zeros((RESERVED, width), "float32"), values]))
     return tokens

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -18,10 +18,12 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.regularize import regularize
-from multimodal_tf.models.towers.encoding import AllTokens, Encoding, projection
+from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TowerInput, projection
 from multimodal_tf.models.towers.image import conv_block
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.transformer import encoder, positions
+
+EncodeImage: TypeAlias = Callable[[TowerInput[ImageInput], str], Encoding]
 
 _POOLING: dict[str, Callable[..., Any]] = {
     "average": layers.GlobalAveragePooling3D,
@@ -102,23 +104,14 @@ class RepeatPerFrame(layers.Layer):
         return {**super().get_config(), "frames": self.frames}
 
 
-def conv3d(
-    tower: Conv3DTower,
-    input_config: VideoInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
-    last: str,
-) -> Encoding:
+def conv3d(tower: Conv3DTower, given: TowerInput[VideoInput], last: str) -> Encoding:
     """Blocks of Conv3D, max pooling and batch normalization.
 
     Every block halves height and width, and all but the first halve the time axis.
 
     Args:
-        tower, stats, present, name, last: as in `models.towers`.
-        input_config: its frames, height and width are those of `x`.
-        x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
+        tower, last: as in `models.towers`.
+        given: its `x` is float32 `(batch, frames, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per remaining time step, pooled over height and width; the vector is
@@ -130,7 +123,8 @@ def conv3d(
 
     Source: Tran et al. 2015, arXiv:1412.0767 (C3D).
     """
-    x = chain(x, _blocks(tower, input_config, present, name), name, None)
+    name = given.name
+    x = chain(given.x, _blocks(tower, given), name, None)
     pooled: Steps = {"pool": _POOLING[tower.pooling]}
     vector = chain(x, pooled | projection(tower), name, last)
     spatial = partial(_SPATIAL_POOLING[tower.pooling], (1, *x.shape[2:4]), dtype=_pooling_dtype())
@@ -140,13 +134,9 @@ def conv3d(
 
 
 def frames(
-    encode_image: Callable[..., Encoding],
+    encode_image: EncodeImage,
     tower: FramesTower,
-    input_config: VideoInput,
-    stats: None,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
+    given: TowerInput[VideoInput],
     last: str,
     with_tokens: bool = True,
 ) -> Encoding:
@@ -156,11 +146,9 @@ def frames(
     normalization takes all frames of all present rows as one batch.
 
     Args:
-        encode_image: function that applies an image's tower: `(input_config, stats, x, present,
-            name, last)`.
-        tower, stats, present, name, last, with_tokens: as in `models.towers`.
-        input_config: its frames, height and width are those of `x`.
-        x: float32 `(batch, frames, height, width, channels)`, 0 to 1.
+        encode_image: function of `given` and `last` that applies an image's tower.
+        tower, last, with_tokens: as in `models.towers`.
+        given: its `x` is float32 `(batch, frames, height, width, channels)`, 0 to 1.
 
     Returns:
         `Encoding`: one token per frame, the output of the LSTM or the self-attention; for an
@@ -173,7 +161,8 @@ def frames(
     Source: LSTM: Donahue et al. 2015, arXiv:1411.4389; self-attention: Arnab et al. 2021,
     arXiv:2103.15691, «factorised encoder».
     """
-    tokens = _encode_frames(encode_image, tower, input_config, x, present, name)
+    name = given.name
+    tokens = _encode_frames(encode_image, tower, given)
     mask = AllTokens(name=f"{name}_mask")(tokens)
     match tower.over:
         case FramesLSTM():
@@ -191,28 +180,20 @@ def frames(
 
 
 def _encode_frames(
-    encode_image: Callable[..., Encoding],
-    tower: FramesTower,
-    input_config: VideoInput,
-    x: KerasTensor,
-    present: KerasTensor | None,
-    name: str,
+    encode_image: EncodeImage, tower: FramesTower, given: TowerInput[VideoInput]
 ) -> KerasTensor:
     """The image tower's vectors `(batch, frames, dim)`."""
+    name, config, present = given.name, given.config, given.present
     inner = f"{name}_frame"
     image_config = ImageInput(
-        height=input_config.height,
-        width=input_config.width,
-        channels=input_config.channels,
-        tower=tower.frame,
+        height=config.height, width=config.width, channels=config.channels, tower=tower.frame
     )
-    rows = FramesToRows(name=f"{name}_apart")(x)
+    rows = FramesToRows(name=f"{name}_apart")(given.x)
     if present is not None:
-        present = RepeatPerFrame(input_config.frames, name=f"{name}_flags", dtype="float32")(
-            present
-        )
+        present = RepeatPerFrame(config.frames, name=f"{name}_flags", dtype="float32")(present)
+    frame = TowerInput(inner, image_config, None, rows, present)
     try:
-        vectors = encode_image(image_config, None, rows, present, inner, f"{inner}_vector").vector
+        vectors = encode_image(frame, f"{inner}_vector").vector
     except (ValueError, OSError) as error:
         # The message names a field of an image input.
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
@@ -223,7 +204,7 @@ def _encode_frames(
         )
         raise kind(message) from error
     regularize(rows, [vectors], getattr(tower.frame, "l2", 0.0))
-    return RowsToFrames(input_config.frames, name=f"{name}_together")(vectors)
+    return RowsToFrames(config.frames, name=f"{name}_together")(vectors)
 
 
 def _transformer(over: FramesTransformer, x: KerasTensor, name: str) -> KerasTensor:
@@ -235,19 +216,17 @@ def _transformer(over: FramesTransformer, x: KerasTensor, name: str) -> KerasTen
     return encoder(over, positions(x, name), None, name)
 
 
-def _blocks(
-    tower: Conv3DTower, input_config: VideoInput, present: KerasTensor | None, name: str
-) -> Steps:
+def _blocks(tower: Conv3DTower, given: TowerInput[VideoInput]) -> Steps:
     """The steps for `chain` from `(batch, frames, height, width, channels)` to a feature map."""
     windows = [(1, 2, 2), *[(2, 2, 2)] * (len(tower.filters) - 1)]
-    _check_size(tower, input_config, windows, name)
+    _check_size(tower, given.config, windows, given.name)
     steps: Steps = {}
     for number, (filters, window) in enumerate(zip(tower.filters, windows), start=1):
         convolution = partial(layers.Conv3D, filters, tower.kernel_size, padding=tower.padding)
         pooling = partial(
             layers.MaxPooling3D, window, padding=tower.padding, dtype=_pooling_dtype()
         )
-        steps |= conv_block(number, convolution, pooling, tower, present)
+        steps |= conv_block(number, convolution, pooling, tower, given.present)
     return steps
 
 
