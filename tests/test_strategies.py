@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
         2,
         folder / "logs",
         restarts=1,
-        say=lambda line: None,
+        echo=lambda line: None,
     )
     return folder
 
