@@ -94,7 +94,7 @@ def test_a_killed_training_resumes_bit_for_bit(name, folder):
 
 
 def test_a_killed_worker_is_restarted_with_the_other(folder):
-    assert "--- started again (1)" in (folder / "logs" / "worker-0.log").read_text()
+    assert "--- restarted (1)" in (folder / "logs" / "worker-0.log").read_text()
 
 
 def test_only_the_chief_writes(folder):

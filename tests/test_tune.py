@@ -42,6 +42,7 @@ from multimodal_tf.training.tune import (
     model,
     outcome,
     report,
+    trial,
     tune,
 )
 
@@ -187,7 +188,7 @@ def test_failed_and_diverging_trials_are_recorded_and_the_search_continues(searc
     assert kinds[("concatenation", 1e30)] == {"diverged"}
     reasons = table.groupby("status")["reason"].agg(list)
     assert "fusion.heads must divide fusion.dim (8), received 3" in reasons["failed"][0]
-    assert "of memory to train, and 0.5 GB are available" in reasons["refused"][0]
+    assert "of memory to train, and only 0.5 GB are available" in reasons["refused"][0]
     assert "NaN or infinite" in reasons["diverged"][0]
     assert table.loc[table["status"] != "completed", "objective"].isna().all()
 
@@ -228,7 +229,7 @@ def test_a_finished_search_is_read_again_and_continues_with_more_trials(
     # otherwise the next trial may have the model that is too large
     monkeypatch.setattr(model.pipeline, "available_memory", lambda: MEMORY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "fit", lambda *_: pytest.fail("a trial was trained again"))
+        patch.setattr(trial, "fit", lambda *_: pytest.fail("a trial was trained again"))
         again = tune(space, records, found.out, trials=14, tuner="random", progress=False)
     pd.testing.assert_frame_equal(again.table, found.table)
     more = tune(space, records, found.out, trials=15, tuner="random", progress=False)
