@@ -279,13 +279,6 @@ PairHead: TypeAlias = MatchingHead
 LossHead = LabelledHead | PairHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
-# the head that a column of labels gets where nothing else is asked for
-DEFAULT_HEADS: dict[TargetType, ClassificationHead | MultiLabelHead | RegressionHead] = {
-    "class": ClassificationHead(),
-    "classes": MultiLabelHead(),
-    "number": RegressionHead(),
-}
-
 
 def nearest_to_median(quantiles: Sequence[float]) -> int:
     """Index of the quantile that is nearest to the median; of two equally near ones the first.
