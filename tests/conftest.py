@@ -1,14 +1,20 @@
-"""Shared by all tests: a quiet TensorFlow without GPU, one seed, and Ctrl-C that is heard."""
+"""Shared by all tests: a quiet TensorFlow without GPU, one seed, new processes, shared folders."""
 
 import os
+import pathlib
 import random
 import signal
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 # as for what a shell starts in the background: programs that tests start inherit it
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -28,3 +34,49 @@ def pytest_addoption(parser):
     parser.addoption(
         "--save-notebooks", metavar="DIR", help="where executed notebooks are written, for the site"
     )
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """`once(name, make)`: a folder that `make(folder)` fills once for all workers of pytest-xdist.
+
+    Tests read it and do not change it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # the folder of all workers
+        root = root.parent
+
+    def made(name, make):
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def new_process():
+    """`new_process(program, *arguments)`: what a Python program prints in a process of its own.
+
+    It can import the package and the modules of `tests`, and must end without an error.
+    """
+
+    def run(program, *arguments, **environment):
+        path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run

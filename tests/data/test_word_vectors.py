@@ -177,7 +177,7 @@ def test_words_that_stand_together_lie_together():
 def test_the_same_vectors_in_every_process():
     assert vectors() != vectors(1)
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import test_word_vectors as case;"
+        "import sys; sys.path[:0] = ['tests', 'tests/data']; import test_word_vectors as case;"
         " print(case.vectors().data)"
     )
     assert (

@@ -160,7 +160,7 @@ def test_plain_keras_does_the_same(trained, schema, folder):
 def test_another_process_ends_with_the_same_bits(trained, folder):
     """This process has run other tests before; the other one has not."""
     script = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/training']\n"
         "import training_case as case\n"
         "from test_fit import digest, fit\n"
         "from multimodal_tf.schema import Schema\n"

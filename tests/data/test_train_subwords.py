@@ -95,7 +95,7 @@ def test_more_characters_than_the_vocabulary():
 
 def test_the_same_bytes_in_every_process():
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import test_train_subwords as case;"
+        "import sys; sys.path[:0] = ['tests', 'tests/data']; import test_train_subwords as case;"
         " print(case.fingerprint())"
     )
     outcome = subprocess.run(

@@ -3,10 +3,7 @@
 import functools
 import hashlib
 import math
-import pathlib
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -100,18 +97,12 @@ def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
                 assert all(bool(cell) or kind in ("number", "boolean") for cell in changed[:-1])
 
 
-def test_another_process_makes_the_same_bytes():
-    code = (
-        "import sys; sys.path.insert(0, 'tests'); import test_corruptions as t; print(t.digest())"
+def test_another_process_makes_the_same_bytes(new_process):
+    other = new_process(
+        "import sys; sys.path[:0] = ['tests/corruptions']; import test_corruptions as t;"
+        " print(t.digest())"
     )
-    other = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=pathlib.Path(__file__).parent.parent,
-    )
-    assert other.stdout.strip() == digest()
+    assert other.strip() == digest()
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 CHECK = """
 import pathlib, multimodal_tf
 from multimodal_tf import Config, digits_config, digits_table

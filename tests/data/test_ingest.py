@@ -302,7 +302,7 @@ def test_killed_and_started_again_gives_the_same_bytes(case, tmp_path):
     root, frame, _, reference, _ = case
     script, out = tmp_path / "killed.py", tmp_path / "out"
     script.write_text(KILLED)
-    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parent.parent)}
+    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, script, root, out], env=environment, stderr=subprocess.DEVNULL
     )

@@ -150,7 +150,7 @@ def test_fit_has_the_metrics_of_every_head(kind):
 REPLICAS = """
 import contextlib, sys
 import keras, numpy as np, tensorflow as tf
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/models"]
 import contract, test_loss_weighting as case
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -181,7 +181,7 @@ def test_two_replicas_end_where_one_device_does():
         capture_output=True,
         text=True,
         check=True,
-        cwd=pathlib.Path(__file__).parent.parent,
+        cwd=pathlib.Path(__file__).parents[2],
     )
     assert [float(line) < 1e-6 for line in ended.stdout.split()] == [True, True]
 

@@ -16,7 +16,7 @@ import multimodal_tf
 from multimodal_tf.cli.app import app
 from multimodal_tf.config.names import Strict
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text()]
 # public names without an example that runs in their docstring, and why

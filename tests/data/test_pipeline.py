@@ -24,7 +24,7 @@ from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = Config(
     inputs={"title": TextInput(max_tokens=2), "price": NumberInput()},
     heads={"label": ClassificationHead(class_weight={"odd": 3.0}), "age": RegressionHead()},
@@ -157,7 +157,7 @@ def test_workers_share_each_batch(records, cache, training, workers):
 
 def test_the_order_is_the_same_in_another_process(records):
     code = (
-        "import sys, keras; sys.path.insert(0, 'tests'); from pathlib import Path; "
+        "import sys, keras; sys.path[:0] = ['tests', 'tests/data']; from pathlib import Path; "
         "import test_pipeline as t; "
         f"keras.utils.set_random_seed(0); batches = t.load(Path({str(records)!r}), training=True); "
         "print([t.ages(batches) for _ in range(2)])"

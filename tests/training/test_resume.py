@@ -382,7 +382,7 @@ def test_slow_checkpoints_are_rare(schema, folder, tmp_path):
 
 
 SCRIPT = """
-import sys; sys.path.insert(0, "tests")
+import sys; sys.path[:0] = ["tests", "tests/training"]
 import test_resume as t
 from multimodal_tf.schema import Schema
 records, run = sys.argv[1:]

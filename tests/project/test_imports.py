@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "multimodal_tf"
+PACKAGE = pathlib.Path(__file__).parents[2] / "multimodal_tf"
 LEAVES = {"config", "schema", "losses", "scoring"}
 # by room, the rooms and folders of rooms that it may import
 MAY_IMPORT = {
