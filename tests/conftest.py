@@ -80,3 +80,37 @@ def new_process():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def exported(once):
+    """`(model, path)`: `small_model` and its SavedModel, which is made once for all workers."""
+    import small_model as small
+
+    from multimodal_tf.serving.export import export_model
+
+    model = small.build()
+
+    def make(folder):
+        export_model(model, small.CONFIG, small.SCHEMA, folder / "1")
+
+    return model, once("small", make) / "1"
+
+
+@pytest.fixture(scope="session")
+def guarded(once):
+    """`(model, path, guard)`: `small_model` of `MATCHING`, its SavedModel, and its guard.
+
+    The temperature of `label` is 2.
+    """
+    import small_model as small
+
+    from multimodal_tf.serving.export import export_model
+
+    model, guard = small.build(small.MATCHING), small.guard()
+
+    def make(folder):
+        given = {"guard": guard, "temperature": {"label": 2.0}}
+        export_model(model, small.MATCHING, small.SCHEMA, folder / "1", **given)
+
+    return model, once("guarded", make) / "1", guard

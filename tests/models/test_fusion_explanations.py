@@ -8,7 +8,7 @@ import fusion_case as case
 import keras
 import numpy as np
 import pytest
-import serving_case
+import small_model
 import tensorflow as tf
 
 from multimodal_tf.config import ClassificationHead, HybridFusion, RegressionHead
@@ -142,7 +142,7 @@ def test_a_saved_model_explains_the_same(kind, tmp_path):
 
 
 class TestEndpoint:
-    CONFIG = serving_case.CONFIG.model_copy(
+    CONFIG = small_model.CONFIG.model_copy(
         update={"fusion": HybridFusion(dropout=0, over=case.FUSIONS["gated"])}
     )
 
@@ -151,11 +151,11 @@ class TestEndpoint:
     )
     def exported(self, request, tmp_path_factory):
         self.CONFIG.fusion = HybridFusion(dropout=0, over=case.FUSIONS[request.param])
-        model = serving_case.build(self.CONFIG)
+        model = small_model.build(self.CONFIG)
         path = export_model(
             model,
             self.CONFIG,
-            serving_case.SCHEMA,
+            small_model.SCHEMA,
             tmp_path_factory.mktemp("x") / "model" / "1",
             explanations(model),
         )
@@ -163,9 +163,9 @@ class TestEndpoint:
 
     def test_its_outputs_are_the_explanations_of_the_model(self, exported):
         model, _, loaded = exported
-        raw = {name: tf.constant(cells) for name, cells in serving_case.raw_rows(7).items()}
+        raw = {name: tf.constant(cells) for name, cells in small_model.raw_rows(7).items()}
         found = loaded.signatures["explain"](**raw)
-        preprocessor = Preprocessor(self.CONFIG, serving_case.SCHEMA)
+        preprocessor = Preprocessor(self.CONFIG, small_model.SCHEMA)
         features, _ = preprocessor.features(raw)
         expected = explanations(model)(preprocessor.model_inputs(features))
         assert {"weights", "label_from_photo", "tags_from_fused", "age_from_price"} <= set(expected)
@@ -210,10 +210,10 @@ class TestEndpoint:
 
     def test_an_explainer_of_another_model_is_refused(self, exported, tmp_path):
         model, _, _ = exported
-        other = explanations(serving_case.build(self.CONFIG))
+        other = explanations(small_model.build(self.CONFIG))
         with pytest.raises(
             ValueError,
             match=r"the explainer must be explanations\(model\) of the model itself, received "
             r"'explanations'",
         ):
-            export_model(model, self.CONFIG, serving_case.SCHEMA, tmp_path / "1", other)
+            export_model(model, self.CONFIG, small_model.SCHEMA, tmp_path / "1", other)

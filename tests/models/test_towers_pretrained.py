@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 import pretrained_case as case
 import pytest
-import serving_case
+import small_model
 import tensorflow as tf
 from pretrained_case import built, image, refused, rows_of, vector
 
@@ -217,7 +217,7 @@ def test_all_are_served_on_raw_cells_in_a_new_process_with_weights_written_once(
     config, schema = served()
     model = build_model(config, schema)
     model.save(tmp_path / "model.keras")
-    rows = [raw_row(number) for number in range(3)] + [{"photo": serving_case.image_bytes(9)}]
+    rows = [raw_row(number) for number in range(3)] + [{"photo": small_model.image_bytes(9)}]
     export_model(model, config, schema, tmp_path / "served" / "1")
     (tmp_path / "rows.json").write_text(
         json.dumps(
@@ -291,8 +291,8 @@ def raw_row(number):
     }
     return (
         texts
-        | {name: serving_case.audio_bytes(number) for name in ("voice", "song")}
-        | {"photo": serving_case.image_bytes(number)}
+        | {name: small_model.audio_bytes(number) for name in ("voice", "song")}
+        | {"photo": small_model.image_bytes(number)}
     )
 
 

@@ -8,7 +8,7 @@ import types
 import keras
 import numpy as np
 import pytest
-import serving_case
+import small_model
 import tensorflow as tf
 import training_case as case
 from chromium_case import (
@@ -151,10 +151,10 @@ def test_a_saved_model_has_the_same_metrics(report, folder):
     assert served.contributions == report.contributions
 
 
-def test_a_served_temperature_is_applied():
+def test_a_served_temperature_is_applied(guarded):
     """Against the predictions of the SavedModel itself, also for rows without any input."""
-    _, path, _ = serving_case.guarded()
-    raw = serving_case.raw_rows(7)
+    _, path, _ = guarded
+    raw = small_model.raw_rows(7)
     for name, cells in raw.items():
         cells[3] = np.nan if name == "price" else b""
     served = tf.saved_model.load(str(path)).signatures["predict"]

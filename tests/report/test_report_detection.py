@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-import serving_case as case
+import small_model as case
 import tensorflow as tf
 from scipy import special
 

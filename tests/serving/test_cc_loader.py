@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-import serving_case as case
+import small_model as case
 import tensorflow as tf
 
 from multimodal_tf.config import (
@@ -81,10 +81,10 @@ def arguments(tmp_path_factory):
     return raw, arguments
 
 
-@pytest.mark.parametrize("exported", [case.exported, case.guarded])
-def test_the_same_predictions_as_in_python(exported, program, arguments):
+@pytest.mark.parametrize("fixture", ["exported", "guarded"])
+def test_the_same_predictions_as_in_python(fixture, program, arguments, request):
     raw, command = arguments
-    path = exported()[1]
+    path = request.getfixturevalue(fixture)[1]
     tensors = {
         name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
         for name, cells in raw.items()

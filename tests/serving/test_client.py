@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import serving_case as case
+import small_model as case
 import tensorflow as tf
 
 from multimodal_tf.config import ClassificationHead, Config, TextInput, WordPieceTokenizer
@@ -39,8 +39,8 @@ COLUMNS = [
 
 
 @pytest.fixture(scope="module")
-def client():
-    return Client(case.exported()[1])
+def client(exported):
+    return Client(exported[1])
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +186,10 @@ def test_only_unknown_keys_are_an_error(client):
         client.predict([{"Title": "red"}])
 
 
-def test_a_folder_that_is_no_exported_model(tmp_path):
+def test_a_folder_that_is_no_exported_model(exported, tmp_path):
     with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
-        Client(case.exported()[1].parent)
-    shutil.copy(case.exported()[1] / "saved_model.pb", tmp_path)
+        Client(exported[1].parent)
+    shutil.copy(exported[1] / "saved_model.pb", tmp_path)
     with pytest.raises(
         ValueError, match=r"was not written by export_model: .*config.yaml is missing"
     ):
@@ -204,8 +204,8 @@ def test_a_folder_that_is_no_exported_model(tmp_path):
     "name",
     ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"],
 )
-def test_a_damaged_model_is_one_sentence(tmp_path, name, damage):
-    shutil.copytree(case.exported()[1], tmp_path / "1")
+def test_a_damaged_model_is_one_sentence(exported, tmp_path, name, damage):
+    shutil.copytree(exported[1], tmp_path / "1")
     damage(tmp_path / "1" / name)
     with pytest.raises(
         (ValueError, FileNotFoundError),

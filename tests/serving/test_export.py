@@ -7,7 +7,7 @@ import struct
 import keras
 import numpy as np
 import pytest
-import serving_case as case
+import small_model as case
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -30,13 +30,13 @@ NUMBERS = ("label_probabilities", "tags_probabilities", "age")
 
 
 @pytest.fixture(scope="module")
-def model():
-    return case.exported()[0]
+def model(exported):
+    return exported[0]
 
 
 @pytest.fixture(scope="module")
-def path():
-    return case.exported()[1]
+def path(exported):
+    return exported[1]
 
 
 @pytest.fixture(scope="module")

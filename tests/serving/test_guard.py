@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import serving_case as case
+import small_model as case
 import tensorflow as tf
 from scipy import special
 
@@ -60,9 +60,9 @@ def raw():
 
 
 @pytest.fixture(scope="module")
-def expected(raw):
+def expected(raw, guarded):
     """Computed by NumPy from the model's own predictions and embeddings."""
-    model, _, chosen = case.guarded()
+    model, _, chosen = guarded
     preprocessor = Preprocessor(case.MATCHING, case.SCHEMA)
     features, errors = preprocessor.features(tensors(raw))
     inputs = preprocessor.model_inputs(features)
@@ -97,15 +97,17 @@ def expected(raw):
 
 
 @pytest.fixture(scope="module")
-def serve():
-    signature = tf.saved_model.load(str(case.guarded()[1])).signatures["serving_default"]
+def serve(guarded):
+    signature = tf.saved_model.load(str(guarded[1])).signatures["serving_default"]
     return lambda raw: {name: output.numpy() for name, output in signature(**tensors(raw)).items()}
 
 
 # Served outputs
 
 
-def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(raw, expected, tmp_path):
+def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(
+    raw, expected, guarded, tmp_path
+):
     np.savez(
         tmp_path / "raw.npz",
         **{
@@ -116,7 +118,7 @@ def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(raw, expec
     code = (
         "import numpy as np, tensorflow as tf\n"
         f"raw = np.load({str(tmp_path / 'raw.npz')!r}, allow_pickle=True)\n"
-        f"serve = tf.saved_model.load({str(case.guarded()[1])!r}).signatures['predict']\n"
+        f"serve = tf.saved_model.load({str(guarded[1])!r}).signatures['predict']\n"
         "dtypes = {name: 'float32' if name == 'price' else 'string' for name in raw}\n"
         "cells = {name: tf.constant(raw[name].tolist(), dtypes[name]) for name in raw}\n"
         "given = {name: output.numpy() for name, output in serve(**cells).items()}\n"
@@ -155,7 +157,7 @@ def test_a_row_does_not_depend_on_its_batch(serve, raw):
         np.testing.assert_allclose(alone[name][0], whole[name][7], rtol=1e-4, atol=1e-5)
 
 
-def test_predictions_and_embeddings_come_from_one_pass():
+def test_predictions_and_embeddings_come_from_one_pass(exported, guarded):
     """No convolution and no recurrent loop is in the graph twice."""
 
     def heavy(path):
@@ -166,11 +168,11 @@ def test_predictions_and_embeddings_come_from_one_pass():
         ]
         return sum(node.op in ("Conv2D", "While", "StatelessWhile", "RFFT") for node in nodes)
 
-    assert heavy(case.guarded()[1]) == heavy(case.exported()[1]) > 0
+    assert heavy(guarded[1]) == heavy(exported[1]) > 0
 
 
-def test_without_guard_and_temperature_nothing_is_added():
-    path = case.exported()[1]
+def test_without_guard_and_temperature_nothing_is_added(exported):
+    path = exported[1]
     assert not GUARD_KEYS & set(
         tf.saved_model.load(str(path)).signatures["serving_default"].structured_outputs
     )
@@ -181,8 +183,8 @@ def test_without_guard_and_temperature_nothing_is_added():
     ]
 
 
-def test_thresholds_and_temperatures_are_in_json_files():
-    folder = case.guarded()[1] / "assets.extra"
+def test_thresholds_and_temperatures_are_in_json_files(guarded):
+    folder = guarded[1] / "assets.extra"
     result = json.loads((folder / "guard.json").read_text())
     assert result == {
         "score": "Mahalanobis",
@@ -214,8 +216,8 @@ def test_half_precision_is_judged_in_float32(tmp_path):
 # The client
 
 
-def test_the_client_shows_it_and_marks_unreadable_rows_for_review(tmp_path):
-    client = Client(case.guarded()[1])
+def test_the_client_shows_it_and_marks_unreadable_rows_for_review(exported, guarded, tmp_path):
+    client = Client(guarded[1])
     rows = [
         {"title": "a red bird", "price": 1.0},
         {"title": "a red bird", "price": 1.0, "photo": "gone.png"},
@@ -232,7 +234,7 @@ def test_the_client_shows_it_and_marks_unreadable_rows_for_review(tmp_path):
     assert found["ood_score"][0] == found["ood_score"][1]
     assert found["agreement"].isna().all()
     assert found["review"][1]
-    assert Client(case.exported()[1]).guard_keys == ()
+    assert Client(exported[1]).guard_keys == ()
     assert list(client.predict([]).columns) == list(found.columns)
     for suffix in (".csv", ".parquet"):
         predict_table(client, read_table(pd.DataFrame(rows[:1])), tmp_path / f"out{suffix}")

@@ -1,11 +1,8 @@
-"""A small model with several kinds of inputs and heads, its rows and its SavedModel."""
+"""A small model with several kinds of inputs and heads, its guard and its rows."""
 
-import functools
 import io
-import pathlib
-import tempfile
+import random
 
-import keras
 import numpy as np
 import soundfile
 from PIL import Image
@@ -31,7 +28,6 @@ from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.ood import Mahalanobis
-from multimodal_tf.serving.export import export_model
 
 CONFIG = Config(
     inputs={
@@ -78,8 +74,11 @@ MATCHING = CONFIG.model_copy(
 
 
 def build(config=CONFIG, schema=SCHEMA):
-    """A model of random weights, every variable moved off its initial value."""
-    keras.utils.set_random_seed(1)
+    """A model of random weights, every variable moved off its initial value.
+
+    Every process builds the same.
+    """
+    random.seed(1)
     model = build_model(config, schema)
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:
@@ -87,34 +86,11 @@ def build(config=CONFIG, schema=SCHEMA):
     return model
 
 
-@functools.cache
-def exported():
-    """`(model, path)`: the model and its SavedModel, made once a process, removed at its end."""
-    folder = tempfile.TemporaryDirectory()
-    model = build()
-    path = export_model(model, CONFIG, SCHEMA, pathlib.Path(folder.name) / "small" / "1")
-    _kept.append(folder)
-    return model, path
-
-
-@functools.cache
-def guarded():
-    """`(model, path, guard)`: a model of `MATCHING`, its SavedModel, and its guard.
-
-    The temperature of `label` is 2.
-    """
-    folder = tempfile.TemporaryDirectory()
-    model = build(MATCHING)
+def guard():
+    """A guard of a model of `MATCHING`."""
     generator = np.random.default_rng(4)
     score = Mahalanobis(generator.normal(0, 2, (8, 8)), generator.normal(0, 1, (3, 8)))
-    guard = Guard(score, threshold=40.0, agreement_threshold=0.1)
-    path = pathlib.Path(folder.name) / "guarded" / "1"
-    export_model(model, MATCHING, SCHEMA, path, guard=guard, temperature={"label": 2.0})
-    _kept.append(folder)
-    return model, path, guard
-
-
-_kept: list[tempfile.TemporaryDirectory] = []
+    return Guard(score, threshold=40.0, agreement_threshold=0.1)
 
 
 def image_bytes(seed=0, size=(40, 30), kind="PNG"):
