@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from cells_case import AUDIO, IMAGE, image_bytes, pixels, reason
+from media import pixels_of, random_image
 
 from multimodal_tf.config import (
+    AudioInput,
     BooleanInput,
     CategoryInput,
     ClassificationHead,
+    ImageInput,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
@@ -23,6 +25,9 @@ from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.data.kinds.files import file_of
 from multimodal_tf.data.kinds.label import read_label
+
+IMAGE = ImageInput(max_pixels=10_000)
+AUDIO = AudioInput(seconds=2.0)
 
 
 class TestMissing:
@@ -123,7 +128,7 @@ class TestPlainCells:
     @pytest.mark.parametrize(
         "value", ["maybe", 2, -1, 0.5, "nan", "on", [True, False], 1j, b"\xff"]
     )
-    def test_what_is_neither_true_nor_false(self, value):
+    def test_what_is_neither_true_nor_false(self, reason, value):
         assert reason(value, BooleanInput())
 
     def test_the_text_nan_is_a_missing_number(self):
@@ -133,7 +138,7 @@ class TestPlainCells:
         "value",
         ["seven", "1,5", "1_000", "inf", math.inf, "1e39", 1e39, 10**400, [1], b"\xff", 1j, "0x10"],
     )
-    def test_bad_numbers(self, value):
+    def test_bad_numbers(self, reason, value):
         assert reason(value, NumberInput())
 
     @pytest.mark.parametrize(
@@ -164,11 +169,11 @@ class TestPlainCells:
         assert len(read_cell("é" * 5_000_000, TextInput())) == 10_000_000
 
     @pytest.mark.parametrize("value", [b"caf\xe9", "\ud800", {"a": 1}, ["a"]])
-    def test_bad_texts(self, value):
+    def test_bad_texts(self, reason, value):
         for input_config in (TextInput(), CategoryInput()):
             assert reason(value, input_config)
 
-    def test_invalid_utf8_is_named_by_its_place(self):
+    def test_invalid_utf8_is_named_by_its_place(self, reason):
         assert reason(b"caf\xe9", TextInput()) == "not UTF-8: byte 0xe9 at 3"
 
 
@@ -202,7 +207,7 @@ class TestLabels:
 class TestWaysToWriteAnImage:
     @pytest.fixture
     def data(self):
-        return image_bytes()
+        return random_image()
 
     def test_paths(self, data, tmp_path):
         (tmp_path / "ä b.png").write_bytes(data)
@@ -229,7 +234,7 @@ class TestWaysToWriteAnImage:
         assert read_cell(f"data:image/png,{percent}", IMAGE) == data
 
     def test_base64_of_a_jpeg_looks_like_an_absolute_path(self):
-        data = image_bytes(kind="JPEG", size=(200, 40))
+        data = random_image(kind="JPEG", size=(200, 40))
         packed = base64.b64encode(data).decode()
         assert packed.startswith("/9j/")
         assert len(packed) > 4096
@@ -245,7 +250,7 @@ class TestWaysToWriteAnImage:
         mode = {4: "RGBA", 3: "RGB"}.get(shape[2] if len(shape) == 3 else 1, "L")
         for value in (array, array / 255, array.astype(np.int64), array.tolist()):
             np.testing.assert_array_equal(
-                pixels(read_cell(value, IMAGE), mode).reshape(shape), array
+                pixels_of(read_cell(value, IMAGE), mode).reshape(shape), array
             )
 
     def test_parquet_gives_arrays_of_arrays(self, tmp_path):
@@ -253,7 +258,7 @@ class TestWaysToWriteAnImage:
         pd.DataFrame({"image": [array.tolist()]}).to_parquet(tmp_path / "a.parquet")
         value = pd.read_parquet(tmp_path / "a.parquet")["image"][0]
         assert value.dtype == object
-        np.testing.assert_array_equal(pixels(read_cell(value, IMAGE)), array)
+        np.testing.assert_array_equal(pixels_of(read_cell(value, IMAGE)), array)
 
     @pytest.mark.parametrize(
         "array",
@@ -270,7 +275,7 @@ class TestWaysToWriteAnImage:
             np.zeros((200, 200)),
         ],
     )
-    def test_bad_arrays(self, array):
+    def test_bad_arrays(self, reason, array):
         assert reason(array, IMAGE)
 
     def test_file_of(self):

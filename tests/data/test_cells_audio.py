@@ -10,11 +10,17 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from cells_case import AUDIO, RATE, STEREO, WAVE, audio_bytes, image_bytes, reason, samples_of
+from media import audio_bytes, random_image, samples_of
 
+from multimodal_tf.config import AudioInput
 from multimodal_tf.data.codecs import audio_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds import read_cell
+
+AUDIO = AudioInput(seconds=2.0)
+RATE = 8000
+WAVE = (0.4 * np.sin(np.arange(RATE) * 0.05)).astype(np.float32)
+STEREO = np.stack([WAVE, -0.3 * WAVE[::-1]], axis=1)
 
 
 def m4a_bytes(samples=STEREO, rate=RATE):
@@ -39,31 +45,19 @@ class TestSoundFormats:
     @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
     @pytest.mark.parametrize("samples", [WAVE, STEREO], ids=["mono", "stereo"])
     def test_lossless_wav_loses_nothing(self, subtype, kind, samples):
-        data = audio_bytes(samples, format=kind, subtype=subtype)
-        expected = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)[0].mean(axis=1)
+        data = audio_bytes(samples, kind=kind, subtype=subtype)
+        expected = samples_of(data, always_2d=True)[0].mean(axis=1)
         actual, rate = samples_of(read_cell(data, AUDIO))
         assert rate == RATE
         np.testing.assert_array_equal(actual, expected)
 
     def test_16_bits_where_they_suffice(self):
-        assert (
-            soundfile.info(
-                io.BytesIO(read_cell(audio_bytes(WAVE, format="WAV", subtype="PCM_16"), AUDIO))
-            ).subtype
-            == "PCM_16"
-        )
-        assert (
-            soundfile.info(
-                io.BytesIO(read_cell(audio_bytes(WAVE, format="FLAC", subtype="PCM_24"), AUDIO))
-            ).subtype
-            == "FLOAT"
-        )
-        assert (
-            soundfile.info(
-                io.BytesIO(read_cell(audio_bytes(format="OGG", subtype="VORBIS"), AUDIO))
-            ).subtype
-            == "PCM_16"
-        )
+        def subtype_of(data):
+            return soundfile.info(io.BytesIO(read_cell(data, AUDIO))).subtype
+
+        assert subtype_of(audio_bytes(WAVE, subtype="PCM_16")) == "PCM_16"
+        assert subtype_of(audio_bytes(WAVE, kind="FLAC", subtype="PCM_24")) == "FLOAT"
+        assert subtype_of(audio_bytes(STEREO, kind="OGG", subtype="VORBIS")) == "PCM_16"
 
     @pytest.mark.parametrize(
         ("kind", "subtype"),
@@ -78,17 +72,15 @@ class TestSoundFormats:
         ],
     )
     def test_other_lossless_formats_and_telephone(self, kind, subtype):
-        data = audio_bytes(format=kind, subtype=subtype)
+        data = audio_bytes(STEREO, kind=kind, subtype=subtype)
         actual, _ = samples_of(read_cell(data, AUDIO))
-        np.testing.assert_array_equal(
-            actual, soundfile.read(io.BytesIO(data), dtype="float32")[0].mean(axis=1)
-        )
+        np.testing.assert_array_equal(actual, samples_of(data)[0].mean(axis=1))
 
     @pytest.mark.parametrize(
         ("kind", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
     )
     def test_lossy_formats(self, kind, subtype):
-        actual, rate = samples_of(read_cell(audio_bytes(format=kind, subtype=subtype), AUDIO))
+        actual, rate = samples_of(read_cell(audio_bytes(STEREO, kind=kind, subtype=subtype), AUDIO))
         assert rate == RATE
         assert len(actual) == len(WAVE)
         assert np.corrcoef(actual, self.MONO)[0, 1] > 0.98
@@ -107,7 +99,7 @@ class TestSoundFormats:
             == read_cell(data, AUDIO)
         )
 
-    def test_a_video_without_sound(self):
+    def test_a_video_without_sound(self, reason):
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as container:
             stream = container.add_stream("mpeg4", rate=5)
@@ -120,8 +112,8 @@ class TestSoundFormats:
     def test_what_the_model_cannot_hear_is_left_out(self):
         long = np.tile(WAVE, 120)
         for data in (
-            audio_bytes(long, format="WAV", subtype="PCM_16"),
-            audio_bytes(long, format="FLAC"),
+            audio_bytes(long, kind="WAV", subtype="PCM_16"),
+            audio_bytes(long, kind="FLAC"),
         ):
             actual, _ = samples_of(read_cell(data, AUDIO))
             assert len(actual) == 4 * RATE
@@ -148,7 +140,7 @@ class TestSoundFormats:
             ["a"],
         ],
     )
-    def test_bad_arrays(self, value):
+    def test_bad_arrays(self, reason, value):
         assert reason(value, AUDIO)
 
     def test_bytes_do_not_depend_on_the_clock(self):
@@ -183,7 +175,7 @@ def with_data_size(data, size):
 
 
 class TestBrokenSounds:
-    PLAIN = audio_bytes(WAVE, format="WAV", subtype="PCM_16")
+    PLAIN = audio_bytes(WAVE, kind="WAV", subtype="PCM_16")
 
     @pytest.mark.parametrize("size", [0xFFFFFFFF, 10**6, 2 * RATE])
     def test_a_header_that_promises_more(self, size):
@@ -196,16 +188,14 @@ class TestBrokenSounds:
         ("samples", "kind"), [(np.zeros(100), "WAV"), (WAVE[:1], "WAV"), (WAVE[:1], "FLAC")]
     )
     def test_silence_and_one_sample_are_sounds(self, samples, kind):
-        assert len(samples_of(read_cell(audio_bytes(samples, format=kind), AUDIO))[0]) == len(
-            samples
-        )
+        assert len(samples_of(read_cell(audio_bytes(samples, kind=kind), AUDIO))[0]) == len(samples)
 
-    def test_no_samples(self):
-        for data in (audio_bytes(WAVE[:0], format="WAV"), with_data_size(self.PLAIN, 0)):
+    def test_no_samples(self, reason):
+        for data in (audio_bytes(WAVE[:0], kind="WAV"), with_data_size(self.PLAIN, 0)):
             assert reason(data, AUDIO) == "an audio file without samples"
 
     @pytest.mark.parametrize("rate", [0, 2**31])
-    def test_impossible_rates(self, rate):
+    def test_impossible_rates(self, reason, rate):
         assert "sample rate" in reason(
             self.PLAIN[:24] + struct.pack("<I", rate) + self.PLAIN[28:], AUDIO
         )
@@ -216,23 +206,25 @@ class TestBrokenSounds:
         assert samples_of(read_cell(data, AUDIO))[1] == rate
 
     @pytest.mark.parametrize("kind", ["FLAC", "MP3", "OGG"])
-    def test_truncated_in_the_header(self, kind):
-        assert reason(audio_bytes(format=kind)[:60], AUDIO).startswith("a broken audio file: ")
+    def test_truncated_in_the_header(self, reason, kind):
+        assert reason(audio_bytes(STEREO, kind=kind)[:60], AUDIO).startswith(
+            "a broken audio file: "
+        )
 
-    def test_truncated_flac_and_m4a(self):
+    def test_truncated_flac_and_m4a(self, reason):
         for data in (
-            audio_bytes(np.tile(STEREO, (9, 1)), format="FLAC")[:5000],
+            audio_bytes(np.tile(STEREO, (9, 1)), kind="FLAC")[:5000],
             m4a_bytes()[:4000],
         ):
             assert reason(data, AUDIO).startswith("a broken audio file: ")
 
-    def test_not_a_sound(self, tmp_path):
+    def test_not_a_sound(self, reason, tmp_path):
         assert reason(b"<html>", AUDIO) == "not an audio file: it begins with b'<html>'"
-        assert reason(image_bytes(), AUDIO).startswith("not an audio file: ")
+        assert reason(random_image(), AUDIO).startswith("not an audio file: ")
         (tmp_path / "a.wav").touch()
         assert reason("a.wav", AUDIO, tmp_path) == "an empty file (0 bytes)"
 
-    def test_a_playlist_opens_nothing(self, tmp_path):
+    def test_a_playlist_opens_nothing(self, reason, tmp_path):
         (tmp_path / "a.m4a").write_bytes(m4a_bytes())
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{tmp_path}/a.m4a\n#EXT-X-ENDLIST\n"
         assert reason(playlist.encode(), AUDIO).startswith("not an audio file: ")
@@ -240,9 +232,9 @@ class TestBrokenSounds:
     @pytest.mark.parametrize(
         "data",
         [
-            audio_bytes(format="FLAC"),
-            audio_bytes(format="OGG", subtype="OPUS"),
-            audio_bytes(format="MP3"),
+            audio_bytes(STEREO, kind="FLAC"),
+            audio_bytes(STEREO, kind="OGG", subtype="OPUS"),
+            audio_bytes(STEREO, kind="MP3"),
             m4a_bytes(),
             PLAIN,
         ],

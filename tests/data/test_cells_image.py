@@ -11,13 +11,16 @@ import tempfile
 import numpy as np
 import pandas as pd
 import pytest
-from cells_case import AUDIO, IMAGE, image_bytes, pixels, reason
+from media import image_bytes, pixels_of, random_image
 from PIL import Image
 
-from multimodal_tf.config import ImageInput
+from multimodal_tf.config import AudioInput, ImageInput
 from multimodal_tf.data.codecs import image_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds import files, read_cell
+
+IMAGE = ImageInput(max_pixels=10_000)
+AUDIO = AudioInput(seconds=2.0)
 
 
 class TestImageFormats:
@@ -37,17 +40,17 @@ class TestImageFormats:
         ],
     )
     def test_what_the_graph_reads_is_kept(self, kind, mode):
-        data = image_bytes(mode, kind)
+        data = random_image(kind=kind, mode=mode)
         assert read_cell(data, IMAGE) == data
 
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
     def test_tiff_becomes_png(self, mode):
         # as such files are: Pillow 12 cannot read the uncompressed ones that it writes
         options = {"compression": "jpeg"} if mode == "YCbCr" else {}
-        data = image_bytes(mode, "TIFF", **options)
+        data = random_image(kind="TIFF", mode=mode, **options)
         png = read_cell(data, IMAGE)
         assert png.startswith(b"\x89PNG")
-        np.testing.assert_array_equal(pixels(png, "RGBA"), pixels(data, "RGBA"))
+        np.testing.assert_array_equal(pixels_of(png, "RGBA"), pixels_of(data, "RGBA"))
 
     @pytest.mark.parametrize(
         ("kind", "options"),
@@ -61,8 +64,8 @@ class TestImageFormats:
         ],
     )
     def test_other_formats_become_png(self, kind, options):
-        data = image_bytes("RGB", kind, **options)
-        np.testing.assert_array_equal(pixels(read_cell(data, IMAGE)), pixels(data))
+        data = random_image(size=(13, 7), kind=kind, **options)
+        np.testing.assert_array_equal(pixels_of(read_cell(data, IMAGE)), pixels_of(data))
 
     @pytest.mark.parametrize("order", ["<", ">"])
     def test_16_bit_tiff_keeps_16_bits(self, order):
@@ -91,22 +94,18 @@ class TestImageFormats:
         png = Image.open(io.BytesIO(read_cell(data, IMAGE)))
         np.testing.assert_array_equal(np.asarray(png), array)
 
-    def test_32_bit_and_float_tiff(self):
+    def test_32_bit_and_float_tiff(self, reason):
         def tiff(array):
-            file = io.BytesIO()
-            Image.fromarray(array).save(file, "TIFF")
-            return file.getvalue()
+            return image_bytes(array, "TIFF")
 
         values = np.array([[0, 65535]], np.int32)
-        np.testing.assert_array_equal(
-            np.asarray(Image.open(io.BytesIO(read_cell(tiff(values), IMAGE)))), values
-        )
+        np.testing.assert_array_equal(pixels_of(read_cell(tiff(values), IMAGE), mode=None), values)
         assert (
             reason(tiff(values + 1), IMAGE)
             == "an image of integers must lie in 0..65535, received 1..65536"
         )
         np.testing.assert_array_equal(
-            pixels(read_cell(tiff(np.array([[0, 1]], np.float32)), IMAGE), "L"), [[0, 255]]
+            pixels_of(read_cell(tiff(np.array([[0, 1]], np.float32)), IMAGE), "L"), [[0, 255]]
         )
         assert "floats" in reason(tiff(np.array([[0, 2]], np.float32)), IMAGE)
 
@@ -115,20 +114,21 @@ class TestImageFormats:
         # the camera was turned: width and height are exchanged
         exif[0x0112] = 6
         upright = Image.effect_noise((13, 7), 90)
-        file = io.BytesIO()
-        upright.save(file, "TIFF", exif=exif)
-        png = read_cell(file.getvalue(), IMAGE)
-        np.testing.assert_array_equal(pixels(png, "L"), np.rot90(np.asarray(upright), -1))
+        png = read_cell(image_bytes(upright, "TIFF", exif=exif), IMAGE)
+        np.testing.assert_array_equal(pixels_of(png, "L"), np.rot90(np.asarray(upright), -1))
         assert 0x0112 not in Image.open(io.BytesIO(png)).getexif()
 
     def test_first_frame_of_a_tiff(self):
         frames = [Image.new("RGB", (3, 2), colour) for colour in ("red", "blue")]
-        file = io.BytesIO()
-        frames[0].save(file, "TIFF", save_all=True, append_images=frames[1:])
-        assert (pixels(read_cell(file.getvalue(), IMAGE)) == [255, 0, 0]).all()
+        data = image_bytes(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+        assert (pixels_of(read_cell(data, IMAGE)) == [255, 0, 0]).all()
 
     def test_one_pixel(self):
-        assert pixels(read_cell(image_bytes("RGB", "TIFF", size=(1, 1)), IMAGE)).shape == (1, 1, 3)
+        assert pixels_of(read_cell(random_image(kind="TIFF", size=(1, 1)), IMAGE)).shape == (
+            1,
+            1,
+            3,
+        )
 
     def test_a_compressed_bmp_goes_through_pillow(self):
         # two rows of two pixels of colour 1
@@ -156,15 +156,15 @@ class TestImageFormats:
             + palette
             + rle
         )
-        assert (pixels(read_cell(data, IMAGE)) == [255, 0, 0]).all()
+        assert (pixels_of(read_cell(data, IMAGE)) == [255, 0, 0]).all()
 
     def test_the_same_cell_gives_the_same_png(self):
-        data = image_bytes("CMYK", "TIFF")
+        data = random_image(kind="TIFF", mode="CMYK")
         assert read_cell(data, IMAGE) == read_cell(data, IMAGE)
 
 
 class TestBrokenImages:
-    def test_files(self, tmp_path):
+    def test_files(self, reason, tmp_path):
         (tmp_path / "folder").mkdir()
         (tmp_path / "empty.jpg").touch()
         (tmp_path / "page.jpg").write_text("<!DOCTYPE html><p>404")
@@ -190,8 +190,8 @@ class TestBrokenImages:
             value: expected[value] for value in list(expected)[:3]
         }
 
-    def test_a_file_without_permission(self, tmp_path, monkeypatch):
-        (tmp_path / "secret.jpg").write_bytes(image_bytes(kind="JPEG"))
+    def test_a_file_without_permission(self, reason, tmp_path, monkeypatch):
+        (tmp_path / "secret.jpg").write_bytes(random_image(kind="JPEG"))
         (tmp_path / "secret.jpg").chmod(0)
         monkeypatch.chdir(tmp_path)
         user = os.geteuid()
@@ -206,16 +206,14 @@ class TestBrokenImages:
         finally:
             os.seteuid(user)
 
-    def test_truncated(self):
-        data = image_bytes("RGB", "TIFF", size=(50, 50))
+    def test_truncated(self, reason):
+        data = random_image(kind="TIFF", size=(50, 50))
         assert reason(data[:-100], IMAGE).startswith("a broken image: ")
         assert reason(data[:20], IMAGE).startswith(("a broken image: ", "not an image: "))
 
-    def test_too_many_pixels_are_refused_from_the_header(self):
+    def test_too_many_pixels_are_refused_from_the_header(self, reason):
         def tiff(side):
-            file = io.BytesIO()
-            Image.new("1", (side, side)).save(file, "TIFF", compression="group4")
-            return file.getvalue()
+            return image_bytes(Image.new("1", (side, side)), "TIFF", compression="group4")
 
         assert reason(tiff(101), IMAGE) == "101 x 101 pixels, more than max_pixels = 10000"
         assert reason(tiff(20_000), ImageInput()) == "more pixels than max_pixels = 50000000"
@@ -228,7 +226,7 @@ class TestBrokenImages:
     @pytest.mark.filterwarnings("ignore")
     def test_random_bytes_after_a_good_start(self):
         whole, generator = (
-            image_bytes("RGB", "TIFF", size=(30, 30), compression="tiff_lzw"),
+            random_image(kind="TIFF", size=(30, 30), compression="tiff_lzw"),
             np.random.default_rng(0),
         )
         for _ in range(200):
@@ -239,11 +237,11 @@ class TestBrokenImages:
                 assert image_file.convert(bytes(broken), IMAGE.max_pixels).startswith(b"\x89PNG")
 
     @pytest.mark.parametrize("value", [5, 1.5, True, object(), pd.Timestamp("2020-01-01")])
-    def test_cells_of_the_wrong_type(self, value):
+    def test_cells_of_the_wrong_type(self, reason, value):
         assert reason(value, IMAGE)
         assert reason(value, AUDIO)
 
-    def test_a_huge_file_is_refused(self, tmp_path, monkeypatch):
+    def test_a_huge_file_is_refused(self, reason, tmp_path, monkeypatch):
         monkeypatch.setattr(files, "MAX_BYTES", 10)
-        (tmp_path / "a.png").write_bytes(image_bytes())
+        (tmp_path / "a.png").write_bytes(random_image())
         assert reason("a.png", IMAGE, tmp_path) == "larger than 10 bytes"

@@ -4,10 +4,10 @@ import functools
 import io
 import time
 
+import media
 import numpy as np
 import pytest
 import tensorflow as tf
-import video_case as case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
@@ -38,11 +38,11 @@ def read(rows):
 
 
 def shown(pixels):
-    return [case.number(frame) for frame in pixels]
+    return [media.number_of(frame) for frame in pixels]
 
 
 def image_files(count, kind="PNG"):
-    return [case.image_file(index, kind) for index in range(count)]
+    return [media.numbered_image(index, kind) for index in range(count)]
 
 
 @given(st.integers(1, 40), st.integers(1, 20))
@@ -123,8 +123,8 @@ def test_ingest_is_told_what_the_graph_says():
     for row in (
         image_files(3),
         [b"<html>"],
-        [case.gif(3)],
-        [case.gif(3)[:40]],
+        [media.gif_bytes(3)],
+        [media.gif_bytes(3)[:40]],
         [*image_files(2), image_files(1)[0][:50]],
     ):
         assert kind_of(INPUT).problem(row) == read([row])[2][0]
@@ -138,7 +138,7 @@ def test_ingest_is_told_what_the_graph_says():
     ("count", "expected"), [(1, [0] * 4), (3, [0, 1, 1, 2]), (8, [1, 3, 5, 7])]
 )
 def test_frames_of_a_gif_are_chosen_as_files_are(count, expected):
-    pixels, present, reasons = read([[case.gif(count)], image_files(count)])
+    pixels, present, reasons = read([[media.gif_bytes(count)], image_files(count)])
     assert shown(pixels[0]) == expected
     assert (present, reasons) == ([True, True], ["", ""])
     np.testing.assert_array_equal(pixels[0], pixels[1])
@@ -146,17 +146,17 @@ def test_frames_of_a_gif_are_chosen_as_files_are(count, expected):
 
 def test_the_delays_of_a_gif_count():
     # centres at 0.2, 0.6, 1.0 and 1.4 of 1.6 s
-    assert shown(read([[case.gif(3, [1000, 200, 400])]])[0][0]) == [0, 0, 1, 2]
+    assert shown(read([[media.gif_bytes(3, [1000, 200, 400])]])[0][0]) == [0, 0, 1, 2]
     # less than 20 ms counts as 100: centres at 0.125 and so on
-    assert shown(read([[case.gif(4, [0, 10, 0, 700])]])[0][0]) == [1, 3, 3, 3]
+    assert shown(read([[media.gif_bytes(4, [0, 10, 0, 700])]])[0][0]) == [1, 3, 3, 3]
 
 
 def test_a_gif_among_other_files_is_its_first_frame():
-    assert shown(read([[case.gif(3), *image_files(3)]])[0][0]) == [0, 0, 1, 2]
+    assert shown(read([[media.gif_bytes(3), *image_files(3)]])[0][0]) == [0, 0, 1, 2]
 
 
 def test_a_gif_that_breaks_off_is_read_as_far_as_it_goes():
-    whole = case.gif(6)
+    whole = media.gif_bytes(6)
     assert shown(read([[whole[:-300]]])[0][0]) == [0, 1, 1, 2]
 
 
@@ -164,8 +164,11 @@ def test_a_gif_that_breaks_off_is_read_as_far_as_it_goes():
     ("data", "reason"),
     [
         (b"GIF89a", "a GIF without a frame, or without colors"),
-        (case.gif(2, size=(200, 160)), "200 x 160 pixels, more than the limit of 20000 in all"),
-        (case.gif(60), "a GIF of 60 frames of 64 x 48 pixels, more than can be read"),
+        (
+            media.gif_bytes(2, size=(200, 160)),
+            "200 x 160 pixels, more than the limit of 20000 in all",
+        ),
+        (media.gif_bytes(60), "a GIF of 60 frames of 64 x 48 pixels, more than can be read"),
     ],
     ids=["a header alone", "large", "long"],
 )
@@ -276,7 +279,7 @@ def test_a_frame_beyond_the_screen_is_cut_off():
 
 
 def test_a_long_gif_takes_no_memory_for_frames_that_are_not_shown():
-    data = case.gif(400, size=(16, 12))
+    data = media.gif_bytes(400, size=(16, 12))
     start = time.process_time()
     # 350 % 256
     assert shown(read([[data]])[0][0]) == [50, 150, 250, 94]
@@ -315,5 +318,5 @@ def _small():
 
 def test_one_file_is_one_frame_whatever_its_kind():
     for kind in ("JPEG", "PNG", "BMP", "WEBP"):
-        assert kind_of(ImageInput()).problem(case.image_file(5, kind)) == ""
-        assert shown(read([[case.image_file(5, kind)]])[0][0]) == [5] * 4
+        assert kind_of(ImageInput()).problem(media.numbered_image(5, kind)) == ""
+        assert shown(read([[media.numbered_image(5, kind)]])[0][0]) == [5] * 4

@@ -6,9 +6,9 @@ import io
 import time
 import tracemalloc
 
+import media
 import numpy as np
 import pytest
-import video_case as case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,7 +28,7 @@ def frames(data, input_config=INPUT):
 
 
 def chosen(data, input_config=INPUT):
-    return case.numbers(frames(data, input_config))
+    return media.numbers_of(frames(data, input_config))
 
 
 def pixels_of(file):
@@ -41,13 +41,13 @@ def pixels_of(file):
 )
 def test_the_frames_at_the_centres_of_equal_stretches_are_chosen(count, expected):
     assert video_file.choose(count, 4) == expected
-    assert chosen(case.video(count)) == expected
+    assert chosen(media.video_bytes(count)) == expected
 
 
-@pytest.mark.parametrize("kind", case.KINDS)
+@pytest.mark.parametrize("kind", media.VIDEO_KINDS)
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_every_container_gives_the_same_frames(kind, count):
-    data = case.video(count, kind)
+    data = media.video_bytes(count, kind)
     input_config = VideoInput(frames=7, height=24, width=32)
     assert chosen(data, input_config) == video_file.choose(count, 7)
     assert video_file.measure(io.BytesIO(data), 48 * 64) == pytest.approx(
@@ -58,14 +58,14 @@ def test_every_container_gives_the_same_frames(kind, count):
 @given(
     st.integers(1, 30),
     st.integers(1, 12),
-    st.sampled_from(list(case.KINDS)),
+    st.sampled_from(list(media.VIDEO_KINDS)),
     st.integers(1, 9),
     st.integers(0, 3),
 )
 @settings(max_examples=15, deadline=None)
 def test_keyframes_and_reordered_frames_do_not_matter(count, wanted, kind, keyframes, reordered):
     options = {} if kind == "webm" else {"bf": reordered}
-    data = case.video(count, kind, g=keyframes, **options)
+    data = media.video_bytes(count, kind, g=keyframes, **options)
     assert chosen(data, VideoInput(frames=wanted, height=24, width=32)) == video_file.choose(
         count, wanted
     )
@@ -75,26 +75,26 @@ def test_keyframes_and_reordered_frames_do_not_matter(count, wanted, kind, keyfr
 def test_time_counts_and_not_the_number_of_frames(kind):
     # 40 tenths of a second: the centres are at 5, 15, 25 and 35
     times = [0, 1, 2, 3, 4, 5, 20, 39]
-    assert chosen(case.video(8, kind, times=times)) == [5, 5, 6, 6]
+    assert chosen(media.video_bytes(8, kind, times=times)) == [5, 5, 6, 6]
 
 
 def test_a_video_that_begins_late_is_read_from_its_first_frame():
-    assert chosen(case.video(4, "mkv", times=[50, 51, 52, 53])) == [0, 1, 2, 3]
+    assert chosen(media.video_bytes(4, "mkv", times=[50, 51, 52, 53])) == [0, 1, 2, 3]
 
 
 def test_a_stream_that_knows_no_duration_is_measured():
-    data = case.video(16, container_options=FRAGMENTS)
+    data = media.video_bytes(16, container_options=FRAGMENTS)
     assert chosen(data) == [2, 6, 10, 14]
     assert video_file.measure(io.BytesIO(data), INPUT.max_pixels).seconds == pytest.approx(1.6)
 
 
 def test_a_second_track_does_not_matter():
-    assert chosen(case.video(8, audio=3.0)) == [1, 3, 5, 7]
-    assert chosen(case.video(8, "webm", audio=3.0)) == [1, 3, 5, 7]
+    assert chosen(media.video_bytes(8, audio=3.0)) == [1, 3, 5, 7]
+    assert chosen(media.video_bytes(8, "webm", audio=3.0)) == [1, 3, 5, 7]
 
 
 def test_frames_are_as_small_as_the_model_allows():
-    data = case.video(4, size=(160, 120))
+    data = media.video_bytes(4, size=(160, 120))
     for file, size in zip(frames(data), [(64, 48)] * 4):
         assert Image.open(io.BytesIO(file)).size == size
         assert Image.open(io.BytesIO(file)).format == "JPEG"
@@ -107,7 +107,7 @@ def test_frames_are_as_small_as_the_model_allows():
 
 def test_pixels_survive():
     ramp = np.tile(np.arange(40, 168, 2, dtype=np.uint8)[np.newaxis, :, np.newaxis], (48, 1, 3))
-    data = case.video(1, frames=[ramp], qp=0)
+    data = media.video_bytes(1, frames=[ramp], qp=0)
     assert np.abs(pixels_of(frames(data)[0]).astype(int) - ramp).mean() < 3
 
 
@@ -126,10 +126,10 @@ def turned(data, degrees):
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 3), (180, 2), (270, 1)])
 def test_a_video_taken_sideways_is_turned(degrees, turns):
-    data = case.video(16, size=(128, 96))
+    data = media.video_bytes(16, size=(128, 96))
     upright, shown = frames(data, INPUT)[0], frames(turned(data, degrees), INPUT)[0]
     assert Image.open(io.BytesIO(shown)).size == (64, 48)
-    expected = np.rot90(case.numbered(2, 128, 96), turns)
+    expected = np.rot90(media.numbered(2, 128, 96), turns)
     expected = np.asarray(Image.fromarray(expected).resize((64, 48), Image.Resampling.BOX)).astype(
         int
     )
@@ -139,14 +139,14 @@ def test_a_video_taken_sideways_is_turned(degrees, turns):
 
 @pytest.mark.parametrize("kind", ["webm", "mkv", "avi", "mp4"])
 def test_a_file_that_breaks_off_is_read_as_far_as_it_goes(kind):
-    data = case.video(60, kind, container_options=FRAGMENTS if kind == "mp4" else None)
+    data = media.video_bytes(60, kind, container_options=FRAGMENTS if kind == "mp4" else None)
     found = chosen(data[: len(data) * 2 // 3])
     assert found == sorted(found)
     assert found[-1] < 55
 
 
 def test_a_damaged_stretch_costs_no_more_than_its_frames():
-    data = bytearray(case.video(60, "mkv"))
+    data = bytearray(media.video_bytes(60, "mkv"))
     middle = len(data) // 2
     data[middle : middle + 200] = bytes(200)
     found = chosen(bytes(data))
@@ -159,12 +159,18 @@ def bad():
     return {
         "nothing": (b"", "not a video"),
         "text": (b"<!DOCTYPE html>", "not a video"),
-        "audio": (case.audio_only(), "a file without a video stream"),
-        "audio in WebM": (case.audio_only("webm"), "a file without a video stream"),
-        "no index": (case.video(20)[:-900], "a broken video|without a video stream"),
-        "only a header": (case.video(20, "webm")[:450], "a video without frames|a broken video"),
-        "cut short": (case.video(20, "avi")[:40], "a broken video"),
-        "large": (case.video(2, size=(320, 240)), "320 x 240 pixels, more than max_pixels = 9999"),
+        "audio": (media.video_without_frames(), "a file without a video stream"),
+        "audio in WebM": (media.video_without_frames("webm"), "a file without a video stream"),
+        "no index": (media.video_bytes(20)[:-900], "a broken video|without a video stream"),
+        "only a header": (
+            media.video_bytes(20, "webm")[:450],
+            "a video without frames|a broken video",
+        ),
+        "cut short": (media.video_bytes(20, "avi")[:40], "a broken video"),
+        "large": (
+            media.video_bytes(2, size=(320, 240)),
+            "320 x 240 pixels, more than max_pixels = 9999",
+        ),
         "a playlist": (b"#EXTM3U\n#EXTINF:1\nfile:///etc/passwd\n", "not a video"),
     }
 
@@ -194,9 +200,9 @@ def test_a_file_that_is_no_video_has_one_reason(name):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", case.KINDS)
+@pytest.mark.parametrize("kind", media.VIDEO_KINDS)
 def test_a_video_of_just_as_many_pixels_as_are_allowed_is_read(kind):
-    assert len(frames(case.video(3, kind), VideoInput(frames=4, max_pixels=64 * 48))) == 4
+    assert len(frames(media.video_bytes(3, kind), VideoInput(frames=4, max_pixels=64 * 48))) == 4
 
 
 def test_the_cover_of_a_song_is_no_video():
@@ -208,8 +214,8 @@ def test_the_cover_of_a_song_is_no_video():
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
-        frame = av.VideoFrame.from_ndarray(case.numbered(1), format="rgb24")
-        case._silence(container, silence, 0.2)
+        frame = av.VideoFrame.from_ndarray(media.numbered(1), format="rgb24")
+        media.write_audio(container, silence, np.zeros(9600, np.float32))
         container.mux(cover.encode(frame))
         container.mux(cover.encode())
     with pytest.raises(CellError, match="a file without a video stream"):
@@ -217,19 +223,21 @@ def test_the_cover_of_a_song_is_no_video():
 
 
 def test_far_keyframes_stand_for_frames_where_exact_ones_would_take_too_long(monkeypatch):
-    data = case.video(200, "mkv", g=10, bf=0, sc_threshold=0)
+    data = media.video_bytes(200, "mkv", g=10, bf=0, sc_threshold=0)
     exact = chosen(data)
     assert exact == [25, 75, 125, 175]
     monkeypatch.setattr(video_file, "_DECODED", 10 * 64 * 48)
     assert chosen(data) == [20, 70, 120, 170]
-    only_one = case.video(60, "mkv", g=1000, bf=0, sc_threshold=0)
+    only_one = media.video_bytes(60, "mkv", g=1000, bf=0, sc_threshold=0)
     assert chosen(only_one) == [0, 22, 37, 52], (
         "where no keyframe is in the stretch, all is decoded"
     )
 
 
 def test_a_long_video_takes_neither_memory_nor_time():
-    data = case.video(3000, "mkv", size=(16, 16), frames=[case.numbered(0, 16, 16)] * 3000, g=50)
+    data = media.video_bytes(
+        3000, "mkv", size=(16, 16), frames=[media.numbered(0, 16, 16)] * 3000, g=50
+    )
     tracemalloc.start()
     start = time.process_time()
     assert len(frames(data)) == 4
@@ -247,7 +255,7 @@ def test_any_bytes_are_frames_or_a_reason(noise, start):
     assert_frames_or_reason(start + noise)
 
 
-@given(st.sampled_from(list(case.KINDS)), st.data())
+@given(st.sampled_from(list(media.VIDEO_KINDS)), st.data())
 @settings(max_examples=50, deadline=None)
 def test_a_file_with_any_bytes_changed_is_frames_or_a_reason(kind, draw):
     data = bytearray(valid(kind))
@@ -258,7 +266,7 @@ def test_a_file_with_any_bytes_changed_is_frames_or_a_reason(kind, draw):
 
 @functools.cache
 def valid(kind):
-    return case.video(6, kind)
+    return media.video_bytes(6, kind)
 
 
 def assert_frames_or_reason(data):

@@ -4,11 +4,11 @@ import base64
 import pathlib
 
 import keras
+import media
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-import video_case as case
 
 from multimodal_tf.config import (
     ClassificationHead,
@@ -64,12 +64,12 @@ GAPS = (9, 10)
 
 def write_media(folder):
     for kind in ("mp4", "webm", "avi"):
-        (folder / f"good.{kind}").write_bytes(case.video(20, kind))
-    (folder / "good.gif").write_bytes(case.gif(6))
-    (folder / "sound.mp4").write_bytes(case.audio_only())
+        (folder / f"good.{kind}").write_bytes(media.video_bytes(20, kind))
+    (folder / "good.gif").write_bytes(media.gif_bytes(6))
+    (folder / "sound.mp4").write_bytes(media.video_without_frames())
     (folder / "empty.mp4").touch()
     (folder / "page.mp4").write_text("<!DOCTYPE html><html>404</html>")
-    (folder / "large.webm").write_bytes(case.video(2, "webm", size=(160, 120)))
+    (folder / "large.webm").write_bytes(media.video_bytes(2, "webm", size=(160, 120)))
     whole = (folder / "good.gif").read_bytes()
     (folder / "half.gif").write_bytes(whole[: whole.index(b"\x2c\0\0\0\0") + 40])
 
@@ -122,13 +122,16 @@ def test_describe_finds_videos_by_opening_them(table):
 
 
 def test_an_animated_gif_is_an_image_unless_the_type_is_given(table):
-    gifs = read_table(pd.DataFrame({"clip": [case.gif(3)] * 2, "label": ["a", "b"]}))
+    gifs = read_table(pd.DataFrame({"clip": [media.gif_bytes(3)] * 2, "label": ["a", "b"]}))
     assert describe(gifs).columns[0].type == "image"
     assert describe(gifs, types={"clip": "video"}).config().inputs["clip"].type == "video"
 
 
 def test_lists_of_images_and_arrays_of_frames_are_videos():
-    cells = [[case.image_file(0), case.image_file(1)], np.zeros((2, 6, 8, 3), np.uint8).tolist()]
+    cells = [
+        [media.numbered_image(0), media.numbered_image(1)],
+        np.zeros((2, 6, 8, 3), np.uint8).tolist(),
+    ]
     for cell in cells:
         table = read_table(pd.DataFrame({"clip": [cell, cell], "label": ["a", "b"]}))
         assert describe(table).columns[0].type == "video", cell
@@ -149,7 +152,7 @@ def test_records_hold_the_chosen_frames(made):
     _, inputs, _ = record_files.parse(CONFIG, serialized)
     clips = inputs["clip"].numpy()
     assert clips.shape == (14, 4)
-    assert case.numbers(clips[0]) == [2, 7, 12, 17]
+    assert media.numbers_of(clips[0]) == [2, 7, 12, 17]
     assert clips[11, 0].startswith(b"GIF8")
     assert not clips[11, 1:].any()
     assert not clips[[*BROKEN, *GAPS]].any()
@@ -200,13 +203,13 @@ def test_the_client_sends_the_same_frames_for_every_form_of_a_cell(made, table):
 
 @pytest.mark.slow
 def test_an_array_equals_its_images(made):
-    frames = np.stack([case.numbered(index) for index in range(8)])
+    frames = np.stack([media.numbered(index) for index in range(8)])
     cells = [
         frames,
         frames / 255,
         list(frames),
         frames.tolist(),
-        [case.image_file(index) for index in range(8)],
+        [media.numbered_image(index) for index in range(8)],
     ]
     predictions = Client(made[2]).predict([{"clip": cell} for cell in cells])
     probabilities = np.stack(predictions["label_probabilities"])
@@ -216,7 +219,7 @@ def test_an_array_equals_its_images(made):
 
 @pytest.mark.slow
 def test_a_broken_video_is_an_error_of_its_row_alone(made, table):
-    cells = ["gone.mp4", "good.mp4", [case.image_file(0), b"<html>"], [], None, ["gone.png"]]
+    cells = ["gone.mp4", "good.mp4", [media.numbered_image(0), b"<html>"], [], None, ["gone.png"]]
     predictions = Client(made[2]).predict(
         [{"clip": cell, "price": 1.0} for cell in cells], table.root
     )
@@ -243,10 +246,10 @@ def test_a_broken_video_is_an_error_of_its_row_alone(made, table):
 def test_the_served_model_takes_frames_and_gifs_and_names_errors(made):
     served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
     rows = [
-        [case.image_file(0), case.image_file(1), b""],
-        [case.gif(4), b"", b""],
+        [media.numbered_image(0), media.numbered_image(1), b""],
+        [media.gif_bytes(4), b"", b""],
         [b"", b"", b""],
-        [case.image_file(0), b"junk", b""],
+        [media.numbered_image(0), b"junk", b""],
     ]
     output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
     assert output["valid"].numpy().tolist() == [True, True, True, False]
@@ -283,7 +286,7 @@ def test_other_frames_need_another_ingest(made):
 
 def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
     for index in range(2):
-        (tmp_path / f"{index}.png").write_bytes(case.image_file(index))
+        (tmp_path / f"{index}.png").write_bytes(media.numbered_image(index))
     rows = {
         "clip": [["0.png", "1.png"]] * 4,
         "price": range(4),
@@ -292,8 +295,8 @@ def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
     }
     pd.DataFrame(rows).to_json(tmp_path / "table.jsonl", orient="records", lines=True)
     first = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
-    (tmp_path / "1.png").write_bytes(case.image_file(77))
+    (tmp_path / "1.png").write_bytes(media.numbered_image(77))
     second = ingest(read_table(tmp_path / "table.jsonl"), CONFIG, tmp_path / "records", processes=1)
     assert first.hash != second.hash
     serialized = next(record_files.read(second.shards("train"), 3))
-    assert case.numbers(record_files.parse(CONFIG, serialized)[1]["clip"].numpy()[0]) == [0, 77]
+    assert media.numbers_of(record_files.parse(CONFIG, serialized)[1]["clip"].numpy()[0]) == [0, 77]
