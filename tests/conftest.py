@@ -114,3 +114,31 @@ def guarded(once):
         export_model(model, small.MATCHING, small.SCHEMA, folder / "1", **given)
 
     return model, once("guarded", make) / "1", guard
+
+
+@pytest.fixture(scope="session")
+def small_records(once):
+    """The folder of the records of `small_table`."""
+    import small_table
+
+    return once("small_records", small_table.ingested)
+
+
+@pytest.fixture(scope="session")
+def small_schema(small_records):
+    from multimodal_tf.schema import Schema
+
+    return Schema.load(small_records / "schema.json")
+
+
+@pytest.fixture(scope="session")
+def small_run(once, small_records, small_schema):
+    """The folder of a run: `small_table.CONFIG`, trained on `small_records`."""
+    import small_table
+
+    from multimodal_tf.training.fit import fit
+
+    return once(
+        "small_run",
+        lambda run: fit(small_table.CONFIG, small_schema, small_records, run, verbose=0),
+    )

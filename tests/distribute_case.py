@@ -21,7 +21,7 @@ import tensorflow as tf
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import contract  # noqa: E402
-import training_case  # noqa: E402
+import small_table  # noqa: E402
 
 from multimodal_tf.config import (
     CategoryInput,
@@ -391,7 +391,7 @@ def with_records(strategy, out):
 
     Returns the metrics of the test split, and writes the model.
     """
-    config, schema = training_case.CONFIG, Schema.load(out.parent / "records" / "schema.json")
+    config, schema = small_table.CONFIG, Schema.load(out.parent / "records" / "schema.json")
     train, test = (
         load_split(config, schema, out.parent / "records", split, training=split == "train")
         for split in ("train", "test")

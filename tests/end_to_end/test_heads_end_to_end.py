@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
-import training_case as case
+import small_table as case
 
 from multimodal_tf.config import Config
 from multimodal_tf.data.ingest.table_ingest import ingest

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import rich.console
-import training_case as case
+import small_table as case
 from sklearn import metrics as sk
 
 from multimodal_tf.config import ImageInput

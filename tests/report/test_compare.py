@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import training_case as case
+import small_table as case
 
 from multimodal_tf.config import (
     ClassificationHead,

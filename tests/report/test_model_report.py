@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 import small_model
+import small_table as case
 import tensorflow as tf
-import training_case as case
 from chromium_case import (
     COMPLAINTS,
     NEEDS_CHROMIUM,

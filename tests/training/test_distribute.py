@@ -13,7 +13,7 @@ import distribute_case as case
 import keras
 import numpy as np
 import pytest
-import training_case
+import small_table
 
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training import distribute
@@ -157,7 +157,7 @@ def test_without_a_strategy_nothing_changes(tmp_path):
 def folder(tmp_path_factory):
     """What two workers, each in its own process, wrote."""
     folder = tmp_path_factory.mktemp("workers")
-    training_case.ingested(folder / "records")
+    small_table.ingested(folder / "records")
     launch(
         [sys.executable, str(pathlib.Path(case.__file__)), "worker", str(folder / "found")],
         2,
@@ -209,9 +209,9 @@ def test_only_the_chief_writes(folder, found):
 def test_plain_keras_on_load_split_has_exact_metrics(folder, found):
     """The chief's model, evaluated on one device, has the metrics that both workers had."""
     model = keras.models.load_model(folder / "model.keras")
-    schema = training_case.Schema.load(folder / "records" / "schema.json")
+    schema = small_table.Schema.load(folder / "records" / "schema.json")
     expected = model.evaluate(
-        load_split(training_case.CONFIG, schema, folder / "records", "test"),
+        load_split(small_table.CONFIG, schema, folder / "records", "test"),
         verbose=0,
         return_dict=True,
     )

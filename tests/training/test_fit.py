@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-import training_case as case
+import small_table as case
 
 from multimodal_tf.config import Config, Training
 from multimodal_tf.data import atomic
@@ -161,7 +161,7 @@ def test_another_process_ends_with_the_same_bits(trained, folder):
     """This process has run other tests before; the other one has not."""
     script = (
         "import sys; sys.path[:0] = ['tests', 'tests/training']\n"
-        "import training_case as case\n"
+        "import small_table as case\n"
         "from test_fit import digest, fit\n"
         "from multimodal_tf.schema import Schema\n"
         "records, run = sys.argv[1:]\n"

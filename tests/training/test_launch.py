@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-import training_case
+import small_table
 
 from multimodal_tf import cli
 from multimodal_tf.training.launch import commands_by_host, launch
@@ -237,7 +237,7 @@ def test_a_missing_program_is_one_sentence(monkeypatch, capsys, tmp_path):
 @pytest.mark.slow
 def test_train_is_launched_on_two_workers(monkeypatch, capsys, tmp_path):
     """Two workers write one run, as one process would."""
-    schema = training_case.ingested(tmp_path / "records")
+    schema = small_table.ingested(tmp_path / "records")
     words = [
         "--workers",
         2,

@@ -6,7 +6,7 @@ import contract
 import numpy as np
 import peft_case as case
 import pytest
-import training_case
+import small_table
 
 from multimodal_tf.config import (
     BagTower,
@@ -30,16 +30,16 @@ SMALL = Config(
         "title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=3)),
         "price": NumberInput(),
     },
-    heads={"label": training_case.CONFIG.heads["label"]},
+    heads={"label": small_table.CONFIG.heads["label"]},
     fusion={"hidden": [4]},
-    split=training_case.CONFIG.split,
+    split=small_table.CONFIG.split,
     training=Training(epochs=2, batch_size=16),
 )
 
 
 def other_table():
     """The same columns with two other classes, and words in another order."""
-    table = training_case.frame()
+    table = small_table.frame()
     table["label"] = table["label"].map({"b": "x", "c": "y", "d": "y"})
     table["title"] = table["title"].str.replace("bird", "zebra")
     return table
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 def trained(folder):
     return fit(
         SMALL,
-        training_case.ingested(folder / "records", SMALL),
+        small_table.ingested(folder / "records", SMALL),
         folder / "records",
         folder / "run",
         verbose=0,
@@ -63,7 +63,7 @@ def trained(folder):
 
 @pytest.fixture(scope="module")
 def other(folder):
-    return training_case.ingested(folder / "other", SMALL, other_table())
+    return small_table.ingested(folder / "other", SMALL, other_table())
 
 
 class TestAnotherTable:

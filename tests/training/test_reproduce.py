@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-import training_case as case
+import small_table as case
 
 from multimodal_tf.config import Config, Training
 from multimodal_tf.training import run_dir as runs

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import small_table as case
 import soundfile
-import training_case as case
 
 from multimodal_tf.config import (
     AudioAugmentation,

@@ -9,9 +9,9 @@ import sys
 import keras
 import numpy as np
 import pytest
-import strategies_case as case
+import small_table
+import strategies_program as case
 import tensorflow as tf
-import training_case
 
 from multimodal_tf.models import build_model
 from multimodal_tf.training.fit import fit
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     epoch.
     """
     folder = tmp_path_factory.mktemp("strategies")
-    training_case.ingested(folder / "records")
+    small_table.ingested(folder / "records")
     fit(
         case.ALIKE,
         schema_of(folder),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pretrained_case
 import pytest
-from training_case import frame, ingested
+from small_table import frame, ingested
 
 from multimodal_tf.config import (
     CategoryInput,

@@ -13,7 +13,7 @@ import types
 import pandas as pd
 import psutil
 import pytest
-from training_case import ingested
+from small_table import ingested
 
 from multimodal_tf import cli
 from multimodal_tf.config import (

@@ -1,8 +1,8 @@
 """Run by `test_strategies.py` in its own processes: `fit` under a strategy, killed and resumed.
 
-    python tests/strategies_case.py STRATEGY FOLDER
+    python tests/training/strategies_program.py STRATEGY FOLDER
 
-`FOLDER/records` holds the records of `training_case`; each training writes a run there.
+`FOLDER/records` holds the records of `small_table`; each training writes a run there.
 """
 
 import os
@@ -14,9 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import training_case  # noqa: E402
+import small_table  # noqa: E402
 
 from multimodal_tf.config import Config, Training  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
@@ -26,9 +26,9 @@ from multimodal_tf.training.run_dir import is_interrupted  # noqa: E402
 
 # fewer than were ingested, for speed
 INPUTS, HEADS = ("price", "colour"), ("label", "age")
-_PLAIN: dict[str, Any] = training_case.CONFIG.model_dump() | {
-    "inputs": {name: training_case.CONFIG.inputs[name].model_dump() for name in INPUTS},
-    "heads": {name: training_case.CONFIG.heads[name].model_dump() for name in HEADS},
+_PLAIN: dict[str, Any] = small_table.CONFIG.model_dump() | {
+    "inputs": {name: small_table.CONFIG.inputs[name].model_dump() for name in INPUTS},
+    "heads": {name: small_table.CONFIG.heads[name].model_dump() for name in HEADS},
 }
 _TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
 # only initial weights and the order of rows are random; there are class weights and missing labels

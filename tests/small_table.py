@@ -1,4 +1,4 @@
-"""Shared by tests of training and evaluation: a small table with three labels, and its records."""
+"""A small table with three labels, its configuration, and its records."""
 
 import pathlib
 
@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from multimodal_tf.config import (
+    BagTower,
     CategoryInput,
     ClassificationHead,
     Config,
-    LSTMTower,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
@@ -21,10 +21,10 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = Config(
     inputs={
-        "title": TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=4, units=4)),
+        "title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4)),
         "price": NumberInput(),
         "colour": CategoryInput(),
     },
@@ -34,6 +34,15 @@ CONFIG = Config(
     training=Training(epochs=3, batch_size=8),
     seed=7,
 )
+
+
+def with_parts(inputs=("price", "colour"), heads=("label",), **fields):
+    """`CONFIG` with some of its inputs and heads, for speed, and with other fields."""
+    return Config(
+        inputs={name: CONFIG.inputs[name] for name in inputs},
+        heads={name: CONFIG.heads[name] for name in heads},
+        **{"split": CONFIG.split} | fields,
+    )
 
 
 def frame(train=40, validation=11, test=19):
