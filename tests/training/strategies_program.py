@@ -1,50 +1,38 @@
-"""Run by `test_strategies.py` in its own processes: `fit` under a strategy, killed and resumed.
+"""`fit` under a strategy, killed and resumed, in processes of its own.
 
     python tests/training/strategies_program.py STRATEGY FOLDER
 
-`FOLDER/records` holds the records of `small_table`; each training writes a run there.
+`FOLDER/records` holds records of `small_table`; each training writes a run into `FOLDER`.
 """
 
 import os
 import pathlib
 import signal
 import sys
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import small_table  # noqa: E402
+from small_table import with_parts  # noqa: E402
 
-from multimodal_tf.config import Config, Training  # noqa: E402
+from multimodal_tf.config import CategoryInput, ClassificationHead, Training  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
 from multimodal_tf.training import distribute  # noqa: E402
 from multimodal_tf.training.fit import fit  # noqa: E402
 from multimodal_tf.training.run_dir import is_interrupted  # noqa: E402
 
-# fewer than were ingested, for speed
-INPUTS, HEADS = ("price", "colour"), ("label", "age")
-_PLAIN: dict[str, Any] = small_table.CONFIG.model_dump() | {
-    "inputs": {name: small_table.CONFIG.inputs[name].model_dump() for name in INPUTS},
-    "heads": {name: small_table.CONFIG.heads[name].model_dump() for name in HEADS},
-}
-_TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
+TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
 # only initial weights and the order of rows are random; there are class weights and missing labels
-ALIKE = Config.model_validate(
-    _PLAIN
-    | {
-        "inputs": _PLAIN["inputs"] | {"colour": {"type": "category", "unknown": 0}},
-        "heads": _PLAIN["heads"]
-        | {"label": {"type": "classification", "class_weight": "balanced"}},
-        "fusion": {"hidden": [8], "dropout": 0},
-        "training": _TRAINING.model_dump() | {"optimizer": "sgd"},
-    }
+ALIKE = with_parts(
+    heads=["label", "age"],
+    fusion={"hidden": [8], "dropout": 0},
+    training=TRAINING.model_copy(update={"optimizer": "sgd"}),
 )
-DRAWN = Config.model_validate(
-    _PLAIN | {"fusion": {"hidden": [8], "dropout": 0.3}, "training": _TRAINING.model_dump()}
-)
+ALIKE.inputs["colour"] = CategoryInput(unknown=0)
+ALIKE.heads["label"] = ClassificationHead(class_weight="balanced")
+DRAWN = with_parts(["price"], ["age"], fusion={"hidden": [8], "dropout": 0.3}, training=TRAINING)
 # 40 rows in batches of 8
 STEPS = 5
 

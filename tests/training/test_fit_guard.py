@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from small_table import ingested
 
 from multimodal_tf import cli
 from multimodal_tf.config import (
@@ -22,9 +23,8 @@ from multimodal_tf.config import (
     RegressionHead,
     Split,
     TextInput,
+    Training,
 )
-from multimodal_tf.data.ingest.table_ingest import ingest
-from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import alignment, ood
 from multimodal_tf.evaluation.fit_guard import fit_guard, fit_labelled, fit_temperatures
 from multimodal_tf.metrics.calibration import Temperature
@@ -43,16 +43,27 @@ CONFIG = Config(
     heads={"label": ClassificationHead(), "match": MatchingHead(inputs=["title", "price"], dim=3)},
     fusion=ConcatenationFusion(hidden=[6]),
     split=Split(column="split"),
+    training=Training(epochs=1),
 )
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(once):
     """Records of 300 rows, a run of one epoch, and the table.
 
     A tenth of the cells and ten labels are missing, and one row has no input.
     """
-    folder = tmp_path_factory.mktemp("limits")
+
+    def make(folder):
+        frame = table()
+        frame.to_parquet(folder / "table.parquet")
+        schema = ingested(folder / "records", CONFIG, frame)
+        fit(CONFIG, schema, folder / "records", folder / "run", verbose=0)
+
+    return once("fit_guard", make)
+
+
+def table():
     random = np.random.default_rng(0)
     classes = random.integers(3, size=300)
     frame = pd.DataFrame(
@@ -68,18 +79,7 @@ def folder(tmp_path_factory):
     frame.loc[:9, "label"] = None
     # of the validation split
     frame.loc[31, ["title", "price"]] = None
-    ingest(read_table(frame), CONFIG, folder / "records", processes=1)
-    settings = CONFIG.model_copy(deep=True)
-    settings.training.epochs = 1
-    fit(
-        settings,
-        Schema.load(folder / "records" / "schema.json"),
-        folder / "records",
-        folder / "run",
-        verbose=0,
-    )
-    frame.to_parquet(folder / "table.parquet")
-    return folder
+    return frame
 
 
 @pytest.fixture(scope="module")
@@ -210,21 +210,19 @@ def run(patch, *words):
     return 0
 
 
-def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
-    assert (
-        run(monkeypatch, "export", folder / "run", folder / "saved" / "1", "--guard", "--calibrate")
-        == 0
-    )
+def test_export_with_a_guard_and_a_temperature(folder, tmp_path, monkeypatch, capsys):
+    saved = tmp_path / "saved" / "1"
+    assert run(monkeypatch, "export", folder / "run", saved, "--guard", "--calibrate") == 0
     output = capsys.readouterr().out
     assert "Without review: ood_score up to" in output
     assert "Temperature: label" in output
-    assert sorted(os.listdir(folder / "saved" / "1" / "assets.extra"))[:2] == [
+    assert sorted(os.listdir(saved / "assets.extra"))[:2] == [
         "config.yaml",
         "guard.json",
     ]
-    limits = json.loads((folder / "saved" / "1" / "assets.extra" / "guard.json").read_text())
+    limits = json.loads((saved / "assets.extra" / "guard.json").read_text())
     rows = pd.read_parquet(folder / "table.parquet")
-    client = Client(folder / "saved" / "1")
+    client = Client(saved)
     held = client.predict(rows.query("split == 'validation'"))
     assert (held["ood_score"] > limits["threshold"])[held["valid"]].mean() <= 0.05
     assert (held["agreement"] < limits["agreement_threshold"]).mean() <= 0.05
@@ -232,12 +230,12 @@ def test_export_with_a_guard_and_a_temperature(folder, monkeypatch, capsys):
     assert client.predict([{"title": "red", "price": 1e6}])["review"][0]
 
 
-def test_export_refuses_in_one_sentence_and_writes_nothing(folder, monkeypatch, capsys):
+def test_export_refuses_in_one_sentence_and_writes_nothing(folder, tmp_path, monkeypatch, capsys):
     for words, output in (
         (("--guard", "--fpr", "0.001"), "needs 999 rows or more"),
-        (("--calibrate", "--records", folder / "nowhere"), "nowhere"),
+        (("--calibrate", "--records", tmp_path / "nowhere"), "nowhere"),
     ):
-        assert run(monkeypatch, "export", folder / "run", folder / "other" / "1", *words) == 1
+        assert run(monkeypatch, "export", folder / "run", tmp_path / "other" / "1", *words) == 1
         errors = capsys.readouterr().err.strip().splitlines()
         assert output in errors[-1]
-        assert not (folder / "other").exists()
+        assert not (tmp_path / "other").exists()

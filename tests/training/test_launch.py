@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-import small_table
+from small_table import ingested, with_parts
 
 from multimodal_tf import cli
 from multimodal_tf.training.launch import commands_by_host, launch
@@ -237,7 +237,7 @@ def test_a_missing_program_is_one_sentence(monkeypatch, capsys, tmp_path):
 @pytest.mark.slow
 def test_train_is_launched_on_two_workers(monkeypatch, capsys, tmp_path):
     """Two workers write one run, as one process would."""
-    schema = small_table.ingested(tmp_path / "records")
+    schema = ingested(tmp_path / "records", with_parts(["price"], ["age"]))
     words = [
         "--workers",
         2,

@@ -6,7 +6,7 @@ import contract
 import numpy as np
 import peft_case as case
 import pytest
-import small_table
+from small_table import frame, ingested, with_parts
 
 from multimodal_tf.config import (
     BagTower,
@@ -30,40 +30,40 @@ SMALL = Config(
         "title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dim=3)),
         "price": NumberInput(),
     },
-    heads={"label": small_table.CONFIG.heads["label"]},
-    fusion={"hidden": [4]},
-    split=small_table.CONFIG.split,
-    training=Training(epochs=2, batch_size=16),
+    **with_parts(fusion={"hidden": [4]}, training=Training(epochs=2, batch_size=16)).model_dump(
+        exclude={"inputs"}
+    ),
 )
 
 
 def other_table():
     """The same columns with two other classes, and words in another order."""
-    table = small_table.frame()
+    table = frame()
     table["label"] = table["label"].map({"b": "x", "c": "y", "d": "y"})
     table["title"] = table["title"].str.replace("bird", "zebra")
     return table
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("peft")
+def folder(once):
+    """A run, its records, and those of the other table."""
+
+    def make(folder):
+        schema = ingested(folder / "records", SMALL)
+        ingested(folder / "other", SMALL, other_table())
+        fit(SMALL, schema, folder / "records", folder / "run", verbose=0)
+
+    return once("peft_run", make)
 
 
 @pytest.fixture(scope="module")
 def trained(folder):
-    return fit(
-        SMALL,
-        small_table.ingested(folder / "records", SMALL),
-        folder / "records",
-        folder / "run",
-        verbose=0,
-    )
+    return load_run(folder / "run")
 
 
 @pytest.fixture(scope="module")
 def other(folder):
-    return small_table.ingested(folder / "other", SMALL, other_table())
+    return Schema.load(folder / "other" / "schema.json")
 
 
 class TestAnotherTable:
@@ -89,7 +89,7 @@ class TestAnotherTable:
             case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]
         ).any()
 
-    def test_fit_fine_tunes_the_model(self, trained, other, folder):
+    def test_fit_fine_tunes_the_model(self, trained, other, folder, tmp_path):
         model, schema = peft.replace_heads(SMALL, other, trained)
         chosen = Peft(
             train="heads",
@@ -98,7 +98,7 @@ class TestAnotherTable:
             learning_rate_factors={"label": 3},
         )
         config = SMALL.model_copy(update={"peft": chosen})
-        run = fit(config, schema, folder / "other", folder / "second", verbose=0, model=model)
+        run = fit(config, schema, folder / "other", tmp_path / "second", verbose=0, model=model)
         assert run.model is model
         old, new = case.values(trained.model), case.values(model)
         changed = {
@@ -115,10 +115,10 @@ class TestAnotherTable:
         }
         assert "title_words/embeddings" not in changed
         assert run.record.config.peft == chosen
-        loaded = load_run(folder / "second")
+        loaded = load_run(tmp_path / "second")
         assert case.trained(loaded.model) == case.trained(model)
         fresh, _ = peft.replace_heads(SMALL, other, trained)
-        peft.load_peft(fresh, folder / "second" / runs.PEFT)
+        peft.load_peft(fresh, tmp_path / "second" / runs.PEFT)
         x = contract.rows_of(SMALL, 3)
         for one in (loaded.model, fresh):
             np.testing.assert_allclose(one(x)["label"], model(x)["label"], rtol=1e-5, atol=1e-6)
@@ -183,25 +183,27 @@ def widened():
 
 
 class TestFit:
-    def test_a_pattern_is_refused_before_a_file_is_written(self, trained, folder):
+    def test_a_pattern_is_refused_before_a_file_is_written(self, trained, folder, tmp_path):
         config = SMALL.model_copy(update={"peft": Peft(freeze=["foto_*"])})
         with pytest.raises(
             ValueError, match=r"^peft\.freeze: must match a layer, received 'foto_\*'"
         ):
-            fit(config, trained.schema, folder / "records", folder / "third", verbose=0)
-        assert not (folder / "third").exists()
+            fit(config, trained.schema, folder / "records", tmp_path / "third", verbose=0)
+        assert not (tmp_path / "third").exists()
 
-    def test_a_stage_without_weights_is_refused_before_a_file_is_written(self, trained, folder):
+    def test_a_stage_without_weights_is_refused_before_a_file_is_written(
+        self, trained, folder, tmp_path
+    ):
         config = SMALL.model_copy(update={"peft": Peft(stages=[["title_embedding"]])})
         with pytest.raises(
             ValueError,
             match=r"^peft\.stages: must match a layer that is trained, received "
             r"\['title_embedding'\]",
         ):
-            fit(config, trained.schema, folder / "records", folder / "third", verbose=0)
-        assert not (folder / "third").exists()
+            fit(config, trained.schema, folder / "records", tmp_path / "third", verbose=0)
+        assert not (tmp_path / "third").exists()
 
-    def test_a_model_of_another_configuration_is_refused(self, trained, folder):
+    def test_a_model_of_another_configuration_is_refused(self, trained, folder, tmp_path):
         with pytest.raises(
             ValueError, match=re.escape("model: its inputs must be the configuration's")
         ):
@@ -209,8 +211,8 @@ class TestFit:
                 SMALL,
                 trained.schema,
                 folder / "records",
-                folder / "third",
+                tmp_path / "third",
                 verbose=0,
                 model=case.stack(),
             )
-        assert not (folder / "third").exists()
+        assert not (tmp_path / "third").exists()

@@ -3,17 +3,19 @@ and started again, the same bits.
 """
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
-import small_table
-import strategies_program as case
+import strategies_program as program
 import tensorflow as tf
+from same_run import assert_same_run
 
 from multimodal_tf.models import build_model
+from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.launch import launch
 from multimodal_tf.training.run_dir import load_run
@@ -22,41 +24,37 @@ pytestmark = pytest.mark.slow
 
 # as in test_distributed_model
 ROUNDING = 1e-5
-PROGRAM = [sys.executable, str(pathlib.Path(case.__file__))]
+PROGRAM = [sys.executable, str(pathlib.Path(program.__file__))]
 SPREAD = ["mirrored", "multi_worker"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(once, small_records):
     """Runs of all three ways, by name: `alike`, `whole`, and `killed` with signal 9 in its second
     epoch.
     """
-    folder = tmp_path_factory.mktemp("strategies")
-    small_table.ingested(folder / "records")
-    fit(
-        case.ALIKE,
-        schema_of(folder),
-        folder / "records",
-        folder / "none alike",
-        callbacks=[case.Kill(0)],
-        verbose=0,
-    )
-    command = [*PROGRAM, "mirrored", str(folder)]
-    killed = subprocess.run(command, capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
-    subprocess.run(command, check=True, capture_output=True)
-    launch(
-        [*PROGRAM, "multi_worker", str(folder)],
-        2,
-        folder / "logs",
-        restarts=1,
-        echo=lambda line: None,
-    )
-    return folder
+
+    def make(folder):
+        shutil.copytree(small_records, folder / "records")
+        train(folder, program.ALIKE, folder / "none alike", program.Kill(0))
+        command = [*PROGRAM, "mirrored", str(folder)]
+        killed = subprocess.run(command, capture_output=True, text=True)
+        assert killed.returncode == -9, killed.stderr
+        subprocess.run(command, check=True, capture_output=True)
+        launch(
+            [*PROGRAM, "multi_worker", str(folder)],
+            2,
+            folder / "logs",
+            restarts=1,
+            echo=lambda line: None,
+        )
+
+    return once("strategies", make)
 
 
-def schema_of(folder):
-    return case.Schema.load(folder / "records" / "schema.json")
+def train(folder, config, run, *callbacks, **options):
+    schema = Schema.load(folder / "records" / "schema.json")
+    fit(config, schema, folder / "records", run, callbacks=callbacks, verbose=0, **options)
 
 
 @pytest.mark.parametrize("name", SPREAD)
@@ -80,17 +78,7 @@ def test_the_result_is_that_of_one_device(name, folder):
 def test_a_killed_training_resumes_bit_for_bit(name, folder):
     whole, killed = load_run(folder / f"{name} whole"), load_run(folder / f"{name} killed")
     assert killed.record.resumed == 1
-    assert killed.history == whole.history
-    assert killed.metrics == whole.metrics
-    for ours, theirs in zip(killed.model.get_weights(), whole.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(
-        killed.model.optimizer.variables, whole.model.optimizer.variables, strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs)
-    assert (killed.run_dir / "history.csv").read_bytes() == (
-        whole.run_dir / "history.csv"
-    ).read_bytes()
+    assert_same_run(killed, whole)
 
 
 def test_a_killed_worker_is_restarted_with_the_other(folder):
@@ -106,49 +94,30 @@ def test_only_the_chief_writes(folder):
     assert not list(folder.rglob("*.checkpoint"))
 
 
-def test_a_training_of_another_strategy_is_not_resumed(folder, tmp_path):
-    """It was interrupted on two replicas, and is called on one device."""
-
-    def train(strategy):
-        fit(
-            case.DRAWN,
-            schema_of(folder),
-            folder / "records",
-            tmp_path / "run",
-            callbacks=[Stop()],
-            verbose=0,
-            strategy=strategy,
-        )
-
-    with pytest.raises(KeyboardInterrupt):
-        train("none")
-    with pytest.raises(
-        ValueError,
-        match=r"interrupted training that differs in strategy \('none of 1', received "
-        r"'mirrored of 1'\): pass the",
-    ):
-        train("mirrored")
-
-
 class Stop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         raise KeyboardInterrupt
 
 
+def test_a_training_of_another_strategy_is_not_resumed(folder, tmp_path):
+    """It was interrupted on one device, and is called on the replicas of `mirrored`."""
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, program.DRAWN, tmp_path / "run", Stop(), strategy="none")
+    with pytest.raises(
+        ValueError,
+        match=r"interrupted training that differs in strategy \('none of 1', received "
+        r"'mirrored of 1'\): pass the",
+    ):
+        train(folder, program.DRAWN, tmp_path / "run", Stop(), strategy="mirrored")
+
+
 def test_a_model_of_another_scope_is_refused(folder, tmp_path):
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
-        model = build_model(case.DRAWN, schema_of(folder))
+        model = build_model(program.DRAWN, Schema.load(folder / "records" / "schema.json"))
     with pytest.raises(
         ValueError,
         match="model: it must be made in the scope of the strategy that is passed to fit, "
         ".*, received one of OneDevice",
     ):
-        fit(
-            case.DRAWN,
-            schema_of(folder),
-            folder / "records",
-            tmp_path / "run",
-            model=model,
-            verbose=0,
-        )
+        train(folder, program.DRAWN, tmp_path / "run", model=model)
     assert not (tmp_path / "run" / "run.json").exists()

@@ -13,27 +13,13 @@ import types
 import pandas as pd
 import psutil
 import pytest
-from small_table import ingested
+from tune_space import over
 
 from multimodal_tf import cli
-from multimodal_tf.config import (
-    CategoryInput,
-    ClassificationHead,
-    Config,
-    NumberInput,
-    Split,
-    Training,
-)
-from multimodal_tf.training.tune import Choice, Float, Space, processes, tune
+from multimodal_tf.config import Config
+from multimodal_tf.training.tune import Choice, Float, processes, tune
 
-CONFIG = Config(
-    inputs={"price": NumberInput(), "colour": CategoryInput()},
-    heads={"label": ClassificationHead()},
-    split=Split(column="split"),
-    training=Training(epochs=1, batch_size=20),
-)
-SPACE = Space.from_config(
-    CONFIG,
+SPACE = over(
     {
         "fusion": Choice(
             [
@@ -46,13 +32,6 @@ SPACE = Space.from_config(
 )
 TRIALS = 6
 SETTINGS = types.SimpleNamespace(project=None)
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("processes") / "records"
-    ingested(directory, CONFIG)
-    return directory
 
 
 def children(process, role):
@@ -103,9 +82,9 @@ def start(records, directory):
 
 
 @pytest.mark.slow
-def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(records, tmp_path):
+def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(tune_records, tmp_path):
     directory = tmp_path / "search"
-    command = start(records, directory)
+    command = start(tune_records, directory)
     wait_for(lambda: ended(directory) >= 1)
     everyone = psutil.Process(command.pid).children(recursive=True)
     # it has no time to end the others
@@ -115,7 +94,7 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(recor
     assert alive == []
 
     before = ended(directory)
-    command = start(records, directory)
+    command = start(tune_records, directory)
     wait_for(lambda: children(command.pid, "worker"))
     wait_for(lambda: ended(directory) >= before + 1)
     children(command.pid, "worker")[0].send_signal(signal.SIGKILL)
@@ -134,9 +113,9 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(recor
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_process(records, tmp_path):
+def test_ctrl_c_leaves_no_process(tune_records, tmp_path):
     directory = tmp_path / "search"
-    command = start(records, directory)
+    command = start(tune_records, directory)
     wait_for(lambda: children(command.pid, "worker"))
     everyone = psutil.Process(command.pid).children(recursive=True)
     command.send_signal(signal.SIGINT)
@@ -147,7 +126,7 @@ def test_ctrl_c_leaves_no_process(records, tmp_path):
 
 @pytest.mark.slow
 def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
-    records, tmp_path, monkeypatch
+    tune_records, tmp_path, monkeypatch
 ):
     # each child dies, since it is called with wrong arguments
     monkeypatch.setattr(processes, "_work", os.abort)
@@ -156,18 +135,18 @@ def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
         match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run "
         r"it again",
     ):
-        tune(SPACE, records, tmp_path / "search", workers=2, progress=False)
+        tune(SPACE, tune_records, tmp_path / "search", workers=2, progress=False)
 
 
-def test_a_port_in_use_is_refused_before_anything_begins(records, tmp_path):
+def test_a_port_in_use_is_refused_before_anything_begins(tune_records, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(OSError, match=f"the chief cannot listen on {where}"):
-            tune(SPACE, records, tmp_path / "search", workers=2, listen=where)
+            tune(SPACE, tune_records, tmp_path / "search", workers=2, listen=where)
     assert not (tmp_path / "search").exists()
 
 
-def test_without_a_chief_workers_end_in_one_sentence(records, tmp_path, monkeypatch, capsys):
+def test_without_a_chief_workers_end_in_one_sentence(tune_records, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "_ANSWER", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -175,7 +154,7 @@ def test_without_a_chief_workers_end_in_one_sentence(records, tmp_path, monkeypa
     words = [
         "tune",
         tmp_path / "space.yaml",
-        records,
+        tune_records,
         "--out",
         tmp_path / "search",
         "--chief",
@@ -187,7 +166,7 @@ def test_without_a_chief_workers_end_in_one_sentence(records, tmp_path, monkeypa
     assert f"no chief answers at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_the_command_for_other_hosts_is_printed(records, tmp_path, monkeypatch, capsys):
+def test_the_command_for_other_hosts_is_printed(tune_records, tmp_path, monkeypatch, capsys):
     def run(_, workers, address, chief):
         seen.append((workers, address, chief))
         raise ChildProcessError("enough")
@@ -198,7 +177,7 @@ def test_the_command_for_other_hosts_is_printed(records, tmp_path, monkeypatch, 
     words = [
         "tune",
         tmp_path / "space.yaml",
-        records,
+        tune_records,
         "--out",
         tmp_path / "search",
         "--workers",
