@@ -11,8 +11,8 @@ import contract
 import keras
 import numpy as np
 import pytest
-from fusion_case import ALL
 from keras import layers
+from small_fusions import ALL
 
 from multimodal_tf.config import (
     BagTower,

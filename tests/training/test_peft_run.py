@@ -4,7 +4,7 @@ import re
 
 import contract
 import numpy as np
-import peft_case as case
+import peft_models as case
 import pytest
 from small_table import frame, ingested, with_parts
 

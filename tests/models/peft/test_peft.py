@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-import peft_case as case
+import peft_models as case
 import pydantic
 import pytest
 from keras import layers

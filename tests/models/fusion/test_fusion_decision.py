@@ -1,10 +1,10 @@
 """Decision and model level: the combined predictions follow their formulas, for every head."""
 
 import contract
-import fusion_case as case
 import keras
 import numpy as np
 import pytest
+import small_fusions
 import tensorflow as tf
 from scipy.special import expit, softmax
 
@@ -34,14 +34,28 @@ HEADS = PROBABILITIES | {
 SHARES = np.array([0.4, 0.3, 0.3])
 
 
-def predicted(fusion, heads):
+@pytest.fixture(scope="module")
+def predicted():
+    """`predicted(fusion, heads)`: what `outputs_of` finds, once for each fusion and heads."""
+    found = {}
+
+    def of(fusion, heads):
+        key = (repr(fusion), *heads)
+        if key not in found:
+            found[key] = outputs_of(fusion, heads)
+        return found[key]
+
+    return of
+
+
+def outputs_of(fusion, heads):
     """`(model, outputs, members, flags)` on four rows with gaps.
 
     `members[head]` is `(rows, members, numbers)`.
     """
-    config = case.configuration(fusion, heads=heads)
+    config = small_fusions.configuration(fusion, heads=heads)
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
-    rows, flags = case.with_gaps(config)
+    rows, flags = small_fusions.with_gaps(config)
     names = [*config.inputs, *(["fused"] if fusion.type == "hybrid" else [])]
     outputs = {
         head: [model.get_layer(f"{head}_from_{name}").output for name in names] for head in heads
@@ -70,7 +84,7 @@ def maximum(p, flags):
 
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
-def test_mean(fusion):
+def test_mean(predicted, fusion):
     _, outputs, members, flags = predicted(fusion(dropout=0), HEADS)
     for head, output in outputs.items():
         np.testing.assert_allclose(
@@ -79,7 +93,7 @@ def test_mean(fusion):
 
 
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
-def test_weights_are_a_softmax_over_the_present_members(fusion):
+def test_weights_are_a_softmax_over_the_present_members(predicted, fusion):
     model, outputs, members, flags = predicted(fusion(dropout=0, combine="weights"), HEADS)
     for head, output in outputs.items():
         shares = np.exp(model.get_layer(f"{head}_scores").scores.numpy()) * flags[:3]
@@ -89,7 +103,7 @@ def test_weights_are_a_softmax_over_the_present_members(fusion):
         )
 
 
-def test_product():
+def test_product(predicted):
     _, outputs, members, flags = predicted(
         DecisionFusion(dropout=0, combine="product"), PROBABILITIES
     )
@@ -114,7 +128,7 @@ def test_a_confidently_wrong_member_of_a_product_gets_the_gradient_of_the_produc
     np.testing.assert_allclose(tape.gradient(loss, logits), [[[-1, 1], [-1, 1]]], atol=1e-5)
 
 
-def test_maximum():
+def test_maximum(predicted):
     _, outputs, members, flags = predicted(
         HybridFusion(dropout=0, combine="maximum"), PROBABILITIES
     )
@@ -128,7 +142,7 @@ def test_maximum():
     )
 
 
-def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
+def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags(predicted):
     heads = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
     model, outputs, members, flags = predicted(DecisionFusion(dropout=0, combine="stacking"), heads)
     tags = members["tags"]
@@ -152,7 +166,7 @@ def test_stacking_reads_logits_numbers_in_standard_deviations_and_the_flags():
 
 @pytest.mark.parametrize("combine", ["mean", "weights", "product", "maximum", "stacking"])
 @pytest.mark.parametrize("fusion", [DecisionFusion, HybridFusion])
-def test_without_any_input_the_prediction_is_the_prior(fusion, combine):
+def test_without_any_input_the_prediction_is_the_prior(predicted, fusion, combine):
     heads = PROBABILITIES if combine in ("product", "maximum") else HEADS
     _, outputs, _, _ = predicted(fusion(dropout=0, combine=combine), heads)
     np.testing.assert_allclose(outputs["kind"][3], SHARES, rtol=1e-5)
@@ -165,7 +179,7 @@ def test_without_any_input_the_prediction_is_the_prior(fusion, combine):
 
 @pytest.mark.parametrize("combine", ["product", "maximum"])
 def test_contract_of_the_other_combinations(combine, tmp_path):
-    config = case.configuration(
+    config = small_fusions.configuration(
         DecisionFusion(dropout=0, combine=combine),
         heads={"kind": ClassificationHead(), "tags": MultiLabelHead()},
     )
@@ -178,16 +192,14 @@ def test_contract_of_the_other_combinations(combine, tmp_path):
         check(config, tmp_path)
 
 
-def test_quantiles_of_members_do_not_cross_when_combined():
+def test_quantiles_of_members_do_not_cross_when_combined(predicted):
     for combine in ("mean", "weights", "stacking"):
-        _, outputs, _, _ = predicted(
-            HybridFusion(dropout=0, combine=combine), {"range": QuantileHead()}
-        )
+        _, outputs, _, _ = predicted(HybridFusion(dropout=0, combine=combine), HEADS)
         assert (np.diff(outputs["range"], axis=1) >= 0).all()
 
 
 def test_a_hybrid_trains_every_head_at_once():
-    config = case.configuration(case.LEVELS["hybrid"], heads=HEADS)
+    config = small_fusions.configuration(small_fusions.LEVELS["hybrid"], heads=HEADS)
     model = contract.compiled(config)
     members = [
         layer for layer in model.layers if "_from_" in layer.name and layer.trainable_weights
@@ -201,13 +213,13 @@ def test_a_hybrid_trains_every_head_at_once():
 
 
 def test_one_output_per_head_at_any_level():
-    for fusion in case.LEVELS.values():
-        config = case.configuration(fusion, heads=HEADS)
+    for fusion in small_fusions.LEVELS.values():
+        config = small_fusions.configuration(fusion, heads=HEADS)
         assert set(build_model(config, contract.schema_of(config)).output) == set(HEADS)
 
 
 def test_a_decision_has_no_fused_vector_and_a_hybrid_has():
-    decision, hybrid = (case.of(kind) for kind in ("decision, mean", "hybrid"))
+    decision, hybrid = (small_fusions.of(kind) for kind in ("decision, mean", "hybrid"))
     assert "fused" not in embeddings(build_model(decision, contract.schema_of(decision))).output
     assert "fused" in embeddings(build_model(hybrid, contract.schema_of(hybrid))).output
 
@@ -218,7 +230,7 @@ def test_heads_without_predictions_read_vectors():
         "alike": EmbeddingHead(),
         "pair": MatchingHead(inputs=["price", "colour"], dim=3),
     }
-    config = case.configuration(case.LEVELS["hybrid"], heads=heads)
+    config = small_fusions.configuration(small_fusions.LEVELS["hybrid"], heads=heads)
     model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
     outputs, vectors = model(rows), embeddings(model)(rows)
     fused = vectors["fused"] / np.linalg.norm(vectors["fused"], axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the tests of fusion share: small inputs, every fusion, and rows with gaps."""
+"""Small inputs, every fusion of them, and rows with gaps."""
 
 import contract
 import numpy as np
@@ -43,7 +43,8 @@ TITLE = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=4, units=5))
 CLIP = AudioInput(
     sample_rate=4000, seconds=0.1, tower=SpectrogramTower(filters=[4], mel_bins=8, dim=6)
 )
-MIXED = {"photo": PHOTO, "title": TITLE, "price": TWO["price"]}
+# one, many and masked tokens
+MIXED = {"photo": PHOTO, "title": WORDS["title"], "price": TWO["price"]}
 ALL = {"photo": PHOTO, "title": TITLE, "clip": CLIP, **TWO}
 PLAIN = {"hidden": [], "dropout": 0, "dim": 6}
 BLOCKS = PLAIN | {"heads": 2, "mlp_units": 8, "block_dropout": 0}

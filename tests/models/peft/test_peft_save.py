@@ -5,7 +5,7 @@ import sys
 
 import keras
 import numpy as np
-import peft_case as case
+import peft_models as case
 import pretrained_case
 import pytest
 import safetensors.numpy
@@ -49,14 +49,14 @@ def test_in_a_new_process_with_another_head_and_other_numbers_in_names(saved, tm
     model, path = saved
     code = f"""
 import sys; sys.path.insert(0, {str(case.__file__.rsplit("/", 1)[0])!r})
-import keras, numpy, pretrained_case, peft_case
+import keras, numpy, pretrained_case, peft_models
 pretrained_case.text_preset = lambda: {pretrained_case.text_preset()!r}
 # Keras counts layers in the names that it makes up
 for _ in range(3): keras.layers.Dense(1), keras.layers.Embedding(1, 1)
 from multimodal_tf.training import peft
-model = peft_case.bert(heads=("label", "further"))
+model = peft_models.bert(heads=("label", "further"))
 peft.load_peft(model, {str(path)!r})
-numpy.save({str(tmp_path / "answers.npy")!r}, peft_case.answers(model))
+numpy.save({str(tmp_path / "answers.npy")!r}, peft_models.answers(model))
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), case.answers(model), rtol=1e-5)

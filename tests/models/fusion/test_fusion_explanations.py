@@ -1,20 +1,13 @@
-"""Explanations of a fusion, from the model and the exported one.
-
-They are weights, attention and the prediction from each input alone.
-"""
+"""Explanations of a fusion: weights, attention and the prediction from each input alone."""
 
 import contract
-import fusion_case as case
 import keras
 import numpy as np
 import pytest
-import small_model
-import tensorflow as tf
+import small_fusions
 
 from multimodal_tf.config import ClassificationHead, HybridFusion, RegressionHead
-from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.models import build_model, embeddings, explanations
-from multimodal_tf.serving.export import export_model
 
 UNEXPLAINED = ["concatenation", "sum", "mean", "product", "bilinear", "low-rank tensor"]
 WEIGHTS = ["weighted sum", "attention", "gated", "self-attention", "bottleneck"]
@@ -23,7 +16,7 @@ WEIGHTS = ["weighted sum", "attention", "gated", "self-attention", "bottleneck"]
 def explained(config):
     """`(model, explainer, explanations, flags)` on four rows with gaps."""
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
-    rows, flags = case.with_gaps(config)
+    rows, flags = small_fusions.with_gaps(config)
     explainer = explanations(model)
     return (
         model,
@@ -35,13 +28,13 @@ def explained(config):
 
 @pytest.mark.parametrize("kind", UNEXPLAINED)
 def test_fusions_without_explanations(kind):
-    config = case.of(kind)
+    config = small_fusions.of(kind)
     assert explanations(build_model(config, contract.schema_of(config))) is None
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_weights_are_of_the_present_inputs(kind):
-    _, _, found, flags = explained(case.of(kind))
+    _, _, found, flags = explained(small_fusions.of(kind))
     assert found["weights"].shape == (4, 2)
     assert (found["weights"][flags] > 0).all()
     assert not found["weights"][~flags].any()
@@ -50,9 +43,11 @@ def test_weights_are_of_the_present_inputs(kind):
 
 
 def test_the_weights_of_attention_make_the_fused_vector():
-    config = case.configuration(case.FUSIONS["attention"].model_copy(update={"hidden": []}))
+    config = small_fusions.configuration(
+        small_fusions.FUSIONS["attention"].model_copy(update={"hidden": []})
+    )
     model, _, found, _ = explained(config)
-    rows, _ = case.with_gaps(config)
+    rows, _ = small_fusions.with_gaps(config)
     x = keras.Model(model.input, model.get_layer("fused_present").output)(rows).numpy()
     np.testing.assert_allclose(
         embeddings(model)(rows)["fused"],
@@ -63,16 +58,16 @@ def test_the_weights_of_attention_make_the_fused_vector():
 
 
 def test_the_weights_of_gates_are_their_means():
-    model, _, found, _ = explained(case.of("gated"))
+    model, _, found, _ = explained(small_fusions.of("gated"))
     gates = keras.Model(model.input, model.get_layer("fused_gates").output)(
-        case.with_gaps(case.of("gated"))[0]
+        small_fusions.with_gaps(small_fusions.of("gated"))[0]
     ).numpy()
     assert ((gates >= 0) & (gates < 1)).all()
     np.testing.assert_allclose(found["weights"], gates.mean(axis=2), rtol=1e-6)
 
 
 def test_bottlenecks_explain_their_attention():
-    config = case.of("bottleneck")
+    config = small_fusions.of("bottleneck")
     rows, flags = contract.rows_of(config, 2), np.array([1, 1], "float32")
     # the last is padding
     rows = {
@@ -89,7 +84,7 @@ def test_bottlenecks_explain_their_attention():
 
 
 def test_cross_modal_attention_is_explained_for_each_pair():
-    _, _, found, flags = explained(case.of("cross-modal"))
+    _, _, found, flags = explained(small_fusions.of("cross-modal"))
     assert {name: x.shape for name, x in found.items()} == {
         "attention_title_from_note": (4, 4),
         "attention_note_from_title": (4, 4),
@@ -101,7 +96,7 @@ def test_cross_modal_attention_is_explained_for_each_pair():
 
 
 def test_each_members_prediction_is_an_explanation():
-    config = case.configuration(
+    config = small_fusions.configuration(
         HybridFusion(dropout=0, combine="weights"),
         heads={"kind": ClassificationHead(), "cost": RegressionHead()},
     )
@@ -110,7 +105,7 @@ def test_each_members_prediction_is_an_explanation():
         f"{head}_from_{name}" for head in ("kind", "cost") for name in ("price", "colour", "fused")
     }
     assert set(found) == members | {"kind_weights", "cost_weights"}
-    rows, _ = case.with_gaps(config)
+    rows, _ = small_fusions.with_gaps(config)
     parts = np.stack([found[f"kind_from_{name}"] for name in ("price", "colour", "fused")], axis=1)
     np.testing.assert_allclose(
         model(rows)["kind"][:3],
@@ -122,7 +117,9 @@ def test_each_members_prediction_is_an_explanation():
 
 def test_explanations_of_a_fusion_of_some_inputs_bear_its_name():
     heads = {"kind": ClassificationHead(), "zone": ClassificationHead(inputs=["price"])}
-    _, _, found, _ = explained(case.configuration(case.FUSIONS["attention"], heads=heads))
+    _, _, found, _ = explained(
+        small_fusions.configuration(small_fusions.FUSIONS["attention"], heads=heads)
+    )
     assert {name: x.shape for name, x in found.items()} == {
         "weights": (4, 2),
         "fused_of_zone_weights": (4, 1),
@@ -131,89 +128,11 @@ def test_explanations_of_a_fusion_of_some_inputs_bear_its_name():
 
 @pytest.mark.parametrize("kind", ["self-attention", "bottleneck", "cross-modal", "hybrid"])
 def test_a_saved_model_explains_the_same(kind, tmp_path):
-    config = case.of(kind)
+    config = small_fusions.of(kind)
     model, explainer, found, _ = explained(config)
     model.save(tmp_path / "model.keras")
     again = explanations(keras.saving.load_model(tmp_path / "model.keras"))(
-        case.with_gaps(config)[0]
+        small_fusions.with_gaps(config)[0]
     )
     contract.same(found, {name: x.numpy() for name, x in again.items()}, rtol=1e-5, atol=1e-6)
     assert len(explainer.weights) <= len(model.weights)
-
-
-class TestEndpoint:
-    CONFIG = small_model.CONFIG.model_copy(
-        update={"fusion": HybridFusion(dropout=0, over=case.FUSIONS["gated"])}
-    )
-
-    @pytest.fixture(
-        scope="class", params=["gated", pytest.param("attention", marks=pytest.mark.slow)]
-    )
-    def exported(self, request, tmp_path_factory):
-        self.CONFIG.fusion = HybridFusion(dropout=0, over=case.FUSIONS[request.param])
-        model = small_model.build(self.CONFIG)
-        path = export_model(
-            model,
-            self.CONFIG,
-            small_model.SCHEMA,
-            tmp_path_factory.mktemp("x") / "model" / "1",
-            explanations(model),
-        )
-        return model, path, tf.saved_model.load(str(path))
-
-    def test_its_outputs_are_the_explanations_of_the_model(self, exported):
-        model, _, loaded = exported
-        raw = {name: tf.constant(cells) for name, cells in small_model.raw_rows(7).items()}
-        found = loaded.signatures["explain"](**raw)
-        preprocessor = Preprocessor(self.CONFIG, small_model.SCHEMA)
-        features, _ = preprocessor.features(raw)
-        expected = explanations(model)(preprocessor.model_inputs(features))
-        assert {"weights", "label_from_photo", "tags_from_fused", "age_from_price"} <= set(expected)
-        assert set(found) == {*expected, "error"}
-        for name, output in expected.items():
-            np.testing.assert_allclose(found[name], output, rtol=1e-4, atol=1e-5, err_msg=name)
-        present = loaded.signatures["predict"](**raw)["present"].numpy()
-        np.testing.assert_array_equal(found["weights"].numpy() > 0, present)
-
-    def test_no_rows_and_no_input(self, exported):
-        _, _, loaded = exported
-        nothing = {name: np.nan if name == "price" else b"" for name in self.CONFIG.inputs}
-        row = {
-            name: tf.constant([value], tf.float32 if name == "price" else tf.string)
-            for name, value in nothing.items()
-        }
-        found = loaded.signatures["explain"](**row)
-        assert not found["weights"].numpy().any()
-        assert all(np.isfinite(output).all() for name, output in found.items() if name != "error")
-        assert b"no input is present" in found["error"].numpy()[0]
-        assert loaded.signatures["explain"](**{name: cells[:0] for name, cells in row.items()})[
-            "weights"
-        ].shape == (0, 5)
-
-    def test_weights_are_written_once_and_the_server_warms_it_up(self, exported):
-        model, path, _ = exported
-        shapes = tf.train.load_checkpoint(
-            str(path / "variables" / "variables")
-        ).get_variable_to_shape_map()
-        assert (
-            sum(
-                int(np.prod(shape))
-                for name, shape in shapes.items()
-                if name.endswith("VARIABLE_VALUE")
-            )
-            == model.count_params()
-        )
-        requests = tf.data.TFRecordDataset(
-            str(path / "assets.extra" / "tf_serving_warmup_requests")
-        )
-        assert sum(b"explain" in request for request in requests.as_numpy_iterator()) == 1
-
-    def test_an_explainer_of_another_model_is_refused(self, exported, tmp_path):
-        model, _, _ = exported
-        other = explanations(small_model.build(self.CONFIG))
-        with pytest.raises(
-            ValueError,
-            match=r"the explainer must be explanations\(model\) of the model itself, received "
-            r"'explanations'",
-        ):
-            export_model(model, self.CONFIG, small_model.SCHEMA, tmp_path / "1", other)

@@ -3,7 +3,7 @@
 import contract
 import keras
 import numpy as np
-import peft_case as case
+import peft_models as case
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings

@@ -6,10 +6,10 @@ The symmetric ones are symmetric.
 import itertools
 
 import contract
-import fusion_case as case
 import keras
 import numpy as np
 import pytest
+import small_fusions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, expit, softmax
@@ -32,12 +32,12 @@ class Fused:
     """A model of one fusion on rows with gaps, and what NumPy needs to do the same."""
 
     def __init__(self, kind):
-        self.config = case.of(kind)
+        self.config = small_fusions.of(kind)
         if kind == "bottleneck":
             self.config.fusion.depth = 2
         self.fusion = self.config.fusion
         self.model = contract.perturbed(build_model(self.config, contract.schema_of(self.config)))
-        self.rows, flags = case.with_gaps(self.config)
+        self.rows, flags = small_fusions.with_gaps(self.config)
         self.flags = flags.astype(float)
         self.vectors = {
             name: vector.numpy() for name, vector in embeddings(self.model)(self.rows).items()
@@ -216,7 +216,7 @@ def cross_modal(f):
 
 FORMULAS = dict(
     zip(
-        case.FUSIONS,
+        small_fusions.FUSIONS,
         [
             concatenation,
             total,
@@ -253,7 +253,8 @@ def test_symmetric_ones_do_not_know_the_order(kind):
     flags = {name: keras.Input((), name=f"{name}_present") for name in inputs}
     encodings = {name: Encoding(None, None, x) for name, x in inputs.items()}
     model = keras.Model(
-        [*inputs.values(), *flags.values()], fuse(case.FUSIONS[kind], encodings, flags).vector
+        [*inputs.values(), *flags.values()],
+        fuse(small_fusions.FUSIONS[kind], encodings, flags).vector,
     )
     own = [
         weight
@@ -322,8 +323,8 @@ def test_a_bilinear_form_needs_two():
 def test_concatenation_is_vectors_then_flags():
     from multimodal_tf.config import ConcatenationFusion
 
-    config = case.configuration(ConcatenationFusion(dropout=0))
-    rows, flags = case.with_gaps(config)
+    config = small_fusions.configuration(ConcatenationFusion(dropout=0))
+    rows, flags = small_fusions.with_gaps(config)
     vectors = embeddings(build_model(config, contract.schema_of(config)))(rows)
     assert not np.any(vectors["colour"][1])
     np.testing.assert_array_equal(
@@ -332,7 +333,9 @@ def test_concatenation_is_vectors_then_flags():
 
 
 def test_dense_layers_after_it_are_their_formula():
-    config = case.configuration(case.FUSIONS["mean"].model_copy(update={"hidden": [8, 6]}))
+    config = small_fusions.configuration(
+        small_fusions.FUSIONS["mean"].model_copy(update={"hidden": [8, 6]})
+    )
     model = contract.perturbed(build_model(config, contract.schema_of(config)))
     rows = contract.rows_of(config, 3)
     x = keras.Model(model.input, model.get_layer("fused_mean").output)(rows).numpy()
