@@ -26,7 +26,7 @@ INPUTS = small_model.CONFIG.inputs | {
     "title": TextInput(max_tokens=6, tower=BagTower(embedding_dim=4, dim=6))
 }
 CONFIGS = {
-    "gated": some_of(["photo", "title", "price"], ["label", "tags", "age"], "gated"),
+    "gated": some_of(["title", "price", "colour"], ["label", "tags", "age"], "gated"),
     "attention": some_of(["title", "price"], ["label"], "attention"),
 }
 

@@ -1,4 +1,4 @@
-"""The count head: refused cells, loss, rate, contract, metrics."""
+"""The count head: refused cells, loss, rate, fusions of predictions, metrics."""
 
 import contract
 import keras
@@ -186,7 +186,7 @@ def test_a_model_learns_the_rate():
     assert np.abs(np.log(found / rate)).mean() < 0.1
 
 
-# --- contract
+# --- among other parts of a model
 
 
 PLAIN = ConcatenationFusion(dropout=0, hidden=[6])
@@ -195,11 +195,6 @@ DECISIONS = [
     for fusion, settings in ((DecisionFusion, {}), (HybridFusion, {"over": PLAIN}))
     for combine in ("mean", "weights", "stacking")
 ]
-
-
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
-def test_contract(check, tmp_path):
-    check(CONFIG, tmp_path)
 
 
 @pytest.mark.parametrize("fusion", DECISIONS, ids=lambda one: f"{one.type} {one.combine}")
@@ -241,8 +236,7 @@ def test_learned_loss_weights_stay_bounded():
 
 
 def test_unknown_labels_do_not_count():
-    model, schema = build_model(CONFIG, contract.schema_of(CONFIG)), contract.schema_of(CONFIG)
-    model.compile("sgd", **compile_arguments(CONFIG, schema))
+    model = contract.compiled(CONFIG)
     rows, known = contract.rows_of(CONFIG, 4), np.array([1, 0, 1, 0], "float32")
     rates = model(rows)["visits"].numpy()
     found = model.evaluate(

@@ -57,32 +57,35 @@ KNOWN = {
 }
 
 
-def frozen(config, schema, predictions):
+def frozen(schema):
     """A compiled model that returns its inputs."""
     inputs = {
         f"{name}_in": keras.Input((len(prediction[0]),), name=f"{name}_in")
-        for name, prediction in predictions.items()
+        for name, prediction in PREDICTIONS.items()
     }
     model = keras.Model(
         inputs,
-        {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in predictions},
+        {name: keras.layers.Identity(name=name)(inputs[f"{name}_in"]) for name in PREDICTIONS},
     )
-    model.compile("sgd", **compile_arguments(config, schema))
-    return model, {
-        f"{name}_in": np.array(prediction, "float32") for name, prediction in predictions.items()
-    }
+    model.compile("sgd", **compile_arguments(CONFIG, schema))
+    return model
 
 
-def evaluate(batch_size, predictions=PREDICTIONS, schema=SCHEMA):
-    model, inputs = frozen(CONFIG, schema, predictions)
+@pytest.fixture(scope="module")
+def model():
+    return frozen(SCHEMA)
+
+
+def evaluate(model, batch_size, predictions=PREDICTIONS):
+    inputs = {f"{name}_in": np.array(rows, "float32") for name, rows in predictions.items()}
     return model.evaluate(
         inputs, TARGETS, sample_weight=KNOWN, batch_size=batch_size, verbose=0, return_dict=True
     )
 
 
 @pytest.mark.parametrize("batch_size", [4, 3, 1])
-def test_metrics_of_each_head_count_its_own_labelled_rows(batch_size):
-    found = evaluate(batch_size)
+def test_metrics_of_each_head_count_its_own_labelled_rows(model, batch_size):
+    found = evaluate(model, batch_size)
     expected = {
         "zone_accuracy": 2 / 3,
         "cost_mae": 10.0,
@@ -103,18 +106,18 @@ TOTAL = (
 )
 
 
-def test_losses_of_each_head_by_hand():
-    found = evaluate(4)
+def test_losses_of_each_head_by_hand(model):
+    found = evaluate(model, 4)
     assert {name: found[name] for name in LOSSES} == pytest.approx(LOSSES, rel=1e-5)
     assert found["loss"] == pytest.approx(TOTAL, rel=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_the_total_does_not_depend_on_the_batches(batch_size):
-    assert evaluate(batch_size)["loss"] == pytest.approx(TOTAL, rel=1e-5)
+def test_the_total_does_not_depend_on_the_batches(model, batch_size):
+    assert evaluate(model, batch_size)["loss"] == pytest.approx(TOTAL, rel=1e-5)
 
 
-def test_the_prediction_of_an_unlabelled_row_does_not_count():
+def test_the_prediction_of_an_unlabelled_row_does_not_count(model):
     wild = {
         name: [
             row if known else (np.array(row)[::-1] * 0.5).tolist()
@@ -123,7 +126,7 @@ def test_the_prediction_of_an_unlabelled_row_does_not_count():
         for name in PREDICTIONS
     }
     assert wild != PREDICTIONS
-    assert evaluate(4, wild) == pytest.approx(evaluate(4))
+    assert evaluate(model, 4, wild) == pytest.approx(evaluate(model, 4))
 
 
 def test_the_loss_weight_corrects_the_share_of_labelled_training_rows():
@@ -138,7 +141,7 @@ def test_the_loss_weight_corrects_the_share_of_labelled_training_rows():
         "tags": 1.0,
         "area": 2.0,
     }
-    assert evaluate(4, schema=schema)["loss"] == pytest.approx(
+    assert evaluate(frozen(schema), 4)["loss"] == pytest.approx(
         TOTAL + LOSSES["zone_loss"] + 2 * LOSSES["cost_loss"], rel=1e-5
     )
 
@@ -181,8 +184,3 @@ def test_a_confidently_wrong_prediction_keeps_its_gradient():
     bias.assign([100.0, 0.0, 0.0])
     model.train_on_batch(contract.rows_of(config, 2), {"zone": np.array([1, 1], "int32")})
     np.testing.assert_allclose(bias, [99.0, 1.0, 0.0], atol=1e-3)
-
-
-def test_all_heads_learn_at_once(tmp_path):
-    contract.training_lowers_the_loss(CONFIG, tmp_path)
-    contract.every_weight_learns(CONFIG, tmp_path)

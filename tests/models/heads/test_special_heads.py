@@ -1,4 +1,4 @@
-"""Focal, ordinal, quantile, matching and embedding heads: contract, formulas, training, prior."""
+"""Focal, ordinal, quantile and matching heads: formulas, training, refused settings."""
 
 import contract
 import keras
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from all_heads import INPUTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -16,9 +17,7 @@ from multimodal_tf.config import (
     ConcatenationFusion,
     Config,
     DenseTower,
-    EmbeddingHead,
     MatchingHead,
-    MultiLabelHead,
     NumberInput,
     OrdinalHead,
     QuantileHead,
@@ -27,127 +26,25 @@ from multimodal_tf.config import (
 from multimodal_tf.losses import CumulativeLinkLoss
 from multimodal_tf.metrics.matching import matching
 from multimodal_tf.metrics.regression import quantile
-from multimodal_tf.models import build_model, compile_arguments, heads
+from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.models.heads.ordinal import OrderedClasses
 from multimodal_tf.models.heads.quantile import RisingQuantiles
-from multimodal_tf.schema import Classes, Moments
+from multimodal_tf.schema import Moments
 
-NUMBER = NumberInput(tower=DenseTower(dim=4))
-INPUTS = {"price": NUMBER, "weight": NUMBER}
-# in an order that is not the alphabet's, which is Keras' own
-HEADS = {
-    "size": OrdinalHead(),
-    "label": ClassificationHead(loss="focal"),
-    "vector": EmbeddingHead(),
-    "cost": QuantileHead(),
-    "age": RegressionHead(),
-    "pair": MatchingHead(inputs=["weight", "price"], dim=3),
-    "tags": MultiLabelHead(),
-}
-CONFIG = Config(inputs=INPUTS, heads=HEADS, fusion=ConcatenationFusion(dropout=0, hidden=[6]))
-PLAIN = CONFIG.model_copy(
-    update={"fusion": ConcatenationFusion(dropout=0, hidden=[6], presence=False)}
-)
-CLASSES = Classes(names=["a", "b", "c"], counts=[5, 3, 2])
-MOMENTS = Moments(mean=100.0, std=10.0)
+# --- focal
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
-def test_contract_of_all_heads_at_once(check, tmp_path):
-    check(CONFIG, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "check", [contract.shape_and_dtype, contract.save_and_load, contract.training_lowers_the_loss]
-)
-def test_contract_without_presence(check, tmp_path):
-    check(PLAIN, tmp_path)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_each_head_learns_alone(head):
-    if head != "vector":
-        config = CONFIG.model_copy(update={"heads": {head: HEADS[head]}})
-        contract.training_lowers_the_loss(config, None)
-
-
-# --- per-head metrics
-
-
-def predictions_and_targets(rows=11):
-    random = np.random.default_rng(0)
-    config = CONFIG
-    predictions = {
-        "size": random.dirichlet([1, 1, 1], rows),
-        "label": random.dirichlet([1, 1, 1], rows),
-        "vector": random.normal(size=(rows, 4)),
-        "cost": np.sort(random.normal(100, 10, (rows, 3)), axis=1),
-        "age": random.normal(100, 10, (rows, 1)),
-        "pair": random.normal(size=(rows, 2, 4)),
-        "tags": random.random((rows, 3)),
-    }
-    known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
-        "pair": np.ones(rows, "float32")
-    }
-    known["vector"] = np.zeros(rows, "float32")
-    return (
-        {name: prediction.astype("float32") for name, prediction in predictions.items()},
-        contract.targets_of(config, rows),
-        known,
+def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_prediction():
+    config = Config(
+        inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)}
     )
-
-
-def metrics_by_hand(predictions, targets, known):
-    def mean(values, name):
-        return (values * known[name]).sum() / known[name].sum()
-
-    cost = targets["cost"]
-    return {
-        "size_accuracy": mean(predictions["size"].argmax(axis=1) == targets["size"], "size"),
-        "label_accuracy": mean(predictions["label"].argmax(axis=1) == targets["label"], "label"),
-        "cost_mae": mean(np.abs(predictions["cost"][:, 1] - cost[:, 0]), "cost"),
-        "cost_coverage": mean(
-            (predictions["cost"][:, :1] <= cost)[:, 0] & (cost <= predictions["cost"][:, 2:])[:, 0],
-            "cost",
-        ),
-        "age_mae": mean(np.abs(predictions["age"] - targets["age"])[:, 0], "age"),
-        "tags_accuracy": mean(
-            ((predictions["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"
-        ),
-    }
-
-
-@pytest.mark.parametrize("batch_size", [11, 4, 1])
-def test_metrics_are_of_their_own_head_on_ragged_tails_too(batch_size):
-    """11 rows in batches of 4; keras#22625 and #21675 gave a dict's metrics to other heads."""
-    predictions, targets, known = predictions_and_targets()
-    inputs = {
-        name: keras.Input(prediction.shape[1:], name=f"{name}_in")
-        for name, prediction in predictions.items()
-    }
-    model = keras.Model(
-        {f"{name}_in": x for name, x in inputs.items()},
-        {n: keras.layers.Identity(name=n)(x) for n, x in inputs.items()},
-    )
-    model.compile("sgd", **compile_arguments(CONFIG, contract.schema_of(CONFIG)))
-    rows = {f"{name}_in": prediction for name, prediction in predictions.items()}
-    found = model.evaluate(
-        rows, targets, sample_weight=known, batch_size=batch_size, verbose=0, return_dict=True
-    )
-    expected = metrics_by_hand(predictions, targets, known)
-    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
-    assert not any(name.startswith("vector") for name in found)
-
-
-def test_the_accuracy_of_matching_by_hand():
-    # own 3, -2, -; mismatched -1, -2
-    vectors = np.array([[[1, 0], [3, -1]], [[0, 2], [-1, -1]], [[0, 0], [0, 0]]], "float32")
-    metric = heads.metrics(HEADS["pair"])[0]
-    metric.update_state(np.ones((3, 1)), vectors, np.ones(3))
-    np.testing.assert_allclose(metric.result(), (1 + 0.5) / 2)
-    # alone: its own pair only
-    metric.update_state(np.ones((1, 1)), vectors[:1], np.ones(1))
-    np.testing.assert_allclose(metric.result(), (1 + 0.5 + 1) / 3)
+    schema = contract.schema_of(config)
+    model = build_model(config, schema)
+    model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, schema))
+    bias = model.get_layer("label").bias
+    bias.assign([50.0, 0.0, 0.0])
+    model.train_on_batch(contract.rows_of(config, 2), {"label": np.array([1, 1], "int32")})
+    np.testing.assert_allclose(bias, [49.0, 1.0, 0.0], atol=1e-2)
 
 
 # --- ordinal
@@ -254,108 +151,6 @@ def test_matching_tells_its_own_pair_from_anothers():
     after = matching(model.predict(test, verbose=0)["pair"], resamples=0).metrics
     assert after["auroc"].value > 0.85 > before["auroc"].value
     assert after["log_loss"].value < np.log(2)
-
-
-# --- the prior
-
-
-EXPECTED = {
-    "size": [0.5, 0.3, 0.2],
-    "label": [0.5, 0.3, 0.2],
-    "cost": [100 - 16.44854, 100, 100 + 16.44854],
-    "age": [100],
-    "tags": [0.5, 0.3, 0.2],
-    "vector": [0] * 6,
-    "pair": [[0] * 4] * 2,
-}
-
-
-def with_stats():
-    schema = contract.schema_of(CONFIG)
-    for name in ("size", "label", "tags"):
-        schema.heads[name] = CLASSES
-    return build_model(CONFIG, schema), schema
-
-
-def test_a_row_without_inputs_gets_the_prior():
-    model, _ = with_stats()
-    for weight in model.trainable_weights:
-        weight.assign_add(np.random.default_rng(0).normal(size=weight.shape))
-    rows = contract.rows_of(CONFIG, 3)
-    some = model(contract.without(rows, "price", np.array([False, True, True])))
-    for name in INPUTS:
-        rows = contract.without(rows, name, np.array([False, True, False]))
-    predictions = {name: prediction.numpy() for name, prediction in model(rows).items()}
-    for name, expected in EXPECTED.items():
-        np.testing.assert_allclose(predictions[name][1], expected, rtol=1e-5, err_msg=name)
-        # which needs both
-        if name != "pair":
-            assert not np.allclose(some[name][1], expected), "one input is enough"
-        assert np.isfinite(predictions[name]).all()
-
-
-def test_rows_without_inputs_have_no_gradient():
-    model, schema = with_stats()
-    model.compile("sgd", **compile_arguments(CONFIG, schema))
-    rows = contract.rows_of(CONFIG, 3)
-    for name in INPUTS:
-        rows = contract.without(rows, name, np.ones(3, bool))
-    found = contract.gradients(model, CONFIG, rows, model.trainable_weights)
-    assert not any(gradient.any() for gradient in found)
-
-
-def test_a_combined_prediction_gets_its_prior():
-    stats = {
-        "size": CLASSES,
-        "label": CLASSES,
-        "tags": CLASSES,
-        "cost": MOMENTS,
-        "age": MOMENTS,
-        "vector": None,
-    }
-    for name, one in stats.items():
-        prediction = keras.Input((len(EXPECTED[name]),), name="prediction")
-        any_present = keras.Input((), name="any_present")
-        model = keras.Model(
-            [prediction, any_present],
-            heads.with_prior(HEADS[name], one, prediction, any_present, name),
-        )
-        found = model([np.full((2, len(EXPECTED[name])), 7.0), np.array([1.0, 0.0])])
-        np.testing.assert_allclose(found, [[7.0] * len(EXPECTED[name]), EXPECTED[name]], rtol=1e-5)
-
-
-def test_a_class_without_rows_still_has_a_finite_prior():
-    prediction = heads.prior(MultiLabelHead(), Classes(names=["x", "y"], counts=[0, 4], rows=4))
-    assert prediction == [0.125, 0.875]
-    assert heads.prior(
-        ClassificationHead(), Classes(names=["x", "y"], counts=[0, 4])
-    ) == pytest.approx([1 / 9, 8 / 9])
-
-
-def test_a_focal_head_keeps_the_gradient_of_a_confidently_wrong_prediction():
-    config = Config(
-        inputs=INPUTS, heads={"label": ClassificationHead(loss="focal", label_smoothing=0)}
-    )
-    schema = contract.schema_of(config)
-    model = build_model(config, schema)
-    model.compile(keras.optimizers.SGD(1.0), **compile_arguments(config, schema))
-    bias = model.get_layer("label").bias
-    bias.assign([50.0, 0.0, 0.0])
-    model.train_on_batch(contract.rows_of(config, 2), {"label": np.array([1, 1], "int32")})
-    np.testing.assert_allclose(bias, [49.0, 1.0, 0.0], atol=1e-2)
-
-
-def test_a_head_reads_its_own_inputs_only():
-    config = Config(
-        inputs=INPUTS,
-        heads={"age": RegressionHead(inputs=["price"]), "label": ClassificationHead()},
-    )
-    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 2)
-    other = model(rows | {"weight": rows["weight"] + 1})
-    np.testing.assert_array_equal(model(rows)["age"], other["age"])
-    assert not np.allclose(model(rows)["label"], other["label"])
-    absent = contract.without(rows, "price", np.ones(2, bool))
-    np.testing.assert_allclose(model(absent)["age"], [[100.0]] * 2)
 
 
 # --- bad input
