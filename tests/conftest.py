@@ -1,5 +1,6 @@
 """Shared by all tests: a quiet TensorFlow without GPU, one seed, new processes, shared folders."""
 
+import json
 import os
 import pathlib
 import random
@@ -80,6 +81,19 @@ def new_process():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def other_process(once, new_process):
+    """`(folder, results)`: what `same_everywhere` gave in a process of its own, by name."""
+    import same_everywhere as same
+
+    def make(folder):
+        same.prepare(folder)
+        new_process(same.PROGRAM, folder, **same.ENVIRONMENT)
+
+    folder = once("other_process", make)
+    return folder, json.loads((folder / "results.json").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """Corruptions of audio: exact ratios, damage that grows with severity, a WAV of the same format."""
 
-import io
-
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media import audio_bytes
 
 from multimodal_tf.config import AudioInput
 from multimodal_tf.corruptions import SEVERITIES, audio, corrupted, wav
@@ -114,9 +112,8 @@ def test_speed_changes_length_and_pitch_both_ways():
 @BY_NAME
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_rate_channels_and_length_of_every_encoding_stay(corruption, subtype):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, voice(0.1, 22_050, channels=2), 22_050, subtype=subtype, format="WAV")
-    changed, rate = wav.decode(one(buffer.getvalue(), corruption, 3))
+    data = audio_bytes(voice(0.1, 22_050, channels=2), 22_050, subtype=subtype)
+    changed, rate = wav.decode(one(data, corruption, 3))
     assert (rate, changed.shape[1]) == (22_050, 2)
     assert changed.shape[0] == 2205 or corruption is audio.SPEED
 

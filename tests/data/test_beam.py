@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 import pytest
-from ingest_case import CONFIG, ROWS_PER_SHARD, contents, make_table
+from ingest_table import CONFIG, ROWS_PER_SHARD, contents
 
 pytest.importorskip("apache_beam", reason="needs the extra `beam`")
 
@@ -28,32 +28,29 @@ def run(directory, options=IN_PROCESS, frame=FRAME):
     return table_ingest.ingest(read_table(frame), SMALL, directory, rows_per_shard=5, beam=options)
 
 
-@pytest.fixture
-def local(tmp_path):
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
     """The files that one process writes for the small table, without the lock."""
-    table_ingest.ingest(read_table(FRAME), SMALL, tmp_path / "local", processes=1, rows_per_shard=5)
-    return written(tmp_path / "local")
+    directory = tmp_path_factory.mktemp("local")
+    table_ingest.ingest(read_table(FRAME), SMALL, directory, processes=1, rows_per_shard=5)
+    return written(directory)
 
 
 def written(directory):
     return {name: data for name, data in contents(directory).items() if name != atomic.LOCK}
 
 
-def test_two_workers_write_what_one_process_writes(tmp_path):
+def test_two_workers_write_what_one_process_writes(ingested, tmp_path):
     """All files, for a table with a bad cell of every kind."""
-    frame, rejected = make_table(tmp_path)
-    table = read_table(frame, tmp_path)
-    expected = table_ingest.ingest(
-        table, CONFIG, tmp_path / "one", processes=1, rows_per_shard=ROWS_PER_SHARD
+    table = read_table(ingested.frame, ingested.root)
+    found = table_ingest.ingest(
+        table, CONFIG, tmp_path, rows_per_shard=ROWS_PER_SHARD, beam=TWO_PROCESSES
     )
-    actual = table_ingest.ingest(
-        table, CONFIG, tmp_path / "two", rows_per_shard=ROWS_PER_SHARD, beam=TWO_PROCESSES
-    )
-    assert actual.model_dump() == expected.model_dump()
-    assert actual.rejected == len(rejected)
-    assert written(tmp_path / "two") == written(tmp_path / "one")
-    assert {path.name for path in (tmp_path / "two").iterdir()} == {
-        path.name for path in (tmp_path / "one").iterdir()
+    assert found.model_dump() == ingested.manifest.model_dump()
+    assert found.rejected == len(ingested.rejected)
+    assert written(tmp_path) == written(ingested.directory)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in ingested.directory.iterdir()
     }
 
 

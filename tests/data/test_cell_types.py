@@ -14,8 +14,9 @@ from multimodal_tf.data.describe.kinds import LISTEN
 from multimodal_tf.data.describe.sample import Cell
 
 
-@pytest.fixture
-def files(tmp_path):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("files")
     Image.new("L", (7, 5)).save(tmp_path / "a.png")
     Image.new("RGB", (70, 50)).save(tmp_path / "b.tif")
     soundfile.write(tmp_path / "a.wav", np.full(400, 0.5), 8_000)

@@ -7,9 +7,9 @@ import fsspec
 import pandas as pd
 import pytest
 import upath
-from ingest_case import contents
+from ingest_table import contents
 
-from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.config import ClassificationHead, Config, Split, TextInput
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.ingest import schema_cache, shards, table_ingest
 from multimodal_tf.data.manifest import Manifest
@@ -180,9 +180,14 @@ class TestIngest:
             Manifest.load(address)
 
 
-def test_several_processes_write_to_a_server(server, local):
-    run(server, processes=2)
-    assert contents(server) == local
+def test_a_worker_process_writes_to_a_server(server, tmp_path):
+    """One of two, as there is one shard."""
+    config = CONFIG.model_copy(update={"split": Split(validation=0, test=0)})
+    run(server, config=config, processes=2, rows_per_shard=100)
+    run(tmp_path / "local", config=config, rows_per_shard=100)
+    files = contents(tmp_path / "local")
+    del files[atomic.LOCK]
+    assert contents(server) == files
 
 
 def test_a_shard_whose_sending_fails_is_not_taken_for_whole(memory, local, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline_case import write
+from shards import write_shards
 
 from multimodal_tf.config import (
     BagTower,
@@ -61,7 +61,7 @@ ROWS = [
 def test_everything(tmp_path):
     schema = fit_schema(
         CONFIG,
-        write(
+        write_shards(
             tmp_path,
             rows_per_shard=3,
             train=ROWS,
@@ -84,7 +84,7 @@ def test_everything(tmp_path):
 
 
 def test_an_input_that_no_row_has(tmp_path):
-    schema = fit_schema(CONFIG, write(tmp_path, train=[({}, labels) for _, labels in ROWS]))
+    schema = fit_schema(CONFIG, write_shards(tmp_path, train=[({}, labels) for _, labels in ROWS]))
     assert schema.inputs == {
         "title": Vocabulary(words=[]),
         "price": Moments(mean=0.0, std=1.0, rows=0),
@@ -102,14 +102,14 @@ def test_an_input_that_no_row_has(tmp_path):
     ],
 )
 def test_a_head_that_learns_nothing(tmp_path, change, message):
-    write(tmp_path, train=[(inputs, labels | change) for inputs, labels in ROWS])
+    write_shards(tmp_path, train=[(inputs, labels | change) for inputs, labels in ROWS])
     with pytest.raises(ValueError, match=message):
         fit_schema(CONFIG, tmp_path)
 
 
 def test_no_training_rows(tmp_path):
     with pytest.raises(ValueError, match="training split of pets.csv must have rows"):
-        fit_schema(CONFIG, write(tmp_path, train=[], test=ROWS))
+        fit_schema(CONFIG, write_shards(tmp_path, train=[], test=ROWS))
 
 
 def test_no_manifest(tmp_path):
@@ -124,7 +124,9 @@ def test_moments_of_many_chunks(values):
     with tempfile.TemporaryDirectory() as directory:
         schema = fit_schema(
             config,
-            write(Path(directory), train=[({"price": value}, {"age": value}) for value in values]),
+            write_shards(
+                Path(directory), train=[({"price": value}, {"age": value}) for value in values]
+            ),
         )
     exact = np.array(values, np.float64)
     for moments in (schema.inputs["price"], schema.heads["age"]):
@@ -141,7 +143,7 @@ def text_config(**fields):
 
 
 def test_characters_and_ngrams(tmp_path):
-    write(tmp_path, train=TEXT_ROWS)
+    write_shards(tmp_path, train=TEXT_ROWS)
     characters = text_config(tokenizer=CharacterTokenizer(vocabulary_size=4))
     assert fit_schema(characters, tmp_path).inputs == {
         "title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")
@@ -151,10 +153,10 @@ def test_characters_and_ngrams(tmp_path):
 
 def test_subwords(tmp_path):
     stats = fit_schema(
-        text_config(tokenizer=BytePairTokenizer()), write(tmp_path, train=TEXT_ROWS)
+        text_config(tokenizer=BytePairTokenizer()), write_shards(tmp_path, train=TEXT_ROWS)
     ).inputs["title"]
     assert (stats.type, stats.tokenizer) == ("subwords", "byte_pair")
-    write(tmp_path, train=[({}, labels) for _, labels in TEXT_ROWS])
+    write_shards(tmp_path, train=[({}, labels) for _, labels in TEXT_ROWS])
     with pytest.raises(
         ValueError,
         match=r"inputs\.title\.tokenizer: byte_pair must have texts in the training split",
@@ -164,7 +166,7 @@ def test_subwords(tmp_path):
 
 @pytest.mark.parametrize("tokenizer", [WordTokenizer(), CharacterTokenizer()])
 def test_word_vectors(tmp_path, tokenizer):
-    write(tmp_path, train=TEXT_ROWS)
+    write_shards(tmp_path, train=TEXT_ROWS)
     tower = BagTower(embedding_dim=2)
     stats = fit_schema(
         text_config(tokenizer=tokenizer, tower=tower, vectors=SkipGram(epochs=1)), tmp_path

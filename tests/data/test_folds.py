@@ -11,7 +11,6 @@ from multimodal_tf.config import (
     NumberInput,
     RegressionHead,
     Split,
-    TextInput,
 )
 from multimodal_tf.data import record_files
 from multimodal_tf.data.ingest.schema_cache import schema_for
@@ -22,7 +21,7 @@ from multimodal_tf.data.table import read_table
 from multimodal_tf.training.folds import make_folds
 
 ROWS = 90
-INPUTS = {"title": TextInput(max_tokens=4), "price": NumberInput()}
+INPUTS = {"title": CategoryInput(), "price": NumberInput()}
 LABEL = {"label": ClassificationHead()}
 GROUPED = Config(inputs=INPUTS, heads=LABEL, split=Split(group="shop", stratify="label"), seed=3)
 

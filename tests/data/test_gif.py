@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from multimodal_tf.config import ImageInput, VideoInput
+from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs import gif, image, video_file
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.kind import batch_spec
@@ -101,25 +101,15 @@ def test_a_frame_that_is_not_chosen_does_not_matter():
 
 
 def test_a_frame_too_large_is_refused_from_its_header():
-    huge = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(huge, "PNG")
-    assert read([[*image_files(1), huge.getvalue()]])[2] == [
+    huge = media.image_bytes(Image.new("1", (20_000, 20_000)))
+    assert read([[*image_files(1), huge]])[2] == [
         "frame 2: 20000 x 20000 pixels, more than the limit of 20000 in all"
     ]
 
 
-def test_grey():
-    input_config = INPUT.model_copy(update={"channels": 1})
-    assert VideoReader(input_config).read(tf.constant([image_files(2)]))[0].shape == (
-        1,
-        4,
-        12,
-        16,
-        1,
-    )
-
-
 def test_ingest_is_told_what_the_graph_says():
+    """Also of grey frames, whose graph ensures that they have one channel."""
+    grey = kind_of(INPUT.model_copy(update={"channels": 1}))
     for row in (
         image_files(3),
         [b"<html>"],
@@ -127,8 +117,14 @@ def test_ingest_is_told_what_the_graph_says():
         [media.gif_bytes(3)[:40]],
         [*image_files(2), image_files(1)[0][:50]],
     ):
-        assert kind_of(INPUT).problem(row) == read([row])[2][0]
-    assert kind_of(INPUT).problem([]) == ""
+        assert grey.problem(row) == read([row])[2][0]
+    assert grey.problem([]) == ""
+
+
+def test_grey_frames_of_a_gif_are_those_of_images():
+    found = gif.decode(tf.constant(media.gif_bytes(2)), 2, 12, 16, 1)
+    expected = [image.decode(tf.constant(file), 12, 16, 1) for file in image_files(2)]
+    np.testing.assert_array_equal(found, expected)
 
 
 # --- animated GIFs
@@ -226,7 +222,7 @@ def compressed(pixels):
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_a_gif_is_drawn_as_pillow_draws_it(draw):
-    count = draw.draw(st.sampled_from([1, 2, 5]))
+    count = draw.draw(st.sampled_from([1, 5]))
     random = np.random.default_rng(draw.draw(st.integers(0, 2**32)))
     # where nothing is transparent, Pillow clears to a colour, and browsers do not
     transparent = draw.draw(st.sampled_from([0, 3]))
@@ -318,5 +314,7 @@ def _small():
 
 def test_one_file_is_one_frame_whatever_its_kind():
     for kind in ("JPEG", "PNG", "BMP", "WEBP"):
-        assert kind_of(ImageInput()).problem(media.numbered_image(5, kind)) == ""
-        assert shown(read([[media.numbered_image(5, kind)]])[0][0]) == [5] * 4
+        file = media.numbered_image(5, kind)
+        pixels = read([[file]])[0][0]
+        assert shown(pixels) == [5] * 4
+        np.testing.assert_array_equal(pixels[0], image.decode(tf.constant(file), 12, 16, 3))

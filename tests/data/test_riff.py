@@ -3,16 +3,15 @@
 Every encoding is decoded eagerly, in tf.data and in a SavedModel.
 """
 
-import io
 import struct
 
 import numpy as np
 import pytest
 import scipy.signal
-import soundfile
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media import audio_bytes, samples_of
 
 from multimodal_tf.data.codecs import riff
 
@@ -28,11 +27,6 @@ resample = tf.function(
 )
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """Replaces the seed of all tests, which would make TensorFlow compile every function again."""
-
-
 def reason(data):
     return problem(data).numpy().decode()
 
@@ -43,14 +37,12 @@ def noise(frames=1001, channels=1):
 
 def written(waveform, rate=RATE, subtype="PCM_16", kind="WAV"):
     """The file that libsndfile writes."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, waveform, rate, subtype=subtype, format=kind)
-    return buffer.getvalue()
+    return audio_bytes(waveform, rate, kind, subtype=subtype)
 
 
 def by_soundfile(data):
     """What libsndfile reads: `(mean of the channels, rate)`."""
-    waveform, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    waveform, rate = samples_of(data, always_2d=True)
     return waveform.mean(axis=1), rate
 
 

@@ -11,11 +11,6 @@ import tensorflow as tf
 from multimodal_tf.data import shuffle
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)])
-def four(seed_is_0, epoch):
-    return shuffle.shuffled(tf.range(4, dtype=tf.int64), 4, 0, epoch) + seed_is_0
-
-
 def epoch_of(rows, seed, epoch, positions=None):
     positions = np.arange(rows) if positions is None else positions
     return shuffle.shuffled(
@@ -27,7 +22,7 @@ def epoch_of(rows, seed, epoch, positions=None):
 def test_an_epoch_is_a_permutation(rows):
     """Also where the last index is a power of 4 from 65,536 on, where TensorFlow repeats a row."""
     for epoch in (0, 1, 2**31):
-        assert len(set(epoch_of(rows, 3, epoch)) & set(range(rows))) == rows
+        np.testing.assert_array_equal(np.sort(epoch_of(rows, 3, epoch)), np.arange(rows))
 
 
 def test_a_position_alone_gets_the_row_that_it_gets_among_others():
@@ -43,10 +38,14 @@ def test_seeds_and_epochs_differ_in_order():
 
 
 def test_all_orders_of_four_rows_are_equally_likely():
-    """Chi-square over 24 orders in 4,800 epochs: mean 23, standard deviation 6.8."""
-    seen = collections.Counter(tuple(four(0, epoch).numpy()) for epoch in range(4800))
+    """Chi-square over 24 orders in 1,200 epochs: mean 23, standard deviation 6.8."""
+    positions, epochs = tf.range(4, dtype=tf.int64), tf.range(1200, dtype=tf.int64)
+    orders = tf.data.Dataset.from_tensor_slices(epochs).map(
+        lambda epoch: shuffle.shuffled(positions, 4, 0, epoch)
+    )
+    seen = collections.Counter(map(tuple, orders.batch(1200).get_single_element().numpy().tolist()))
     assert set(seen) == set(itertools.permutations(range(4)))
-    assert sum((count - 200) ** 2 / 200 for count in seen.values()) < 23 + 5 * 6.8
+    assert sum((count - 50) ** 2 / 50 for count in seen.values()) < 23 + 5 * 6.8
 
 
 @pytest.mark.parametrize("rows", [1000, 10**6, 10**9])
@@ -102,9 +101,10 @@ def test_a_variable_selects_the_epoch():
         )
 
 
-@pytest.mark.parametrize("rows", [2, 5, 13])
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("seed", [None, 1])
+@pytest.mark.parametrize(
+    ("rows", "workers", "seed"),
+    [(2, 3, None), (2, 3, 1), (5, 1, 1), (5, 3, None), (13, 3, None), (13, 3, 1), (13, 1, None)],
+)
 def test_shares_are_the_batch(rows, workers, seed):
     shares = [listed(rows, 5, seed=seed, worker=(worker, workers)) for worker in range(workers)]
     assert [sum(parts, []) for parts in zip(*shares, strict=True)] == listed(rows, 5, seed=seed)

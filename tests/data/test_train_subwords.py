@@ -1,57 +1,29 @@
 """Tokenizers of subwords: trained, or taken from a preset."""
 
-import hashlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pretrained_case
 import pytest
+import same_everywhere
 import tensorflow as tf
+from small_tokenizers import learn, text_preprocessor
 
 from multimodal_tf.config import (
     BytePairTokenizer,
-    ClassificationHead,
-    Config,
     PresetTokenizer,
     SentencePieceTokenizer,
-    TextInput,
     WordPieceTokenizer,
 )
-from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.graph_tokenizers import restore
-from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
-from multimodal_tf.schema import Classes, Schema
 
 TRAINED = [WordPieceTokenizer, BytePairTokenizer, SentencePieceTokenizer]
-TEXTS = [
-    "the cat sat on the mat",
-    "cats and mats, cats and hats",
-    "你好世界 猫",
-    "กี่ไหน",
-    "नमस्ते",
-    "🙂",
-] * 4
-
-
-def learn(tokenizer, texts=TEXTS):
-    return fit_subwords(
-        "inputs.t.tokenizer",
-        tokenizer,
-        lambda prepare: [one.decode() for one in prepare(tf.constant(texts)).numpy() if one],
-    )
 
 
 def framed(stats, tokenizer, cells, max_tokens):
-    config = Config(
-        inputs={"t": TextInput(tokenizer=tokenizer, max_tokens=max_tokens)},
-        heads={"y": ClassificationHead()},
-    )
-    schema = Schema(
-        rows=1, inputs={"t": stats}, heads={"y": Classes(names=["a", "b"], counts=[1, 1])}
-    )
-    return Preprocessor(config, schema)._readers["t"].read(tf.constant(cells))[0].numpy().tolist()
+    """The ids that the graph makes of texts."""
+    prepared = text_preprocessor(tokenizer, stats, max_tokens)
+    return prepared._readers["t"].read(tf.constant(cells))[0].numpy().tolist()
 
 
 @pytest.mark.parametrize("kind", TRAINED)
@@ -93,32 +65,9 @@ def test_more_characters_than_the_vocabulary():
     assert learn(WordPieceTokenizer(vocabulary_size=300), texts).size <= 300
 
 
-def test_the_same_bytes_in_every_process():
-    code = (
-        "import sys; sys.path[:0] = ['tests', 'tests/data']; import test_train_subwords as case;"
-        " print(case.fingerprint())"
-    )
-    outcome = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=_other_threads(),
-    ).stdout.split()[-1]
-    assert outcome == fingerprint()
-
-
-def fingerprint():
-    """A hash of what each tokenizer learns."""
-    return hashlib.sha256(
-        "".join(learn(kind(vocabulary_size=320)).model_dump_json() for kind in TRAINED).encode()
-    ).hexdigest()
-
-
-def _other_threads():
-    import os
-
-    return os.environ | {"RAYON_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
+def test_the_same_bytes_in_every_process(other_process):
+    """Also with one thread and other hashes of Python's."""
+    assert other_process[1]["subwords"] == same_everywhere.subwords()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import gzip
 import struct
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from same_everywhere import word_vectors
 
 from multimodal_tf.config import SkipGram
 from multimodal_tf.data.tokenizers.word_vectors import read_vectors, skip_gram
@@ -156,36 +156,17 @@ def test_an_array_and_back():
     np.testing.assert_array_equal(again.array(), array)
 
 
-def corpus():
-    generator = np.random.default_rng(0)
-    groups = [["cat", "dog", "pet", "fur"], ["car", "road", "wheel", "drive"]]
-    return [list(generator.choice(groups[n % 2], 4)) for n in range(600)]
-
-
-def vectors(seed=0):
-    words = ["cat", "dog", "pet", "fur", "car", "road", "wheel", "drive"]
-    return skip_gram(FIELD, SkipGram(epochs=30), words, corpus(), 8, seed)
-
-
 def test_words_that_stand_together_lie_together():
-    found = vectors().array()
+    found = word_vectors().array()
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     near = unit @ unit.T
     assert near[:4, :4].mean() > near[:4, 4:].mean() + 0.2
 
 
-def test_the_same_vectors_in_every_process():
-    assert vectors() != vectors(1)
-    code = (
-        "import sys; sys.path[:0] = ['tests', 'tests/data']; import test_word_vectors as case;"
-        " print(case.vectors().data)"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == vectors().data
-    )
+def test_the_same_vectors_in_every_process(other_process):
+    found = word_vectors()
+    assert found != word_vectors(1)
+    assert other_process[1]["word_vectors"] == found.data
 
 
 def test_only_the_vocabulary_is_trained_and_what_never_stands_anywhere_is_drawn():
@@ -206,4 +187,4 @@ def test_without_gensim(monkeypatch):
         match=r"inputs\.t\.vectors: skip_gram needs gensim, .*: pip install"
         r" multimodal_tf\[word2vec\]",
     ):
-        vectors()
+        word_vectors()

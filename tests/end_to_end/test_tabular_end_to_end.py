@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from pipeline_case import write
+from shards import write_shards
 
 from multimodal_tf.config import (
     BooleanInput,
@@ -211,6 +211,6 @@ def test_moments_of_dates(tmp_path, days, mean, std):
         inputs={"day": DateInput(), "price": NumberInput()}, heads={"label": ClassificationHead()}
     )
     rows = [({"day": day.encode()}, {"label": label}) for day, label in zip(days, "aba")]
-    assert fit_schema(config, write(tmp_path, train=rows)).inputs["day"] == Moments(
+    assert fit_schema(config, write_shards(tmp_path, train=rows)).inputs["day"] == Moments(
         mean=mean, std=std, rows=sum(map(bool, days))
     )

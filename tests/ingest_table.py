@@ -1,23 +1,31 @@
-"""A table with every kind of good and bad cell, for the tests of ingest."""
+"""A table of every kind of good and bad cell, smaller ones, and what ingest wrote of them.
+
+The fixture `ingested` has the first, ingested by one process.
+"""
 
 import base64
-import io
+import csv
 import struct
 
 import numpy as np
 import pandas as pd
-import soundfile
+import tensorflow as tf
+from media import audio_bytes, image_bytes, random_image
 from PIL import Image
 
 from multimodal_tf.config import (
     AudioInput,
+    CategoryInput,
     ClassificationHead,
     Config,
     ImageInput,
+    MultiLabelHead,
     NumberInput,
+    RegressionHead,
     Split,
     TextInput,
 )
+from multimodal_tf.data import record_files
 from multimodal_tf.data.filesystem import to_path
 
 ROWS_PER_SHARD = 5
@@ -34,65 +42,85 @@ CONFIG = Config(
 WAVE = (0.4 * np.sin(np.arange(4000) * 0.05)).astype(np.float32)
 
 
-def image_file(kind, size=(20, 10), mode="RGB", **options):
-    file = io.BytesIO()
-    Image.effect_noise(size, 90).convert(mode).save(file, kind, **options)
-    return file.getvalue()
+FOUR_ROWS = pd.DataFrame(
+    {
+        "title": ["a b", "c", None, "d"],
+        "tags": ["x;y", ";", "x", None],
+        "price": [1, 2, 3, None],
+        "class": list("xyxx"),
+    }
+)
+FOUR_CONFIG = Config(
+    inputs={"title": TextInput()},
+    heads={"tags": MultiLabelHead(), "price": RegressionHead()},
+    split=Split(validation=0, test=0),
+)
+MANY_CONFIG = Config(
+    inputs={"kind": CategoryInput(), "price": NumberInput()},
+    heads={"label": ClassificationHead()},
+    split=Split(column="side"),
+)
 
 
-def audio_file(samples=WAVE, rate=4000, kind="WAV", subtype=None):
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
-    return file.getvalue()
+def many_rows():
+    """Forty rows without files, one of them with a bad cell."""
+    return pd.DataFrame(
+        {
+            "kind": [f"kind {row % 7}" for row in range(40)],
+            "price": [str(row) if row != 9 else "cheap" for row in range(40)],
+            "label": ["a", "a", "b", "b"] * 10,
+            "side": ["train", "test", "train", "val"] * 10,
+        }
+    )
+
+
+def wave_file(samples=WAVE, rate=4000, kind="WAV", **options):
+    return audio_bytes(samples, rate, kind, **options)
 
 
 def with_rate(rate):
-    data = audio_file()
+    data = wave_file()
     return data[:24] + struct.pack("<I", rate) + data[28:]
 
 
-def png_of_400_million_pixels():
-    file = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(file, "PNG")
-    return file.getvalue()
+def small_image(kind, size=(20, 10), **options):
+    return random_image(0, size, kind, **options)
 
 
-def animated_gif():
-    file = io.BytesIO()
+def moving_gif():
     frames = [Image.new("P", (6, 4), colour) for colour in (1, 2, 3)]
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
-    return file.getvalue()
+    return image_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
 def make_files(root):
     """Writes files of every kind; returns reasons (None: kept) of images and of audio by name."""
     (root / "folder").mkdir()
     images = {
-        "a.jpg": (image_file("JPEG"), None),
-        "cmyk.jpg": (image_file("JPEG", mode="CMYK"), None),
-        "pixel.png": (image_file("PNG", (1, 1)), None),
-        "moving.gif": (animated_gif(), None),
-        "scan.tif": (image_file("TIFF"), None),
-        "b.webp": (image_file("WEBP"), None),
+        "a.jpg": (small_image("JPEG"), None),
+        "cmyk.jpg": (small_image("JPEG", mode="CMYK"), None),
+        "pixel.png": (small_image("PNG", (1, 1)), None),
+        "moving.gif": (moving_gif(), None),
+        "scan.tif": (small_image("TIFF"), None),
+        "b.webp": (small_image("WEBP"), None),
         "empty.jpg": (b"", "an empty file (0 bytes)"),
         "page.jpg": (b"<!DOCTYPE html>", "not an image: it begins with b'<!DOCTYPE ht'"),
-        "cut.jpg": (image_file("JPEG", (200, 200))[:-2000], "truncated"),
-        "huge.png": (png_of_400_million_pixels(), "20000 x 20000 pixels"),
+        "cut.jpg": (small_image("JPEG", (200, 200))[:-2000], "truncated"),
+        "huge.png": (image_bytes(Image.new("1", (20_000, 20_000))), "20000 x 20000 pixels"),
         "folder": (None, "a directory, not a file"),
         "gone.jpg": (None, "no such file"),
     }
     clips = {
-        "a.wav": (audio_file(), None),
-        "b.flac": (audio_file(kind="FLAC"), None),
-        "c.ogg": (audio_file(kind="OGG"), None),
-        "d.mp3": (audio_file(rate=8000, kind="MP3"), None),
-        "silence.wav": (audio_file(0 * WAVE), None),
-        "one.wav": (audio_file(WAVE[1:2]), None),
-        "lying.wav": (audio_file()[:40] + b"\xff\xff\xff\x7f" + audio_file()[44:], None),
-        "long.wav": (audio_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
+        "a.wav": (wave_file(), None),
+        "b.flac": (wave_file(kind="FLAC"), None),
+        "c.ogg": (wave_file(kind="OGG"), None),
+        "d.mp3": (wave_file(rate=8000, kind="MP3"), None),
+        "silence.wav": (wave_file(0 * WAVE), None),
+        "one.wav": (wave_file(WAVE[1:2]), None),
+        "lying.wav": (wave_file()[:40] + b"\xff\xff\xff\x7f" + wave_file()[44:], None),
+        "long.wav": (wave_file(np.zeros(30 * 60 * 1000), 1000, subtype="PCM_U8"), None),
         "fast.wav": (with_rate(768_000), None),
         "slow.wav": (with_rate(1), "sample rate"),
-        "none.wav": (audio_file(WAVE[:0]), "an audio file without samples"),
+        "none.wav": (wave_file(WAVE[:0]), "an audio file without samples"),
         "page.wav": (b"<!DOCTYPE html>", "not an audio file: it begins with b'<!DOCTYPE ht'"),
     }
     for name, (data, _) in (images | clips).items():
@@ -109,7 +137,7 @@ TEXTS = {
     "שלום עולם": None,
     "🦉🦉": None,
     "今天天氣很好": None,
-    "long " * 2_000_000: None,
+    "long " * 200_000: None,
     b"caf\xe9": "not UTF-8: byte 0xe9 at 3",
     "": None,
 }
@@ -146,7 +174,7 @@ def make_table(root):
     add("price", "", "not a number: 'cheap'", price="cheap")
     add(
         photo=(root / "a.jpg").read_bytes(),
-        clip="data:audio/wav;base64," + base64.b64encode(audio_file()).decode(),
+        clip="data:audio/wav;base64," + base64.b64encode(wave_file()).decode(),
     )
     add("", "", "no label", label=None)
     add("present", "", "neither text nor a number, but list", label=["a"])
@@ -172,3 +200,34 @@ def contents(directory):
         for path in directory.rglob("*")
         if path.is_file()
     }
+
+
+def rejected_in(directory):
+    with open(directory / "rejected.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def states(directory):
+    """By file of a directory: what changes if it is written again."""
+    return {
+        str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def read_rows(manifest, config, split):
+    """Rows by number: (inputs, labels) without what is missing."""
+    rows = {}
+    for serialized in tf.data.TFRecordDataset(list(map(str, manifest.shards(split)))).batch(7):
+        numbers, inputs, labels = record_files.parse(config, serialized)
+        for index, number in enumerate(numbers.numpy()):
+            cells = [
+                {name: tensor.numpy()[index] for name, tensor in room.items()}
+                for room in (inputs, labels)
+            ]
+            rows[int(number)] = [
+                {name: cell for name, cell in room.items() if cell not in (b"",) and cell == cell}
+                for room in cells
+            ]
+    return rows

@@ -1,4 +1,4 @@
-"""For the tests of the schema, the targets and the pipeline: shards written row by row."""
+"""Records without ingest: shards written row by row."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from multimodal_tf.data import record_files
 from multimodal_tf.data.manifest import Manifest, Shard
 
 
-def write(records, rows_per_shard=100, **splits):
+def write_shards(records, rows_per_shard=100, **splits):
     """Writes `(inputs, labels)` pairs as shards of each split, rows numbered from 0 in each."""
     listed = {}
     for split, rows in splits.items():

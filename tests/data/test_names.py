@@ -1,0 +1,101 @@
+"""Names of inputs and heads from names of columns."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multimodal_tf.config import SERVED, Config
+from multimodal_tf.data.describe.names import safe_names
+from multimodal_tf.data.describe.table_description import describe
+from multimodal_tf.data.table import read_table
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("photo", "photo"),
+        ("Größe (cm)", "Gro_e_cm"),
+        ("prix réel", "prix_reel"),
+        ("a/b", "a_b"),
+        ("图片", "column_1"),
+        ("", "column_1"),
+        ("1st", "column_1st"),
+        ("_x", "x"),
+        ("x_", "x_"),
+        ("class", "class_"),
+        ("self", "self_"),
+        ("present", "present"),
+        ("fused", "fused_2"),
+    ],
+)
+def test_safe_names(column, name):
+    assert safe_names([(column, False)]) == [name]
+
+
+def test_names_of_heads_do_not_clash_with_served_keys():
+    assert safe_names([("present", True), ("valid", True), ("error", True)]) == [
+        "present_2",
+        "valid_2",
+        "error_2",
+    ]
+    assert safe_names(
+        [("photo", False), ("photo_present", False), ("a b", False), ("a_b", False)]
+    ) == [
+        "photo",
+        "photo_present_2",
+        "a_b",
+        "a_b_2",
+    ]
+
+
+NAMES = st.text(max_size=8) | st.sampled_from(
+    [
+        "a",
+        "a_present",
+        "a_probability",
+        "a_embedding",
+        "a b",
+        "class",
+        "self",
+        "row",
+        "fused",
+        *SERVED,
+        "column_1",
+        "a_2",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(columns=st.lists(NAMES, min_size=2, max_size=8, unique=True), heads=st.integers(1, 3))
+def test_safe_names_make_a_configuration(columns, heads):
+    heads = min(heads, len(columns) - 1)
+    names = safe_names([(column, index < heads) for index, column in enumerate(columns)])
+    assert len(set(names)) == len(columns)
+    parts = {
+        "heads": {
+            name: {"type": "classification", "column": column}
+            for name, column in list(zip(names, columns))[:heads]
+        },
+        "inputs": {
+            name: {"type": "number", "column": column}
+            for name, column in list(zip(names, columns))[heads:]
+        },
+    }
+    config = Config.model_validate(parts)
+    assert [config.column(name) for name in names] == columns
+
+
+def test_odd_columns_end_to_end(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "图片,present,two words,a/b,class\nu v,1,x y,p q,c\nw x,2,z a,r s,d\n", encoding="utf-8"
+    )
+    config = describe(read_table(path)).config()
+    assert {name: config.column(name) for name in [*config.inputs, *config.heads]} == {
+        "column_1": "图片",
+        "present": "present",
+        "two_words": "two words",
+        "a_b": "a/b",
+        "class_": "class",
+    }
