@@ -1,9 +1,8 @@
-"""Shared by tests of fine-tuning: a model with a small BERT, and a plain Keras model."""
+"""Models that are fine-tuned: with a small BERT, and a plain one of Keras; and what changes."""
 
 import contract
 import keras
 import numpy as np
-import pretrained_case
 from keras import layers
 
 from multimodal_tf.config import (
@@ -16,39 +15,54 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.models.peft import layer_paths
+from multimodal_tf.training import peft
 
 BLOCK = "title_network/network/network/transformer_layer_0"
 QUERY = f"{BLOCK}/self_attention_layer/query_dense"
 
 
-def config(trainable=True, heads=("label",), **fields):
-    """A title that BERT reads, and a price."""
-    tower = PresetTower(preset=pretrained_case.text_preset(), trainable=trainable)
-    return Config(
-        inputs={"title": TextInput(max_tokens=6, tower=tower), "price": NumberInput()},
-        heads={name: ClassificationHead() for name in heads},
-        fusion=ConcatenationFusion(hidden=[], dropout=0),
-        **fields,
-    )
+class Bert:
+    """Models of a title that BERT reads, and a price. `preset` is the folder of the small BERT."""
 
+    def __init__(self, preset):
+        self.preset = preset
 
-def bert(**options):
-    one = config(**options)
-    return build_model(one, contract.schema_of(one))
+    def config(self, trainable=True, heads=("label",), **fields):
+        tower = PresetTower(preset=self.preset, trainable=trainable)
+        return Config(
+            inputs={"title": TextInput(max_tokens=6, tower=tower), "price": NumberInput()},
+            heads={name: ClassificationHead() for name in heads},
+            fusion=ConcatenationFusion(hidden=[], dropout=0),
+            **fields,
+        )
 
+    def model(self, **options):
+        config = self.config(**options)
+        return build_model(config, contract.schema_of(config))
 
-def rows(count=4, **options):
-    return contract.rows_of(config(**options), count)
+    def compiled(self, model, **options):
+        config = self.config(**options)
+        arguments = compile_arguments(config, contract.schema_of(config))
+        model.compile("adam", run_eagerly=True, **arguments)
+        return model
 
+    def rows(self, count=4):
+        return contract.rows_of(self.config(), count)
 
-def compiled(model, **options):
-    one = config(**options)
-    model.compile("adam", run_eagerly=True, **compile_arguments(one, contract.schema_of(one)))
-    return model
+    def targets(self, count=4, **options):
+        return contract.targets_of(self.config(**options), count)
 
+    def predicted(self, model, rows=None):
+        return np.array(model(self.rows() if rows is None else rows)["label"])
 
-def answers(model, x=None):
-    return np.array(model(rows() if x is None else x)["label"])
+    def fine_tuned(self):
+        """A model whose head, LoRA and adapters have changed, and nothing else."""
+        model = self.model()
+        peft.train_head_only(model)
+        peft.add_lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
+        peft.add_adapters(model, "*_output_dense", units=3)
+        shake(model)
+        return model
 
 
 def stack():
@@ -72,4 +86,5 @@ def trained(model):
 
 
 def values(model):
+    """A copy of all weights, by path."""
     return {path: weight.numpy() for path, weight in layer_paths.weights(model).items()}

@@ -23,8 +23,10 @@ from multimodal_tf.config import (
     LowRankTensorFusion,
     LSTMTower,
     MeanFusion,
+    MultiLabelHead,
     NumberInput,
     ProductFusion,
+    RegressionHead,
     SelfAttentionFusion,
     SpectrogramTower,
     SumFusion,
@@ -62,6 +64,9 @@ FUSIONS = {
     "bottleneck": BottleneckFusion(**BLOCKS, depth=1, bottlenecks=2),
     "cross-modal": CrossModalFusion(**BLOCKS),
 }
+HEADS = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
+# every kind of input and three heads
+WHOLE = Config(inputs=ALL, heads=HEADS, fusion=ConcatenationFusion(hidden=[8], dropout=0), seed=7)
 OF_TOKENS = ("bottleneck", "cross-modal")
 LEVELS = {
     "decision, mean": DecisionFusion(dropout=0),

@@ -4,15 +4,13 @@ import io
 import random
 import re
 import shutil
-import subprocess
-import sys
 
 import contract
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_fusions import ALL
+from small_fusions import ALL, HEADS, WHOLE
 
 from multimodal_tf.config import (
     BagTower,
@@ -29,9 +27,6 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.models import build_model, build_towers, embeddings
 from multimodal_tf.schema import Classes, Moments, Schema, Vocabulary
-
-HEADS = {"kind": ClassificationHead(), "tags": MultiLabelHead(), "cost": RegressionHead()}
-WHOLE = Config(inputs=ALL, heads=HEADS, fusion=ConcatenationFusion(hidden=[8], dropout=0), seed=7)
 
 
 def built(config):
@@ -190,31 +185,6 @@ class TestSeed:
         )
 
 
-LOAD = """
-import sys, keras, numpy as np
-import multimodal_tf.models
-rows, outputs = (dict(np.load(file)) for file in sys.argv[2:])
-model = keras.saving.load_model(sys.argv[1])
-for name, output in model.predict(rows, verbose=0).items():
-    np.testing.assert_allclose(output, outputs[name], rtol=1e-6, atol=1e-6)
-print("equal", model.loss["cost"].variance, len(outputs))
-"""
-
-
-def test_a_saved_model_predicts_the_same_in_a_new_process(tmp_path):
-    model, rows = contract.compiled(WHOLE, run_eagerly=False), contract.rows_of(WHOLE, 5)
-    rows = contract.without(rows, "photo", np.array([True, False, False, True, False]))
-    model.fit(rows, contract.targets_of(WHOLE, 5), verbose=0)
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "rows.npz", **rows)
-    np.savez(tmp_path / "outputs.npz", **model.predict(rows, verbose=0))
-    files = [tmp_path / name for name in ("model.keras", "rows.npz", "outputs.npz")]
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "equal 100.0 3", done.stderr
-
-
 def test_l2_adds_the_squares_of_the_towers_weights_also_after_loading(tmp_path):
     config = contract.with_input(
         TextInput(
@@ -260,41 +230,6 @@ def test_the_towers_alone_have_the_same_weights_and_losses():
     rows = contract.rows_of(config, 2)
     np.testing.assert_array_equal(towers(rows)["probe"]["vector"], embeddings(model)(rows)["probe"])
     assert len(towers.losses) == 1
-
-
-def test_fit_evaluate_and_predict_go_by_name():
-    model = contract.compiled(WHOLE, run_eagerly=False)
-    rows, targets = contract.rows_of(WHOLE, 5), contract.targets_of(WHOLE, 5)
-    rows, targets = dict(reversed(rows.items())), dict(reversed(targets.items()))
-    weights = {name: np.array([1, 1, 1, 1, 0], "float32") for name in targets}
-    history = model.fit(
-        rows,
-        targets,
-        sample_weight=weights,
-        validation_data=(rows, targets, weights),
-        batch_size=2,
-        verbose=0,
-    ).history
-    assert {
-        "loss",
-        "kind_loss",
-        "kind_accuracy",
-        "tags_accuracy",
-        "cost_mae",
-        "val_loss",
-        "val_cost_mae",
-    } <= set(history)
-    assert all(np.isfinite(values).all() for values in history.values())
-    found = model.evaluate(
-        rows, targets, sample_weight=weights, batch_size=2, verbose=0, return_dict=True
-    )
-    outputs = model.predict(rows, batch_size=2, verbose=0)
-    assert found["cost_mae"] == pytest.approx(
-        np.abs(outputs["cost"] - targets["cost"])[:4].mean(), rel=1e-4
-    )
-    assert found["kind_accuracy"] == pytest.approx(
-        (outputs["kind"].argmax(1) == targets["kind"])[:4].mean()
-    )
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz' dot is not installed")

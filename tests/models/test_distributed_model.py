@@ -1,16 +1,15 @@
 """`DistributedModel` behaves as a Keras model, and on one device trains bit for bit as Keras does.
 
-Each correction of a fault of Keras is tested against Keras itself.
+Each correction of a fault of Keras is tested against Keras itself. (Saved and loaded in another
+process: `test_new_process`.)
 """
 
-import subprocess
-import sys
-
-import distribute_case as case
+import contract
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from distributed_models import CONFIG, line
 
 from multimodal_tf.models import build_model, build_towers
 from multimodal_tf.models.distributed_model import DistributedModel
@@ -30,9 +29,9 @@ def alike(one, other):
 
 
 def test_models_of_the_package_are_functional_keras_models():
-    schema = case.contract.schema_of(case.CONFIG)
+    schema = contract.schema_of(CONFIG)
     functional = type(plain(keras.Model))
-    for model in (build_model(case.CONFIG, schema), build_towers(case.CONFIG, schema)):
+    for model in (build_model(CONFIG, schema), build_towers(CONFIG, schema)):
         assert isinstance(model, DistributedModel)
         assert isinstance(model, functional)
 
@@ -51,34 +50,13 @@ def test_its_layers_make_other_models():
     alike(model, inner)
 
 
-def test_saved_and_loaded_in_another_process_it_is_of_its_class(tmp_path):
-    model = plain()
-    model.compile("adam", "mse", weighted_metrics=["mae"])
-    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
-    model.save(tmp_path / "model.keras")
-    code = (
-        "import sys, keras, multimodal_tf.models\n"
-        "model = keras.models.load_model(sys.argv[1])\n"
-        "steps = int(model.optimizer.iterations.numpy())\n"
-        "print(type(model).__name__, steps, model(keras.ops.array([[1.0, 2.0]])).numpy()[0, 0])"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "model.keras"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    expected = model(np.array([[1.0, 2.0]])).numpy()[0, 0]
-    assert ended.stdout.split()[-3:] == ["DistributedModel", "1", str(expected)]
-
-
 def test_on_one_device_it_learns_what_keras_does_bit_for_bit():
     weights = []
     for make in (DistributedModel, keras.Model):
         keras.utils.set_random_seed(0)
         model = plain(make)
         model.compile(keras.optimizers.Adam(0.1), "mse")
-        history = model.fit(case.line(7), epochs=2, shuffle=False, verbose=0).history
+        history = model.fit(line(7), epochs=2, shuffle=False, verbose=0).history
         weights.append([*model.get_weights(), history["loss"]])
     for one, other in zip(*weights):
         np.testing.assert_array_equal(one, other)

@@ -5,10 +5,7 @@ Each correction of a fault of Keras is tested against Keras itself.
 
 import json
 import pathlib
-import subprocess
-import sys
 
-import distribute_case as case
 import numpy as np
 import pytest
 
@@ -20,14 +17,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What `distribute_case.replicas` found."""
-    out = tmp_path_factory.mktemp("replicas") / "found"
-    command = [sys.executable, pathlib.Path(case.__file__), "replicas", out]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(out.with_suffix(".json").read_text()) | {
-        "arrays": dict(np.load(out.with_suffix(".npz")))
-    }
+def found(once, new_process):
+    """What `replicas_program` found."""
+    program = pathlib.Path(__file__).with_name("replicas_program.py").read_text()
+    folder = once("replicas", lambda folder: new_process(program, folder))
+    arrays = dict(np.load(folder / "found.npz"))
+    return json.loads((folder / "found.json").read_text()) | {"arrays": arrays}
 
 
 def test_two_replicas_end_where_one_device_does(found):

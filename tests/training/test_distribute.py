@@ -4,12 +4,13 @@ process.
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import sys
 import threading
 
-import distribute_case as case
+import distributed_models
 import keras
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training import distribute
 from multimodal_tf.training.launch import launch
 
-# as in test_distributed_model
+TESTS = pathlib.Path(__file__).parents[1]
+PROGRAM = pathlib.Path(__file__).with_name("workers_program.py")
+# as in test_distributed_model_replicas
 ROUNDING = 1e-5
 
 
@@ -144,7 +147,7 @@ def test_without_a_strategy_nothing_changes(tmp_path):
     strategy = distribute.strategy_of("none")
     assert distribute.is_chief(strategy)
     distribute.check_batch_size(strategy, 7)
-    data = case.line(8)
+    data = distributed_models.line(8)
     assert distribute.distribute_dataset(strategy, {(0, 1): data}.get) is data
     with strategy.scope(), distribute.chief_path(strategy, tmp_path / "model.keras") as place:
         assert place == tmp_path / "model.keras"
@@ -154,17 +157,16 @@ def test_without_a_strategy_nothing_changes(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(once, small_records):
     """What two workers, each in its own process, wrote."""
-    folder = tmp_path_factory.mktemp("workers")
-    small_table.ingested(folder / "records")
-    launch(
-        [sys.executable, str(pathlib.Path(case.__file__)), "worker", str(folder / "found")],
-        2,
-        folder / "logs",
-        restarts=0,
-    )
-    return folder
+
+    def make(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", os.pathsep.join((str(TESTS.parent), str(TESTS))))
+            command = [sys.executable, str(PROGRAM), str(small_records), str(folder)]
+            launch(command, 2, folder / "logs", restarts=0)
+
+    return once("two_workers", make)
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +175,18 @@ def found(folder):
 
 
 @pytest.fixture(scope="module")
-def alone():
-    return case.trained(contextlib.nullcontext(), case.batches())
+def alone(once):
+    """`(metrics, arrays)` of one process."""
+
+    def make(folder):
+        metrics, arrays = distributed_models.trained(
+            contextlib.nullcontext(), distributed_models.batches()
+        )
+        (folder / "found.json").write_text(json.dumps(metrics))
+        np.savez(folder / "found.npz", **arrays)
+
+    folder = once("one_process", make)
+    return json.loads((folder / "found.json").read_text()), dict(np.load(folder / "found.npz"))
 
 
 @pytest.mark.slow
@@ -206,20 +218,16 @@ def test_only_the_chief_writes(folder, found):
 
 
 @pytest.mark.slow
-def test_plain_keras_on_load_split_has_exact_metrics(folder, found):
+def test_plain_keras_on_load_split_has_exact_metrics(folder, found, small_records, small_schema):
     """The chief's model, evaluated on one device, has the metrics that both workers had."""
     model = keras.models.load_model(folder / "model.keras")
-    schema = small_table.Schema.load(folder / "records" / "schema.json")
-    expected = model.evaluate(
-        load_split(small_table.CONFIG, schema, folder / "records", "test"),
-        verbose=0,
-        return_dict=True,
-    )
+    test = load_split(small_table.CONFIG, small_schema, small_records, "test")
+    expected = model.evaluate(test, verbose=0, return_dict=True)
     assert found[0]["records"] == found[1]["records"]
     assert found[0]["records"] == pytest.approx(expected, rel=ROUNDING)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mend", ["_maybe_symbolic_build", "_make_function"])
-def test_fit_fails_on_workers_without_the_correction(found, mend):
-    assert all(one[mend] for one in found)
+@pytest.mark.parametrize("correction", ["_maybe_symbolic_build", "_make_function"])
+def test_fit_fails_on_workers_without_the_correction(found, correction):
+    assert all(one[correction] for one in found)

@@ -4,7 +4,7 @@ import re
 
 import contract
 import numpy as np
-import peft_models as case
+import peft_models
 import pytest
 from small_table import frame, ingested, with_parts
 
@@ -72,8 +72,8 @@ class TestAnotherTable:
         assert schema.inputs == trained.schema.inputs != other.inputs
         assert schema.heads["label"].names == ["x", "y"]
         assert model.output["label"].shape == (None, 2)
-        old = case.values(trained.model)
-        for path, value in case.values(model).items():
+        old = peft_models.values(trained.model)
+        for path, value in peft_models.values(model).items():
             if not path.startswith("label"):
                 np.testing.assert_array_equal(value, old[path], err_msg=path)
 
@@ -86,7 +86,8 @@ class TestAnotherTable:
         )
         model, _ = peft.replace_heads(SMALL, schema, trained)
         assert (
-            case.values(model)["label/kernel"] != case.values(trained.model)["label/kernel"]
+            peft_models.values(model)["label/kernel"]
+            != peft_models.values(trained.model)["label/kernel"]
         ).any()
 
     def test_fit_fine_tunes_the_model(self, trained, other, folder, tmp_path):
@@ -100,7 +101,7 @@ class TestAnotherTable:
         config = SMALL.model_copy(update={"peft": chosen})
         run = fit(config, schema, folder / "other", tmp_path / "second", verbose=0, model=model)
         assert run.model is model
-        old, new = case.values(trained.model), case.values(model)
+        old, new = peft_models.values(trained.model), peft_models.values(model)
         changed = {
             path
             for path, value in new.items()
@@ -116,7 +117,7 @@ class TestAnotherTable:
         assert "title_words/embeddings" not in changed
         assert run.record.config.peft == chosen
         loaded = load_run(tmp_path / "second")
-        assert case.trained(loaded.model) == case.trained(model)
+        assert peft_models.trained(loaded.model) == peft_models.trained(model)
         fresh, _ = peft.replace_heads(SMALL, other, trained)
         peft.load_peft(fresh, tmp_path / "second" / runs.PEFT)
         x = contract.rows_of(SMALL, 3)
@@ -213,6 +214,6 @@ class TestFit:
                 folder / "records",
                 tmp_path / "third",
                 verbose=0,
-                model=case.stack(),
+                model=peft_models.stack(),
             )
         assert not (tmp_path / "third").exists()

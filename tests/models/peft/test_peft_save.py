@@ -1,12 +1,8 @@
-"""Files of `save_peft`: loaded into the same base, also in a new process, and into no other."""
-
-import subprocess
-import sys
+"""Files of `save_peft` are loaded into the same base, and into no other."""
 
 import keras
 import numpy as np
-import peft_models as case
-import pretrained_case
+import peft_models
 import pytest
 import safetensors.numpy
 
@@ -14,19 +10,10 @@ from multimodal_tf.models.peft import attach, layer_paths
 from multimodal_tf.training import peft
 
 
-def adapted():
-    model = case.bert()
-    peft.train_head_only(model)
-    peft.add_lora(model, "*query_dense", "*/token_embedding", rank=2, alpha=3)
-    peft.add_adapters(model, "*_output_dense", units=3)
-    case.shake(model)
-    return model
-
-
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(bert, tmp_path_factory):
     """A fine-tuned model and its file."""
-    model = adapted()
+    model = bert.fine_tuned()
     path = tmp_path_factory.mktemp("file") / "peft.safetensors"
     peft.save_peft(model, path)
     return model, path
@@ -34,54 +21,37 @@ def saved(tmp_path_factory):
 
 def test_it_has_only_added_and_trained_weights(saved):
     model, path = saved
-    assert set(safetensors.numpy.load_file(path)) == set(case.trained(model))
+    assert set(safetensors.numpy.load_file(path)) == set(peft_models.trained(model))
 
 
-def test_a_new_base_has_the_same_outputs_and_trained_weights(saved):
+def test_a_new_base_has_the_same_outputs_and_trained_weights(bert, saved):
     model, path = saved
-    fresh = case.bert()
+    fresh = bert.model()
     peft.load_peft(fresh, path)
-    np.testing.assert_allclose(case.answers(fresh), case.answers(model), rtol=1e-6)
-    assert case.trained(fresh) == case.trained(model)
+    np.testing.assert_allclose(bert.predicted(fresh), bert.predicted(model), rtol=1e-6)
+    assert peft_models.trained(fresh) == peft_models.trained(model)
 
 
-def test_in_a_new_process_with_another_head_and_other_numbers_in_names(saved, tmp_path):
-    model, path = saved
-    code = f"""
-import sys; sys.path.insert(0, {str(case.__file__.rsplit("/", 1)[0])!r})
-import keras, numpy, pretrained_case, peft_models
-pretrained_case.text_preset = lambda: {pretrained_case.text_preset()!r}
-# Keras counts layers in the names that it makes up
-for _ in range(3): keras.layers.Dense(1), keras.layers.Embedding(1, 1)
-from multimodal_tf.training import peft
-model = peft_models.bert(heads=("label", "further"))
-peft.load_peft(model, {str(path)!r})
-numpy.save({str(tmp_path / "answers.npy")!r}, peft_models.answers(model))
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), case.answers(model), rtol=1e-5)
-
-
-def test_a_shared_adapter_is_saved_with_its_first_layer(tmp_path):
-    model = case.bert()
+def test_a_shared_adapter_is_saved_with_its_first_layer(bert, tmp_path):
+    model = bert.model()
     peft.add_adapters(model, "*output_dense", units=3, shared=True)
     peft.train_head_only(model)
-    assert len({path for path in case.trained(model) if "/peft/" in path}) == 4
-    case.shake(model)
+    assert len({path for path in peft_models.trained(model) if "/peft/" in path}) == 4
+    peft_models.shake(model)
     peft.save_peft(model, tmp_path / "shared.safetensors")
-    fresh = case.bert()
+    fresh = bert.model()
     peft.load_peft(fresh, tmp_path / "shared.safetensors")
-    np.testing.assert_allclose(case.answers(fresh), case.answers(model), rtol=1e-6)
-    assert case.trained(fresh) == case.trained(model)
+    np.testing.assert_allclose(bert.predicted(fresh), bert.predicted(model), rtol=1e-6)
+    assert peft_models.trained(fresh) == peft_models.trained(model)
 
 
 def test_merging_after_loading_gives_the_same_outputs(saved, tmp_path):
-    model = case.stack()
+    model = peft_models.stack()
     peft.freeze(model, "photo_*")
     peft.add_lora(model, "photo_*", rank=2)
-    case.shake(model)
+    peft_models.shake(model)
     peft.save_peft(model, tmp_path / "a.safetensors")
-    fresh = case.stack()
+    fresh = peft_models.stack()
     # trained, so in the file
     fresh.get_layer("label").set_weights(
         [weight * 0 for weight in fresh.get_layer("label").get_weights()]
@@ -115,28 +85,30 @@ def normalised():
 
 
 class TestAnotherBase:
-    def test_other_numbers_are_refused_by_name_and_nothing_is_changed(self, saved):
-        other = case.bert()
-        key = f"{case.BLOCK}/self_attention_layer/key_dense/kernel"
+    def test_other_numbers_are_refused_by_name_and_nothing_is_changed(self, bert, saved):
+        other = bert.model()
+        key = f"{peft_models.BLOCK}/self_attention_layer/key_dense/kernel"
         weight = layer_paths.weights(other)[key]
         weight.assign(weight + 1e-3)
-        before = case.values(other)
+        before = peft_models.values(other)
         with pytest.raises(
             ValueError, match=rf"{key}: must have the values of .* it is of another base$"
         ):
             peft.load_peft(other, saved[1])
         assert not attach.hosts(other)
-        np.testing.assert_array_equal(before["label/kernel"], case.values(other)["label/kernel"])
+        np.testing.assert_array_equal(
+            before["label/kernel"], peft_models.values(other)["label/kernel"]
+        )
 
     def test_one_without_the_tower_is_refused_by_name(self, saved):
         with pytest.raises(
             ValueError,
             match=r"title_network/.*: must be a weight of the model, which has none of this name",
         ):
-            peft.load_peft(case.stack(), saved[1])
+            peft.load_peft(peft_models.stack(), saved[1])
 
     def test_another_head_is_refused_by_name(self, tmp_path):
-        model, other = case.stack(), keras.Input((4,), name="photo")
+        model, other = peft_models.stack(), keras.Input((4,), name="photo")
         peft.freeze(model, "photo_*")
         peft.save_peft(model, tmp_path / "a.safetensors")
         x = other
@@ -167,12 +139,12 @@ class TestFiles:
             (foreign, "must be of the format .* received None"),
         ):
             with pytest.raises(ValueError, match=message):
-                peft.load_peft(case.stack(), path)
+                peft.load_peft(peft_models.stack(), path)
         with pytest.raises(FileNotFoundError, match="there is no file of save_peft"):
-            peft.load_peft(case.stack(), tmp_path / "no.safetensors")
+            peft.load_peft(peft_models.stack(), tmp_path / "no.safetensors")
 
     def test_what_cannot_be_saved(self, tmp_path):
-        model = case.stack()
+        model = peft_models.stack()
         with pytest.raises(ValueError, match=r"^path: must end in \.safetensors, received .*a\.h5"):
             peft.save_peft(model, tmp_path / "a.h5")
         peft.freeze_all(model)

@@ -1,0 +1,156 @@
+"""Models that are trained on one device, on two replicas and by two workers, and their rows."""
+
+import contextlib
+
+import contract
+import keras
+import numpy as np
+import tensorflow as tf
+
+from multimodal_tf.config import (
+    CategoryInput,
+    ClassificationHead,
+    ConcatenationFusion,
+    Config,
+    ConvTower,
+    ImageInput,
+    MatchingHead,
+    MultiLabelHead,
+    NumberInput,
+    RegressionHead,
+)
+from multimodal_tf.models import build_model, compile_arguments
+from multimodal_tf.models.distributed_model import DistributedModel
+
+CONFIG = Config(
+    inputs={
+        "photo": ImageInput(
+            height=8, width=8, tower=ConvTower(filters=[3], dropout=0, batch_normalization=False)
+        ),
+        "size": NumberInput(),
+        "colour": CategoryInput(),
+    },
+    heads={
+        "zone": ClassificationHead(),
+        "cost": RegressionHead(weight=0.5),
+        "tags": MultiLabelHead(),
+        "pair": MatchingHead(inputs=["photo", "size"]),
+    },
+    fusion=ConcatenationFusion(hidden=[6], dropout=0),
+)
+# the last batch has one row: a replica of two has none
+ROWS, BATCH = 25, 8
+
+
+def batches(rows=ROWS):
+    """Batches in which inputs and labels are missing and rows weigh unequally."""
+    random = np.random.default_rng(1)
+    inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(CONFIG, rows)
+    for name in CONFIG.inputs:
+        inputs = contract.without(inputs, name, random.random(rows) < 0.2, value=0)
+    weights = {
+        name: ((random.random(rows) < 0.7) * random.choice([1.0, 2.5], rows)).astype("float32")
+        for name in CONFIG.heads
+    }
+    weights["pair"] = np.ones(rows, "float32")
+    return tf.data.Dataset.from_tensor_slices((inputs, targets, weights)).batch(BATCH)
+
+
+def share(worker):
+    """A worker's rows of each batch, as `load_split` gives them."""
+    number, workers = worker
+
+    def cut(*batch):
+        size = tf.shape(batch[1]["zone"])[0]
+        return tf.nest.map_structure(
+            lambda part: part[number * size // workers : (number + 1) * size // workers], batch
+        )
+
+    return batches().map(cut)
+
+
+def optimizer():
+    return keras.optimizers.AdamW(0.01, weight_decay=0.01, global_clipnorm=0.5)
+
+
+def trained(scope, data, **options):
+    """Trains a model of several heads: `(metrics, arrays)`."""
+    with scope:
+        model = build_model(CONFIG, contract.schema_of(CONFIG))
+        model.compile(
+            optimizer(), **options, **compile_arguments(CONFIG, contract.schema_of(CONFIG))
+        )
+    history = model.fit(data, epochs=2, shuffle=False, verbose=0, validation_data=data).history
+    evaluated = model.evaluate(data, verbose=0, return_dict=True)
+    arrays = {weight.path: weight.numpy() for weight in model.weights} | {
+        "prediction " + k: v for k, v in model.predict(data, verbose=0).items()
+    }
+    return {
+        "history": history,
+        "evaluated": evaluated,
+        "steps": int(model.optimizer.iterations.numpy()),
+    }, arrays
+
+
+def small(scope, make=DistributedModel, optimizer=None, layers=(), **options):
+    """A model of one linear layer, of the class that is tested."""
+    with scope:
+        x = keras.Input((2,), name="x")
+        y = x
+        for layer in layers:
+            y = layer()(y)
+        model = make(x, keras.layers.Dense(1, kernel_initializer="ones")(y))
+        model.compile(
+            keras.optimizers.SGD(0.1) if optimizer is None else optimizer(), "mse", **options
+        )
+    return model
+
+
+def line(rows, batch=4):
+    """Rows that rise, so that halves of a batch differ."""
+    x = np.stack([np.arange(rows), np.ones(rows)], 1).astype("float32") / 10
+    return tf.data.Dataset.from_tensor_slices(
+        (x, np.arange(rows, dtype="float32")[:, None] % 5)
+    ).batch(batch)
+
+
+def moved(model, data):
+    model.fit(data, epochs=1, shuffle=False, verbose=0)
+    return [float(number) for weight in model.get_weights() for number in weight.ravel()]
+
+
+def difference(ones, others):
+    return float(max(np.abs(np.subtract(one, other)).max() for one, other in zip(ones, others)))
+
+
+def fails(call):
+    """The message of an exception; None if there is none."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001  any failure of Keras or TensorFlow counts
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def without(*corrections):
+    """The model as Keras has it, in these methods."""
+    plain = {name: getattr(keras.Model, name) for name in corrections if hasattr(keras.Model, name)}
+    return type(
+        "Without",
+        (DistributedModel,),
+        plain | {name: _AS_KERAS[name] for name in corrections if name in _AS_KERAS},
+    )
+
+
+def _apply_as_keras(self, tape, loss):
+    self.optimizer.apply_gradients(
+        zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+    )
+
+
+_AS_KERAS = {
+    "_apply_gradients": _apply_as_keras,
+    "_share_of_rows": lambda self, x: 1.0,
+    "_forward": lambda self, x, training: self(x, training=training),
+    "_replica_seeds": lambda self: contextlib.nullcontext(),
+}
