@@ -20,7 +20,7 @@ CONFIG = Config(
     heads={"label": ClassificationHead(), "age": RegressionHead()},
     fusion={"hidden": [4]},
     split=Split(group="shop", stratify="label"),
-    training=Training(epochs=1, batch_size=16),
+    training=Training(epochs=1, batch_size=16, optimizer="sgd"),
     seed=5,
 )
 # another configuration and seed

@@ -43,7 +43,7 @@ CONFIG = Config(
     heads={"label": ClassificationHead(), "match": MatchingHead(inputs=["title", "price"], dim=3)},
     fusion=ConcatenationFusion(hidden=[6]),
     split=Split(column="split"),
-    training=Training(epochs=1),
+    training=Training(epochs=1, optimizer="sgd"),
 )
 
 
