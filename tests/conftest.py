@@ -61,6 +61,14 @@ def once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def pretrained(once):
+    """Paths of tiny pretrained networks: `pretrained.text_preset()`."""
+    from pretrained_networks import Pretrained
+
+    return Pretrained(once)
+
+
+@pytest.fixture(scope="session")
 def new_process():
     """`new_process(program, *arguments)`: what a Python program prints in a process of its own.
 

@@ -4,9 +4,8 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def bert():
+def bert(pretrained):
     """`bert.model()`, `bert.rows()`: see `peft_models.Bert`."""
-    import pretrained_case
     from peft_models import Bert
 
-    return Bert(pretrained_case.text_preset())
+    return Bert(pretrained.text_preset())

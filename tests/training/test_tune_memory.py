@@ -3,7 +3,7 @@
 import contract
 import keras
 import numpy as np
-import pretrained_case
+import one_input
 import pytest
 from tune_space import CONFIG
 
@@ -64,15 +64,15 @@ def test_the_memory_of_a_large_model_is_estimated_without_making_it(tune_records
 @pytest.mark.parametrize(
     "part",
     [
-        lambda: pretrained_case.image(KerasTower(path=pretrained_case.keras_model())),
-        lambda: pretrained_case.image(
-            PresetTower(preset=pretrained_case.image_preset()), size=32, channels=3
+        lambda pretrained: one_input.image(KerasTower(path=pretrained.keras_model())),
+        lambda pretrained: one_input.image(
+            PresetTower(preset=pretrained.image_preset()), size=32, channels=3
         ),
     ],
     ids=["keras", "preset"],
 )
-def test_estimating_a_pretrained_tower_does_not_change_its_weights(part):
-    config = contract.with_input(part())
+def test_estimating_a_pretrained_tower_does_not_change_its_weights(part, pretrained):
+    config = contract.with_input(part(pretrained))
     schema = contract.schema_of(config)
     before = build_model(config, schema).get_weights()
     assert memory.training_bytes(config, schema) > 4 * sum(map(np.size, before))

@@ -4,23 +4,22 @@ import re
 
 import contract
 import numpy as np
-import pretrained_case as case
 import pytest
-from pretrained_case import built, refused, rows_of, vector
+from one_input import built, refused, rows_of, vector
 
 from multimodal_tf.config import AudioInput, PresetTower
 from multimodal_tf.models import build_towers
 
 
 class TestSpeech:
-    def test_whisper_encodes_the_features_of_its_converter(self):
+    def test_whisper_encodes_the_features_of_its_converter(self, pretrained):
         input_config, whole = (
-            clip(case.whisper_preset(), 2000, 0.41),
-            hub().models.Backbone.from_preset(case.whisper_preset()),
+            clip(pretrained.whisper_preset(), 2000, 0.41),
+            hub().models.Backbone.from_preset(pretrained.whisper_preset()),
         )
         rows = shortened(rows_of(input_config, 2), 420)
         features = np.asarray(
-            hub().layers.AudioConverter.from_preset(case.whisper_preset())(rows["probe"])
+            hub().layers.AudioConverter.from_preset(pretrained.whisper_preset())(rows["probe"])
         )
         tokens = whole({"encoder_features": features, **decoder(2)})[
             "encoder_sequence_output"
@@ -30,15 +29,15 @@ class TestSpeech:
         np.testing.assert_allclose(vector(input_config, rows), expected, rtol=1e-4, atol=1e-5)
         assert towers(input_config)(rows)["probe"]["tokens"].shape == (2, 21, 4)
 
-    def test_moonshine_masks_the_padding_of_a_clip(self):
+    def test_moonshine_masks_the_padding_of_a_clip(self, pretrained):
         input_config, whole = (
-            clip(case.moonshine_preset(), 4000, 0.7),
-            hub().models.Backbone.from_preset(case.moonshine_preset()),
+            clip(pretrained.moonshine_preset(), 4000, 0.7),
+            hub().models.Backbone.from_preset(pretrained.moonshine_preset()),
         )
         rows = shortened(rows_of(input_config, 3), 1662)
         mask = np.arange(2800) < np.array([[2800], [1662], [2800]])
         values = np.asarray(
-            hub().layers.AudioConverter.from_preset(case.moonshine_preset())(rows["probe"])
+            hub().layers.AudioConverter.from_preset(pretrained.moonshine_preset())(rows["probe"])
         )
         output = whole({"encoder_input_values": values, "encoder_padding_mask": mask, **decoder(3)})
         tokens, mask = (
@@ -52,10 +51,10 @@ class TestSpeech:
         np.testing.assert_allclose(found["vector"][1], tokens[1, :2].mean(0), rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("samples", [0, 1, 894, 895, 1278, 1279, 2800])
-    def test_moonshine_has_as_many_tokens_as_in_keras_hub(self, samples):
+    def test_moonshine_has_as_many_tokens_as_in_keras_hub(self, samples, pretrained):
         from keras_hub.src.models.moonshine.moonshine_backbone import compute_output_lengths
 
-        input_config = clip(case.moonshine_preset(), 4000, 0.7)
+        input_config = clip(pretrained.moonshine_preset(), 4000, 0.7)
         rows = {
             name: value[1:] for name, value in shortened(rows_of(input_config, 2), samples).items()
         }
@@ -64,16 +63,16 @@ class TestSpeech:
             mask.sum(), max(1, compute_output_lengths(np.array([samples]))[0])
         )
 
-    def test_whisper_s_positions_are_not_trained(self):
-        input_config = clip(case.whisper_preset(), 2000, trainable=True)
+    def test_whisper_s_positions_are_not_trained(self, pretrained):
+        input_config = clip(pretrained.whisper_preset(), 2000, trainable=True)
         assert [weight.path for weight in built(input_config).non_trainable_weights] == [
             "encoder_position_embedding/embeddings"
         ]
 
-    def test_the_decoder_is_left_out(self):
+    def test_the_decoder_is_left_out(self, pretrained):
         for input_config in (
-            clip(case.whisper_preset(), 2000),
-            clip(case.moonshine_preset(), 4000),
+            clip(pretrained.whisper_preset(), 2000),
+            clip(pretrained.moonshine_preset(), 4000),
         ):
             assert not [
                 weight
@@ -85,29 +84,29 @@ class TestSpeech:
         ("make", "message"),
         [
             (
-                lambda: clip(case.text_preset(), 2000),
+                lambda pretrained: clip(pretrained.text_preset(), 2000),
                 r"tower\.preset: must have a network that reads audio alone, .* BertBackbone",
             ),
             (
-                lambda: clip(case.whisper_preset(), 2000, 1.5),
+                lambda pretrained: clip(pretrained.whisper_preset(), 2000, 1.5),
                 r"seconds: must be 0 to 1 for the preset .* received 1\.5$",
             ),
             (
-                lambda: clip(case.moonshine_preset(), 4000, 0.05),
+                lambda pretrained: clip(pretrained.moonshine_preset(), 4000, 0.05),
                 r"seconds: must be 0\.1 to 64 for the preset .* received 0\.05$",
             ),
             (
-                lambda: clip(case.whisper_preset(), 16000),
+                lambda pretrained: clip(pretrained.whisper_preset(), 16000),
                 r"sample_rate: must be 2000, .* received 16000$",
             ),
             (
-                lambda: clip(case.moonshine_preset(False), 16000),
+                lambda pretrained: clip(pretrained.moonshine_preset(False), 16000),
                 r"tower\.preset: must have an AudioConverter, which provides its features, ",
             ),
         ],
     )
-    def test_a_clip_that_does_not_fit_is_refused_by_field(self, make, message):
-        assert re.search(rf"^inputs\.probe\.{message}", refused(make()))
+    def test_a_clip_that_does_not_fit_is_refused_by_field(self, make, message, pretrained):
+        assert re.search(rf"^inputs\.probe\.{message}", refused(make(pretrained)))
 
 
 def hub():

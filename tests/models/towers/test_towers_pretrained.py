@@ -11,11 +11,11 @@ import contract
 import keras
 import numpy as np
 import pandas
-import pretrained_case as case
 import pytest
 import small_model
 import tensorflow as tf
-from pretrained_case import built, image, refused, rows_of, vector
+from one_input import built, image, refused, rows_of, vector
+from pretrained_networks import WORDS
 
 from multimodal_tf.config import (
     AudioInput,
@@ -38,26 +38,28 @@ from multimodal_tf.serving.export import export_model
 
 
 class TestSavedModel:
-    def test_a_feature_map_becomes_one_token_per_cell(self):
-        input_config = image(SavedModelTower(path=case.image_module()))
+    def test_a_feature_map_becomes_one_token_per_cell(self, pretrained):
+        input_config = image(SavedModelTower(path=pretrained.image_module()))
         rows, config = rows_of(input_config), contract.with_input(input_config)
         tokens = build_towers(config, contract.schema_of(config))(rows)["probe"]["tokens"]
         reference = (
-            tf.saved_model.load(case.image_module())
+            tf.saved_model.load(pretrained.image_module())
             .signatures["image"](image=rows["probe"])["feature_map"]
             .numpy()
         )
         np.testing.assert_allclose(tokens, reference.reshape(3, 4, 3), rtol=1e-5)
         np.testing.assert_allclose(vector(input_config, rows), reference.mean((1, 2)), rtol=1e-4)
 
-    def test_a_single_clip_is_read_row_by_row(self):
+    def test_a_single_clip_is_read_row_by_row(self, pretrained):
         input_config = AudioInput(
             sample_rate=1000,
             seconds=0.3,
-            tower=SavedModelTower(path=case.audio_module(), output="embeddings", pooling="max"),
+            tower=SavedModelTower(
+                path=pretrained.audio_module(), output="embeddings", pooling="max"
+            ),
         )
         rows = rows_of(input_config)
-        reference = tf.saved_model.load(case.audio_module())
+        reference = tf.saved_model.load(pretrained.audio_module())
         expected = [
             reference(tf.constant(row))["embeddings"].numpy().max(0) for row in rows["probe"]
         ]
@@ -66,10 +68,12 @@ class TestSavedModel:
     @pytest.mark.parametrize(
         ("pixels", "scale", "offset"), [("0..1", 1, 0), ("-1..1", 2, -1), ("0..255", 255, 0)]
     )
-    def test_pixels_are_scaled_as_in_the_network_s_training(self, pixels, scale, offset):
-        input_config = image(SavedModelTower(path=case.image_module(), pixels=pixels))
+    def test_pixels_are_scaled_as_in_the_network_s_training(
+        self, pixels, scale, offset, pretrained
+    ):
+        input_config = image(SavedModelTower(path=pretrained.image_module(), pixels=pixels))
         rows = rows_of(input_config)
-        expected = tf.saved_model.load(case.image_module()).signatures["image"](
+        expected = tf.saved_model.load(pretrained.image_module()).signatures["image"](
             image=rows["probe"] * scale + offset
         )["feature_map"]
         np.testing.assert_allclose(
@@ -77,8 +81,8 @@ class TestSavedModel:
         )
 
     @pytest.mark.parametrize("trainable", [False, True])
-    def test_only_trainable_weights_are_trained(self, trainable):
-        input_config = image(SavedModelTower(path=case.image_module(), trainable=trainable))
+    def test_only_trainable_weights_are_trained(self, trainable, pretrained):
+        input_config = image(SavedModelTower(path=pretrained.image_module(), trainable=trainable))
         model, config = (
             contract.compiled(contract.with_input(input_config)),
             contract.with_input(input_config),
@@ -92,8 +96,8 @@ class TestSavedModel:
         # Frozen weights have no optimizer state.
         assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_weights)
 
-    def test_the_keras_file_alone_can_be_trained_on_in_a_new_process(self, tmp_path):
-        shutil.copytree(case.image_module(), tmp_path / "module")
+    def test_the_keras_file_alone_can_be_trained_on_in_a_new_process(self, pretrained, tmp_path):
+        shutil.copytree(pretrained.image_module(), tmp_path / "module")
         input_config = image(SavedModelTower(path=str(tmp_path / "module"), trainable=True, dim=4))
         model, rows = contract.compiled(contract.with_input(input_config)), rows_of(input_config, 8)
         targets = contract.targets_of(contract.with_input(input_config), 8)
@@ -121,8 +125,8 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
             [float(loss) for loss in found.stdout.split()[-3:]], losses, rtol=1e-5
         )
 
-    def test_its_variables_are_exported_once(self, tmp_path):
-        input_config = image(SavedModelTower(path=case.image_module(), trainable=True))
+    def test_its_variables_are_exported_once(self, pretrained, tmp_path):
+        input_config = image(SavedModelTower(path=pretrained.image_module(), trainable=True))
         model, rows = built(input_config), rows_of(input_config)
         archive = keras.export.ExportArchive()
         spec = {name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}
@@ -142,18 +146,20 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
         ]
         assert shapes.count([4, 4, 1, 3]) == 1
 
-    def test_a_configuration_alone_names_the_missing_files(self):
-        input_config = image(SavedModelTower(path=case.image_module()))
+    def test_a_configuration_alone_names_the_missing_files(self, pretrained):
+        input_config = image(SavedModelTower(path=pretrained.image_module()))
         layer = built(input_config).get_layer("probe_network").network
         copy = type(layer).from_config(layer.get_config() | {"digest": "0" * 64})
         assert copy(keras.Input((8, 8, 1))).shape == (None, 2, 2, 3)
         with pytest.raises(ValueError, match="made from a configuration alone"):
             copy(rows_of(input_config)["probe"])
 
-    def test_the_duplicate_signature_of_a_keras_export_is_ignored(self, tmp_path):
-        keras.saving.load_model(case.keras_model()).export(tmp_path / "out", verbose=False)
+    def test_the_duplicate_signature_of_a_keras_export_is_ignored(self, pretrained, tmp_path):
+        keras.saving.load_model(pretrained.keras_model()).export(tmp_path / "out", verbose=False)
         input_config = image(SavedModelTower(path=str(tmp_path / "out")))
-        reference = keras.saving.load_model(case.keras_model())(rows_of(input_config)["probe"])
+        reference = keras.saving.load_model(pretrained.keras_model())(
+            rows_of(input_config)["probe"]
+        )
         np.testing.assert_allclose(
             vector(input_config, rows_of(input_config)), reference, rtol=1e-5
         )
@@ -162,32 +168,33 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
         ("make", "message"),
         [
             (
-                lambda: {"path": case.two_signatures()},
+                lambda pretrained: {"path": pretrained.two_signatures()},
                 r"tower\.signature: must name one"
                 r" .* image\(image: float32 \(any, 8, 8, 1\)\) -> feature_map",
             ),
             (
-                lambda: {"path": case.two_signatures(), "signature": "photo"},
+                lambda pretrained: {"path": pretrained.two_signatures(), "signature": "photo"},
                 r"tower\.signature: must be one .* received 'photo'$",
             ),
             (
-                lambda: {"path": case.image_module(), "output": "logits"},
+                lambda pretrained: {"path": pretrained.image_module(), "output": "logits"},
                 r"tower\.output: must name one of .*, received 'logits'$",
             ),
             (
-                lambda: {"path": case.audio_module()},
+                lambda pretrained: {"path": pretrained.audio_module()},
                 r"tower: no signature takes .*, float32 \(batch, 8, 8, 1\),"
                 r" the SavedModel has serving_default",
             ),
             (
-                lambda: {"path": str(case.FOLDER)},
+                lambda pretrained: {"path": pretrained.image_module() + "/variables"},
                 r"tower\.path: a SavedModel is a folder with saved_model\.pb, .* holds \[",
             ),
         ],
     )
-    def test_impossible_settings_are_refused_by_field(self, make, message):
-        case.FOLDER.joinpath("extra").mkdir(exist_ok=True)
-        assert re.search(rf"^inputs\.probe\.{message}", refused(image(SavedModelTower(**make()))))
+    def test_impossible_settings_are_refused_by_field(self, make, message, pretrained):
+        assert re.search(
+            rf"^inputs\.probe\.{message}", refused(image(SavedModelTower(**make(pretrained))))
+        )
 
     def test_a_module_without_variables_cannot_be_trained(self, tmp_path):
         module = tf.Module()
@@ -212,9 +219,10 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
 
 @pytest.mark.slow
 def test_all_are_served_on_raw_cells_in_a_new_process_with_weights_written_once(
+    pretrained,
     tmp_path,
 ):
-    config, schema = served()
+    config, schema = served(pretrained)
     model = build_model(config, schema)
     model.save(tmp_path / "model.keras")
     rows = [raw_row(number) for number in range(3)] + [{"photo": small_model.image_bytes(9)}]
@@ -256,24 +264,26 @@ print(*expected.numpy().ravel())
     )
 
 
-def served():
+def served(pretrained):
     """A model of every kind of pretrained tower."""
     inputs = {
-        "photo": ImageInput(height=8, width=8, tower=PresetTower(preset=case.image_preset())),
+        "photo": ImageInput(height=8, width=8, tower=PresetTower(preset=pretrained.image_preset())),
         "voice": AudioInput(
-            sample_rate=2000, seconds=0.2, tower=PresetTower(preset=case.whisper_preset())
+            sample_rate=2000, seconds=0.2, tower=PresetTower(preset=pretrained.whisper_preset())
         ),
         "song": AudioInput(
             sample_rate=1000,
             seconds=0.3,
-            tower=SavedModelTower(path=case.audio_module(), output="embeddings"),
+            tower=SavedModelTower(path=pretrained.audio_module(), output="embeddings"),
         ),
-        "title": TextInput(max_tokens=8, tower=PresetTower(preset=case.text_family("GPT2"))),
+        "title": TextInput(max_tokens=8, tower=PresetTower(preset=pretrained.text_family("GPT2"))),
         "note": TextInput(
             tokenizer=NoTokenizer(),
-            tower=SavedModelTower(path=case.text_module(listed=True), trainable=True),
+            tower=SavedModelTower(path=pretrained.text_module(listed=True), trainable=True),
         ),
-        "tags": TextInput(tokenizer=NoTokenizer(), tower=KerasTower(path=case.keras_text_model())),
+        "tags": TextInput(
+            tokenizer=NoTokenizer(), tower=KerasTower(path=pretrained.keras_text_model())
+        ),
     }
     config = Config(inputs=inputs, heads={"label": ClassificationHead()})
     stats = {
@@ -286,7 +296,7 @@ def served():
 
 def raw_row(number):
     texts = {
-        name: b" ".join(case.WORDS[(number + i) % 5].encode() for i in range(3))
+        name: b" ".join(WORDS[(number + i) % 5].encode() for i in range(3))
         for name in ("title", "note", "tags")
     }
     return (
@@ -297,8 +307,8 @@ def raw_row(number):
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_saved_model_of_strings_gets_the_plain_text(listed, tmp_path):
-    input_config = strings(listed)
+def test_a_saved_model_of_strings_gets_the_plain_text(listed, pretrained, tmp_path):
+    input_config = strings(pretrained, listed)
     config, texts = (
         contract.with_input(input_config),
         ["a red bird", "bird sings !", "", "unheard of"] * 5,
@@ -313,7 +323,7 @@ def test_a_saved_model_of_strings_gets_the_plain_text(listed, tmp_path):
         load_split(config, schema, tmp_path, "train", training=True), verbose=0, shuffle=False
     )
     assert np.any(model.get_layer("probe_network").get_weights()[0] != before)
-    vectors = tf.saved_model.load(case.text_module(listed))(tf.constant(texts[:2]))["default"]
+    vectors = tf.saved_model.load(pretrained.text_module(listed))(tf.constant(texts[:2]))["default"]
     np.testing.assert_allclose(
         vector(input_config, rows_of(input_config, 2) | {"probe": np.array(texts[:2], object)}),
         vectors,
@@ -321,8 +331,11 @@ def test_a_saved_model_of_strings_gets_the_plain_text(listed, tmp_path):
     )
 
 
-def test_lookup_tables_and_text_operations_are_saved_in_the_keras_file(tmp_path):
-    model, rows = built(strings(listed=True)), rows_of(strings(listed=True), 2)
+def test_lookup_tables_and_text_operations_are_saved_in_the_keras_file(pretrained, tmp_path):
+    model, rows = (
+        built(strings(pretrained, listed=True)),
+        rows_of(strings(pretrained, listed=True), 2),
+    )
     model.save(tmp_path / "model.keras")
     np.savez(
         tmp_path / "rows.npz",
@@ -341,8 +354,8 @@ np.testing.assert_allclose(model(rows)["label"], output, rtol=1e-5)
     assert found.returncode == 0, found.stderr[-2000:]
 
 
-def strings(listed):
+def strings(pretrained, listed):
     return TextInput(
         tokenizer=NoTokenizer(),
-        tower=SavedModelTower(path=case.text_module(listed), trainable=True),
+        tower=SavedModelTower(path=pretrained.text_module(listed), trainable=True),
     )

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_towers import audio, patches, recurrent, vector, waveform
+from one_input import vector
+from small_towers import audio, patches, recurrent, waveform
 
 from multimodal_tf.config import AudioInput
 from multimodal_tf.models import build_model, build_towers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_towers import audio, patches, recurrent, waveform
+from small_towers import audio, patches, recurrent, waveform
 from test_towers_audio import refused
 
 from multimodal_tf.config import AudioAugmentation, Config

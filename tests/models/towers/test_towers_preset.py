@@ -6,10 +6,9 @@ import contract
 import keras
 import numpy as np
 import pandas as pd
-import pretrained_case as case
 import pytest
 import tensorflow as tf
-from pretrained_case import built, image, refused, rows_of, vector
+from one_input import built, image, refused, rows_of, vector
 
 from multimodal_tf.config import (
     ClassificationHead,
@@ -43,10 +42,10 @@ CASED = [
 
 
 class TestPreset:
-    def test_a_text_is_encoded_as_by_the_backbone(self):
+    def test_a_text_is_encoded_as_by_the_backbone(self, pretrained):
         import keras_hub
 
-        input_config = TextInput(max_tokens=4, tower=PresetTower(preset=case.text_preset()))
+        input_config = TextInput(max_tokens=4, tower=PresetTower(preset=pretrained.text_preset()))
         # 2 is padding.
         rows = rows_of(input_config, 1) | {"probe": np.array([[3, 0, 4, 2]], "int32")}
         given = {
@@ -54,32 +53,34 @@ class TestPreset:
             "padding_mask": rows["probe"] != 2,
             "segment_ids": rows["probe"] * 0,
         }
-        reference = keras_hub.models.Backbone.from_preset(case.text_preset())(given)[
+        reference = keras_hub.models.Backbone.from_preset(pretrained.text_preset())(given)[
             "sequence_output"
         ].numpy()
         np.testing.assert_allclose(
             vector(input_config, rows), reference[:, :3].mean(1), rtol=1e-4, atol=1e-6
         )
 
-    def test_an_image_is_scaled_by_the_preset_s_converter(self):
+    def test_an_image_is_scaled_by_the_preset_s_converter(self, pretrained):
         import keras_hub
 
-        input_config = image(PresetTower(preset=case.image_preset(), pooling="max"), 16, 3)
+        input_config = image(PresetTower(preset=pretrained.image_preset(), pooling="max"), 16, 3)
         rows = rows_of(input_config, 2)
-        pixels = keras_hub.layers.ImageConverter.from_preset(case.image_preset())(
+        pixels = keras_hub.layers.ImageConverter.from_preset(pretrained.image_preset())(
             rows["probe"] * 255
         )
-        reference = keras_hub.models.Backbone.from_preset(case.image_preset())(
+        reference = keras_hub.models.Backbone.from_preset(pretrained.image_preset())(
             np.asarray(pixels)
         ).numpy()
         np.testing.assert_allclose(
             vector(input_config, rows), reference.max((1, 2)), rtol=1e-4, atol=1e-5
         )
 
-    def test_without_weights_it_has_the_architecture(self):
+    def test_without_weights_it_has_the_architecture(self, pretrained):
         one, other = (
             image(
-                PresetTower(preset=case.image_preset(scaled), weights=weights, trainable=True),
+                PresetTower(
+                    preset=pretrained.image_preset(scaled), weights=weights, trainable=True
+                ),
                 16,
                 3,
             )
@@ -87,9 +88,9 @@ class TestPreset:
         )
         assert built(one).count_params() == built(other).count_params()
 
-    def test_the_pooler_is_left_out(self):
+    def test_the_pooler_is_left_out(self, pretrained):
         input_config = TextInput(
-            max_tokens=4, tower=PresetTower(preset=case.text_preset(), trainable=True)
+            max_tokens=4, tower=PresetTower(preset=pretrained.text_preset(), trainable=True)
         )
         assert not [weight for weight in built(input_config).weights if "pooled" in weight.path]
 
@@ -97,33 +98,35 @@ class TestPreset:
         ("input_config", "message"),
         [
             (
-                lambda: image(PresetTower(preset=case.patch_preset()), 8, 3),
+                lambda pretrained: image(PresetTower(preset=pretrained.patch_preset()), 8, 3),
                 r"the preset .* takes float32 \(batch, 16, 16, 3\), received .* 8, 8, 3\)$",
             ),
             (
-                lambda: image(PresetTower(preset=case.text_preset()), 8, 3),
+                lambda pretrained: image(PresetTower(preset=pretrained.text_preset()), 8, 3),
                 r"tower\.preset: must have a network that reads image alone, .* BertBackbone",
             ),
             (
-                lambda: text(case.image_preset()),
+                lambda pretrained: text(pretrained.image_preset()),
                 r"tower\.preset: must have a network that reads text alone, .* DenseNetBackbone",
             ),
             (
-                lambda: text(case.text_preset(), max_tokens=9),
+                lambda pretrained: text(pretrained.text_preset(), max_tokens=9),
                 r"max_tokens: must be at most 8 for the preset, received 9$",
             ),
             (
-                lambda: image(PresetTower(preset=case.image_preset(scaled=False)), 8, 3),
+                lambda pretrained: image(
+                    PresetTower(preset=pretrained.image_preset(scaled=False)), 8, 3
+                ),
                 r"tower\.preset: must have an ImageConverter",
             ),
             (
-                lambda: text(case.image_module()),
+                lambda pretrained: text(pretrained.image_module()),
                 r"tower\.preset: KerasHub does not load a backbone from",
             ),
         ],
     )
-    def test_what_does_not_fit_is_refused_by_field(self, input_config, message):
-        assert re.search(rf"^inputs\.probe(\.|: ){message}", refused(input_config()))
+    def test_what_does_not_fit_is_refused_by_field(self, input_config, message, pretrained):
+        assert re.search(rf"^inputs\.probe(\.|: ){message}", refused(input_config(pretrained)))
 
     def test_frozen_random_weights_are_refused(self):
         with pytest.raises(ValueError, match="trainable must be true if weights is false"):
@@ -132,11 +135,11 @@ class TestPreset:
     def test_a_missing_folder_is_refused(self):
         assert "nothing is at '/no/such'" in refused(text("/no/such"), FileNotFoundError)
 
-    def test_a_tokenizer_with_more_ids_than_the_preset_is_refused(self):
-        config = contract.with_input(text(case.text_preset()))
+    def test_a_tokenizer_with_more_ids_than_the_preset_is_refused(self, pretrained):
+        config = contract.with_input(text(pretrained.text_preset()))
         schema = contract.schema_of(config)
         schema.inputs["probe"] = Subwords(
-            tokenizer="preset", preset=case.text_preset(), layer={}, assets={}, size=13
+            tokenizer="preset", preset=pretrained.text_preset(), layer={}, assets={}, size=13
         )
         with pytest.raises(
             ValueError,
@@ -147,8 +150,10 @@ class TestPreset:
 
 
 @pytest.mark.parametrize("kind", ["ResNet", "EfficientNet", "MobileNet", "CSPNet"])
-def test_a_convolutional_network_reads_pixels_as_its_converter_scales_them(kind, tmp_path):
-    preset = case.image_family(kind)
+def test_a_convolutional_network_reads_pixels_as_its_converter_scales_them(
+    kind, pretrained, tmp_path
+):
+    preset = pretrained.image_family(kind)
     input_config = image(PresetTower(preset=preset), 16, 3)
     rows, whole = rows_of(input_config, 2), hub().models.Backbone.from_preset(preset)
     reference = whole(
@@ -169,8 +174,8 @@ def test_a_convolutional_network_reads_pixels_as_its_converter_scales_them(kind,
     ("kind", "preprocessor"),
     [("DistilBert", "TextClassifier"), ("Roberta", "TextClassifier"), ("GPT2", "")],
 )
-def test_a_text_is_tokenized_by_the_preset_s_tokenizer(kind, preprocessor):
-    preset, texts = case.text_family(kind), TEXTS
+def test_a_text_is_tokenized_by_the_preset_s_tokenizer(kind, preprocessor, pretrained):
+    preset, texts = pretrained.text_family(kind), TEXTS
     theirs = getattr(hub().models, f"{kind}{preprocessor}Preprocessor").from_preset(
         preset, sequence_length=8
     )(texts)
@@ -188,8 +193,8 @@ def test_a_text_is_tokenized_by_the_preset_s_tokenizer(kind, preprocessor):
 
 
 @pytest.mark.parametrize("kind", ["Bart", "T5"])
-def test_the_encoder_of_an_encoder_decoder_reads_a_text(kind):
-    preset = case.text_family(kind)
+def test_the_encoder_of_an_encoder_decoder_reads_a_text(kind, pretrained):
+    preset = pretrained.text_family(kind)
     whole, preprocessor = (
         hub().models.Backbone.from_preset(preset),
         getattr(hub().models, f"{kind}Seq2SeqLMPreprocessor"),
@@ -211,9 +216,9 @@ def test_the_encoder_of_an_encoder_decoder_reads_a_text(kind):
 class TestPair:
     """A preset of two encoders, one for images and one for texts."""
 
-    def test_clip_reads_a_text_up_to_its_end_token(self):
-        preset = case.pair_preset("CLIP")
-        whole, theirs = hub().models.Backbone.from_preset(preset), prompts("CLIP", 12)
+    def test_clip_reads_a_text_up_to_its_end_token(self, pretrained):
+        preset = pretrained.pair_preset("CLIP")
+        whole, theirs = hub().models.Backbone.from_preset(preset), prompts(pretrained, "CLIP", 12)
         ids, found, config = read(
             TextInput(max_tokens=12, tower=PresetTower(preset=preset, pooling="last")), CASED
         )
@@ -225,9 +230,9 @@ class TestPair:
         np.testing.assert_allclose(found["vector"], pooled, rtol=1e-4, atol=1e-5)
         assert only(config, whole.text_encoder)
 
-    def test_siglip_reads_a_text_without_punctuation_and_pools_itself(self):
-        preset = case.pair_preset("SigLIP")
-        whole, theirs = hub().models.Backbone.from_preset(preset), prompts("SigLIP", 12)
+    def test_siglip_reads_a_text_without_punctuation_and_pools_itself(self, pretrained):
+        preset = pretrained.pair_preset("SigLIP")
+        whole, theirs = hub().models.Backbone.from_preset(preset), prompts(pretrained, "SigLIP", 12)
         ids, found, config = read(TextInput(max_tokens=12, tower=PresetTower(preset=preset)), CASED)
         np.testing.assert_array_equal(ids, theirs["token_ids"])
         np.testing.assert_allclose(
@@ -237,13 +242,15 @@ class TestPair:
         assert only(config, whole.text_encoder)
 
     @pytest.mark.parametrize("kind", ["CLIP", "SigLIP"])
-    def test_an_image(self, kind):
-        input_config = image(PresetTower(preset=case.pair_preset(kind), pooling="first"), 16, 3)
+    def test_an_image(self, kind, pretrained):
+        input_config = image(
+            PresetTower(preset=pretrained.pair_preset(kind), pooling="first"), 16, 3
+        )
         rows, whole = (
             rows_of(input_config, 2),
-            hub().models.Backbone.from_preset(case.pair_preset(kind)),
+            hub().models.Backbone.from_preset(pretrained.pair_preset(kind)),
         )
-        pixels = hub().layers.ImageConverter.from_preset(case.pair_preset(kind))(
+        pixels = hub().layers.ImageConverter.from_preset(pretrained.pair_preset(kind))(
             rows["probe"] * 255
         )
         reference = np.asarray(whole.vision_encoder({"images": np.asarray(pixels)}))
@@ -258,10 +265,10 @@ class TestPair:
     @pytest.mark.parametrize(
         ("kind", "count", "rule"), [("SigLIP", 8, "must be 12"), ("CLIP", 13, "must be at most 12")]
     )
-    def test_texts_of_another_length(self, kind, count, rule):
+    def test_texts_of_another_length(self, kind, count, rule, pretrained):
         assert re.search(
             rf"^inputs\.probe\.max_tokens: {rule} .*received {count}$",
-            refused(text(case.pair_preset(kind), count)),
+            refused(text(pretrained.pair_preset(kind), count)),
         )
 
 
@@ -282,14 +289,14 @@ def test_the_deepest_map_of_a_feature_pyramid_is_used():
     assert find_reader(network, lambda given: given, None, None, "") == (network, "stage2")
 
 
-def test_a_network_of_unknown_length_is_encoded(monkeypatch):
+def test_a_network_of_unknown_length_is_encoded(monkeypatch, pretrained):
     network = hub().models.DINOV3Backbone(
         8, 1, 8, 2, 8, image_shape=(16, 16, 3), use_mask_token=False
     )
     monkeypatch.setattr(hub().models.Backbone, "from_preset", lambda *_, **__: network)
-    input_config = image(PresetTower(preset=case.patch_preset()), 16, 3)
+    input_config = image(PresetTower(preset=pretrained.patch_preset()), 16, 3)
     rows = rows_of(input_config, 2)
-    pixels = hub().layers.ImageConverter.from_preset(case.patch_preset())(rows["probe"] * 255)
+    pixels = hub().layers.ImageConverter.from_preset(pretrained.patch_preset())(rows["probe"] * 255)
     np.testing.assert_allclose(
         vector(input_config, rows),
         network(np.asarray(pixels)).numpy().mean(1),
@@ -298,10 +305,10 @@ def test_a_network_of_unknown_length_is_encoded(monkeypatch):
     )
 
 
-def test_a_preset_of_t5_from_a_table_to_a_served_model(tmp_path):
+def test_a_preset_of_t5_from_a_table_to_a_served_model(pretrained, tmp_path):
     table = pd.DataFrame({"title": [*TEXTS, None] * 4, "label": ["a", "b"] * 14})
     input_config = TextInput(
-        max_tokens=8, tower=PresetTower(preset=case.text_family("T5"), trainable=True)
+        max_tokens=8, tower=PresetTower(preset=pretrained.text_family("T5"), trainable=True)
     )
     config = Config(inputs={"title": input_config}, heads={"label": ClassificationHead()})
     ingest(read_table(table), config, tmp_path / "records", processes=1)
@@ -358,10 +365,10 @@ def read(input_config, texts):
     return features["probe"], model({name: features[name] for name in model.input})["probe"], config
 
 
-def prompts(kind, length):
+def prompts(pretrained, kind, length):
     """`CASED`, preprocessed by KerasHub."""
     made = getattr(hub().models, f"{kind}Preprocessor").from_preset(
-        case.pair_preset(kind), sequence_length=length
+        pretrained.pair_preset(kind), sequence_length=length
     )
     return made({"prompts": CASED, "images": np.zeros((len(CASED), 16, 16, 3))})
 

@@ -1,48 +1,34 @@
-"""Tiny pretrained networks, made once per process: SavedModels, a Keras file, KerasHub presets."""
+"""Tiny pretrained networks: SavedModels, Keras files, KerasHub presets.
+
+Each function writes one into a folder. Tests take their paths from the fixture `pretrained`.
+"""
 
 import functools
 import io
-import pathlib
 import tempfile
 
-import contract
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 from keras import layers
 
-from multimodal_tf.config import ImageInput
-from multimodal_tf.models import build_model, embeddings
-
-_folder = tempfile.TemporaryDirectory()
-FOLDER = pathlib.Path(_folder.name)
 WORDS = ["a", "red", "bird", "sings", "!"]
 
 
-def image(tower, size=8, channels=1):
-    return ImageInput(height=size, width=size, channels=channels, tower=tower)
+class Pretrained:
+    """Paths of the networks as strings: `pretrained.text_family("T5")`, written at first use."""
 
+    def __init__(self, once):
+        self._once = once
 
-def built(input_config):
-    config = contract.with_input(input_config)
-    return build_model(config, contract.schema_of(config))
+    def __getattr__(self, name):
+        return functools.partial(self._path, globals()[name])
 
-
-def rows_of(input_config, rows=3):
-    return contract.rows_of(contract.with_input(input_config), rows)
-
-
-def vector(input_config, rows):
-    return embeddings(built(input_config))(rows)["probe"].numpy()
-
-
-def refused(input_config, error=ValueError):
-    """The error message of `build_model`, which must be one line."""
-    with pytest.raises(error) as caught:
-        built(input_config)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    def _path(self, write, *arguments, **options):
+        values = map(str, [*arguments, *options.values()])
+        name = "_".join(["pretrained", write.__name__, *values])
+        folder = self._once(name, lambda folder: write(folder, *arguments, **options))
+        return str(next(folder.glob("*.keras"), folder))
 
 
 class ImageModule(tf.Module):
@@ -89,27 +75,21 @@ class AudioModule(tf.Module):
         return {"scores": tf.concat([embeddings, embeddings[:, :2]], 1), "embeddings": embeddings}
 
 
-@functools.cache
-def image_module():
+def image_module(folder):
     module = ImageModule()
-    tf.saved_model.save(module, FOLDER / "image", signatures={"image": module.feature_map})
-    return str(FOLDER / "image")
+    tf.saved_model.save(module, folder, signatures={"image": module.feature_map})
 
 
-@functools.cache
-def two_signatures():
+def two_signatures(folder):
     module = ImageModule()
     tf.saved_model.save(
-        module, FOLDER / "two", signatures={"image": module.feature_map, "pooled": module.vector}
+        module, folder, signatures={"image": module.feature_map, "pooled": module.vector}
     )
-    return str(FOLDER / "two")
 
 
-@functools.cache
-def audio_module():
+def audio_module(folder):
     module = AudioModule()
-    tf.saved_model.save(module, FOLDER / "audio")
-    return str(FOLDER / "audio")
+    tf.saved_model.save(module, folder)
 
 
 class HashedWords(tf.Module):
@@ -166,18 +146,16 @@ class ListedWords(HashedWords):
         return self.table.lookup(words)
 
 
-@functools.cache
-def text_module(listed=False):
-    if listed:
-        (FOLDER / "words.txt").write_text("\n".join(WORDS))
-    tf.saved_model.save(
-        ListedWords(FOLDER / "words.txt") if listed else HashedWords(), FOLDER / f"text-{listed}"
-    )
-    return str(FOLDER / f"text-{listed}")
+def text_module(folder, listed=False):
+    if not listed:
+        tf.saved_model.save(HashedWords(), folder)
+        return
+    with tempfile.NamedTemporaryFile("w") as file:
+        print(*WORDS, sep="\n", file=file, flush=True)
+        tf.saved_model.save(ListedWords(file.name), folder)
 
 
-@functools.cache
-def keras_model():
+def keras_model(folder):
     """Convolution, batch normalization and dropout over `(batch, 8, 8, 1)`, then two classes.
 
     The layer before the classes is `features`.
@@ -189,22 +167,18 @@ def keras_model():
     model = keras.Model(
         image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     )
-    model.save(FOLDER / "model.keras")
-    return str(FOLDER / "model.keras")
+    model.save(folder / "model.keras")
 
 
-@functools.cache
-def keras_text_model():
+def keras_text_model(folder):
     """Strings `(batch,)` to the mean of their words' vectors `(batch, 3)`, by Keras layers."""
     text = keras.Input((), dtype="string")
     x = layers.TextVectorization(output_sequence_length=4, vocabulary=WORDS, name="words")(text)
     x = layers.GlobalAveragePooling1D()(layers.Embedding(len(WORDS) + 2, 3)(x))
-    keras.Model(text, x).save(FOLDER / "text.keras")
-    return str(FOLDER / "text.keras")
+    keras.Model(text, x).save(folder / "text.keras")
 
 
-@functools.cache
-def text_preset():
+def text_preset(folder):
     import keras_hub
 
     backbone = keras_hub.models.BertBackbone(
@@ -216,16 +190,13 @@ def text_preset():
         dropout=0,
         max_sequence_length=8,
     )
-    backbone.save_to_preset(FOLDER / "bert")
-    return str(FOLDER / "bert")
+    backbone.save_to_preset(folder)
 
 
-@functools.cache
-def whisper_preset():
+def whisper_preset(folder):
     """A small Whisper: clips at 2000 Hz, up to 1 s, 8 mel bins, one token per 20 ms."""
     import keras_hub
 
-    folder = FOLDER / "whisper"
     keras_hub.models.WhisperBackbone(
         vocabulary_size=9,
         num_layers=1,
@@ -243,15 +214,12 @@ def whisper_preset():
         "max_audio_length": 1,
     }
     keras_hub.layers.WhisperAudioConverter(**converter).save_to_preset(folder)
-    return str(folder)
 
 
-@functools.cache
-def moonshine_preset(converted=True):
+def moonshine_preset(folder, converted=True):
     """Moonshine with few channels; its strides, and so its shortest clip, are fixed."""
     import keras_hub
 
-    folder = FOLDER / ("moonshine" if converted else "unconverted")
     keras_hub.models.MoonshineBackbone(
         vocabulary_size=9,
         filter_dim=4,
@@ -266,15 +234,12 @@ def moonshine_preset(converted=True):
         keras_hub.layers.MoonshineAudioConverter(
             sampling_rate=4000, do_normalize=True
         ).save_to_preset(folder)
-    return str(folder)
 
 
-@functools.cache
-def image_preset(scaled=True):
+def image_preset(folder, scaled=True):
     """A DenseNet with batch normalization, which takes pixels as 0..255 / 127.5 - 1."""
     import keras_hub
 
-    folder = FOLDER / ("densenet" if scaled else "unscaled")
     keras_hub.models.DenseNetBackbone(stackwise_num_repeats=[1, 1], growth_rate=4).save_to_preset(
         folder
     )
@@ -282,20 +247,16 @@ def image_preset(scaled=True):
         keras_hub.layers.DenseNetImageConverter(
             scale=1 / 127.5, offset=[-1.0, -1.0, -1.0]
         ).save_to_preset(folder)
-    return str(folder)
 
 
-@functools.cache
-def patch_preset():
+def patch_preset(folder):
     """A ViT, whose image size is fixed."""
     import keras_hub
 
-    folder = FOLDER / "vit"
     keras_hub.models.ViTBackbone(
         (16, 16, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=8
     ).save_to_preset(folder)
     keras_hub.layers.ViTImageConverter(scale=1 / 255).save_to_preset(folder)
-    return str(folder)
 
 
 def _image_backbones():
@@ -366,22 +327,18 @@ def _image_backbones():
     }
 
 
-@functools.cache
-def image_family(kind):
+def image_family(folder, kind):
     """Another small network, which takes pixels scaled and shifted by channel."""
     make, converter = _image_backbones()[kind]
-    folder = FOLDER / kind
     make().save_to_preset(folder)
     converter(scale=[0.02, 0.03, 0.04], offset=[-1.0, -0.5, 0.0]).save_to_preset(folder)
-    return str(folder)
 
 
-@functools.cache
-def text_family(kind):
+def text_family(folder, kind):
     """A small text model with its tokenizer, which knows `WORDS`."""
     import keras_hub
 
-    models, folder = keras_hub.models, FOLDER / kind
+    models = keras_hub.models
     size = {
         "num_layers": 1,
         "num_heads": 2,
@@ -409,18 +366,16 @@ def text_family(kind):
     tokenizer.save_to_preset(folder)
     backbone = getattr(models, f"{kind}Backbone")
     backbone(vocabulary_size=tokenizer.vocabulary_size(), **size).save_to_preset(folder)
-    return str(folder)
 
 
-@functools.cache
-def pair_preset(kind):
+def pair_preset(folder, kind):
     """A small CLIP or SigLIP with tokenizer and converter.
 
     It takes images of 16 x 16 pixels and texts of up to (SigLIP: exactly) 12 ids.
     """
     import keras_hub
 
-    models, folder = keras_hub.models, FOLDER / kind
+    models = keras_hub.models
     if kind == "CLIP":
         tokenizer, more = models.CLIPTokenizer(*_closed_pairs()), {"projection_dim": 6}
     else:
@@ -441,7 +396,6 @@ def pair_preset(kind):
         getattr(models, f"{kind}Backbone")(vision_encoder=vision, text_encoder=words, **more),
     ):
         component.save_to_preset(folder)
-    return str(folder)
 
 
 def _letters_model(**special):

@@ -4,19 +4,18 @@ import re
 
 import keras
 import numpy as np
-import pretrained_case as case
 import pytest
 from keras import layers
-from pretrained_case import built, image, refused, rows_of, vector
+from one_input import built, image, refused, rows_of, vector
 
 from multimodal_tf.config import KerasTower
 from multimodal_tf.models import embeddings
 
 
 class TestKerasFile:
-    def test_it_equals_the_model_up_to_a_layer(self):
-        input_config = image(KerasTower(path=case.keras_model(), layer="features"))
-        whole = keras.saving.load_model(case.keras_model())
+    def test_it_equals_the_model_up_to_a_layer(self, pretrained):
+        input_config = image(KerasTower(path=pretrained.keras_model(), layer="features"))
+        whole = keras.saving.load_model(pretrained.keras_model())
         reference = keras.Model(whole.inputs[0], whole.get_layer("features").output)(
             rows_of(input_config)["probe"]
         ).numpy()
@@ -27,14 +26,16 @@ class TestKerasFile:
             atol=1e-6,
         )
 
-    def test_frozen_it_runs_in_inference_mode_in_training(self):
-        input_config = image(KerasTower(path=case.keras_model(), layer="features"))
+    def test_frozen_it_runs_in_inference_mode_in_training(self, pretrained):
+        input_config = image(KerasTower(path=pretrained.keras_model(), layer="features"))
         model, rows = embeddings(built(input_config)), rows_of(input_config)
         np.testing.assert_array_equal(model(rows, training=True)["probe"], model(rows)["probe"])
         assert not [weight for weight in model.trainable_weights if weight.path.startswith("probe")]
 
-    def test_trainable_it_runs_in_training_mode(self):
-        input_config = image(KerasTower(path=case.keras_model(), layer="features", trainable=True))
+    def test_trainable_it_runs_in_training_mode(self, pretrained):
+        input_config = image(
+            KerasTower(path=pretrained.keras_model(), layer="features", trainable=True)
+        )
         model, rows = embeddings(built(input_config)), rows_of(input_config)
         assert np.any(model(rows, training=True)["probe"] != model(rows)["probe"])
 
@@ -55,10 +56,10 @@ class TestKerasFile:
             ),
         ],
     )
-    def test_what_does_not_fit_is_refused_by_field(self, fields, size, message):
+    def test_what_does_not_fit_is_refused_by_field(self, fields, size, message, pretrained):
         assert re.search(
             rf"^inputs\.probe\.{message}",
-            refused(image(KerasTower(path=case.keras_model(), **fields), size)),
+            refused(image(KerasTower(path=pretrained.keras_model(), **fields), size)),
         )
 
     def test_several_inputs_are_refused(self, tmp_path):

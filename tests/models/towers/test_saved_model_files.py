@@ -11,31 +11,29 @@ import zipfile
 
 import keras
 import numpy as np
-import pretrained_case as case
 import pytest
 import tensorflow as tf
-from pretrained_case import built, image, refused, rows_of, vector
+from one_input import built, image, refused, rows_of, vector
 
 from multimodal_tf.config import SavedModelTower
 from multimodal_tf.models.towers import saved_model_files
 
-TARGET = case.FOLDER / "harm" / "file"
 HARM = {
-    "WriteFile": lambda: tf.io.write_file(str(TARGET), "x"),
-    "ReadFile": lambda: tf.io.read_file("/etc/passwd"),
-    "EagerPyFunc": lambda: tf.py_function(print, ["x"], []),
-    "PrintV2": lambda: tf.print("x", output_stream=f"file://{TARGET}"),
-    "SaveV2": lambda: tf.raw_ops.SaveV2(
-        prefix=str(TARGET), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
+    "WriteFile": lambda target: tf.io.write_file(str(target), "x"),
+    "ReadFile": lambda target: tf.io.read_file("/etc/passwd"),
+    "EagerPyFunc": lambda target: tf.py_function(print, ["x"], []),
+    "PrintV2": lambda target: tf.print("x", output_stream=f"file://{target}"),
+    "SaveV2": lambda target: tf.raw_ops.SaveV2(
+        prefix=str(target), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
     ),
 }
 
 
-def harmful(operation, hidden, folder):
-    """Saves a SavedModel that runs the operation when it is called."""
+def harmful(operation, hidden, target, folder):
+    """Saves a SavedModel that runs the operation of `HARM` on the file `target` when called."""
 
     def harm(image):
-        hidden(operation)
+        hidden(lambda: HARM[operation](target))
         return {"out": image[:, 0, 0]}
 
     signature = tf.function(
@@ -71,15 +69,18 @@ def in_a_dataset(operation):
 @pytest.mark.parametrize("hidden", [plainly, in_a_function, in_a_branch, in_a_loop, in_a_dataset])
 @pytest.mark.parametrize("operation", HARM)
 def test_a_graph_that_accesses_files_or_python_is_refused(operation, hidden, tmp_path):
-    harmful(HARM[operation], hidden, tmp_path)
-    message = refused(image(SavedModelTower(path=str(tmp_path))))
+    target = tmp_path / "target"
+    harmful(operation, hidden, target, tmp_path / "model")
+    message = refused(image(SavedModelTower(path=str(tmp_path / "model"))))
     assert message.endswith(
         f"must not access other files or call Python, its graph has the operations ['{operation}']"
     )
-    assert not TARGET.exists()
+    assert not target.exists()
 
 
 def test_a_graph_that_does_so_when_it_is_loaded_is_refused(tmp_path):
+    target = tmp_path / "folder" / "target"
+
     class Table(tf.Module):
         def __init__(self):
             self.table = Resource()
@@ -89,22 +90,22 @@ def test_a_graph_that_does_so_when_it_is_loaded_is_refused(tmp_path):
             return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
 
         def _initialize(self):
-            HARM["SaveV2"]()
+            HARM["SaveV2"](target)
 
     module = Table()
     signature = tf.function(
         lambda image: {"out": image[:, 0, 0]}, [tf.TensorSpec((None, 8, 8, 1), tf.float32, "image")]
     )
-    tf.saved_model.save(module, tmp_path, signatures=signature)
-    shutil.rmtree(TARGET.parent, ignore_errors=True)
-    assert "['SaveV2']" in refused(image(SavedModelTower(path=str(tmp_path))))
-    assert not TARGET.parent.exists()
+    tf.saved_model.save(module, tmp_path / "model", signatures=signature)
+    shutil.rmtree(target.parent, ignore_errors=True)
+    assert "['SaveV2']" in refused(image(SavedModelTower(path=str(tmp_path / "model"))))
+    assert not target.parent.exists()
 
 
-def test_a_keras_file_is_checked_when_it_is_loaded(tmp_path):
-    model = built(image(SavedModelTower(path=case.image_module())))
+def test_a_keras_file_is_checked_when_it_is_loaded(pretrained, tmp_path):
+    model = built(image(SavedModelTower(path=pretrained.image_module())))
     model.save(tmp_path / "good.keras")
-    harmful(HARM["WriteFile"], in_a_function, tmp_path / "harm")
+    harmful("WriteFile", in_a_function, tmp_path / "target", tmp_path / "harm")
     # Under another digest, files that are already loaded are not used.
     digest = model.get_layer("probe_network").network.digest.encode()
     with (
@@ -121,27 +122,27 @@ def test_a_keras_file_is_checked_when_it_is_loaded(tmp_path):
             )
     with pytest.raises(ValueError, match=r"must not access other files .* \['WriteFile'\]"):
         keras.saving.load_model(tmp_path / "bad.keras")
-    assert not TARGET.exists()
+    assert not (tmp_path / "target").exists()
 
 
-def test_a_file_url_is_a_path():
+def test_a_file_url_is_a_path(pretrained):
     url, plain = (
         image(SavedModelTower(path=path))
-        for path in (f"file://{case.image_module()}", case.image_module())
+        for path in (f"file://{pretrained.image_module()}", pretrained.image_module())
     )
     np.testing.assert_array_equal(vector(url, rows_of(url)), vector(plain, rows_of(plain)))
 
 
-def test_other_handles_are_resolved_by_tensorflow_hub(monkeypatch):
+def test_other_handles_are_resolved_by_tensorflow_hub(monkeypatch, pretrained):
     def resolve(handle):
         if "broken" in handle:
             raise OSError("HTTP Error 404")
-        return case.image_module() if handle.startswith("https://") else handle
+        return pretrained.image_module() if handle.startswith("https://") else handle
 
     monkeypatch.setitem(sys.modules, "tensorflow_hub", types.SimpleNamespace(resolve=resolve))
     handle, plain = (
         image(SavedModelTower(path=path))
-        for path in ("https://example.com/module/1", case.image_module())
+        for path in ("https://example.com/module/1", pretrained.image_module())
     )
     np.testing.assert_array_equal(vector(handle, rows_of(handle)), vector(plain, rows_of(plain)))
     assert "does not resolve 'https://broken': HTTP Error 404" in refused(
@@ -160,12 +161,12 @@ def test_without_tensorflow_hub_the_error_names_the_extra(monkeypatch):
 
 class TestArchive:
     @pytest.mark.parametrize("inner", ["", "module/"])
-    def test_an_archive_is_unpacked(self, inner, tmp_path):
+    def test_an_archive_is_unpacked(self, inner, pretrained, tmp_path):
         with tarfile.open(tmp_path / "module.tar.gz", "w:gz") as archive:
-            archive.add(case.image_module(), arcname=inner or ".")
+            archive.add(pretrained.image_module(), arcname=inner or ".")
         packed, plain = (
             image(SavedModelTower(path=path))
-            for path in (str(tmp_path / "module.tar.gz"), case.image_module())
+            for path in (str(tmp_path / "module.tar.gz"), pretrained.image_module())
         )
         np.testing.assert_array_equal(
             vector(packed, rows_of(packed)), vector(plain, rows_of(plain))
@@ -194,9 +195,9 @@ class TestArchive:
             [(tarfile.TarInfo("saved_model.pb"), b"x" * 11)], tmp_path
         )
 
-    def test_a_truncated_archive_is_refused_by_field(self, tmp_path):
+    def test_a_truncated_archive_is_refused_by_field(self, pretrained, tmp_path):
         with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
-            archive.add(case.image_module(), arcname=".")
+            archive.add(pretrained.image_module(), arcname=".")
         content = (tmp_path / "whole.tar.gz").read_bytes()
         (tmp_path / "half.tar.gz").write_bytes(content[: len(content) // 2])
         assert "is damaged or unsafe" in refused(

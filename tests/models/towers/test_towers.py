@@ -1,0 +1,153 @@
+"""Every tower keeps the contract; details of some are checked by hand."""
+
+import subprocess
+import sys
+from typing import get_args
+
+import contract
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_towers import PRETRAINED, TOWERS, image
+
+from multimodal_tf.config import (
+    Input,
+    NumberInput,
+)
+from multimodal_tf.models import build_model, embeddings
+from multimodal_tf.models.presence import PresentBatchNormalization, ZeroWhereMissing
+
+
+@pytest.fixture
+def input_config(tower, pretrained):
+    return TOWERS[tower] if tower in TOWERS else PRETRAINED[tower](pretrained)
+
+
+def test_every_tower_of_the_configuration_passes_the_contract(pretrained):
+    made = [make(pretrained) for make in PRETRAINED.values()]
+    tested = {type(one.tower) for one in [*TOWERS.values(), *made]}
+    for kind in get_args(get_args(Input)[0]):
+        towers = kind.model_fields["tower"].annotation
+        assert tested >= ({*get_args(towers)} or {towers})
+
+
+# raised in eager mode if an input is missing in all rows
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("tower", [*TOWERS, *PRETRAINED])
+def test_contract(input_config, check, tmp_path):
+    check(contract.with_input(input_config), tmp_path)
+
+
+LOAD = """
+import pathlib, sys
+import keras, numpy as np
+import multimodal_tf.models
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
+    files = (path.with_suffix(kind) for kind in (".rows.npz", ".outputs.npz"))
+    rows, outputs = (dict(np.load(file)) for file in files)
+    model = keras.saving.load_model(path)
+    for name, output in model(rows).items():
+        np.testing.assert_allclose(output, outputs[name], rtol=1e-5, atol=1e-6, err_msg=path.name)
+    print(path.stem)
+"""
+
+
+def test_saved_towers_predict_the_same_in_a_new_process(pretrained, tmp_path):
+    made = {name: make(pretrained) for name, make in PRETRAINED.items()}
+    for name, input_config in (TOWERS | made).items():
+        config = contract.with_input(input_config)
+        model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+        model.save(tmp_path / f"{name}.keras")
+        # NumPy would pickle objects.
+        texts = {key: values.astype(str) for key, values in rows.items() if values.dtype == object}
+        np.savez(tmp_path / f"{name}.rows.npz", **rows | texts)
+        np.savez(tmp_path / f"{name}.outputs.npz", **model(rows))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert set(done.stdout.splitlines()) == {*TOWERS, *made}, done.stderr
+
+
+def vector(input_config, rows):
+    config = contract.with_input(input_config)
+    return embeddings(build_model(config, contract.schema_of(config)))(rows)["probe"].numpy()
+
+
+@pytest.mark.parametrize(
+    ("tower", "size"),
+    [
+        ({"filters": [4, 4, 4], "padding": "valid"}, 16),
+        ({"filters": [4], "kernel_size": 5, "padding": "valid"}, 4),
+    ],
+)
+def test_an_image_too_small_for_its_blocks_is_refused_by_field(tower, size):
+    with pytest.raises(
+        ValueError,
+        match=rf"^inputs\.probe\.tower\.filters: .* {size} x {size} in block \d, received \[",
+    ) as error:
+        build_model(
+            contract.with_input(image(size, **tower)),
+            contract.schema_of(contract.with_input(image())),
+        )
+    assert "\n" not in str(error.value)
+
+
+def test_with_padding_same_no_image_is_too_small():
+    config = contract.with_input(image(1, filters=[4] * 5))
+    assert np.isfinite(
+        build_model(config, contract.schema_of(config))(contract.rows_of(config, 2))["label"]
+    ).all()
+
+
+def test_the_unknown_value_and_each_known_one_have_their_own_vector():
+    config = contract.with_input(TOWERS["category"])
+    rows = contract.rows_of(config, 4) | {"probe": np.arange(4, dtype="int32")}
+    assert len(np.unique(vector(TOWERS["category"], rows), axis=0)) == 4
+
+
+def test_a_number_is_standardized_by_the_schema():
+    config = contract.with_input(NumberInput())
+    model = build_model(config, contract.schema_of(config))
+    normalised = keras.Model(model.input, model.get_layer("probe_normalization").output)
+    # mean 5, standard deviation 2
+    rows = contract.rows_of(config, 2) | {"probe": np.array([5.0, 9.0], "float32")}
+    np.testing.assert_allclose(normalised(rows), [[0.0], [2.0]], atol=1e-6)
+
+
+def test_zero_where_absent_stops_nan_in_values_and_gradients():
+    weight = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        x = weight * tf.constant([[1.0], [np.nan]])
+        loss = tf.reduce_sum(ZeroWhereMissing()(x, tf.constant([1.0, 0.0])))
+    assert loss == 2.0
+    inner = tf.constant([[1.0], [np.nan]])
+    with tf.GradientTape() as tape:
+        tape.watch(inner)
+        loss = tf.reduce_sum(ZeroWhereMissing()(inner, tf.constant([1.0, 0.0])) ** 2)
+    np.testing.assert_array_equal(tape.gradient(loss, inner), [[2.0], [0.0]])
+
+
+class TestPresentBatchNormalization:
+    def test_with_all_rows_present_it_equals_that_of_keras(self):
+        x = np.random.default_rng(0).normal(3, 2, (5, 4, 4, 2)).astype("float32")
+        ours, reference = PresentBatchNormalization(), keras.layers.BatchNormalization()
+        for training in (True, False):
+            np.testing.assert_allclose(
+                ours(x, np.ones(5, "float32"), training=training),
+                reference(x, training=training),
+                atol=1e-5,
+            )
+        for one, other in zip(ours.get_weights(), reference.get_weights()):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+
+    def test_with_no_row_present_its_statistics_stay(self):
+        layer = PresentBatchNormalization()
+        layer(np.ones((2, 3, 1), "float32"), np.ones(2, "float32"), training=True)
+        before = layer.get_weights()
+        assert np.isfinite(
+            layer(np.ones((2, 3, 1), "float32"), np.zeros(2, "float32"), training=True)
+        ).all()
+        for one, other in zip(before, layer.get_weights()):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
