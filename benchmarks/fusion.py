@@ -17,17 +17,10 @@ import pathlib
 import numpy as np
 import pandas
 
+from benchmarks.accuracy_table import by_seed_and_drawn, group_of_rows, interval, markdown
+from benchmarks.entries import DATASETS, Entry
 from benchmarks.linear import LABEL, read_raw
-from benchmarks.towers import (
-    DATASETS,
-    Entry,
-    by_seed_and_drawn,
-    group_of_rows,
-    interval,
-    markdown,
-    slug,
-    trained,
-)
+from benchmarks.trained import slug, trained
 from multimodal_tf.config import (
     PRESENT,
     AttentionFusion,

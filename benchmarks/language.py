@@ -18,8 +18,10 @@ import pathlib
 import numpy as np
 import pandas
 
+from benchmarks.accuracy_table import markdown
+from benchmarks.entries import GENTLE, Entry, audio_towers
 from benchmarks.linear import LABEL, by_cell, mel_bands, read_raw, regression, scaled
-from benchmarks.towers import GENTLE, Entry, audio_towers, markdown, trained
+from benchmarks.trained import trained
 from multimodal_tf.config import AudioInput, ClassificationHead, Config, Split, Training
 from multimodal_tf.data.datasets import stamps_table
 from multimodal_tf.data.ingest.table_ingest import ingest

@@ -16,9 +16,11 @@ import pathlib
 import numpy as np
 import pandas
 
+from benchmarks.accuracy_table import accuracy, by_seed_and_drawn, interval
+from benchmarks.entries import audio_towers
 from benchmarks.language import LANGUAGES, clips, language_config
 from benchmarks.linear import LABEL, read_raw
-from benchmarks.towers import accuracy, audio_towers, by_seed_and_drawn, interval, slug
+from benchmarks.trained import slug
 from multimodal_tf.config import (
     AudioInput,
     ClassificationHead,

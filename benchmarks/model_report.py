@@ -26,9 +26,11 @@ import numpy as np
 import pandas
 import tensorflow as tf
 
+from benchmarks.accuracy_table import group_of_rows
+from benchmarks.entries import DATASETS, Entry
 from benchmarks.fusion import DROPOUT, WITHOUT_DROPOUT, absence, hits_without
 from benchmarks.linear import LABEL, read_raw
-from benchmarks.towers import DATASETS, Entry, group_of_rows, slug, trained
+from benchmarks.trained import slug, trained
 from multimodal_tf.config import ConcatenationFusion, Config, MatchingHead, SelfAttentionFusion
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.preprocessor import Preprocessor
@@ -104,14 +106,17 @@ def benchmark(name, config, table, arguments):
 
 
 def dropped(config, directory, table):
-    """Whether each test row is right, with all inputs and without each, of the model with modality
-    dropout and of that without.
+    """Whether each test row is right, with all inputs and without each.
+
+    The models are one with modality dropout and one without.
     """
     groups, frame, without = group_of_rows(table), {}, {}
     for name, rate in ((PLAIN, DROPOUT), (WITHOUT_DROPOUT.format(PLAIN), 0.0)):
         entry = Entry(name, config.inputs, name, fusion=ConcatenationFusion(modality_dropout=rate))
         frame[name] = np.array(trained(entry, config, directory, with_export=False).hits)
-        without |= {f"{name}|{part}": hits for part, hits in hits_without(entry, directory).items()}
+        without |= {
+            f"{name}|{missing}": hits for missing, hits in hits_without(entry, directory).items()
+        }
     rows = read_raw(directory / "data", "test", config)["row"]
     common = {"seed": config.seed, "group": groups[rows]}
     return pandas.DataFrame(frame).assign(**common), pandas.DataFrame(without).assign(**common)
@@ -139,9 +144,9 @@ def aligned(config, directory):
     return load_run(directory / slug(entry.name))
 
 
-def timed(run, data, place, table):
+def timed(run, data, out, table):
     start = time.perf_counter()
-    report = model_report(run, data, place, table=table)
+    report = model_report(run, data, out, table=table)
     return time.perf_counter() - start, report
 
 
@@ -194,10 +199,11 @@ def rows_of(report, title):
 
 
 def leaked(config, directory, table):
-    """Share of the text, and what the summary says of it, of a model that was trained on texts with
-    the class in a word.
+    """Share of the text, and what the summary says of it.
+
+    The model was trained on texts with the class as a word.
     """
-    text = next(name for name, part in config.inputs.items() if part.type == "text")
+    text = next(name for name, one in config.inputs.items() if one.type == "text")
     rows = pandas.concat(table.chunks())
     rows[text] = [
         f"class{str(label).lower()} {words or ''}".strip()

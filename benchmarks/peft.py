@@ -25,18 +25,11 @@ import resource
 import numpy as np
 import pandas
 
+from benchmarks.accuracy_table import accuracy, by_seed_and_drawn, group_of_rows, interval
+from benchmarks.entries import Entry
 from benchmarks.linear import read_raw
 from benchmarks.pretrained import TEXT, minilm
-from benchmarks.towers import (
-    Entry,
-    Result,
-    accuracy,
-    by_seed_and_drawn,
-    group_of_rows,
-    interval,
-    slug,
-    trained,
-)
+from benchmarks.trained import Result, slug, trained
 from multimodal_tf.config import Adapters, Config, LoRA, Peft
 from multimodal_tf.data.datasets import stamps_config, stamps_table
 from multimodal_tf.data.ingest.table_ingest import ingest

@@ -24,8 +24,11 @@ import keras
 import numpy as np
 import pandas
 
+from benchmarks.accuracy_table import group_of_rows, markdown
+from benchmarks.entries import Entry
 from benchmarks.linear import LABEL, read_raw, regression
-from benchmarks.towers import Entry, group_of_rows, markdown, peers, trained
+from benchmarks.towers import peers
+from benchmarks.trained import trained
 from multimodal_tf.config import AudioInput, Config, PresetTower, SavedModelTower, TextInput
 from multimodal_tf.data.datasets import stamps_config, stamps_table
 from multimodal_tf.data.fit_schema import fit_schema

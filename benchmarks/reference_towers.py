@@ -1,24 +1,14 @@
-"""Towers written by hand in plain Keras and KerasHub layers.
+"""Towers of media written by hand in plain Keras and KerasHub layers.
 
 They are for `benchmarks.step_time` and `tower_step_time`. Each is a function of an input's
 configuration, for its sizes, and a Keras tensor; it returns the vector. Rows whose input is missing
-are not treated: that input_config of a tower is included in the times that are compared.
+are not treated: the time that this takes in our towers is part of what is measured.
 """
 
 import keras
 import keras_hub
-import numpy as np
-import pandas
 import tensorflow as tf
 from keras import layers, ops
-
-# values of a category, and width of its embedding
-VALUES, WIDTH = 100, 16
-# of a number, and of dates in days since 1970-01-01
-MOMENTS = {"mean": 5.0, "variance": 4.0}
-# days since 1970-01-01 in the calendar
-DAYS = 10_000
-
 
 # --- images
 
@@ -252,159 +242,3 @@ def encode_frames(input_config, x):
 
 def cnn_of(tower, x):
     return dense(tower, layers.GlobalAveragePooling2D()(convolutions(tower.filters, x)))
-
-
-# --- columns
-
-
-def number(input_config, x, mean, variance):
-    x = layers.Normalization(axis=None, mean=mean, variance=variance)(layers.Reshape((1,))(x))
-    return layers.Dense(input_config.tower.dim, activation="relu")(x)
-
-
-class Calendar(layers.Layer):
-    """Hand-written features of dates: pandas' calendar as a table, and points on circles."""
-
-    def __init__(self):
-        super().__init__()
-        days = pandas.date_range("1970-01-01", periods=DAYS)
-        columns = [
-            days.dayofweek,
-            [7] * DAYS,
-            days.day - 1,
-            days.days_in_month,
-            days.dayofyear - 1,
-            365 + days.is_leap_year,
-        ]
-        self.table = tf.constant(list(zip(*columns)), "float32")
-
-    def call(self, x):
-        day = ops.cast(x[:, 1], "float32") / 86_400
-        calendar = tf.gather(self.table, x[:, 0])
-        elapsed = (ops.cast(x[:, 0], "float32") - MOMENTS["mean"] + day) / MOMENTS[
-            "variance"
-        ] ** 0.5
-        turns = [
-            day,
-            *((calendar[:, column] + day) / calendar[:, column + 1] for column in (0, 2, 4)),
-        ]
-        return ops.stack(
-            [elapsed, *(curve(turn * 2 * np.pi) for turn in turns for curve in (ops.sin, ops.cos))],
-            axis=1,
-        )
-
-    def compute_output_shape(self, shape):
-        return (shape[0], 9)
-
-
-def date(input_config, x):
-    return layers.Dense(input_config.tower.dim, activation="relu")(Calendar()(x))
-
-
-def category(input_config, x):
-    return layers.Dense(input_config.tower.dim, activation="relu")(
-        layers.Embedding(VALUES + 1, input_config.tower.dim)(x)
-    )
-
-
-def mlp(tower, numbers, categories, numbers_present, categories_present):
-    """Dense layers over columns.
-
-    Numbers, categories and their flags are lists of Keras tensors `(batch,)`.
-    """
-    x = layers.Normalization(
-        axis=-1,
-        mean=[MOMENTS["mean"]] * len(numbers),
-        variance=[MOMENTS["variance"]] * len(numbers),
-    )(side(numbers))
-    sides = [layers.Multiply()([x, side(numbers_present)])]
-    for values, flag in zip(categories, categories_present):
-        sides.append(
-            layers.Multiply()(
-                [layers.Embedding(VALUES + 1, WIDTH)(values), layers.Reshape((1,))(flag)]
-            )
-        )
-    x = layers.Concatenate()([*sides, side([*numbers_present, *categories_present])])
-    for units in tower.hidden:
-        x = layers.Dropout(tower.dropout)(layers.Dense(units, activation="relu")(x))
-    return x
-
-
-def side(columns):
-    return layers.Concatenate()([layers.Reshape((1,))(column) for column in columns])
-
-
-class ClassToken(layers.Layer):
-    """Prepends a learned token."""
-
-    def build(self, shape):
-        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
-
-    def call(self, tokens):
-        return ops.concatenate(
-            [ops.repeat(self.token, ops.shape(tokens)[0], axis=0), tokens], axis=1
-        )
-
-
-def feature_transformer(tower, numbers, categories, numbers_present, categories_present):
-    """As `mlp`."""
-    count = len(numbers)
-    x = layers.Normalization(
-        axis=-1, mean=[MOMENTS["mean"]] * count, variance=[MOMENTS["variance"]] * count
-    )(side(numbers))
-    tokens = [layers.EinsumDense("bn,nu->bnu", (count, tower.units), bias_axes="nu")(x)]
-    tokens += [
-        layers.Reshape((1, tower.units))(layers.Embedding(VALUES + 1, tower.units)(values))
-        for values in categories
-    ]
-    mask = (
-        ops.concatenate(
-            [
-                ops.ones_like(side(numbers_present[:1])),
-                side([*numbers_present, *categories_present]),
-            ],
-            axis=1,
-        )
-        > 0.5
-    )
-    return attention(tower, ClassToken()(layers.Concatenate(axis=1)(tokens)), mask)[:, 0]
-
-
-# --- pretrained
-
-
-def save_bert(folder, vocabulary):
-    """Saves a BERT of two layers with random weights as a KerasHub preset; returns its folder."""
-    sizes = {"num_layers": 2, "num_heads": 4, "hidden_dim": 128, "intermediate_dim": 512}
-    keras_hub.models.BertBackbone(vocabulary_size=vocabulary, **sizes).save_to_preset(folder)
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [f"word{index}" for index in range(vocabulary - len(special))]
-    keras_hub.models.BertTokenizer([*special, *words]).save_to_preset(folder)
-    return folder
-
-
-def bert(input_config, x, vocabulary):
-    whole = keras_hub.models.Backbone.from_preset(input_config.tower.preset)
-    # Without the Dense layer of `pooled_output`.
-    network = keras.Model(whole.input, whole.output["sequence_output"])
-    network.trainable = input_config.tower.trainable
-    mask = ops.cast(ops.not_equal(x, 0), "int32")
-    given = {"token_ids": x, "segment_ids": ops.zeros_like(x), "padding_mask": mask}
-    tokens = network(given) if input_config.tower.trainable else network(given, training=False)
-    return layers.GlobalAveragePooling1D()(tokens, mask=mask)
-
-
-def save_keras_file(path):
-    """Saves a `.keras` file; returns its path.
-
-    The model has convolutions over 64 x 64 pixels up to the layer `features`, then a classifier.
-    """
-    x = keras.Input((64, 64, 3))
-    features = layers.GlobalAveragePooling2D(name="features")(convolutions([32, 64, 128], x))
-    keras.Model(x, layers.Dense(5, activation="softmax")(features)).save(path)
-    return path
-
-
-def keras_file(input_config, x):
-    whole = keras.models.load_model(input_config.tower.path)
-    return keras.Model(whole.input, whole.get_layer(input_config.tower.layer).output)(x)

@@ -22,6 +22,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from benchmarks import reference_columns as columns
+from benchmarks import reference_pretrained as pretrained
 from benchmarks import reference_towers as reference
 from benchmarks.step_time import Clock, check_same_architecture
 from multimodal_tf import config as towers
@@ -79,7 +81,7 @@ def over_columns(tower, make_reference):
             [name for name in COLUMNS if name.startswith(kind)] for kind in ("number", "category")
         ]
         flags = [[x[name + PRESENT] for name in names] for names in kinds]
-        flag = ops.max(reference.side([*flags[0], *flags[1]]), axis=1)
+        flag = ops.max(columns.side([*flags[0], *flags[1]]), axis=1)
         found = make_reference(tower, *([x[name] for name in names] for names in kinds), *flags)
         return layers.Multiply()([found, layers.Reshape((1,))(flag)]), flag
 
@@ -149,13 +151,13 @@ PAIRS = {
     "frames_transformer": video(
         reference.frames_transformer, tower=towers.FramesTower(over=towers.FramesTransformer())
     ),
-    "number": alone(towers.NumberInput(), reference.number, *reference.MOMENTS.values()),
-    "boolean": alone(towers.BooleanInput(), reference.number, 0.5, 0.25),
-    "date": alone(towers.DateInput(), reference.date),
-    "category": alone(towers.CategoryInput(unknown=0), reference.category),
-    "mlp": over_columns(towers.MLPTower(), reference.mlp),
+    "number": alone(towers.NumberInput(), columns.number, *columns.MOMENTS.values()),
+    "boolean": alone(towers.BooleanInput(), columns.number, 0.5, 0.25),
+    "date": alone(towers.DateInput(), columns.date),
+    "category": alone(towers.CategoryInput(unknown=0), columns.category),
+    "mlp": over_columns(towers.MLPTower(), columns.mlp),
     "feature_transformer": over_columns(
-        towers.FeatureTransformerTower(), reference.feature_transformer
+        towers.FeatureTransformerTower(), columns.feature_transformer
     ),
 }
 NAMES = [*PAIRS, "preset", "preset_frozen", "keras_file"]
@@ -167,14 +169,14 @@ def pretrained_pairs(folder):
     They are a BERT preset, fine-tuned and frozen, and half of a `.keras` file.
     """
     preset, file = (
-        reference.save_bert(f"{folder}/bert", WORDS + 2),
-        reference.save_keras_file(f"{folder}/images.keras"),
+        pretrained.save_bert(f"{folder}/bert", WORDS + 2),
+        pretrained.save_keras_file(f"{folder}/images.keras"),
     )
     return {
-        "preset": text(reference.bert, tower=towers.PresetTower(preset=preset, trainable=True)),
-        "preset_frozen": text(reference.bert, tower=towers.PresetTower(preset=preset)),
+        "preset": text(pretrained.bert, tower=towers.PresetTower(preset=preset, trainable=True)),
+        "preset_frozen": text(pretrained.bert, tower=towers.PresetTower(preset=preset)),
         "keras_file": image(
-            reference.keras_file,
+            pretrained.keras_file,
             tower=towers.KerasTower(path=file, layer="features", trainable=True),
         ),
     }
@@ -266,14 +268,14 @@ def by_hand(pair, ours):
 
 def schema_of(config):
     vocabulary: Vocabulary | Subwords = Vocabulary(words=[f"word{index}" for index in range(WORDS)])
-    values = Vocabulary(words=[f"value{index}" for index in range(reference.VALUES)])
-    moments = Moments(mean=reference.MOMENTS["mean"], std=reference.MOMENTS["variance"] ** 0.5)
+    values = Vocabulary(words=[f"value{index}" for index in range(columns.VALUES)])
+    moments = Moments(mean=columns.MOMENTS["mean"], std=columns.MOMENTS["variance"] ** 0.5)
     texts = next(
         (input_config for input_config in config.inputs.values() if input_config.type == "text"),
         None,
     )
     if texts is not None and texts.tokenizer.type == "preset":
-        vocabulary = fit_subwords("inputs.x.tokenizer", texts.tokenizer, [])
+        vocabulary = fit_subwords("inputs.x.tokenizer", texts.tokenizer, lambda normalize: ())
     stats = {"text": vocabulary, "category": values, "number": moments, "date": moments}
     classes = Classes(
         names=[f"class {index}" for index in range(CLASSES)], counts=[BATCH] * CLASSES
@@ -309,11 +311,11 @@ def batch_of(config):
         "text": lambda input_config: random.integers(
             1, WORDS + 2, (BATCH, input_config.max_tokens), "int32"
         ),
-        "category": lambda input_config: random.integers(0, reference.VALUES + 1, BATCH, "int32"),
+        "category": lambda input_config: random.integers(0, columns.VALUES + 1, BATCH, "int32"),
         "number": lambda input_config: random.normal(5, 2, BATCH).astype("float32"),
         "boolean": lambda input_config: random.integers(0, 2, BATCH).astype("float32"),
         "date": lambda input_config: np.stack(
-            [random.integers(0, limit, BATCH, "int32") for limit in (reference.DAYS, 86_400)],
+            [random.integers(0, limit, BATCH, "int32") for limit in (columns.DAYS, 86_400)],
             axis=1,
         ),
     }
