@@ -14,6 +14,7 @@ from pydantic import Field
 from multimodal_tf.config import Config, TextInput
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.names import first_fault
 
 
 class Vectors(pydantic.BaseModel):
@@ -145,10 +146,8 @@ class Schema(pydantic.BaseModel):
         """
         try:
             return cls.model_validate_json(upath.UPath(path).read_text(encoding="utf-8"))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "document"
-            raise ValueError(f"{path} is not a schema: {field}: {first['msg']}") from error
+        except (pydantic.ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a schema: {first_fault(error)}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON."""

@@ -74,6 +74,11 @@ def sentence(error: pydantic.ValidationError) -> str:
     return "; ".join(map(_fault, error.errors()))
 
 
+def first_fault(error: pydantic.ValidationError | UnicodeDecodeError) -> str:
+    """Why a JSON file is not what it should be; the first fault is enough for a damaged file."""
+    return str(error) if isinstance(error, UnicodeDecodeError) else _fault(error.errors()[0])
+
+
 # fields that hold one member of a union, whose type pydantic adds to a fault's location
 _UNIONS = ("tabular", "loss_weighting", "fusion", "tower", "frame", "over", "tokenizer", "vectors")
 

@@ -4,6 +4,7 @@ import pathlib
 
 import pydantic
 
+from multimodal_tf.config.names import first_fault
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
 
 FILE = "manifest.json"
@@ -70,7 +71,7 @@ class Manifest(pydantic.BaseModel):
         try:
             manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (pydantic.ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a manifest: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{path} is not a manifest: {first_fault(error)}") from error
         if manifest.version != VERSION:
             raise ValueError(
                 f"{path} must have version {VERSION}, received {manifest.version}:"

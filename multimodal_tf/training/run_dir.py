@@ -21,6 +21,7 @@ import tensorflow as tf
 import multimodal_tf.models
 import multimodal_tf.training.layerwise_learning_rates  # noqa: F401
 from multimodal_tf.config import Config
+from multimodal_tf.config.names import first_fault
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
@@ -227,7 +228,7 @@ def load_record(path: str | pathlib.Path) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (pydantic.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not the record of a run: {_one_line(error)}") from error
+        raise ValueError(f"{path} is not the record of a run: {first_fault(error)}") from error
 
 
 def load_run(run_dir: str | pathlib.Path) -> Run:
@@ -272,11 +273,7 @@ def _read_history(path: pathlib.Path) -> dict[str, list[float]]:
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is missing or damaged, train again: {_one_line(error)}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return ValueError(f"{path} is missing or damaged, train again: {' '.join(str(error).split())}")
 
 
 def _write(run_dir: pathlib.Path, record: RunRecord) -> None:

@@ -76,8 +76,18 @@ class AllTokens(layers.Layer):
         return KerasTensor(tokens.shape[:2], "bool")
 
 
+class _Pooling(layers.Layer):
+    """From tokens `(batch, length, dim)` and their mask to one vector; the mask ends here."""
+
+    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
+        return None
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return (shape[0], shape[2])
+
+
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskedMean(layers.Layer):
+class MaskedMean(_Pooling):
     """The mean over the valid tokens; zeros in rows without any.
 
     `keras.layers.GlobalAveragePooling1D` divides by zero in such rows, and its NaN reaches the
@@ -99,15 +109,9 @@ class MaskedMean(layers.Layer):
         mask = ops.cast(ops.expand_dims(mask, -1), x.dtype)
         return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
 
-    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
-        return None
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return (shape[0], shape[2])
-
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskedMax(layers.Layer):
+class MaskedMax(_Pooling):
     """The maximum over the valid tokens; zeros in rows without any.
 
     Call:
@@ -122,15 +126,9 @@ class MaskedMax(layers.Layer):
         valid = ops.where(mask, x, ops.full_like(x, -3e4))
         return ops.where(ops.any(mask, axis=1), ops.max(valid, axis=1), ops.zeros_like(x[:, 0]))
 
-    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
-        return None
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return (shape[0], shape[2])
-
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TokenAt(layers.Layer):
+class TokenAt(_Pooling):
     """The first token, or the last valid one.
 
     Args:
@@ -152,12 +150,6 @@ class TokenAt(layers.Layer):
         steps = ops.arange(ops.shape(x)[1], dtype="int32")
         last = ops.max(ops.where(mask, steps, ops.zeros_like(steps)), axis=1)
         return ops.squeeze(ops.take_along_axis(x, ops.reshape(last, (-1, 1, 1)), axis=1), 1)
-
-    def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
-        return None
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return (shape[0], shape[2])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "position": self.position}
