@@ -1,5 +1,6 @@
 """One validated configuration of a model, as Python objects, YAML or JSON."""
 
+from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
 from multimodal_tf.config.fusion import (
     AttentionFusion,
     BilinearFusion,
@@ -35,12 +36,10 @@ from multimodal_tf.config.heads import (
 from multimodal_tf.config.inputs import (
     INPUTS,
     TABULAR_TYPES,
-    AudioAugmentation,
     AudioInput,
     BooleanInput,
     CategoryInput,
     DateInput,
-    ImageAugmentation,
     ImageInput,
     Input,
     NumberInput,

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import pydantic
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
+from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
 from multimodal_tf.config.names import Fraction, StatsType, Strict
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
@@ -65,18 +66,6 @@ class _Input(Column):
     def stats_type(self) -> StatsType | None:
         """Type of the schema entry that the input needs; None: it needs none."""
         return None
-
-
-class ImageAugmentation(Strict):
-    """Augmentation of an image by Keras' own layers, in this order; in training only."""
-
-    flip: Literal["horizontal", "vertical", "both"] | None = None
-    # share of height and width that is cropped at a random position; the rest is resized
-    crop: Fraction = 0.0
-    # strength of RandAugment (Cubuk et al. 2020); 0: none
-    rand_augment: Fraction = 0.0
-    # largest share of the image that is erased (Zhong et al. 2020); 0: none
-    erasing: Fraction = 0.0
 
 
 class ImageInput(_Input):
@@ -178,25 +167,6 @@ class TextInput(_Input):
 def _field(config: Any, name: str) -> Any:
     """A field of a configuration or of a dict; None where it has no such field."""
     return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
-
-
-class AudioAugmentation(Strict):
-    """Augmentation of a waveform and its spectrogram, in this order; in training only."""
-
-    # largest shift in time, to either side
-    shift_ms: NonNegativeFloat = 0.0
-    # largest change of loudness, up or down
-    gain_db: NonNegativeFloat = 0.0
-    # level of white noise, in decibels of full scale; null: none
-    noise_db: float | None = Field(None, le=0)
-    # SpecAugment (Park et al. 2019): number of time masks,
-    time_masks: int = Field(0, ge=0)
-    # and the longest,
-    time_mask_ms: NonNegativeFloat = 200.0
-    # number of frequency masks,
-    frequency_masks: int = Field(0, ge=0)
-    # and the widest
-    frequency_mask_bins: PositiveInt = 8
 
 
 class AudioInput(_Input):

@@ -184,6 +184,12 @@ def test_other_lengths_are_broken_cells():
     ]
 
 
+def test_a_list_longer_than_any_vector_is_refused_by_its_length():
+    column = described([[2.0] * 16] * 5 + [[2.0] * 5000])
+    reasons = [(one.row, one.reason) for one in column.rejections]
+    assert reasons == [(5, "a list of 5,000 values, not vector")]
+
+
 def test_long_arrays_and_given_types_are_audio():
     random = np.random.default_rng(0)
     clips = [random.uniform(-1, 1, size).astype(np.float32) for size in [8000] * 5 + [4000]]

@@ -9,6 +9,7 @@ from multimodal_tf.config import Input
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.kinds import FILES, KINDS, OPENED
+from multimodal_tf.data.describe.kinds.kind import ARRAYS, nested
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds import kind_of, read_cell
@@ -20,7 +21,6 @@ _KEPT = 2**16
 _LONGEST_LIST = 1000
 # characters
 _LONGEST_PATH = 4096
-_ARRAYS = (list, tuple, np.ndarray)
 
 
 def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -> Cell:
@@ -67,6 +67,8 @@ def rejection(cell: Cell, kind: str, root: PathLike, config: Input | None = None
         return cell.reason
     if cell.value is None:
         return f"{cell.kind}, not {kind}"
+    if cell.kind == "list" and cell.length is not None and cell.length > len(cell.value):
+        return f"a list of {cell.length:,} values, not {kind}"
     try:
         read_cell(cell.value, config or KINDS[kind].config, root)
     except CellError as error:
@@ -94,7 +96,7 @@ def _date(row: int, cell: Any) -> Cell:
 
 def _possible(cell: Any) -> list[str]:
     """The kinds that a cell other than a number could be, besides text."""
-    arrays = isinstance(cell, _ARRAYS)
+    arrays = isinstance(cell, ARRAYS)
     return [name for name, kind in FILES.items() if not arrays or kind.holds(cell)]
 
 
@@ -124,9 +126,9 @@ def _open(row: int, cell: Any, root: PathLike, name: str) -> Cell:
 
 
 def _plain(row: int, cell: Any) -> Cell:
-    if isinstance(cell, _ARRAYS):
-        nested = len(cell) and isinstance(cell[0], _ARRAYS)
-        return Cell(row, "list", None if nested else list(cell[:_LONGEST_LIST]))
+    if isinstance(cell, ARRAYS):
+        value = None if nested(cell) else list(cell[:_LONGEST_LIST])
+        return Cell(row, "list", value, length=len(cell))
     try:
         content: Any = read_cell(cell, KINDS["text"].config)
     except CellError as error:

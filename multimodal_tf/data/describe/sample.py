@@ -24,7 +24,7 @@ class Cell:
         reason: why the cell cannot be read as its kind; "" if it can.
         opened: whether it is certainly a file of its kind, even if a broken one.
         size: (width, height) in pixels, if it has them.
-        length: numbers of a list, if it is one.
+        length: numbers of a vector, values of a list.
         grey: whether an image has no colours.
         seconds: duration, if it has one.
         rate: samples or frames per second.

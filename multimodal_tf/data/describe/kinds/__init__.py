@@ -1,0 +1,37 @@
+"""What `describe` knows of each kind of input: its cells, its measures, its default tower.
+
+`KINDS` alone lists the kinds. A larger tower is the default from a bound on, in rows with a value.
+The bounds are those of published comparisons where there are some, rules of thumb elsewhere.
+"""
+
+from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, Input, NumberInput
+from multimodal_tf.data.describe.kinds import audio, image, text, vector, video
+from multimodal_tf.data.describe.kinds.audio import LISTEN
+from multimodal_tf.data.describe.kinds.kind import Kind
+
+__all__ = ["FILES", "KINDS", "LISTEN", "OPENED", "Kind"]
+
+
+def _tabular(config: Input, *also_reads: str) -> Kind:
+    """A kind without sizes; `defaults.default_tabular` explains the tower of all such columns."""
+    return Kind(
+        config, lambda column, rows: (config.model_copy(deep=True), ""), also_reads=also_reads
+    )
+
+
+# Kinds of files are tried in this order: a moving GIF is an image unless its column's type is
+# given, and a video has sound as well.
+KINDS: dict[str, Kind] = {
+    "image": image.KIND,
+    "video": video.KIND,
+    "audio": audio.KIND,
+    "text": text.KIND,
+    "number": _tabular(NumberInput()),
+    "category": _tabular(CategoryInput(), "text", "number", "date"),
+    "boolean": _tabular(BooleanInput()),
+    "date": _tabular(DateInput()),
+    "vector": vector.KIND,
+}
+# kinds that a cell shows by itself, and those of them that are files
+OPENED = {name: kind for name, kind in KINDS.items() if kind.noun}
+FILES = {name: kind for name, kind in OPENED.items() if kind.config.is_media}

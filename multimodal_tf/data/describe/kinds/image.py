@@ -1,0 +1,81 @@
+"""Images in `describe`."""
+
+import io
+import re
+from typing import Any
+
+from PIL import Image
+
+from multimodal_tf.config import ConvTower, ImageInput, ResNetTower
+from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
+from multimodal_tf.data.describe.kinds.kind import Default, Kind, Measures, from_to, nested, pays
+from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.filesystem import PathLike
+
+# residual blocks (rule of thumb; with few rows plain CNNs are as good: Brigato, Iocchi 2020,
+# arXiv:2003.12843)
+RESIDUAL_ROWS = 10_000
+
+# pixels
+_SMALL = 32
+
+
+def measure_image(cell: Cell, data: bytes, value: Any, root: PathLike) -> None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            cell.size, cell.grey = image.size, image.mode in ("1", "L", "LA", "I;16")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        cell.reason = cell.reason or "not an image"
+
+
+def image_measures(cells: list[Cell]) -> Measures:
+    sizes = [cell.size for cell in cells if cell.size]
+    grey = bool(sizes) and all(cell.grey for cell in cells if cell.size)
+    return {
+        "width": Spread.of([width for width, _ in sizes]),
+        "height": Spread.of([height for _, height in sizes]),
+        "grey": grey,
+    }
+
+
+def image_values(column: ColumnDescription) -> str:
+    if not (column.width and column.height):
+        return ""
+    grey = ", grey" if column.grey else ""
+    return f"{from_to(column.width)} x {from_to(column.height)} pixels{grey}"
+
+
+def _default_image(column: ColumnDescription, rows: int) -> Default:
+    height, width = default_size(column)
+    small = rows < RESIDUAL_ROWS
+    config = ImageInput(
+        height=height,
+        width=width,
+        channels=1 if column.grey else 3,
+        tower=ConvTower() if small else ResNetTower(),
+    )
+    why = "plain CNN: a ResNet" if small else "ResNet 18: it"
+    return config, f"{why} {pays(RESIDUAL_ROWS, rows)}"
+
+
+def default_size(column: ColumnDescription) -> tuple[int, int]:
+    small = (
+        column.width is not None
+        and column.height is not None
+        and max(column.width.median, column.height.median) <= _SMALL
+    )
+    return (_SMALL, _SMALL) if small else (96, 96)
+
+
+KIND = Kind(
+    ImageInput(),
+    _default_image,
+    noun="images",
+    suffixes=re.compile(
+        r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|avif|ppm|pgm|ico|svg|heic)", re.IGNORECASE
+    ),
+    holds=nested,
+    measure=measure_image,
+    summarize=image_measures,
+    render=image_values,
+)

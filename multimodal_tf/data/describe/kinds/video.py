@@ -1,0 +1,72 @@
+"""Videos in `describe`."""
+
+import re
+from typing import Any
+
+from multimodal_tf.config import FramesAverage, FramesLSTM, FramesTower, VideoInput
+from multimodal_tf.data.codecs import video_file
+from multimodal_tf.data.describe.column_description import ColumnDescription
+from multimodal_tf.data.describe.kinds.image import (
+    default_size,
+    image_measures,
+    image_values,
+    measure_image,
+)
+from multimodal_tf.data.describe.kinds.kind import (
+    ARRAYS,
+    RECURRENT_ROWS,
+    Default,
+    Kind,
+    Measures,
+    from_to,
+    nested,
+    pays,
+    time_measures,
+)
+from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.files import open_file
+
+
+def _measure_video(cell: Cell, frames: list[bytes], value: Any, root: PathLike) -> None:
+    if isinstance(value, ARRAYS) or frames[0].startswith(video_file.GIF):
+        measure_image(cell, frames[0], value, root)
+        return
+    with open_file(value, root, video_file.MAGIC) as file:
+        width, height, cell.seconds, cell.rate = video_file.measure(file, VideoInput().max_pixels)
+        cell.size = width, height
+
+
+def _video_measures(cells: list[Cell]) -> Measures:
+    return image_measures(cells) | time_measures(cells, "frame_rate")
+
+
+def _video_values(column: ColumnDescription) -> str:
+    seconds = f", {from_to(column.seconds, '.1f')} s" if column.seconds else ""
+    return image_values(column) + seconds
+
+
+def _default_video(column: ColumnDescription, rows: int) -> Default:
+    height, width = default_size(column)
+    small = rows < RECURRENT_ROWS
+    over = FramesAverage() if small else FramesLSTM()
+    config = VideoInput(height=height, width=width, tower=FramesTower(over=over))
+    why = (
+        "CNN on each frame, averaged: an LSTM over them"
+        if small
+        else "CNN on each frame, LSTM over them: it"
+    )
+    return config, f"{why} {pays(RECURRENT_ROWS, rows)}"
+
+
+KIND = Kind(
+    VideoInput(),
+    _default_video,
+    noun="videos",
+    suffixes=re.compile(r"\.(mp4|m4v|mov|webm|mkv|avi|3gp)", re.IGNORECASE),
+    holds=nested,
+    frames_of="image",
+    measure=_measure_video,
+    summarize=_video_measures,
+    render=_video_values,
+)
