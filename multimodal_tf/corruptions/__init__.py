@@ -42,7 +42,7 @@ def corruptions_for(
     Args:
         input_config: configuration of the input, such as `config.inputs["photo"]`.
         stats: statistics of the input, `schema.inputs[name]`. A number and a date need `std`, a
-            category needs `words`; other inputs need none.
+            vector `mean` and `std`, a category `words`; other inputs need none.
         pool: audio files to mix into babble, such as those of the split. With fewer than two that
             are not silent, babble is left out. Only an audio input uses it.
 
@@ -64,10 +64,11 @@ def other_data(input_config: Input, stats: object = None) -> Corruption:
     """Data of another kind in place of a cell; the severity changes nothing.
 
     White noise replaces an image, its frames or a waveform, random letters a text or a category;
-    numbers and dates move by some ten standard deviations; a boolean is drawn anew.
+    numbers, the components of vectors and dates move by some ten standard deviations; a boolean is
+    drawn anew.
 
     Args:
-        input_config, stats: as in `corruptions_for`. A number and a date need `std`.
+        input_config, stats: as in `corruptions_for`. A number, a vector and a date need `std`.
 
     Raises:
         ValueError: `stats` lacks what is needed.

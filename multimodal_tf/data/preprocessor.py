@@ -52,8 +52,8 @@ class Preprocessor(tf.Module):
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """What `features` takes: `tf.TensorSpec` by input, with a batch of unknown size.
 
-        It is float32 `(None,)` for numbers and booleans, string `(None, None)` where a cell is
-        several files, and string `(None,)` for other inputs.
+        It is float32 `(None,)` for numbers and booleans, float32 `(None, dim)` for vectors, string
+        `(None, None)` where a cell is several files, and string `(None,)` for other inputs.
         """
         return {name: batch_spec(reader.config, name) for name, reader in self._readers.items()}
 
