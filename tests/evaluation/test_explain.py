@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from explain_case import CONFIG, bright, found, power, predicted, row, spotted, tones
+from explained_rows import CONFIG, bright, found, power, predicted, row
+from media import spotted_image, tones
 
-from multimodal_tf.config import ClassificationHead, Config, TextInput
-from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.explanations import (
     Row,
     contributions,
@@ -14,14 +13,12 @@ from multimodal_tf.evaluation.explanations import (
     parts_of,
     relevance,
 )
-from multimodal_tf.report.model.explanations import explanations_section
-from multimodal_tf.schema import Classes, Schema
 
 # --- maps
 
 
 def test_the_relevant_patch_is_found():
-    one, parts, saliency = found("photo", spotted(), bright)
+    one, parts, saliency = found("photo", spotted_image(), bright)
     assert parts.shape == saliency.shape == (5, 8)
     rows, columns = np.nonzero(saliency > 0.25 * saliency.max())
     assert (parts.edges[0][rows.min()], parts.edges[0][rows.max() + 1]) == (6, 13)
@@ -58,7 +55,11 @@ def test_the_relevant_band_and_time_are_found(channels):
 
 
 def test_the_relevant_frame_is_found():
-    frames = [spotted(spot=(slice(0), slice(0))), spotted(), spotted(spot=(slice(0), slice(0)))]
+    frames = [
+        spotted_image(spot=(slice(0), slice(0))),
+        spotted_image(),
+        spotted_image(spot=(slice(0), slice(0))),
+    ]
     _, parts, saliency = found("clip", frames, lambda cells: max(map(bright, cells)) > 0)
     assert parts.shape == (3,)
     assert saliency.tolist() == [0, 1, 0]
@@ -71,10 +72,12 @@ def test_relevance_is_negative_for_parts_that_lower_the_score():
 
 def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypatch):
     predict = predicted(photo=bright)
-    one = row(predict, photo=spotted())
+    one = row(predict, photo=spotted_image())
     expected = relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo")))
     assert predict.calls == 1
-    monkeypatch.setattr("multimodal_tf.evaluation.explanations.row._BYTES", 5 * len(spotted()))
+    monkeypatch.setattr(
+        "multimodal_tf.evaluation.explanations.row._BYTES", 5 * len(spotted_image())
+    )
     np.testing.assert_array_equal(
         relevance(one, "photo", parts_of(CONFIG.inputs["photo"], one.cell("photo"))), expected
     )
@@ -87,12 +90,12 @@ def test_many_variants_are_one_call_of_the_model_and_large_ones_several(monkeypa
 @pytest.mark.parametrize(
     ("name", "cell", "measure"),
     [
-        ("photo", spotted(), lambda cell: 64 * bright(cell)),
+        ("photo", spotted_image(), lambda cell: 64 * bright(cell)),
         ("title", b"one two three red five six seven eight", lambda cell: b"red" in cell),
         ("sound", tones(500, 2000, 500, 3000), lambda cell: power(2000, 0.25, 0.5)(cell) / 0.15),
         (
             "clip",
-            [spotted(spot=(slice(0), slice(0)))] * 5 + [spotted()],
+            [spotted_image(spot=(slice(0), slice(0)))] * 5 + [spotted_image()],
             lambda cells: max(map(bright, cells)) > 0,
         ),
     ],
@@ -231,54 +234,3 @@ def test_a_score_that_is_nan_is_refused():
     one = Row(one.cells, one.predict, lambda predictions: predictions["label"])
     with pytest.raises(ValueError, match="for each of the 2 variants"):
         one.scores([{}, {}])
-
-
-# --- sentences for the summary
-
-
-def sentences_about_titles(score, rows=4):
-    """The sentences for rows with a title of four words; `score` is the class's probability."""
-    config = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
-    raw = {"title": np.array([b"one two three four"] * rows, object)}
-
-    def predict(cells):
-        scores = np.array([score(cell) for cell in cells["title"]])
-        return {"label": np.stack([scores, 1 - scores], axis=1)}
-
-    whole = EvalSplit(
-        config=config,
-        schema=Schema(
-            rows=9, inputs={}, heads={"label": Classes(names=["red", "blue"], counts=[5, 4])}
-        ),
-        split="test",
-        head="label",
-        rows=np.arange(rows),
-        raw=raw,
-        present=np.ones((rows, 1), bool),
-        groups=None,
-        labels=np.arange(rows) % 2,
-        known=np.ones(rows, bool),
-        predictions=predict(raw),
-        embeddings={},
-        table=None,
-        predict=predict,
-        embed=lambda cells: {},
-    )
-    return explanations_section(whole, resamples=0, seed=0).sentences
-
-
-@pytest.mark.parametrize("noise", [0.0, 1e-7])
-def test_maps_of_an_ignored_input_are_not_called_unreliable(noise):
-    """A map without relevance is right then, also with float32 noise."""
-    random = np.random.default_rng(0)
-    (sentence,) = sentences_about_titles(lambda cell: 0.75 + noise * random.normal())
-    assert sentence == (
-        "In none of the explained rows (n = 4) does the prediction change when title is deleted "
-        "part by part."
-    )
-
-
-def test_maps_without_relevance_are_called_unreliable_if_the_input_matters():
-    """Any one word is enough, so no single word has relevance."""
-    (sentence,) = sentences_about_titles(lambda cell: 0.9 if cell else 0.6)
-    assert sentence.startswith("The saliency maps of title are not reliable")

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from explain_case import CONFIG, RATE, spotted, tones
+from explained_rows import CONFIG
+from media import spotted_image, tones
 from PIL import Image
 
 from multimodal_tf.config import (
@@ -38,7 +39,7 @@ def test_columns_have_no_parts(input_config):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1", "I;16"])
 def test_an_image_with_all_patches_is_unchanged_for_the_served_graph(mode):
-    cell = spotted(mode)
+    cell = spotted_image(mode)
     parts = parts_of(ImageInput(), cell)
     again = parts.keep(np.ones(parts.shape, bool))
     before, after = (served_image.decode(each, 32, 48, 3).numpy() for each in (cell, again))
@@ -170,7 +171,7 @@ def test_an_animated_gif_has_its_frames():
 
 
 def test_the_map_of_an_image_is_red_for_positive_and_blue_for_negative_relevance():
-    cell = spotted()
+    cell = spotted_image()
     parts = parts_of(ImageInput(), cell)
     saliency = np.zeros(parts.shape)
     saliency[1, 2], saliency[4, 7] = 0.5, -0.5
@@ -190,9 +191,10 @@ def test_the_map_of_an_image_is_red_for_positive_and_blue_for_negative_relevance
     [
         tones(500, 2000),
         tones(500, channels=2),
-        wav.encode(np.zeros((400, 1)), RATE),
+        wav.encode(np.zeros((400, 1)), 8000),
         tones(500, seconds=0.001),
     ],
+    ids=["two tones", "stereo", "silence", "a millisecond"],
 )
 def test_the_spectrogram_of_a_map_can_be_drawn_and_twice_the_same(cell):
     parts = parts_of(CONFIG.inputs["sound"], cell)

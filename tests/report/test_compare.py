@@ -1,233 +1,31 @@
-"""Comparison of runs: paired differences, groups drawn as a whole, disagreement, refusals."""
+"""Comparison of runs: the page, rows of disagreement, models, refusals."""
 
+import copy
 import json
-import shutil
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
-import small_table as case
+import title_table
+from predictions_of_runs import ONE, OTHER, TRUTH, chosen, numbers, predicted
+from title_table import CONFIG
 
+from multimodal_tf import cli
 from multimodal_tf.config import (
     ClassificationHead,
-    Config,
     MatchingHead,
-    MultiLabelHead,
     NumberInput,
     OrdinalHead,
     QuantileHead,
-    RegressionHead,
     Split,
 )
 from multimodal_tf.data.predictions import HeadPredictions, Predicted
 from multimodal_tf.data.table import read_table
-from multimodal_tf.evaluation import by_head
 from multimodal_tf.evaluation.comparison import predict_split
 from multimodal_tf.evaluation.evaluate import evaluate
-from multimodal_tf.evaluation.paired import compare_head
 from multimodal_tf.evaluation.predictor import of_model
-from multimodal_tf.metrics import bootstrap
-from multimodal_tf.metrics.classification import classification, ordinal
-from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
-from multimodal_tf.metrics.regression import quantile, regression
-from multimodal_tf.models.build import build_model, explanations
+from multimodal_tf.models.build import build_model
 from multimodal_tf.report.compare import compare
-from multimodal_tf.serving.export import export_model
-
-TRUTH = np.array([0, 0, 0, 1, 1, 1, 1, 0])
-RESAMPLES = 200
-
-
-def chosen(right, classes=("cat", "dog"), known=None, head=None):
-    """Predictions of two classes: 0.8 for the right class where `right`, else 0.3."""
-    right = np.array(right, bool)
-    of_right = np.where(right, 0.8, 0.3)
-    second = np.where(TRUTH == 1, of_right, 1 - of_right)
-    known = np.ones(len(TRUTH), bool) if known is None else known
-    return HeadPredictions(
-        head or ClassificationHead(), classes, TRUTH, known, np.stack([1 - second, second], axis=1)
-    )
-
-
-ONE, OTHER = chosen([1, 1, 0, 1, 0, 1, 0, 0]), chosen([1, 1, 1, 1, 0, 1, 1, 0])
-
-
-def predicted(predicted, rows=None, head="label"):
-    return Predicted(np.arange(len(predicted.known)) if rows is None else rows, {head: predicted})
-
-
-def numbers(predictions, head=None, targets=(1.0, 2.0, 4.0, 8.0)):
-    return HeadPredictions(
-        head or RegressionHead(),
-        (),
-        np.array(targets),
-        np.ones(len(targets), bool),
-        np.array(predictions).reshape(len(targets), -1),
-    )
-
-
-class TestDifferences:
-    def test_by_hand(self):
-        """4 and 6 of 8 rows are right, 2 and 3 of 4 for each class."""
-        found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES)
-        accuracy = found.metrics["accuracy"]
-        assert (found.n, accuracy.metrics["one"].value, accuracy.metrics["other"].value) == (
-            8,
-            0.5,
-            0.75,
-        )
-        assert accuracy.differences["other"].value == 0.25
-        assert {
-            name: (each.n, each.differences["other"].value) for name, each in found.classes.items()
-        } == {
-            "cat": (4, 0.25),
-            "dog": (4, 0.25),
-        }
-
-    def test_the_interval_is_that_of_differences_on_the_same_draws(self):
-        found = (
-            compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=3)
-            .metrics["accuracy"]
-            .differences["other"]
-        )
-        random = np.random.default_rng(3)
-        gained = np.array([0, 0, 1, 0, 0, 0, 1, 0])
-        drawn = [gained[random.integers(8, size=8)].mean() for _ in range(RESAMPLES)]
-        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
-        # no row got worse, so no resample can: unpaired intervals would not show this
-        assert found.low >= 0
-
-    def test_a_run_and_itself_do_not_differ(self):
-        found = compare_head({"one": ONE, "same": ONE}, resamples=RESAMPLES)
-        assert all(
-            (each.differences["same"].value, each.differences["same"].low) == (0, 0)
-            for each in found.metrics.values()
-        )
-
-    def test_metrics_are_those_of_evaluation(self):
-        found = compare_head({"one": ONE, "other": OTHER}, resamples=RESAMPLES, seed=1)
-        alone = classification(
-            ONE.targets, ONE.predictions, ONE.classes, resamples=RESAMPLES, seed=1
-        )
-        assert {name: each.metrics["one"] for name, each in found.metrics.items()} == alone.metrics
-
-    def test_rows_without_a_label_do_not_count(self):
-        known = np.array([1, 1, 0, 1, 1, 1, 1, 1], bool)
-        one, other = (
-            chosen(right, known=known)
-            for right in ([1, 1, 0, 1, 0, 1, 0, 0], [1, 1, 1, 1, 0, 1, 1, 0])
-        )
-        found = compare_head({"one": one, "other": other}, resamples=0)
-        assert (found.n, found.metrics["accuracy"].differences["other"].value) == (
-            7,
-            pytest.approx(5 / 7 - 4 / 7),
-        )
-
-    def test_several_runs_are_each_compared_with_the_first(self):
-        found = compare_head({"a": ONE, "b": OTHER, "c": ONE}, resamples=0)
-        differences = found.metrics["accuracy"].differences
-        assert {run: metric.value for run, metric in differences.items()} == {"b": 0.25, "c": 0}
-
-    def test_a_class_without_rows_has_no_metric(self):
-        three = [
-            HeadPredictions(
-                one.head,
-                ("cat", "dog", "owl"),
-                TRUTH,
-                one.known,
-                np.pad(one.predictions, [(0, 0), (0, 1)]),
-            )
-            for one in (ONE, OTHER)
-        ]
-        found = compare_head({"one": three[0], "other": three[1]}, resamples=10)
-        assert (
-            found.classes["owl"].metrics["one"].reason
-            == found.classes["owl"].differences["other"].reason
-            == "no row is of this class"
-        )
-
-    def test_numbers(self):
-        one, other = numbers([2.0, 2, 4, 8]), numbers([1.0, 2, 4, 6])
-        found = compare_head({"one": one, "other": other}, resamples=0)
-        assert found.metrics["mae"].differences["other"].value == pytest.approx(2 / 4 - 1 / 4)
-        assert found.metrics["rmse"].differences["other"].value == pytest.approx(1 - 0.5)
-        assert found.classes == {}
-
-    def test_labels_by_each_labels_decisions(self):
-        marks = np.array([[1, 0], [1, 1], [0, 0], [0, 1]])
-        rows = [
-            HeadPredictions(MultiLabelHead(), ("x", "y"), marks, np.ones(4, bool), scores)
-            for scores in (marks * 0.9, np.full((4, 2), 0.9))
-        ]
-        found = compare_head({"one": rows[0], "other": rows[1]}, resamples=0)
-        assert found.metrics["exact_match"].differences["other"].value == 0.25 - 1
-        assert found.classes["y"].differences["other"].value == -0.5
-
-
-class TestDrawing:
-    def test_groups_are_drawn_whole(self):
-        """The same as weights of groups, as in `clustered.weighted_metrics`."""
-        codes = group_codes(["a", "b", "a", "c", "b", "a", "c", "d"], 8)
-        found = (
-            compare_head({"one": ONE, "other": OTHER}, codes, RESAMPLES, seed=2)
-            .metrics["accuracy"]
-            .differences["other"]
-        )
-        gained = (OTHER.predictions.argmax(axis=1) == TRUTH).astype(float) - (
-            ONE.predictions.argmax(axis=1) == TRUTH
-        )
-        by_weight = weighted_metrics(
-            lambda weights: {"mean": weights @ gained / weights.sum()}, codes, RESAMPLES, 2
-        )["mean"]
-        assert (found.value, found.low, found.high) == pytest.approx(
-            (by_weight.value, by_weight.low, by_weight.high)
-        )
-
-    def test_a_group_for_each_row_is_no_group(self):
-        statistic = bootstrap.row_means({"mean": np.arange(5.0)})
-        alone = bootstrap.resample(statistic, 5, 20, 0)["mean"]
-        assert np.array_equal(bootstrap.resample(statistic, 5, 20, 0, np.arange(5))["mean"], alone)
-        # of one group there is nothing to draw
-        assert bootstrap.resample(statistic, 5, 20, 0, np.zeros(5, int)) == {}
-
-    def test_a_draw_has_each_drawn_groups_rows_and_no_others(self):
-        codes = np.array([1, 0, 2, 1, 0, 1])
-        seen = []
-        bootstrap.resample(
-            lambda index: seen.append(sorted(index)) or {"n": len(index)}, 6, 30, 0, codes
-        )
-        random, members = np.random.default_rng(0), [[1, 4], [0, 3, 5], [2]]
-        assert seen == [
-            sorted(row for group in random.integers(3, size=3) for row in members[group])
-            for _ in range(30)
-        ]
-
-    @pytest.mark.parametrize(
-        ("one", "alone"),
-        [
-            (chosen([1, 0] * 4, head=OrdinalHead(classes=["cat", "dog"])), ordinal),
-            (
-                numbers(
-                    [[0, 1, 2], [2, 3, 4], [1, 4, 9], [7, 9, 9]],
-                    QuantileHead(quantiles=[0.1, 0.5, 0.9]),
-                ),
-                lambda labels, rows, levels, **kwargs: quantile(labels, rows, levels, 1, **kwargs),
-            ),
-            (numbers([1.5, 2.5, 3.0, 8.0]), regression),
-        ],
-        ids=["ordinal", "quantile", "regression"],
-    )
-    def test_each_types_resamples_give_its_own_intervals(self, one, alone):
-        names = one.classes or getattr(one.head, "quantiles", None)
-        metrics = alone(
-            one.targets, one.predictions, *([names] if names else []), resamples=50, seed=4
-        ).metrics
-        drawn = by_head.samples(one, 50, 4)
-        assert metrics.keys() == drawn.keys()
-        assert {name: (metric.low, metric.high) for name, metric in metrics.items()} == {
-            name: bootstrap.interval(samples)[:2] for name, samples in drawn.items()
-        }
 
 
 class TestPage:
@@ -289,36 +87,20 @@ class TestPage:
         ]
 
 
-SMALL = Config(
-    inputs={name: case.CONFIG.inputs[name] for name in ("price", "colour")},
-    heads=case.CONFIG.heads,
-    fusion={"hidden": [4]},
-    split=case.CONFIG.split,
-)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Records, and two models of other inputs, the second also as a SavedModel."""
-    folder = tmp_path_factory.mktemp("compare")
-    schema = case.ingested(folder / "records")
-    keras.utils.set_random_seed(1)
-    small, whole = (
-        build_model(config, schema)
-        for config in (SMALL, SMALL.model_copy(update={"fusion": case.CONFIG.fusion}))
-    )
-    other = SMALL.model_copy(update={"fusion": case.CONFIG.fusion})
-    export_model(whole, other, schema, folder / "saved" / "1", explanations(whole))
-    return folder, schema, small, whole, other
-
-
 class TestModels:
-    def test_metrics_are_those_of_evaluate(self, models, tmp_path):
-        folder, schema, small, whole, other = models
-        runs = {"small": of_model(small, SMALL, schema), "whole": folder / "saved" / "1"}
-        found = compare(runs, folder / "records", tmp_path / "out", resamples=20)
-        for name, model, config in (("small", small, SMALL), ("whole", whole, other)):
-            evaluated = evaluate(model.predict, config, schema, folder / "records", resamples=0)
+    def test_metrics_are_those_of_evaluate(self, title_run, trained, records, tmp_path):
+        """Of a model and of another one's SavedModel."""
+        config = CONFIG.model_copy(
+            update={"inputs": {name: CONFIG.inputs[name] for name in ("price", "colour")}}
+        )
+        small = build_model(config, trained.schema)
+        runs = {
+            "small": of_model(small, config, trained.schema),
+            "whole": title_run / "saved" / "1",
+        }
+        found = compare(runs, records, tmp_path / "out", resamples=20)
+        for name, model, its in (("small", small, config), ("whole", trained.model, CONFIG)):
+            evaluated = evaluate(model.predict, its, trained.schema, records, resamples=0)
             for head, compared in found.heads.items():
                 for key, metric in evaluated.heads[head].metrics.items():
                     assert compared.metrics[key].metrics[name].value == (
@@ -328,33 +110,28 @@ class TestModels:
                     )
         assert (tmp_path / "out" / "index.html").is_file()
 
-    def test_rows_have_their_numbers_in_the_table(self, models):
-        folder, schema, small, _, _ = models
-        found = predict_split(of_model(small, SMALL, schema), folder / "records")
+    def test_rows_have_their_numbers_in_the_table(self, predictor, records):
+        found = predict_split(predictor, records)
         label = found.heads["label"]
-        words = case.frame()["label"][found.rows]
+        words = title_table.frame()["label"][found.rows]
         seen = words.isin(label.classes).to_numpy()
         assert np.array_equal(label.known, seen)
         assert [label.classes[target] for target in label.targets[seen]] == list(words[seen])
 
-    def test_the_command_line(self, models, tmp_path, monkeypatch, capsys):
-        from multimodal_tf import cli
-
-        folder = models[0]
-        shutil.copytree(folder / "saved" / "1", folder / "saved" / "2")
-        words = [
-            "compare",
-            folder / "saved" / "1",
-            folder / "saved" / "2",
-            folder / "records",
-            "--out",
-            tmp_path / "out",
-        ]
+    def test_the_command_line(self, title_run, records, tmp_path, monkeypatch, capsys):
+        runs = title_run / "run", title_run / "saved" / "1"
+        words = ["compare", *runs, records, "--out", tmp_path / "out"]
         monkeypatch.setattr("sys.argv", ["multimodal-tf", *map(str, words)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert stop.value.code == 0
         assert "Report:" in capsys.readouterr().out
+
+    def test_without_the_table_of_groups_the_page_warns(self, predictor, records, tmp_path):
+        grouped = copy.copy(predictor)
+        grouped.config = CONFIG.model_copy(update={"split": Split(group="shop")})
+        found = compare({"a": grouped, "b": grouped}, records, tmp_path / "out", resamples=0)
+        assert "the table with the column shop was not given" in found.page.summary[-1]
 
 
 class TestRefused:
@@ -446,30 +223,29 @@ class TestRefused:
             predicted(broken),
         )
 
-    def test_models_without_records_or_of_other_records(self, models, tmp_path):
-        folder, schema, small, _, _ = models
-        predictor = of_model(small, SMALL, schema)
+    def test_models_without_records_or_of_other_records(self, predictor, records, tmp_path):
         self.refused(
             "records must be given where a run is a model, received none for 'a'",
             tmp_path,
             predictor,
             predictor,
         )
-        priced = SMALL.inputs | {"price": NumberInput(column="cost")}
-        other = of_model(small, SMALL.model_copy(update={"inputs": priced}), schema)
+        other = copy.copy(predictor)
+        priced = CONFIG.inputs | {"price": NumberInput(column="cost")}
+        other.config = CONFIG.model_copy(update={"inputs": priced})
         self.refused(
             "run 'b': inputs.price: .* was ingested with",
             tmp_path,
             predictor,
             other,
-            records=folder / "records",
+            records=records,
         )
         self.refused(
             "no such folder",
             tmp_path,
             tmp_path / "none",
             predictor,
-            records=folder / "records",
+            records=records,
             error=FileNotFoundError,
         )
 
@@ -500,16 +276,3 @@ class TestRefused:
             predicted(ONE, np.arange(3))
         with pytest.raises(ValueError, match="must have a head with a label, received none"):
             Predicted(np.arange(3), {})
-
-
-def test_without_the_table_of_groups_the_page_warns(models, tmp_path):
-    folder, schema, small, _, _ = models
-    grouped = SMALL.model_copy(
-        update={
-            "split": Split(group="shop"),
-            "inputs": {"price": NumberInput(), "colour": SMALL.inputs["colour"]},
-        }
-    )
-    runs = {name: of_model(small, grouped, schema) for name in ("a", "b")}
-    found = compare(runs, folder / "records", tmp_path / "out", resamples=0)
-    assert "the table with the column shop was not given" in found.page.summary[-1]

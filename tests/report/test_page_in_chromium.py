@@ -1,37 +1,16 @@
 """The page in headless Chromium, from disk: wide and narrow, light and dark, in print."""
 
 import base64
-import contextlib
 import re
 
 import pytest
-from chromium_case import (
-    COMPLAINTS,
-    NEEDS_CHROMIUM,
-    SCHEMES,
-    STICKS_OUT,
-    TOO_FAINT,
-    WIDTHS,
-    Browser,
-)
-from test_page import full_page
-
-from multimodal_tf.report.page import save
-
-pytestmark = NEEDS_CHROMIUM
+from chromium import COMPLAINTS, SCHEMES, STICKS_OUT, TOO_FAINT, WIDTHS
+from full_page import full_page
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with contextlib.closing(Browser(tmp_path_factory.mktemp("profile"))) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "report"
-    save(full_page(), path)
-    return (path / "index.html").as_uri()
+def address(page_folder):
+    return (page_folder / "index.html").as_uri()
 
 
 def column(browser, index):

@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 import pytest
+from hand_made_split import HEADS, blocks, eval_split, notes
 from PIL import Image
-from report_case import HEADS, blocks, eval_split, notes
 
 from multimodal_tf.metrics import calibration
 from multimodal_tf.report.model.calibration import calibration_section

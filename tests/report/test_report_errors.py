@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from report_case import CLASSES, HEADS, blocks, eval_split, notes, saved
+from hand_made_split import CLASSES, HEADS, blocks, eval_split, notes, saved
 from sklearn.metrics import confusion_matrix
 
 from multimodal_tf.report.model.errors import errors_section

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests; its DevTools protocol goes through two pipes."""
+"""A headless Chromium; its DevTools protocol goes through two pipes."""
 
 import contextlib
 import fcntl
@@ -9,8 +9,6 @@ import select
 import shutil
 import subprocess
 import time
-
-import pytest
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,10 +30,6 @@ WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 COMPLAINTS = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
 # seconds for one result, on a busy machine
 PATIENCE = 60
-
-NEEDS_CHROMIUM = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not on the path (Debian: apt install chromium)"
-)
 
 
 class Browser:

@@ -1,9 +1,6 @@
 """Rows whose prediction depends on one patch, one word, one band."""
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from multimodal_tf.config import (
     AudioInput,
@@ -29,26 +26,7 @@ CONFIG = Config(
     },
     heads={"label": ClassificationHead()},
 )
-RATE = 8000
 MISSING = {"photo": b"", "title": b"", "sound": b"", "clip": [b""], "price": np.nan, "colour": b""}
-
-
-def spotted(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42))):
-    """An image of grey noise, 32 x 48, with a bright spot in patch (2, 6) of 5 x 8."""
-    pixels = np.random.default_rng(0).integers(60, 90, (size[1], size[0]), dtype=np.uint8)
-    pixels[spot] = 250
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, "PNG")
-    return file.getvalue()
-
-
-def tones(*hertz, seconds=1.0, channels=1, rate=RATE):
-    """Tones one after the other."""
-    length = round(seconds * rate / len(hertz))
-    waveform = np.concatenate(
-        [0.3 * np.sin(2 * np.pi * each * np.arange(length) / rate) for each in hertz]
-    )
-    return wav.encode(np.repeat(waveform[:, None], channels, axis=1), rate)
 
 
 def bright(cell):
