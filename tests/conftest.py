@@ -106,22 +106,20 @@ def other_process(once, new_process):
 
 @pytest.fixture(scope="session")
 def exported(once):
-    """`(model, path)`: `small_model` and its SavedModel, which is made once for all workers."""
+    """The folder of the SavedModel of `small_model`."""
     import small_model as small
 
     from multimodal_tf.serving.export import export_model
 
-    model = small.build()
-
     def make(folder):
-        export_model(model, small.CONFIG, small.SCHEMA, folder / "1")
+        export_model(small.build(), small.CONFIG, small.SCHEMA, folder / "1")
 
-    return model, once("small", make) / "1"
+    return once("small", make) / "1"
 
 
 @pytest.fixture(scope="session")
 def guarded(once):
-    """`(model, path, guard)`: `small_model` of `MATCHING`, its SavedModel, and its guard.
+    """The folder of the SavedModel of `small_model.MATCHING` with `small_model.guard`.
 
     The temperature of `label` is 2.
     """
@@ -129,13 +127,12 @@ def guarded(once):
 
     from multimodal_tf.serving.export import export_model
 
-    model, guard = small.build(small.MATCHING), small.guard()
-
     def make(folder):
-        given = {"guard": guard, "temperature": {"label": 2.0}}
+        model = small.build(small.MATCHING)
+        given = {"guard": small.guard(), "temperature": {"label": 2.0}}
         export_model(model, small.MATCHING, small.SCHEMA, folder / "1", **given)
 
-    return model, once("guarded", make) / "1", guard
+    return once("guarded", make) / "1"
 
 
 @pytest.fixture(scope="session")

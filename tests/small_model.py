@@ -1,11 +1,10 @@
-"""A small model with several kinds of inputs and heads, its guard and its rows."""
+"""A small model with several kinds of inputs and heads, one with a guard, and their rows."""
 
-import io
 import random
 
 import numpy as np
-import soundfile
-from PIL import Image
+import tensorflow as tf
+from media import random_audio, random_image
 
 from multimodal_tf.config import (
     AudioInput,
@@ -62,13 +61,15 @@ SCHEMA = Schema(
     },
 )
 
+# without media, and with heads that compare inputs
 MATCHING = CONFIG.model_copy(
     update={
+        "inputs": {name: CONFIG.inputs[name] for name in ("title", "price", "colour")},
         "heads": CONFIG.heads
         | {
-            "match": MatchingHead(inputs=["photo", "title"], dim=4),
-            "heard": MatchingHead(inputs=["title", "sound"], dim=3),
-        }
+            "match": MatchingHead(inputs=["title", "price"], dim=4),
+            "tinted": MatchingHead(inputs=["price", "colour"], dim=3),
+        },
     }
 )
 
@@ -93,31 +94,15 @@ def guard():
     return Guard(score, threshold=40.0, agreement_threshold=0.1)
 
 
-def image_bytes(seed=0, size=(40, 30), kind="PNG"):
-    """A random image in the file format `kind`."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def audio_bytes(seed=0, seconds=0.3, rate=4000, kind="WAV"):
-    """Noise in the file format `kind`."""
-    samples = np.random.default_rng(seed).normal(0, 0.2, round(seconds * rate))
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format=kind)
-    return buffer.getvalue()
-
-
-def raw_rows(count):
-    """`count` rows for the signature, a dict of NumPy arrays; some cells are missing."""
+def raw_rows(count, config=CONFIG):
+    """`count` rows for the signatures, a dict of NumPy arrays; some cells are missing."""
     kept = np.random.default_rng(5).random((count, 5)) < 0.8
     kept[:, 1] |= ~kept.any(axis=1)
     rows = [
         (
-            image_bytes(i) if kept[i, 0] else b"",
+            random_image(i) if kept[i, 0] else b"",
             f"A red bird {i} 的".encode() if kept[i, 1] else b"",
-            audio_bytes(i) if kept[i, 2] else b"",
+            random_audio(i) if kept[i, 2] else b"",
             float(i) if kept[i, 3] else float("nan"),
             ("red", "dark blue", "unheard")[i % 3].encode() if kept[i, 4] else b"",
         )
@@ -127,4 +112,18 @@ def raw_rows(count):
     return {
         name: np.array(list(cells), np.float32 if name == "price" else object)
         for name, cells in zip(CONFIG.inputs, columns)
+        if name in config.inputs
     }
+
+
+def tensors(raw):
+    """What the signatures take."""
+    return {
+        name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
+        for name, cells in raw.items()
+    }
+
+
+def served(signature, raw):
+    """What a signature of a loaded SavedModel gives for rows, NumPy arrays."""
+    return {name: output.numpy() for name, output in signature(**tensors(raw)).items()}

@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-import small_model as case
+import small_model as small
 import tensorflow as tf
 
 from multimodal_tf.config import (
@@ -63,38 +63,32 @@ def program(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def arguments(tmp_path_factory):
-    """`(raw, arguments)`: six rows as tensors and as arguments of the program.
+def rows(tmp_path_factory):
+    """`(raw, arguments)`: six rows, and by input the arguments of the program.
 
     Some cells are missing, one image is broken.
     """
-    raw, folder = case.raw_rows(6), tmp_path_factory.mktemp("cells")
+    raw, folder = small.raw_rows(6), tmp_path_factory.mktemp("cells")
     raw["photo"][2] = b"<html>"
     raw["title"][3] = "Ein ROTER Vogel 的\0!".encode()
-    arguments = []
+    arguments = {name: [] for name in raw}
     for name, cells in raw.items():
         for row, cell in enumerate(cells):
             missing = np.isnan(cell) if name == "price" else cell == b""
             file = folder / f"{name}-{row}"
             file.write_bytes(str(cell).encode() if name == "price" else cell)
-            arguments.append(f"{name}=" if missing else f"{name}={file}")
+            arguments[name].append(f"{name}=" if missing else f"{name}={file}")
     return raw, arguments
 
 
-@pytest.mark.parametrize("fixture", ["exported", "guarded"])
-def test_the_same_predictions_as_in_python(fixture, program, arguments, request):
-    raw, command = arguments
-    path = request.getfixturevalue(fixture)[1]
-    tensors = {
-        name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
-        for name, cells in raw.items()
-    }
-    python = {
-        name: tensor.numpy()
-        for name, tensor in tf.saved_model.load(str(path))
-        .signatures["serving_default"](**tensors)
-        .items()
-    }
+@pytest.mark.parametrize(
+    ("fixture", "config"), [("exported", small.CONFIG), ("guarded", small.MATCHING)]
+)
+def test_the_same_predictions_as_in_python(fixture, config, program, rows, request):
+    raw, arguments = ({name: one[name] for name in config.inputs} for one in rows)
+    path, command = request.getfixturevalue(fixture), sum(arguments.values(), [])
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    python = small.served(signature, raw)
     done = subprocess.run([program, path, "serving_default", *command], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     lines = [line.split("\t") for line in done.stdout.decode().split("\n") if line]

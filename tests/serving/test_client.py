@@ -5,24 +5,19 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-import small_model as case
-import tensorflow as tf
+from media import random_audio, random_image
+from small_model import raw_rows
 
-from multimodal_tf.config import ClassificationHead, Config, TextInput, WordPieceTokenizer
+from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data.table import read_table
-from multimodal_tf.data.tokenizers.train_subwords import fit_subwords
-from multimodal_tf.models.build import build_model
-from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving import predict_table as predict_table_module
 from multimodal_tf.serving.client import Client
-from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.predict_table import predict_table
 
 COLUMNS = [
@@ -40,24 +35,24 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def client(exported):
-    return Client(exported[1])
+    return Client(exported)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with good and broken files."""
     folder = tmp_path_factory.mktemp("files")
-    (folder / "a.png").write_bytes(case.image_bytes(1))
-    (folder / "a.tiff").write_bytes(case.image_bytes(1, kind="TIFF"))
-    (folder / "a.wav").write_bytes(case.audio_bytes(1))
-    (folder / "a.flac").write_bytes(case.audio_bytes(1, kind="FLAC"))
+    (folder / "a.png").write_bytes(random_image(1))
+    (folder / "a.tiff").write_bytes(random_image(1, kind="TIFF"))
+    (folder / "a.wav").write_bytes(random_audio(1))
+    (folder / "a.flac").write_bytes(random_audio(1, kind="FLAC"))
     (folder / "page.jpg").write_bytes(b"<html>404</html>")
     return folder
 
 
 def rows_of_table(count):
     """Rows by the table's columns: missing cells, missing files, an unread column."""
-    raw = case.raw_rows(count)
+    raw = raw_rows(count)
     table = pd.DataFrame(
         {
             "Photo (front)": raw["photo"],
@@ -111,6 +106,7 @@ def test_cells_of_every_kind(client, folder):
         root=folder,
     )
     assert list(given.columns) == COLUMNS
+    assert client.guard_keys == ()
     assert given["valid"].all()
     assert list(given["present"]) == ["photo,title,sound,price,colour"] * 3
     # one row in three spellings
@@ -186,10 +182,10 @@ def test_only_unknown_keys_are_an_error(client):
         client.predict([{"Title": "red"}])
 
 
-def test_a_folder_that_is_no_exported_model(exported, tmp_path):
+def test_a_folder_that_is_no_exported_model(guarded, tmp_path):
     with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
-        Client(exported[1].parent)
-    shutil.copy(exported[1] / "saved_model.pb", tmp_path)
+        Client(guarded.parent)
+    shutil.copy(guarded / "saved_model.pb", tmp_path)
     with pytest.raises(
         ValueError, match=r"was not written by export_model: .*config.yaml is missing"
     ):
@@ -204,8 +200,8 @@ def test_a_folder_that_is_no_exported_model(exported, tmp_path):
     "name",
     ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"],
 )
-def test_a_damaged_model_is_one_sentence(exported, tmp_path, name, damage):
-    shutil.copytree(exported[1], tmp_path / "1")
+def test_a_damaged_model_is_one_sentence(guarded, tmp_path, name, damage):
+    shutil.copytree(guarded, tmp_path / "1")
     damage(tmp_path / "1" / name)
     with pytest.raises(
         (ValueError, FileNotFoundError),
@@ -293,35 +289,12 @@ def test_a_table_of_other_columns(client, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_tokenizer_of_tensorflow_text_in_a_new_process(tmp_path, monkeypatch):
-    tokenizer = WordPieceTokenizer()
-    texts = tf.constant(["a red bird", "a blue bird"])
-    stats = fit_subwords(
-        "inputs.title.tokenizer",
-        tokenizer,
-        lambda prepare: [one.decode() for one in prepare(texts).numpy()],
-    )
-    config = Config(
-        inputs={"title": TextInput(tokenizer=tokenizer, max_tokens=4)},
-        heads={"label": ClassificationHead()},
-    )
-    schema = Schema(
-        rows=2, inputs={"title": stats}, heads={"label": Classes(names=["x", "y"], counts=[1, 1])}
-    )
-    path = export_model(build_model(config, schema), config, schema, tmp_path / "words" / "1")
-    predicted = Client(path).predict([{"title": "red"}, {"title": ""}])
-    code = f"""
-from multimodal_tf.serving.client import Client
-found = Client({str(path)!r}).predict([{{"title": "red"}}, {{"title": ""}}])
-print(found["label_probability"].tolist())
-"""
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert json.loads(output) == predicted["label_probability"].tolist()
+def test_a_tokenizer_of_tensorflow_text_in_a_new_process(serving_process, monkeypatch):
+    predicted = Client(serving_process["words"]).predict([{"title": "red"}, {"title": ""}])
+    assert serving_process["probabilities"] == predicted["label_probability"].tolist()
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(
         ValueError,
         match="TensorFlow Text, which is not installed: pip install tensorflow-text",
     ):
-        Client(path)
+        Client(serving_process["words"])

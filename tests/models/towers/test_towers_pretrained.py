@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pandas
 import pytest
-import small_model
 import tensorflow as tf
+from media import random_audio, random_image
 from one_input import built, image, refused, rows_of, vector
 from pretrained_networks import WORDS
 
@@ -225,7 +225,7 @@ def test_all_are_served_on_raw_cells_in_a_new_process_with_weights_written_once(
     config, schema = served(pretrained)
     model = build_model(config, schema)
     model.save(tmp_path / "model.keras")
-    rows = [raw_row(number) for number in range(3)] + [{"photo": small_model.image_bytes(9)}]
+    rows = [raw_row(number) for number in range(3)] + [{"photo": random_image(9)}]
     export_model(model, config, schema, tmp_path / "served" / "1")
     (tmp_path / "rows.json").write_text(
         json.dumps(
@@ -301,8 +301,8 @@ def raw_row(number):
     }
     return (
         texts
-        | {name: small_model.audio_bytes(number) for name in ("voice", "song")}
-        | {"photo": small_model.image_bytes(number)}
+        | {name: random_audio(number) for name in ("voice", "song")}
+        | {"photo": random_image(number)}
     )
 
 
