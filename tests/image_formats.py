@@ -48,18 +48,6 @@ def png(width, height, depth, colour_type, rows, *chunks):
     )
 
 
-def huge_png():
-    """20000 x 20000 pixels in 49 KB."""
-    packer = zlib.compressobj(9)
-    rows = (
-        b"".join(packer.compress(bytes(1 + 20_000 // 8) * 1000) for _ in range(20)) + packer.flush()
-    )
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-
-
 def exif(order, orientation, count=1, kind=3, tag=0x0112):
     """A TIFF block with a first entry of another tag, then the orientation."""
     mark = b"II*\0" if order == "<" else b"MM\0*"

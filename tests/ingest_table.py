@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from media import audio_bytes, image_bytes, random_image
+from media import audio_bytes, huge_png, image_bytes, random_image
 from PIL import Image
 
 from multimodal_tf.config import (
@@ -105,7 +105,7 @@ def make_files(root):
         "empty.jpg": (b"", "an empty file (0 bytes)"),
         "page.jpg": (b"<!DOCTYPE html>", "not an image: it begins with b'<!DOCTYPE ht'"),
         "cut.jpg": (small_image("JPEG", (200, 200))[:-2000], "truncated"),
-        "huge.png": (image_bytes(Image.new("1", (20_000, 20_000))), "20000 x 20000 pixels"),
+        "huge.png": (huge_png(), "20000 x 20000 pixels"),
         "folder": (None, "a directory, not a file"),
         "gone.jpg": (None, "no such file"),
     }

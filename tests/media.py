@@ -2,6 +2,8 @@
 
 import fractions
 import io
+import struct
+import zlib
 
 import av
 import numpy as np
@@ -30,6 +32,22 @@ def spotted_image(mode="RGB", size=(48, 32), spot=(slice(8, 12), slice(36, 42)))
     pixels = np.random.default_rng(0).integers(60, 90, (size[1], size[0]), dtype=np.uint8)
     pixels[spot] = 250
     return image_bytes(pixels, mode=mode)
+
+
+def huge_png():
+    """A PNG of 20000 x 20000 pixels in 49 KB."""
+
+    def chunk(name, body):
+        size, checksum = struct.pack(">I", len(body)), struct.pack(">I", zlib.crc32(name + body))
+        return size + name + body + checksum
+
+    packer = zlib.compressobj(9)
+    black = bytes(1 + 20_000 // 8) * 1000
+    rows = b"".join(packer.compress(black) for _ in range(20)) + packer.flush()
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 def pixels_of(data, mode="RGB"):

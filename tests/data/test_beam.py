@@ -1,6 +1,7 @@
 """Ingest on Apache Beam: the same files as from one process, and failures of workers."""
 
 import pickle
+import shutil
 import sys
 
 import pandas as pd
@@ -55,15 +56,28 @@ def test_two_workers_write_what_one_process_writes(ingested, tmp_path):
 
 
 class TestRepetition:
-    def test_what_is_done_is_not_done_again(self, tmp_path, monkeypatch, local):
-        run(tmp_path / "out")
-        monkeypatch.setattr(beam.BeamPipeline, "_run", None)
-        run(tmp_path / "out")
-        assert written(tmp_path / "out") == local
-
-    def test_a_lost_shard_alone_is_made_again(self, tmp_path, local):
-        out = tmp_path / "out"
+    @pytest.fixture(scope="class")
+    def finished(self, tmp_path_factory):
+        """What Beam wrote into a folder where an earlier run was killed."""
+        out = tmp_path_factory.mktemp("finished")
+        (out / "jobs").mkdir()
+        (out / "jobs" / "train-00009.tfrecord.pickle").write_bytes(b"half a")
         run(out)
+        return out
+
+    @pytest.fixture
+    def out(self, finished, tmp_path):
+        return shutil.copytree(finished, tmp_path / "out")
+
+    def test_files_of_a_killed_run_are_ignored(self, finished, local):
+        assert written(finished) == local
+
+    def test_what_is_done_is_not_done_again(self, out, monkeypatch, local):
+        monkeypatch.setattr(beam.BeamPipeline, "_run", None)
+        run(out)
+        assert written(out) == local
+
+    def test_a_lost_shard_alone_is_made_again(self, out, local):
         before = {path.name: path.stat().st_ino for path in out.glob("*.tfrecord")}
         (out / "train-00001.tfrecord").unlink()
         run(out)
@@ -85,12 +99,6 @@ class TestRepetition:
         (out / "train-00001.tfrecord").rmdir()
         run(out)
         assert written(out) == local
-
-    def test_files_of_a_killed_run_are_ignored(self, tmp_path, local):
-        (tmp_path / "out" / "jobs").mkdir(parents=True)
-        (tmp_path / "out" / "jobs" / "train-00009.tfrecord.pickle").write_bytes(b"half a")
-        run(tmp_path / "out")
-        assert written(tmp_path / "out") == local
 
     def test_a_worker_leaves_a_shard_that_an_earlier_attempt_has_made(self, tmp_path):
         job = Job(

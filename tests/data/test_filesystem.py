@@ -9,7 +9,15 @@ import pytest
 import upath
 from ingest_table import contents
 
-from multimodal_tf.config import ClassificationHead, Config, Split, TextInput
+from multimodal_tf.config import (
+    CategoryInput,
+    CharacterTokenizer,
+    ClassificationHead,
+    Config,
+    Split,
+    TextInput,
+    WordTokenizer,
+)
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.ingest import schema_cache, shards, table_ingest
 from multimodal_tf.data.manifest import Manifest
@@ -20,7 +28,7 @@ from multimodal_tf.schema import Schema
 FRAME = pd.DataFrame(
     {"title": [f"word {row}" for row in range(24)] + [b"caf\xe9"], "label": ["x", "y"] * 12 + ["x"]}
 )
-CONFIG = Config(inputs={"title": TextInput()}, heads={"label": ClassificationHead()})
+CONFIG = Config(inputs={"title": CategoryInput()}, heads={"label": ClassificationHead()})
 
 
 def run(directory, frame=FRAME, config=CONFIG, **options):
@@ -153,11 +161,11 @@ class TestIngest:
         assert written == {shard.file for several in manifest.splits.values() for shard in several}
 
     def test_the_schema_of_another_configuration(self, address):
-        run(address)
-        other = Config(
-            inputs={"title": {"type": "text", "tokenizer": {"type": "characters"}}},
-            heads=CONFIG.heads,
+        words, other = (
+            Config(inputs={"title": TextInput(tokenizer=tokenizer)}, heads=CONFIG.heads)
+            for tokenizer in (WordTokenizer(), CharacterTokenizer())
         )
+        run(address, config=words)
         assert "w" in schema_cache.schema_for(other, address).inputs["title"].words
 
     def test_the_pipeline_reads_the_same_rows(self, address, tmp_path):

@@ -20,7 +20,6 @@ from image_formats import (
     decode,
     exif,
     gif,
-    huge_png,
     old_bmp,
     photo,
     png,
@@ -28,7 +27,7 @@ from image_formats import (
     reason,
     with_exif,
 )
-from media import image_bytes
+from media import huge_png, image_bytes
 from PIL import Image
 
 from multimodal_tf.data.codecs import image, image_header

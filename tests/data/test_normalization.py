@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from multimodal_tf.data.tokenizers import normalization
 
+# traced once for all tests
+words_of = tf.function(normalization.words, input_signature=[tf.TensorSpec([None], tf.string)])
+
 
 def split(*texts):
     return [
         [word.decode() for word in row]
-        for row in normalization.words(
-            tf.constant([t.encode() for t in texts], tf.string)
-        ).to_list()
+        for row in words_of(tf.constant([t.encode() for t in texts], tf.string)).to_list()
     ]
 
 
@@ -139,8 +140,8 @@ def test_blank_agrees_with_python(cell):
     st.lists(st.one_of(st.binary(max_size=30), st.text(max_size=30).map(str.encode)), max_size=5)
 )
 def test_any_bytes_give_clean_words_row_by_row(cells):
-    together = normalization.words(tf.constant(cells, tf.string)).to_list()
-    assert together == [normalization.words(tf.constant([cell])).to_list()[0] for cell in cells]
+    together = words_of(tf.constant(cells, tf.string)).to_list()
+    assert together == [words_of(tf.constant([cell])).to_list()[0] for cell in cells]
     for word in (word.decode() for row in together for word in row):
         assert word
         assert not any(character.isspace() or character in ".,!?\0" for character in word)
@@ -150,9 +151,7 @@ def test_any_bytes_give_clean_words_row_by_row(cells):
 def test_the_same_in_a_dataset_and_in_a_small_saved_model(tmp_path):
     texts = tf.constant(["Ａ cafe\u0301!", "你好", "plain", "\0\x01", ""])
     module = tf.Module()
-    module.words = tf.function(
-        normalization.words, input_signature=[tf.TensorSpec([None], tf.string)]
-    )
+    module.words = words_of
     tf.saved_model.save(module, str(tmp_path))
     eager = normalization.words(texts).to_list()
     assert eager == [[b"a", "café".encode()], ["你".encode(), "好".encode()], [b"plain"], [], []]
