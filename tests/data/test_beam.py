@@ -11,7 +11,7 @@ from ingest_table import CONFIG, ROWS_PER_SHARD, contents
 pytest.importorskip("apache_beam", reason="needs the extra `beam`")
 
 from multimodal_tf import cli
-from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.config import ClassificationHead, Config, TextInput, VectorInput
 from multimodal_tf.data import atomic
 from multimodal_tf.data.ingest import beam, shards, table_ingest
 from multimodal_tf.data.ingest.jobs import Job
@@ -53,6 +53,17 @@ def test_two_workers_write_what_one_process_writes(ingested, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         path.name for path in ingested.directory.iterdir()
     }
+
+
+def test_a_worker_writes_vectors(tmp_path):
+    config = Config(inputs={"v": VectorInput(dim=8)}, heads={"label": ClassificationHead()})
+    vectors = [list(range(row, row + 8)) for row in range(24)]
+    vectors[3], vectors[5] = None, vectors[5][:-1]
+    table = read_table(pd.DataFrame({"v": vectors, "label": ["x", "y"] * 12}))
+    options = {"one": {"processes": 1}, "beam": {"beam": IN_PROCESS}}
+    for name, way in options.items():
+        table_ingest.ingest(table, config, tmp_path / name, rows_per_shard=5, **way)
+    assert written(tmp_path / "beam") == written(tmp_path / "one")
 
 
 class TestRepetition:
