@@ -5,11 +5,19 @@ import small_model
 import tensorflow as tf
 from media import random_audio, random_image
 
-from multimodal_tf.config import BooleanInput, ClassificationHead, Config, DateInput, VideoInput
+from multimodal_tf.config import (
+    BooleanInput,
+    ClassificationHead,
+    Config,
+    DateInput,
+    VectorInput,
+    VideoInput,
+)
+from multimodal_tf.config.inputs import INPUTS
 from multimodal_tf.corruptions import corrupted
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation import ood_samples
-from multimodal_tf.schema import Moments
+from multimodal_tf.schema import Moments, VectorMoments
 
 
 def every_type():
@@ -18,10 +26,18 @@ def every_type():
         "clip": VideoInput(frames=2, height=8, width=8),
         "sold": BooleanInput(),
         "day": DateInput(),
+        "shape": VectorInput(dim=8),
     }
     config = Config(inputs=small_model.CONFIG.inputs | more, heads={"label": ClassificationHead()})
+    assert {part.type for part in config.inputs.values()} == set(INPUTS)
     schema = small_model.SCHEMA.model_copy(
-        update={"inputs": small_model.SCHEMA.inputs | {"day": Moments(mean=19000.0, std=300.0)}}
+        update={
+            "inputs": small_model.SCHEMA.inputs
+            | {
+                "day": Moments(mean=19000.0, std=300.0),
+                "shape": VectorMoments(mean=[0.0] * 8, std=[1.0] * 8, rows=9),
+            }
+        }
     )
     raw = small_model.raw_rows(3) | {
         "clip": np.array(
@@ -30,6 +46,7 @@ def every_type():
         ),
         "sold": np.array([1.0, 0.0, np.nan], np.float32),
         "day": np.array([b"2024-02-29", b"2020-01-01T10:00:00", b""], object),
+        "shape": np.stack([np.arange(8.0), np.ones(8), np.full(8, np.nan)]).astype(np.float32),
     }
     for name, good in (
         ("photo", random_image()),

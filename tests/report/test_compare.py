@@ -1,6 +1,7 @@
 """Comparison of runs: the page, rows of disagreement, models, refusals."""
 
 import copy
+import functools
 import json
 
 import numpy as np
@@ -119,6 +120,8 @@ class TestModels:
         assert [label.classes[target] for target in label.targets[seen]] == list(words[seen])
 
     def test_the_command_line(self, title_run, records, tmp_path, monkeypatch, capsys):
+        few = functools.partial(compare, resamples=20)
+        monkeypatch.setattr("multimodal_tf.report.compare.compare", few)
         runs = title_run / "run", title_run / "saved" / "1"
         words = ["compare", *runs, records, "--out", tmp_path / "out"]
         monkeypatch.setattr("sys.argv", ["multimodal-tf", *map(str, words)])
@@ -126,6 +129,8 @@ class TestModels:
             cli.main()
         assert stop.value.code == 0
         assert "Report:" in capsys.readouterr().out
+        document = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert document["made_with"]["resamples"].startswith("20 of rows")
 
     def test_without_the_table_of_groups_the_page_warns(self, predictor, records, tmp_path):
         grouped = copy.copy(predictor)
