@@ -1,7 +1,5 @@
 """A small table with three labels, its configuration, and its records."""
 
-import pathlib
-
 import numpy as np
 import pandas as pd
 
@@ -21,7 +19,6 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 
-ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = Config(
     inputs={
         "title": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4)),

@@ -43,7 +43,7 @@ CONFIG = Config(
     heads={"label": ClassificationHead()},
     fusion={"hidden": [8], "dropout": 0.2},
     split=Split(column="split"),
-    training=Training(epochs=6, batch_size=8, checkpoint_steps=2),
+    training=Training(epochs=4, batch_size=8, checkpoint_steps=2),
 )
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from small_table import with_parts  # noqa: E402
 
-from multimodal_tf.config import CategoryInput, ClassificationHead, Training  # noqa: E402
+from multimodal_tf.config import ClassificationHead, Training  # noqa: E402
 from multimodal_tf.schema import Schema  # noqa: E402
 from multimodal_tf.training import distribute  # noqa: E402
 from multimodal_tf.training.fit import fit  # noqa: E402
@@ -26,11 +26,11 @@ from multimodal_tf.training.run_dir import is_interrupted  # noqa: E402
 TRAINING = Training(epochs=3, batch_size=8, patience=1, learning_rate=0.03, checkpoint_steps=2)
 # only initial weights and the order of rows are random; there are class weights and missing labels
 ALIKE = with_parts(
-    heads=["label", "age"],
+    ["price"],
+    ["label", "age"],
     fusion={"hidden": [8], "dropout": 0},
     training=TRAINING.model_copy(update={"optimizer": "sgd"}),
 )
-ALIKE.inputs["colour"] = CategoryInput(unknown=0)
 ALIKE.heads["label"] = ClassificationHead(class_weight="balanced")
 DRAWN = with_parts(["price"], ["age"], fusion={"hidden": [8], "dropout": 0.3}, training=TRAINING)
 # 40 rows in batches of 8

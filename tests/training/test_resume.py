@@ -148,6 +148,7 @@ def test_resumes_at_the_end_of_an_epoch_from_the_file_before_a_damaged_one(stopp
 
 MANY = {
     "gradual unfreezing": (
+        ["age"],
         {
             "peft": {
                 "train": "heads",
@@ -160,6 +161,7 @@ MANY = {
         (2, 3, STEPS + 2),
     ),
     "modality dropout, learned loss weights": (
+        ["label", "age"],
         {
             "fusion": {"type": "gated", "dim": 4, "modality_dropout": 0.3},
             "loss_weighting": {"type": "gradnorm"},
@@ -172,10 +174,10 @@ MANY = {
 @pytest.mark.slow
 @pytest.mark.parametrize("what", MANY)
 def test_states_are_restored_again_and_again(what, train, tmp_path):
-    """Two heads, and unknown categories at random."""
-    fields, stops = MANY[what]
-    both = with_parts(heads=["label", "age"], fusion=CONFIG.fusion, training=CONFIG.training)
-    config = Config.model_validate(both.model_dump() | fields)
+    """Also unknown categories at random."""
+    heads, fields, stops = MANY[what]
+    base = with_parts(heads=heads, fusion=CONFIG.fusion, training=CONFIG.training)
+    config = Config.model_validate(base.model_dump() | fields)
     uninterrupted = train(tmp_path / "whole", config)
     for at in stops:
         train(tmp_path / "again", config, at)

@@ -54,6 +54,7 @@ def with_batch(config, size):
 
 def test_the_memory_of_a_large_model_is_estimated_without_making_it(tune_records):
     config = CONFIG.model_copy(deep=True)
+    config.training.optimizer = "adamw"
     config.fusion.hidden = [1_000_000, 1_000_000]
     assert memory.training_bytes(config, schema_for(config, tune_records)) > 4 * 4 * 10**12
     # at its end Keras initialises variables that have no values

@@ -124,18 +124,16 @@ def test_ctrl_c_leaves_no_process(tune_records, tmp_path):
     assert psutil.wait_procs(everyone, timeout=20)[1] == []
 
 
-@pytest.mark.slow
-def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(
-    tune_records, tmp_path, monkeypatch
-):
+def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(tmp_path, monkeypatch):
     # each child dies, since it is called with wrong arguments
     monkeypatch.setattr(processes, "_work", os.abort)
+    settings = types.SimpleNamespace(out=tmp_path, project=None)
     with pytest.raises(
         ChildProcessError,
         match=r"died with exit code .* after 3 restarts in this search: see .*\.log; .* run "
         r"it again",
     ):
-        tune(SPACE, tune_records, tmp_path / "search", workers=2, progress=False)
+        processes.run(settings, 2, ("127.0.0.1", 8000), chief=True)
 
 
 def test_a_port_in_use_is_refused_before_anything_begins(tune_records, tmp_path):
