@@ -1,5 +1,6 @@
 """Shared by all tests: a quiet TensorFlow without GPU, one seed, new processes, shared folders."""
 
+import gc
 import json
 import os
 import pathlib
@@ -35,6 +36,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--save-notebooks", metavar="DIR", help="where executed notebooks are written, for the site"
     )
+
+
+def pytest_collection_finish():
+    """Garbage collection leaves out the million objects of the imported modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
