@@ -21,7 +21,6 @@ from multimodal_tf.config import (
     HybridFusion,
     ImageInput,
     LowRankTensorFusion,
-    LSTMTower,
     MeanFusion,
     MultiLabelHead,
     NumberInput,
@@ -41,13 +40,12 @@ WORDS = {
     for name in ("title", "note")
 }
 PHOTO = ImageInput(height=8, width=8, channels=1, tower=ConvTower(filters=[4, 4], dim=6))
-TITLE = TextInput(max_tokens=4, tower=LSTMTower(embedding_dim=4, units=5))
 CLIP = AudioInput(
     sample_rate=4000, seconds=0.1, tower=SpectrogramTower(filters=[4], mel_bins=8, dim=6)
 )
 # one, many and masked tokens
 MIXED = {"photo": PHOTO, "title": WORDS["title"], "price": TWO["price"]}
-ALL = {"photo": PHOTO, "title": TITLE, "clip": CLIP, **TWO}
+ALL = {"photo": PHOTO, "title": WORDS["title"], "clip": CLIP, **TWO}
 PLAIN = {"hidden": [], "dropout": 0, "dim": 6}
 BLOCKS = PLAIN | {"heads": 2, "mlp_units": 8, "block_dropout": 0}
 FUSIONS = {

@@ -26,8 +26,8 @@ INPUTS = small_model.CONFIG.inputs | {
     "title": TextInput(max_tokens=6, tower=BagTower(embedding_dim=4, dim=6))
 }
 CONFIGS = {
-    "gated": some_of(["title", "price", "colour"], ["label", "tags", "age"], "gated"),
-    "attention": some_of(["title", "price"], ["label"], "attention"),
+    "gated": some_of(["title", "price"], ["label", "tags"], "gated"),
+    "attention": some_of(["price", "colour"], ["age"], "attention"),
 }
 
 

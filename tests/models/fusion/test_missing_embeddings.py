@@ -35,12 +35,12 @@ FUSIONS = {
 
 
 # one of vectors, one of tokens, one of predictions
-SAVED = ["concatenation", "bottleneck", "members of a hybrid"]
+SOME = ["concatenation", "bottleneck", "members of a hybrid"]
 CHECKS = [
     *((kind, contract.missing_has_no_influence) for kind in FUSIONS),
-    *((kind, contract.all_missing_is_finite) for kind in FUSIONS),
-    *((kind, contract.save_and_load) for kind in SAVED),
-    *((kind, contract.mixed_precision) for kind in SAVED),
+    *((kind, contract.all_missing_is_finite) for kind in SOME),
+    *((kind, contract.save_and_load) for kind in SOME),
+    *((kind, contract.mixed_precision) for kind in SOME),
 ]
 
 
