@@ -27,7 +27,6 @@ from multimodal_tf.models.loss_weighting import GradNormWeighted, UncertaintyWei
 
 # of what loss weights change; two replicas are in `test_new_process`
 CHECKS = [
-    contract.config_round_trip,
     contract.save_and_load,
     contract.exported,
     contract.training_lowers_the_loss,

@@ -27,7 +27,6 @@ WHOLE = ["concatenation", "attention", "bottleneck", "hybrid"]
 # towers have tokens, and formulas in NumPy say that a row does not depend on others
 OF_WHOLE = [
     contract.shape_and_dtype,
-    contract.config_round_trip,
     contract.exported,
     contract.training_lowers_the_loss,
     contract.missing_rows_do_not_change_the_others,
@@ -48,10 +47,11 @@ OF_EVERY_KIND = [
     contract.missing_has_no_influence,
     contract.all_missing_is_finite,
 ]
+# by kind, whose checks share a model
 CONTRACT = [
-    *((kind, check) for kind in WHOLE for check in OF_WHOLE),
-    *((kind, traced) for kind in KINDS if kind not in WHOLE),
-    *((kind, check) for kind in KINDS for check in OF_EVERY_KIND),
+    (kind, check)
+    for kind in KINDS
+    for check in [*(OF_WHOLE if kind in WHOLE else [traced]), *OF_EVERY_KIND]
 ]
 # of what dense layers and flags change
 OF_CONCATENATION = [
@@ -88,39 +88,26 @@ def test_contract_in_a_strategy(kind, tmp_path):
     contract.in_a_strategy(small_fusions.of(kind), tmp_path)
 
 
-@pytest.mark.parametrize("check", OF_CONCATENATION, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", OF_CONCATENATION, ids=named)
 @pytest.mark.parametrize("kind", OTHERS)
 def test_contract_of_concatenation(kind, check, tmp_path):
     check(small_fusions.configuration(OTHERS[kind]), tmp_path)
 
 
-class TestAllKindsOfInputTogether:
-    CONFIG = small_fusions.configuration(small_fusions.FUSIONS["concatenation"], small_fusions.ALL)
-
-    @pytest.mark.parametrize(
-        "check",
-        [contract.missing_rows_do_not_change_the_others, contract.all_missing_is_finite],
-        ids=lambda check: check.__name__,
+@pytest.mark.parametrize(
+    "check",
+    [
+        contract.missing_has_no_influence,
+        contract.missing_rows_do_not_change_the_others,
+        contract.all_missing_is_finite,
+    ],
+    ids=named,
+)
+def test_all_kinds_of_input_together(check, tmp_path):
+    check(
+        small_fusions.configuration(small_fusions.FUSIONS["concatenation"], small_fusions.ALL),
+        tmp_path,
     )
-    def test_contract(self, check, tmp_path):
-        check(self.CONFIG, tmp_path)
-
-    def test_what_missing_cells_hold_has_no_influence(self):
-        """Each input is missing in a row of its own."""
-        model = contract.perturbed(contract.compiled(self.CONFIG))
-        harmed = zeroed = contract.rows_of(self.CONFIG, 6)
-        for row, name in enumerate(self.CONFIG.inputs):
-            missing = np.arange(6) == row
-            harmed = contract.without(harmed, name, missing)
-            zeroed = contract.without(zeroed, name, missing, value=0)
-        contract.same(model(harmed), model(zeroed))
-        weights = model.trainable_weights
-        for one, other in zip(
-            contract.gradients(model, self.CONFIG, harmed, weights),
-            contract.gradients(model, self.CONFIG, zeroed, weights),
-        ):
-            assert np.isfinite(one).all()
-            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)

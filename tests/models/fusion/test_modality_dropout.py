@@ -15,7 +15,7 @@ from multimodal_tf.models import build_model, embeddings
         ("concatenation", contract.save_and_load),
         ("concatenation", contract.mixed_precision),
         ("concatenation", contract.in_a_strategy),
-        ("attention", contract.config_round_trip),
+        ("attention", contract.save_and_load),
         ("attention", contract.mixed_precision),
     ],
     ids=lambda value: getattr(value, "__name__", value),
