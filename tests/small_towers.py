@@ -110,26 +110,13 @@ TOWERS = {
     "image, residual": pixels(ResNetTower(filters=4)),
     "image, an application": pixels(ApplicationTower(name="MobileNet"), size=32),
     "image, a vision transformer": pixels(ViTTower(**SMALL, patch_size=8)),
-    "text": text(),
-    "text, a bag": TextInput(max_tokens=4, tower=BagTower(embedding_dim=4, dropout=0)),
-    "text, a bag projected": TextInput(
-        max_tokens=4, tower=BagTower(embedding_dim=4, dim=6, dropout=0)
-    ),
-    "text, both ways and projected": text(bidirectional=True, dim=6),
-    "text, two LSTMs both ways, averaged": text(depth=2, bidirectional=True, pooling="average"),
-    "text, a transformer": TextInput(max_tokens=4, tower=TransformerTower(**SMALL)),
-    "text, a causal transformer": TextInput(
-        max_tokens=4, tower=TransformerTower(**SMALL, causal=True, dim=6)
-    ),
     "text, an LSTM over subwords": TextInput(
         max_tokens=4,
         tokenizer=BytePairTokenizer(),
-        tower=LSTMTower(embedding_dim=4, units=5, bidirectional=True),
+        tower=LSTMTower(embedding_dim=4, units=5),
     ),
-    "text, a bag of words with vectors": TextInput(
-        max_tokens=4,
-        vectors=VectorFile(path="vectors.txt"),
-        tower=BagTower(embedding_dim=4, dropout=0),
+    "text, two LSTMs both ways, averaged and projected": text(
+        depth=2, bidirectional=True, pooling="average", dim=6
     ),
     "text, a GRU over characters with fixed vectors": TextInput(
         max_tokens=4,
@@ -137,10 +124,19 @@ TOWERS = {
         vectors=VectorFile(path="vectors.txt", trainable=False),
         tower=GRUTower(embedding_dim=4, units=5),
     ),
+    "text, a bag of words with vectors, projected": TextInput(
+        max_tokens=4,
+        vectors=VectorFile(path="vectors.txt"),
+        tower=BagTower(embedding_dim=4, dim=6, dropout=0),
+    ),
     "text, a bag of n-grams": TextInput(
         max_tokens=4,
         tokenizer=NgramTokenizer(buckets=8),
         tower=BagTower(embedding_dim=4, dropout=0),
+    ),
+    "text, a transformer": TextInput(max_tokens=4, tower=TransformerTower(**SMALL)),
+    "text, a causal transformer": TextInput(
+        max_tokens=4, tower=TransformerTower(**SMALL, causal=True, dim=6)
     ),
     "audio": audio(),
     "audio, plain and flat": audio(batch_normalization=False, pooling="flatten", dim=None),
@@ -173,6 +169,18 @@ TOWERS = {
     "date": DateInput(tower=DenseTower(dim=4)),
     "vector": VectorInput(dim=8, tower=DenseTower(dim=4)),
 }
+# what has the layers of another one, with other options
+OPTIONS = (
+    "image, plain and flat",
+    "text, two LSTMs both ways, averaged and projected",
+    "text, a bag of n-grams",
+    "text, a causal transformer",
+    "audio, plain and flat",
+    "audio, the largest",
+    "audio, recurrent twice one way and projected",
+    "video, plain",
+    "video, two LSTMs both ways, the largest, projected",
+)
 # functions of the fixture `pretrained`
 PRETRAINED = {
     "image, a SavedModel": lambda pretrained: ImageInput(

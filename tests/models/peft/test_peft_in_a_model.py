@@ -120,7 +120,7 @@ class TestInAModel:
         np.testing.assert_allclose(bert.predicted(plain), bert.predicted(model), rtol=1e-6)
 
     def test_in_a_strategy(self):
-        with contract._strategy().scope():
+        with contract.strategy().scope():
             model = peft_models.stack()
             peft.add_lora(model, "photo_*", rank=1)
             model.compile(

@@ -55,8 +55,19 @@ BOTH = [TOWERS["mlp"], TOWERS["transformer"]]
 both = pytest.mark.parametrize("config", BOTH, ids=["mlp", "transformer"])
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("tower", TOWERS)
+# training in a strategy lowers the loss
+CHECKS = [check for check in contract.CHECKS if check is not contract.training_lowers_the_loss]
+
+
+@pytest.mark.parametrize(
+    ("tower", "check"),
+    [
+        pytest.param(tower, check, id=f"{tower}-{check.__name__}")
+        for tower in TOWERS
+        for check in CHECKS
+        if check is not contract.in_a_strategy or tower in ("mlp", "transformer")
+    ],
+)
 def test_contract(tower, check, tmp_path):
     check(TOWERS[tower], tmp_path)
 

@@ -2,10 +2,10 @@
 
 import zipfile
 
-import contract
 import keras
 import numpy as np
 import pytest
+from random_rows import WORDS
 from test_towers_text import ATTENTION, TOWERS, built, text
 
 from multimodal_tf.config import (
@@ -22,7 +22,7 @@ from multimodal_tf.schema import Vectors, Vocabulary
 
 class TestWordVectors:
     rows = np.arange(12, dtype="float32").reshape(3, 4) / 7
-    stats = Vocabulary(words=contract.WORDS, vectors=Vectors.of(rows))
+    stats = Vocabulary(words=WORDS, vectors=Vectors.of(rows))
 
     @pytest.mark.parametrize("trainable", [True, False])
     @pytest.mark.parametrize(
