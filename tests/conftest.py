@@ -17,6 +17,8 @@ import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
+# no examples are in them: programs run in processes of their own, and pytest loads conftests itself
+collect_ignore_glob = ["*_program.py", "*conftest.py"]
 
 # as for what a shell starts in the background: programs that tests start inherit it
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

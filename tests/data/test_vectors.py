@@ -1,4 +1,4 @@
-"""Vectors: cells, refusals, standardization, corruptions, description, and from table to report."""
+"""Vectors: cells, refusals, standardization, corruptions and description."""
 
 import json
 import math
@@ -10,26 +10,16 @@ import tensorflow as tf
 
 from multimodal_tf.config import (
     ClassificationHead,
-    ConcatenationFusion,
     Config,
-    NumberInput,
-    Training,
     VectorInput,
 )
 from multimodal_tf.corruptions import SEVERITIES, corrupted, corruptions_for
 from multimodal_tf.data import record_files
 from multimodal_tf.data.column_stats import RunningVectorMoments
 from multimodal_tf.data.describe.table_description import describe
-from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.data.table import read_table
-from multimodal_tf.report.model.model_report import model_report
-from multimodal_tf.schema import Schema, VectorMoments
-from multimodal_tf.serving.client import Client
-from multimodal_tf.serving.export import export_model
-from multimodal_tf.serving.predict_table import predict_table
-from multimodal_tf.serving.skew import skew
-from multimodal_tf.training.fit import fit
+from multimodal_tf.schema import VectorMoments
 
 DIM = 8
 CONFIG = VectorInput(dim=DIM)
@@ -198,58 +188,3 @@ def test_long_arrays_and_given_types_are_audio():
     assert described(short).type == "vector"
     assert described(short, v="audio").rejected == 0
     assert described([[1.0, 2.0]] * 6).type == "ignored"
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_from_csv_and_parquet_to_predictions_and_report(tmp_path):
-    random = np.random.default_rng(0)
-    label = random.integers(0, 2, 120)
-    vectors = (random.normal(size=[120, DIM]) + 3 * label[:, np.newaxis]).round(3).tolist()
-    vectors[3] = None
-    vectors[5] = vectors[5][:4]
-    numbers = random.normal(size=120).round(3)
-    frame = pd.DataFrame({"v": vectors, "n": numbers, "label": np.where(label, "high", "low")})
-    frame.to_parquet(tmp_path / "table.parquet")
-    texts = frame.assign(v=[None if cell is None else json.dumps(cell) for cell in vectors])
-    texts.to_csv(tmp_path / "table.csv", index=False)
-    tables = {suffix: read_table(tmp_path / f"table.{suffix}") for suffix in ("csv", "parquet")}
-    config = describe(tables["csv"]).config()
-    assert config.inputs == {"v": VectorInput(dim=DIM), "n": NumberInput()}
-    assert describe(tables["parquet"]).config() == config
-    config = config.model_copy(
-        update={
-            "fusion": ConcatenationFusion(modality_dropout=0.1),
-            "training": Training(epochs=1, batch_size=16, learning_rate=0.05),
-        }
-    )
-    for suffix, table in tables.items():
-        ingest(table, config, tmp_path / suffix, processes=2 if suffix == "csv" else 1)
-        rejected = pd.read_csv(tmp_path / suffix / "rejected.csv")
-        assert rejected["row"].tolist() == [5]
-        assert rejected["reason"][0].endswith("received 4")
-    records = tmp_path / "csv"
-    schema = Schema.load(records / "schema.json")
-    assert schema == Schema.load(tmp_path / "parquet" / "schema.json")
-    model = fit(config, schema, records, tmp_path / "run", verbose=0).model
-    path = export_model(model, config, schema, tmp_path / "model" / "1")
-    assert skew(model, config, schema, records, path)["label"] == 0
-    client = Client(path)
-    for suffix, table in tables.items():
-        predict_table(client, table, tmp_path / f"{suffix}.parquet")
-    predicted = pd.read_parquet(tmp_path / "csv.parquet")
-    pd.testing.assert_frame_equal(predicted, pd.read_parquet(tmp_path / "parquet.parquet"))
-    assert predicted.index[~predicted["valid"]].tolist() == [5]
-    assert "v: a vector must have 8 finite numbers, received 4" in predicted["error"][5]
-    served = tf.saved_model.load(str(path)).signatures["serving_default"]
-    assert served.structured_input_signature[1]["v"].shape.as_list() == [None, DIM]
-    raw = tf.constant([vectors[0], [math.nan] * DIM, [math.inf] * DIM], tf.float32)
-    output = served(v=raw, n=tf.constant([numbers[0], 0, 0], tf.float32))
-    np.testing.assert_array_equal(
-        output["label_probabilities"][0], predicted["label_probabilities"][0]
-    )
-    assert output["present"].numpy().tolist() == [[True, True], [False, True], [False, True]]
-    assert output["error"].numpy()[2].startswith(b"v: not a vector of finite numbers")
-    model_report(path, records, tmp_path / "report", resamples=20, table=tables["csv"])
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "dropped components" in page
-    assert "(8 numbers)" in page
