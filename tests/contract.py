@@ -269,12 +269,13 @@ def all_missing_is_finite(config, tmp_path):
 
 def in_a_strategy(config, tmp_path):
     """`fit` in a strategy, in a graph, lowers the loss."""
-    with strategy().scope():
-        # its first step is Adam's, in a smaller graph
-        model = compiled(config, run_eagerly=False, optimizer=keras.optimizers.Lion(1e-3))
-    data = tf.data.Dataset.from_tensor_slices((rows_of(config, 8), targets_of(config, 8))).batch(8)
-    first, second = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
+    first, second = _losses_in_a_strategy(config)
     assert second < first
+
+
+def random_in_a_strategy(config, tmp_path):
+    """The same where training is random, so that the loss may rise from step to step."""
+    assert np.isfinite(_losses_in_a_strategy(config)).all()
 
 
 CHECKS = [
@@ -309,6 +310,14 @@ def _plain(config):
         left_out = ("build_config", "shared_object_id")
         return {key: _plain(one) for key, one in config.items() if key not in left_out}
     return [_plain(value) for value in config] if isinstance(config, list) else config
+
+
+def _losses_in_a_strategy(config):
+    with strategy().scope():
+        # its first step is Adam's, in a smaller graph
+        model = compiled(config, run_eagerly=False, optimizer=keras.optimizers.Lion(1e-3))
+    data = tf.data.Dataset.from_tensor_slices((rows_of(config, 8), targets_of(config, 8))).batch(8)
+    return model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
 
 
 # a second MirroredStrategy can poison a process

@@ -14,7 +14,7 @@ from multimodal_tf.models import build_model, embeddings
     [
         ("concatenation", contract.save_and_load),
         ("concatenation", contract.mixed_precision),
-        ("concatenation", contract.in_a_strategy),
+        ("concatenation", contract.random_in_a_strategy),
         ("attention", contract.save_and_load),
         ("attention", contract.mixed_precision),
     ],

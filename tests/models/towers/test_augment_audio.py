@@ -155,7 +155,7 @@ def test_an_augmented_model_keeps_the_contract(tmp_path):
         update={"fusion": config.fusion.model_copy(update={"presence": False})}
     )
     contract.shape_and_dtype(without, tmp_path)
-    contract.in_a_strategy(config, tmp_path)
+    contract.random_in_a_strategy(config, tmp_path)
 
 
 def test_the_steps_are_in_order():
