@@ -98,7 +98,7 @@ def decide(
 
 def _with_missing_embeddings(vectors: _ByMember, present: Present, name: str) -> _ByMember:
     return vectors | {
-        own: LearnedMissingEmbedding(name=f"{name}_{own}_stand_in")(vectors[own], flag)
+        own: LearnedMissingEmbedding(name=f"{name}_{own}_missing_vector")(vectors[own], flag)
         for own, flag in present.items()
         if own != FUSED
     }

@@ -232,7 +232,7 @@ def _block(
     y = layers.Dense(width, name=f"{name}_dense_2")(y)
     if fusion.block_dropout > 0:
         y = layers.Dropout(fusion.block_dropout, name=f"{name}_dropout")(y)
-    return _Block(layers.Add(name=f"{name}_answer")([x, y]), scores)
+    return _Block(layers.Add(name=f"{name}_output")([x, y]), scores)
 
 
 def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -103,11 +103,11 @@ def with_missing_embeddings(
     Args:
         encodings: by input.
         present: by input; not empty.
-        name: the layers are called `{name}_{input}_stand_in`.
+        name: the layers are called `{name}_{input}_missing_vector`.
     """
     return {
         own: encoding._replace(
-            vector=LearnedMissingEmbedding(name=f"{name}_{own}_stand_in")(
+            vector=LearnedMissingEmbedding(name=f"{name}_{own}_missing_vector")(
                 encoding.vector, present[own]
             )
         )

@@ -50,7 +50,7 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
     feature_map = chain(spectrogram, steps, name, None)
     _, times, bands, width = feature_map.shape
     mask = _mask(tower, given, 2 ** len(tower.filters), (times, bands))
-    tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(feature_map)
+    tokens = layers.Reshape((times * bands, width), name=f"{name}_flattened")(feature_map)
     if tower.pooling == "flatten":
         flatten: Steps = {"pool": layers.Flatten}
         return Encoding(tokens, mask, chain(feature_map, flatten | projection(tower), name, last))
@@ -114,7 +114,7 @@ def spectrogram_transformer(
     patches = chain(spectrogram, steps, name, None)
     _, times, bands, width = patches.shape
     mask = _mask(tower, given, patch[0], (times, bands))
-    tokens = layers.Reshape((times * bands, width), name=f"{name}_places")(patches)
+    tokens = layers.Reshape((times * bands, width), name=f"{name}_flattened")(patches)
     tokens = transformer.encoder(tower, transformer.positions(tokens, name), mask, name)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 

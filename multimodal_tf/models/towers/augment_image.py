@@ -113,7 +113,7 @@ def _steps(augmentation: ImageAugmentation, name: str) -> list[layers.Layer]:
         # `RandomCrop` draws one position for the whole batch. Moving each image by up to half of
         # what is cut off and then enlarging it is also a crop: the empty border lies outside.
         half, whole = augmentation.crop / 2, (-augmentation.crop, -augmentation.crop)
-        add(layers.RandomTranslation, "crop_place", height_factor=half, width_factor=half)
+        add(layers.RandomTranslation, "crop_position", height_factor=half, width_factor=half)
         add(layers.RandomZoom, "crop_size", height_factor=whole, width_factor=whole)
     if augmentation.rand_augment > 0:
         add(RandAugment, "rand_augment", value_range=_RANGE, factor=augmentation.rand_augment)

@@ -58,7 +58,7 @@ def encode_feature_map(tower: PooledTower, x: KerasTensor, name: str, last: str)
     """
     steps: Steps = {"pool": _POOLING[tower.pooling]}
     vector = chain(x, steps | projection(tower), name, last)
-    tokens = layers.Reshape((-1, x.shape[-1]), name=f"{name}_places")(x)
+    tokens = layers.Reshape((-1, x.shape[-1]), name=f"{name}_flattened")(x)
     return Encoding(tokens, AllTokens(name=f"{name}_mask")(tokens), vector)
 
 

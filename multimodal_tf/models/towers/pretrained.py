@@ -56,7 +56,7 @@ def encode_output(
     tokens = (
         output
         if len(output.shape) == 3
-        else layers.Reshape((-1, output.shape[-1]), name=f"{name}_places")(output)
+        else layers.Reshape((-1, output.shape[-1]), name=f"{name}_flattened")(output)
     )
     mask = AllTokens(name=f"{name}_mask")(tokens) if mask is None else mask
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))

@@ -302,7 +302,7 @@ def _numbers(columns: Columns, name: str) -> KerasTensor:
     flags = _flags(columns, name, "numbers_present")
     if flags is None:
         return x
-    return ZeroWhereMissing(name=f"{name}_numbers_there", dtype="float32")(x, flags)
+    return ZeroWhereMissing(name=f"{name}_numbers_zeroed", dtype="float32")(x, flags)
 
 
 def _number_tokens(columns: Columns, units: int, name: str) -> KerasTensor:

@@ -55,7 +55,7 @@ def test_contract(kind, check, tmp_path):
 def test_they_learn_in_rows_that_lack_the_input_only():
     config = small_fusions.configuration(FUSIONS["concatenation"])
     model, rows = contract.compiled(config), contract.rows_of(config, 4)
-    weights = [model.get_layer(f"fused_{name}_stand_in").vector for name in config.inputs]
+    weights = [model.get_layer(f"fused_{name}_missing_vector").vector for name in config.inputs]
     some = contract.without(rows, "price", np.array([True, False, False, False]))
     (price, colour), nothing = (
         contract.gradients(model, config, some, weights),
@@ -74,7 +74,7 @@ def test_of_a_decision_they_predict_like_a_present_input():
     vectors, outputs = embeddings(model)(rows), []
     for name, present in zip(config.inputs, flags.T):
         vector = np.where(
-            present[:, None], vectors[name], model.get_layer(f"label_{name}_stand_in").vector
+            present[:, None], vectors[name], model.get_layer(f"label_{name}_missing_vector").vector
         )
         outputs.append(model.get_layer(f"label_from_{name}")(vector))
     found = model(rows)["label"].numpy()
@@ -88,7 +88,9 @@ def test_the_fused_vector_contains_them():
     rows, flags = small_fusions.with_gaps(config)
     vectors = embeddings(model)(rows)
     sides = [
-        np.where(present[:, None], vectors[name], model.get_layer(f"fused_{name}_stand_in").vector)
+        np.where(
+            present[:, None], vectors[name], model.get_layer(f"fused_{name}_missing_vector").vector
+        )
         for name, present in zip(config.inputs, flags.T)
     ]
     np.testing.assert_array_equal(vectors["fused"], np.concatenate(sides, axis=1))

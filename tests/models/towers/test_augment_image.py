@@ -162,7 +162,7 @@ class TestAugmentation:
         layer = next(layer for layer in model.layers if isinstance(layer, TrainingOnly))
         assert [step.name for step in layer.steps] == [
             "photo_flip",
-            "photo_crop_place",
+            "photo_crop_position",
             "photo_crop_size",
             "photo_rand_augment",
             "photo_erasing",

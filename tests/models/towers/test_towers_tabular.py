@@ -79,7 +79,7 @@ def built(config):
 def test_booleans_and_numbers_are_standardized():
     config = configuration(MLP)
     model = built(config)
-    numbers = keras.Model(model.input, model.get_layer("tabular_numbers_there").output)
+    numbers = keras.Model(model.input, model.get_layer("tabular_numbers_zeroed").output)
     rows = contract.rows_of(config, 3) | {
         # mean 5, standard deviation 2
         "price": np.array([5.0, 9.0, 1.0], "float32"),
