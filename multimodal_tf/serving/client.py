@@ -94,8 +94,8 @@ class Client:
         Args:
             rows: DataFrame, or iterable of dicts, by the table's column or by the input's name;
                 other keys are ignored. A cell is what `data.kinds.read_cell` reads: a path, bytes,
-                a data URI, base64, an array, a list of frames, text, a number. A key that does not
-                exist is a missing cell.
+                a data URI, base64, an array, a list of frames or numbers, text, a number. A key
+                that does not exist is a missing cell.
             root: folder that relative paths start from.
 
         Returns:

@@ -32,9 +32,9 @@ def preparation(preprocessor: Preprocessor, config: Config) -> Prepare:
     It is one `tf.function`, so that it is traced and written once.
 
     Returns:
-        A `tf.function` of a dict of string or float32 `(batch,)` by input name (missing: "" or NaN)
-        that returns `(inputs, status)`: the model's inputs, and `valid` bool `(batch,)`, `error`
-        string `(batch,)`, `present` bool `(batch, inputs)`.
+        A `tf.function` of raw cells, a dict by input name as `Preprocessor.raw_spec` (missing: ""
+        or NaN), that returns `(inputs, status)`: the model's inputs, and `valid` bool `(batch,)`,
+        `error` string `(batch,)`, `present` bool `(batch, inputs)`.
     """
 
     def prepare(raw: Tensors) -> tuple[Tensors, Tensors]:
@@ -63,7 +63,7 @@ def predict(
         prepare: the result of `preparation`.
         config: of the model.
         schema: of the model.
-        guard: judges each row; None: no row is judged.
+        guard: scores each row and marks those for review; None: it has no outputs.
         temperature: by head; the head's log probabilities are divided by it.
 
     Returns:
@@ -144,7 +144,7 @@ def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
     """The function behind `embed` and `explain`: raw cells to a model's outputs, as float32.
 
     Args:
-        embedder: a model of embeddings `(batch, dim)` by name, or `models.explanations`.
+        embedder: a model of embeddings `(batch, dim)` by name, or `models.build.explanations`.
         prepare: the result of `preparation`.
 
     Returns:

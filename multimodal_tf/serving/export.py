@@ -30,7 +30,6 @@ from multimodal_tf.serving import temperature as temperatures
 
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
-# what the schema holds for the targets of a head
 
 
 def export_model(
@@ -53,7 +52,7 @@ def export_model(
         config: that it was built from.
         schema: that it was built from.
         out: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
-        explainer: `models.explanations(model)`; None: there is no `explain`.
+        explainer: `models.build.explanations(model)`; None: there is no `explain`.
         guard: for the served outputs `ood_score`, `agreement` and `review`; None: none of them.
         temperature: by head, above 0, such as `evaluation.fit_guard.fit_temperatures` finds:
             `predict` divides the head's log probabilities by it, `core` and `explain` never do.
@@ -121,8 +120,9 @@ def _endpoints(
     """The archive with all endpoints, and the names of the signatures that take raw cells.
 
     - `serving_default` and `predict` take by input name what `Preprocessor.raw_spec` says: float32
-      `(batch,)` for numbers and booleans, string `(batch, any)` where a cell is several files,
-      shorter rows padded with "", and string `(batch,)` for other inputs. Missing is "" or NaN.
+      `(batch,)` for numbers and booleans, float32 `(batch, length)` for vectors, string
+      `(batch, any)` where a cell is several files, shorter rows padded with "", and string
+      `(batch,)` for other inputs. Missing is "" or NaN.
       They return what `endpoints.predict` says.
     - `embed` takes the same and returns float32 `(batch, dim)` by input name (`tabular` in place
       of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`.
@@ -139,8 +139,8 @@ def _endpoints(
     for table in _tables(model):
         archive.track(table)
     raw = [preprocessor.raw_spec]
-    judged = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
-    predict = endpoints.predict(judged, prepare, config, schema, guard, temperature)
+    served = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
+    predict = endpoints.predict(served, prepare, config, schema, guard, temperature)
     # the first is `serving_default` too
     archive.add_endpoint("predict", predict, raw)
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
