@@ -1,4 +1,4 @@
-"""Paths of this machine and addresses of any file system that fsspec knows: `gs://`, `s3://`, `hdfs://`."""
+"""Paths of this machine, and addresses of any file system that fsspec knows, such as `gs://`."""
 
 import os
 import pathlib

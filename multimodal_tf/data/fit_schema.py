@@ -30,9 +30,9 @@ def fit_schema(config: Config, records: PathLike) -> Schema:
 
     Returns:
         `Schema`: for a text its tokenizer, with vectors where the configuration asks for them; for
-        a category all its values; for a number its mean and standard deviation, for a date those of
-        days since 1970-01-01 (0 and 1 where no row has a value); for a head its classes with their
-        counts, or its mean and standard deviation.
+        a category all its values; for a number its mean and standard deviation, for a vector those
+        of each component, for a date those of days since 1970-01-01 (0 and 1 where no row has a
+        value); for a head its classes with their counts, or its mean and standard deviation.
 
     Raises:
         FileNotFoundError: there is no manifest.

@@ -43,10 +43,10 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         A functional `keras.Model`. Its inputs are a dict by name, `(batch, *model_shape)` of
         `model_dtype` as the input's configuration says (pixels 0 to 1, waveforms -1 to 1, text
         int32 `(batch, max_tokens)`), and, with `config.fusion.presence`, float32 `(batch,)` flags
-        `{name}_present`:
-        where one is 0, that input has no influence, whatever its values. Its outputs are a dict by
-        head, see `models.heads.output`. Layer `{name}_embedding` has an input's vector,
-        `tabular_embedding` that of all columns that this tower reads, `fused` the fused vector.
+        `{name}_present`: where one is 0, that input has no influence, whatever its values. Its
+        outputs are a dict by head, see `models.heads.output`. Layer `{name}_embedding` has an
+        input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the
+        fused vector.
 
     Raises:
         ValueError: settings contradict each other, or the schema does not belong to the

@@ -69,7 +69,7 @@ def make_folds(
 
     Example:
         >>> for fold in make_folds("records", "folds", folds=5):  # doctest: +SKIP
-        ...     fit(config, schema_for(fold, config), fold, fold / "run")
+        ...     fit(config, schema_for(config, fold), fold, fold / "run")
 
     Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation and
     model selection".

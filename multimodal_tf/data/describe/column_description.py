@@ -53,7 +53,7 @@ class ColumnDescription(pydantic.BaseModel):
     # pixels
     width: Spread | None = None
     height: Spread | None = None
-    # numbers of a list
+    # numbers of a vector
     length: Spread | None = None
     # whether no image has colours
     grey: bool = False

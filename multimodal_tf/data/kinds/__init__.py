@@ -74,7 +74,8 @@ def read_cell(value: Any, input_config: Input, root: PathLike = ".") -> Cell | N
         root: directory that relative paths start from.
 
     Returns:
-        bytes, a list of bytes or float, by the kind of input; None where the cell is missing.
+        bytes, float, or a list of bytes or floats, by the kind of input; None where the cell is
+        missing.
 
     Raises:
         CellError: the cell is broken; the message is the reason, without row or column.

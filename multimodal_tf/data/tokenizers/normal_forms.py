@@ -60,7 +60,6 @@ def _expansion(mapping: dict[int, str]) -> _Expansion:
 
 @functools.cache
 def _tables(form: _Form) -> _Tables:
-    # its decomposition
     decomposed = _DECOMPOSED[form]
     decomposition, lower, marks, pairs, second = {}, {}, {}, {}, set()
     for point in range(sys.maxunicode + 1):

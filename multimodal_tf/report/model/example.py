@@ -17,7 +17,7 @@ from multimodal_tf.evaluation.explanations import (
 )
 from multimodal_tf.report.page import AudioClip, Example, Image
 
-# numbers of a vector
+# numbers of a vector, which has at least eight
 _SHOWN = 4
 
 PageCell = Image | AudioClip | str | None
@@ -74,7 +74,7 @@ def _text(cell: Any) -> str:
     if isinstance(cell, bytes):
         return cell.decode(errors="replace")
     if np.ndim(cell):
-        return f"{', '.join(f'{number:g}' for number in cell[:_SHOWN])}... ({len(cell)} numbers)"
+        return f"{', '.join(f'{number:g}' for number in cell[:_SHOWN])}, ... ({len(cell)} numbers)"
     return f"{cell:g}"
 
 
