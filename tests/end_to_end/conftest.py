@@ -62,7 +62,7 @@ def _write_config(described, config):
     settings["heads"] |= shop_table.HEADS
     settings["inputs"]["title"]["tower"] |= {"embedding_dim": 8, "dropout": 0}
     settings["fusion"] = {"hidden": [16], "dropout": 0, "modality_dropout": 0.05}
-    settings["training"] |= {"epochs": 6, "batch_size": 8, "learning_rate": 0.05}
+    settings["training"] |= {"epochs": 6, "batch_size": 16, "learning_rate": 0.05}
     Config.model_validate(settings).save(config)
 
 

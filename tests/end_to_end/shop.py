@@ -31,7 +31,7 @@ TYPES = {
 }
 # that `describe` does not write
 HEADS = {
-    "label": {"type": "classification", "loss": "focal", "inputs": ["title"]},
+    "label": {"type": "classification", "loss": "focal", "inputs": ["title", "v"]},
     "size": {"type": "ordinal", "classes": SIZES, "inputs": ["title", "price"]},
     "cost": {"type": "quantile", "quantiles": [0.1, 0.4, 0.9], "column": "age"},
     "pair": {"type": "matching", "inputs": ["title", "colour"], "dim": 4},
@@ -40,7 +40,7 @@ HEADS = {
 
 
 def frame():
-    """The title tells the label; there are missing cells in every column."""
+    """The title and the vector tell the label; there are missing cells in every column."""
     random = np.random.default_rng(0)
     kind, price = random.integers(3, size=ROWS), random.normal(10, 3, ROWS).round(2)
     days = pd.Timestamp("2023-01-01") + pd.to_timedelta(random.integers(0, 700, ROWS), "D")
