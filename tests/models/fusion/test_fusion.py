@@ -35,7 +35,7 @@ OF_WHOLE = [
 
 def traced(config, tmp_path):
     """A graph, as fit and export make it, gives what the model gives step by step."""
-    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
+    model, rows = contract.model_of(config), contract.rows_of(config, 3)
     tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
     contract.same(model(rows), tf.function(model)(tensors), rtol=1e-5, atol=1e-6)
 
