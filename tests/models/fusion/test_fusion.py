@@ -6,7 +6,6 @@ import contract
 import numpy as np
 import pytest
 import small_fusions
-import tensorflow as tf
 
 from multimodal_tf.config import (
     ClassificationHead,
@@ -22,37 +21,9 @@ OTHERS = {
     "without presence": ConcatenationFusion(hidden=[8], dropout=0, presence=False),
 }
 KINDS = [*small_fusions.FUSIONS, *small_fusions.LEVELS]
-# of vectors with flags, of shares, of tokens, of predictions: their layers are those of all fusions
-WHOLE = ["concatenation", "attention", "bottleneck", "hybrid"]
-# towers have tokens, and formulas in NumPy say that a row does not depend on others
-OF_WHOLE = [
-    contract.shape_and_dtype,
-    contract.exported,
-    contract.training_lowers_the_loss,
-    contract.missing_rows_do_not_change_the_others,
-]
-
-
-def traced(config, tmp_path):
-    """A graph, as fit and export make it, gives what the model gives step by step."""
-    model, rows = contract.model_of(config), contract.rows_of(config, 3)
-    tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
-    contract.same(model(rows), tf.function(model)(tensors), rtol=1e-5, atol=1e-6)
-
-
-OF_EVERY_KIND = [
-    contract.save_and_load,
-    contract.every_weight_learns,
-    contract.mixed_precision,
-    contract.missing_has_no_influence,
-    contract.all_missing_is_finite,
-]
-# by kind, whose checks share a model
-CONTRACT = [
-    (kind, check)
-    for kind in KINDS
-    for check in [*(OF_WHOLE if kind in WHOLE else [traced]), *OF_EVERY_KIND]
-]
+# checks of towers; and one that runs below, for two fusions that contain all kinds of layers
+ELSEWHERE = (contract.tokens_masks_and_vectors, contract.in_a_strategy)
+CHECKS = [check for check in contract.CHECKS if check not in ELSEWHERE]
 # of what dense layers and flags change
 OF_CONCATENATION = [
     contract.shape_and_dtype,
@@ -78,7 +49,8 @@ def named(value):
     return getattr(value, "__name__", value)
 
 
-@pytest.mark.parametrize(("kind", "check"), CONTRACT, ids=named)
+@pytest.mark.parametrize("check", CHECKS, ids=named)
+@pytest.mark.parametrize("kind", KINDS)
 def test_contract(kind, check, tmp_path):
     check(small_fusions.of(kind), tmp_path)
 
