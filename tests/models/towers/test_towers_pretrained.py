@@ -3,9 +3,6 @@
 import base64
 import json
 import re
-import shutil
-import subprocess
-import sys
 
 import contract
 import keras
@@ -95,35 +92,6 @@ class TestSavedModel:
         assert sorted(changed) == [False, trainable, trainable]
         # Frozen weights have no optimizer state.
         assert len(model.optimizer.variables) == 2 + 2 * len(model.trainable_weights)
-
-    def test_the_keras_file_alone_can_be_trained_on_in_a_new_process(self, pretrained, tmp_path):
-        shutil.copytree(pretrained.image_module(), tmp_path / "module")
-        input_config = image(SavedModelTower(path=str(tmp_path / "module"), trainable=True, dim=4))
-        model, rows = contract.compiled(contract.with_input(input_config)), rows_of(input_config, 8)
-        targets = contract.targets_of(contract.with_input(input_config), 8)
-        model.train_on_batch(rows, targets)
-        model.save(tmp_path / "model.keras")
-        shutil.rmtree(tmp_path / "module")
-        np.savez(
-            tmp_path / "rows.npz", output=model(rows)["label"], targets=targets["label"], **rows
-        )
-        code = """
-import keras, numpy as np, sys, multimodal_tf.models.build
-model = keras.saving.load_model(sys.argv[1] + "/model.keras")
-rows = dict(np.load(sys.argv[1] + "/rows.npz"))
-output, targets = rows.pop("output"), rows.pop("targets")
-np.testing.assert_allclose(model(rows)["label"], output, rtol=1e-5)
-print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"] for _ in range(3)))
-"""
-        found = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
-        )
-        assert found.returncode == 0, found.stderr[-2000:]
-        model.reset_metrics()
-        losses = [model.train_on_batch(rows, targets, return_dict=True)["loss"] for _ in range(3)]
-        np.testing.assert_allclose(
-            [float(loss) for loss in found.stdout.split()[-3:]], losses, rtol=1e-5
-        )
 
     def test_its_variables_are_exported_once(self, pretrained, tmp_path):
         input_config = image(SavedModelTower(path=pretrained.image_module(), trainable=True))
@@ -219,8 +187,7 @@ print(*(model.train_on_batch(rows, {"label": targets}, return_dict=True)["loss"]
 
 @pytest.mark.slow
 def test_all_are_served_on_raw_cells_in_a_new_process_with_weights_written_once(
-    pretrained,
-    tmp_path,
+    pretrained, new_process, tmp_path
 ):
     config, schema = served(pretrained)
     model = build_model(config, schema)
@@ -253,10 +220,7 @@ np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
 assert len({*map(tuple, np.round(expected, 5))}) == len(rows)
 print(*expected.numpy().ravel())
 """
-    found = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
+    new_process(code, tmp_path)
     written = tf.train.list_variables(str(tmp_path / "served" / "1" / "variables" / "variables"))
     assert (
         sum(np.prod(shape, dtype=int) for name, shape in written if "VARIABLE_VALUE" in name)
@@ -329,29 +293,6 @@ def test_a_saved_model_of_strings_gets_the_plain_text(listed, pretrained, tmp_pa
         vectors,
         rtol=1e-5,
     )
-
-
-def test_lookup_tables_and_text_operations_are_saved_in_the_keras_file(pretrained, tmp_path):
-    model, rows = (
-        built(strings(pretrained, listed=True)),
-        rows_of(strings(pretrained, listed=True), 2),
-    )
-    model.save(tmp_path / "model.keras")
-    np.savez(
-        tmp_path / "rows.npz",
-        output=model(rows)["label"],
-        **rows | {"probe": rows["probe"].astype(str)},
-    )
-    code = """
-import keras, numpy as np, sys, multimodal_tf.models.build
-rows = dict(np.load(sys.argv[1] + "/rows.npz"))
-output, model = rows.pop("output"), keras.saving.load_model(sys.argv[1] + "/model.keras")
-np.testing.assert_allclose(model(rows)["label"], output, rtol=1e-5)
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
 
 
 def strings(pretrained, listed):

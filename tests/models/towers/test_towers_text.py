@@ -1,8 +1,5 @@
 """Text towers: order, padding, attention masks, word vectors, and impossible settings."""
 
-import subprocess
-import sys
-
 import contract
 import keras
 import numpy as np
@@ -241,30 +238,6 @@ def test_a_block_follows_the_formula(causal):
     np.testing.assert_allclose(
         model([x.astype("float32"), mask])[0], _normalised(h, *layer["probe_block_norm"]), atol=1e-4
     )
-
-
-LOAD = """
-import sys, numpy as np
-import multimodal_tf.models.build, multimodal_tf.training.run_dir, keras
-assert "keras_hub" not in sys.modules, "the other towers do not need it"
-rows = dict(np.load(sys.argv[2]))
-expected = rows.pop("output")
-output = keras.saving.load_model(sys.argv[1]).predict(rows, verbose=0)["label"]
-print(np.abs(output - expected).max() < 1e-6)
-"""
-
-
-def test_a_new_process_loads_transformers_without_an_import_of_keras_hub(tmp_path):
-    inputs = {"one": text(TOWERS["transformer"]), "other": text(TOWERS["causal"])}
-    config = contract.with_input(inputs["one"]).model_copy(update={"inputs": inputs})
-    model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "rows.npz", output=model.predict(rows, verbose=0)["label"], **rows)
-    files = [tmp_path / name for name in ("model.keras", "rows.npz")]
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "True", done.stderr
 
 
 @pytest.mark.parametrize("tower", TOWERS)
