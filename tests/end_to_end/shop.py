@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
-TRAIN, VALIDATION, TEST = 48, 30, 22
+# the training rows that are kept fill batches of 16
+TRAIN, VALIDATION, TEST = 50, 30, 22
 ROWS = TRAIN + VALIDATION + TEST
 DIM = 8
 ANIMALS = ["bird", "cat", "dog"]

@@ -7,7 +7,16 @@ import pytest
 import shop as shop_table
 import tensorflow as tf
 
-from multimodal_tf.config import ClassificationHead, Config, LoRA, Peft
+from multimodal_tf.config import (
+    BagTower,
+    ClassificationHead,
+    Config,
+    LoRA,
+    Peft,
+    Split,
+    TextInput,
+    Training,
+)
 from multimodal_tf.models.peft.layer_paths import weights
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.run_dir import load_run
@@ -16,17 +25,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def made(shop, command, tmp_path_factory):
-    """A folder with `config.yaml`, of the title and its label alone, and the `run` of it."""
+def made(command, tmp_path_factory):
+    """A folder with `config.yaml`, of the title and its label alone, `records` and the `run`."""
     folder = tmp_path_factory.mktemp("peft")
-    settings = Config.load(shop / "config.yaml")
-    changed = {
-        "inputs": {"title": settings.inputs["title"]},
-        "heads": {"label": ClassificationHead()},
-    }
-    settings.model_copy(update=changed).save(folder / "config.yaml")
-    words = ("--config", folder / "config.yaml", "--out", folder / "run", "--epochs", "1")
-    assert command("train", shop / "records", *words) == 0
+    table, config, records = (folder / name for name in ("shop.csv", "config.yaml", "records"))
+    shop_table.texts().to_csv(table, index=False)
+    Config(
+        inputs={"title": TextInput(tower=BagTower(embedding_dim=8, dropout=0))},
+        heads={"label": ClassificationHead()},
+        split=Split(column="split"),
+        training=Training(batch_size=16, learning_rate=0.05),
+    ).save(config)
+    ingest = ["ingest", table, "--config", config, "--out", records, "--processes", "1"]
+    assert command(*ingest) == 0
+    assert command("train", records, "--out", folder / "run", "--epochs", "1") == 0
     return folder
 
 
@@ -57,15 +69,15 @@ def test_towers_of_a_run_for_a_table_of_other_classes(made, command, capsys):
     assert not (made / "third").exists()
 
 
-def test_merged_lora_is_exported_as_large_as_the_base(shop, made, command):
+def test_merged_lora_is_exported_as_large_as_the_base(made, command):
     config = with_peft(made, "lora", lora=[LoRA(layers=["title_words"], rank=2)])
     words = ["--config", config, "--out", made / "lora", "--epochs", "2"]
-    assert command("train", shop / "records", *words) == 0
+    assert command("train", made / "records", *words) == 0
     assert command("export", made / "run", made / "saved" / "1") == 0
     for name, flags in (("added", []), ("merged", ["--merge"])):
         saved, out = made / name / "1", made / f"{name}.csv"
         assert command("export", made / "lora", saved, *flags) == 0
-        assert command("predict", saved, shop / "table.csv", "--out", out) == 0
+        assert command("predict", saved, made / "shop.csv", "--out", out) == 0
     pd.testing.assert_frame_equal(
         pd.read_csv(made / "merged.csv"), pd.read_csv(made / "added.csv"), rtol=1e-4
     )

@@ -41,11 +41,11 @@ NO_EXAMPLE = {
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A folder with the table that the examples read."""
+    """A folder with the table that the examples read; its training rows are less than a batch."""
     folder = tmp_path_factory.mktemp("shop")
     random = np.random.default_rng(0)
     rows = []
-    for number in range(60):
+    for number in range(40):
         label = ("shoe", "shirt")[number % 2]
         Image.fromarray(random.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(
             folder / f"{number}.png"
