@@ -11,9 +11,13 @@ def image(tower, size=8, channels=1):
     return ImageInput(height=size, width=size, channels=channels, tower=tower)
 
 
-def built(input_config):
+def built(input_config, stats=None, build=build_model):
+    """The model; `stats` are what the schema holds of the input."""
     config = contract.with_input(input_config)
-    return build_model(config, contract.schema_of(config))
+    schema = contract.schema_of(config)
+    if stats is not None:
+        schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": stats}})
+    return build(config, schema)
 
 
 def rows_of(input_config, rows=3):

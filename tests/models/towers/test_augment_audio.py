@@ -1,13 +1,15 @@
 """Augmentation of audio, alone and in a model."""
 
+import re
+
 import contract
 import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_input import refused
 from small_towers import audio, patches, recurrent, waveform
-from test_towers_audio import refused
 
 from multimodal_tf.config import AudioAugmentation, Config
 from multimodal_tf.models import build_model, build_towers, embeddings
@@ -199,7 +201,7 @@ def test_the_steps_are_in_order():
     ],
 )
 def test_an_impossible_augmentation_is_refused(changes, message):
-    refused(augmented(audio(), **changes), message)
+    assert re.search(message, refused(augmented(audio(), **changes)))
 
 
 def test_spectrogram_masks_are_refused_for_a_tower_without_a_spectrogram():

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from test_towers_image import built, config_of
 
 from multimodal_tf.config import ConvTower, ImageAugmentation, ImageInput, ResNetTower
 from multimodal_tf.models import build_model, embeddings
 from multimodal_tf.models.towers.augment_image import RandAugment, TrainingOnly, augment
+
+
+def config_of(tower, **options):
+    return contract.with_input(ImageInput(height=32, width=32, tower=tower, **options))
 
 
 def changed(x, name="photo", **augmentation):
@@ -133,7 +136,8 @@ class TestAugmentation:
             ConvTower(filters=[4]), augmentation=ImageAugmentation(**self.everything)
         )
         model, rows = build_model(config, contract.schema_of(config)), contract.rows_of(config, 3)
-        without, _ = built(ConvTower(filters=[4]))
+        plain = config_of(ConvTower(filters=[4]))
+        without = build_model(plain, contract.schema_of(plain))
         without.set_weights([weight.numpy() for weight in model.weights])
         for output in (model(rows), model.predict(rows, verbose=0)):
             np.testing.assert_allclose(without(rows)["label"], output["label"], rtol=1e-5)

@@ -1,5 +1,7 @@
 """Audio towers: spectrograms, masks, and the effect of padding with silence."""
 
+import re
+
 import contract
 import keras
 import numpy as np
@@ -7,23 +9,16 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_input import vector
+from one_input import refused, vector
 from small_towers import audio, patches, recurrent, waveform
 
 from multimodal_tf.config import AudioInput
-from multimodal_tf.models import build_model, build_towers
+from multimodal_tf.models import build_towers
 from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
 from multimodal_tf.models.towers.spectrogram import FLOOR, LOWEST, LogMelSpectrogram, fft_length
 
 # Hz, of the towers in `test_towers`
 RATE = 4000
-
-
-def refused(input_config, message):
-    config = contract.with_input(input_config)
-    with pytest.raises(ValueError, match=message) as error:
-        build_model(config, contract.schema_of(config))
-    assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +309,7 @@ def test_a_waveform_tower_has_a_last_step_that_is_padded(samples, stride, blocks
     ],
 )
 def test_an_impossible_tower_is_refused(input_config, message):
-    refused(input_config, message)
+    assert re.search(message, refused(input_config))
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

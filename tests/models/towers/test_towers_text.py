@@ -3,6 +3,7 @@
 import contract
 import keras
 import numpy as np
+import one_input
 import pytest
 from scipy.special import erf
 
@@ -46,11 +47,7 @@ def text(tower, tokens=4, **fields):
 
 
 def built(input_config, build=build_towers, stats=None):
-    config = contract.with_input(input_config)
-    schema = contract.schema_of(config)
-    if stats is not None:
-        schema = schema.model_copy(update={"inputs": schema.inputs | {"probe": stats}})
-    return build(config, schema)
+    return one_input.built(input_config, stats, build)
 
 
 def encoded(model, words, present=1):

@@ -5,19 +5,27 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from one_input import built
 from random_rows import WORDS
-from test_towers_text import ATTENTION, TOWERS, built, text
 
 from multimodal_tf.config import (
     BagTower,
     KerasTower,
+    LSTMTower,
     NgramTokenizer,
     TextInput,
     TransformerTower,
     VectorFile,
 )
-from multimodal_tf.models import build_model
 from multimodal_tf.schema import Vectors, Vocabulary
+
+BAG = BagTower(embedding_dim=4, dropout=0)
+LSTM = LSTMTower(embedding_dim=4, units=5)
+ATTENTION = TransformerTower(units=4, depth=2, heads=2, mlp_units=8, block_dropout=0)
+
+
+def text(tower, **fields):
+    return TextInput(max_tokens=4, tower=tower, **fields)
 
 
 class TestWordVectors:
@@ -25,13 +33,9 @@ class TestWordVectors:
     stats = Vocabulary(words=WORDS, vectors=Vectors.of(rows))
 
     @pytest.mark.parametrize("trainable", [True, False])
-    @pytest.mark.parametrize(
-        "tower", [TOWERS["bag"], TOWERS["lstm"], TransformerTower(**ATTENTION | {"units": 4})]
-    )
+    @pytest.mark.parametrize("tower", [BAG, LSTM, ATTENTION])
     def test_each_word_starts_from_its_own(self, tower, trainable):
-        model = built(
-            text(tower, vectors=VectorFile(path="v", trainable=trainable)), build_model, self.stats
-        )
+        model = built(text(tower, vectors=VectorFile(path="v", trainable=trainable)), self.stats)
         layer = model.get_layer("probe_words")
         # Padding and unknown are zeros.
         np.testing.assert_array_equal(
@@ -40,9 +44,9 @@ class TestWordVectors:
         assert len(layer.trainable_weights) == trainable
 
     def test_all_other_weights_follow_from_the_seed(self):
-        one = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
-        again = built(text(TOWERS["lstm"], vectors=VectorFile(path="v")), build_model, self.stats)
-        without = built(text(TOWERS["lstm"]), build_model)
+        one = built(text(LSTM, vectors=VectorFile(path="v")), self.stats)
+        again = built(text(LSTM, vectors=VectorFile(path="v")), self.stats)
+        without = built(text(LSTM))
         for weight, same, other in zip(one.weights, again.weights, without.weights, strict=True):
             np.testing.assert_array_equal(weight, same)
             assert "embeddings" in weight.path or np.array_equal(weight, other)
@@ -54,8 +58,7 @@ class TestWordVectors:
             words=words, vectors=Vectors.of(np.random.default_rng(0).normal(size=(500, 4)))
         )
         model = built(
-            text(TOWERS["bag"], vectors=VectorFile(path="v", trainable=trainable)),
-            build_model,
+            text(BAG, vectors=VectorFile(path="v", trainable=trainable)),
             stats,
         )
         model.save(tmp_path / "model.keras")
@@ -73,7 +76,6 @@ class TestWordVectors:
         ):
             built(
                 text(BagTower(embedding_dim=8), vectors=VectorFile(path="v")),
-                build_model,
                 self.stats,
             )
 
@@ -83,8 +85,7 @@ class TestWordVectors:
             match=r"^inputs\.probe\.vectors: the schema must hold word vectors, received none",
         ):
             built(
-                text(TOWERS["bag"], vectors=VectorFile(path="v")),
-                build_model,
+                text(BAG, vectors=VectorFile(path="v")),
                 Vocabulary(words=["a"]),
             )
 
