@@ -169,8 +169,8 @@ TOWERS = {
     "date": DateInput(tower=DenseTower(dim=4)),
     "vector": VectorInput(dim=8, tower=DenseTower(dim=4)),
 }
-# what has the layers of another one, with other options
-OPTIONS = (
+# what has the layers of another one with other options, or another network in the same layer
+ALIKE = (
     "image, plain and flat",
     "text, two LSTMs both ways, averaged and projected",
     "text, a bag of n-grams",
@@ -180,6 +180,9 @@ OPTIONS = (
     "audio, recurrent twice one way and projected",
     "video, plain",
     "video, two LSTMs both ways, the largest, projected",
+    "image, an application",
+    "text, the encoder of a preset like T5",
+    "audio, a preset like Whisper",
 )
 # functions of the fixture `pretrained`
 PRETRAINED = {

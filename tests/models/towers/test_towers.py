@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from one_input import vector
-from small_towers import OPTIONS, PRETRAINED, TOWERS, image
+from small_towers import ALIKE, PRETRAINED, TOWERS, image
 
 from multimodal_tf.config import (
     Input,
@@ -36,7 +36,7 @@ ELSEWHERE = (contract.training_lowers_the_loss, contract.save_and_load)
 
 
 def checks(tower):
-    once = (contract.in_a_strategy,) if tower in OPTIONS else ()
+    once = (contract.in_a_strategy,) if tower in ALIKE else ()
     return [check for check in contract.CHECKS if check not in (*ELSEWHERE, *once)]
 
 
