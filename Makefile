@@ -14,7 +14,7 @@ test: .venv/test lint
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/test
-	$(PYTEST) -m slow --save-notebooks docs/notebooks $(PYTEST_ARGS)
+	$(PYTEST) -m slow --save-notebooks=docs/notebooks $(PYTEST_ARGS)
 
 # the first call runs every test and notes what each of them executes
 test-changed: .venv/test
