@@ -18,7 +18,7 @@ test-slow: .venv/test
 
 # the first call runs every test and notes what each of them executes
 test-changed: .venv/test
-	$(BIN)/python -m pytest --testmon -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --testmon-forceselect -m "not slow" $(PYTEST_ARGS)
 
 docs: .venv/docs docs/notebooks
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
