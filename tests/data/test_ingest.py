@@ -21,6 +21,15 @@ from multimodal_tf.schema import Schema
 PRICE = FOUR_CONFIG.model_copy(update={"heads": {"price": RegressionHead()}, "split": Split()})
 
 
+def kept_rows(manifest):
+    """`(inputs, labels)` of all splits by row number."""
+    return {
+        number: row
+        for split in ("train", "validation", "test")
+        for number, row in read_rows(manifest, CONFIG, split).items()
+    }
+
+
 class TestRows:
     def test_rejected_cells_are_listed_in_the_order_of_rows(self, ingested):
         expected = ingested.rejected
@@ -56,11 +65,7 @@ class TestRows:
         frame = ingested.frame
         rejected = ingested.rejected
         manifest = ingested.manifest
-        rows = {
-            number: row
-            for split in ("train", "validation", "test")
-            for number, row in read_rows(manifest, CONFIG, split).items()
-        }
+        rows = kept_rows(manifest)
         spoiled = {(row, column) for row, column, _, _ in rejected}
         for number, (inputs, labels) in rows.items():
             expected = {
@@ -90,11 +95,7 @@ class TestRows:
         root = ingested.root
         frame = ingested.frame
         manifest = ingested.manifest
-        rows = {
-            number: row
-            for split in ("train", "validation", "test")
-            for number, row in read_rows(manifest, CONFIG, split).items()
-        }
+        rows = kept_rows(manifest)
         clip, compared = CONFIG.inputs["clip"], 0
         for number, (inputs, _) in rows.items():
             name = frame["clip"][number]

@@ -144,21 +144,18 @@ def test_a_port_in_use_is_refused_before_anything_begins(tune_records, tmp_path)
     assert not (tmp_path / "search").exists()
 
 
+def command(monkeypatch, folder, records, *options):
+    """Makes `multimodal-tf tune` with these options the command line of this process."""
+    (folder / "space.yaml").write_text(SPACE.to_yaml())
+    words = ["tune", folder / "space.yaml", records, "--out", folder / "search", *options]
+    monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+
+
 def test_without_a_chief_workers_end_in_one_sentence(tune_records, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "_ANSWER", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    (tmp_path / "space.yaml").write_text(SPACE.to_yaml())
-    words = [
-        "tune",
-        tmp_path / "space.yaml",
-        tune_records,
-        "--out",
-        tmp_path / "search",
-        "--chief",
-        f"127.0.0.1:{port}",
-    ]
-    monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+    command(monkeypatch, tmp_path, tune_records, "--chief", f"127.0.0.1:{port}")
     with pytest.raises(SystemExit):
         cli.main()
     assert f"no chief answers at 127.0.0.1:{port}" in capsys.readouterr().err
@@ -171,19 +168,7 @@ def test_the_command_for_other_hosts_is_printed(tune_records, tmp_path, monkeypa
 
     seen: list = []
     monkeypatch.setattr(processes, "run", run)
-    (tmp_path / "space.yaml").write_text(SPACE.to_yaml())
-    words = [
-        "tune",
-        tmp_path / "space.yaml",
-        tune_records,
-        "--out",
-        tmp_path / "search",
-        "--workers",
-        "2",
-        "--listen",
-        "0.0.0.0",
-    ]
-    monkeypatch.setattr(sys, "argv", ["multimodal-tf", *map(str, words)])
+    command(monkeypatch, tmp_path, tune_records, "--workers", "2", "--listen", "0.0.0.0")
     with pytest.raises(SystemExit):
         cli.main()
     printed = capsys.readouterr().err.replace("\n", "")
