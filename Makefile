@@ -24,7 +24,7 @@ docs: .venv/docs docs/notebooks
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # executed, with their pictures; takes some ten minutes
-docs/notebooks: .venv/test .venv/docs
+docs/notebooks: notebooks/*.ipynb | .venv/test .venv/docs
 	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir $@ notebooks/*.ipynb
 
 lint: .venv/test

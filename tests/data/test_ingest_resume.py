@@ -122,6 +122,7 @@ def wait_for(condition, seconds=400):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_bytes(tmp_path):
     program = pathlib.Path(__file__).parent / "slow_ingest_program.py"
     reference, out = tmp_path / "reference", tmp_path / "out"

@@ -15,6 +15,8 @@ from PIL import Image
 
 from multimodal_tf.config import Config
 
+pytestmark = pytest.mark.slow
+
 PHOTO, SOUND, WORDS, PRICE, LABEL = "图片", "sound clip", "present", "a/b", "答 案"
 # a class of the test split that training never sees
 UNSEEN = "owl"

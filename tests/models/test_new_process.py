@@ -11,6 +11,8 @@ from small_fusions import WHOLE
 from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.training import peft
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = pathlib.Path(__file__).with_name("new_process_program.py").read_text()
 # rows of the batches in training; the last row has no label
 ROWS, BATCH = 5, 2

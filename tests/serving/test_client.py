@@ -289,6 +289,7 @@ def test_a_table_of_other_columns(client, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_tensorflow_text_in_a_new_process(serving_process, monkeypatch):
     predicted = Client(serving_process["words"]).predict([{"title": "red"}, {"title": ""}])
     assert serving_process["probabilities"] == predicted["label_probability"].tolist()

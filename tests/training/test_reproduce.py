@@ -15,6 +15,7 @@ from multimodal_tf.training.run_dir import load_record, load_run
 COMMAND = "from multimodal_tf import cli; cli.main()"
 
 
+@pytest.mark.slow
 def test_the_command_line_reproduces_a_run(small_run, new_process, tmp_path):
     """In another process, without the path of the records: the same bits.
 

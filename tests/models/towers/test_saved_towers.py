@@ -38,6 +38,8 @@ y = {"label": np.load(folder / "targets.npy")}
 steps = [models[name].train_on_batch(rows, y, return_dict=True)["loss"] for _ in range(3)]
 print(json.dumps(steps))
 import contract
+
+pytestmark = pytest.mark.slow
 for name, model in models.items():
     contract.same_configuration(model, folder / f"{name}.keras")
 print(json.dumps(list(models)))

@@ -305,6 +305,7 @@ def test_a_network_of_unknown_length_is_encoded(monkeypatch, pretrained):
     )
 
 
+@pytest.mark.slow
 def test_a_preset_of_t5_from_a_table_to_a_served_model(pretrained, tmp_path):
     table = pd.DataFrame({"title": [*TEXTS, None] * 4, "label": ["a", "b"] * 14})
     input_config = TextInput(
