@@ -38,6 +38,13 @@ _SavedModel = Annotated[
 _PredictionsOut = Annotated[
     pathlib.Path, typer.Option("--out", "-o", help=".csv or .parquet file to write.")
 ]
+_Paths = Annotated[
+    bool,
+    typer.Option(
+        "--paths/--no-paths",
+        help="Whether a cell may name a file of this machine. --no-paths: for others' tables.",
+    ),
+]
 
 
 @app.command()
@@ -87,7 +94,11 @@ def _print_fitted(fitted: "Fitted") -> None:
 
 @app.command()
 def predict(
-    saved_model: _SavedModel, table: TablePath, out: _PredictionsOut, root: Root = None
+    saved_model: _SavedModel,
+    table: TablePath,
+    out: _PredictionsOut,
+    root: Root = None,
+    paths: _Paths = True,
 ) -> None:
     """Predict every row of a table with an exported model."""
     from multimodal_tf.data.table import read_table
@@ -95,6 +106,6 @@ def predict(
     from multimodal_tf.serving.predict_table import predict_table
 
     rows = read_table(table, root=root)
-    for note in predict_table(Client(saved_model), rows, out, progress=True):
+    for note in predict_table(Client(saved_model, paths), rows, out, progress=True):
         error_console.print(f"note: {note}", markup=False)
     console.print(f"Predictions: {out}")

@@ -12,6 +12,8 @@ from typing_extensions import TypeIs
 Path = pathlib.Path | upath.UPath
 # what callers pass
 PathLike = str | os.PathLike[str] | upath.UPath
+# where relative paths in cells start from; None: a cell must not name a file
+Root = PathLike | None
 
 
 def to_path(path: PathLike) -> Path:

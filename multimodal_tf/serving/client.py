@@ -36,11 +36,15 @@ class Client:
 
     Args:
         path: the version's folder, `.../NAME/VERSION`.
+        paths: whether a cell may name a file of this machine. Give False where the rows come from
+            others, as behind a web service: a path is then that cell's error, the same for every
+            path, and no file is looked for. Bytes, data URIs, base64 and arrays are always taken.
 
     Attributes:
         config: `Config` of the model.
         schema: `Schema` of the model; `schema.heads["label"].names` are the classes in the order of
             `label_probabilities`.
+        paths: bool, as given.
         served: `tf.TensorSpec` by served key.
         guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`, `review`;
             empty where the model was exported without one.
@@ -55,8 +59,9 @@ class Client:
         >>> client.predict([{"photo": "seven.png", "written": "seven"}])  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], paths: bool = True) -> None:
         path = pathlib.Path(path)
+        self.paths = paths
         if not (path / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 f"{path} is no SavedModel: give the folder of a version, "
@@ -96,7 +101,7 @@ class Client:
                 other keys are ignored. A cell is what `data.kinds.read_cell` reads: a path, bytes,
                 a data URI, base64, an array, a list of frames or numbers, text, a number. A key
                 that does not exist is a missing cell.
-            root: folder that relative paths start from.
+            root: folder that relative paths start from, where paths are taken.
 
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept).
@@ -183,7 +188,7 @@ class Client:
         """The cell for the graph; a broken one is None and adds to `fault`."""
         value = next((row[key] for key in self._keys[name] if key in row), None)
         try:
-            return read_cell(value, self.config.inputs[name], root)
+            return read_cell(value, self.config.inputs[name], root if self.paths else None)
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None

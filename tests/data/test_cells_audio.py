@@ -219,15 +219,15 @@ class TestBrokenSounds:
             assert reason(data, AUDIO).startswith("a broken audio file: ")
 
     def test_not_a_sound(self, reason, tmp_path):
-        assert reason(b"<html>", AUDIO) == "not an audio file: it begins with b'<html>'"
-        assert reason(random_image(), AUDIO).startswith("not an audio file: ")
+        assert reason(b"<html>", AUDIO) == "not an audio file"
+        assert reason(random_image(), AUDIO).startswith("not an audio file")
         (tmp_path / "a.wav").touch()
         assert reason("a.wav", AUDIO, tmp_path) == "an empty file (0 bytes)"
 
     def test_a_playlist_opens_nothing(self, reason, tmp_path):
         (tmp_path / "a.m4a").write_bytes(m4a_bytes())
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{tmp_path}/a.m4a\n#EXT-X-ENDLIST\n"
-        assert reason(playlist.encode(), AUDIO).startswith("not an audio file: ")
+        assert reason(playlist.encode(), AUDIO).startswith("not an audio file")
 
     @pytest.mark.parametrize(
         "data",

@@ -220,6 +220,6 @@ def _kept(seconds: float, rate: int) -> int:
 
 def _reason(error: Exception, head: bytes) -> str:
     if not MAGIC.match(head):
-        return f"not an audio file: it begins with {head[:12]!r}"
+        return "not an audio file"
     text = getattr(error, "error_string", str(error))
     return f"a broken audio file: {' '.join(text.split()).removesuffix('.')}"

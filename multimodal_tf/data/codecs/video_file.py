@@ -157,7 +157,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, a
     file.seek(0)
     name = next((name for name, magic in _FORMATS.items() if magic.match(head)), None)
     if name is None:
-        raise CellError(f"not a video: it begins with {head[:12]!r}")
+        raise CellError("not a video")
     limit = {"max_pixels": str(max_pixels + _MARGIN)}
     with av.open(file, "r", format=name, options=limit, metadata_errors="replace") as container:
         # the cover of a song is no video

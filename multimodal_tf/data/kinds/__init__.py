@@ -15,7 +15,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.data.codecs.cell import Cell
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.audio import AudioKind
 from multimodal_tf.data.kinds.boolean import BooleanKind
 from multimodal_tf.data.kinds.category import CategoryKind
@@ -60,7 +60,7 @@ def kind_of(input_config: Input) -> Kind[Any, Any]:
             assert_never(input_config)
 
 
-def read_cell(value: Any, input_config: Input, root: PathLike = ".") -> Cell | None:
+def read_cell(value: Any, input_config: Input, root: Root = ".") -> Cell | None:
     """Converts a cell of a table to what a record holds and the served model reads.
 
     Ingest and the serving client share it, so that both send the same bytes to the graph. It does
@@ -71,7 +71,8 @@ def read_cell(value: Any, input_config: Input, root: PathLike = ".") -> Cell | N
         value: what it may be depends on the kind of input: see its class in `data.kinds`. None,
             NaN, NaT, "", b"" and white space are missing.
         input_config: the input's configuration, such as `config.inputs["photo"]`.
-        root: directory that relative paths start from.
+        root: directory that relative paths start from; None: a cell that names a file is broken,
+            and no file is looked for.
 
     Returns:
         bytes, float, or a list of bytes or floats, by the kind of input; None where the cell is

@@ -9,7 +9,7 @@ from multimodal_tf.config import AudioInput
 from multimodal_tf.data.codecs import audio_file, riff
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.files import array_of, open_file
 from multimodal_tf.data.kinds.kind import Kind, Reader
 
@@ -22,7 +22,7 @@ class AudioKind(Kind[AudioInput, None]):
     Arrays are `(samples,)`, 16-bit integers or floats -1..1, at the input's own `sample_rate`.
     """
 
-    def read(self, value: Any, root: PathLike) -> bytes:
+    def read(self, value: Any, root: Root) -> bytes:
         """A mono WAV at the file's own rate, cut to what the model can use.
 
         It is 16-bit if the source is lossy or loses nothing by it, otherwise 32-bit float.

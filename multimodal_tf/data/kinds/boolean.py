@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import BooleanInput
 from multimodal_tf.data.codecs.cell import Cell, CellError
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text, scalar
 from multimodal_tf.data.kinds.kind import Kind, Reader
 
@@ -20,7 +20,7 @@ _NOT_A_BOOLEAN = "neither 0 nor 1"
 class BooleanKind(Kind[BooleanInput, None]):
     """A bool, 1 or 0, or one of the words true, false, yes, no, t, f, y, n in any case."""
 
-    def read(self, value: Any, root: PathLike) -> float:
+    def read(self, value: Any, root: Root) -> float:
         """1.0 or 0.0."""
         value = scalar(value)
         word = str(value) if isinstance(value, (bool, np.bool_)) else read_text(value).strip()

@@ -7,7 +7,7 @@ import tensorflow as tf
 from multimodal_tf.config import CategoryInput
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.column_stats import Learner, ValueCounts, count_values
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.data.kinds.text import readable, text_problem
@@ -18,7 +18,7 @@ from multimodal_tf.schema import Vocabulary
 class CategoryKind(Kind[CategoryInput, Vocabulary]):
     """A string, bytes in UTF-8 or a number."""
 
-    def read(self, value: Any, root: PathLike) -> bytes:
+    def read(self, value: Any, root: Root) -> bytes:
         """UTF-8 without white space at the ends."""
         return read_text(value).strip().encode()
 

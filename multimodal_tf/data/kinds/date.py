@@ -10,7 +10,7 @@ from multimodal_tf.config import DateInput
 from multimodal_tf.data.codecs import dates, iso8601
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.column_stats import CELLS, Learner, RunningMoments
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.data.tokenizers import normalization
@@ -23,7 +23,7 @@ _EPOCH = datetime.date(1970, 1, 1)
 class DateKind(Kind[DateInput, Moments]):
     """ISO 8601 (`data.codecs.iso8601` lists the forms), or a date of Python, pandas or NumPy."""
 
-    def read(self, value: Any, root: PathLike) -> bytes:
+    def read(self, value: Any, root: Root) -> bytes:
         """ISO 8601 in UTC."""
         return dates.to_iso(value if isinstance(value, dates.TYPES) else read_text(value)).encode()
 

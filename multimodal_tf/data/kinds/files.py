@@ -15,13 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from multimodal_tf.data.codecs.cell import CellError
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import PathLike, Root
 from multimodal_tf.data.kinds.cell import is_missing
 
 # a larger file is refused: a record holds less than 2 GiB, and a cell is read into memory
 MAX_BYTES = 2**30
 # PATH_MAX of Linux: longer text is no path
 _LONGEST_PATH = 4096
+# a longer text may be broken base64 as well as a path
+_LONGEST_NAME = 255
+# says nothing of any file, so that nobody learns from it which ones there are
+_NO_PATHS = "must be bytes, a data URI, base64 or an array: paths are not taken here"
 _DATA_URI = re.compile(r"data:(?P<type>[^,]*?)(?P<base64>;base64)?,", re.IGNORECASE)
 
 
@@ -45,30 +49,42 @@ def file_of(value: Any, root: PathLike = ".") -> pathlib.Path | None:
     return pathlib.Path(str(root), value)
 
 
-def open_file(value: Any, root: PathLike, magic: re.Pattern[bytes]) -> BinaryIO:
+def open_file(value: Any, root: Root, magic: re.Pattern[bytes]) -> BinaryIO:
     """Opens the bytes of a cell as a binary file.
 
     Args:
         value: a path, bytes, a data URI, base64, or `{"bytes": ..., "path": ...}` as in the tables
             of Hugging Face.
-        root: directory that relative paths start from.
+        root: directory that relative paths start from; None: paths are refused, and none is looked
+            at.
         magic: how files of this kind begin. Base64 of other bytes is refused.
 
     Raises:
-        CellError: there is no such file, or it cannot be opened.
+        CellError: there is no such file, or it cannot be opened, or paths are refused.
     """
     if isinstance(value, dict):
         value = value.get("path") if is_missing(value.get("bytes")) else value["bytes"]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return io.BytesIO(value)
+    if root is None:
+        return io.BytesIO(_without_paths(value, magic))
     path = file_of(value, root)
     if path is None and not isinstance(value, str):
         raise CellError(f"neither a path nor bytes nor an array, but {type(value).__name__}")
-    uri = _DATA_URI.match(value) if isinstance(value, str) else None
-    if uri:
-        return io.BytesIO(_data_uri(value[uri.end() :], uri["base64"] is not None))
+    data = _data_uri(value)
+    if data is not None:
+        return io.BytesIO(data)
     file = None if path is None else _open_path(path)
-    return file or io.BytesIO(_base64(value, magic))
+    if file is not None:
+        return file
+    data = _base64(value)
+    if not magic.match(data):
+        raise CellError(
+            "no such file"
+            if len(str(value)) <= _LONGEST_NAME
+            else "neither a file's path nor base64 of a known format"
+        )
+    return io.BytesIO(data)
 
 
 def read_bytes(file: BinaryIO) -> bytes:
@@ -135,26 +151,36 @@ def _open_path(path: pathlib.Path) -> BinaryIO | None:
     raise CellError("a directory, not a file" if stat.S_ISDIR(mode) else "not a regular file")
 
 
-def _base64(value: Any, magic: re.Pattern[bytes]) -> bytes:
-    packed = "".join(str(value).split())
-    try:
-        data = base64.b64decode(packed, validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not magic.match(data):
-        raise CellError(
-            "no such file"
-            if len(str(value)) <= 255
-            else "neither a file's path nor base64 of a known format"
-        )
+def _without_paths(value: Any, magic: re.Pattern[bytes]) -> bytes:
+    """The bytes of a data URI or of base64."""
+    data = None
+    if isinstance(value, str):
+        data = _data_uri(value)
+        if data is None and magic.match(packed := _base64(value)):
+            data = packed
+    if data is None:
+        raise CellError(_NO_PATHS)
     return data
 
 
-def _data_uri(payload: str, is_base64: bool) -> bytes:
+def _base64(value: Any) -> bytes:
+    """The bytes; none of them where it is no base64."""
+    try:
+        return base64.b64decode("".join(str(value).split()), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _data_uri(value: Any) -> bytes | None:
+    """The bytes of a data URI; None: it is something else."""
+    uri = _DATA_URI.match(value) if isinstance(value, str) else None
+    if uri is None:
+        return None
+    payload = value[uri.end() :]
     try:
         data = (
             base64.b64decode("".join(payload.split()), validate=True)
-            if is_base64
+            if uri["base64"]
             else urllib.parse.unquote_to_bytes(payload)
         )
     except (binascii.Error, ValueError):

@@ -11,7 +11,7 @@ from multimodal_tf.config import ImageInput
 from multimodal_tf.data.codecs import image, image_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
 from multimodal_tf.data.kinds.kind import Kind, Reader
 
@@ -23,14 +23,14 @@ class ImageKind(Kind[ImageInput, None]):
     floats.
     """
 
-    def read(self, value: Any, root: PathLike) -> bytes:
+    def read(self, value: Any, root: Root) -> bytes:
         """The file's own bytes where the graph decodes its format, otherwise a PNG.
 
         The graph decodes JPEG, PNG, GIF, uncompressed BMP and WebP.
         """
         return read_image(value, self.config.max_pixels, root)
 
-    def read_checked(self, value: Any, root: PathLike) -> bytes:
+    def read_checked(self, value: Any, root: Root) -> bytes:
         """An image that the graph cannot decode, but Pillow can, is converted to PNG."""
         cell = self.read(value, root)
         problem = self.problem(cell)
@@ -67,7 +67,7 @@ class ImageReader(Reader[ImageInput]):
         return tf.cast(tensor, tf.float32) / 255
 
 
-def read_image(value: Any, max_pixels: int, root: PathLike) -> bytes:
+def read_image(value: Any, max_pixels: int, root: Root) -> bytes:
     """The bytes of an image file that the graph decodes; errors as `Kind.read`."""
     array = array_of(value)
     if array is not None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.column_stats import Learner
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 
 # the configuration of an input, and its entry in the schema
 C = TypeVar("C", bound=Input)
@@ -53,7 +53,7 @@ class Kind(abc.ABC, Generic[C, S]):
         self.config = config
 
     @abc.abstractmethod
-    def read(self, value: Any, root: PathLike) -> Cell | None:
+    def read(self, value: Any, root: Root) -> Cell | None:
         """Converts a cell of a table, which is not missing, to what a record holds.
 
         Returns:
@@ -63,7 +63,7 @@ class Kind(abc.ABC, Generic[C, S]):
             CellError: the cell is broken.
         """
 
-    def read_checked(self, value: Any, root: PathLike) -> Cell | None:
+    def read_checked(self, value: Any, root: Root) -> Cell | None:
         """Reads a cell and checks that the served graph can decode it; ingest calls this.
 
         Raises:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from multimodal_tf.config import NumberInput
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.column_stats import Learner, RunningMoments
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text, scalar
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import Moments
@@ -22,7 +22,7 @@ _NOT_FINITE = "not a finite number"
 class NumberKind(Kind[NumberInput, Moments]):
     """Numbers and their texts."""
 
-    def read(self, value: Any, root: PathLike) -> float | None:
+    def read(self, value: Any, root: Root) -> float | None:
         """float; None for NaN."""
         return read_number(value)
 

@@ -16,7 +16,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.column_stats import CELLS, Learner, TrainingColumn, ValueCounts, distinct
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.data.tokenizers import normalization, train_subwords, word_vectors
@@ -31,7 +31,7 @@ TextStats = Vocabulary | Subwords | None
 class TextKind(Kind[TextInput, TextStats]):
     """A string, bytes in UTF-8 or a number."""
 
-    def read(self, value: Any, root: PathLike) -> bytes:
+    def read(self, value: Any, root: Root) -> bytes:
         """UTF-8."""
         return read_text(value).encode()
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from multimodal_tf.config import VectorInput
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.column_stats import Learner, RunningVectorMoments
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import VectorMoments
@@ -22,7 +22,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 class VectorKind(Kind[VectorInput, VectorMoments]):
     """A list, tuple or array of `dim` numbers, or its text as JSON."""
 
-    def read(self, value: Any, root: PathLike) -> list[float] | None:
+    def read(self, value: Any, root: Root) -> list[float] | None:
         """`dim` finite numbers, rounded to float32; None where all are NaN or null."""
         rule = f"a vector must have {self.config.dim} finite numbers"
         numbers = numbers_of(value)

@@ -11,7 +11,7 @@ from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs import gif, image_file, video_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
-from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
 from multimodal_tf.data.kinds.image import gray_jpeg, image_decoder, read_image
@@ -27,7 +27,7 @@ class VideoKind(Kind[VideoInput, None]):
     4)`. Evenly spaced frames are taken (`data.codecs.video_file`).
     """
 
-    def read(self, value: Any, root: PathLike) -> list[bytes] | None:
+    def read(self, value: Any, root: Root) -> list[bytes] | None:
         """At least one image and at most `frames`; None for a list without images.
 
         Frames of a file are JPEGs, those of arrays PNGs, other images as in an image input. A GIF
@@ -53,7 +53,7 @@ class VideoKind(Kind[VideoInput, None]):
         )
         return [self._read_frame(*images[index], root) for index in chosen] or None
 
-    def _read_frame(self, number: int, value: Any, root: PathLike) -> bytes:
+    def _read_frame(self, number: int, value: Any, root: Root) -> bytes:
         try:
             array = array_of(value)
             if array is None:
