@@ -1,0 +1,1 @@
+"""Mutated files and cells through every decoder: `make fuzz`."""

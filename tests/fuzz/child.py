@@ -1,0 +1,61 @@
+"""The process in which files are tried: it says of each what came of it, and may die of it.
+
+`python -c "from fuzz.child import main; main()" TARGET DESCRIPTOR FIRST` tries the file FIRST. Then
+it reads paths, one a line, and writes a line of JSON for each to the descriptor, after a first line
+that says that it is ready.
+"""
+
+import faulthandler
+import json
+import os
+import pathlib
+import sys
+import time
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+from fuzz.targets import TARGETS, Attempt, DisagreementError  # noqa: E402
+
+
+def main() -> None:
+    """Tries files until the input ends."""
+    faulthandler.enable()
+    attempt = TARGETS[sys.argv[1]]()
+    # functions are traced, which takes its time
+    tried(attempt, pathlib.Path(sys.argv[3]))
+    with os.fdopen(int(sys.argv[2]), "w") as out:
+        print(json.dumps({"ready": True}), file=out, flush=True)
+        for line in sys.stdin:
+            print(json.dumps(tried(attempt, pathlib.Path(line.rstrip("\n")))), file=out, flush=True)
+
+
+def tried(attempt: Attempt, path: pathlib.Path) -> dict[str, str | float]:
+    """The outcome of one file, its reason, CPU seconds and megabytes at the peak."""
+    data = path.read_bytes()
+    # the peak starts anew
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before, start = _megabytes("VmRSS"), time.process_time()
+    try:
+        reason = attempt(data, path)
+        outcome = "refused" if reason else "accepted"
+    except DisagreementError as error:
+        outcome, reason = error.outcome, str(error)
+    # whatever a decoder raises is the finding
+    except Exception as error:  # noqa: BLE001
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        outcome = "error"
+        text = f"{type(error).__name__}: {error}"[:300]
+        reason = f"{text} ({pathlib.Path(place.filename).name}:{place.lineno})"
+    return {
+        "outcome": outcome,
+        "reason": reason,
+        "seconds": time.process_time() - start,
+        "megabytes": _megabytes("VmHWM") - before,
+    }
+
+
+def _megabytes(field: str) -> float:
+    text = pathlib.Path("/proc/self/status").read_text()
+    return int(text.partition(field + ":")[2].split()[0]) / 1024
