@@ -1,11 +1,11 @@
 # make demo: the whole path on the data that ship with the package.   make test: lint, types, tests.
 # make test-slow: the tests that take long.   make test-changed: the tests of what a change touches.
-# make docs: the site, in build/site.
+# make docs: the site, in build/site.   make fuzz MINUTES=10 SEED=3: mutated files through each decoder.
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
-.PHONY: demo test test-slow test-changed docs lint clean
+.PHONY: demo test test-slow test-changed fuzz docs lint clean
 
 demo: .venv/package
 	$(BIN)/multimodal-tf demo
@@ -19,6 +19,12 @@ test-slow: .venv/test
 # the first call runs every test and notes what each of them executes
 test-changed: .venv/test
 	$(BIN)/python -m pytest --testmon-forceselect -m "not slow" $(PYTEST_ARGS)
+
+# MINUTES are of each decoder; findings are files in findings/
+MINUTES ?= 1
+SEED ?= 0
+fuzz: .venv/test
+	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --minutes $(MINUTES) --seed $(SEED) $(FUZZ_ARGS)
 
 docs: .venv/docs docs/notebooks
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

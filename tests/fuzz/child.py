@@ -1,8 +1,7 @@
 """The process in which files are tried: it says of each what came of it, and may die of it.
 
-`python -c "from fuzz.child import main; main()" TARGET DESCRIPTOR FIRST` tries the file FIRST. Then
-it reads paths, one a line, and writes a line of JSON for each to the descriptor, after a first line
-that says that it is ready.
+Its arguments are TARGET DESCRIPTOR FIRST. It tries the file FIRST and writes a line to the descriptor
+that says that it is ready. Then it reads paths, one a line, and writes a line of JSON for each.
 """
 
 import faulthandler
@@ -12,17 +11,22 @@ import pathlib
 import sys
 import time
 import traceback
+from collections.abc import Callable, Mapping
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+from fuzz.outcomes import DisagreementError
 
-from fuzz.targets import TARGETS, Attempt, DisagreementError  # noqa: E402
+# takes a file's bytes and its path; gives "" or why the file is refused
+Attempt = Callable[[bytes, pathlib.Path], str]
 
 
-def main() -> None:
-    """Tries files until the input ends."""
+def main(targets: Mapping[str, Callable[[], Attempt]]) -> None:
+    """Tries files until the input ends.
+
+    Args:
+        targets: makes the function that a file is given to; it may take its time.
+    """
     faulthandler.enable()
-    attempt = TARGETS[sys.argv[1]]()
+    attempt = targets[sys.argv[1]]()
     # functions are traced, which takes its time
     tried(attempt, pathlib.Path(sys.argv[3]))
     with os.fdopen(int(sys.argv[2]), "w") as out:

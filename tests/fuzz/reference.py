@@ -12,7 +12,8 @@ import pyarrow.parquet
 import soundfile
 from PIL import Image, ImageOps, ImageSequence
 
-from fuzz.targets import Media, WrongError, table
+from fuzz.outcomes import WrongError
+from fuzz.targets import Media, table
 from multimodal_tf.config import AudioInput, ImageInput, VideoInput
 from multimodal_tf.data.table import read_table
 
@@ -34,7 +35,7 @@ class ForeignImage(Media):
         super().__init__(ImageInput(), raw=True)
 
     def __call__(self, data: bytes, path: pathlib.Path) -> str:
-        """As a `fuzz.targets.Attempt`."""
+        """As a `fuzz.child.Attempt`."""
         refusal = super().__call__(data, path)
         expected = None if refusal else _image(data)
         if expected is not None:
@@ -49,7 +50,7 @@ class ForeignSound(Media):
         super().__init__(AudioInput(seconds=5.0), raw=False)
 
     def __call__(self, data: bytes, path: pathlib.Path) -> str:
-        """As a `fuzz.targets.Attempt`."""
+        """As a `fuzz.child.Attempt`."""
         refusal = super().__call__(data, path)
         expected = None if refusal else _sound(data)
         if expected is not None:
@@ -71,7 +72,7 @@ class ForeignVideo(Media):
         super().__init__(VideoInput(frames=_FRAME_COUNT, height=48, width=64), raw=False)
 
     def __call__(self, data: bytes, path: pathlib.Path) -> str:
-        """As a `fuzz.targets.Attempt`."""
+        """As a `fuzz.child.Attempt`."""
         refusal = super().__call__(data, path)
         frames = None if refusal else _frames(data)
         if frames:
@@ -84,7 +85,7 @@ class ForeignVideo(Media):
 
 
 def foreign_table(data: bytes, path: pathlib.Path) -> str:
-    """A table, and what pandas or pyarrow makes of it; as a `fuzz.targets.Attempt`."""
+    """A table, and what pandas or pyarrow makes of it; as a `fuzz.child.Attempt`."""
     refusal = table(data, path)
     expected = None if refusal else _table(path)
     if expected is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fuzz.targets import DisagreementError
+from fuzz.outcomes import DisagreementError
 from multimodal_tf.config import (
     BooleanInput,
     CategoryInput,
@@ -70,7 +70,7 @@ SCHEMA = Schema(
 
 
 class Served:
-    """As a `fuzz.targets.Attempt`: a cell of every input at a time.
+    """As a `fuzz.child.Attempt`: a cell of every input at a time.
 
     Args:
         folder: where the model is exported to, once for all processes.

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fuzz.child import Attempt
+from fuzz.outcomes import DisagreementError
 from multimodal_tf.config import AudioInput, Config, ImageInput, VideoInput
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.data.codecs.cell import Cell, CellError
@@ -19,21 +21,6 @@ from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.table import read_table
-
-# takes a file's bytes and its path
-Attempt = Callable[[bytes, pathlib.Path], str]
-
-
-class DisagreementError(Exception):
-    """Two ways that read the same file differ."""
-
-    outcome = "disagreement"
-
-
-class WrongError(DisagreementError):
-    """What the package reads is not what other programs read."""
-
-    outcome = "wrong"
 
 
 class Media:
@@ -172,7 +159,7 @@ def _foreign(name: str) -> Attempt:
 _IMAGE = ImageInput(height=24, width=32)
 _SOUND = AudioInput(sample_rate=8000, seconds=0.5)
 _VIDEO = VideoInput(frames=4, height=24, width=32)
-# what makes the function that a file is given to; it may take its time
+# as `fuzz.child.main` takes them
 TARGETS: dict[str, Callable[[], Attempt]] = {
     "image": lambda: Media(_IMAGE, raw=True),
     "gif": lambda: Media(_VIDEO, raw=True),

@@ -17,6 +17,7 @@ TESTS = pathlib.Path(__file__).parents[1]
 # a child that says nothing for so long waits for something: wall seconds
 _SILENCE = 120
 _START = 300
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Watched:
         seconds: CPU seconds for a file; more is "hung".
         megabytes: for a file; more is "memory".
         environment: more variables of the child.
+        program: of the child.
     """
 
     def __init__(
@@ -64,10 +66,11 @@ class Watched:
         seconds: float = 5,
         megabytes: float = 2000,
         environment: dict[str, str] | None = None,
+        program: str = "from fuzz import child, targets; child.main(targets.TARGETS)",
     ) -> None:
         self._target, self._first, self._package = target, first, package
         self._seconds, self._megabytes = seconds, megabytes
-        self._environment = environment or {}
+        self._environment, self._program = environment or {}, program
         self._process: Any = None
         self._answers: Any = None
         self._log = open(os.memfd_create("log"), "r+b")  # noqa: SIM115
@@ -133,15 +136,14 @@ class Watched:
             self._answers.close()
         reading, writing = os.pipe()
         paths = os.pathsep.join(map(str, (self._package, TESTS)))
-        program = "from fuzz.child import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program, self._target, str(writing), str(self._first)],
+            [sys.executable, "-c", self._program, self._target, str(writing), str(self._first)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
             pass_fds=[writing],
             cwd=self._package,
-            env=os.environ | {"PYTHONPATH": paths} | self._environment,
+            env=os.environ | _QUIET | {"PYTHONPATH": paths} | self._environment,
             text=True,
         )
         os.close(writing)
