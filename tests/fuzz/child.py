@@ -1,7 +1,7 @@
 """The process in which files are tried: it says of each what came of it, and may die of it.
 
-Its arguments are TARGET DESCRIPTOR FIRST. It tries the file FIRST and writes a line to the descriptor
-that says that it is ready. Then it reads paths, one a line, and writes a line of JSON for each.
+Its arguments are TARGET DESCRIPTOR FIRST. It tries the file FIRST, writes a line that says that it
+is ready to the descriptor, reads paths, one a line, and writes a line of JSON for each.
 """
 
 import faulthandler
