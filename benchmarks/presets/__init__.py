@@ -1,0 +1,1 @@
+"""Pretrained weights from packages of pip, as preset folders of KerasHub."""

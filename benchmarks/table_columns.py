@@ -1,0 +1,180 @@
+"""The columns of `benchmarks.tables`: models that are fitted to a task and predict its test rows.
+
+Each takes a `Task` and a `Work` and returns `(predictions, seconds)`, or None where it has nothing
+to read. Predictions are class indices `(rows,)`, scores `(rows, labels)` or numbers `(rows,)`.
+"""
+
+import dataclasses
+import pathlib
+import time
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+
+from benchmarks import features
+from benchmarks.frozen_vectors import PRESETS, FrozenVectors
+from benchmarks.linear import read_raw
+from benchmarks.table_scores import score
+from benchmarks.table_sources.source import LABEL
+from multimodal_tf.config import Config
+from multimodal_tf.data.describe.table_description import describe
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.pipeline import load_split
+from multimodal_tf.data.table import read_table
+from multimodal_tf.schema import Schema
+from multimodal_tf.training.fit import fit
+
+# `C` of the logistic regression, 1 / `alpha` of ridge regression
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+ITERATIONS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Where things are: preset folders, kept vectors, records and runs."""
+
+    presets: pathlib.Path
+    vectors: pathlib.Path
+    runs: pathlib.Path
+
+
+def majority(task, work):
+    """The commonest class, the share of each label, or the mean."""
+    truth, rows = task.targets["train"], len(task.targets["test"])
+    if task.source.metric in ("r2", "average_precision"):
+        return np.repeat(truth.mean(axis=0, keepdims=True), rows, axis=0), 0.0
+    return np.full(rows, np.bincount(truth).argmax()), 0.0
+
+
+def simple(task, work):
+    """A linear model on simple features of all inputs."""
+    began = time.perf_counter()
+    blocks = [
+        block
+        for name, kind in task.source.kinds.items()
+        for block in simple_blocks(task, name, kind)
+    ]
+    return linear(task, blocks), time.perf_counter() - began
+
+
+def frozen(task, work):
+    """A linear model on frozen vectors of media, beside numbers and categories."""
+    began, spent, blocks = time.perf_counter(), 0.0, []
+    if not any(kind in PRESETS for kind in task.source.kinds.values()):
+        return None
+    kept = FrozenVectors(work.presets, work.vectors)
+    for name, kind in task.source.kinds.items():
+        if kind not in PRESETS:
+            blocks += simple_blocks(task, name, kind)
+            continue
+        # Time for computing is added below, whether it was in this run or not.
+        apart = time.perf_counter()
+        block = {}
+        for split, cells in task.cells.items():
+            block[split], seconds = kept.of(kind, cells[name])
+            spent += seconds
+        began += time.perf_counter() - apart
+        blocks.append(block)
+    return linear(task, blocks), time.perf_counter() - began + spent
+
+
+def default(task, work):
+    """What `describe` proposes for the table, trained from scratch."""
+    began = time.perf_counter()
+    folder = work.runs / task.source.name / f"seed-{task.seed}"
+    columns = [*task.source.kinds, LABEL]
+    frame = task.frame[columns].assign(split=task.words)
+    table = read_table(frame, root=task.source.root)
+    proposed = describe(table, label=LABEL).config()
+    config = Config.model_validate(proposed.model_dump() | {"seed": task.seed})
+    ingest(table, config, folder / "data", progress=False)
+    schema = Schema.load(folder / "data" / "schema.json")
+    run = fit(config, schema, folder / "data", folder / "run", verbose=0)
+    outputs = run.model.predict(load_split(config, schema, folder / "data", "test"), verbose=0)
+    order = read_raw(folder / "data", "test", config)["row"]
+    if not np.array_equal(np.sort(order), task.rows):
+        raise ValueError(f"{task.source.name}: test rows were refused, {len(order)} are left")
+    return in_order(outputs[LABEL][np.argsort(order)], task, schema), time.perf_counter() - began
+
+
+def in_order(outputs, task, schema):
+    """The head's outputs as predictions of the task, whose classes may be more."""
+    if task.source.metric == "r2":
+        return outputs[:, 0]
+    names = [str(name) for name in schema.heads[LABEL].names]
+    index = np.array([task.classes.index(name) for name in names])
+    if task.source.metric == "average_precision":
+        scores = np.zeros((len(outputs), len(task.classes)))
+        scores[:, index] = outputs
+        return scores
+    return index[outputs.argmax(axis=1)]
+
+
+def simple_blocks(task, name, kind):
+    cells = task.cells
+    match kind:
+        case "text":
+            return [features.words(cells, name)]
+        case "image":
+            grey = features.scaled(features.by_cell(cells, name, features.thumbnail))
+            return [features.by_cell(cells, name, features.histogram), grey]
+        case "audio":
+            return [features.scaled(features.by_cell(cells, name, features.mel_bands))]
+        case "number":
+            return [features.numbers(cells, name)]
+        case _:
+            return [features.categories(cells, name)]
+
+
+def linear(task, blocks):
+    """Logistic or ridge regression; the validation split selects its regularization.
+
+    Each block is scaled to rows of mean length 1 in training, so that none outweighs the others.
+    """
+    x = {split: side_by_side(blocks, split) for split in task.targets}
+    models = [model(task.source.metric, strength) for strength in STRENGTHS]
+    with warnings.catch_warnings():
+        # A weak regularization may need more steps, and is then seldom chosen.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for one in models:
+            one.fit(x["train"], task.targets["train"])
+    metric, truth = task.source.metric, task.targets["validation"]
+
+    def quality(one):
+        return score(metric, truth, predictions(one, x["validation"], metric))
+
+    return predictions(max(models, key=quality), x["test"], metric)
+
+
+def side_by_side(blocks, split):
+    lengths = [length(block["train"]) for block in blocks]
+    parts = [block[split] / one for block, one in zip(blocks, lengths)]
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.hstack(parts, format="csr")
+    return np.hstack(parts)
+
+
+def length(block):
+    """The mean length of the rows."""
+    squares = block.multiply(block) if sparse.issparse(block) else block**2
+    return float(np.sqrt(np.asarray(squares.sum(axis=1))).mean()) or 1.0
+
+
+def model(metric, strength):
+    if metric == "r2":
+        return Ridge(alpha=1 / strength)
+    weights = "balanced" if metric == "balanced_accuracy" else None
+    one = LogisticRegression(C=strength, max_iter=ITERATIONS, class_weight=weights)
+    return OneVsRestClassifier(one) if metric == "average_precision" else one
+
+
+def predictions(fitted, x, metric):
+    return fitted.predict_proba(x) if metric == "average_precision" else fitted.predict(x)
+
+
+# by name, as on the page; our models last
+COLUMNS = {"majority": majority, "simple": simple, "frozen": frozen, "default": default}
