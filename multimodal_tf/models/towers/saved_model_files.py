@@ -1,43 +1,31 @@
 """Fetches a SavedModel from a folder, an archive or a handle, and checks a copy of its files.
 
 A SavedModel is a program, and TensorFlow runs it in this process. Operations that access files or
-the network are refused, here and when a `.keras` file with a SavedModel in it is loaded. But this
-is no sandbox: a graph can still use all memory and time, and TensorFlow has hundreds of operations.
+the network are refused (`saved_model.check`), here and when a `.keras` file with a SavedModel
+in it is loaded. But this is no sandbox: a graph can still use all memory and time.
 Load only SavedModels, and `.keras` files that contain one, from a trusted source.
 """
 
 import contextlib
 import hashlib
 import pathlib
-import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import urllib.parse
 import urllib.request
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from multimodal_tf.models.towers.pretrained import one_line
+from multimodal_tf.saved_model.check import GRAPH, check, parse
 
 # bytes, of an archive's members together
 MAX_BYTES = 16 * 2**30
 MAX_MEMBERS = 10_000
-GRAPH = "saved_model.pb"
 _FOLDERS = ("variables", "assets")
-# A network has no reason to access files other than its own (tables read theirs, in `assets`, by an
-# operation that is not listed), to call Python or another machine, or to run a graph that is hidden
-# in a string.
-_REFUSED = re.compile(
-    r"ReadFile|WriteFile|Save|SaveSlices|Restore|RestoreSlice|ImmutableConst|LoadAndRemapMatrix|GenerateVocabRemapping|.*Reader(V2)?"
-    r"|(Experimental)?(MatchingFiles|TextLine|FixedLengthRecord|TFRecord|LMDB|Sql|CSV|Cache|Save|Load|Snapshot|DataService)Dataset(V\d)?"
-    r"|MatchingFiles|(Experimental)?DatasetToTFRecord|DatasetFromGraph|DistributedSave|RegisterDataset(V2)?|.*PyFunc.*|Remote.*"
-    r"|CreateSummary.*Writer|Write.*Summary|Debug.*"
-)
-# These are allowed only in the functions that save and restore the variables.
-_CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
 # `Files` by digest, as long as some layer refers to them
 _held: "weakref.WeakValueDictionary[str, Files]" = weakref.WeakValueDictionary()
 
@@ -79,8 +67,9 @@ def fetch(path: str, field: str) -> Files:
     Raises:
         FileNotFoundError: nothing is at `path`.
         ValueError: it is no SavedModel; its graph accesses other files or calls Python or another
-            machine; an archive is damaged, too large, or has a member outside its folder;
-            `tensorflow-hub` is needed and not installed.
+            machine; it holds a link, or an asset is outside of its folder; an archive is damaged,
+            too large, or has a member outside its folder; `tensorflow-hub` is needed and not
+            installed.
     """
     with _folder(path, field) as folder:
         return copy_checked(_root(folder, path, field), field)
@@ -90,10 +79,13 @@ def copy_checked(folder: pathlib.Path, field: str) -> Files:
     """Copies the SavedModel in `folder` and checks it. Raises ValueError as `fetch`."""
     temporary = tempfile.TemporaryDirectory(prefix="multimodal_tf-saved_model-")
     target = pathlib.Path(temporary.name)
-    for part in _FOLDERS:
-        if (folder / part).is_dir():
-            shutil.copytree(folder / part, target / part)
-    (target / GRAPH).write_bytes(_checked((folder / GRAPH).read_bytes(), field))
+    parts = [part for part in _FOLDERS if (folder / part).is_dir()]
+    for part in parts:
+        _check_files(folder, part, field)
+    graph = _checked(folder, field)
+    for part in parts:
+        shutil.copytree(folder / part, target / part)
+    (target / GRAPH).write_bytes(graph)
     digest = _digest(target)
     files = _held.get(digest)
     if files is None:
@@ -195,26 +187,18 @@ def _root(folder: pathlib.Path, path: str, field: str) -> pathlib.Path:
     raise ValueError(f"{field}: a SavedModel is a folder with {GRAPH}, {path!r} holds {found}")
 
 
-def _checked(graph: bytes, field: str) -> bytes:
+def _checked(folder: pathlib.Path, field: str) -> bytes:
     """The bytes of a graph, checked, without the slot variables of an optimizer.
 
     TensorFlow 2.21 cannot load the slots of a Keras 2 optimizer, because that class is not
     registered any more («no attribute 'add_slot'»).
     """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    model = saved_model_pb2.SavedModel()
+    graph = (folder / GRAPH).read_bytes()
     try:
-        model.ParseFromString(graph)
-    except DecodeError as error:
-        raise ValueError(f"{field}: {GRAPH} is damaged: {one_line(error)}") from error
-    found = sorted(set(_harmful(model)))
-    if found:
-        raise ValueError(
-            f"{field}: a SavedModel must not access other files or call Python, its graph has the"
-            f" operations {found}"
-        )
+        model = parse(graph)
+        check(model, folder)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
     with_slots = [
         node
         for meta in model.meta_graphs
@@ -226,41 +210,16 @@ def _checked(graph: bytes, field: str) -> bytes:
     return model.SerializeToString(deterministic=True) if with_slots else graph
 
 
-def _harmful(model: Any) -> Iterator[str]:
-    """The refused operations of a SavedModel, in its graph and the functions of its library."""
-    for meta in model.meta_graphs:
-        functions = {
-            function.signature.name: function.node_def
-            for function in meta.graph_def.library.function
-        }
-        for nodes in (meta.graph_def.node, *functions.values()):
-            yield from {
-                node.op for node in nodes if _REFUSED.fullmatch(node.op) or _prints_to_file(node)
-            }
-        for name in _reached(meta.object_graph_def.concrete_functions, functions):
-            yield from {node.op for node in functions[name] if node.op in _CHECKPOINT}
-
-
-def _prints_to_file(node: Any) -> bool:
-    return bool(node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file://"))
-
-
-def _reached(names: Iterable[str], functions: dict[str, Any]) -> set[str]:
-    """The functions of these names and all that they call, directly or not."""
-    found: set[str] = set()
-    waiting = [*names]
-    while waiting:
-        name = waiting.pop()
-        if name in functions and name not in found:
-            found.add(name)
-            for node in functions[name]:
-                waiting.append(node.op)
-                waiting += [
-                    called.name
-                    for value in node.attr.values()
-                    for called in (value.func, *value.list.func)
-                ]
-    return found
+def _check_files(folder: pathlib.Path, part: str, field: str) -> None:
+    """Refuses links, which may lead to any file, devices and pipes."""
+    for path in (folder / part, *sorted((folder / part).rglob("*"))):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            what = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+            name = str(path.relative_to(folder))
+            raise ValueError(
+                f"{field}: a SavedModel must hold its files itself, {name!r} is {what}"
+            )
 
 
 def _digest(folder: pathlib.Path) -> str:

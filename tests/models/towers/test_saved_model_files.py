@@ -1,6 +1,7 @@
 """Fetching a SavedModel from archives and handles, and refusing graphs that do harm."""
 
 import io
+import os
 import pathlib
 import re
 import shutil
@@ -123,6 +124,35 @@ def test_a_keras_file_is_checked_when_it_is_loaded(pretrained, tmp_path):
     with pytest.raises(ValueError, match=r"must not access other files .* \['WriteFile'\]"):
         keras.saving.load_model(tmp_path / "bad.keras")
     assert not (tmp_path / "target").exists()
+
+
+class TestFolder:
+    @pytest.fixture
+    def module(self, pretrained, tmp_path):
+        """A copy of a SavedModel."""
+        shutil.copytree(pretrained.image_module(), tmp_path / "module")
+        (tmp_path / "module" / "assets").mkdir(exist_ok=True)
+        return tmp_path / "module"
+
+    def _refused(self, module, name, what):
+        message = refused(image(SavedModelTower(path=str(module))))
+        assert message == (
+            f"inputs.probe.tower.path: a SavedModel must hold its files itself, {name!r} is {what}"
+        )
+
+    @pytest.mark.parametrize("to", ["/etc/passwd", "/etc", "../variables", "nothing"])
+    def test_a_link_is_refused(self, module, to):
+        (module / "assets" / "words.txt").symlink_to(to)
+        self._refused(module, "assets/words.txt", "a link")
+
+    def test_a_linked_folder_is_refused(self, module, tmp_path):
+        (module / "variables").rename(tmp_path / "elsewhere")
+        (module / "variables").symlink_to(tmp_path / "elsewhere")
+        self._refused(module, "variables", "a link")
+
+    def test_a_pipe_is_refused_and_not_waited_for(self, module):
+        os.mkfifo(module / "assets" / "pipe")
+        self._refused(module, "assets/pipe", "neither a file nor a folder")
 
 
 def test_a_file_url_is_a_path(pretrained):
