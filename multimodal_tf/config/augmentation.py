@@ -1,10 +1,10 @@
 """Random changes of an input in training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import Fraction, Span, Strict
 
 
 class ImageAugmentation(Strict):
@@ -23,16 +23,16 @@ class AudioAugmentation(Strict):
     """Augmentation of a waveform and its spectrogram, in this order; in training only."""
 
     # largest shift in time, to either side
-    shift_ms: NonNegativeFloat = 0.0
+    shift_ms: Annotated[float, Field(ge=0, le=600_000)] = 0.0
     # largest change of loudness, up or down
-    gain_db: NonNegativeFloat = 0.0
+    gain_db: Annotated[float, Field(ge=0, le=200)] = 0.0
     # level of white noise, in decibels of full scale; null: none
-    noise_db: float | None = Field(None, le=0)
+    noise_db: float | None = Field(None, ge=-400, le=0)
     # SpecAugment (Park et al. 2019): number of time masks,
-    time_masks: int = Field(0, ge=0)
+    time_masks: int = Field(0, ge=0, le=1000)
     # and the longest,
-    time_mask_ms: NonNegativeFloat = 200.0
+    time_mask_ms: Annotated[float, Field(ge=0, le=600_000)] = 200.0
     # number of frequency masks,
-    frequency_masks: int = Field(0, ge=0)
+    frequency_masks: int = Field(0, ge=0, le=1000)
     # and the widest
-    frequency_mask_bins: PositiveInt = 8
+    frequency_mask_bins: Span = 8

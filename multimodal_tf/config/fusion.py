@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from multimodal_tf.config.heads import Head
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import (
+    AttentionHeads,
+    Depth,
+    Fraction,
+    MLPWidth,
+    Span,
+    Strict,
+    Width,
+)
 
 
 class _Fusion(Strict):
@@ -49,14 +57,14 @@ class _OneVector(_Fusion):
     `dropout` acts on it, then come Dense layers of `hidden` units, each followed by dropout.
     """
 
-    hidden: list[PositiveInt] = []
+    hidden: Annotated[list[Width], Field(max_length=200)] = []
     dropout: Fraction = 0.5
 
 
 class _Equal(_OneVector):
     """Each vector is first projected to `dim` numbers by a Dense layer of its own."""
 
-    dim: PositiveInt = 128
+    dim: Width = 128
 
 
 class _Blocks(_Equal):
@@ -65,8 +73,8 @@ class _Blocks(_Equal):
     `mlp_units` is the width between a block's two Dense layers.
     """
 
-    heads: PositiveInt = 4
-    mlp_units: PositiveInt = 256
+    heads: AttentionHeads = 4
+    mlp_units: MLPWidth = 256
     block_dropout: Fraction = 0.1
 
     @pydantic.model_validator(mode="after")
@@ -146,7 +154,7 @@ class BilinearFusion(_Equal):
     """
 
     type: Literal["bilinear"] = "bilinear"
-    dim: PositiveInt = 32
+    dim: Width = 32
 
 
 class LowRankTensorFusion(_OneVector):
@@ -156,8 +164,8 @@ class LowRankTensorFusion(_OneVector):
     """
 
     type: Literal["low_rank_tensor"] = "low_rank_tensor"
-    dim: PositiveInt = 64
-    rank: PositiveInt = 4
+    dim: Width = 64
+    rank: Width = 4
 
 
 # --- attention between inputs (`models.fusion.transformers`)
@@ -170,7 +178,7 @@ class SelfAttentionFusion(_Blocks):
     """
 
     type: Literal["self_attention"] = "self_attention"
-    depth: PositiveInt = 1
+    depth: Depth = 1
 
 
 class BottleneckFusion(_Blocks):
@@ -182,10 +190,10 @@ class BottleneckFusion(_Blocks):
     reads_tokens = True
 
     type: Literal["bottleneck"] = "bottleneck"
-    dim: PositiveInt = 64
-    mlp_units: PositiveInt = 128
-    depth: PositiveInt = 2
-    bottlenecks: PositiveInt = 4
+    dim: Width = 64
+    mlp_units: MLPWidth = 128
+    depth: Depth = 2
+    bottlenecks: Span = 4
 
 
 class CrossModalFusion(_Blocks):
@@ -198,9 +206,9 @@ class CrossModalFusion(_Blocks):
     reads_tokens = True
 
     type: Literal["cross_modal"] = "cross_modal"
-    dim: PositiveInt = 64
-    mlp_units: PositiveInt = 128
-    depth: PositiveInt = 1
+    dim: Width = 64
+    mlp_units: MLPWidth = 128
+    depth: Depth = 1
 
 
 def _default_type(fields: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 
 from multimodal_tf.config.inputs import Column
 from multimodal_tf.config.names import (
@@ -18,7 +18,9 @@ from multimodal_tf.config.names import (
     PROBABILITY,
     QUANTILES,
     Fraction,
+    NonNegative,
     Strict,
+    Width,
 )
 
 TargetType = Literal["class", "classes", "number"]
@@ -87,7 +89,7 @@ class _LabelColumn(_Head, Column):
     """A head that learns from a column of labels."""
 
     # of this head's loss in the total
-    weight: NonNegativeFloat = 1.0
+    weight: NonNegative = 1.0
     inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=_OWN_INPUTS)
 
     def output_shape(self, classes: int) -> tuple[int, ...]:
@@ -108,8 +110,8 @@ class ClassificationHead(_LabelColumn):
 
     type: Literal["classification"] = "classification"
     loss: Literal["crossentropy", "focal"] = "crossentropy"
-    gamma: NonNegativeFloat | None = None
-    class_weight: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
+    gamma: NonNegative | None = None
+    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
     # share of the target that is spread evenly over all classes
     label_smoothing: Fraction = 0.1
 
@@ -216,7 +218,9 @@ class QuantileHead(_LabelColumn):
     endings = (LOW, HIGH, QUANTILES)
 
     type: Literal["quantile"] = "quantile"
-    quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field([0.05, 0.5, 0.95], min_length=2)
+    quantiles: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.05, 0.5, 0.95], min_length=2, max_length=1000
+    )
 
     @pydantic.field_validator("quantiles")
     @classmethod
@@ -249,10 +253,10 @@ class MatchingHead(_Head):
     compares_inputs = True
 
     type: Literal["matching"] = "matching"
-    weight: NonNegativeFloat = 1.0
+    weight: NonNegative = 1.0
     inputs: list[str] = Field(min_length=2, max_length=2)
     # width of the vectors that are compared
-    dim: PositiveInt = 32
+    dim: Width = 32
 
     def output_shape(self, classes: int) -> tuple[int, ...]:
         """Two vectors, with a last number that holds scale and shift of the logit."""

@@ -3,10 +3,10 @@
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import pydantic
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
-from multimodal_tf.config.names import Fraction, StatsType, Strict
+from multimodal_tf.config.names import Fraction, Pixels, Side, StatsType, Strict
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
     AudioTower,
@@ -78,10 +78,10 @@ class ImageInput(_Input):
     cell_settings: ClassVar[tuple[str, ...]] = ("max_pixels",)
 
     type: Literal["image"] = "image"
-    height: PositiveInt = 96
-    width: PositiveInt = 96
+    height: Side = 96
+    width: Side = 96
     channels: Literal[1, 3] = 3
-    max_pixels: PositiveInt = 50_000_000
+    max_pixels: Pixels = 50_000_000
     augmentation: ImageAugmentation = ImageAugmentation()
     tower: ImageTower = ConvTower()
 
@@ -98,7 +98,7 @@ class TextInput(_Input):
     """
 
     type: Literal["text"] = "text"
-    max_tokens: PositiveInt = 32
+    max_tokens: Annotated[int, Field(gt=0, le=131_072)] = 32
     tokenizer: Tokenizer = WordTokenizer()
     vectors: WordVectors | None = None
     tower: TextTower = BagTower()
@@ -218,11 +218,11 @@ class VideoInput(_Input):
 
     type: Literal["video"] = "video"
     frames: Annotated[int, Field(ge=1, le=256)] = 8
-    height: PositiveInt = 96
-    width: PositiveInt = 96
+    height: Side = 96
+    width: Side = 96
     channels: Literal[1, 3] = 3
     # of one frame
-    max_pixels: PositiveInt = 50_000_000
+    max_pixels: Pixels = 50_000_000
     tower: VideoTower = FramesTower()
 
     @property

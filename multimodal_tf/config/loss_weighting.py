@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field
 
 from multimodal_tf.config.fusion import Fusion, feature_fusion
 from multimodal_tf.config.heads import Head, comparing, with_loss
-from multimodal_tf.config.names import Strict
+from multimodal_tf.config.names import NonNegative, Positive, Strict
 
 
 class FixedWeights(Strict):
@@ -39,9 +39,9 @@ class GradNormWeights(Strict):
 
     type: Literal["gradnorm"] = "gradnorm"
     # how strongly slower heads are favoured; 0: not at all
-    alpha: NonNegativeFloat = 1.5
+    alpha: NonNegative = 1.5
     # step size of the weights
-    rate: PositiveFloat = 0.025
+    rate: Positive = 0.025
 
 
 LossWeighting = Annotated[

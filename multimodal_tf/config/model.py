@@ -5,8 +5,10 @@ TensorFlow Serving takes only letters, digits and underscores there, so a column
 keeps its spelling in `column`.
 """
 
+import collections
 import json
 import keyword
+import math
 import pathlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
@@ -36,6 +38,10 @@ from multimodal_tf.config.names import (
 from multimodal_tf.config.peft import Peft
 from multimodal_tf.config.towers import TabularTower
 from multimodal_tf.config.training import Split, Training
+from multimodal_tf.config.yaml_text import load_yaml, read_yaml_file
+
+# numbers in the tensors of one batch: 16 GiB
+_LARGEST_BATCH = 2**32
 
 
 class Config(Strict):
@@ -87,7 +93,7 @@ class Config(Strict):
             (served, "head keys"),
             ([*own, *self.heads], "layers"),
         ):
-            twice = sorted({key for key in taken if taken.count(key) > 1})
+            twice = sorted(key for key, count in collections.Counter(taken).items() if count > 1)
             if twice:
                 raise ValueError(
                     f"two {what} would be called {twice[0]!r}: "
@@ -106,6 +112,19 @@ class Config(Strict):
             raise ValueError(
                 f"tabular: a {self.tabular.type} needs an input of type "
                 f"{', '.join(TABULAR_TYPES)}, received {list(self.inputs)}"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _batch_fits(self) -> Self:
+        sizes = {name: math.prod(one.model_shape) for name, one in self.inputs.items()}
+        values = self.training.batch_size * sum(sizes.values())
+        if values > _LARGEST_BATCH:
+            name = max(sizes, key=lambda name: sizes[name])
+            raise ValueError(
+                f"training.batch_size rows of all inputs must have at most {_LARGEST_BATCH:,}"
+                f" numbers, received {values:,}: lower it, or the size of {name!r}, which has"
+                f" {sizes[name]:,} in each row"
             )
         return self
 
@@ -161,15 +180,15 @@ class Config(Strict):
         """The configuration in a YAML or JSON text (JSON is YAML).
 
         Raises:
-            ValueError: the text is not YAML, or breaks a rule; one clause per fault, with the field
-                and what was received.
+            ValueError: the text is not YAML or more than `load_yaml` reads, or breaks a rule; one
+                clause per fault, with the field and what was received.
         """
         try:
-            return cls.model_validate(yaml.safe_load(text))
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ValueError(
-                f"the configuration is not YAML: {' '.join(str(error).split())}"
-            ) from error
+            fields = load_yaml(text)
+        except ValueError as error:
+            raise ValueError(f"the configuration is not YAML: {error}") from error
+        try:
+            return cls.model_validate(fields)
         except pydantic.ValidationError as error:
             raise ValueError(f"the configuration is wrong: {sentence(error)}") from error
 
@@ -177,7 +196,7 @@ class Config(Strict):
     def load(cls, path: str | pathlib.Path | upath.UPath) -> Self:
         """Reads a `.yaml` or `.json` file; errors as in `from_yaml`, with the file's name."""
         try:
-            return cls.from_yaml(upath.UPath(path).read_text(encoding="utf-8"))
+            return cls.from_yaml(read_yaml_file(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

@@ -41,7 +41,33 @@ FUSED = "fused"
 # reads these
 FUSED_OF = f"{FUSED}_of_"
 
+# Every number has bounds that no real model comes near, so that a slip is one sentence before
+# memory or time are spent on it.
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+NonNegative = Annotated[float, Field(ge=0, le=1e9)]
+# at most ten minutes
+Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
+# units, filters and other widths of a layer
+Width = Annotated[int, Field(gt=0, le=16_384)]
+# between the two Dense layers of a transformer's block
+MLPWidth = Annotated[int, Field(gt=0, le=65_536)]
+# widths of one layer after another
+Widths = Annotated[list[Width], Field(min_length=1, max_length=200)]
+# layers or blocks
+Depth = Annotated[int, Field(gt=0, le=200)]
+AttentionHeads = Annotated[int, Field(gt=0, le=1024)]
+# kernels, strides, patches, bins, windows of words
+Span = Annotated[int, Field(gt=0, le=8192)]
+# tokens that a tokenizer knows
+VocabularySize = Annotated[int, Field(gt=0, le=10_000_000)]
+SubwordCount = Annotated[int, Field(ge=300, le=10_000_000)]
+# height or width of an image
+Side = Annotated[int, Field(gt=0, le=16_384)]
+# of a source; TensorFlow's decoders count pixels in 32 bits
+Pixels = Annotated[int, Field(gt=0, le=2**31 - 1)]
+# epochs, batches
+Repeats = Annotated[int, Field(gt=0, le=1_000_000_000)]
 # types of the entries of `schema.Schema`
 StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes"]
 
@@ -120,7 +146,9 @@ class _StrictMetaclass(_Metaclass):
 class Strict(pydantic.BaseModel, metaclass=_StrictMetaclass):
     """Base class of all settings: it refuses unknown fields and validates assignments."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", validate_assignment=True, allow_inf_nan=False
+    )
 
     def __setattr__(self, name: str, value: Any) -> None:
         with _one_sentence(type(self)):

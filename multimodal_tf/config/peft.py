@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, Self
 
 import pydantic
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from multimodal_tf.config.names import Strict
+from multimodal_tf.config.names import Positive, Repeats, Strict, Width
 
 # over paths of layers: `models.peft.layer_paths`
 Patterns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -20,9 +20,9 @@ class LoRA(Strict):
     """
 
     layers: Patterns
-    rank: PositiveInt = 8
+    rank: Width = 8
     # the update is scaled by alpha / rank; null: by 1
-    alpha: PositiveFloat | None = None
+    alpha: Positive | None = None
 
 
 class Adapters(Strict):
@@ -32,7 +32,7 @@ class Adapters(Strict):
     """
 
     layers: Patterns
-    units: PositiveInt = 16
+    units: Width = 16
     # a linear adapter can be merged
     activation: Literal["gelu", "relu", "tanh", "linear"] = "gelu"
     shared: bool = False
@@ -55,8 +55,8 @@ class Peft(Strict):
     lora: list[LoRA] = []
     adapters: list[Adapters] = []
     stages: list[Patterns] = []
-    stage_epochs: PositiveInt = 1
-    learning_rate_factors: dict[str, PositiveFloat] = {}
+    stage_epochs: Repeats = 1
+    learning_rate_factors: dict[str, Positive] = {}
 
     @pydantic.model_validator(mode="after")
     def _check_consistent(self) -> Self:

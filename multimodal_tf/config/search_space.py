@@ -16,6 +16,7 @@ In Python, use `Choice`, `Int` and `Float`.
 
 import dataclasses
 import json
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,10 +26,12 @@ import pydantic
 import yaml
 
 from multimodal_tf.config.model import Config
+from multimodal_tf.config.yaml_text import load_yaml_file
 
 SAMPLINGS = ("linear", "log", "reverse_log")
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
+_MOST_OPTIONS = 1000
 Label = str | int | float
 # a configuration as dicts, lists and values, with `Choice`, `Int` and `Float` anywhere in it
 Tree = Any
@@ -50,10 +53,9 @@ class Choice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(map(_to_plain, self.options)))
-        if len(self.options) < 2:
-            raise ValueError(
-                f"choice must have two options or more, received {list(self.options)!r:.80}"
-            )
+        if not 2 <= len(self.options) <= _MOST_OPTIONS:
+            rule = "two options or more" if len(self.options) < 2 else f"at most {_MOST_OPTIONS}"
+            raise ValueError(f"choice must have {rule}, received {list(self.options)!r:.80}")
         for index, option in enumerate(self.options):
             if option in self.options[:index]:
                 raise ValueError(
@@ -194,10 +196,7 @@ class Space:
     @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
         """Reads a YAML or JSON file; raises as the constructor, with the file's name."""
-        try:
-            tree = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        tree = load_yaml_file(path)
         if not isinstance(tree, dict):
             raise ValueError(f"{path} must hold a configuration, received {tree!r:.80}")
         try:
@@ -207,8 +206,7 @@ class Space:
 
     def to_yaml(self) -> str:
         """The space as YAML text, for `load`."""
-        text: str = yaml.safe_dump(_to_yaml_tree(self.tree), sort_keys=False, allow_unicode=True)
-        return text
+        return str(yaml.safe_dump(_to_yaml_tree(self.tree), sort_keys=False, allow_unicode=True))
 
     def fields(self) -> list[Field]:
         """All choices and ranges. A field follows the fields that it depends on."""
@@ -276,7 +274,8 @@ class Space:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and value not in (math.inf, -math.inf)
 
 
 def _name(option: object) -> str:

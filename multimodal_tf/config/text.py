@@ -3,9 +3,16 @@
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from multimodal_tf.config.names import StatsType, Strict
+from multimodal_tf.config.names import (
+    Repeats,
+    Span,
+    StatsType,
+    Strict,
+    SubwordCount,
+    VocabularySize,
+)
 
 
 class WordTokenizer(Strict):
@@ -16,7 +23,7 @@ class WordTokenizer(Strict):
 
     type: Literal["words"] = "words"
     stats_type: ClassVar[StatsType] = "vocabulary"
-    vocabulary_size: PositiveInt = 10_000
+    vocabulary_size: VocabularySize = 10_000
 
 
 class CharacterTokenizer(Strict):
@@ -24,7 +31,7 @@ class CharacterTokenizer(Strict):
 
     type: Literal["characters"] = "characters"
     stats_type: ClassVar[StatsType] = "vocabulary"
-    vocabulary_size: PositiveInt = 2_000
+    vocabulary_size: VocabularySize = 2_000
 
 
 class NgramTokenizer(Strict):
@@ -38,9 +45,9 @@ class NgramTokenizer(Strict):
 
     type: Literal["ngrams"] = "ngrams"
     stats_type: ClassVar[None] = None
-    buckets: PositiveInt = 16_384
-    shortest: PositiveInt = 3
-    longest: PositiveInt = 5
+    buckets: VocabularySize = 16_384
+    shortest: Span = 3
+    longest: Span = 5
 
     @pydantic.model_validator(mode="after")
     def _in_order(self) -> "NgramTokenizer":
@@ -56,7 +63,7 @@ class WordPieceTokenizer(Strict):
 
     type: Literal["word_piece"] = "word_piece"
     stats_type: ClassVar[StatsType] = "subwords"
-    vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
+    vocabulary_size: SubwordCount = 8_000
 
 
 class BytePairTokenizer(Strict):
@@ -64,7 +71,7 @@ class BytePairTokenizer(Strict):
 
     type: Literal["byte_pair"] = "byte_pair"
     stats_type: ClassVar[StatsType] = "subwords"
-    vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
+    vocabulary_size: SubwordCount = 8_000
 
 
 class SentencePieceTokenizer(Strict):
@@ -72,7 +79,7 @@ class SentencePieceTokenizer(Strict):
 
     type: Literal["sentence_piece"] = "sentence_piece"
     stats_type: ClassVar[StatsType] = "subwords"
-    vocabulary_size: Annotated[int, Field(ge=300)] = 8_000
+    vocabulary_size: SubwordCount = 8_000
 
 
 class PresetTokenizer(Strict):
@@ -112,8 +119,8 @@ class SkipGram(Strict):
     """
 
     type: Literal["skip_gram"] = "skip_gram"
-    window: PositiveInt = 5
-    epochs: PositiveInt = 20
+    window: Span = 5
+    epochs: Repeats = 20
     trainable: bool = True
 
 

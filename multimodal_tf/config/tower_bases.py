@@ -3,57 +3,67 @@
 from typing import Literal
 
 import pydantic
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import (
+    AttentionHeads,
+    Depth,
+    Fraction,
+    Milliseconds,
+    MLPWidth,
+    NonNegative,
+    Span,
+    Strict,
+    Width,
+    Widths,
+)
 
 
 class Tower(Strict):
     """The end of every tower: a Dense layer of `dim` units (null: none), then dropout."""
 
     type: str
-    dim: PositiveInt | None = None
+    dim: Width | None = None
     dropout: Fraction = 0.0
 
 
 class PlainTower(Tower):
     """A tower of Keras' core layers, with L2 regularization of its kernels and embeddings."""
 
-    l2: NonNegativeFloat = 0.0
+    l2: NonNegative = 0.0
 
 
 class ConvBlocks(PlainTower):
     """Blocks of convolution, max pooling and batch normalization, then a pooled vector."""
 
-    filters: list[PositiveInt] = Field([32, 64, 128], min_length=1)
-    kernel_size: PositiveInt = 3
+    filters: Widths = [32, 64, 128]
+    kernel_size: Span = 3
     padding: Literal["same", "valid"] = "same"
     batch_normalization: bool = True
     pooling: Literal["average", "max", "flatten"] = "average"
-    dim: PositiveInt | None = 128
+    dim: Width | None = 128
 
 
 class Spectrogram(Tower):
     """The log-mel spectrogram that a tower reads."""
 
-    mel_bins: PositiveInt = 64
-    window_ms: PositiveFloat = 25.0
-    hop_ms: PositiveFloat = 10.0
+    mel_bins: Span = 64
+    window_ms: Milliseconds = 25.0
+    hop_ms: Milliseconds = 10.0
 
 
 class TransformerBlocks(Strict):
     """Blocks of self-attention; `mlp_units` is the width of a block's first Dense layer."""
 
-    depth: PositiveInt = 2
-    heads: PositiveInt = 4
-    mlp_units: PositiveInt = 256
+    depth: Depth = 2
+    heads: AttentionHeads = 4
+    mlp_units: MLPWidth = 256
     block_dropout: Fraction = 0.1
 
 
 class SelfAttention(TransformerBlocks, Tower):
     """Blocks of self-attention over tokens that are `units` wide."""
 
-    units: PositiveInt = 128
+    units: Width = 128
 
     @pydantic.model_validator(mode="after")
     def _heads_divide(self) -> "SelfAttention":
@@ -69,7 +79,7 @@ class Recurrent(Strict):
     """
 
     type: str
-    units: PositiveInt = 128
-    depth: PositiveInt = 1
+    units: Width = 128
+    depth: Depth = 1
     bidirectional: bool = False
     pooling: Literal["last", "average", "max"] = "last"

@@ -4,9 +4,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import (
+    Fraction,
+    Milliseconds,
+    MLPWidth,
+    NonNegative,
+    Span,
+    Strict,
+    Width,
+    Widths,
+)
 from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
 from multimodal_tf.config.tower_bases import (
     ConvBlocks,
@@ -28,7 +37,7 @@ class ConvTower(ConvBlocks):
     """
 
     type: Literal["cnn"] = "cnn"
-    filters: list[PositiveInt] = Field([32, 64, 128, 128], min_length=1)
+    filters: Widths = [32, 64, 128, 128]
 
 
 class ResNetTower(Tower):
@@ -39,7 +48,7 @@ class ResNetTower(Tower):
 
     type: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50] = 18
-    filters: PositiveInt = 64
+    filters: Width = 64
     pooling: Literal["average", "max"] = "average"
 
 
@@ -70,7 +79,7 @@ class ViTTower(SelfAttention):
     """Vision transformer on patches of `patch_size` x `patch_size` (Dosovitskiy et al. 2021)."""
 
     type: Literal["vit"] = "vit"
-    patch_size: PositiveInt = 16
+    patch_size: Span = 16
     pooling: Literal["average", "first"] = "first"
 
 
@@ -84,7 +93,7 @@ class BagTower(PlainTower):
     """
 
     type: Literal["bag"] = "bag"
-    embedding_dim: PositiveInt = 128
+    embedding_dim: Width = 128
     dropout: Fraction = 0.5
 
 
@@ -92,14 +101,14 @@ class LSTMTower(Recurrent, PlainTower):
     """Embedding and LSTMs; padding is masked (`models.towers.text`)."""
 
     type: Literal["lstm"] = "lstm"
-    embedding_dim: PositiveInt = 128
+    embedding_dim: Width = 128
 
 
 class GRUTower(Recurrent, PlainTower):
     """Embedding and GRUs; padding is masked (`models.towers.text`)."""
 
     type: Literal["gru"] = "gru"
-    embedding_dim: PositiveInt = 128
+    embedding_dim: Width = 128
 
 
 class TransformerTower(SelfAttention):
@@ -151,12 +160,12 @@ class CRNNTower(Recurrent, ConvBlocks, Spectrogram):
     """
 
     type: Literal["crnn"] = "crnn"
-    filters: list[PositiveInt] = Field([32, 64, 64, 64], min_length=1)
-    time_pools: int = Field(2, ge=0)
+    filters: Widths = [32, 64, 64, 64]
+    time_pools: int = Field(2, ge=0, le=200)
     bidirectional: bool = True
     # Its two bases allow different poolings.
     pooling: Literal["last", "average", "max"] = "average"  # type: ignore[assignment]
-    dim: PositiveInt | None = None
+    dim: Width | None = None
 
 
 class SpectrogramTransformerTower(Spectrogram, SelfAttention):
@@ -166,8 +175,8 @@ class SpectrogramTransformerTower(Spectrogram, SelfAttention):
     """
 
     type: Literal["spectrogram_transformer"] = "spectrogram_transformer"
-    patch_ms: PositiveFloat = 160.0
-    patch_bins: PositiveInt = 16
+    patch_ms: Milliseconds = 160.0
+    patch_bins: Span = 16
     pooling: Literal["average", "max"] = "average"
 
 
@@ -178,12 +187,12 @@ class WaveformTower(PlainTower):
     """
 
     type: Literal["waveform_cnn"] = "waveform_cnn"
-    filters: list[PositiveInt] = Field([32, 64, 128, 128], min_length=1)
-    window_ms: PositiveFloat = 10.0
-    kernel_size: PositiveInt = 3
-    stride: PositiveInt = 4
+    filters: Widths = [32, 64, 128, 128]
+    window_ms: Milliseconds = 10.0
+    kernel_size: Span = 3
+    stride: Span = 4
     pooling: Literal["average", "max"] = "average"
-    dim: PositiveInt | None = 128
+    dim: Width | None = 128
 
 
 # --- of numbers, categories, booleans and dates
@@ -197,15 +206,15 @@ class DenseTower(Strict):
     """
 
     type: Literal["dense"] = "dense"
-    dim: PositiveInt = 16
-    l2: NonNegativeFloat = 0.0
+    dim: Width = 16
+    l2: NonNegative = 0.0
 
 
 class MLPTower(PlainTower):
     """Dense layers over all numbers, categories, dates and booleans of the row at once."""
 
     type: Literal["mlp"] = "mlp"
-    hidden: list[PositiveInt] = Field([128, 128], min_length=1)
+    hidden: Widths = [128, 128]
     dropout: Fraction = 0.2
 
 
@@ -216,8 +225,8 @@ class FeatureTransformerTower(SelfAttention):
     """
 
     type: Literal["feature_transformer"] = "feature_transformer"
-    units: PositiveInt = 64
-    mlp_units: PositiveInt = 128
+    units: Width = 64
+    mlp_units: MLPWidth = 128
 
 
 ImageTower = Annotated[
@@ -254,7 +263,7 @@ class Conv3DTower(ConvBlocks):
     """Blocks of Conv3D, then one vector; all blocks but the first halve the time axis."""
 
     type: Literal["conv3d"] = "conv3d"
-    filters: list[PositiveInt] = Field([16, 32, 64], min_length=1)
+    filters: Widths = [16, 32, 64]
     pooling: Literal["average", "max"] = "average"
 
 

@@ -1,11 +1,11 @@
 """How a model is trained: the split of the rows, the optimizer and the schedule."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import Fraction, NonNegative, Positive, Repeats, Strict
 
 
 class Split(Strict):
@@ -40,19 +40,19 @@ class Training(Strict):
     """How `training.fit` trains."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: PositiveFloat = 3e-3
-    weight_decay: NonNegativeFloat = 1e-4
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 1e-4
     # sgd only
     momentum: Fraction = 0.9
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: NonNegativeFloat = 1.0
-    epochs: PositiveInt = 40
-    batch_size: PositiveInt = 32
+    warmup_epochs: NonNegative = 1.0
+    epochs: Repeats = 40
+    batch_size: Annotated[int, Field(gt=0, le=2**20)] = 32
     # epochs without a better validation loss before training stops; null: never
-    patience: PositiveInt | None = None
+    patience: Repeats | None = None
     # over the rows of all replicas, where a strategy distributes them
     synchronized_batch_normalization: bool = False
     # seconds between two checkpoints, or more, so that they take at most a 50th of the time
-    checkpoint_seconds: PositiveFloat = 60.0
+    checkpoint_seconds: Positive = 60.0
     # batches between two checkpoints; null: `checkpoint_seconds` counts
-    checkpoint_steps: PositiveInt | None = None
+    checkpoint_steps: Repeats | None = None

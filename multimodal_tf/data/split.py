@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from multimodal_tf.config import Config, Split
+from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
 # a row's split is an index into this tuple
@@ -120,16 +121,9 @@ def column_codes(table: Table, column: str | None, missing_alone: bool) -> NDArr
                 alone += 1
                 part[index] = -alone
             else:
-                part[index] = codes.setdefault(_key(cell), len(codes))
+                part[index] = codes.setdefault(cell_key(cell), len(codes))
         parts.append(part)
     return np.concatenate(parts)
-
-
-def _key(cell: Any) -> Any:
-    if isinstance(cell, str):
-        return cell.strip()
-    # a list of labels
-    return cell if cell.__hash__ is not None else repr(cell)
 
 
 def _sizes(count: int, validation: float, test: float) -> list[int]:

@@ -53,15 +53,26 @@ def to_iso(value: Any) -> str:
 
 def _of_object(value: Any) -> datetime.date:
     if isinstance(value, np.datetime64):
-        day = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
-        value = value.astype("datetime64[D]" if day else "datetime64[s]").item()
-    # NumPy returns a number for a year that Python does not support
-    if not isinstance(value, datetime.date):
-        raise CellError(f"{NOT_A_DATE}: {value!r:.60}")
+        value = _of_numpy(value)
     # a Timestamp calculates in nanoseconds, for fewer years
     if isinstance(value, datetime.datetime):
         return datetime.datetime(*value.timetuple()[:6], tzinfo=value.tzinfo, fold=value.fold)
-    return value
+    date: datetime.date = value
+    return date
+
+
+def _of_numpy(value: np.datetime64) -> datetime.date:
+    day = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+    try:
+        date: Any = value.astype("datetime64[D]" if day else "datetime64[s]").item()
+    # of units from femtoseconds down
+    except OverflowError:
+        date = None
+    # NumPy returns a number for a year that Python does not support
+    if not isinstance(date, datetime.date):
+        raise CellError(f"{NOT_A_DATE}: {str(value)!r:.60} (outside the years 1 to 9999)")
+    found: datetime.date = date
+    return found
 
 
 def _of_text(text: str) -> datetime.date:

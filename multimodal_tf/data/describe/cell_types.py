@@ -7,7 +7,7 @@ import numpy as np
 
 from multimodal_tf.config import Input
 from multimodal_tf.data.codecs import dates
-from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 from multimodal_tf.data.describe.kinds import FILES, KINDS, OPENED
 from multimodal_tf.data.describe.kinds.kind import ARRAYS, nested
 from multimodal_tf.data.describe.sample import Cell
@@ -33,6 +33,8 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
         kind: a kind of `OPENED` to read it as; "plain": a number, text or list, never a file; None:
             find out.
     """
+    if isinstance(cell, BrokenCell):
+        return Cell(row, "broken", reason=cell.reason)
     if kind in FILES:
         return _open(row, cell, root, kind)
     if isinstance(cell, list) and cell and not isinstance(cell[0], (list, numbers.Number)):
@@ -64,6 +66,8 @@ def rejection(cell: Cell, kind: str, root: PathLike, config: Input | None = None
         config: the configuration of the column's cells, where it depends on them.
     """
     if config is None and (cell.kind == kind or cell.kind in KINDS[kind].also_reads):
+        return cell.reason
+    if cell.kind == "broken":
         return cell.reason
     if cell.value is None:
         return f"{cell.kind}, not {kind}"

@@ -65,6 +65,8 @@ def _opened(column: Column) -> Found | None:
 
 
 def _unreadable(column: Column) -> Found | None:
+    if column.share("broken") >= 0.5:
+        return "ignored", "most cells cannot be read"
     if column.share("list") >= 0.5:
         return "ignored", "lists, which can only be labels"
     if column.share("other") >= 0.5:

@@ -25,6 +25,7 @@ from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
 # columns that neither are inputs nor labels
@@ -201,11 +202,7 @@ def _count(table: Table) -> list[Column]:
 
 
 def _hash(cell: Any) -> int:
-    if isinstance(cell, str):
-        return hash(cell.strip())
-    if isinstance(cell, np.ndarray):
-        return hash((cell.shape, cell.tobytes()))
-    return hash(cell) if cell.__hash__ is not None else hash(repr(cell))
+    return hash(cell_key(cell))
 
 
 def _open_sample(

@@ -23,7 +23,7 @@ from multimodal_tf.data.ingest.jobs import Job
 from multimodal_tf.data.ingest.record_settings import keeps_unlabelled
 from multimodal_tf.data.ingest.rejected import Rejected
 from multimodal_tf.data.kinds import kind_of
-from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.cell import readable
 from multimodal_tf.data.kinds.files import file_of
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.manifest import Shard
@@ -149,7 +149,8 @@ def _record(
 
 
 def _read_input(value: Any, config: Input, root: PathLike) -> Cell | None:
-    return None if is_missing(value) else kind_of(config).read_checked(value, root)
+    value = readable(value)
+    return None if value is None else kind_of(config).read_checked(value, root)
 
 
 def _shown(value: Any, config: Input | Head) -> str:

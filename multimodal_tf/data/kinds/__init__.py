@@ -19,7 +19,7 @@ from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.audio import AudioKind
 from multimodal_tf.data.kinds.boolean import BooleanKind
 from multimodal_tf.data.kinds.category import CategoryKind
-from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.cell import readable
 from multimodal_tf.data.kinds.date import DateKind
 from multimodal_tf.data.kinds.image import ImageKind
 from multimodal_tf.data.kinds.kind import Kind
@@ -85,4 +85,5 @@ def read_cell(value: Any, input_config: Input, root: Root = ".") -> Cell | None:
         >>> read_cell(" red ", CategoryInput()), read_cell("7.5", NumberInput())
         (b'red', 7.5)
     """
-    return None if is_missing(value) else kind_of(input_config).read(value, root)
+    value = readable(value)
+    return None if value is None else kind_of(input_config).read(value, root)

@@ -1,14 +1,151 @@
-"""What all kinds of cells share: which ones are missing, and how a text is read."""
+"""What all kinds of cells share: which are missing or broken, and how a text is read."""
 
+import datetime
+import decimal
 import math
 import numbers
+import os
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from multimodal_tf.data.codecs import dates
-from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.cell import BrokenCell, CellError
+
+# the pixels of a video, as lists in lists, have four levels
+_DEEPEST = 32
+# of a whole number: Python writes no more than 4,300 digits as text
+_MOST_BITS = 14_000
+# these need no look
+_PLAIN = (str, float, bytes, bool, type(None))
+_NESTED = (list, tuple, set, frozenset, dict)
+_KNOWN = (numbers.Number, np.generic, np.ndarray, os.PathLike, datetime.date)
+
+
+def clean(value: Any) -> Any:
+    """A cell as all kinds of input and all heads can take it: missing, broken, or any value.
+
+    Returns:
+        None where the cell is missing. `BrokenCell` where it is nested too deeply, a number of too
+        many digits, or a value that raises where it is looked at. Bytes for a buffer, the element
+        of an array without axes. Any other value is unchanged.
+
+    Example:
+        >>> clean(" "), clean(" red"), clean(10**5000)
+        (None, ' red', BrokenCell(reason='a whole number of more than 4,200 digits'))
+    """
+    try:
+        value = value if type(value) in _PLAIN else _checked(value)
+    except CellError as error:
+        return BrokenCell(str(error))
+    return None if is_missing(value) else value
+
+
+def readable(value: Any) -> Any:
+    """As `clean`, but raises the reason of a broken cell.
+
+    Raises:
+        CellError: the cell is broken.
+    """
+    value = clean(value)
+    if isinstance(value, BrokenCell):
+        raise CellError(value.reason)
+    return value
+
+
+def cell_key(cell: Any) -> Hashable:
+    """Equal for equal cells: a text without white space at its ends, an array by its content."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, np.ndarray):
+        return (cell.shape, repr(cell.tolist()) if cell.dtype == object else cell.tobytes())
+    try:
+        hash(cell)
+    # what is in a tuple, or an object of any library, may raise anything
+    except Exception:  # noqa: BLE001
+        return repr(cell)
+    key: Hashable = cell
+    return key
+
+
+def _checked(value: Any) -> Any:
+    """The value in its plain form.
+
+    Raises:
+        CellError: it cannot be read.
+    """
+    if isinstance(value, np.ma.MaskedArray) or (isinstance(value, np.ndarray) and not value.ndim):
+        value = value.tolist()
+    elif isinstance(value, np.void):
+        value = value.tobytes()
+    elif isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    level = [value]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for one in level:
+            if _is_nested(one):
+                below.extend(_items(one))
+            else:
+                _check_one(one)
+        if not below:
+            return value
+        level = below
+    raise CellError(f"lists or maps in one another, more than {_DEEPEST} deep")
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, _NESTED) or (isinstance(value, np.ndarray) and value.dtype == object)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """The elements that have to be looked at."""
+    items = (
+        value.values()
+        if isinstance(value, dict)
+        else value.flat
+        if isinstance(value, np.ndarray)
+        else value
+    )
+    return (item for item in items if type(item) not in _PLAIN)
+
+
+def _check_one(value: Any) -> None:
+    if isinstance(value, int):
+        if value.bit_length() > _MOST_BITS:
+            raise CellError("a whole number of more than 4,200 digits")
+    elif isinstance(value, BrokenCell):
+        raise CellError(value.reason)
+    elif isinstance(value, datetime.datetime):
+        if value is not pd.NaT:
+            _check_zone(value)
+    elif isinstance(value, decimal.Decimal):
+        if value.is_snan():
+            raise CellError("not a number: sNaN")
+    elif not isinstance(value, _KNOWN):
+        _check_shown(value)
+
+
+def _check_zone(value: datetime.datetime) -> None:
+    try:
+        value.utcoffset()
+    # a time zone of any library may raise anything
+    except Exception as error:  # noqa: BLE001
+        raise CellError(f"a date of an unknown time zone: {_short(error)}") from None
+
+
+def _check_shown(value: Any) -> None:
+    try:
+        hash(repr(value))
+    # an object of any library may raise anything
+    except Exception as error:  # noqa: BLE001
+        raise CellError(f"a {type(value).__name__} that cannot be read: {_short(error)}") from None
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__} {' '.join(str(error).split())}"[:200].strip()
 
 
 def is_missing(value: Any) -> bool:

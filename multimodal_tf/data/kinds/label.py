@@ -7,7 +7,7 @@ import numpy as np
 from multimodal_tf.config import Head
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
-from multimodal_tf.data.kinds.cell import is_missing, read_text
+from multimodal_tf.data.kinds.cell import is_missing, read_text, readable
 from multimodal_tf.data.kinds.number import read_number
 
 
@@ -32,7 +32,8 @@ def read_label(value: Any, head: Head) -> str | float | None:
         >>> read_label(" 7.5", RegressionHead())
         7.5
     """
-    if is_missing(value):
+    value = readable(value)
+    if value is None:
         return None
     if head.target_type == "number":
         return _read_number(value, head)
