@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, ImageSequence
 PixelChange = Callable[[np.ndarray, Any, np.random.Generator], np.ndarray | bytes]
 
 _WHITE = (255, 255, 255, 255)
+# formats whose orientation the graph applies
+_ORIENTED = ("JPEG", "MPO", "PNG", "WEBP")
 # milliseconds: a GIF frame with a shorter delay gets the default delay, as in the graph
 _SHORTEST, _NO_DELAY = 20, 100
 # frames that a GIF is expanded to; a model reads at most 256
@@ -66,7 +68,7 @@ def decode(data: bytes) -> np.ndarray:
         ValueError: Pillow cannot decode the file.
     """
     with _opened(data) as image:
-        upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO") else image
+        upright = ImageOps.exif_transpose(image) if image.format in _ORIENTED else image
         return _opaque(upright)
 
 

@@ -85,6 +85,8 @@ def odd_images():
         "grey JPEG": image_bytes(grey, "JPEG", quality=95),
         "CMYK JPEG": image_bytes(colours.convert("CMYK"), "JPEG", quality=95),
         "turned JPEG": image_bytes(colours, "JPEG", quality=95, exif=exif),
+        "turned PNG": image_bytes(colours, "PNG", exif=exif),
+        "turned WebP": image_bytes(colours, "WEBP", lossless=True, exif=exif),
         "GIF": image_bytes(colours.quantize(32), "GIF"),
         "BMP": image_bytes(colours, "BMP"),
         "WebP with alpha": image_bytes(see_through, "WEBP", lossless=True, exact=True),

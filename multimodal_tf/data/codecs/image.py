@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from multimodal_tf.data.codecs import binary, image_header
+from multimodal_tf.data.codecs import binary, image_cost, image_header
 
 _WHITE = 255
 # ITU-R BT.601, as in Pillow and OpenCV
@@ -13,11 +13,14 @@ _LUMA = (0.299, 0.587, 0.114)
 _RUNS = 10_000
 # blocks in one such step
 _BLOCKS = 4096
+# flags of a WebP
+_ANIMATION, _ALPHA = 0x02, 0x10
+_BYTES = [bytes([number]) for number in range(256)]
 
 
 @tf.autograph.experimental.do_not_convert
 def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Why an image file must not be decoded, from its header alone.
+    """Why an image file must not be decoded: its format, its size, or what decoding would cost.
 
     Args:
         data: string scalar, the file's bytes.
@@ -31,7 +34,7 @@ def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
         >>> problem(b"<html>", 1000).numpy().decode()
         'not a JPEG, PNG, GIF, BMP or WebP image'
     """
-    header = image_header.read(data)
+    header = image_header.read(data, is_oriented=False)
     # keeps the product of two invalid sizes within int64
     most = tf.constant(2**31, tf.int64)
     pixels = tf.minimum(header.width, most) * tf.minimum(header.height, most)
@@ -40,7 +43,9 @@ def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
         [*sizes, " pixels, more than the limit of ", tf.strings.as_string(max_pixels), " in all"]
     )
     reason = tf.where(pixels > tf.cast(max_pixels, tf.int64), too_many, "")
-    return tf.where(header.problem == "", reason, header.problem)
+    reason = tf.where(header.problem == "", reason, header.problem)
+    costly = image_cost.problem(data, binary.choose(reason == "", header.kind, 0))
+    return tf.where(reason == "", costly, reason)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -49,8 +54,9 @@ def decode(data: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor
 
     Reads JPEG (also CMYK and progressive), PNG (also 16 bits, palette), GIF (the first frame), BMP
     (uncompressed) and WebP (the first frame). Transparent pixels are white. The EXIF orientation of
-    a JPEG is applied. Resizing is bilinear with anti-aliasing and does not keep the aspect ratio. A
-    much larger JPEG is decoded at a half, a quarter or an eighth, never below twice the final size.
+    a JPEG, PNG or WebP is applied. Resizing is bilinear with anti-aliasing and does not keep the
+    aspect ratio. A much larger JPEG is decoded at a half, a quarter or an eighth, never below twice
+    the final size.
 
     Args:
         data: string scalar, the file's bytes. Call `problem` first: this function does not limit
@@ -208,6 +214,20 @@ def _png(data: tf.Tensor) -> tf.Tensor:
 
 
 def _webp(data: tf.Tensor) -> tf.Tensor:
+    start = binary.octets(data, 12, 9)
+    flags = start[8]
+    is_animated = binary.starts_with(start, b"VP8X") & (flags // _ANIMATION % 2 == 1)
+    is_opaque = flags // _ALPHA % 2 == 0
+
+    def with_alpha() -> tf.Tensor:
+        # TensorFlow allocates three channels for an animation without this flag, and libwebp
+        # writes four
+        flag = tf.gather(tf.constant(_BYTES), flags + _ALPHA)
+        return tf.strings.join(
+            [tf.strings.substr(data, 0, 20), flag, binary.piece(data, 21, binary.size(data))]
+        )
+
+    data = tf.cond(is_animated & is_opaque, with_alpha, lambda: data)
     pixels = tf.ensure_shape(tf.io.decode_image(data, expand_animations=False), [None, None, None])
     return tf.cond(
         tf.shape(pixels)[2] == 4,

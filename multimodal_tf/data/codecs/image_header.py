@@ -10,7 +10,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.data.codecs import binary
+from multimodal_tf.data.codecs import binary, exif_orientation
 
 # by format: the reason where the header gives no size
 _UNREADABLE = (
@@ -25,13 +25,6 @@ _UNREADABLE = (
 _SEGMENTS = 1000
 # the most steps through a GIF's blocks up to a frame
 _BLOCKS = 4096
-# the most entries of an EXIF directory that are read
-_TAGS = 512
-# the EXIF tag
-_ORIENTATION = 0x0112
-# the EXIF type of that tag's value
-_SHORT = 3
-
 
 # by format: the first bytes of a file; -1: any
 _MAGIC = np.full([6, 12], -1, np.int64)
@@ -116,11 +109,12 @@ class BmpLayout(typing.NamedTuple):
     supported: tf.Tensor
 
 
-def read(data: tf.Tensor) -> Header:
+def read(data: tf.Tensor, is_oriented: bool = True) -> Header:
     """Reads the header of an image file; never raises, whatever the bytes are.
 
     Args:
         data: string scalar, the file.
+        is_oriented: whether the orientation is looked for; otherwise it is 1.
 
     Returns:
         `Header`.
@@ -131,16 +125,30 @@ def read(data: tf.Tensor) -> Header:
         lambda reader=reader: _typed(*reader(data))
         for reader in (_nothing, _jpeg, _png, _gif, _bmp, _webp)
     ]
-    width, height, exif = tf.switch_case(tf.cast(kind, tf.int32), readers)
-    turn = tf.cond(exif == "", lambda: tf.constant(1, tf.int64), lambda: orientation(exif))
+    width, height, position = tf.switch_case(tf.cast(kind, tf.int32), readers)
+    turn = _turn(data, kind, position) if is_oriented else tf.constant(1, tf.int64)
     return Header(kind, width, height, turn, _problem(data, kind, width, height))
 
 
+def _turn(data: tf.Tensor, kind: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """The orientation; `position` is that of a JPEG's EXIF, or 0."""
+    finders = [
+        lambda: tf.constant(""),
+        lambda: _segment(data, position),
+        lambda: exif_orientation.of_png(data),
+        lambda: exif_orientation.of_webp(data),
+    ]
+    finder = tf.gather(tf.constant([0, 1, 2, 0, 0, 3]), kind)
+    exif = tf.switch_case(tf.where((kind == 1) & (position == 0), 0, finder), finders)
+    return tf.cond(
+        exif == "", lambda: tf.constant(1, tf.int64), lambda: exif_orientation.read(exif)
+    )
+
+
 def _typed(
-    width: tf.Tensor | int, height: tf.Tensor | int, exif: tf.Tensor | str = ""
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    sizes = [tf.ensure_shape(tf.cast(size, tf.int64), []) for size in (width, height)]
-    return *sizes, tf.ensure_shape(tf.convert_to_tensor(exif), [])
+    width: tf.Tensor | int, height: tf.Tensor | int, exif: tf.Tensor | int = 0
+) -> list[tf.Tensor]:
+    return [tf.ensure_shape(tf.cast(number, tf.int64), []) for number in (width, height, exif)]
 
 
 def _nothing(_data: tf.Tensor) -> tuple[int, int]:
@@ -161,14 +169,20 @@ def _problem(data: tf.Tensor, kind: tf.Tensor, width: tf.Tensor, height: tf.Tens
 
 
 def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Walks the segments up to the one that gives the size.
+    """`(width, height, position of the EXIF or 0)`: walks the segments up to that of the size.
 
     Unlike libjpeg, it gives no size if there are bytes between segments.
     """
     rules = tf.constant(_STEPS)
+    # once for all steps, which are cheaper then
+    octets = tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([10], tf.uint8)], 0)
+
+    def window(position: tf.Tensor) -> tf.Tensor:
+        position = tf.minimum(position, binary.size(data))
+        return tf.cast(tf.ensure_shape(octets[position : position + 10], [10]), tf.int64)
 
     def step(position: tf.Tensor, _going: tf.Tensor, exif: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        start = binary.octets(data, position, 10)
+        start = window(position)
         length = 256 * start[2] + start[3]
         fixed, by_length, is_frame = tf.unstack(tf.gather(rules, start[1]))
         is_exif = (
@@ -185,46 +199,16 @@ def _jpeg(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     position, _, exif = tf.while_loop(
         lambda _position, going, _exif: going, step, state, maximum_iterations=_SEGMENTS
     )
-    frame = binary.octets(data, position, 9)
+    frame = window(position)
     found = (frame[0] == 0xFF) & (tf.gather(rules, frame[1])[2] > 0)
     size = binary.big(tf.reshape(frame[5:9], [2, 2])) * tf.cast(found, tf.int64)
-    return size[1], size[0], tf.cond(exif > 0, lambda: _segment(data, exif), lambda: "")
+    return size[1], size[0], exif
 
 
 def _segment(data: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """The EXIF in the segment at `position`, from the byte order mark on."""
     length = binary.big(binary.octets(data, position + 2, 2))
     return binary.piece(data, position + 10, tf.maximum(length - 8, 0))
-
-
-def orientation(exif: tf.Tensor) -> tf.Tensor:
-    """The orientation in a block of EXIF.
-
-    Args:
-        exif: string scalar, from the byte order mark on; it may be invalid.
-
-    Returns:
-        int64 scalar, 1 to 8; 1 where there is no valid orientation.
-    """
-    start = binary.octets(exif, 0, 8)
-    is_little, is_big = binary.starts_with(start, b"II*\0"), binary.starts_with(start, b"MM\0*")
-
-    def number(values: tf.Tensor) -> tf.Tensor:
-        return binary.choose(is_little, binary.little(values), binary.big(values))
-
-    directory = number(start[4:8])
-    count = number(binary.octets(exif, directory, 2))
-    entries = tf.reshape(binary.octets(exif, directory + 2, 12 * _TAGS), [_TAGS, 12])
-    wanted = (
-        (number(entries[:, 0:2]) == _ORIENTATION)
-        & (number(entries[:, 2:4]) == _SHORT)
-        & (tf.range(_TAGS, dtype=tf.int64) < count)
-    )
-    first = tf.argmax(tf.cast(wanted, tf.int32))
-    value = binary.choose(
-        tf.reduce_any(wanted) & (is_little | is_big), number(entries[:, 8:10])[first], 1
-    )
-    return binary.choose((value >= 1) & (value <= 8), value, 1)
 
 
 def _png(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,0 +1,95 @@
+"""What makes a small image file expensive to decode, found before it is decoded.
+
+A progressive JPEG has about ten scans. Each goes through all pixels again, and takes 18 bytes of
+the file: 36 KB held a decoder for 22 seconds. A compressed text in a PNG can be 8 MB long in 8 KB,
+and TensorFlow's decoder reads them all: 770 KB took 8 seconds.
+"""
+
+import tensorflow as tf
+
+from multimodal_tf.data.codecs import binary
+
+# libtiff allows as many in a TIFF
+MOST_SCANS = 100
+# an image has up to five: EXIF, XMP, IPTC and what the photographer says
+MOST_TEXTS = 20
+# the most steps through the segments of a JPEG with that many scans
+_SEGMENTS = 10_000
+# JPEG's markers
+_END, _SCAN = 0xD9, 0xDA
+
+
+def problem(data: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """Why an image file takes too long to decode, whatever its size in pixels.
+
+    Args:
+        data: string scalar, the file's bytes.
+        kind: int64 scalar, as `image_header.Header.kind`.
+
+    Returns:
+        string scalar: "" or the reason. Never raises, whatever the bytes are.
+    """
+    scans = f"a JPEG of more than {MOST_SCANS} scans"
+    texts = f"a PNG of more than {MOST_TEXTS} compressed texts"
+    return tf.switch_case(
+        tf.cast(tf.minimum(kind, 3), tf.int32),
+        [
+            lambda: tf.constant(""),
+            lambda: tf.where(has_many_scans(data), scans, ""),
+            lambda: tf.where(_has_many_texts(data), texts, ""),
+            lambda: tf.constant(""),
+        ],
+    )
+
+
+def has_many_scans(data: tf.Tensor) -> tf.Tensor:
+    """Whether a JPEG, string scalar, has more than `MOST_SCANS` scans; bool scalar."""
+    # that many are there at most: metadata and what follows the image may hold such bytes, too
+    return tf.cond(
+        _count(data, b"\xff\xda") > MOST_SCANS, lambda: _walk(data), lambda: tf.constant(False)
+    )
+
+
+def _walk(data: tf.Tensor) -> tf.Tensor:
+    """Counts a JPEG's scans as libjpeg finds them, up to the end of the image."""
+    octets = tf.concat([tf.io.decode_raw(data, tf.uint8), tf.zeros([4], tf.uint8)], 0)
+    following = octets[1:]
+    # 0: a byte of pixels, 0xFF: padding, the others: restarts within a scan
+    is_marker = (following > 0) & (following < 0xFF) & ((following < 0xD0) | (following > 0xD7))
+    markers = tf.where((octets[:-1] == 0xFF) & is_marker)[:, 0]
+    count, end = tf.size(markers, tf.int64), tf.size(octets, tf.int64)
+    markers = tf.concat([markers, [end]], 0)
+
+    def step(position: tf.Tensor, scans: tf.Tensor, _going: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # libjpeg, too, skips bytes up to the next marker
+        index = tf.searchsorted(markers, position[tf.newaxis], out_type=tf.int64)[0]
+        start = binary.octets(data, markers[index], 4)
+        # the others have no segment, or are no markers
+        skipped = binary.choose(
+            (start[1] >= 0xC0) & (start[1] != 0xD8), tf.maximum(256 * start[2] + start[3], 2), 0
+        )
+        scans += tf.cast(start[1] == _SCAN, tf.int64)
+        going = (index < count) & (start[1] != _END) & (scans <= MOST_SCANS)
+        return tf.minimum(markers[index] + 2 + skipped, end), scans, going
+
+    state = (tf.constant(0, tf.int64), tf.constant(0, tf.int64), tf.constant(True))
+    _, scans, going = tf.while_loop(
+        lambda _position, _scans, going: going, step, state, maximum_iterations=_SEGMENTS
+    )
+    return (scans > MOST_SCANS) | going
+
+
+def _has_many_texts(data: tf.Tensor) -> tf.Tensor:
+    # for almost all files one quick search is enough
+    without = tf.strings.regex_replace(data, "TXt", "", replace_global=False)
+    return tf.cond(
+        tf.strings.length(without) < tf.strings.length(data),
+        lambda: _count(data, b"zTXt") + _count(data, b"iTXt") > MOST_TEXTS,
+        lambda: tf.constant(False),
+    )
+
+
+def _count(data: tf.Tensor, part: bytes) -> tf.Tensor:
+    """How often `part` occurs; int32 scalar."""
+    pieces = tf.raw_ops.StringSplitV2(input=data[tf.newaxis], sep=part, maxsplit=-1).values
+    return tf.size(pieces) - 1

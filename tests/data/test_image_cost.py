@@ -1,0 +1,99 @@
+"""Small image files that would take long to decode are refused before they are decoded."""
+
+import struct
+import time
+import zlib
+
+import pytest
+import tensorflow as tf
+from image_formats import EXACT, LOSSY, chunk, exif, photo, png, reason, with_exif
+from media import image_bytes
+from PIL import Image
+
+from multimodal_tf.data.codecs import image_cost
+
+GOOD = image_bytes(photo(64, 48).convert("RGB"), "JPEG")
+PROGRESSIVE = image_bytes(photo(64, 48).convert("RGB"), "JPEG", progressive=True)
+MANY_SCANS = f"a JPEG of more than {image_cost.MOST_SCANS} scans"
+MANY_TEXTS = f"a PNG of more than {image_cost.MOST_TEXTS} compressed texts"
+START, END = b"\xff\xda", b"\xff\xd9"
+
+
+def scans(count):
+    """Scans of one component without pixels."""
+    return (START + b"\0\x08\x01\x01\0\0\x3f\0" + bytes(8)) * count
+
+
+def repeated(jpeg, count):
+    """The JPEG with its scans `count` times."""
+    first = jpeg.index(START)
+    return jpeg[:first] + jpeg[first:-2] * count + END
+
+
+def segment(marker, body):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+HOSTILE = {
+    "baseline": GOOD[:-2] + scans(2000) + END,
+    "progressive": repeated(PROGRESSIVE, 200),
+    "an end in a comment": GOOD[:-2] + segment(0xFE, END) + scans(2000) + END,
+    "a marker that libjpeg skips": GOOD[:-2] + b"\xff\x02\xff\xff" + scans(2000) + END,
+    "a length below two": GOOD[:-2] + b"\xff\xfe\0\0" + scans(2000) + END,
+    "padding": GOOD[:-2] + b"\xff\xff\xff".join([scans(1)] * 200) + END,
+    "more segments than are walked through": GOOD[:-2] + segment(0xFE, START) * 20_000 + END,
+    "one too many": GOOD[:-2] + scans(image_cost.MOST_SCANS) + END,
+}
+HARMLESS = {
+    "baseline": GOOD,
+    "progressive": PROGRESSIVE,
+    "the most": GOOD[:-2] + scans(image_cost.MOST_SCANS - 1) + END,
+    "a video after the image": GOOD + START * 500,
+    "metadata that looks like scans": with_exif(GOOD, exif("<", 1) + START * 5000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_jpeg_of_many_scans_is_refused(name):
+    start = time.process_time()
+    assert reason(HOSTILE[name]) == MANY_SCANS
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_jpeg_of_few_scans_is_not(name):
+    assert reason(HARMLESS[name]) == ""
+
+
+def test_scans_of_a_truncated_jpeg_are_counted():
+    for end in range(len(GOOD), len(GOOD) + 2000, 97):
+        assert reason(HOSTILE["baseline"][:end]) in ("", MANY_SCANS)
+
+
+def texts(name, count):
+    packed = zlib.compress(bytes(1000))
+    body = b"Comment\0\0" if name == b"zTXt" else b"Comment\0\1\0\0\0"
+    return chunk(name, body + packed) * count
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt"])
+def test_a_png_of_many_compressed_texts_is_refused(name):
+    most = image_cost.MOST_TEXTS
+    after = EXACT["png rgb"][:-12] + texts(name, most + 1) + EXACT["png rgb"][-12:]
+    for data in (png(8, 8, 8, 0, bytes(72), texts(name, most + 1)), after):
+        assert reason(data) == MANY_TEXTS
+    assert reason(png(8, 8, 8, 0, bytes(72), texts(name, most))) == ""
+
+
+def test_other_texts_cost_nothing():
+    assert reason(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"Comment\0abc") * 500)) == ""
+
+
+def test_a_count_never_raises():
+    for data in (b"", b"\xff", b"\xff\xda" * 300, b"\xff\xd8" + b"\xff\xfe\xff\xff" * 300):
+        assert image_cost.has_many_scans(tf.constant(data)).dtype == tf.bool
+
+
+def test_an_image_at_the_limit_of_pixels_is_still_read():
+    assert reason(image_bytes(Image.new("L", (1000, 1000)), "PNG")) == ""
+    assert reason(LOSSY["jpeg progressive"]) == ""
