@@ -9,8 +9,6 @@ _SAME = {"Identity", "StopGradient"}
 # They call a function with their own inputs.
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _ASSETS = "saved_model_assets"
-# of calls that pass an asset on
-_DEEPEST = 100
 
 
 class Flow:
@@ -42,7 +40,7 @@ class Flow:
         """
         for function in self._functions.values():
             found = [node for node in function.node_def if node.op in operations]
-            if found and self._runs(function.signature.name, ()):
+            if found and self._runs(function.signature.name):
                 yield from ((function, node) for node in found)
         yield from ((None, node) for node in self._started if node.op in operations)
 
@@ -64,7 +62,7 @@ class Flow:
         when_called = set() if self._has_objects else set(self._ancestors(self._outputs()))
         for function, node in self.running(operations):
             if function is not None:
-                fine = self._is_asset(function, node.input[1], ())
+                fine = len(node.input) > 1 and self._is_asset(function, node.input[1])
             else:
                 fine = self._source(node, 1) in assets and node.name not in when_called
             if not fine:
@@ -83,35 +81,55 @@ class Flow:
             else [self._nodes[name] for name in self._ancestors(self._roots())]
         )
 
-    def _runs(self, name: str, seen: tuple[str, ...]) -> bool:
+    def _runs(self, name: str) -> bool:
         """Whether a function is called by an object or by another function that runs."""
-        if name in self._meta.object_graph_def.concrete_functions or len(seen) > _DEEPEST:
-            return True
-        return any(name in _called_by(node) for node in self._started) or any(
-            self._runs(caller.signature.name, (*seen, name))
-            for caller, _ in self._callers(name)
-            if caller.signature.name not in (*seen, name)
-        )
+        waiting, seen = [name], {name}
+        while waiting:
+            called = waiting.pop()
+            if called in self._meta.object_graph_def.concrete_functions:
+                return True
+            if any(called in _called_by(node) for node in self._started):
+                return True
+            callers = {caller.signature.name for caller, _ in self._callers(called)} - seen
+            seen |= callers
+            waiting += callers
+        return False
 
-    def _is_asset(self, function: Any, tensor: str, seen: tuple[tuple[str, int], ...]) -> bool:
+    def _is_asset(self, function: Any, tensor: str) -> bool:
         """Whether a tensor of a function is an asset that each caller passes, or an object is."""
+        waiting, seen = [(function, tensor)], set[tuple[str, int]]()
+        while waiting:
+            function, tensor = waiting.pop()
+            own, arguments = function.signature.name, self._arguments(function)
+            name = self._argument(function, tensor)
+            if name not in arguments:
+                return False
+            index = arguments.index(name)
+            if (own, index) in seen:
+                continue
+            seen.add((own, index))
+            callers = [*self._callers(own)]
+            if not all(_passes(node, own, index) for _, node in callers):
+                return False
+            bound = self._bound(own, len(arguments))
+            if not (callers if bound is None else bound.get(index, False)):
+                return False
+            waiting += [(caller, node.input[index]) for caller, node in callers]
+        return True
+
+    def _arguments(self, function: Any) -> list[str]:
+        return [one.name for one in function.signature.input_arg]
+
+    def _argument(self, function: Any, tensor: str) -> str:
+        """The name of the node or argument that a tensor of a function comes from."""
         nodes = {node.name: node for node in function.node_def}
-        while (name := _node_name(tensor)) in nodes and nodes[name].op in _SAME:
+        # as many steps at most as there are nodes: a damaged function may go in circles
+        for _ in range(len(nodes) + 1):
+            name = _node_name(tensor)
+            if name not in nodes or nodes[name].op not in _SAME or not nodes[name].input:
+                break
             tensor = nodes[name].input[0]
-        arguments = [one.name for one in function.signature.input_arg]
-        if name not in arguments:
-            return False
-        own = function.signature.name
-        index = arguments.index(name)
-        if (own, index) in seen or len(seen) > _DEEPEST:
-            return (own, index) in seen
-        passed = [
-            (node.op == own or node.op in _CALLS)
-            and self._is_asset(caller, node.input[index], (*seen, (own, index)))
-            for caller, node in self._callers(own)
-        ]
-        bound = self._bound(own, len(arguments))
-        return all(passed) and (bool(passed) if bound is None else bound.get(index, False))
+        return _node_name(tensor)
 
     def _bound(self, name: str, arguments: int) -> dict[int, bool] | None:
         """Of a function's captured arguments, whether each is an asset; None: it has no objects."""
@@ -179,8 +197,10 @@ class Flow:
     def _source(self, node: Any, index: int) -> str:
         """The name of the node of the graph that gives a node's input."""
         name = _node_name(node.input[index]) if index < len(node.input) else ""
-        while name in self._nodes and self._nodes[name].op in _SAME and self._nodes[name].input:
-            name = _node_name(self._nodes[name].input[0])
+        seen = set[str]()
+        while name in self._nodes and self._nodes[name].op in _SAME and name not in seen:
+            seen.add(name)
+            name = _node_name(next(iter(self._nodes[name].input), ""))
         return name
 
 
@@ -195,6 +215,11 @@ def assets_of(meta: Any) -> list[Any]:
             packed.Unpack(asset)
             found.append(asset)
     return found
+
+
+def _passes(node: Any, function: str, index: int) -> bool:
+    """Whether a node calls a function with its own inputs, and has an input of this index."""
+    return (node.op == function or node.op in _CALLS) and index < len(node.input)
 
 
 def _called_by(node: Any) -> list[str]:

@@ -195,6 +195,31 @@ def test_a_table_must_not_read_a_path_of_the_request(tmp_path):
     assert "['InitializeTableFromTextFileV2']" in problem(tmp_path / "saved")
 
 
+def test_functions_that_call_each_other_twice_are_followed_once(tmp_path):
+    """Forty functions in a row have 2^40 paths."""
+    model = parse(b"")
+    meta = model.meta_graphs.add()
+    meta.object_graph_def.nodes.add()
+    names = [f"f{number}" for number in range(40)]
+    for name, callee in zip(names, [*names[1:], None]):
+        function = meta.graph_def.library.function.add()
+        function.signature.name = name
+        function.signature.input_arg.add(name="path")
+        for number in range(2):
+            if callee is None:
+                node = function.node_def.add(name=str(number), op="InitializeTableFromTextFileV2")
+                node.input.extend(["table", "path"])
+            else:
+                function.node_def.add(name=str(number), op=callee).input.append("path")
+    # nothing calls the first function
+    check(model, tmp_path)
+    meta.object_graph_def.concrete_functions["f0"].CopyFrom(
+        type(meta.object_graph_def.concrete_functions["f0"])()
+    )
+    with pytest.raises(ValueError, match="InitializeTableFromTextFileV2"):
+        check(model, tmp_path)
+
+
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "/etc/passwd", "..", ".", "", "gone.txt", "../variables", "a\0b"]
 )
