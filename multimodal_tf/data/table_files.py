@@ -38,7 +38,7 @@ FILE, LABEL = "file", "label"
 # bytes of a row of text, with all its cells: a larger file is named by its path
 MAX_ROW = 2**27
 # more columns make a model that nobody can build
-MAX_COLUMNS = 20_000
+MAX_COLUMNS = 10_000
 
 # lists and maps in one another, in a line of JSON: far fewer than Python's own limit
 _DEEPEST = 100
