@@ -5,32 +5,20 @@ import re
 import struct
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import tensorflow as tf
 
-from multimodal_tf.data.codecs import riff
+from multimodal_tf.data.codecs import audio_decoders, riff
+from multimodal_tf.data.codecs.audio_decoders import MAGIC as MAGIC
+from multimodal_tf.data.codecs.audio_decoders import Decoded
 from multimodal_tf.data.codecs.cell import CellError
 
-MAGIC = re.compile(
-    rb"RIFF....WAVE|RF64|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftyp|FORM....AIF[FC]|caff|\.snd|"
-    rb"\x1aE\xdf\xa3",
-    re.DOTALL,
-)
-# the only formats that PyAV may read: FFmpeg's playlists open other files and addresses
-_AV_FORMATS = {
-    "mp4": re.compile(rb"....ftyp", re.DOTALL),
-    "matroska": re.compile(rb"\x1aE\xdf\xa3"),
-    "aac": re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"),
-}
 _WAVE = re.compile(rb"(RIFF|RF64)....WAVE", re.DOTALL)
-_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
-# `(samples, rate, lossy)`: mono, full scale -1..1; Hz; whether rounding to 16 bits is allowed
-_Decoded = tuple[npt.NDArray[np.float32], int, bool]
-# frames decoded at a time, so that many channels are never all in memory
-_BLOCK = 2**16
+# bytes of the beginning of a WAV that are read into memory
+_LONGEST = 2**30
+# bytes of a WAV without samples that are read to tell what is wrong with it
+_HEAD = 2**16
 
 
 def to_wav(file: BinaryIO, seconds: float) -> bytes:
@@ -49,11 +37,9 @@ def to_wav(file: BinaryIO, seconds: float) -> bytes:
         CellError: it is no audio file, broken, or without samples.
     """
     head = file.read(16)
-    if _WAVE.match(head):
-        samples, rate, lossy = _wave(file, seconds)
-    else:
-        file.seek(0)
-        samples, rate, lossy = _compressed(file, head, seconds)
+    samples, rate, lossy = (
+        _wave(file, seconds) if _WAVE.match(head) else audio_decoders.decode(file, seconds)
+    )
     if not len(samples):
         raise CellError("an audio file without samples")
     return wav(samples, rate, lossy)
@@ -113,113 +99,74 @@ def _header(code: int, width: int, rate: int, count: int) -> bytes:
     )
 
 
-def _wave(file: BinaryIO, seconds: float) -> _Decoded:
+def _wave(file: BinaryIO, seconds: float) -> Decoded:
     """Reads a WAV with the served graph's decoder, so that both have the same samples.
 
     libsndfile reads a few more encodings (mu-law, ADPCM).
     """
+    data = tf.constant(_beginning(file, seconds))
     try:
-        samples, rate = _parse(_beginning(file, seconds))
-        return samples.numpy(), int(rate), False
-    except tf.errors.InvalidArgumentError as error:
-        file.seek(0)
+        samples, rate = _parse(data)
+    except tf.errors.OpError as error:
         try:
-            return _soundfile(file, seconds)
-        except (soundfile.LibsndfileError, RuntimeError):
+            return audio_decoders.by_libsndfile(file, seconds)
+        except CellError:
             raise CellError(
                 error.message.partition("assertion failed: [")[2].partition("]")[0].strip("'b\"")
                 or "a broken WAV"
             ) from None
+    return Decoded(samples, rate, False)
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _parse(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    samples, rate = riff.parse(data)
+def _parse(data: tf.Tensor) -> tuple[npt.NDArray[np.float32], int]:
+    """Decodes piece by piece: samples take several times the memory of the file's bytes."""
+    pieces: list[npt.NDArray[np.float32]] = []
+    while not pieces or len(pieces[-1]):
+        piece, rate = _parse_piece(data, len(pieces))
+        pieces.append(piece.numpy())
+        if tf.strings.length(data) <= riff.PIECE:
+            break
+    return np.concatenate(pieces), int(rate)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False
+)
+def _parse_piece(data: tf.Tensor, piece: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    samples, rate = riff.parse(data, piece)
     return samples, rate
 
 
 def _beginning(file: BinaryIO, seconds: float) -> bytes:
-    """A WAV file up to the last sample that is kept; all of a file that is no valid WAV.
+    """A WAV file up to the last sample that is kept, so that a long file is never all in memory.
 
-    So a long file is never all in memory.
+    Of a file in which the graph, too, finds no samples it is the head.
+
+    Raises:
+        CellError: that is more than a gigabyte.
     """
     file.seek(12)
     bytes_per_second = 0
-    while len(head := file.read(8)) == 8:
+    for _ in range(riff.CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
         name, size = struct.unpack("<4sI", head)
+        after = file.tell() + size + size % 2
         if name == b"data":
-            end = file.tell() + _kept(seconds, bytes_per_second)
+            end = min(file.tell() + _kept(seconds, bytes_per_second), file.seek(0, 2))
+            if end > _LONGEST:
+                raise CellError(f"a WAV of which more than {_LONGEST} bytes would have to be read")
             file.seek(0)
             return file.read(end)
-        after = file.tell() + size + size % 2
         form = file.read(16)
         if name == b"fmt " and len(form) == 16 and not bytes_per_second:
             _, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form)
             bytes_per_second = rate * channels * ((bits + 7) // 8)
         file.seek(after)
     file.seek(0)
-    return file.read()
+    return file.read(_HEAD)
 
 
-def _compressed(file: BinaryIO, head: bytes, seconds: float) -> _Decoded:
-    """Reads other formats than WAV: with libsndfile, or with PyAV what libsndfile cannot read."""
-    try:
-        return _soundfile(file, seconds)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        name = next((name for name, magic in _AV_FORMATS.items() if magic.match(head)), None)
-        if name is None:
-            raise CellError(_reason(error, head)) from None
-        file.seek(0)
-        return _pyav(file, name, seconds)
-
-
-def _soundfile(file: BinaryIO, seconds: float) -> _Decoded:
-    with soundfile.SoundFile(file) as sound:
-        blocks, left = [], _kept(seconds, sound.samplerate)
-        while left and len(block := sound.read(min(left, _BLOCK), dtype="float32", always_2d=True)):
-            blocks.append(_mono(block))
-            left -= len(block)
-        return _joined(blocks), sound.samplerate, sound.subtype in _LOSSY
-
-
-def _pyav(file: BinaryIO, name: str, seconds: float) -> _Decoded:
-    try:
-        with av.open(file, "r", format=name, metadata_errors="replace") as container:
-            if not container.streams.audio:
-                raise CellError("a file without an audio stream")
-            rate = container.streams.audio[0].rate
-            # one sample format; frames of another rate are resampled
-            resampler = av.AudioResampler(format="fltp", rate=rate)
-            blocks, left = [], _kept(seconds, rate)
-            for frame in container.decode(audio=0):
-                for even in resampler.resample(frame):
-                    block = _mono(even.to_ndarray().T.astype(np.float32, copy=False))[
-                        : max(left, 0)
-                    ]
-                    blocks.append(block)
-                    left -= len(block)
-                if left <= 0:
-                    break
-            return _joined(blocks), rate, True
-    except av.FFmpegError as error:
-        raise CellError(f"a broken audio file: {error.strerror}") from None
-
-
-def _mono(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    mean: npt.NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
-    return mean
-
-
-def _joined(blocks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
-
-def _kept(seconds: float, rate: int) -> int:
-    return (math.ceil(seconds) + 2) * rate
-
-
-def _reason(error: Exception, head: bytes) -> str:
-    if not MAGIC.match(head):
-        return "not an audio file"
-    text = getattr(error, "error_string", str(error))
-    return f"a broken audio file: {' '.join(text.split()).removesuffix('.')}"
+def _kept(seconds: float, bytes_per_second: int) -> int:
+    return (math.ceil(seconds) + 2) * bytes_per_second

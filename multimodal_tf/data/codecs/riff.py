@@ -13,9 +13,13 @@ import tensorflow as tf
 from multimodal_tf.data.codecs import binary
 
 # Hz
-_LOWEST_RATE, _HIGHEST_RATE = 1000, 768_000
-# the most chunks before the samples
-_CHUNKS = 1000
+_LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+# the reason for another rate, which is to follow
+RATES = f"a sample rate from {_LOWEST_RATE} to {HIGHEST_RATE} Hz is read, received "
+# the most chunks up to the samples
+CHUNKS = 1000
+# bytes of samples that `parse` decodes at a time
+PIECE = 2**24
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _NAMES = {
     0x0002: "Microsoft ADPCM",
@@ -26,7 +30,7 @@ _NAMES = {
     0x0055: "MP3",
 }
 # floats are clipped to it (120 dB over full scale) so that means and Fourier transforms stay finite
-_LOUDEST = 1e6
+LOUDEST = 1e6
 
 
 class _Header(typing.NamedTuple):
@@ -98,11 +102,13 @@ def decode(data: tf.Tensor, sample_rate: int, samples: int) -> tf.Tensor:
 
 
 @tf.autograph.experimental.do_not_convert
-def parse(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a whole WAV file at its own rate.
+def parse(data: tf.Tensor, piece: tf.Tensor | int = 0) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes a WAV file, or of a long one a piece, at its own rate.
 
     Args:
         data: string scalar, the file's bytes.
+        piece: int64 scalar: which piece of `PIECE` bytes of samples, from 0. Beyond the last one
+            there are no samples.
 
     Returns:
         `(samples, rate)`: float32 `(frames,)`, the mean of the channels, full scale 1.0, as
@@ -113,7 +119,9 @@ def parse(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """
     header = _header(data)
     with tf.control_dependencies(_refusal(data, header)):
-        return _mono(data, header, tf.int64.max), tf.identity(header.rate)
+        frames = tf.maximum(PIECE // tf.maximum(_frame_bytes(header), 1), 1)
+        skipped = tf.cast(piece, tf.int64) * frames
+        return _mono(data, header, frames, skipped), tf.identity(header.rate)
 
 
 def resample(waveform: tf.Tensor, rate: tf.Tensor, sample_rate: int, seconds: int) -> tf.Tensor:
@@ -182,7 +190,7 @@ def _header(data: tf.Tensor) -> _Header:
         lambda position, _form, found, _size: (position < length) & (found == 0),
         step,
         state,
-        maximum_iterations=_CHUNKS,
+        maximum_iterations=CHUNKS,
     )
     is_long = binary.starts_with(start, b"RF64") & (size == 0xFFFFFFFF)
     # RF64 keeps it in its first chunk
@@ -225,7 +233,7 @@ def _problem(data: tf.Tensor, header: _Header) -> tf.Tensor:
         header.format < 0,
         ~_is_readable(header),
         header.channels < 1,
-        (header.rate < _LOWEST_RATE) | (header.rate > _HIGHEST_RATE),
+        (header.rate < _LOWEST_RATE) | (header.rate > HIGHEST_RATE),
         header.start == 0,
         header.size < _frame_bytes(header),
     )
@@ -237,12 +245,7 @@ def _problem(data: tf.Tensor, header: _Header) -> tf.Tensor:
             "a WAV without a fmt chunk before the samples",
             _unreadable(header),
             "a WAV of 0 channels",
-            tf.strings.join(
-                [
-                    f"a sample rate from {_LOWEST_RATE} to {_HIGHEST_RATE} Hz is read, received ",
-                    tf.strings.as_string(header.rate),
-                ]
-            ),
+            tf.strings.join([RATES, tf.strings.as_string(header.rate)]),
             "a WAV without a data chunk",
             "a WAV without samples",
         )
@@ -260,11 +263,13 @@ def _unreadable(header: _Header) -> tf.Tensor:
     return tf.strings.join([rule, ", received format ", tag, name, " of ", bits, " bits"])
 
 
-def _mono(data: tf.Tensor, header: _Header, frames: int) -> tf.Tensor:
-    """At most the first `frames` samples, channels averaged; float32."""
+def _mono(
+    data: tf.Tensor, header: _Header, frames: tf.Tensor, skipped: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """At most `frames` samples after the `skipped` ones, channels averaged; float32."""
     frame_bytes = tf.maximum(_frame_bytes(header), 1)
-    count = tf.minimum(header.size // frame_bytes, frames)
-    stored = binary.piece(data, header.start, count * frame_bytes)
+    count = tf.clip_by_value(header.size // frame_bytes - skipped, 0, frames)
+    stored = binary.piece(data, header.start + skipped * frame_bytes, count * frame_bytes)
     width = (header.bits + 7) // 8
     kind = binary.choose(header.format == _FLOAT, 4 + header.bits // 64, width - 1)
     readers = (
@@ -302,8 +307,6 @@ def _three_bytes(stored: tf.Tensor) -> tf.Tensor:
 def _floats(dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
     def reader(stored: tf.Tensor) -> tf.Tensor:
         values = tf.cast(tf.io.decode_raw(stored, dtype), tf.float32)
-        return tf.where(
-            tf.math.is_finite(values), tf.clip_by_value(values, -_LOUDEST, _LOUDEST), 0.0
-        )
+        return tf.where(tf.math.is_finite(values), tf.clip_by_value(values, -LOUDEST, LOUDEST), 0.0)
 
     return reader

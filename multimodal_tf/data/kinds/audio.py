@@ -8,6 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config import AudioInput
 from multimodal_tf.data.codecs import audio_file, riff
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.decoder_file import readable
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.files import array_of, open_file
@@ -30,7 +31,7 @@ class AudioKind(Kind[AudioInput, None]):
         array = array_of(value)
         if array is not None:
             return audio_file.from_array(array, self.config.sample_rate)
-        with open_file(value, root, audio_file.MAGIC) as file:
+        with open_file(value, root, audio_file.MAGIC) as file, readable():
             if not file.read(1):
                 raise CellError("an empty file (0 bytes)")
             file.seek(0)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs import gif, image_file, video_file
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.decoder_file import readable
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import is_missing
@@ -34,7 +35,7 @@ class VideoKind(Kind[VideoInput, None]):
         is the only element.
         """
         if not isinstance(value, (list, tuple, np.ndarray)):
-            with open_file(value, root, video_file.MAGIC) as file:
+            with open_file(value, root, video_file.MAGIC) as file, readable():
                 if not (head := file.read(4)):
                     raise CellError("an empty file (0 bytes)")
                 file.seek(0)
