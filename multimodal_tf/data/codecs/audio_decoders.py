@@ -37,8 +37,8 @@ _LOSSY_CODEC: Any = av.codec.Properties.LOSSY.value
 _UNKNOWN = 2**62
 # frames decoded at a time, so that many channels are never all in memory
 _BLOCK = 2**16
-# bytes that are read to get the beginning of a file
-_MOST = 2**30
+# bytes that are read to find the first sample, and for each second; much more than films have
+_HEADER, _SECOND = 2**26, 2**24
 
 
 class Decoded(NamedTuple):
@@ -87,7 +87,7 @@ def by_libsndfile(file: BinaryIO, seconds: float) -> Decoded:
     is_known = False
     try:
         with (
-            decoding(file, "audio file", _MOST) as guarded,
+            decoding(file, "audio file", _most(seconds)) as guarded,
             soundfile.SoundFile(guarded) as sound,
         ):
             # a FLAC that was written to a pipe does not say how long it is, and cannot be read
@@ -126,6 +126,10 @@ def mono(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return mean
 
 
+def _most(seconds: float) -> int:
+    return _HEADER + round(seconds * _SECOND)
+
+
 class _UnknownError(CellError):
     """libsndfile does not know the format of a file."""
 
@@ -155,7 +159,7 @@ def _format(file: BinaryIO, head: bytes) -> str | None:
 def _by_ffmpeg(file: BinaryIO, name: str, seconds: float) -> Decoded:
     file.seek(0)
     with (
-        decoding(file, "audio file", _MOST) as guarded,
+        decoding(file, "audio file", _most(seconds)) as guarded,
         av.open(guarded, "r", format=name, metadata_errors="replace") as container,
     ):
         if not container.streams.audio:

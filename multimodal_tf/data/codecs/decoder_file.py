@@ -25,15 +25,15 @@ class DecoderFile:
     """
 
     def __init__(self, file: Any, most: int) -> None:
-        self._file, self._most = file, most
+        self._file, self.most = file, most
         self._bytes = self._calls = 0
         self.problem = ""
 
     def readinto(self, buffer: Any) -> int:
         """As of any binary file; 0 after a problem."""
-        if self._calls >= _CALLS or self._bytes > self._most:
+        if self._calls >= _CALLS or self._bytes > self.most:
             self.problem = self.problem or (
-                f"more than {self._most} bytes or {_CALLS} pieces have to be read to decode it"
+                "too much of the file would have to be read to find something to decode"
             )
         if self.problem:
             return 0
@@ -53,11 +53,11 @@ class DecoderFile:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As of any binary file."""
-        return self._file.seek(offset, whence)
+        return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
         """As of any binary file."""
-        return self._file.tell()
+        return int(self._file.tell())
 
 
 @contextlib.contextmanager

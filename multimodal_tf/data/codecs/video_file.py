@@ -1,6 +1,7 @@
 """Any video file -> image files of evenly spaced frames, as records hold them."""
 
 import contextlib
+import dataclasses
 import io
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image
 
 from multimodal_tf.config import VideoInput
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.decoder_file import DecoderFile, decoding
 
 MAGIC = re.compile(
     rb"....(ftyp|moov|mdat|free|skip|wide)|\x1aE\xdf\xa3|RIFF....AVI |GIF8[79]a", re.DOTALL
@@ -29,6 +31,14 @@ _FORMATS = {
 }
 # pixels that may be decoded to get the exact frames: some ten seconds of one processor
 _DECODED = 2_000_000_000
+# pixels that are decoded where no keyframe is near a frame; less than a minute
+_MOST_DECODED = 5 * _DECODED
+# a smaller frame takes as long to decode
+_SMALL = 2**13
+# packets of all streams: a video of ten hours has about as many
+_PACKETS = 4_000_000
+# bytes that are read to find the first packet, and for each packet besides its own
+_HEADER, _AROUND = 2**26, 2**16
 # later times are invalid
 _LATEST = 2**60
 # pixels: decoders count the padding of frames
@@ -46,6 +56,36 @@ class Measures(NamedTuple):
     seconds: float
     # frames per second, on average
     rate: float
+
+
+@dataclasses.dataclass
+class _Source:
+    """A file's first video stream, opened."""
+
+    file: DecoderFile
+    container: InputContainer
+    stream: av.VideoStream
+    # that were decoded
+    pixels: int = 0
+
+    def packets(self) -> Iterator[Any]:
+        """The packets up to the end, or to where the file is truncated."""
+        with contextlib.suppress(av.FFmpegError):
+            for count, packet in enumerate(self.container.demux()):
+                if count == _PACKETS:
+                    raise CellError(f"a video file of more than {_PACKETS} packets")
+                self.file.most += 2 * packet.size + _AROUND
+                if packet.stream_index == self.stream.index:
+                    yield packet
+
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        """The frames from the current position on; broken packets are skipped."""
+        for packet in self.packets():
+            self.pixels += _pixels(self.stream)
+            if self.pixels > _MOST_DECODED:
+                raise _too_much()
+            with contextlib.suppress(av.FFmpegError):
+                yield from packet.decode()
 
 
 class _Index(NamedTuple):
@@ -83,6 +123,9 @@ def to_frames(file: BinaryIO, input_config: VideoInput) -> list[bytes]:
     1080), the nearest keyframe is taken instead, if it lies in the same stretch. A truncated file
     is read up to its end, and packets that cannot be decoded are skipped.
 
+    A file is refused where more than 1e10 pixels would have to be decoded, or more than 4e6 packets
+    read, or where 64 MB without a packet are in it.
+
     Memory holds the decoder's frames and the times of all packets.
 
     Args:
@@ -97,39 +140,35 @@ def to_frames(file: BinaryIO, input_config: VideoInput) -> list[bytes]:
         CellError: the file is no video, broken, without frames, or has more than `max_pixels`
             pixels per frame.
     """
-    with _explained():
-        index, pixels = _read_index(file, input_config.max_pixels)
-        start, length = int(index.times[0]), index.end - int(index.times[0])
-        centers = [
-            start + (2 * index + 1) * length // (2 * input_config.frames)
-            for index in range(input_config.frames)
+    with _opened(file, input_config.max_pixels) as source:
+        index, pixels = _read_index(source), _pixels(source.stream)
+    start, length = int(index.times[0]), index.end - int(index.times[0])
+    centers = [
+        start + (2 * index + 1) * length // (2 * input_config.frames)
+        for index in range(input_config.frames)
+    ]
+    wanted = [(_latest(index.times, center)) for center in centers]
+    if _to_decode(index, wanted) * pixels > _DECODED:
+        wanted = [
+            _nearby_key(index, *pair, length / (2 * input_config.frames))
+            for pair in zip(wanted, centers)
         ]
-        wanted = [(_latest(index.times, center)) for center in centers]
-        if _to_decode(index, wanted) * pixels > _DECODED:
-            wanted = [
-                _nearby_key(index, *pair, length / (2 * input_config.frames))
-                for pair in zip(wanted, centers)
-            ]
-        with _opened(file, input_config.max_pixels) as (container, stream):
-            shown = {
-                time: _jpeg(frame, input_config)
-                for time, frame in _frames(container, stream, index, sorted(set(wanted)))
-            }
+        if _to_decode(index, wanted) * pixels > _MOST_DECODED:
+            raise _too_much()
+    with _opened(file, input_config.max_pixels) as source:
+        shown = {
+            time: _jpeg(frame, input_config)
+            for time, frame in _frames(source, index, sorted(set(wanted)))
+        }
     return [shown[time] for time in wanted]
 
 
 def measure(file: BinaryIO, max_pixels: int) -> Measures:
     """`Measures` of a video other than a GIF; errors as `to_frames`."""
-    with _explained():
-        index, _ = _read_index(file, max_pixels)
-        with _opened(file, max_pixels) as (_, stream):
-            seconds = float((index.end - int(index.times[0])) * (stream.time_base or 1))
-            return Measures(
-                stream.codec_context.width,
-                stream.codec_context.height,
-                seconds,
-                len(index.times) / seconds,
-            )
+    with _opened(file, max_pixels) as source:
+        index, context = _read_index(source), source.stream.codec_context
+        seconds = float((index.end - int(index.times[0])) * (source.stream.time_base or 1))
+        return Measures(context.width, context.height, seconds, len(index.times) / seconds)
 
 
 def shrunk(image: Image.Image, input_config: VideoInput) -> Image.Image:
@@ -139,16 +178,8 @@ def shrunk(image: Image.Image, input_config: VideoInput) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise CellError(f"a broken video: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """`(container, stream)` of a file's first video stream.
+def _opened(file: BinaryIO, max_pixels: int) -> Iterator[_Source]:
+    """The first video stream of a file.
 
     Decoding refuses frames that are larger than the header says.
     """
@@ -159,7 +190,10 @@ def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, a
     if name is None:
         raise CellError("not a video")
     limit = {"max_pixels": str(max_pixels + _MARGIN)}
-    with av.open(file, "r", format=name, options=limit, metadata_errors="replace") as container:
+    with (
+        decoding(file, "video", _HEADER) as guarded,
+        av.open(guarded, "r", format=name, options=limit, metadata_errors="replace") as container,
+    ):
         # the cover of a song is no video
         streams = [
             one
@@ -176,36 +210,38 @@ def _opened(file: BinaryIO, max_pixels: int) -> Iterator[tuple[InputContainer, a
                 f"{context.width} x {context.height} pixels, more than max_pixels = {max_pixels}"
             )
         context.options = limit
-        yield container, streams[0]
+        yield _Source(guarded, container, streams[0])
 
 
-def _read_index(file: BinaryIO, max_pixels: int) -> tuple[_Index, int]:
-    """`(_Index, pixels of a frame)`, from the packets, without decoding."""
+def _pixels(stream: av.VideoStream) -> int:
+    """Pixels of a frame, at least as many as take the time of a small one."""
+    return max(stream.codec_context.width * stream.codec_context.height, _SMALL)
+
+
+def _too_much() -> CellError:
+    return CellError(
+        f"more than {_MOST_DECODED} pixels would have to be decoded: its keyframes are too far"
+        " from one another"
+    )
+
+
+def _read_index(source: _Source) -> _Index:
+    """The times of all frames, from the packets, without decoding."""
     shown, keys = {}, {}
-    with _opened(file, max_pixels) as (container, stream):
-        for packet in _packets(container, stream):
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is None or abs(time) > _LATEST or not packet.size:
-                continue
-            # an edit list may leave a packet out
-            if not packet.is_discard:
-                shown[time] = min(max(packet.duration or 0, 0), _LATEST)
-            if packet.is_keyframe:
-                keys[time] = min(time, time if packet.dts is None else packet.dts)
-        if not shown:
-            raise CellError("a video without frames")
-        times = np.array(sorted(shown), np.int64)
-        last = shown[int(times[-1])] or _usual(times, stream)
-        pixels = stream.codec_context.width * stream.codec_context.height
-    return _Index(
-        times, np.array(sorted(keys) or times[:1], np.int64), keys, int(times[-1]) + last
-    ), pixels
-
-
-def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[Any]:
-    """The packets up to the end, or to where the file is truncated."""
-    with contextlib.suppress(av.FFmpegError):
-        yield from container.demux(stream)
+    for packet in source.packets():
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or abs(time) > _LATEST or not packet.size:
+            continue
+        # an edit list may leave a packet out
+        if not packet.is_discard:
+            shown[time] = min(max(packet.duration or 0, 0), _LATEST)
+        if packet.is_keyframe:
+            keys[time] = min(time, time if packet.dts is None else packet.dts)
+    if not shown:
+        raise CellError("a video without frames")
+    times = np.array(sorted(shown), np.int64)
+    last = shown[int(times[-1])] or _usual(times, source.stream)
+    return _Index(times, np.array(sorted(keys) or times[:1], np.int64), keys, int(times[-1]) + last)
 
 
 def _usual(times: npt.NDArray[np.int64], stream: av.VideoStream) -> int:
@@ -236,7 +272,7 @@ def _nearby_key(index: _Index, time: int, center: int, reach: float) -> int:
 
 
 def _frames(
-    container: InputContainer, stream: av.VideoStream, index: _Index, wanted: list[int]
+    source: _Source, index: _Index, wanted: list[int]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yields `(time, frame)` for every wanted time, in ascending order.
 
@@ -247,10 +283,10 @@ def _frames(
     for time in wanted:
         key = _latest(index.keys, time)
         if position is None or key > position:
-            decoded, ahead = _from(container, stream, key)
+            decoded, ahead = _from(source, key)
             # the seek ended behind the keyframe
             if ahead is None or (ahead.pts is not None and ahead.pts > key):
-                decoded, ahead = _from(container, stream, index.seeks.get(key, key))
+                decoded, ahead = _from(source, index.seeks.get(key, key))
         while ahead is not None and (shown is None or ahead.pts is None or ahead.pts <= time):
             shown, ahead = ahead, next(decoded, None)
         if shown is None:
@@ -259,20 +295,11 @@ def _frames(
         yield time, shown
 
 
-def _from(
-    container: InputContainer, stream: av.VideoStream, time: int
-) -> tuple[Iterator[av.VideoFrame], av.VideoFrame | None]:
+def _from(source: _Source, time: int) -> tuple[Iterator[av.VideoFrame], av.VideoFrame | None]:
     """`(frames, first frame)` from the last keyframe before a time on."""
-    container.seek(time, stream=stream)
-    decoded = _decoded(container, stream)
+    source.container.seek(time, stream=source.stream)
+    decoded = source.decoded()
     return decoded, next(decoded, None)
-
-
-def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """The frames from the current position on; broken packets are skipped."""
-    for packet in _packets(container, stream):
-        with contextlib.suppress(av.FFmpegError):
-            yield from packet.decode()
 
 
 def _jpeg(frame: av.VideoFrame, input_config: VideoInput) -> bytes:

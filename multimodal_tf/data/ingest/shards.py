@@ -19,6 +19,7 @@ from multimodal_tf.config import Config, Head, Input, labelled
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
+from multimodal_tf.data.ingest import positions
 from multimodal_tf.data.ingest.jobs import Job
 from multimodal_tf.data.ingest.record_settings import keeps_unlabelled
 from multimodal_tf.data.ingest.rejected import Rejected
@@ -124,10 +125,11 @@ def _record(
         found = {}
         for name, one in configs.items():
             column = config.column(name)
+            positions.at(row, numbers[column])
             try:
                 cell = reader(values[column], one)
             except CellError as error:
-                path = _shown(values[column], one)
+                path = shown_path(values[column]) if getattr(one, "is_media", False) else ""
                 rejected.append(Rejected(row=row, column=column, path=path, reason=_clean(error)))
                 continue
             if cell is not None:
@@ -135,9 +137,11 @@ def _record(
         return found
 
     before = len(rejected)
+    numbers = {column: number for number, column in enumerate(values)}
     labels = read(labelled(config.heads), read_label)
     bad_label = len(rejected) > before
     inputs = read(config.inputs, lambda value, one: _read_input(value, one, root))
+    positions.leave()
     if bad_label:
         return None
     trainable = bool(labels) or keeps_unlabelled(config)
@@ -153,8 +157,9 @@ def _read_input(value: Any, config: Input, root: PathLike) -> Cell | None:
     return None if value is None else kind_of(config).read_checked(value, root)
 
 
-def _shown(value: Any, config: Input | Head) -> str:
-    path = file_of(value, "") if getattr(config, "is_media", False) else None
+def shown_path(value: Any) -> str:
+    """The path that a cell of media names, as it is shown to people; "" for other cells."""
+    path = file_of(value, "")
     return "" if path is None else _clean(path)[:_LONGEST_SHOWN]
 
 

@@ -10,12 +10,19 @@ import os
 import threading
 from multiprocessing.process import BaseProcess
 
+from multimodal_tf.data.ingest.positions import Positions
+
 # the file descriptor that C and C++ write to
 _STDERR = 2
 
 
-def start() -> None:
-    """Makes this worker silent, single-threaded and without GPU, and ends it with its parent."""
+def start(positions: Positions) -> None:
+    """Makes this worker silent, single-threaded and without GPU, and ends it with its parent.
+
+    Args:
+        positions: where it says what cell it is at.
+    """
+    positions.claim(os.getpid())
     parent = multiprocessing.parent_process()
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     # libmpg123, too, prints a warning for every odd MP3
