@@ -1,5 +1,6 @@
 """libsndfile and FFmpeg: audio files other than plain WAV -> samples of one channel."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -168,14 +169,19 @@ def _by_ffmpeg(file: BinaryIO, name: str, seconds: float) -> Decoded:
         if stream.codec_context is None:
             raise CellError("an audio stream of an unknown codec")
         stream.codec_context.options = _AV_OPTIONS.get(name, {})
-        blocks, left = [], kept(seconds, stream.rate)
-        for block in _blocks(container.decode(stream), stream.rate):
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is None:
+            return _joined([], 0, True)
+        rate = first.sample_rate
+        blocks, left = [], kept(seconds, rate)
+        for block in _blocks(itertools.chain([first], frames), rate):
             blocks.append(mono(block[: max(left, 0)]))
             left -= len(block)
             if left <= 0:
                 break
         lossy = bool(stream.codec_context.codec.properties & _LOSSY_CODEC)
-        return _joined(blocks, stream.rate, lossy)
+        return _joined(blocks, rate, lossy)
 
 
 def _blocks(frames: Iterator[av.AudioFrame], rate: int) -> Iterator[npt.NDArray[np.float32]]:

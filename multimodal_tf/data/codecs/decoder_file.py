@@ -52,8 +52,11 @@ class DecoderFile:
         return bytes(buffer[: self.readinto(buffer)])
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As of any binary file."""
-        return int(self._file.seek(offset, whence))
+        """As of any binary file; the position stays where there is none such."""
+        # libsndfile's callback would print the error
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self.tell()
 
     def tell(self) -> int:
         """As of any binary file."""
