@@ -22,6 +22,8 @@ BINS = 8
 THUMBNAIL = 16
 # mel bands of a spectrogram
 BANDS = 40
+# cells whose features are kept for the next seed
+KEPT = 20_000
 
 
 def words(raw, column):
@@ -56,8 +58,7 @@ def histogram(data):
 
     Transparent pixels are white.
     """
-    image = on_white(data).resize((96, 96), Image.Resampling.BILINEAR)
-    bins = np.asarray(image, int).reshape(-1, 3) * BINS // 256
+    bins = np.asarray(reduced(data), int).reshape(-1, 3) * BINS // 256
     counts = np.bincount(bins @ [BINS * BINS, BINS, 1], minlength=BINS**3)
     return np.sqrt(counts / counts.sum())
 
@@ -68,9 +69,16 @@ def on_white(data):
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
+@functools.lru_cache(KEPT)
+def reduced(data):
+    """The image as RGB of 96 x 96 pixels."""
+    return on_white(data).resize((96, 96), Image.Resampling.BILINEAR)
+
+
 def thumbnail(data):
     """Grey values 0 to 1, float `(THUMBNAIL**2,)`."""
-    image = on_white(data).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    size = (THUMBNAIL, THUMBNAIL)
+    image = reduced(data).convert("L").resize(size, Image.Resampling.BOX)
     return np.asarray(image, float).ravel() / 255
 
 
@@ -98,6 +106,7 @@ def bands_of(rate):
     return bands
 
 
+@functools.lru_cache(KEPT)
 def mel_bands(data):
     """Mean and standard deviation over time of each mel band in dB, float `(2 * BANDS,)`."""
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)

@@ -33,6 +33,9 @@ def score(metric, truth, predicted, weights=None):
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     weights = np.ones(len(truth)) if weights is None else weights
+    # a resample without a group of this seed's
+    if not weights.any():
+        return np.nan
     match metric:
         case "accuracy":
             return float(weights @ (truth == predicted) / weights.sum())
@@ -85,7 +88,7 @@ def scored(results):
     def statistic(weights):
         parts = np.split(weights, cuts)
         means = {
-            name: float(np.mean([score(*one, part) for one, part in zip(ours, parts)]))
+            name: float(np.nanmean([score(*one, part) for one, part in zip(ours, parts)]))
             for name, ours in arrays.items()
         }
         pairs = [pair for pair in BOUNDS if {*pair} <= {*means}]

@@ -18,10 +18,10 @@ scikit-learn's data sets or those of this package. Each seed is a new split into
 | frozen | the same on vectors of MiniLM, EfficientNet-Lite0 and Whisper tiny.en |
 | default | what `describe` proposes, from scratch |
 
-The validation split selects the regularization and our best epoch. Intervals draw groups of rows,
-the same for all columns. Finished results are read from `results.jsonl` in `--out`; those of
-another table or split are made anew. A table whose Debian package is not there is left out, and the
-page says so.
+The validation split selects the regularization, whether pictures are colours alone or colours and
+pixels, and our best epoch. Intervals draw groups of rows, the same for all columns. Finished
+results are read from `results.jsonl` in `--out`; those of another table or split are made anew. A
+table whose Debian package is not there is left out, and the page says so.
 """
 
 import argparse

@@ -9,13 +9,13 @@ from benchmarks.table_sources.source import GROUP, LABEL, Source, needed, sample
 
 ROOT = "/usr/share/games/fortunes"
 # files of fewer are left out, of more are drawn from
-LEAST, MOST = 200, 250
+LEAST, MOST = 200, 100
 # texts that begin so alike are near-duplicates
 ALIKE = 30
 
 
 def make(folder: pathlib.Path) -> pandas.DataFrame:
-    """Up to 250 fortunes of each file that has 200."""
+    """Up to 100 fortunes of each file that has 200."""
     needed(ROOT, "fortunes")
     parts = []
     for path in sorted(pathlib.Path(ROOT).iterdir()):

@@ -14,7 +14,7 @@ from benchmarks.table_sources.source import GROUP, LABEL, Source, needed, sample
 
 ROOT = "/usr/share/klettres"
 # clips of one language, at most
-MOST = 100
+MOST = 40
 
 
 def clips():
