@@ -29,7 +29,7 @@ from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
 
 # `C` of the logistic regression, 1 / `alpha` of ridge regression
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 ITERATIONS = 500
 # columns; beyond, dense features are made sparse, rather than sparse ones dense
 WIDEST = 20_000
