@@ -156,8 +156,8 @@ class RunningMoments:
         Raises:
             ValueError: the variance, with which the model works, is no finite float32.
         """
-        std = float(self._std(title))
-        return Moments(mean=float(self._mean), std=std or 1.0, rows=self.rows)
+        std = float(_or_one(self._std(title), self._mean))
+        return Moments(mean=float(self._mean), std=std, rows=self.rows)
 
     def _std(self, title: str) -> npt.NDArray[np.float64]:
         std = np.sqrt(self._squares / max(1, self.rows))
@@ -182,10 +182,13 @@ class RunningVectorMoments(RunningMoments):
 
     def stats(self, column: TrainingColumn) -> VectorMoments:
         """0 and 1 where there were no vectors. Errors as `moments`."""
-        std = self._std(column.title)
-        # rounding of the mean leaves a rest where all values are equal
-        std = np.where(std > 1e-12 * np.abs(self._mean), std, 1.0)
+        std = _or_one(self._std(column.title), self._mean)
         return VectorMoments(mean=self._mean.tolist(), std=std.tolist(), rows=self.rows)
+
+
+def _or_one(std: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]) -> Any:
+    """1 where all values are equal: rounding of the mean leaves a rest."""
+    return np.where(std > 1e-12 * np.abs(mean), std, 1.0)
 
 
 @tf.function(input_signature=[CELLS])

@@ -1,10 +1,10 @@
 """The functions behind the endpoints of a SavedModel, from raw cells to predictions."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, Config, Head
@@ -13,6 +13,7 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.temperature import tempered
+from multimodal_tf.serving import finite
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 
@@ -52,6 +53,7 @@ def predict(
     prepare: Prepare,
     config: Config,
     schema: Schema,
+    without_inputs: Mapping[str, np.ndarray],
     guard: Guard | None = None,
     temperature: Mapping[str, float] | None = None,
 ) -> Endpoint:
@@ -63,27 +65,32 @@ def predict(
         prepare: the result of `preparation`.
         config: of the model.
         schema: of the model.
+        without_inputs: of `finite.outputs_without_inputs`.
         guard: scores each row and marks those for review; None: it has no outputs.
         temperature: by head; the head's log probabilities are divided by it.
 
     Returns:
         A function of raw cells (see `preparation`) that returns a dict: for each head what
         `predictions` gives, the status, and with a guard what `guard.judge` gives. A row with an
-        error is predicted from its other inputs and is not valid.
+        error is predicted from its other inputs and is not valid. A head's output that is not
+        finite is an error, too, and that of a row without inputs takes its place.
     """
 
     def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
-        result = _call(model, inputs)
+        result = call(model, inputs)
         outputs, vectors = (result, {}) if guard is None else (result[PREDICTIONS], result[VECTORS])
         outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
+        answers = dict(outputs)
+        for name, value in (temperature or {}).items():
+            present = temperatures.any_present(status["present"], config, name)
+            answers[name] = tempered(outputs[name], value, present)
+        answers, reasons = finite.replaced(answers, without_inputs)
+        status = finite.with_reasons(status, reasons)
         served = dict(status)
         if guard is not None:
             served |= guards.judge(guard, outputs, vectors, status, config)
-        for name, value in (temperature or {}).items():
-            present = temperatures.any_present(status["present"], config, name)
-            outputs[name] = tempered(outputs[name], value, present)
-        for name, output in outputs.items():
+        for name, output in answers.items():
             served |= predictions(name, config.heads[name], output, schema)
         return served
 
@@ -148,25 +155,30 @@ def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
         prepare: the result of `preparation`.
 
     Returns:
-        A function of raw cells that returns the outputs by name, and `error`.
+        A function of raw cells that returns the outputs by name, and `error`. An output that is
+        not finite is an error, and is zeros.
     """
 
     def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
         vectors = {
-            name: tf.cast(vector, tf.float32) for name, vector in _call(embedder, inputs).items()
+            name: tf.cast(vector, tf.float32) for name, vector in call(embedder, inputs).items()
         }
-        return vectors | {"error": status["error"]}
+        vectors, reasons = finite.replaced(vectors)
+        return vectors | {"error": finite.with_reasons(status, reasons)["error"]}
 
     return function
 
 
-def core(model: keras.Model) -> Endpoint:
-    """The function behind `core`: the model on its own input tensors; no bytes are decoded."""
-    return functools.partial(_call, model)
+def core(model: keras.Model, without_inputs: Mapping[str, np.ndarray] | None = None) -> Endpoint:
+    """The function behind `core`: the model on its own input tensors; no bytes are decoded.
+
+    The output of a row without inputs, or zeros, take the place of one that is not finite.
+    """
+    return lambda inputs: finite.replaced(call(model, inputs), without_inputs)[0]
 
 
-def _call(model: keras.Model, inputs: Tensors) -> Tensors:
+def call(model: keras.Model, inputs: Tensors) -> Tensors:
     """The model's outputs; an empty batch goes through as one row of zeros.
 
     TensorFlow 2.21 with oneDNN gives a convolution of an empty batch its input's shape, and the

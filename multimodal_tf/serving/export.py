@@ -24,7 +24,7 @@ from multimodal_tf.config.saved_model import (
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Schema, check_schema
 from multimodal_tf.scoring.guard import Guard
-from multimodal_tf.serving import endpoints, warmup
+from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 
@@ -62,8 +62,8 @@ def export_model(
 
     Raises:
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
-            configuration and schema, or the explainer, the guard or the temperature does not fit
-            the model. Nothing has been written then.
+            configuration and schema, a trainable weight is NaN or infinite, or the explainer, the
+            guard or the temperature does not fit the model. Nothing has been written then.
     """
     path = pathlib.Path(out)
     check_path(path)
@@ -140,7 +140,8 @@ def _endpoints(
         archive.track(table)
     raw = [preprocessor.raw_spec]
     served = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
-    predict = endpoints.predict(served, prepare, config, schema, guard, temperature)
+    prior = finite.outputs_without_inputs(model, endpoints.call)
+    predict = endpoints.predict(served, prepare, config, schema, prior, guard, temperature)
     # the first is `serving_default` too
     archive.add_endpoint("predict", predict, raw)
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
@@ -152,7 +153,7 @@ def _endpoints(
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in model.input.items()
     }
-    archive.add_endpoint("core", endpoints.core(model), [tensors])
+    archive.add_endpoint("core", endpoints.core(model, prior), [tensors])
     return archive, signatures
 
 

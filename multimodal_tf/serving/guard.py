@@ -59,15 +59,19 @@ def judge(
     Returns:
         dict: `ood_score` float32 `(batch,)`; with an agreement threshold `agreement` float32
         `(batch,)`, -1 to 1, NaN where no pair of inputs is present; `review` bool `(batch,)`: the
-        row is not valid, beyond a threshold, or a score is NaN.
+        row is not valid, beyond a threshold, or a score is NaN. A score that is not finite is
+        served as the largest float32, such an agreement as -1.
     """
     ood_score = guard.score(tf.cast(score_input(guard.score, outputs, vectors), tf.float32))
     fine = status["valid"] & (ood_score <= guard.threshold)
+    ood_score = tf.where(tf.math.is_finite(ood_score), ood_score, tf.float32.max)
     if guard.agreement_threshold is None:
         return {OOD_SCORE: ood_score, REVIEW: ~fine}
     cosines, known = _compared(outputs, status["present"], config)
     agreed = agreement(cosines, known)
-    fine &= ~tf.reduce_any(known, axis=1) | (agreed >= guard.agreement_threshold)
+    compared = tf.reduce_any(known, axis=1)
+    fine &= ~compared | (agreed >= guard.agreement_threshold)
+    agreed = tf.where(compared & ~tf.math.is_finite(agreed), -1.0, agreed)
     return {OOD_SCORE: ood_score, AGREEMENT: agreed, REVIEW: ~fine}
 
 

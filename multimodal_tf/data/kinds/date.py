@@ -11,6 +11,7 @@ from multimodal_tf.data.codecs import dates, iso8601
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.column_stats import CELLS, Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
+from multimodal_tf.data.kinds import scaling
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.data.tokenizers import normalization
@@ -48,15 +49,18 @@ class DateReader(Reader[DateInput]):
 
     def __init__(self, config: DateInput, stats: Moments) -> None:
         super().__init__(config)
-        self._mean = [round(stats.mean), 0]
+        self._stats = stats
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """int32 `(batch, 2)`; the training mean where missing."""
         moments, valid = iso8601.parse(cells)
+        mean, std = self._stats.mean, self._stats.std
+        present = valid & scaling.is_scalable(moments[:, 0], mean, std)
+        broken = tf.where(valid, scaling.TOO_FAR, iso8601.NOT_A_DATE)
         return (
-            tf.where(valid[:, tf.newaxis], moments, self._mean),
-            valid,
-            tf.where(valid | normalization.blank(cells), "", iso8601.NOT_A_DATE),
+            tf.where(present[:, tf.newaxis], moments, [round(mean), 0]),
+            present,
+            tf.where(present | normalization.blank(cells), "", broken),
         )
 
 

@@ -12,6 +12,7 @@ from multimodal_tf.config import NumberInput
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.column_stats import Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
+from multimodal_tf.data.kinds import scaling
 from multimodal_tf.data.kinds.cell import read_text, scalar
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import Moments
@@ -47,15 +48,16 @@ class NumberReader(Reader[NumberInput]):
 
     def __init__(self, config: NumberInput, stats: Moments) -> None:
         super().__init__(config)
-        self._mean = stats.mean
+        self._mean, self._std = stats.mean, max(stats.std, scaling.LEAST_STD)
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch,)`."""
-        present = tf.math.is_finite(cells)
+        present = scaling.is_scalable(cells, self._mean, self._std)
+        broken = tf.where(tf.math.is_inf(cells), _NOT_FINITE, scaling.TOO_FAR)
         return (
             tf.where(present, cells, self._mean),
             present,
-            tf.where(tf.math.is_inf(cells), _NOT_FINITE, ""),
+            tf.where(present | tf.math.is_nan(cells), "", broken),
         )
 
 

@@ -11,6 +11,7 @@ from multimodal_tf.config import VectorInput
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.column_stats import Learner, RunningVectorMoments
 from multimodal_tf.data.filesystem import Root
+from multimodal_tf.data.kinds import scaling
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import VectorMoments
@@ -65,14 +66,16 @@ class VectorReader(Reader[VectorInput]):
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch, dim)`, computed in float64."""
-        present = tf.reduce_all(tf.math.is_finite(cells), axis=1)
+        finite = tf.reduce_all(tf.math.is_finite(cells), axis=1)
         missing = tf.reduce_all(tf.math.is_nan(cells), axis=1)
         mean, std = np.array([self._stats.mean, self._stats.std])
         standardized = tf.cast((tf.cast(cells, tf.float64) - mean) / std, tf.float32)
+        present = tf.reduce_all(scaling.is_scalable(cells, mean, std, scaling.VECTOR_LIMIT), axis=1)
+        broken = tf.where(finite, scaling.TOO_FAR, _NOT_FINITE)
         return (
             tf.where(present[:, tf.newaxis], standardized, 0.0),
             present,
-            tf.where(present | missing, "", _NOT_FINITE),
+            tf.where(present | missing, "", broken),
         )
 
 
