@@ -4,6 +4,7 @@ The functions are imported inside the commands, because TensorFlow takes seconds
 `--help` must not wait for it.
 """
 
+import io
 import os
 import sys
 
@@ -18,6 +19,10 @@ from multimodal_tf.cli import data, training, evaluation, comparison, serving, d
 def main() -> None:
     """Entry point: an error is one sentence and exit code 1; wrong usage is exit code 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        # what a terminal or pipe of another encoding cannot show ends no command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (ValueError, OSError) as error:

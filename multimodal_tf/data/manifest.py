@@ -1,6 +1,7 @@
 """The shards of each split that ingest wrote, with sizes and hashes: `manifest.json`."""
 
 import pathlib
+from typing import Annotated
 
 import pydantic
 
@@ -11,13 +12,19 @@ FILE = "manifest.json"
 VERSION = 1
 
 
+ShardName = Annotated[
+    str, pydantic.Field(pattern=r"^(\.\./rows/)?[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
+]
+Count = Annotated[int, pydantic.Field(ge=0, le=2**50)]
+
+
 class Shard(pydantic.BaseModel):
     """One TFRecord file of rows in table order."""
 
-    # relative to the manifest's folder
-    file: str
-    rows: int
-    bytes: int
+    # in the manifest's folder, or of a cross-validation in the folder `rows` beside it: no other
+    file: ShardName
+    rows: Count
+    bytes: Count
     sha256: str
 
 
@@ -38,11 +45,11 @@ class Manifest(pydantic.BaseModel):
     # of all settings of the configuration that a record depends on
     config_hash: str
     splits: dict[str, list[Shard]]
-    table_rows: int
+    table_rows: Count
     # rows in the shards
-    kept: int
+    kept: Count
     # cells in the list of rejected cells
-    rejected: int
+    rejected: Count
     # of the shards' contents
     hash: str
     _records: Path = pydantic.PrivateAttr(default=pathlib.Path("."))
@@ -61,7 +68,7 @@ class Manifest(pydantic.BaseModel):
 
         Raises:
             FileNotFoundError: it does not exist, so ingest has not ended there.
-            ValueError: it is not a manifest, or one of another version.
+            ValueError: it is not a manifest, names a file elsewhere, or has another version.
         """
         path = to_path(records) / FILE
         if not path.is_file():

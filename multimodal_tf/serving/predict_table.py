@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import ROW
 from multimodal_tf.data import atomic
+from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.serving.client import BATCH, DERIVED, Client
@@ -32,7 +33,8 @@ def predict_table(
         table: `Table`. Columns that the model does not read are ignored.
         out: `.csv` or `.parquet` file to write, whole or not at all; an older one is replaced. Its
             columns are `row` (the row's number in the table, from 0) and those of `Client.predict`;
-            in a CSV, probabilities are a JSON list.
+            in a CSV, probabilities are a JSON list, and a text that a spreadsheet would run as a
+            formula has an apostrophe before it (`config.formulas.unescape`).
         progress: whether to show on stderr how many rows are done.
 
     Returns:
@@ -87,7 +89,9 @@ def _writer(
             )
     else:
         with path.open("w", encoding="utf-8", newline="") as file:
-            yield lambda frame: _with_json(frame).to_csv(file, index=False, header=file.tell() == 0)
+            yield lambda frame: escape_frame(_with_json(frame)).to_csv(
+                file, index=False, header=file.tell() == 0
+            )
 
 
 def _parquet_schema(client: Client) -> pa.Schema:

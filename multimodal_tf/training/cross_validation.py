@@ -9,6 +9,7 @@ import numpy as np
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.ingest.table_ingest import ingest
@@ -90,7 +91,7 @@ def cross_validate(
                 update(advance=1)
         result = combine(config, schemas, held_out, folds)
         with atomic.replacing(out / PREDICTIONS) as temporary:
-            prediction_table(result).to_csv(temporary, index=False)
+            escape_frame(prediction_table(result)).to_csv(temporary, index=False)
     return result
 
 

@@ -1,5 +1,7 @@
 """The manifest beside the shards."""
 
+import json
+
 import pytest
 
 from multimodal_tf.data.manifest import Manifest, Shard
@@ -44,4 +46,25 @@ def test_another_version(tmp_path):
     other.version = 99
     other.save(tmp_path)
     with pytest.raises(ValueError, match="version 1, received 99"):
+        Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "../x", "/etc/passwd", "rows/../../x", "..", "", "a\n", "../rows/../x", "a/b", "~"],
+)
+def test_a_shard_elsewhere(tmp_path, name):
+    manifest().save(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace('"train-00001.tfrecord"', json.dumps(name)))
+    with pytest.raises(ValueError, match=r"is not a manifest: splits\.train\.1\.file[^\n]*$"):
+        Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["-1", "1" + "0" * 300, "1e999", "NaN"])
+def test_a_number_that_is_no_count(tmp_path, number):
+    manifest().save(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace('"rows": 2', f'"rows": {number}'))
+    with pytest.raises(ValueError, match=r"is not a manifest[^\n]*$"):
         Manifest.load(tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pydantic
 
+from multimodal_tf.config.formulas import escape
 from multimodal_tf.data import atomic
 from multimodal_tf.data.filesystem import Path
 
@@ -22,7 +23,7 @@ class Rejected(pydantic.BaseModel):
 
 
 def write_rejected(records: Path, by_split: Iterable[Iterable[Rejected]]) -> int:
-    """Writes the list sorted by row, and returns its length.
+    """Writes the list sorted by row, and returns its length; no spreadsheet runs its cells.
 
     Args:
         records: the folder to write into.
@@ -36,6 +37,6 @@ def write_rejected(records: Path, by_split: Iterable[Iterable[Rejected]]) -> int
         writer = csv.writer(file)
         writer.writerow(Rejected.model_fields)
         for rejected in heapq.merge(*by_split, key=lambda one: one.row):
-            writer.writerow(rejected.model_dump().values())
+            writer.writerow(map(escape, rejected.model_dump().values()))
             count += 1
     return count

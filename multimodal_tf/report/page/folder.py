@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from multimodal_tf.config.formulas import escape
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report.page.blocks import AudioClip, Cell, Column, Image, Page, Table
 from multimodal_tf.report.page.render import html
@@ -131,7 +132,10 @@ def _file_name(at: tuple[int, int], table: Table) -> str:
 
 
 def _csv(table: Table) -> str:
-    """A metric becomes five columns: its value under the column's name, low, high, n and unit."""
+    """A metric becomes five columns: its value under the column's name, low, high, n and unit.
+
+    No spreadsheet runs its texts as formulas.
+    """
     has_metrics = [
         any(isinstance(row[index], Metric) for row in table.rows)
         for index in range(len(table.columns))
@@ -139,10 +143,11 @@ def _csv(table: Table) -> str:
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     headings = zip(table.columns, has_metrics)
-    writer.writerow([name for column, wide in headings for name in _headings(column, wide)])
+    names = [name for column, wide in headings for name in _headings(column, wide)]
+    writer.writerow(map(escape, names))
     for row in table.rows:
         cells = zip(row, has_metrics)
-        writer.writerow([each for cell, wide in cells for each in _values(cell, wide)])
+        writer.writerow([escape(each) for cell, wide in cells for each in _values(cell, wide)])
     return file.getvalue()
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from multimodal_tf.config import Config
 from multimodal_tf.config.search_space import Space
 from multimodal_tf.data import atomic, pipeline
+from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table
@@ -191,7 +192,7 @@ def _write_results(settings: Settings, objective: keras_tuner.Objective) -> Sear
     out = settings.out
     table = report.trials_table(settings.project, out, settings.space, objective.name)
     with atomic.replacing(out / TRIALS) as temporary:
-        table.to_csv(temporary, index=False)
+        escape_frame(table).to_csv(temporary, index=False)
     best = report.best(table, objective.direction)
     if best is None:
         raise ValueError(f"none of {len(table)} trials was completed: {out / TRIALS} says why")
