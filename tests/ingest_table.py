@@ -103,7 +103,7 @@ def make_files(root):
         "scan.tif": (small_image("TIFF"), None),
         "b.webp": (small_image("WEBP"), None),
         "empty.jpg": (b"", "an empty file (0 bytes)"),
-        "page.jpg": (b"<!DOCTYPE html>", "not an image: it begins with b'<!DOCTYPE ht'"),
+        "page.jpg": (b"<!DOCTYPE html>", "not an image of a format that is read"),
         "cut.jpg": (small_image("JPEG", (200, 200))[:-2000], "truncated"),
         "huge.png": (huge_png(), "20000 x 20000 pixels"),
         "folder": (None, "a directory, not a file"),

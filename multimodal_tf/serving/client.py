@@ -15,7 +15,7 @@ from multimodal_tf.config.heads import output_key, prediction_keys
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data.codecs.cell import Cell, CellError
-from multimodal_tf.data.kinds import read_cell
+from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.saved_model import check as saved_model
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW
@@ -154,12 +154,14 @@ class Client:
 
     def _predict_batch(self, rows: Sequence[Row], root: str | os.PathLike[str]) -> pd.DataFrame:
         """One batch; it may be empty."""
-        raw: dict[str, tf.Tensor] = {}
         faults: list[list[str]] = [[] for _ in rows]
-        for name, input_config in self.config.inputs.items():
-            cells = [self._cell(row, name, root, fault) for row, fault in zip(rows, faults)]
-            raw[name] = _tensor(input_config, cells)
-        served = {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
+        cells = {
+            name: [self._cell(row, name, root, fault) for row, fault in zip(rows, faults)]
+            for name in self.config.inputs
+        }
+        served = self._serve(cells)
+        if self._convert(cells, served["present"]):
+            served = self._serve(cells)
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
             columns |= _head_columns(name, head, served)
@@ -177,6 +179,23 @@ class Client:
         columns["error"] = pd.Series(errors, dtype="str")
         columns["present"] = pd.Series(present, dtype="str")
         return pd.DataFrame(columns)
+
+    def _serve(self, cells: Mapping[str, Sequence[Cell | None]]) -> dict[str, np.ndarray]:
+        raw = {name: _tensor(one, cells[name]) for name, one in self.config.inputs.items()}
+        return {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
+
+    def _convert(self, cells: Mapping[str, list[Cell | None]], present: np.ndarray) -> bool:
+        """Converts cells that the graph refused, as ingest does; whether there were any."""
+        found = False
+        for (name, one), flags in zip(self.config.inputs.items(), present.T):
+            if not one.is_media:
+                continue
+            for row, cell in enumerate(cells[name]):
+                if cell and not flags[row]:
+                    converted, reason = kind_of(one).checked(cell)
+                    if not reason:
+                        cells[name][row], found = converted, True
+        return found
 
     def _cell(
         self, row: Row, name: str, root: str | os.PathLike[str], fault: list[str]

@@ -174,7 +174,7 @@ class TestBrokenImages:
             "gone.jpg": "no such file",
             "page.jpg/x": "no such file",
             "empty.jpg": "an empty file (0 bytes)",
-            "page.jpg": "not an image: it begins with b'<!DOCTYPE ht'",
+            "page.jpg": "not an image of a format that is read",
             "pipe.jpg": "not a regular file",
             "a\0b": "no such file",
             "\ud800.jpg": "no such file",
@@ -209,7 +209,7 @@ class TestBrokenImages:
     def test_truncated(self, reason):
         data = random_image(kind="TIFF", size=(50, 50))
         assert reason(data[:-100], IMAGE).startswith("a broken image: ")
-        assert reason(data[:20], IMAGE).startswith(("a broken image: ", "not an image: "))
+        assert reason(data[:20], IMAGE).startswith(("a broken image: ", "not an image "))
 
     def test_too_many_pixels_are_refused_from_the_header(self, reason):
         def tiff(side):

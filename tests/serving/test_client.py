@@ -119,6 +119,16 @@ def test_cells_of_every_kind(client, folder):
     assert given["label_probability"][0] == given["label_probabilities"][0].max()
 
 
+def test_a_file_that_only_pillow_reads_is_converted_as_at_ingest(client):
+    good = random_image(1, kind="JPEG")
+    # the graph finds no size behind bytes between segments
+    odd = good[:20] + b"\0" + good[20:]
+    given = client.predict([{"photo": odd}, {"photo": good}, {"photo": good[:200]}])
+    assert list(given["valid"]) == [True, True, False]
+    assert list(given["error"]) == ["", "", "photo: damaged image; no input is present"]
+    np.testing.assert_allclose(*given["label_probabilities"][:2], atol=1e-3)
+
+
 def test_broken_cells_are_reported_by_row(client, folder):
     given = client.predict(
         [

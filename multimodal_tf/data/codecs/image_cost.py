@@ -13,6 +13,8 @@ from multimodal_tf.data.codecs import binary
 MOST_SCANS = 100
 # an image has up to five: EXIF, XMP, IPTC and what the photographer says
 MOST_TEXTS = 20
+MANY_SCANS = f"a JPEG of more than {MOST_SCANS} scans"
+MANY_TEXTS = f"a PNG of more than {MOST_TEXTS} compressed texts"
 # the most steps through the segments of a JPEG with that many scans
 _SEGMENTS = 10_000
 # JPEG's markers
@@ -29,14 +31,12 @@ def problem(data: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     Returns:
         string scalar: "" or the reason. Never raises, whatever the bytes are.
     """
-    scans = f"a JPEG of more than {MOST_SCANS} scans"
-    texts = f"a PNG of more than {MOST_TEXTS} compressed texts"
     return tf.switch_case(
         tf.cast(tf.minimum(kind, 3), tf.int32),
         [
             lambda: tf.constant(""),
-            lambda: tf.where(has_many_scans(data), scans, ""),
-            lambda: tf.where(_has_many_texts(data), texts, ""),
+            lambda: tf.where(has_many_scans(data), MANY_SCANS, ""),
+            lambda: tf.where(_has_many_texts(data), MANY_TEXTS, ""),
             lambda: tf.constant(""),
         ],
     )

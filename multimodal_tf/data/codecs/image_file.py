@@ -1,13 +1,17 @@
 """Any image file or array -> bytes of an image file that the served graph decodes."""
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from multimodal_tf.data.codecs import image_cost
 from multimodal_tf.data.codecs.cell import CellError
 
 MAGIC = re.compile(
@@ -19,18 +23,9 @@ MAGIC = re.compile(
 _PNG_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B")
 # Pillow would start Ghostscript for the first, and knows no size of the others
 _UNSAFE = {"EPS", "WMF", "FITS"}
-# what Pillow raises for broken files, by format
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-)
+# what the messages of Pillow quote of a file
+_QUOTED = re.compile(r"b?'[^']*'|b?\"[^\"]*\"")
+_JPEG = b"\xff\xd8\xff"
 
 
 def is_decodable(data: bytes) -> bool:
@@ -39,7 +34,7 @@ def is_decodable(data: bytes) -> bool:
         bits, compression = data[28:30], data[30:34]
         return int.from_bytes(bits, "little") in (1, 4, 8, 24, 32) and compression == bytes(4)
     return (
-        data[:3] == b"\xff\xd8\xff"
+        data[:3] == _JPEG
         or data[:4] in (b"\x89PNG", b"GIF8")
         or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
     )
@@ -54,21 +49,46 @@ def convert(data: bytes, max_pixels: int) -> bytes:
         CellError: Pillow cannot read the image, or it has more than `max_pixels` pixels, which is
             known from the header, before decoding.
     """
+    with opened(data, max_pixels) as image:
+        return png(ImageOps.exif_transpose(image))
+
+
+@contextlib.contextmanager
+def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """An image of any format that Pillow reads, not decoded yet.
+
+    Raises:
+        CellError: as `convert`. Whatever Pillow raises inside the context becomes one, too.
+    """
+    if data[:3] == _JPEG and _has_many_scans(tf.constant(data)):
+        raise CellError(image_cost.MANY_SCANS)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             _check_pixels(*image.size, max_pixels)
-            return png(ImageOps.exif_transpose(image))
+            yield image
     except UnidentifiedImageError:
-        raise CellError(f"not an image: it begins with {bytes(data[:12])!r}") from None
+        raise CellError("not an image of a format that is read") from None
     except Image.DecompressionBombError:
         # Pillow's own limit, which it checks before it gives the size
         bound = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise CellError(f"more pixels than max_pixels = {min(bound, max_pixels)}") from None
     except CellError:
         raise
-    except _BROKEN as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CellError(f"a broken image: {reason}") from error
+    # each of some forty formats has a decoder of its own, which may raise anything
+    except Exception as error:  # noqa: BLE001
+        raise CellError(f"a broken image: {_reason(error)}") from error
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _has_many_scans(data: tf.Tensor) -> tf.Tensor:
+    return image_cost.has_many_scans(data)
+
+
+def _reason(error: Exception) -> str:
+    """The error's message without what it quotes of the file, or else its type."""
+    # messages of other types quote the file without marks
+    said = str(error) if isinstance(error, (OSError, RuntimeError)) else ""
+    return " ".join(_QUOTED.sub("...", said).split()) or type(error).__name__
 
 
 def from_array(array: npt.NDArray[Any], max_pixels: int) -> Image.Image:

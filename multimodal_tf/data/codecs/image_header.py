@@ -13,7 +13,7 @@ import tensorflow as tf
 from multimodal_tf.data.codecs import binary, exif_orientation
 
 # by format: the reason where the header gives no size
-_UNREADABLE = (
+UNREADABLE = (
     "not a JPEG, PNG, GIF, BMP or WebP image",
     "a JPEG whose header gives no width and height",
     "a PNG whose header gives no width and height",
@@ -164,7 +164,7 @@ def _kind(data: tf.Tensor) -> tf.Tensor:
 
 
 def _problem(data: tf.Tensor, kind: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    reason = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(_UNREADABLE), kind), "")
+    reason = tf.where((width < 1) | (height < 1), tf.gather(tf.constant(UNREADABLE), kind), "")
     return tf.where(tf.strings.length(data) == 0, "an empty file: 0 bytes", reason)
 
 

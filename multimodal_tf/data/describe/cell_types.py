@@ -124,7 +124,7 @@ def _open(row: int, cell: Any, root: PathLike, name: str) -> Cell:
         found.reason = str(error)
         return found
     found.opened = True
-    found.reason = kind_of(kind.check or kind.config).problem(content)
+    content, found.reason = kind_of(kind.check or kind.config).checked(content)
     kind.measure(found, content, cell, root)
     return found
 

@@ -8,12 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import ImageInput
-from multimodal_tf.data.codecs import image, image_file
+from multimodal_tf.data.codecs import image, image_cost, image_file, image_header
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
 from multimodal_tf.data.kinds.kind import Kind, Reader
+
+# the header is valid, the rest is not
+_DAMAGED = "damaged image"
+# the graph's reasons against files that Pillow may decode all the same; the others are limits
+_CONVERTED = (_DAMAGED, image_cost.MANY_TEXTS, *image_header.UNREADABLE)
 
 
 class ImageKind(Kind[ImageInput, None]):
@@ -30,18 +35,9 @@ class ImageKind(Kind[ImageInput, None]):
         """
         return read_image(value, self.config.max_pixels, root)
 
-    def read_checked(self, value: Any, root: Root) -> bytes:
+    def checked(self, cell: Any) -> tuple[bytes, str]:
         """An image that the graph cannot decode, but Pillow can, is converted to PNG."""
-        cell = self.read(value, root)
-        problem = self.problem(cell)
-        if problem:
-            # if Pillow fails, the first problem is the better reason
-            with contextlib.suppress(CellError):
-                cell = image_file.convert(cell, self.config.max_pixels)
-                problem = self.problem(cell)
-        if problem:
-            raise CellError(problem)
-        return cell
+        return checked_image(cell, _decoder(self.config), self.config.max_pixels)
 
     def _problem(self, cell: bytes) -> str:
         return _decoder(self.config).problem(cell)
@@ -77,6 +73,18 @@ def read_image(value: Any, max_pixels: int, root: Root) -> bytes:
     return data if image_file.is_decodable(data) else image_file.convert(data, max_pixels)
 
 
+def checked_image(data: bytes, decoder: FileDecoder, max_pixels: int) -> tuple[bytes, str]:
+    """As `Kind.checked`, for one image file."""
+    problem = decoder.problem(data)
+    if problem in _CONVERTED:
+        # if Pillow fails, the first problem is the better reason
+        with contextlib.suppress(CellError):
+            converted = image_file.convert(data, max_pixels)
+            if not decoder.problem(converted):
+                return converted, ""
+    return data, problem
+
+
 @functools.cache
 def image_decoder(height: int, width: int, channels: int, max_pixels: int) -> FileDecoder:
     """A decoder to uint8 `(height, width, channels)`."""
@@ -84,8 +92,7 @@ def image_decoder(height: int, width: int, channels: int, max_pixels: int) -> Fi
         lambda data: image.problem(data, max_pixels),
         lambda data: image.decode(data, height, width, channels),
         tf.TensorSpec([height, width, channels], tf.uint8),
-        # the header is valid, the rest is not
-        "damaged image",
+        _DAMAGED,
     )
 
 

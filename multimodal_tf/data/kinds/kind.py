@@ -72,10 +72,18 @@ class Kind(abc.ABC, Generic[C, S]):
         cell = self.read(value, root)
         # what `read` returns for other inputs is valid
         if cell is not None and self.config.is_media:
-            reason = self.problem(cell)
+            cell, reason = self.checked(cell)
             if reason:
                 raise CellError(reason)
         return cell
+
+    def checked(self, cell: Cell) -> tuple[Cell, str]:
+        """A cell as the graph decodes it, and why it is broken; "" if it is not.
+
+        The cell is another one where the graph refuses it and another decoder does not: ingest,
+        `describe` and `Client` convert such files.
+        """
+        return cell, self.problem(cell)
 
     def problem(self, cell: Cell) -> str:
         """Why `Preprocessor.features` would report a cell as broken; "" if it would not.

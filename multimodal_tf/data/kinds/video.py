@@ -15,7 +15,7 @@ from multimodal_tf.data.codecs.file_decoder import FileDecoder
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
-from multimodal_tf.data.kinds.image import gray_jpeg, image_decoder, read_image
+from multimodal_tf.data.kinds.image import checked_image, gray_jpeg, image_decoder, read_image
 from multimodal_tf.data.kinds.kind import Kind, Reader, batch_spec
 
 _EXAMPLE_FRAMES = 2
@@ -68,6 +68,16 @@ class VideoKind(Kind[VideoInput, None]):
             raise CellError(f"an array must be (height, width, 1, 3 or 4), received {array.shape}")
         image = image_file.from_array(array, self.config.max_pixels)
         return image_file.png(video_file.shrunk(image, self.config))
+
+    def checked(self, cell: Any) -> tuple[list[bytes], str]:
+        """Frames that the graph cannot decode, but Pillow can, are converted to PNG."""
+        problem = self.problem(cell)
+        is_gif = len(cell) == 1 and cell[0][:4] == video_file.GIF
+        if not problem or is_gif:
+            return cell, problem
+        decoder = _frame_decoder(self.config)
+        frames = [checked_image(one, decoder, self.config.max_pixels)[0] for one in cell]
+        return frames, self.problem(frames)
 
     def _problem(self, cell: list[bytes]) -> str:
         find = _find_problem(self.config.model_dump_json(exclude={"tower"}))
@@ -152,12 +162,16 @@ class VideoReader(Reader[VideoInput]):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """All frames of all rows decoded at once; a row is present if all of its frames are."""
         config, shape = self.config, tf.shape(files)
-        decoder = image_decoder(config.height, config.width, config.channels, config.max_pixels)
+        decoder = _frame_decoder(config)
         pixels, presents, reasons = decoder.decode(tf.reshape(files, [-1]))
         present = tf.reduce_all(tf.reshape(presents, shape), axis=1)
         pixels = tf.reshape(pixels, tf.stack([shape[0], config.frames, *pixels.shape[1:]]))
         pixels = tf.where(tf.reshape(present, [-1, 1, 1, 1, 1]), pixels, tf.zeros([], tf.uint8))
         return pixels, present, _first_reason(tf.reshape(reasons, shape), numbers)
+
+
+def _frame_decoder(config: VideoInput) -> FileDecoder:
+    return image_decoder(config.height, config.width, config.channels, config.max_pixels)
 
 
 def _first_reason(reasons: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

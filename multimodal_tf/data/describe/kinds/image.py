@@ -1,12 +1,11 @@
 """Images in `describe`."""
 
-import io
 import re
 from typing import Any
 
-from PIL import Image
-
 from multimodal_tf.config import ConvTower, ImageInput, ResNetTower
+from multimodal_tf.data.codecs import image_file
+from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.kinds.kind import Default, Kind, Measures, from_to, nested, pays
 from multimodal_tf.data.describe.sample import Cell
@@ -22,9 +21,9 @@ _SMALL = 32
 
 def measure_image(cell: Cell, data: bytes, value: Any, root: PathLike) -> None:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with image_file.opened(data, ImageInput().max_pixels) as image:
             cell.size, cell.grey = image.size, image.mode in ("1", "L", "LA", "I;16")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except CellError:
         cell.reason = cell.reason or "not an image"
 
 
