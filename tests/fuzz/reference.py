@@ -2,7 +2,6 @@
 
 import io
 import pathlib
-from typing import Any
 
 import av
 import numpy as np
@@ -107,7 +106,9 @@ def _image(data: bytes) -> Pixels | None:
     """96 x 96 pixels; None where Pillow does not read the file, or not as colours."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            picture: Image.Image = ImageOps.exif_transpose(opened)
+            # Pillow also goes by XMP and by text chunks of ImageMagick, which browsers do not
+            is_turned = "exif" in opened.info or opened.format in ("TIFF", "MPO")
+            picture: Image.Image = ImageOps.exif_transpose(opened) if is_turned else opened
             if picture.mode in ("F", "I"):
                 return None
             if picture.mode.startswith("I;16"):
@@ -155,15 +156,17 @@ def _sound(data: bytes) -> tuple[Pixels, int] | None:
 
 def _frames(data: bytes) -> list[Pixels]:
     """All frames, 64 x 48; none where the reference does not read the file."""
+    frames: list[Pixels] = []
     try:
+        # of a GIF whose frames are removed Pillow and FFmpeg show different things below
         if data[:4] == b"GIF8":
             with Image.open(io.BytesIO(data)) as opened:
-                return [_shown(frame, 64, 48) for frame in ImageSequence.Iterator(opened)]
-        frames: list[Pixels] = []
+                frames += [_shown(frame, 64, 48) for frame in ImageSequence.Iterator(opened)]
         with av.open(io.BytesIO(data)) as container:
             for frame in container.decode(video=0):
                 turned = int(getattr(frame, "rotation", 0) or 0)
-                picture: Any = frame.to_image().rotate(turned, expand=True)
+                pixels = Image.fromarray(frame.to_ndarray(format="rgba"))
+                picture = pixels.rotate(turned, expand=True)
                 frames.append(_shown(picture, 64, 48))
                 if len(frames) == _MOST:
                     return []
@@ -176,7 +179,7 @@ def _frames(data: bytes) -> list[Pixels]:
 def _table(path: pathlib.Path) -> pd.DataFrame | None:
     try:
         if path.suffix == ".parquet":
-            return pyarrow.parquet.read_table(path).to_pandas()
+            return pyarrow.parquet.read_table(path).to_pandas(ignore_metadata=True)
         name = path.name.removesuffix(".gz")
         if name.endswith(("jsonl", "ndjson")):
             return pd.read_json(path, lines=True)

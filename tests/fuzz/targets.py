@@ -144,6 +144,13 @@ def served() -> Attempt:
     return Served(os.environ["FUZZ_MODEL"])
 
 
+def hostile_rows() -> Attempt:
+    """Rows of hostile cells through the served signature of an exported model."""
+    from fuzz.hostile_rows import HostileRows
+
+    return HostileRows(os.environ["FUZZ_MODEL"])
+
+
 def _reference() -> Any:
     # it imports this module
     from fuzz import reference
@@ -170,6 +177,7 @@ TARGETS: dict[str, Callable[[], Attempt]] = {
     "configuration": lambda: configuration,
     "text": served,
     "value": served,
+    "hostile": hostile_rows,
     "foreign_image": lambda: _foreign("ForeignImage"),
     "foreign_sound": lambda: _foreign("ForeignSound"),
     "foreign_video": lambda: _foreign("ForeignVideo"),
