@@ -8,8 +8,10 @@ that holds a number that is not finite.
 """
 
 import argparse
+import collections
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 from fuzz.hostile import CELLS
 from fuzz.watch import TESTS, Trial, Watched
@@ -17,44 +19,44 @@ from fuzz.watch import TESTS, Trial, Watched
 SECONDS, MEGABYTES = 60, 8000
 
 
-def tried(package: pathlib.Path) -> dict[tuple[str, str], Trial]:
-    """What came of each cell."""
-    trials = {}
+def tried(package: pathlib.Path) -> Iterator[tuple[str, str, Trial]]:
+    """Input and title of each cell, and what came of it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        paths = {}
-        for name, cells in CELLS.items():
-            (folder / name).mkdir()
-            for number, (title, data) in enumerate(cells().items()):
-                paths[name, title] = folder / name / str(number)
-                paths[name, title].write_bytes(data)
-        first = paths["title", "zeros"]
+        first = folder / "title" / "first"
+        first.parent.mkdir()
+        first.write_bytes(b"a red bird")
         environment = {"FUZZ_MODEL": temporary}
         with Watched("hostile", first, package, SECONDS, MEGABYTES, environment) as watched:
-            for key, path in paths.items():
-                trials[key] = watched.attempt(path)
-    return trials
+            for name, cells in CELLS.items():
+                (folder / name).mkdir(exist_ok=True)
+                for title, data in cells().items():
+                    path = folder / name / "cell"
+                    path.write_bytes(data)
+                    yield name, title, watched.attempt(path)
 
 
 def main() -> None:
     """Prints the table of cells, and the totals."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--package", type=pathlib.Path, default=TESTS.parent)
-    trials = tried(parser.parse_args().package.absolute())
+    package = parser.parse_args().package.absolute()
     print("| input | cell | outcome | CPU s of the batch | peak memory, MB | reason |")
     print("|---|---|---|---:|---:|---|")
-    for (name, title), trial in trials.items():
+    trials = []
+    for name, title, trial in tried(package):
         outcome = "changed" if trial.outcome == "disagreement" else trial.outcome
         print(
             f"| {name} | {title} | {outcome} | {trial.seconds:.1f} | {trial.megabytes:.0f}"
-            f" | {trial.reason[:90]} |"
+            f" | {trial.reason[:90]} |",
+            flush=True,
         )
-    several = list(trials.values())
+        trials.append(trial)
+    outcomes = collections.Counter(trial.outcome for trial in trials)
     print(
-        f"\n{len(several)} cells, {sum(trial.outcome == 'crashed' for trial in several)} crashed,"
-        f" {sum(trial.outcome == 'disagreement' for trial in several)} changed; longest batch"
-        f" {max(trial.seconds for trial in several):.1f} CPU s, peak memory"
-        f" {max(trial.megabytes for trial in several):.0f} MB above the model's"
+        f"\n{len(trials)} cells: {dict(outcomes)}; longest batch"
+        f" {max(trial.seconds for trial in trials):.1f} CPU s, peak memory"
+        f" {max(trial.megabytes for trial in trials):.0f} MB above the model's"
     )
 
 

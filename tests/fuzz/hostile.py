@@ -31,7 +31,7 @@ def _zeros(count: int) -> bytes:
     return b"".join([*packed, packer.compress(bytes(count & (1 << 20) - 1)), packer.flush()])
 
 
-def scans(count: int, size: tuple[int, int] = (2000, 2000)) -> bytes:
+def scans(count: int, size: tuple[int, int] = (1000, 1000)) -> bytes:
     """A progressive JPEG with its last scan `count` times."""
     file = io.BytesIO()
     Image.new("RGB", size, "red").save(file, "JPEG", progressive=True, quality=20)
@@ -75,7 +75,7 @@ def images() -> corpus.Files:
     frame_header = jpeg.index(b"\xff\xc0") + 5
     return {
         "jpeg of 2,000 scans": scans(2000),
-        "jpeg of 99 scans": scans(90),
+        "jpeg of 100 scans": scans(91),
         "jpeg of 65,500 x 65,500": _resized(jpeg, frame_header, ">HH", 65_500, 65_500),
         "jpeg cut": jpeg[: len(jpeg) // 2],
         "png of 30,000 x 30,000": png(30_000, 30_000, _zeros(1000)),

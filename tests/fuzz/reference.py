@@ -109,7 +109,9 @@ def _image(data: bytes) -> Pixels | None:
             # Pillow also goes by XMP and by text chunks of ImageMagick, which browsers do not
             is_turned = "exif" in opened.info or opened.format in ("TIFF", "MPO")
             picture: Image.Image = ImageOps.exif_transpose(opened) if is_turned else opened
-            if picture.mode in ("F", "I"):
+            if picture.mode in ("F", "I") or (
+                picture.mode.startswith("I;16") and "transparency" in opened.info
+            ):
                 return None
             if picture.mode.startswith("I;16"):
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))

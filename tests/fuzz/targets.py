@@ -136,12 +136,12 @@ def configuration(data: bytes, path: pathlib.Path) -> str:
     return ""
 
 
-def served() -> Attempt:
+def served(of_texts: bool) -> Attempt:
     """Cells of all other kinds through `Client` and the served signature of an exported model."""
     # imports Keras, which takes its time
-    from fuzz.served import Served
+    from fuzz.served import TEXTS, VALUES, Served
 
-    return Served(os.environ["FUZZ_MODEL"])
+    return Served(os.environ["FUZZ_MODEL"], TEXTS if of_texts else VALUES)
 
 
 def hostile_rows() -> Attempt:
@@ -175,8 +175,8 @@ TARGETS: dict[str, Callable[[], Attempt]] = {
     "video": lambda: Media(_VIDEO, raw=False),
     "table": lambda: table,
     "configuration": lambda: configuration,
-    "text": served,
-    "value": served,
+    "text": lambda: served(True),
+    "value": lambda: served(False),
     "hostile": hostile_rows,
     "foreign_image": lambda: _foreign("ForeignImage"),
     "foreign_sound": lambda: _foreign("ForeignSound"),
