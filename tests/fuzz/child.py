@@ -28,19 +28,28 @@ def main(targets: Mapping[str, Callable[[], Attempt]]) -> None:
     faulthandler.enable()
     attempt = targets[sys.argv[1]]()
     # functions are traced, which takes its time
-    tried(attempt, pathlib.Path(sys.argv[3]))
+    tried(attempt, pathlib.Path(sys.argv[3]), 0)
+    ready = _megabytes("VmRSS")
     with os.fdopen(int(sys.argv[2]), "w") as out:
         print(json.dumps({"ready": True}), file=out, flush=True)
         for line in sys.stdin:
-            print(json.dumps(tried(attempt, pathlib.Path(line.rstrip("\n")))), file=out, flush=True)
+            print(
+                json.dumps(tried(attempt, pathlib.Path(line.rstrip("\n")), ready)),
+                file=out,
+                flush=True,
+            )
 
 
-def tried(attempt: Attempt, path: pathlib.Path) -> dict[str, str | float]:
-    """The outcome of one file, its reason, CPU seconds and megabytes at the peak."""
+def tried(attempt: Attempt, path: pathlib.Path, ready: float) -> dict[str, str | float]:
+    """The outcome of one file, its reason, CPU seconds and megabytes at the peak.
+
+    `ready` are the megabytes that the process had before any file. (What it has before this one may
+    be memory that TensorFlow keeps of an earlier file, and uses again.)
+    """
     data = path.read_bytes()
     # the peak starts anew
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before, start = _megabytes("VmRSS"), time.process_time()
+    start = time.process_time()
     try:
         reason = attempt(data, path)
         outcome = "refused" if reason else "accepted"
@@ -56,7 +65,7 @@ def tried(attempt: Attempt, path: pathlib.Path) -> dict[str, str | float]:
         "outcome": outcome,
         "reason": reason,
         "seconds": time.process_time() - start,
-        "megabytes": _megabytes("VmHWM") - before,
+        "megabytes": _megabytes("VmHWM") - ready,
     }
 
 

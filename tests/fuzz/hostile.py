@@ -31,7 +31,7 @@ def _zeros(count: int) -> bytes:
     return b"".join([*packed, packer.compress(bytes(count & (1 << 20) - 1)), packer.flush()])
 
 
-def scans(count: int, size: tuple[int, int] = (1000, 1000)) -> bytes:
+def scans(count: int, size: tuple[int, int] = (2000, 2000)) -> bytes:
     """A progressive JPEG with its last scan `count` times."""
     file = io.BytesIO()
     Image.new("RGB", size, "red").save(file, "JPEG", progressive=True, quality=20)
