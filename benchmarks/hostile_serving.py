@@ -4,8 +4,8 @@
 
 Each cell of `tests/fuzz/hostile.py` is one row of a batch of 64, whose other rows are good. A
 process that dies is started anew. "Changed" is a batch whose other rows have other predictions, or
-that holds a number that is not finite. Memory is the process's peak above what it had before any cell;
-TensorFlow keeps what it has allocated, so that a cell shows the peak of those before it.
+that holds a number that is not finite. Memory is the process's peak above what it had before any
+cell; TensorFlow keeps what it has allocated, so that a cell shows the peak of those before it.
 """
 
 import argparse

@@ -26,7 +26,8 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.data.codecs.cell import CellError
-from multimodal_tf.data.kinds import is_missing, kind_of
+from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.kinds.cell import is_missing
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, VectorMoments, Vocabulary
 from multimodal_tf.serving.client import Client
