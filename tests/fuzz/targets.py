@@ -44,6 +44,8 @@ class Media:
 
     def __call__(self, data: bytes, path: pathlib.Path) -> str:
         """As an `Attempt`."""
+        if not data:
+            return "missing"
         ingested, refusal = _read(self._kind.read_checked, data)
         sent, reason = _read(lambda value, root: read_cell(value, self._config, root), data)
         ways: dict[str, np.ndarray] = {}
@@ -104,8 +106,6 @@ class Media:
 
 def _read(read: Callable[[Any, Any], Cell | None], data: bytes) -> tuple[Cell | None, str]:
     """The cell, or the reason why there is none."""
-    if not data:
-        return None, "missing"
     try:
         cell = read(data, ".")
     except CellError as error:
