@@ -162,9 +162,11 @@ class TestWhatLibsndfileDoesNotKnow:
             data[5000] ^= 255
             assert reason(bytes(data), AUDIO).startswith("a broken audio file: ")
 
-    @pytest.mark.parametrize("head", [bytes(64), b"TAG" + bytes(200), b"ID3" + bytes(200)])
+    @pytest.mark.parametrize("head", [b"\0", b"TAG", b"ID3"], ids=["zeros", "TAG", "ID3"])
     def test_tags_alone_are_no_sound(self, reason, head):
-        assert reason(head, AUDIO).startswith(("not an audio file: ", "a broken audio file: "))
+        assert reason(head + bytes(200), AUDIO).startswith(
+            ("not an audio file", "a broken audio file: ")
+        )
 
 
 class TestWhateverADecoderRaises:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from multimodal_tf.data.codecs import riff
+from multimodal_tf.data.codecs import mp4_samples, riff
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.decoder_file import decoding
 
@@ -34,6 +34,8 @@ _AV_FORMATS = {
 _AV_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 _LOSSY_CODEC: Any = av.codec.Properties.LOSSY.value
+# of all streams of an MP4
+_PACKETS = 4_000_000
 # libsndfile's number of frames where a file does not say it
 _UNKNOWN = 2**62
 # frames decoded at a time, so that many channels are never all in memory
@@ -159,6 +161,8 @@ def _format(file: BinaryIO, head: bytes) -> str | None:
 
 def _by_ffmpeg(file: BinaryIO, name: str, seconds: float) -> Decoded:
     file.seek(0)
+    if name == "mp4":
+        mp4_samples.check(file, _PACKETS)
     with (
         decoding(file, "audio file", _most(seconds)) as guarded,
         av.open(guarded, "r", format=name, metadata_errors="replace") as container,

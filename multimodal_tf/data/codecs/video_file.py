@@ -14,6 +14,7 @@ from av.container import InputContainer
 from PIL import Image
 
 from multimodal_tf.config import VideoInput
+from multimodal_tf.data.codecs import mp4_samples
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.decoder_file import DecoderFile, decoding
 
@@ -189,6 +190,8 @@ def _opened(file: BinaryIO, max_pixels: int) -> Iterator[_Source]:
     name = next((name for name, magic in _FORMATS.items() if magic.match(head)), None)
     if name is None:
         raise CellError("not a video")
+    if name == "mp4":
+        mp4_samples.check(file, _PACKETS)
     limit = {"max_pixels": str(max_pixels + _MARGIN)}
     with (
         decoding(file, "video", _HEADER) as guarded,

@@ -5,6 +5,8 @@ from typing import Any
 
 from multimodal_tf.config import FramesAverage, FramesLSTM, FramesTower, VideoInput
 from multimodal_tf.data.codecs import video_file
+from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.decoder_file import readable
 from multimodal_tf.data.describe.column_description import ColumnDescription
 from multimodal_tf.data.describe.kinds.image import (
     default_size,
@@ -32,9 +34,14 @@ def _measure_video(cell: Cell, frames: list[bytes], value: Any, root: PathLike) 
     if isinstance(value, ARRAYS) or frames[0].startswith(video_file.GIF):
         measure_image(cell, frames[0], value, root)
         return
-    with open_file(value, root, video_file.MAGIC) as file:
-        width, height, cell.seconds, cell.rate = video_file.measure(file, VideoInput().max_pixels)
-        cell.size = width, height
+    try:
+        with open_file(value, root, video_file.MAGIC) as file, readable():
+            measures = video_file.measure(file, VideoInput().max_pixels)
+    except CellError:
+        # the frames were read a moment ago: the file has changed, or its disk fails
+        return
+    width, height, cell.seconds, cell.rate = measures
+    cell.size = width, height
 
 
 def _video_measures(cells: list[Cell]) -> Measures:
