@@ -1,6 +1,7 @@
 """Files that an exported SavedModel carries for its readers."""
 
 import json
+import math
 import os
 import pathlib
 
@@ -19,7 +20,22 @@ def load_temperatures(path: str | os.PathLike[str]) -> dict[str, float]:
         path: the folder of the SavedModel.
 
     Raises:
-        ValueError: the file is not JSON.
+        ValueError: the file does not hold numbers above 0 by head, as JSON.
     """
     file = pathlib.Path(path) / ASSETS / TEMPERATURE_FILE
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not all(map(_is_temperature, content.values())):
+        raise ValueError(
+            f"{file} is damaged, export the model again: it must hold a number above 0 for each"
+            " head, as JSON"
+        )
+    return content
+
+
+def _is_temperature(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf

@@ -14,6 +14,7 @@ from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE, load_temperatures
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.presence import any_present
 from multimodal_tf.scoring.temperature import tempered
@@ -232,7 +233,7 @@ def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
             f"{path} must be a SavedModel that export_model wrote, "
             f"which has {ASSETS}/{CONFIG_FILE}, received another folder"
         )
-    loaded = tf.saved_model.load(str(path))
+    loaded = load(path)
     lacking = [name for name in _ENDPOINTS if not hasattr(loaded, name)]
     if lacking:
         raise ValueError(

@@ -16,9 +16,10 @@ from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
-from multimodal_tf.saved_model import check as saved_model
+from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW
+from multimodal_tf.serving import signature
 
 # rows that go through the graph at once
 BATCH = 64
@@ -52,8 +53,9 @@ class Client:
 
     Raises:
         FileNotFoundError: there is no SavedModel.
-        ValueError: it was not written by `export_model`, or is damaged, or needs TensorFlow Text,
-            which is not installed.
+        ValueError: it was not written by `export_model`, or is damaged, or its configuration is
+            another model's, or its graph accesses other files than its own, or it needs TensorFlow
+            Text, which is not installed.
 
     Example:
         >>> client = Client("saved_models/digits/1")  # doctest: +SKIP
@@ -75,10 +77,10 @@ class Client:
             raise ValueError(
                 f"{path} was not written by export_model: {error.filename} is missing"
             ) from error
-        _check_graph(path)
         if _needs_text_operations(self.config, self.schema):
             _load_text_operations(path)
-        self._model = _load(path)
+        self._model = load(path)
+        signature.check(path, self.config, self.schema, self._model)
         self._predict = self._model.signatures["serving_default"]
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
         self._keys = _keys(self.config)
@@ -207,30 +209,6 @@ class Client:
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None
-
-
-def _check_graph(path: pathlib.Path) -> None:
-    """Checks that the graph accesses no other files, before TensorFlow runs a part of it."""
-    try:
-        graph = saved_model.parse((path / saved_model.GRAPH).read_bytes())
-    except (ValueError, OSError) as error:
-        raise _damaged(path, error) from error
-    try:
-        saved_model.check(graph, path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _load(path: pathlib.Path) -> Any:
-    try:
-        return tf.saved_model.load(str(path))
-    # TensorFlow may raise anything on a damaged file.
-    except Exception as error:  # noqa: BLE001
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged, export it again: {' '.join(str(error).split())}")
 
 
 def _needs_text_operations(config: Config, schema: Schema) -> bool:

@@ -185,10 +185,15 @@ def _tables(model: keras.Model) -> Iterator[object]:
 
 
 def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
+    if isinstance(model, str | os.PathLike):
+        raise ValueError(
+            "the model must be a keras.Model, such as load_run(path).model, received the path "
+            f"{os.fspath(model)!r}"
+        )
     if not all(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
         raise ValueError(
             "the model must be a functional keras.Model with a dict of inputs and a dict of "
-            f"outputs, received {model!r}"
+            f"outputs, received {type(model).__name__}"
         )
     if model.output.keys() != config.heads.keys():
         raise ValueError(

@@ -1,6 +1,7 @@
 """Training-serving skew: the SavedModel on raw bytes against the model on the training pipeline."""
 
 import os
+import pathlib
 from collections.abc import Iterable
 
 import keras
@@ -11,6 +12,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.config.saved_model import load_temperatures
 from multimodal_tf.data.pipeline import load_raw, load_split
+from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import temperature
@@ -71,7 +73,7 @@ def _served(
     config: Config,
 ) -> tuple[dict[str, np.ndarray], tf.Tensor]:
     """The whole outputs by head of all rows, and which inputs are present."""
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signature = load(pathlib.Path(path)).signatures["serving_default"]
     results = [signature(**raw) for _, raw, _ in batches]
     keys = {name: output_key(name, head) for name, head in config.heads.items()}
     outputs = {

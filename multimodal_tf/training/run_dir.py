@@ -8,7 +8,6 @@ import pathlib
 import shutil
 import subprocess
 import warnings
-import zipfile
 from collections.abc import Collection
 from typing import Literal
 
@@ -20,12 +19,13 @@ import tensorflow as tf
 # to load a model, Keras must know its layers, losses and optimizers
 import multimodal_tf.models
 import multimodal_tf.training.layerwise_learning_rates  # noqa: F401
-from multimodal_tf.config import Config
+from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.config.names import first_fault
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.schema import Schema
+from multimodal_tf.models.keras_archive import load_keras_file
+from multimodal_tf.schema import Schema, check_input_stats, check_schema
 from multimodal_tf.training.distribute import StrategyName
 
 MODEL = "model.keras"
@@ -256,15 +256,43 @@ def load_run(run_dir: str | pathlib.Path) -> Run:
             "UTC): train again, to the end"
         )
     try:
-        model = keras.models.load_model(run_dir / MODEL)
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
+        model = load_keras_file(run_dir / MODEL)
+    except ValueError as error:
         raise _damaged(run_dir / MODEL, error) from error
     try:
         history = _read_history(run_dir / HISTORY)
     except (ValueError, OSError) as error:
         raise _damaged(run_dir / HISTORY, error) from error
     config, schema = Config.load(run_dir / CONFIG), Schema.load(run_dir / SCHEMA)
+    _check_fit(model, config, schema, run_dir)
     return Run(model, config, schema, history, record, run_dir)
+
+
+def _check_fit(model: keras.Model, config: Config, schema: Schema, run_dir: pathlib.Path) -> None:
+    """Checks that the files of a run are of one run.
+
+    Raises:
+        ValueError: the configuration or the schema is of another one.
+    """
+    for side, wanted in (("output", config.heads), ("input", config.inputs)):
+        own = getattr(model, side, None)
+        names = [
+            name
+            for name in (own if isinstance(own, dict) else {})
+            if side == "output" or not name.endswith(PRESENT) or name in wanted
+        ]
+        if {*names} != {*wanted}:
+            raise ValueError(
+                f"{run_dir / CONFIG} is of another model than {MODEL}: it has {sorted(wanted)}, the"
+                f" model's {side}s are {sorted(names)}"
+            )
+    try:
+        check_schema(config, schema)
+        check_input_stats(config, schema)
+    except ValueError as error:
+        raise ValueError(
+            f"{run_dir / SCHEMA} is of another model than {CONFIG}: {error}"
+        ) from error
 
 
 def _read_history(path: pathlib.Path) -> dict[str, list[float]]:

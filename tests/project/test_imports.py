@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "training": LEAVES | {"models", "data"},
     "metrics": {"scoring"},
     "corruptions": {"config", "data.codecs"},
-    "evaluation": {"config", "schema", "scoring", "data", "metrics", "corruptions"},
+    "evaluation": {"config", "schema", "scoring", "saved_model", "data", "metrics", "corruptions"},
     "report": {"evaluation", "metrics", "config", "schema"},
     "serving": {"config", "schema", "scoring", "saved_model", "data"},
     "cli": LEAVES

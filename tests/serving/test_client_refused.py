@@ -1,11 +1,16 @@
 """Exported folders that are damaged, or that other hands have changed."""
 
+import json
+import re
 import shutil
 
 import pytest
+from small_model import CONFIG, SCHEMA
 
+from multimodal_tf.config.saved_model import load_temperatures
 from multimodal_tf.saved_model.check import GRAPH, parse
 from multimodal_tf.serving.client import Client
+from multimodal_tf.serving.export import export_model
 
 
 @pytest.fixture
@@ -45,3 +50,78 @@ def test_an_asset_outside_is_refused(model):
     content.meta_graphs[0].asset_file_def.add(filename="../../../etc/passwd")
     (model / GRAPH).write_bytes(content.SerializeToString())
     assert "an asset must be a file in the folder 'assets'" in refused(model)
+
+
+def edited(model, name, change):
+    """Changes a file of `assets.extra`."""
+    file = model / "assets.extra" / name
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_schema(change):
+    """A change of `schema.json` by a function of its content."""
+
+    def changed(text):
+        content = json.loads(text)
+        change(content)
+        return json.dumps(content)
+
+    return changed
+
+
+ANOTHERS = {
+    "another input": (
+        "config.yaml",
+        lambda text: text.replace("\n  title:", "\n  name:").replace("- title", "- name"),
+        "schema.json is of another model than config.yaml: inputs.name: ",
+    ),
+    "another column": (
+        "config.yaml",
+        lambda text: re.sub(r"(?m)^  colour:\n(    .*\n)+", "", text).replace(
+            "- colour", "- title"
+        ),
+        "config.yaml is another model's: the graph has 'colour', 'price', 'title',"
+        " the configuration says no 'colour'",
+    ),
+    "more classes": (
+        "schema.json",
+        with_schema(
+            lambda content: content["heads"]["label"].update(
+                names=["a", "b", "c", "d"], counts=[1, 1, 1, 1]
+            )
+        ),
+        "config.yaml is another model's: the graph's 'label_probabilities' is float32 (None, 3),"
+        " the configuration says float32 (None, 4)",
+    ),
+    "another kind of statistics": (
+        "schema.json",
+        with_schema(lambda content: content["inputs"].update(price=content["inputs"]["colour"])),
+        "schema.json is of another model than config.yaml: inputs.price: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ANOTHERS)
+def test_a_configuration_of_another_model_is_refused(model, kind):
+    name, change, sentence = ANOTHERS[kind]
+    edited(model, name, change)
+    assert refused(model).startswith(f"{model}: {sentence}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "7", '{"label": "2"}', '{"label": 0}', '{"label": NaN}', "[" * 100_000, "\x00"],
+)
+def test_damaged_temperatures_are_one_sentence(model, content):
+    edited(model, "temperature.json", lambda text: content)
+    with pytest.raises(
+        ValueError, match=r"temperature.json is damaged, export the model again: [^\n]*$"
+    ):
+        load_temperatures(model)
+
+
+def test_a_path_is_no_model(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"such as load_run\(path\).model, received the path 'runs/x'"
+    ):
+        export_model("runs/x", CONFIG, SCHEMA, tmp_path / "1")

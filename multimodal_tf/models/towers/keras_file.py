@@ -6,6 +6,7 @@ import zipfile
 import keras
 
 from multimodal_tf.config import Input, KerasTower
+from multimodal_tf.models.keras_archive import load_keras_file
 from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.pretrained import (
     encode_output,
@@ -69,9 +70,8 @@ def _loaded(path: str, field: str) -> keras.Model:
             " is none"
         )
     try:
-        model = keras.saving.load_model(path, compile=False)
-    # Keras may raise anything on a damaged file.
-    except Exception as error:  # noqa: BLE001
+        model = load_keras_file(path, compiled=False)
+    except ValueError as error:
         raise ValueError(
             f"{field}.path: Keras does not load {path!r} in its safe mode: {one_line(error)}"
         ) from error

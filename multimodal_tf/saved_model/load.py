@@ -1,0 +1,36 @@
+"""Loads a SavedModel whose graph has been checked."""
+
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from multimodal_tf.saved_model.check import GRAPH, check, parse
+
+
+def load(path: pathlib.Path) -> Any:
+    """What `tf.saved_model.load` gives; the graph is checked before TensorFlow runs a part of it.
+
+    Args:
+        path: the SavedModel's folder.
+
+    Raises:
+        ValueError: it is damaged, or does what `check` refuses.
+    """
+    try:
+        graph = parse((path / GRAPH).read_bytes())
+    except (ValueError, OSError) as error:
+        raise _damaged(path, error) from error
+    try:
+        check(graph, path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    try:
+        return tf.saved_model.load(str(path))
+    # TensorFlow may raise anything on a damaged file.
+    except Exception as error:  # noqa: BLE001
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is damaged, export it again: {' '.join(str(error).split())}")
