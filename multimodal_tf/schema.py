@@ -14,6 +14,7 @@ from pydantic import Field
 from multimodal_tf.config import Config, TextInput
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.model import check_config
 from multimodal_tf.config.names import first_fault
 
 
@@ -166,6 +167,11 @@ def check_schema(config: Config, schema: Schema) -> None:
         >>> moments = Moments(mean=0.0, std=1.0)
         >>> check_schema(config, Schema(rows=1, inputs={"size": moments}, heads={"price": moments}))
     """
+    check_config(config)
+    if not isinstance(schema, Schema):
+        raise ValueError(
+            f"schema must be a Schema, such as Schema.load(path), received {schema!r:.80}"
+        )
     check_input_stats(config, schema)
     for name, head in config.heads.items():
         _check_head(name, head, config.column(name), schema.heads.get(name))

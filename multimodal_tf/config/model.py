@@ -208,3 +208,15 @@ class Config(Strict):
         else:
             text = self.to_yaml()
         path.write_text(text, encoding="utf-8")
+
+
+def check_config(config: object) -> None:
+    """Checks an argument that must be a configuration.
+
+    Raises:
+        ValueError: it is something else, such as the path of a file.
+    """
+    if not isinstance(config, Config):
+        raise ValueError(
+            f"config must be a Config, such as Config.load(path), received {config!r:.80}"
+        )

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -65,9 +67,43 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(directory: PathLike) -> None:
-    """Removes the temporary files of `replacing` that a killed process left in a directory."""
-    for path in filesystem.to_path(directory).glob(f"*{_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    """Removes the temporary files of `replacing` that a killed process left in a directory.
+
+    Keras' own file beside one of them ends in `.keras`.
+    """
+    for ending in (_SUFFIX, f"{_SUFFIX}.keras"):
+        for path in filesystem.to_path(directory).glob(f"*{ending}"):
+            path.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: pathlib.Path) -> None:
+    """Removes the temporary files and folders for `path` of processes that have ended.
+
+    For a directory that others may write into at the same time: those of running processes, and of
+    other hosts, stay.
+    """
+    name = re.escape(f"{path.name}.{socket.gethostname()}-")
+    ours = re.compile(rf"{name}(?P<process>\d+){re.escape(_SUFFIX)}")
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        found = ours.fullmatch(left.name)
+        if found is None or _runs(int(found["process"])):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this host runs."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    # another user's
+    except PermissionError:
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -100,24 +136,45 @@ def locked(directory: PathLike) -> Iterator[None]:
         yield
 
 
+class _FullDiskError(OSError):
+    """The error of a full disk, explained."""
+
+
 @contextlib.contextmanager
-def full_disk_explained(directory: PathLike) -> Iterator[None]:
+def full_disk_explained(directory: PathLike, resumes: bool = True) -> Iterator[None]:
     """Replaces the error of a full disk by one that names the directory.
+
+    Args:
+        directory: what could not be written.
+        resumes: whether the work goes on where it stopped, if it is run again.
 
     Raises:
         OSError: the disk, the quota or the allowed file size is used up; its `errno` says which.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        code = full_disk(error)
+        # an inner block may have explained it
+        if code is None or isinstance(error, _FullDiskError):
             raise
-        explained = OSError(
-            f"no space left for {directory} ({os.strerror(error.errno)}): free some space and run"
-            " it again, it resumes where it stopped"
+        explained = _FullDiskError(
+            f"no space left for {directory} ({os.strerror(code)}): free some space and run it again"
+            + (", it resumes where it stopped" if resumes else "")
         )
-        explained.errno = error.errno
+        explained.errno = code
         raise explained from error
+
+
+def full_disk(error: Exception) -> int | None:
+    """The number of the error that says that a disk is full; None of another error.
+
+    TensorFlow and HDF5 say it in words only.
+    """
+    number = getattr(error, "errno", None)
+    if number is not None:
+        return number if number in _FULL else None
+    return next((code for code in _FULL if os.strerror(code) in str(error)), None)
 
 
 def _same(path: pathlib.Path, other: pathlib.Path) -> bool:

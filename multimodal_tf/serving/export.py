@@ -6,13 +6,13 @@ import os
 import pathlib
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
+from multimodal_tf.config.model import check_config
 from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.config.saved_model import (
     ASSETS,
@@ -21,6 +21,7 @@ from multimodal_tf.config.saved_model import (
     SCHEMA_FILE,
     TEMPERATURE_FILE,
 )
+from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Schema, check_schema
 from multimodal_tf.scoring.guard import Guard
@@ -67,6 +68,7 @@ def export_model(
     """
     path = pathlib.Path(out)
     check_path(path)
+    check_config(config)
     _check_outputs(model, config, schema)
     _check_explainer(explainer, model)
     embedder = _embedder(model, config)
@@ -161,14 +163,17 @@ def _endpoints(
 def _new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A sibling of `path` to write in, renamed to `path` after the block; an error removes it."""
     # no version number: the server does not see it
-    folder = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        # fails where somebody has filled `path` meanwhile
-        folder.rename(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    hidden = path.with_name(f".{path.name}")
+    atomic.remove_abandoned(hidden)
+    folder = atomic.temporary(hidden)
+    with atomic.full_disk_explained(path, resumes=False):
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+            # fails where somebody has filled `path` meanwhile
+            folder.rename(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_json(file: pathlib.Path, content: Mapping[str, object]) -> None:

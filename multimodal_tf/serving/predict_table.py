@@ -57,7 +57,9 @@ def predict_table(
     ]
     done = invalid = 0
     path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.remove_abandoned(path)
     with (
+        atomic.full_disk_explained(path, resumes=False),
         atomic.replacing(path) as temporary,
         _writer(temporary, path.suffix, client) as write,
         progress_bar("predict", "rows", shown=progress) as update,

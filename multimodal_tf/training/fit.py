@@ -107,7 +107,11 @@ def fit(
     job = _prepare(config, schema, records, run_dir, arguments, strategy)
     # errors of the model are raised before a file is written
     trainee, peft_callbacks = _build(job, model)
-    with distribute.chief_path(job.strategy, run_dir) as own_dir, atomic.locked(own_dir):
+    with (
+        atomic.full_disk_explained(run_dir),
+        distribute.chief_path(job.strategy, run_dir) as own_dir,
+        atomic.locked(own_dir),
+    ):
         checkpoints = Checkpoints(own_dir / CHECKPOINTS)
         record, state = _begin_or_resume(job, run_dir, own_dir)
         validation = _validation(job, record)

@@ -125,6 +125,8 @@ def describe(
         >>> [(column.name, column.type) for column in describe(read_table(frame)).columns]
         [('title', 'text'), ('price', 'number'), ('label', 'classification')]
     """
+    if not isinstance(table, Table):
+        raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
     if sample < 1:
         raise ValueError(f"at least 1 row must be looked at, received sample={sample}")
     given = _given(table, dict(types or {}), label)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.config.heads import Head
+from multimodal_tf.config.model import check_config
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.table import Table
@@ -24,6 +25,9 @@ def check_arguments(
         ValueError: a number is below 1, a column of the configuration is not in the table, or its
             labels are of another type than its head's.
     """
+    if not isinstance(table, Table):
+        raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
+    check_config(config)
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, received {rows_per_shard}")
     if processes is not None and processes < 1:
