@@ -4,7 +4,7 @@ import statistics
 
 import pandas
 
-from benchmarks.table_scores import BOUNDS, METRICS, TITLES, scored
+from benchmarks.table_scores import BOUNDS, DIFFERENCES, METRICS, TITLES, scored
 from benchmarks.table_sources import SOURCES
 from benchmarks.table_sources.source import LABEL
 
@@ -42,7 +42,7 @@ def described(tables, frames):
 
 def scores(found, columns, results):
     """Means over the seeds, with each seed, and differences with their intervals."""
-    pairs = [pair for pair in BOUNDS if {*pair} <= {*columns}]
+    pairs = [pair for pair in DIFFERENCES if {*pair} <= {*columns}]
     titles = [TITLES[name] for name in columns]
     titles += [f"{TITLES[ours]} minus {TITLES[theirs]}" for ours, theirs in pairs]
     lines = [header(["table", *titles])]
@@ -83,7 +83,7 @@ def below(found):
         lower = [f"{name} ({value:+.3f})" for name, value in known.items() if value < 0]
         if known:
             where = f"{len(lower)} of {len(known)} tables: {', '.join(lower) or 'none'}"
-            sentences.append(f"Of {TITLES[ours]}: below {TITLES[theirs]} on {where}.")
+            sentences.append(f"{TITLES[ours].capitalize()} is below {TITLES[theirs]} on {where}.")
     return "\n".join(sentences)
 
 
