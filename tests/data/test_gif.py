@@ -317,3 +317,26 @@ def test_one_file_is_one_frame_whatever_its_kind():
         pixels = read([[file]])[0][0]
         assert shown(pixels) == [5] * 4
         np.testing.assert_array_equal(pixels[0], image.decode(tf.constant(file), 12, 16, 3))
+
+
+def test_frames_hidden_by_an_opaque_one_are_not_drawn():
+    # noise in the first frame would fail the batch if it were decoded
+    whole = [np.full((18, 24), number) for number in (1, 2, 3)]
+    data = bytearray(drawn(whole, [1, 1, 1], None, [(0, 0)] * 3))
+    assert (decoder(1)(bytes(data)).numpy()[..., 0] == 3 * 2).all()
+    first = data.index(b"\x2c") + 12
+    data[first : first + 6] = b"\x06\xff\xff\xff\xff\xff"
+    assert (decoder(1)(bytes(data)).numpy()[..., 0] == 3 * 2).all()
+
+
+def test_the_frames_to_be_drawn_are_bounded():
+    def why(frames, transparent, pixels):
+        data = drawn([np.full((18, 24), 1)] * 20, [1] * 20, transparent, [(0, 0)] * 20)
+        return gif.problem(tf.constant(data), pixels, frames).numpy()
+
+    # every frame hides the others, so that five are drawn, or eleven
+    assert why(5, None, 2 * 432) == b""
+    assert b"more than can be read" in why(11, None, 2 * 432)
+    # the last of these needs all before it
+    assert b"more than can be read" in why(5, 0, 2 * 432)
+    assert why(5, 0, 5 * 432) == b""

@@ -11,15 +11,14 @@ from multimodal_tf.data.codecs import binary, image, image_header
 
 # frames of a GIF that are read
 _MOST = 4096
-# all frames together may have this many times `max_pixels`
-_AREAS = 8
+# the frames that have to be drawn may have this many times `max_pixels` together: some five seconds
+# of one processor
+_AREAS = 4
 # hundredths of a second of a frame whose delay is less than 2, as in browsers and FFmpeg
 _NO_DELAY = 10
 # those of a frame, and the end of its pixels
 _FIELDS = len(image_header.GifFrame._fields) + 1
 _WHITE = 255
-# a palette in which each colour is its own number
-_INDICES = bytes(index for index in range(256) for _ in range(3))
 
 
 def choose(counts: tf.Tensor, frames: int) -> tf.Tensor:
@@ -42,26 +41,36 @@ def choose(counts: tf.Tensor, frames: int) -> tf.Tensor:
 
 
 @tf.autograph.experimental.do_not_convert
-def problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def problem(data: tf.Tensor, max_pixels: int, frames: int) -> tf.Tensor:
     """Why the frames of a GIF must not be decoded, from the headers alone.
 
     Args:
         data: string scalar, the file's bytes.
-        max_pixels: the most pixels of one frame; all frames together may have eight times as many.
+        max_pixels: the most pixels of one frame. Those that have to be drawn to get the frames may
+            have four times as many together.
+        frames: as in `decode`.
 
     Returns:
         string scalar: "" or the reason. Never raises, whatever the bytes are.
     """
     reason = image.problem(data, max_pixels)
-    return tf.cond(reason == "", lambda: _size_problem(data, max_pixels), lambda: reason)
+    return tf.cond(reason == "", lambda: _size_problem(data, max_pixels, frames), lambda: reason)
 
 
-def _size_problem(data: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def _size_problem(data: tf.Tensor, max_pixels: int, frames: int) -> tf.Tensor:
     frame_table = _frame_table(data)
     count = tf.shape(frame_table, tf.int64)[0]
     areas = frame_table[:, 3] * frame_table[:, 4]
     width, height = image_header.gif_canvas(image_header.gif_frame(data))
-    drawn = tf.reduce_sum(tf.maximum(areas, width * height))
+
+    def needed() -> tf.Tensor:
+        chosen = _chosen(frame_table, frames)[:, tf.newaxis]
+        starts = _first_needed(frame_table, chosen[:, 0], [height, width])[:, tf.newaxis]
+        numbers = tf.range(count)
+        return tf.reduce_any((starts <= numbers) & (numbers <= chosen), axis=0)
+
+    is_drawn = tf.cond(count > 0, needed, lambda: tf.zeros([0], tf.bool))
+    drawn = tf.reduce_sum(tf.where(is_drawn, tf.maximum(areas, width * height), 0))
     numbers = [tf.strings.as_string(number) for number in (count, width, height)]
     reason = tf.strings.join(
         [
@@ -104,8 +113,10 @@ def decode(data: tf.Tensor, frames: int, height: int, width: int, channels: int)
     """
     frame_table = _frame_table(data)
     chosen, index = tf.unique(_chosen(frame_table, frames), tf.int64)
-    screen = image_header.gif_canvas(image_header.gif_frame(data))[::-1]
+    screen = list(image_header.gif_canvas(image_header.gif_frame(data))[::-1])
     blank = tf.fill(tf.stack([*screen, 3]), tf.constant(_WHITE, tf.uint8))
+    # the last one is not used
+    starts = tf.concat([_first_needed(frame_table, chosen, screen), [0]], 0)
     fitted = tf.TensorArray(tf.uint8, tf.size(chosen), element_shape=[height, width, channels])
 
     def fit(pixels: tf.Tensor) -> tf.Tensor:
@@ -121,10 +132,11 @@ def decode(data: tf.Tensor, frames: int, height: int, width: int, channels: int)
         fitted = tf.cond(
             wanted, lambda: fitted.write(tf.cast(done, tf.int32), fit(shown)), lambda: fitted
         )
-        return number + 1, done + tf.cast(wanted, tf.int64), left, fitted
+        done += tf.cast(wanted, tf.int64)
+        return tf.maximum(number + 1, starts[done]), done, left, fitted
 
     start = (
-        tf.constant(0, tf.int64),
+        starts[0],
         tf.constant(0, tf.int64),
         tf.ensure_shape(blank, [None, None, 3]),
         fitted,
@@ -178,23 +190,63 @@ def _draw(
 
     Parts of the frame outside the canvas are cut off.
     """
-    palette = tf.reshape(tf.io.decode_raw(image.gif_palette(data, frame), tf.uint8), [256, 3])
-    indices = tf.io.decode_gif(image.single_frame(data, frame, end, _INDICES))[0, ..., 0]
     height, width = tf.unstack(tf.shape(canvas, tf.int64)[:2])
     top, left = tf.minimum(frame.top, height), tf.minimum(frame.left, width)
-    indices = tf.cast(indices[: height - top, : width - left], tf.int64)
-    rows, columns = tf.unstack(tf.shape(indices, tf.int64))
-    margins = tf.stack(
-        [tf.stack([top, height - top - rows]), tf.stack([left, width - left - columns])]
+
+    def decoded(palette: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_gif(image.single_frame(data, frame, end, palette))[0]
+        return pixels[: height - top, : width - left]
+
+    def on_canvas(pixels: tf.Tensor, outside: int) -> tf.Tensor:
+        rows, columns = tf.unstack(tf.shape(pixels, tf.int64)[:2])
+
+        def margin(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+            return tf.fill(tf.stack([height, width, 3]), tf.constant(outside, tf.uint8))
+
+        # copies whole rows, which tf.pad does not
+        sides = margin(rows, left), margin(rows, width - left - columns)
+        middle = tf.concat([sides[0], pixels, sides[1]], 1)
+        below = margin(height - top - rows, width)
+        return tf.concat([margin(top, width), middle, below], 0)
+
+    # two masks of bits are many times as fast as looking up colors: black where the canvas shows
+    # through, and there all bits
+    palette = image.gif_palette(data, frame)
+    colours = decoded(image.with_transparent(palette, frame, b"\0\0\0"))
+    behind = tf.cond(
+        frame.transparent >= 0,
+        lambda: decoded(image.with_transparent(bytes(768), frame, b"\xff\xff\xff")),
+        lambda: tf.zeros_like(colours),
     )
-    indices = tf.pad(indices, margins, constant_values=-1)
-    covered = (indices >= 0)[..., tf.newaxis]
-    drawn = covered & (indices != frame.transparent)[..., tf.newaxis]
-    shown = tf.where(drawn, tf.gather(palette, tf.maximum(indices, 0)), canvas)
-    kept = tf.cond(frame.disposal == 3, lambda: canvas, lambda: shown)
-    cleared = tf.cond(
-        frame.disposal == 2,
-        lambda: tf.where(covered, tf.constant(_WHITE, tf.uint8), shown),
-        lambda: kept,
+    through = tf.bitwise.bitwise_and(canvas, on_canvas(behind, _WHITE))
+    shown = tf.bitwise.bitwise_or(on_canvas(colours, 0), through)
+    kind = tf.cast(frame.disposal - 1, tf.int32)
+    cleared = tf.switch_case(
+        tf.where((frame.disposal == 2) | (frame.disposal == 3), kind, 0),
+        [
+            lambda: shown,
+            lambda: tf.bitwise.bitwise_or(
+                shown, on_canvas(tf.fill(tf.shape(colours), tf.constant(_WHITE, tf.uint8)), 0)
+            ),
+            lambda: canvas,
+        ],
     )
-    return shown, tf.ensure_shape(cleared, [None, None, 3])
+    return tf.ensure_shape(shown, [None, None, 3]), tf.ensure_shape(cleared, [None, None, 3])
+
+
+def _first_needed(frame_table: tf.Tensor, chosen: tf.Tensor, screen: list[tf.Tensor]) -> tf.Tensor:
+    """For each chosen frame, the one that drawing may start with: it hides all before it."""
+    frames = tf.unstack(frame_table[:, : _FIELDS - 1], axis=1)
+    frame = image_header.GifFrame(*frames)
+    hides = (
+        (frame.left == 0)
+        & (frame.top == 0)
+        & (frame.height >= screen[0])
+        & (frame.width >= screen[1])
+        & (frame.transparent < 0)
+        # what it leaves must not depend on those before it either
+        & (frame.disposal != 3)
+    )
+    numbers = tf.range(tf.shape(frame_table, tf.int64)[0])
+    starts = tf.where(hides & (numbers <= chosen[:, tf.newaxis]), numbers, 0)
+    return tf.reduce_max(starts, axis=1)

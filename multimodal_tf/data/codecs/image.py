@@ -245,7 +245,8 @@ def _gif(data: tf.Tensor) -> tf.Tensor:
     """
     frame = image_header.gif_frame(data)
     end = gif_end(gif_octets(data), frame.pixels)
-    pixels = tf.io.decode_gif(single_frame(data, frame, end, _white_palette(data, frame)))[0]
+    palette = with_transparent(gif_palette(data, frame), frame, b"\xff\xff\xff")
+    pixels = tf.io.decode_gif(single_frame(data, frame, end, palette))[0]
     canvas_width, canvas_height = image_header.gif_canvas(frame)
     margins = [
         [frame.top, canvas_height - frame.top - frame.height],
@@ -264,17 +265,15 @@ def gif_palette(data: tf.Tensor, frame: image_header.GifFrame) -> tf.Tensor:
     )
 
 
-def _white_palette(data: tf.Tensor, frame: image_header.GifFrame) -> tf.Tensor:
-    colours = gif_palette(data, frame)
+def with_transparent(
+    palette: tf.Tensor | bytes, frame: image_header.GifFrame, colour: bytes
+) -> tf.Tensor:
+    """A palette of 256 colors with `colour`, 3 bytes, in place of the transparent one, if any."""
     index = tf.cast(tf.maximum(frame.transparent, 0) * 3, tf.int32)
-    white = tf.strings.join(
-        [
-            tf.strings.substr(colours, 0, index),
-            b"\xff\xff\xff",
-            tf.strings.substr(colours, index + 3, 768),
-        ]
+    replaced = tf.strings.join(
+        [tf.strings.substr(palette, 0, index), colour, tf.strings.substr(palette, index + 3, 768)]
     )
-    return tf.strings.substr(tf.where(frame.transparent >= 0, white, colours), 0, 768)
+    return tf.where(frame.transparent >= 0, replaced, palette)
 
 
 def single_frame(

@@ -133,7 +133,7 @@ class VideoReader(Reader[VideoInput]):
     def _gif_decoder(self) -> FileDecoder:
         config = self.config
         return FileDecoder(
-            lambda data: gif.problem(data, config.max_pixels),
+            lambda data: gif.problem(data, config.max_pixels, config.frames),
             lambda data: gif.decode(data, *config.model_shape),
             tf.TensorSpec(config.model_shape, tf.uint8),
             # the header is valid, the rest is not
