@@ -101,7 +101,8 @@ class Served:
         answers = self._client.predict(rows)
         for name, valid, error in zip(CONFIG.inputs, answers["valid"], answers["error"]):
             refusal = _ingest(name, text)
-            if valid == bool(refusal):
+            # ingest does not know the training mean
+            if valid == bool(refusal) and not error.endswith(" to be scaled"):
                 raise DisagreementError(f"{name}: ingest: {refusal!r}; Client: {error!r}")
         if not answers["valid"].iloc[-1]:
             raise DisagreementError("the last row is not valid")
