@@ -94,7 +94,7 @@ def test_a_client_without_paths_tells_nothing_of_files(exported, tmp_path):
     assert set(closed.predict(rows)["error"]) == {f"photo: {RULE}; no input is present"}
     assert closed.predict([{"photo": there.read_bytes()}])["valid"].all()
     # with paths a file's content is not quoted either
-    opened = Client(exported).predict([{"sound": str(secret)}])
+    opened = Client(exported).predict([{"photo": str(secret), "sound": str(secret)}])
     assert "pass" not in opened["error"][0]
 
 
