@@ -23,6 +23,9 @@ from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.table import read_table
 
 
+_TIFF = (b"II*\0", b"MM\0*")
+
+
 class Media:
     """A file as ingest reads it, as `Client` does, and as its bytes in a request.
 
@@ -51,6 +54,12 @@ class Media:
         ways: dict[str, np.ndarray] = {}
         if sent is not None:
             reason, ways["Client"], _ = self._decoded(sent)
+            checked = getattr(self._kind, "checked", None)
+            if reason and checked is not None:
+                # as `Client`, which sends what the graph refuses and Pillow reads once more
+                sent, problem = checked(sent)
+                if not problem:
+                    reason, ways["Client"], _ = self._decoded(sent)
         if bool(reason) != bool(refusal):
             raise DisagreementError(f"ingest: {refusal!r}; Client: {reason!r}")
         if ingested is not None:
@@ -65,7 +74,8 @@ class Media:
                     raise DisagreementError(
                         f"ingest: {refusal!r}; a request with the same bytes: ''"
                     )
-        if not refusal and any(
+        # docs/limits.md: a corrupt fax TIFF holds other pixels each time
+        if not (refusal or data[:4] in _TIFF) and any(
             not np.array_equal(ways["ingest"], decoded) for decoded in ways.values()
         ):
             raise DisagreementError(f"other values by {', '.join(ways)}")
