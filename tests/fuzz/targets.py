@@ -22,7 +22,6 @@ from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.table import read_table
 
-
 _TIFF = (b"II*\0", b"MM\0*")
 
 
