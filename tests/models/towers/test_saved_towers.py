@@ -11,6 +11,8 @@ from small_towers import PRETRAINED, TOWERS
 
 from multimodal_tf.config import NoTokenizer, SavedModelTower, TextInput
 
+pytestmark = pytest.mark.slow
+
 # of layers of KerasHub; they are loaded first
 TRANSFORMERS = ["text, a transformer", "text, a causal transformer"]
 NAMES = [*TRANSFORMERS, *(one for one in (*TOWERS, *PRETRAINED) if one not in TRANSFORMERS)]
@@ -38,8 +40,6 @@ y = {"label": np.load(folder / "targets.npy")}
 steps = [models[name].train_on_batch(rows, y, return_dict=True)["loss"] for _ in range(3)]
 print(json.dumps(steps))
 import contract
-
-pytestmark = pytest.mark.slow
 for name, model in models.items():
     contract.same_configuration(model, folder / f"{name}.keras")
 print(json.dumps(list(models)))
