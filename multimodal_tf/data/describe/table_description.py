@@ -135,9 +135,7 @@ def describe(
     _open_sample(table, columns, given, sample, seed)
     found = [_describe_column(column, given.get(column.name), table.root) for column in columns]
     _keep_one(found, given)
-    names = safe_names((column.column, column.type in HEADS) for column in found)
-    for column, name in zip(found, names):
-        column.name = name
+    _set_names(found)
     rows = columns[0].rows
     return Description(
         table=table.name,
@@ -146,6 +144,12 @@ def describe(
         columns=found,
         tabular=_set_defaults(found, rows),
     )
+
+
+def _set_names(columns: list[ColumnDescription]) -> None:
+    names = safe_names((column.column, column.type in HEADS) for column in columns)
+    for column, name in zip(columns, names):
+        column.name = name
 
 
 def _set_defaults(columns: list[ColumnDescription], rows: int) -> TabularTower | None:
