@@ -44,8 +44,8 @@ FUSED_OF = f"{FUSED}_of_"
 # Every number has bounds that no real model comes near, so that a slip is one sentence before
 # memory or time are spent on it.
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, le=1e9)]
-NonNegative = Annotated[float, Field(ge=0, le=1e9)]
+Positive = Annotated[float, Field(gt=0, le=1e30)]
+NonNegative = Annotated[float, Field(ge=0, le=1e30)]
 # at most ten minutes
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
 # units, filters and other widths of a layer

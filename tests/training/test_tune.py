@@ -48,7 +48,7 @@ SPACE = over(
                 {"type": "concatenation"},
                 # heads must divide dim
                 {"type": "self_attention", "dim": 8, "heads": 3},
-                {"type": "concatenation", "hidden": [5_000_000]},
+                {"type": "concatenation", "hidden": [16_384, 16_384]},
             ]
         ),
         "training.learning_rate": Choice([0.01, 0.1, 1e30]),

@@ -100,7 +100,7 @@ def test_plain_keras_tuner_builds_one_model_before_it_begins(tune_records, tmp_p
             "split: .* was ingested with",
         ),
         (
-            {"space": {"training.batch_size": Choice([10**9, 8])}},
+            {"space": {"fusion.hidden": Choice([[16_384] * 60, [8]])}},
             "first options must make a model that can be trained: .* of memory",
         ),
         ({"workers": 2, "listen": "127.0.0.1:x"}, "an address must be HOST:PORT"),
