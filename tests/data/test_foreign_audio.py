@@ -83,6 +83,7 @@ for container, codec, layout, count in files:
 """
 
 
+@pytest.mark.slow
 def test_any_number_of_channels_is_averaged(new_process):
     """In a process of its own: planar floats of eight channels once ended it."""
     program = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n{MANY_CHANNELS}"

@@ -64,6 +64,7 @@ def test_mutations_depend_on_the_seed_alone(images):
     assert len(set(several(1))) > 150
 
 
+@pytest.mark.slow
 def test_what_becomes_of_the_process_belongs_to_its_file(tmp_path):
     def told(name):
         path = tmp_path / name
@@ -87,6 +88,7 @@ def test_what_becomes_of_the_process_belongs_to_its_file(tmp_path):
     assert re.fullmatch(r"KeyError: 'error' \(.*:\d+\)", trials[4].reason)
 
 
+@pytest.mark.slow
 def test_a_short_campaign(tmp_path, capsys, monkeypatch):
     arguments = ["campaign", "--minutes", "0.02", "--targets", "configuration"]
     monkeypatch.setattr("sys.argv", [*arguments, "--findings", str(tmp_path / "findings")])

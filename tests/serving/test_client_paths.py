@@ -98,6 +98,7 @@ def test_a_client_without_paths_tells_nothing_of_files(exported, tmp_path):
     assert "pass" not in opened["error"][0]
 
 
+@pytest.mark.slow
 def test_predict_without_paths(exported, tmp_path, capsys):
     from multimodal_tf.cli.app import app
 

@@ -227,6 +227,7 @@ class TestApplication:
             " Input size must be at least 32x32"
         )
 
+    @pytest.mark.slow
     def test_efficient_net_s_imagenet_file_gives_the_same_as_in_keras(self, tmp_path, monkeypatch):
         """The file's variance is a standard deviation (tensorflow#49930).
 
