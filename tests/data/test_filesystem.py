@@ -188,6 +188,7 @@ class TestIngest:
             Manifest.load(address)
 
 
+@pytest.mark.slow
 def test_a_worker_process_writes_to_a_server(server, tmp_path):
     """One of two, as there is one shard."""
     config = CONFIG.model_copy(update={"split": Split(validation=0, test=0)})

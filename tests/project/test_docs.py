@@ -63,6 +63,7 @@ def shop(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run(page, shop, monkeypatch):
     monkeypatch.chdir(shop)
