@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from multimodal_tf.data.codecs.cell import BrokenCell
+from multimodal_tf.data.codecs.cell import unreadable
 
 _DAY_MS = 86_400_000
 
@@ -49,5 +49,4 @@ def _cell_without_python(scalar: Any, error: Exception) -> Any:
         return np.datetime64(scalar.value, "D")
     if pyarrow.types.is_date64(kind):
         return np.datetime64(scalar.value // _DAY_MS, "D")
-    reason = " ".join(str(error).split())[:200]
-    return BrokenCell(f"a value of Parquet's type {kind!s:.60} that cannot be read: {reason}")
+    return unreadable(f"Parquet's type {kind!s:.60}", error)

@@ -18,7 +18,7 @@ from typing import Any
 import pandas
 
 from multimodal_tf.data import table_files
-from multimodal_tf.data.codecs.cell import BrokenCell
+from multimodal_tf.data.codecs.cell import unreadable
 from multimodal_tf.data.kinds.cell import clean
 from multimodal_tf.data.table_files import Columns, Reader
 
@@ -198,5 +198,4 @@ def _element(series: pandas.Series, index: int) -> Any:
         return series.iloc[index]
     # as above
     except Exception as error:  # noqa: BLE001
-        reason = " ".join(str(error).split())[:200]
-        return BrokenCell(f"a value of type {series.dtype!s:.60} that cannot be read: {reason}")
+        return unreadable(f"type {series.dtype!s:.60}", error)

@@ -3,6 +3,7 @@
 Every reader is bounded before it reads: a row of text by `MAX_ROW`, a table by `MAX_COLUMNS`.
 """
 
+import collections
 import contextlib
 import csv
 import functools
@@ -247,8 +248,8 @@ def _whole_number(text: str) -> int | BrokenCell:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore
+        counts = collections.Counter(key for key, _ in pairs)
+        repeated = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {repeated!r} is repeated")
     return result
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.data.codecs import audio_decoders, riff
-from multimodal_tf.data.codecs.audio_decoders import MAGIC as MAGIC
 from multimodal_tf.data.codecs.audio_decoders import Decoded
 from multimodal_tf.data.codecs.cell import CellError
 

@@ -18,3 +18,14 @@ class BrokenCell:
 
     def __str__(self) -> str:
         return self.reason
+
+
+def unreadable(what: str, error: Exception) -> BrokenCell:
+    """Stands for a value that raised an error when it was read.
+
+    Example:
+        >>> unreadable("type date32", ValueError("year 38505 is out of range")).reason
+        'a value of type date32 that cannot be read: year 38505 is out of range'
+    """
+    reason = " ".join(str(error).split())[:200]
+    return BrokenCell(f"a value of {what} that cannot be read: {reason}")

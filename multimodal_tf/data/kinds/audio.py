@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from multimodal_tf.config import AudioInput
-from multimodal_tf.data.codecs import audio_file, riff
+from multimodal_tf.data.codecs import audio_decoders, audio_file, riff
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.decoder_file import readable
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
@@ -31,7 +31,7 @@ class AudioKind(Kind[AudioInput, None]):
         array = array_of(value)
         if array is not None:
             return audio_file.from_array(array, self.config.sample_rate)
-        with open_file(value, root, audio_file.MAGIC) as file, readable():
+        with open_file(value, root, audio_decoders.MAGIC) as file, readable():
             if not file.read(1):
                 raise CellError("an empty file (0 bytes)")
             file.seek(0)
