@@ -10,7 +10,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.config.saved_model import CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data.kinds.kind import batch_spec
-from multimodal_tf.schema import Schema, check_input_stats, check_schema
+from multimodal_tf.schema import Schema, check_schema
 
 
 def check(path: pathlib.Path, config: Config, schema: Schema, model: Any) -> None:
@@ -27,7 +27,6 @@ def check(path: pathlib.Path, config: Config, schema: Schema, model: Any) -> Non
     """
     try:
         check_schema(config, schema)
-        check_input_stats(config, schema)
     except ValueError as error:
         raise ValueError(
             f"{path}: {SCHEMA_FILE} is of another model than {CONFIG_FILE}: {error}"

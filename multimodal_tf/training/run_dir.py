@@ -25,7 +25,7 @@ from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.models.keras_archive import load_keras_file
-from multimodal_tf.schema import Schema, check_input_stats, check_schema
+from multimodal_tf.schema import Schema, check_schema
 from multimodal_tf.training.distribute import StrategyName
 
 MODEL = "model.keras"
@@ -288,7 +288,6 @@ def _check_fit(model: keras.Model, config: Config, schema: Schema, run_dir: path
             )
     try:
         check_schema(config, schema)
-        check_input_stats(config, schema)
     except ValueError as error:
         raise ValueError(
             f"{run_dir / SCHEMA} is of another model than {CONFIG}: {error}"
