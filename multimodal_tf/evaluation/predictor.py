@@ -12,9 +12,14 @@ import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.config.names import embedding_layers
-from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE, load_temperatures
+from multimodal_tf.config.saved_model.files import (
+    ASSETS,
+    CONFIG_FILE,
+    SCHEMA_FILE,
+    load_temperatures,
+)
+from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.presence import any_present
 from multimodal_tf.scoring.temperature import tempered

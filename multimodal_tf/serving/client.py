@@ -13,10 +13,10 @@ import tensorflow as tf
 from multimodal_tf.config import HIGH, LOW, PROBABILITY, Config, Head, TextInput
 from multimodal_tf.config.heads import output_key, prediction_keys
 from multimodal_tf.config.inputs import Input
-from multimodal_tf.config.saved_model import ASSETS, CONFIG_FILE, SCHEMA_FILE
+from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
+from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
-from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema, Subwords
 from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW
 from multimodal_tf.serving import signature

@@ -14,7 +14,7 @@ import tensorflow as tf
 from multimodal_tf.config import EMBEDDING, Config
 from multimodal_tf.config.model import check_config
 from multimodal_tf.config.names import embedding_layers
-from multimodal_tf.config.saved_model import (
+from multimodal_tf.config.saved_model.files import (
     ASSETS,
     CONFIG_FILE,
     GUARD_FILE,

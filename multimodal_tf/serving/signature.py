@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
-from multimodal_tf.config.saved_model import CONFIG_FILE, SCHEMA_FILE
+from multimodal_tf.config.saved_model.files import CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.schema import Schema, check_schema
 

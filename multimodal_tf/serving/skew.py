@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
-from multimodal_tf.config.saved_model import load_temperatures
+from multimodal_tf.config.saved_model.files import load_temperatures
+from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.pipeline import load_raw, load_split
-from multimodal_tf.saved_model.load import load
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import temperature

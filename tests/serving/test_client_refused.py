@@ -7,8 +7,8 @@ import shutil
 import pytest
 from small_model import CONFIG, SCHEMA
 
-from multimodal_tf.config.saved_model import load_temperatures
-from multimodal_tf.saved_model.check import GRAPH, parse
+from multimodal_tf.config.saved_model.check import GRAPH, parse
+from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
 

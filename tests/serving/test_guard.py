@@ -11,7 +11,7 @@ import tensorflow as tf
 from small_model import MATCHING, SCHEMA, raw_rows, served
 from small_text_model import small_text
 
-from multimodal_tf.config.saved_model import load_temperatures
+from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation import ood

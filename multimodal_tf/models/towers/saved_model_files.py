@@ -19,8 +19,8 @@ import weakref
 import zlib
 from collections.abc import Iterator
 
+from multimodal_tf.config.saved_model.check import GRAPH, check, parse
 from multimodal_tf.models.towers.pretrained import one_line
-from multimodal_tf.saved_model.check import GRAPH, check, parse
 
 # bytes, of an archive's members together
 MAX_BYTES = 16 * 2**30

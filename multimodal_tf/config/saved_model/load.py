@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multimodal_tf.saved_model.check import GRAPH, check, parse
+from multimodal_tf.config.saved_model.check import GRAPH, check, parse
 
 
 def load(path: pathlib.Path) -> Any:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from multimodal_tf.saved_model.flow import Flow, assets_of
+from multimodal_tf.config.saved_model.flow import Flow, assets_of
 
 GRAPH = "saved_model.pb"
 _ASSETS = "assets"

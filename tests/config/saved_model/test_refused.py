@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from multimodal_tf.saved_model.check import GRAPH, check, parse
+from multimodal_tf.config.saved_model.check import GRAPH, check, parse
 
 # how arguments of operations that name files, addresses or the like are called
 PATHS = re.compile(
