@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from multimodal_tf.data.codecs import image_cost
+from multimodal_tf.data.codecs import image_cost, tiff_segments
 from multimodal_tf.data.codecs.cell import CellError
 
 MAGIC = re.compile(
@@ -50,6 +50,8 @@ def convert(data: bytes, max_pixels: int) -> bytes:
             known from the header, before decoding.
     """
     with opened(data, max_pixels) as image:
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            tiff_segments.check(image, data, max_pixels)
         return png(ImageOps.exif_transpose(image))
 
 
