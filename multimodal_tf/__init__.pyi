@@ -1,4 +1,5 @@
 from .config import Adapters as Adapters
+from .config import AlignmentHead as AlignmentHead
 from .config import ApplicationTower as ApplicationTower
 from .config import AttentionFusion as AttentionFusion
 from .config import AudioAugmentation as AudioAugmentation

@@ -104,7 +104,13 @@ def shape_and_dtype(config, tmp_path):
             assert output.dtype == "float32"
             assert np.isfinite(output).all()
         fused = ["fused"] if config.fusion.type != "decision" else []
-        assert set(vectors) == {*config.vectors(), *fused}
+        aligned = [
+            f"{name}_aligned_{own}"
+            for name, head in config.heads.items()
+            if head.aligns_inputs
+            for own in head.inputs
+        ]
+        assert set(vectors) == {*config.vectors(), *fused, *aligned}
         assert all(
             len(vector.shape) == 2 and vector.shape[0] == batch for vector in vectors.values()
         )

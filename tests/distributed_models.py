@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import (
+    AlignmentHead,
     CategoryInput,
     ClassificationHead,
     ConcatenationFusion,
@@ -35,6 +36,9 @@ CONFIG = Config(
         "cost": RegressionHead(weight=0.5),
         "tags": MultiLabelHead(),
         "pair": MatchingHead(inputs=["photo", "size"]),
+        "space": AlignmentHead(inputs=["photo", "size", "colour"], dim=5),
+        "siglip": AlignmentHead(inputs=["colour", "photo"], dim=4, loss="sigmoid", weight=0.1),
+        "near": AlignmentHead(inputs=["photo", "size"], dim=3, loss="distance"),
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )
@@ -52,7 +56,10 @@ def batches(rows=ROWS):
         name: ((random.random(rows) < 0.7) * random.choice([1.0, 2.5], rows)).astype("float32")
         for name in CONFIG.heads
     }
-    weights["pair"] = np.ones(rows, "float32")
+    for name in ("pair", "space", "siglip", "near"):
+        weights[name] = np.ones(rows, "float32")
+    # cells that are equal in rows of one batch, and of one replica or two
+    targets["space"] = targets["space"] // 12
     return tf.data.Dataset.from_tensor_slices((inputs, targets, weights)).batch(BATCH)
 
 

@@ -58,7 +58,14 @@ def without(rows, name, missing, value=None):
 
 def targets_of(config, rows, seed=0):
     random = np.random.default_rng(seed)
-    return {name: _TARGETS[head.target_type](rows, random) for name, head in config.heads.items()}
+    return {name: _target(head, rows, random) for name, head in config.heads.items()}
+
+
+def _target(head, rows, random):
+    if head.aligns_inputs:
+        # cells that all differ, beyond what float32 can tell apart
+        return 2**60 + np.arange(rows * len(head.inputs)).reshape(rows, -1)
+    return _TARGETS[head.target_type](rows, random)
 
 
 def _text_stats(text):

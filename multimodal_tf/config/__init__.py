@@ -21,6 +21,7 @@ from multimodal_tf.config.fusion import (
     feature_fusion,
 )
 from multimodal_tf.config.heads import (
+    AlignmentHead,
     ClassificationHead,
     CountHead,
     EmbeddingHead,
@@ -56,6 +57,7 @@ from multimodal_tf.config.loss_weighting import (
 )
 from multimodal_tf.config.model import Config
 from multimodal_tf.config.names import (
+    ALIGNED,
     EMBEDDING,
     FUSED,
     FUSED_OF,
@@ -113,6 +115,7 @@ from multimodal_tf.config.training import Split, Training
 __all__ = [
     "Peft",
     "Adapters",
+    "AlignmentHead",
     "ApplicationTower",
     "AttentionFusion",
     "AudioAugmentation",
@@ -135,6 +138,7 @@ __all__ = [
     "DateInput",
     "DecisionFusion",
     "DenseTower",
+    "ALIGNED",
     "EMBEDDING",
     "EmbeddingHead",
     "FUSED",

@@ -4,13 +4,14 @@ What other rooms need to know of a head stands here as a fact (a class variable,
 method), so that they do not branch on its type.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.inputs import Column
+from multimodal_tf.config.head_bases import OWN_INPUTS, BaseHead, LabelColumn
 from multimodal_tf.config.names import (
     HIGH,
     LOW,
@@ -19,85 +20,13 @@ from multimodal_tf.config.names import (
     QUANTILES,
     Fraction,
     NonNegative,
-    Strict,
+    QueueLength,
+    Temperature,
     Width,
 )
 
-TargetType = Literal["class", "classes", "number"]
 
-_OWN_INPUTS = "names of the inputs that it reads, `tabular` for that tower's; null: all"
-
-
-class _Head(Strict):
-    """Facts of a head, with the values that hold for most heads."""
-
-    # what a cell of its column holds; None: it reads no column
-    target_type: ClassVar[TargetType | None] = None
-    # whether the loss is a squared error
-    squared_error: ClassVar[bool] = False
-    # whether it compares the vectors of its own two inputs and does not read the fused vector
-    compares_inputs: ClassVar[bool] = False
-    # the fewest classes that the training split must have
-    min_classes: ClassVar[int] = 0
-    # the classes have an order
-    ordered: ClassVar[bool] = False
-    # endings of the keys, served or of a client's columns, beside the head's name; the last one
-    # holds the whole output
-    endings: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def declared_classes(self) -> list[str] | None:
-        """The classes that the configuration names, in their order; None: those of the data."""
-        return None
-
-    @property
-    def point_index(self) -> int:
-        """Index in the output of the number that is the point prediction."""
-        return 0
-
-    def number_problem(self, number: float) -> str:
-        """Why a finite number cannot be a label of this head; "" where it can."""
-        return ""
-
-    def class_order(self, names: Iterable[str]) -> list[str]:
-        """The order of classes in the schema and in the output.
-
-        Raises:
-            ValueError: the head's classes are numbers, and a name is none.
-        """
-        return sorted(names)
-
-    def output_shape(self, classes: int) -> tuple[int, ...] | None:
-        """Shape of one row's output; None: that of the fused vector.
-
-        Args:
-            classes: number of classes in the schema; not read by a head without classes.
-        """
-        return None
-
-    def output_columns(self, name: str, classes: Sequence[str]) -> list[str]:
-        """Names of columns for the numbers of one row's output, in a table of predictions.
-
-        Args:
-            name: of the head.
-            classes: of the schema; none where the head has no classes.
-        """
-        return [f"{name}={one}" for one in classes] or [name]
-
-
-class _LabelColumn(_Head, Column):
-    """A head that learns from a column of labels."""
-
-    # of this head's loss in the total
-    weight: NonNegative = 1.0
-    inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=_OWN_INPUTS)
-
-    def output_shape(self, classes: int) -> tuple[int, ...]:
-        """A number for each class."""
-        return (classes,)
-
-
-class ClassificationHead(_LabelColumn):
+class ClassificationHead(LabelColumn):
     """One class out of several: softmax with cross-entropy or focal loss.
 
     `gamma` is the exponent of the focal loss; with 0 it is the cross-entropy; null: 2.
@@ -124,7 +53,7 @@ class ClassificationHead(_LabelColumn):
         return self
 
 
-class OrdinalHead(_LabelColumn):
+class OrdinalHead(LabelColumn):
     """One class out of several in an order, such as small, medium, large.
 
     A mistake by two steps costs more than one by a step. `classes` gives the order, lowest first,
@@ -157,7 +86,7 @@ class OrdinalHead(_LabelColumn):
         return classes
 
 
-class MultiLabelHead(_LabelColumn):
+class MultiLabelHead(LabelColumn):
     """Any number of labels a row: sigmoids and binary cross-entropy.
 
     A cell is a list, or labels joined by `separator`.
@@ -172,7 +101,7 @@ class MultiLabelHead(_LabelColumn):
     separator: str = Field(";", min_length=1)
 
 
-class RegressionHead(_LabelColumn):
+class RegressionHead(LabelColumn):
     """A number, in its own unit; the squared error is divided by the training split's variance."""
 
     target_type = "number"
@@ -185,7 +114,7 @@ class RegressionHead(_LabelColumn):
         return (1,)
 
 
-class CountHead(_LabelColumn):
+class CountHead(LabelColumn):
     """A whole number from 0, such as visits or defects: the rate of a Poisson distribution.
 
     The rate is the expected count. The loss is the Poisson deviance, divided by how much more the
@@ -207,7 +136,7 @@ class CountHead(_LabelColumn):
         return (1,)
 
 
-class QuantileHead(_LabelColumn):
+class QuantileHead(LabelColumn):
     """A number with its uncertainty: its quantiles at the probabilities `quantiles`, in its unit.
 
     The lowest and the highest bound an interval; the one nearest to 0.5 is the point prediction.
@@ -243,11 +172,16 @@ class QuantileHead(_LabelColumn):
         return [f"{name}@{level}" for level in self.quantiles]
 
 
-class MatchingHead(_Head):
+class MatchingHead(BaseHead):
     """Whether two inputs of a row belong together, such as a text and an image.
 
     It needs no labels: the two inputs of every row match, and mismatched pairs are drawn from the
     batch. Where one of the two is missing, the probability is 0.5 and the row teaches nothing.
+
+    It is no case of `AlignmentHead`, though it resembles its loss `sigmoid`: it is a classifier of
+    pairs. Matching and mismatched pairs count equally whatever the batch, so that its sigmoid is a
+    probability, 0.5 by chance, which is served and judged as one. The sigmoid of an alignment
+    contains the share of pairs that match in a batch, and is no probability of anything in service.
     """
 
     compares_inputs = True
@@ -263,22 +197,69 @@ class MatchingHead(_Head):
         return (2, self.dim + 1)
 
 
-class EmbeddingHead(_Head):
+class AlignmentHead(BaseHead):
+    """Vectors of two or more inputs in one space, near each other where the inputs are of one row.
+
+    It needs no labels: the inputs of a row attract each other, those of other rows of the batch
+    repel. Rows with an equal cell attract each other too. A missing input does neither; a row takes
+    part in a pair of inputs where it has both.
+
+    `loss`: "infonce", the cross-entropy of finding a row's other input in the batch; "sigmoid", a
+    binary cross-entropy for each pair of rows (SigLIP), which prefers small batches; "distance",
+    the mean squared distance of a row's vectors, which nothing repels: towers that learn may then
+    give the same vector to every row.
+    """
+
+    compares_inputs = True
+    aligns_inputs = True
+
+    type: Literal["alignment"] = "alignment"
+    weight: NonNegative = 1.0
+    inputs: list[str] = Field(min_length=2)
+    # width of the space
+    dim: Width = 64
+    loss: Literal["infonce", "sigmoid", "distance"] = "infonce"
+    # divides the cosines, learned from this value on; null: 0.07, of the loss "sigmoid" 0.1
+    temperature: Temperature | None = None
+    # rows of the batches before that repel as well, with the vectors that they had then; 0: none
+    queue: QueueLength = 0
+
+    @pydantic.model_validator(mode="after")
+    def _distance_has_neither(self) -> Self:
+        if self.loss == "distance" and (self.temperature is not None or self.queue):
+            field = "queue" if self.queue else "temperature"
+            raise ValueError(
+                f"{field} needs the loss infonce or sigmoid, "
+                f"received {getattr(self, field)} with the loss distance"
+            )
+        return self
+
+    @property
+    def initial_temperature(self) -> float:
+        """`temperature`, or that of the loss: of Radford et al. 2021 or of Zhai et al. 2023."""
+        return self.temperature or (0.1 if self.loss == "sigmoid" else 0.07)
+
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """A vector of length 1 for each input, and behind it scale and shift of the logit."""
+        return (len(self.inputs), self.dim + 2)
+
+
+class EmbeddingHead(BaseHead):
     """The fused vector, of length 1, for a search by similarity; it has no labels and no loss.
 
     Zeros in a row without any of its inputs.
     """
 
     type: Literal["embedding"] = "embedding"
-    inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=_OWN_INPUTS)
+    inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=OWN_INPUTS)
 
 
 # heads that read a column of labels
 LabelledHead = (
     ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | CountHead | QuantileHead
 )
-# heads that compare two inputs
-PairHead: TypeAlias = MatchingHead
+# heads that compare inputs
+PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads with a loss and metrics
 LossHead = LabelledHead | PairHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
@@ -315,13 +296,23 @@ def with_loss(heads: Mapping[str, Head]) -> dict[str, LossHead]:
 
 
 def comparing(heads: Mapping[str, Head]) -> dict[str, PairHead]:
-    """The heads that compare two inputs.
+    """The heads that compare inputs.
 
     Example:
         >>> list(comparing({"pair": MatchingHead(inputs=["a", "b"]), "vector": EmbeddingHead()}))
         ['pair']
     """
     return {name: head for name, head in heads.items() if isinstance(head, PairHead)}
+
+
+def input_pairs(head: PairHead) -> list[tuple[str, str]]:
+    """All pairs of the inputs that a head compares.
+
+    Example:
+        >>> input_pairs(AlignmentHead(inputs=["photo", "title", "clip"]))
+        [('photo', 'title'), ('photo', 'clip'), ('title', 'clip')]
+    """
+    return list(itertools.combinations(head.inputs, 2))
 
 
 def learns_without_labels(heads: Mapping[str, Head]) -> bool:

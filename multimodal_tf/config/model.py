@@ -23,6 +23,7 @@ from multimodal_tf.config.heads import Head, check_inputs, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
 from multimodal_tf.config.names import (
+    ALIGNED,
     EMBEDDING,
     FUSED,
     FUSED_OF,
@@ -87,6 +88,7 @@ class Config(Strict):
         endings = (PRESENT, EMBEDDING, TOKENS)
         own = [*towers, *(name + ending for name in towers for ending in endings), FUSED]
         own += [FUSED_OF + head for head in self.heads]
+        own += [head + ALIGNED + one for head in self.heads for one in towers]
         served = [*prediction_keys(self.heads), *SERVED, ROW]
         for taken, what in (
             ([*own, "error"], "input keys"),

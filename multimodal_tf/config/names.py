@@ -31,6 +31,8 @@ SERVED = ("valid", "error", "present")
 ROW = "row"
 # the tower of an input `photo` ends in a layer `photo_embedding`
 EMBEDDING = "_embedding"
+# an alignment head `pair` has its vector of the input `photo` in the layer `pair_aligned_photo`
+ALIGNED = "_aligned_"
 # its tokens are the output of a layer `photo_tokens`
 TOKENS = "_tokens"
 # name of the tower over several numbers, categories, dates and booleans
@@ -66,6 +68,10 @@ SubwordCount = Annotated[int, Field(ge=300, le=10_000_000)]
 Side = Annotated[int, Field(gt=0, le=16_384)]
 # of a source; TensorFlow's decoders count pixels in 32 bits
 Pixels = Annotated[int, Field(gt=0, le=2**31 - 1)]
+# of logits: the scale is its inverse
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
+# rows that are kept in memory
+QueueLength = Annotated[int, Field(ge=0, le=10_000_000)]
 # epochs, batches
 Repeats = Annotated[int, Field(gt=0, le=1_000_000_000)]
 # types of the entries of `schema.Schema`
@@ -84,14 +90,17 @@ def embedding_layers(
 
     Returns:
         dict: `{input}` and `tabular` to `{input}_embedding`; `fused`, `fused_of_{head}` to the
-        layers of the same name. Embeddings without a layer are left out.
+        layers of the same name; `{head}_aligned_{input}`, the vectors of an alignment head, too.
+        Embeddings without a layer are left out.
 
     Example:
         >>> embedding_layers(["photo", "photo_embedding", "fused"], ["photo"], ["label"])
         {'photo': 'photo_embedding', 'fused': 'fused'}
     """
-    wanted = {name: name + EMBEDDING for name in (*inputs, TABULAR)}
-    wanted |= {name: name for name in (FUSED, *(FUSED_OF + head for head in heads))}
+    read, found = [*inputs, TABULAR], list(heads)
+    wanted = {name: name + EMBEDDING for name in read}
+    wanted |= {name: name for name in (FUSED, *(FUSED_OF + head for head in found))}
+    wanted |= {name: name for name in (head + ALIGNED + own for head in found for own in read)}
     return {name: layer for name, layer in wanted.items() if layer in layers}
 
 

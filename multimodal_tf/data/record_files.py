@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.data import filesystem
+from multimodal_tf.data import cell_identity, filesystem
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.manifest import Manifest, Shard
@@ -71,7 +71,8 @@ def parse(
     Returns:
         `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name. Inputs are `(batch,
         *cell_shape)` of `cell_dtype`, missing "" or NaN; where a cell is a list, shorter rows are
-        padded with "". Labels are string or float32 `(batch,)`; a head without a column has ones.
+        padded with "". Labels are string or float32 `(batch,)`; a head without a column has ones,
+        but one that aligns inputs int64 `(batch, inputs)`, of `cell_identity`.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for name, input_config in config.inputs.items():
@@ -82,6 +83,7 @@ def parse(
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
     ones = tf.ones_like(parsed["row"], tf.float32)
     labels = {name: parsed.get(f"labels/{name}", ones) for name in config.heads}
+    labels |= cell_identity.of_heads(config, inputs)
     return parsed["row"], inputs, labels
 
 

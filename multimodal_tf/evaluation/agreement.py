@@ -1,4 +1,4 @@
-"""Heads that compare two inputs: the agreement of a row's inputs, and the odd one out."""
+"""Heads that compare inputs: the agreement of a row's inputs, and the odd one out."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import comparing
+from multimodal_tf.config.heads import PairHead, comparing, input_pairs
 from multimodal_tf.scoring import agreement as scoring
 from multimodal_tf.scoring import presence
 
@@ -15,13 +15,13 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outputs of heads that compare two inputs, per row.
+    """Outputs of heads that compare inputs, per row.
 
     Args:
-        cosines: float `(rows, heads)`, between the two vectors that a head compares; where a model
-            serves only the probability of a match, that.
-        known: bool `(rows, heads)`: both inputs are present.
-        pairs: the two inputs of each head.
+        cosines: float `(rows, pairs)`, between the two vectors of each pair of inputs that a head
+            compares; where a model serves only the probability of a match, that.
+        known: bool `(rows, pairs)`: both inputs are present.
+        pairs: the two inputs of each pair.
     """
 
     cosines: np.ndarray
@@ -30,7 +30,7 @@ class Aligned:
 
     @property
     def agreement(self) -> np.ndarray:
-        """The mean over the known heads, float `(rows,)`; NaN where none is known."""
+        """The mean over the known pairs, float `(rows,)`; NaN where none is known."""
         return np.asarray(scoring.agreement(self.cosines, self.known))
 
     def odd_one_out(self) -> np.ndarray:
@@ -44,7 +44,7 @@ class Aligned:
 
 
 def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
-    """The outputs of heads that compare two inputs; without one nothing is known of any row.
+    """The outputs of heads that compare inputs; without one nothing is known of any row.
 
     Args:
         predictions: by head, as `EvalSplit.predictions`.
@@ -53,21 +53,27 @@ def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
 
     Example:
         >>> from multimodal_tf.config import TextInput
-        >>> from multimodal_tf.config.heads import PairHead
-        >>> heads = {"match": PairHead(inputs=["a", "b"])}
+        >>> from multimodal_tf.config.heads import MatchingHead
+        >>> heads = {"match": MatchingHead(inputs=["a", "b"], dim=2)}
         >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads=heads)
         >>> first, second = [[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]
         >>> aligned({"match": np.array([first, second])}, np.ones((2, 2)), config).agreement
         array([0., 1.])
     """
-    heads = comparing(config.heads)
     flags = vectors_present(present, config)
-    cosines = np.zeros((len(np.asarray(present)), len(heads)))
-    known = np.zeros_like(cosines, dtype=bool)
-    for index, (name, head) in enumerate(heads.items()):
-        cosines[:, index] = _cosines(np.asarray(predictions[name], dtype=float))
-        known[:, index] = np.all([flags[own] for own in head.inputs], axis=0)
-    return Aligned(cosines, known, tuple(tuple(head.inputs) for head in heads.values()))
+    cosines, known, pairs = [], [], []
+    for name, head in comparing(config.heads).items():
+        outputs = np.asarray(predictions[name], dtype=float)
+        for pair in input_pairs(head):
+            pairs.append(pair)
+            cosines.append(_cosines(outputs, head, pair))
+            known.append(flags[pair[0]] & flags[pair[1]])
+    shape = (len(np.asarray(present)), len(pairs))
+    return Aligned(
+        np.reshape(np.transpose(cosines), shape),
+        np.reshape(np.transpose(known), shape).astype(bool),
+        tuple(pairs),
+    )
 
 
 def vectors_present(present: ArrayLike, config: Config) -> Arrays:
@@ -77,11 +83,12 @@ def vectors_present(present: ArrayLike, config: Config) -> Arrays:
     return dict(zip(names, np.asarray(flags).T))
 
 
-def _cosines(outputs: np.ndarray) -> np.ndarray:
-    """Of an output `(rows, 2, dim + 1)`; a probability `(rows,)` stays.
+def _cosines(outputs: np.ndarray, head: PairHead, pair: tuple[str, str]) -> np.ndarray:
+    """Of an output `(rows, inputs, numbers)`; a probability `(rows,)` stays.
 
-    The last number of each vector does not belong to it: together they shift the logit.
+    The numbers behind each vector do not belong to it: they scale and shift the logit.
     """
     if outputs.ndim != 3:
         return outputs.reshape(len(outputs))
-    return np.asarray(scoring.cosine(outputs[:, 0, :-1], outputs[:, 1, :-1]))
+    first, second = (outputs[:, head.inputs.index(own), : head.dim] for own in pair)
+    return np.asarray(scoring.cosine(first, second))

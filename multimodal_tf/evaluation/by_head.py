@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     CountHead,
     MatchingHead,
@@ -18,6 +19,7 @@ from multimodal_tf.config import (
 from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.alignment import alignment
 from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.classification import (
     class_samples,
@@ -77,6 +79,8 @@ def head_metrics(
             )
         case MatchingHead():
             return matching(predictions, resamples, seed)
+        case AlignmentHead():
+            return alignment(targets, predictions, head.inputs, resamples, seed)
         case _:
             assert_never(head)
 

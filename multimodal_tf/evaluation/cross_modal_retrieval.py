@@ -1,17 +1,17 @@
-"""Retrieval between the two inputs of each head that compares them."""
+"""Retrieval between the inputs of each head that compares them."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
-from multimodal_tf.config.heads import PairHead, comparing
+from multimodal_tf.config.heads import comparing, input_pairs
 from multimodal_tf.evaluation.agreement import vectors_present
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.metrics.retrieval import FIRST, retrieval
+from multimodal_tf.metrics.retrieval import FIRST, relevance_groups, retrieval
 
 _UNITS = {"median_rank": "rank, 1 is first", "mean_average_precision": "average precision"}
 
@@ -37,7 +37,7 @@ class InputRetrieval:
 def cross_modal_retrieval(
     eval_split: EvalSplit, resamples: int, seed: int
 ) -> tuple[list[InputRetrieval], list[str]]:
-    """Retrieval between the two inputs of each head that compares them, in both directions.
+    """Retrieval between the inputs of each head that compares them, in both directions.
 
     Rows of one group are relevant to each other, and so are rows with an equal cell.
 
@@ -47,29 +47,34 @@ def cross_modal_retrieval(
         seed: int.
 
     Returns:
-        The results, and for each such head without a result a sentence with the reason.
+        The results, and for each pair of inputs without a result a sentence with the reason.
     """
     found: list[InputRetrieval] = []
     left_out = []
     for name, head in comparing(eval_split.config.heads).items():
-        vectors = eval_split.predictions[name]
-        rows = _rows_with_both(eval_split, head, vectors)
-        codes = _relevance_groups(eval_split, head.inputs, rows)
-        reason = _reason_left_out(vectors, codes)
-        if reason:
-            left_out.append(f"{' and '.join(head.inputs)}: {reason}")
-        else:
-            # the last number of each vector is the logit scale
-            found += _both_directions(head, vectors[rows, :, :-1], codes, resamples, seed)
+        # behind the vectors stand the scale and the shift of the logits
+        vectors = eval_split.predictions[name][..., : head.dim]
+        for pair in input_pairs(head):
+            chosen = [head.inputs.index(own) for own in pair]
+            of_pair = vectors[:, chosen] if vectors.ndim == 3 else vectors
+            rows = _rows_with_both(eval_split, pair, of_pair)
+            codes = _relevance_groups(eval_split, pair, rows)
+            reason = _reason_left_out(vectors, codes)
+            if reason:
+                left_out.append(f"{' and '.join(pair)}: {reason}")
+            else:
+                found += _both_directions(pair, of_pair[rows], codes, resamples, seed)
     return found, left_out
 
 
-def _rows_with_both(eval_split: EvalSplit, head: PairHead, vectors: np.ndarray) -> np.ndarray:
+def _rows_with_both(
+    eval_split: EvalSplit, pair: tuple[str, str], vectors: np.ndarray
+) -> np.ndarray:
     """Indices of the rows that have both inputs, with vectors that are not zero."""
     present = vectors_present(eval_split.present, eval_split.config)
-    has_both = np.all([present[own] for own in head.inputs], axis=0)
+    has_both = np.all([present[own] for own in pair], axis=0)
     if vectors.ndim == 3:
-        has_both &= np.all(np.any(vectors[:, :, :-1], axis=2), axis=1)
+        has_both &= np.all(np.any(vectors, axis=2), axis=1)
     return np.flatnonzero(has_both)
 
 
@@ -85,7 +90,7 @@ def _reason_left_out(vectors: np.ndarray, codes: np.ndarray) -> str:
 
 
 def _both_directions(
-    head: PairHead, vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
+    pair: tuple[str, str], vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
 ) -> list[InputRetrieval]:
     chance = _recalls_by_chance(codes)
     found = []
@@ -97,8 +102,7 @@ def _both_directions(
             key: dataclasses.replace(metric, unit=_UNITS.get(key, "share of queries"))
             for key, metric in result.metrics.items()
         }
-        inputs = head.inputs[query], head.inputs[target]
-        found.append(InputRetrieval(*inputs, result.n, metrics, chance))
+        found.append(InputRetrieval(pair[query], pair[target], result.n, metrics, chance))
     return found
 
 
@@ -110,12 +114,7 @@ def _relevance_groups(eval_split: EvalSplit, names: Sequence[str], rows: np.ndar
     inputs = eval_split.config.vector_inputs()
     kinds = [_equal_cells(eval_split, inputs[name], rows) for name in names]
     kinds += [] if eval_split.groups is None else [group_codes(eval_split.groups[rows], len(rows))]
-    each = np.arange(len(rows))
-    ties = sum(
-        sparse.coo_array((np.ones(len(rows)), (each, first)), (len(rows), len(rows)))
-        for first in map(_first_with_the_same_code, kinds)
-    )
-    return np.asarray(sparse.csgraph.connected_components(ties, directed=False)[1])
+    return relevance_groups(kinds)
 
 
 def _equal_cells(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
@@ -125,10 +124,6 @@ def _equal_cells(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) 
         tuple(tuple(np.ravel(eval_split.raw[name][row]).tolist()) for name in names) for row in rows
     ]
     return np.array([codes.setdefault(cell, len(codes)) for cell in cells])
-
-
-def _first_with_the_same_code(codes: np.ndarray) -> np.ndarray:
-    return np.asarray(np.unique(codes, return_index=True)[1][codes])
 
 
 def _recalls_by_chance(codes: np.ndarray) -> list[float]:

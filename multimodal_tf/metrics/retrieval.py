@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pydantic
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import sparse, stats
 from sklearn.preprocessing import normalize
 
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
@@ -88,6 +88,33 @@ def retrieval(
 
     metrics = weighted_metrics(statistic, codes, resamples, seed)
     return Retrieval(n=len(asked), groups=int(codes.max()) + 1, metrics=metrics)
+
+
+def relevance_groups(kinds: Sequence[ArrayLike]) -> np.ndarray:
+    """Groups of rows that are relevant to each other: those that have an equal number of one kind.
+
+    Args:
+        kinds: ints `(rows,)` each, such as numbers of cells and of groups.
+
+    Returns:
+        int `(rows,)`, a number from 0 on for each group.
+
+    Example:
+        >>> relevance_groups([[5, 5, 6, 7], [1, 2, 2, 3]])
+        array([0, 0, 0, 1], dtype=int32)
+    """
+    rows = len(np.asarray(kinds[0]))
+    each = np.arange(rows)
+    ties = sum(
+        sparse.coo_array((np.ones(rows), (each, _first_of_its_number(kind))), (rows, rows))
+        for kind in map(np.asarray, kinds)
+    )
+    return np.asarray(sparse.csgraph.connected_components(ties, directed=False)[1])
+
+
+def _first_of_its_number(codes: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse])
 
 
 def _check(asked: np.ndarray, known: np.ndarray, first: Sequence[int]) -> None:

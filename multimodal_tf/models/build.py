@@ -119,7 +119,8 @@ def embeddings(model: keras.Model) -> keras.Model:
         A `keras.Model` whose output is a dict: `{name}` -> `(batch, dim)` for every input
         (`tabular` for all that this tower reads), zero where it is missing (if the model has
         presence inputs), and `fused`; where heads read different inputs, also `fused_of_{head}`,
-        after the first head that reads these. A decision fusion has no fused vector.
+        after the first head that reads these. A decision fusion has no fused vector. An alignment
+        head has its vectors, of length 1, in `{head}_aligned_{input}`.
     """
     layers = {layer.name: layer.output for layer in model.layers}
     names = embedding_layers(layers, model.input, model.output)

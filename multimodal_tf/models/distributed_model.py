@@ -335,11 +335,15 @@ def _of_all_replicas(tensors: Any) -> Any:
     counts = _sum_over_replicas(tf.one_hot(replica, _replicas(), on_value=rows, off_value=0))
     before = tf.reduce_sum(counts[:replica])
     ends = [[before, tf.reduce_sum(counts) - before - rows]]
-    return _sum_over_replicas(
-        tf.nest.map_structure(
-            lambda one: tf.pad(one, ends + [[0, 0]] * (len(one.shape) - 1)), tensors
-        )
-    )
+    padded = [
+        tf.pad(one, ends + [[0, 0]] * (len(one.shape) - 1)) for one in tf.nest.flatten(tensors)
+    ]
+    # a reduction of several tensors concatenates them
+    for dtype in {one.dtype for one in padded}:
+        index = [number for number, one in enumerate(padded) if one.dtype == dtype]
+        for number, total in zip(index, _sum_over_replicas([padded[number] for number in index])):
+            padded[number] = total
+    return tf.nest.pack_sequence_as(tensors, padded)
 
 
 def _inner(optimizer: Any) -> Any:

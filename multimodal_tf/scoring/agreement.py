@@ -53,6 +53,27 @@ def agreement(cosines: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     return total / tf.reduce_sum(tf.cast(known, total.dtype), axis=1)
 
 
+def mean_cosine(vectors: tf.Tensor) -> tf.Tensor:
+    """Mean cosine over all pairs of the inputs that a row has.
+
+    Args:
+        vectors: float `(batch, inputs, dim)`, of length 1, or zeros where an input is missing.
+
+    Returns:
+        float `(batch,)`, -1 to 1; 0 where fewer than two inputs are present.
+
+    Example:
+        >>> mean_cosine(tf.constant([[[1.0], [-1.0], [0.0]], [[1.0], [0.0], [0.0]]])).numpy()
+        array([-1.,  0.], dtype=float32)
+    """
+    # the square of the sum holds each pair twice, and each vector's own square
+    own = tf.reduce_sum(tf.square(vectors), axis=[1, 2])
+    total = tf.reduce_sum(tf.square(tf.reduce_sum(vectors, axis=1)), axis=1) - own
+    present = tf.reduce_any(vectors != 0, axis=2)
+    count = tf.reduce_sum(tf.cast(present, vectors.dtype), axis=1)
+    return tf.math.divide_no_nan(total, count * (count - 1))
+
+
 def odd_one_out(
     cosines: np.ndarray, known: np.ndarray, pairs: Sequence[Sequence[str]]
 ) -> np.ndarray:

@@ -11,6 +11,7 @@ from multimodal_tf.config import PRESENT, Config, Head
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.agreement import mean_cosine
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import finite
@@ -112,8 +113,9 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         probability 0.5 or more joined by the head's separator, and `{name}_probabilities`. A
         number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
         `{name}_quantiles` float32 `(batch, quantiles)`. None: of a head that compares two inputs
-        `{name}` float32 `(batch,)`, the probability that they belong together; of an embedding
-        `{name}` float32 `(batch, dim)`.
+        `{name}` float32 `(batch,)`, the probability that they belong together; of one that aligns
+        inputs `{name}` float32 `(batch,)`, the mean cosine between those of the row, -1 to 1, 0
+        where fewer than two are present; of an embedding `{name}` float32 `(batch, dim)`.
     """
     whole = {output_key(name, head): output} if head.endings else {}
     match head.target_type:
@@ -124,6 +126,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: _joined(_classes(schema, name), output >= 0.5, separator)} | whole
         case "number":
             return {name: output[:, head.point_index]} | whole
+        case None if head.aligns_inputs:
+            return {name: mean_cosine(output[:, :, :-2])}
         case None if head.compares_inputs:
             return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
         case None:

@@ -127,7 +127,8 @@ def _endpoints(
       `(batch,)` for other inputs. Missing is "" or NaN.
       They return what `endpoints.predict` says.
     - `embed` takes the same and returns float32 `(batch, dim)` by input name (`tabular` in place
-      of the columns that this tower reads) and `fused` (or `fused_of_{head}`), and `error`.
+      of the columns that this tower reads), `fused` (or `fused_of_{head}`) and
+      `{head}_aligned_{input}`, of length 1, of heads that align inputs; and `error`.
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
     - `core` takes the model's tensors and returns its outputs by head.
     """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import comparing, prediction_keys
+from multimodal_tf.config.heads import comparing, input_pairs, prediction_keys
 from multimodal_tf.scoring.agreement import agreement, cosine
 from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW, Guard
 from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score, score_input
@@ -22,14 +22,14 @@ def check(guard: Guard, config: Config, widths: Mapping[str, int]) -> None:
 
     Raises:
         ValueError: the model has no such embedding, or one of another width, no such head that
-            chooses one class, no head that compares two inputs though there is an
+            chooses one class, no head that compares inputs though there is an
             `agreement_threshold`, or a head has a served key of the guard.
     """
     _check_score(guard.score, config, widths)
     if guard.agreement_threshold is not None and not comparing(config.heads):
         types = [f"{name} ({head.type})" for name, head in config.heads.items()]
         raise ValueError(
-            "guard.agreement_threshold needs a head that compares two inputs, "
+            "guard.agreement_threshold needs a head that compares inputs, "
             f"received {', '.join(types)}"
         )
     taken = next((key for key in guard.keys if key in prediction_keys(config.heads)), None)
@@ -99,12 +99,13 @@ def _check_score(score: Score, config: Config, widths: Mapping[str, int]) -> Non
 def _compared(
     outputs: Mapping[str, tf.Tensor], present: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cosines between compared inputs, and whether both are present, `(batch, heads)` each."""
+    """Cosines between compared inputs, and whether both are present, `(batch, pairs)` each."""
     cosines, known = [], []
     for name, head in comparing(config.heads).items():
-        columns = config.vector_columns(head.inputs)
-        known.append(tf.reduce_all(vectors_present(present, columns), axis=1))
-        # the last number of each is not the vector's: together they shift the logit
-        vectors = outputs[name][:, :, :-1]
-        cosines.append(cosine(vectors[:, 0], vectors[:, 1]))
+        for pair in input_pairs(head):
+            columns = config.vector_columns(pair)
+            known.append(tf.reduce_all(vectors_present(present, columns), axis=1))
+            # the numbers behind each vector are not its own: they scale and shift the logit
+            first, second = (outputs[name][:, head.inputs.index(own), : head.dim] for own in pair)
+            cosines.append(cosine(first, second))
     return tf.stack(cosines, axis=1), tf.stack(known, axis=1)

@@ -48,6 +48,7 @@ from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
 from multimodal_tf.training.optimizer import make_optimizer
+from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
     CHECKPOINTS,
@@ -165,6 +166,7 @@ def _prepare(
     check_run_dir(run_dir)
     # refuses weights of classes that the schema does not have
     Targets(config, schema, class_weights=True)
+    check_pairs(config, records)
     job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy)
     distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
     return job

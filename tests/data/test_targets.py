@@ -6,6 +6,7 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     Config,
     EmbeddingHead,
@@ -117,6 +118,15 @@ def test_heads_without_labels():
         "pair": [1, 1, 1],
         "vector": [0, 0, 0],
     }
+
+
+def test_a_head_that_aligns_inputs_has_the_numbers_of_their_cells():
+    heads = {"space": AlignmentHead(inputs=["title", "body"])}
+    config = Config(inputs={"title": TextInput(), "body": TextInput()}, heads=heads)
+    numbers = tf.constant([[2**60, 1], [2**60 + 1, 1]], tf.int64)
+    targets, weights = Targets(config, SCHEMA)({"space": numbers})
+    np.testing.assert_array_equal(targets["space"], numbers)
+    assert weights["space"].numpy().tolist() == [1, 1]
 
 
 def test_no_rows():

@@ -17,6 +17,7 @@ from typing import Any, assert_never
 import keras
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     CountHead,
     EmbeddingHead,
@@ -29,6 +30,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.config.heads import LossHead, with_loss
 from multimodal_tf.models.heads import (
+    alignment,
     classification,
     count,
     embedding,
@@ -67,6 +69,8 @@ def module_of(head: Head) -> HeadModule:
             return quantile
         case MatchingHead():
             return matching
+        case AlignmentHead():
+            return alignment
         case EmbeddingHead():
             return embedding
         case _:
@@ -85,11 +89,11 @@ def output(
     Args:
         head: a head of the configuration.
         stats: what the schema holds for it: `Classes`, or `Moments` for a number; else None.
-        x: `(batch, dim)`, the fused vector; of a head that compares two inputs
+        x: `(batch, dim)`, the fused vector; of a head that compares inputs
             (`head.compares_inputs`) a list of their vectors, in the order of `head.inputs`.
         name: of the last layer.
         any_present: float32 `(batch,)`, 1 where any of the head's inputs is present, 0 where the
-            output is to be the prior; of a head that compares two inputs a list of their flags.
+            output is to be the prior; of a head that compares inputs a list of their flags.
             None: every row has an input.
 
     Returns:
@@ -98,7 +102,8 @@ def output(
         `(batch, quantiles)`, rising, in the label's own unit; embedding `(batch, dim)`, of length
         1, or 0 where no input is present; matching `(batch, 2, head.dim + 1)`: the scalar product
         of two vectors, of one row or of two, is the logit of their belonging together, zeros where
-        one input is missing.
+        one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
+        each input, then scale and shift of the logits, zeros where the input is missing.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 

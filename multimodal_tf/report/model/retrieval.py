@@ -10,16 +10,16 @@ from multimodal_tf.report.page import Block, Cell, Column, Note, Section, Table
 TITLE = "Cross-modal retrieval"
 _DESCRIPTION = (
     "One input of a row is the query; the other inputs of all rows are ranked by the cosine of the "
-    "vectors that a matching head compares. Rows of one group, and rows with an equal cell, are "
+    "vectors that a matching or alignment head compares. Rows of one group, and rows with an equal cell, are "
     "relevant to each other."
 )
 _NO_MATCHING_HEAD = (
-    "No head of this model aligns inputs (type: matching), so no input can be retrieved by another."
+    "No head of this model aligns inputs (type: matching or alignment), so no input can be retrieved by another."
 )
 
 
 def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSection:
-    """Recall, median rank and mean average precision for each matching head, in both directions.
+    """Recall, median rank and mean average precision for each pair of inputs that a head compares, in both directions.
 
     Args:
         eval_split: `EvalSplit`.
@@ -27,7 +27,7 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Repor
         seed: int.
 
     Returns:
-        `ReportSection`; one note without a matching head.
+        `ReportSection`; one note without such a head.
     """
     if not comparing(eval_split.config.heads):
         return note_section(TITLE, _DESCRIPTION, _NO_MATCHING_HEAD)

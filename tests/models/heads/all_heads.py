@@ -1,6 +1,7 @@
 """A configuration with every kind of head."""
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     ConcatenationFusion,
     Config,
@@ -26,6 +27,7 @@ HEADS = {
     "age": RegressionHead(),
     "visits": CountHead(),
     "pair": MatchingHead(inputs=["weight", "price"], dim=3),
+    "space": AlignmentHead(inputs=["weight", "price"], dim=3),
     "tags": MultiLabelHead(),
 }
 CONFIG = Config(inputs=INPUTS, heads=HEADS, fusion=ConcatenationFusion(dropout=0, hidden=[6]))

@@ -33,7 +33,9 @@ TARGETS = {
     "number": np.arange(ROWS, dtype="float32")[:, None],
     None: np.ones((ROWS, 1), "float32"),
 }
-# every head has defaults, but for the inputs of one that compares two
+# of two inputs, all different
+CELLS = np.arange(2 * ROWS).reshape(ROWS, 2)
+# every head has defaults, but for the inputs of one that compares them
 EVERY = [head(inputs=["a", "b"]) for head in get_args(get_args(Head)[0])]
 WITH_LOSS = [head for head in EVERY if isinstance(head, LossHead)]
 
@@ -44,6 +46,10 @@ def of_type(head):
 
 def classes_of(head):
     return CLASSES if head.target_type in ("class", "classes") else ()
+
+
+def targets_of(head):
+    return CELLS if head.aligns_inputs else TARGETS[head.target_type]
 
 
 def output_of(head):
@@ -79,7 +85,7 @@ def test_only_heads_with_a_loss_are_compiled(head):
 def test_a_loss_that_compares_rows_says_so(head):
     """`DistributedModel` gathers the rows of all replicas for such a loss alone."""
     loss = heads.loss(head, STATS[head.target_type])
-    targets, output = TARGETS[head.target_type], output_of(head)
+    targets, output = targets_of(head), output_of(head)
     whole = np.array(loss.call(targets, output))
     alone = [float(loss.call(targets[[i]], output[[i]])[0]) for i in range(ROWS)]
     assert np.allclose(whole, alone, rtol=1e-4) != isinstance(loss, BatchwiseLoss)
@@ -87,7 +93,7 @@ def test_a_loss_that_compares_rows_says_so(head):
 
 @pytest.mark.parametrize("head", WITH_LOSS, ids=of_type)
 def test_metrics_and_their_bootstrap_samples(head):
-    targets, output = TARGETS[head.target_type], output_of(head)
+    targets, output = targets_of(head), output_of(head)
     found = by_head.head_metrics(head, classes_of(head), targets, output, resamples=0)
     assert found.n == ROWS
     if isinstance(head, LabelledHead):

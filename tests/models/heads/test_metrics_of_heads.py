@@ -19,10 +19,12 @@ def predictions_and_targets(rows=11):
         "age": random.normal(100, 10, (rows, 1)),
         "visits": random.normal(100, 10, (rows, 1)),
         "pair": random.normal(size=(rows, 2, 4)),
+        "space": np.abs(random.normal(size=(rows, 2, 5))),
         "tags": random.random((rows, 3)),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
-        "pair": np.ones(rows, "float32")
+        "pair": np.ones(rows, "float32"),
+        "space": np.ones(rows, "float32"),
     }
     known["vector"] = np.zeros(rows, "float32")
     return (

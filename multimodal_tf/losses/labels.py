@@ -1,11 +1,7 @@
-"""Losses that return one value a row, `(batch,)`.
-
-Under `tf.distribute` Keras scales rows across the replicas, but not scalars. All take `name` and
-`reduction` as every `keras.losses.Loss`; a row without a label needs `sample_weight` 0.
-"""
+"""Losses of a row's prediction and its label."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
@@ -269,80 +265,6 @@ class PinballLoss(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels, "std": self.std}
-
-
-class BatchwiseLoss(keras.losses.Loss):
-    """A loss that compares the rows of a batch with each other.
-
-    Under `tf.distribute` a replica must see the rows of all replicas: `DistributedModel` gathers
-    them for losses of this class.
-    """
-
-
-@keras.saving.register_keras_serializable("multimodal_tf")
-class MatchingLoss(BatchwiseLoss):
-    """Cross-entropy of «these two belong together», on a row's own pair and on mismatched pairs.
-
-    Half of it is the row's own pair, half the mean over the row's mismatched pairs: its first
-    vector with the second of every other row of the batch. So the learned chance starts at a half
-    for any size of batch. Rows that happen to hold the same text or image count as mismatched too.
-
-    Call:
-        `y_true` is not read: the two vectors of every row match. `y_pred` is float `(batch, 2,
-        dim)`: the scalar product of two vectors is the logit of their belonging together; zeros in
-        a row that lacks one of the two. `call` returns float `(batch,)`, nats: 0 for such a row,
-        and the first half alone where no other row has both.
-
-    Example:
-        >>> loss = MatchingLoss()
-        >>> vectors = ops.ones((3, 2, 4)) / 1000
-        >>> round(float(loss(ops.ones((3, 1)), vectors)), 3)  # chance level: log(2)
-        0.693
-
-    Source: all pairs of a batch, with a sigmoid each: Zhai et al. 2023, arXiv:2303.15343, equation
-    2; the equal halves are ours.
-    """
-
-    def __init__(self, name: str = "matching", reduction: str = MEAN) -> None:
-        super().__init__(name=name, reduction=reduction)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        own, every, present, mismatched = pairs(y_pred)
-        wrong = ops.sum(ops.softplus(every) * mismatched, axis=1) / ops.maximum(
-            ops.sum(mismatched, axis=1), 1.0
-        )
-        return 0.5 * present * (ops.softplus(-own) + wrong)
-
-
-class Pairs(NamedTuple):
-    """The pairs of vectors in a batch.
-
-    `own` `(batch,)` holds the logits of the rows' own pairs, `every` `(batch, batch)` those of each
-    row's first with each row's second vector. `present` `(batch,)` is 1 where a row has both
-    vectors, `mismatched` `(batch, batch)` 1 where a pair is of two rows that have both; else 0.
-    """
-
-    own: Any
-    every: Any
-    present: Any
-    mismatched: Any
-
-
-def pairs(vectors: Any) -> Pairs:
-    """Compares the vectors of a batch.
-
-    Args:
-        vectors: float `(batch, 2, dim)`, zeros in a row that lacks one of the two.
-    """
-    first, second = vectors[:, 0], vectors[:, 1]
-    present = ops.cast(ops.any(vectors != 0, axis=(1, 2)), vectors.dtype)
-    of_two = 1 - ops.eye(ops.shape(vectors)[0], dtype=vectors.dtype)
-    return Pairs(
-        own=ops.sum(first * second, axis=1),
-        every=ops.matmul(first, ops.transpose(second)),
-        present=present,
-        mismatched=present[:, None] * present[None, :] * of_two,
-    )
 
 
 def _smoothing(label_smoothing: float) -> float:

@@ -1,0 +1,84 @@
+"""Facts of heads that other rooms go by, and the base classes of heads."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from multimodal_tf.config.inputs import Column
+from multimodal_tf.config.names import NonNegative, Strict
+
+TargetType = Literal["class", "classes", "number"]
+
+OWN_INPUTS = "names of the inputs that it reads, `tabular` for that tower's; null: all"
+
+
+class BaseHead(Strict):
+    """Facts of a head, with the values that hold for most heads."""
+
+    # what a cell of its column holds; None: it reads no column
+    target_type: ClassVar[TargetType | None] = None
+    # whether the loss is a squared error
+    squared_error: ClassVar[bool] = False
+    # whether it compares the vectors of its own inputs and does not read the fused vector
+    compares_inputs: ClassVar[bool] = False
+    # whether its output are vectors in one space, and its target which cells are equal
+    aligns_inputs: ClassVar[bool] = False
+    # the fewest classes that the training split must have
+    min_classes: ClassVar[int] = 0
+    # the classes have an order
+    ordered: ClassVar[bool] = False
+    # endings of the keys, served or of a client's columns, beside the head's name; the last one
+    # holds the whole output
+    endings: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def declared_classes(self) -> list[str] | None:
+        """The classes that the configuration names, in their order; None: those of the data."""
+        return None
+
+    @property
+    def point_index(self) -> int:
+        """Index in the output of the number that is the point prediction."""
+        return 0
+
+    def number_problem(self, number: float) -> str:
+        """Why a finite number cannot be a label of this head; "" where it can."""
+        return ""
+
+    def class_order(self, names: Iterable[str]) -> list[str]:
+        """The order of classes in the schema and in the output.
+
+        Raises:
+            ValueError: the head's classes are numbers, and a name is none.
+        """
+        return sorted(names)
+
+    def output_shape(self, classes: int) -> tuple[int, ...] | None:
+        """Shape of one row's output; None: that of the fused vector.
+
+        Args:
+            classes: number of classes in the schema; not read by a head without classes.
+        """
+        return None
+
+    def output_columns(self, name: str, classes: Sequence[str]) -> list[str]:
+        """Names of columns for the numbers of one row's output, in a table of predictions.
+
+        Args:
+            name: of the head.
+            classes: of the schema; none where the head has no classes.
+        """
+        return [f"{name}={one}" for one in classes] or [name]
+
+
+class LabelColumn(BaseHead, Column):
+    """A head that learns from a column of labels."""
+
+    # of this head's loss in the total
+    weight: NonNegative = 1.0
+    inputs: Annotated[list[str], Field(min_length=1)] | None = Field(None, description=OWN_INPUTS)
+
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """A number for each class."""
+        return (classes,)

@@ -1,0 +1,39 @@
+"""Losses that return one value a row, `(batch,)`.
+
+Under `tf.distribute` Keras scales rows across the replicas, but not scalars. All take `name` and
+`reduction` as every `keras.losses.Loss`; a row without a label needs `sample_weight` 0.
+"""
+
+from multimodal_tf.losses.alignment import (
+    ContrastiveLoss,
+    PairedDistance,
+    PairwiseSigmoidLoss,
+    compared_inputs,
+)
+from multimodal_tf.losses.batchwise import BatchwiseLoss
+from multimodal_tf.losses.labels import (
+    CumulativeLinkLoss,
+    FocalCrossentropy,
+    PinballLoss,
+    PoissonLoss,
+    ScaledMeanSquaredError,
+    SmoothedCrossentropy,
+)
+from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
+
+__all__ = [
+    "BatchwiseLoss",
+    "ContrastiveLoss",
+    "CumulativeLinkLoss",
+    "FocalCrossentropy",
+    "MatchingLoss",
+    "PairedDistance",
+    "Pairs",
+    "PairwiseSigmoidLoss",
+    "PinballLoss",
+    "PoissonLoss",
+    "ScaledMeanSquaredError",
+    "SmoothedCrossentropy",
+    "compared_inputs",
+    "pairs",
+]

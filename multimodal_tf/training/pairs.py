@@ -1,0 +1,72 @@
+"""Whether training rows can teach the heads that compare inputs, before the training begins."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import comparing, input_pairs
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import load_raw
+
+_BATCH = 256
+# a pair is compared with another row's
+_ENOUGH = 2
+
+
+def check_pairs(config: Config, records: PathLike) -> None:
+    """Checks that each head that compares inputs finds two rows in which two of them are present.
+
+    Cells are read, not decoded, until enough have been found.
+
+    Args:
+        config: `Config`.
+        records: folder that `ingest` wrote.
+
+    Raises:
+        ValueError: a head does not; an input of a head is never present together with another of
+            its inputs; or its queue is longer than the training split.
+    """
+    heads = comparing(config.heads)
+    rows = Manifest.load(records).rows("train")
+    for name, head in heads.items():
+        queue = getattr(head, "queue", 0)
+        if queue > rows:
+            raise ValueError(
+                f"heads.{name}.queue must be at most the {rows} rows of the training split, or a "
+                f"row would meet itself in it, received {queue}"
+            )
+    found = {(name, own): 0 for name, head in heads.items() for own in head.inputs}
+    wanted = dict(found)
+    for _, raw, _ in load_raw(config, records, "train", _BATCH).as_numpy_iterator():
+        if not wanted:
+            return
+        present = _present(config, raw)
+        for name, head in heads.items():
+            for pair in input_pairs(head):
+                together = int((present[pair[0]] & present[pair[1]]).sum())
+                for own in pair:
+                    found[name, own] += together
+        wanted = {key: count for key, count in found.items() if count < _ENOUGH}
+    for (name, own), count in wanted.items():
+        others = [other for other in heads[name].inputs if other != own]
+        raise ValueError(
+            f"heads.{name}.inputs: {own!r} must be present together with {' or '.join(others)} in "
+            f"{_ENOUGH} or more rows of the training split, received {count} of {rows}"
+        )
+
+
+def _present(config: Config, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By vector that heads compare: bool `(rows,)`, whether any of its inputs is present."""
+    flags = {name: _has_cell(cells) for name, cells in raw.items()}
+    return {
+        name: np.any([flags[own] for own in behind], axis=0)
+        for name, behind in config.vector_inputs().items()
+    }
+
+
+def _has_cell(cells: np.ndarray) -> np.ndarray:
+    """bool `(rows,)`; a cell of several files or numbers is present where any of them is."""
+    filled = cells != b"" if cells.dtype == object else ~np.isnan(cells)
+    return np.asarray(filled.reshape(len(cells), -1).any(axis=1))

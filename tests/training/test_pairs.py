@@ -1,0 +1,66 @@
+"""Heads that compare inputs need rows in which these are present together."""
+
+import pandas as pd
+import pytest
+
+from multimodal_tf.config import (
+    AlignmentHead,
+    CategoryInput,
+    Config,
+    MatchingHead,
+    NumberInput,
+    Split,
+)
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.table import read_table
+from multimodal_tf.schema import Schema
+from multimodal_tf.training.fit import fit
+from multimodal_tf.training.pairs import check_pairs
+
+INPUTS = {"title": CategoryInput(), "price": NumberInput(), "colour": CategoryInput()}
+
+
+def config(head):
+    return Config(inputs=INPUTS, heads={"space": head}, split=Split(column="split"))
+
+
+EVERY = config(AlignmentHead(inputs=["title", "colour"]))
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    """Title and price are never in one row; colour is with each in several."""
+    folder = tmp_path_factory.mktemp("apart")
+    title, price = [["a", None] * 4 + ["a"], [None, "1"] * 4 + [None]]
+    colour = ["red", "blue"] * 4 + [None]
+    table = pd.DataFrame({"title": title, "price": price, "colour": colour, "split": "train"})
+    ingest(read_table(table), EVERY, folder)
+    return folder
+
+
+@pytest.mark.parametrize("head", [AlignmentHead, MatchingHead])
+def test_inputs_that_are_never_present_together_are_refused(head, apart):
+    message = (
+        r"heads\.space\.inputs: 'title' must be present together with price in 2 or more rows of "
+        r"the training split, received 0 of 9"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_pairs(config(head(inputs=["title", "price"])), apart)
+    check_pairs(config(head(inputs=["title", "colour"])), apart)
+
+
+def test_one_partner_is_enough(apart):
+    check_pairs(config(AlignmentHead(inputs=["title", "price", "colour"])), apart)
+
+
+def test_a_queue_longer_than_the_data_is_refused(apart):
+    with pytest.raises(ValueError, match=r"heads\.space\.queue must be at most the 9 .* 10"):
+        check_pairs(config(AlignmentHead(inputs=["title", "colour"], queue=10)), apart)
+    check_pairs(config(AlignmentHead(inputs=["title", "colour"], queue=9)), apart)
+
+
+def test_fit_refuses_before_it_writes(apart, tmp_path):
+    never = config(AlignmentHead(inputs=["title", "price"]))
+    with pytest.raises(ValueError, match="present together"):
+        fit(never, Schema.load(apart / "schema.json"), apart, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
