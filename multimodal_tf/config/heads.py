@@ -6,7 +6,7 @@ method), so that they do not branch on its type.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
 from pydantic import Field
@@ -185,6 +185,8 @@ class MatchingHead(BaseHead):
     """
 
     compares_inputs = True
+    # index in an output's last axis where the vector ends
+    vector_end: ClassVar[int] = -1
 
     type: Literal["matching"] = "matching"
     weight: NonNegative = 1.0
@@ -212,6 +214,8 @@ class AlignmentHead(BaseHead):
 
     compares_inputs = True
     aligns_inputs = True
+    # index in an output's last axis where the vector ends
+    vector_end: ClassVar[int] = -2
 
     type: Literal["alignment"] = "alignment"
     weight: NonNegative = 1.0

@@ -54,7 +54,7 @@ def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
     Example:
         >>> from multimodal_tf.config import TextInput
         >>> from multimodal_tf.config.heads import MatchingHead
-        >>> heads = {"match": MatchingHead(inputs=["a", "b"], dim=2)}
+        >>> heads = {"match": MatchingHead(inputs=["a", "b"])}
         >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads=heads)
         >>> first, second = [[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]
         >>> aligned({"match": np.array([first, second])}, np.ones((2, 2)), config).agreement
@@ -90,5 +90,5 @@ def _cosines(outputs: np.ndarray, head: PairHead, pair: tuple[str, str]) -> np.n
     """
     if outputs.ndim != 3:
         return outputs.reshape(len(outputs))
-    first, second = (outputs[:, head.inputs.index(own), : head.dim] for own in pair)
+    first, second = (outputs[:, head.inputs.index(own), : head.vector_end] for own in pair)
     return np.asarray(scoring.cosine(first, second))

@@ -53,7 +53,9 @@ def cross_modal_retrieval(
     left_out = []
     for name, head in comparing(eval_split.config.heads).items():
         # behind the vectors stand the scale and the shift of the logits
-        vectors = eval_split.predictions[name][..., : head.dim]
+        vectors = eval_split.predictions[name]
+        if vectors.ndim == 3:
+            vectors = vectors[:, :, : head.vector_end]
         for pair in input_pairs(head):
             chosen = [head.inputs.index(own) for own in pair]
             of_pair = vectors[:, chosen] if vectors.ndim == 3 else vectors

@@ -106,6 +106,8 @@ def _compared(
             columns = config.vector_columns(pair)
             known.append(tf.reduce_all(vectors_present(present, columns), axis=1))
             # the numbers behind each vector are not its own: they scale and shift the logit
-            first, second = (outputs[name][:, head.inputs.index(own), : head.dim] for own in pair)
+            first, second = (
+                outputs[name][:, head.inputs.index(own), : head.vector_end] for own in pair
+            )
             cosines.append(cosine(first, second))
     return tf.stack(cosines, axis=1), tf.stack(known, axis=1)

@@ -60,7 +60,9 @@ def loss(head: AlignmentHead, stats: None) -> keras.losses.Loss:
 
 
 def metrics(head: AlignmentHead) -> list[keras.metrics.Metric]:
-    """Recall at 1 among the rows of the batch."""
+    """Recall at 1 among the rows of the batch; of the loss "distance" the mean cosine."""
+    if head.loss == "distance":
+        return [PairedCosine(name="cosine")]
     return [BatchRecall(name="recall_at_1")]
 
 
@@ -159,14 +161,38 @@ class BatchRecall(keras.metrics.Mean):
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         found = count = 0.0
         for one in compared_inputs(y_true, y_pred):
-            nearest = ops.argmax(ops.where(one.candidate, one.cosines, -2.0), axis=1)
-            hit = ops.take_along_axis(one.positive, nearest[:, None], axis=1)[:, 0]
-            found += ops.cast(hit, y_pred.dtype) * one.both
+            # Keras refuses a maximum over no rows, as a replica may have, without `initial`
+            best = ops.max(
+                ops.where(one.positive, one.cosines, -2.0), axis=1, keepdims=True, initial=-2.0
+            )
+            ahead = ops.logical_and(one.candidate, one.cosines > best)
+            level = ops.cast(one.cosines == best, y_pred.dtype)
+            # of equally near ones any could come first
+            right = ops.sum(level * ops.cast(one.positive, level.dtype), axis=1)
+            all_level = ops.sum(level * ops.cast(one.candidate, level.dtype), axis=1)
+            share = right / ops.maximum(all_level, 1.0)
+            found += ops.where(ops.any(ahead, axis=1), 0.0, share) * one.both
             count += one.both
         weight = ops.cast(count > 0, y_pred.dtype)
         if sample_weight is not None:
             weight = weight * ops.cast(sample_weight, weight.dtype)
         return super().update_state(found / ops.maximum(count, 1.0), weight)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class PairedCosine(keras.metrics.Mean):
+    """The mean cosine between the inputs of a row.
+
+    A row of weight 0, or without two inputs, does not count.
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        present = ops.sum(ops.cast(y_pred[:, :, -2] > 0, y_pred.dtype), axis=1)
+        weight = ops.cast(present > 1, y_pred.dtype)
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, weight.dtype)
+        return super().update_state(1 - PairedDistance().call(y_true, y_pred) / 2, weight)
 
 
 def _at_most_100(log_scale: Any) -> Any:

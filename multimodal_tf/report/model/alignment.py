@@ -12,8 +12,8 @@ from multimodal_tf.report.page import Bars, Block, Cell, Column, Note, Section, 
 TITLE = "Cross-modal alignment"
 _SHORT = "Whether scores detect rows in which one input is another row's."
 _NO_MATCHING_HEAD = (
-    "No head of this model aligns inputs (type: matching or alignment), so there is no agreement score. "
-    "The scores below are baselines."
+    "No head of this model aligns inputs (type: matching or alignment), so there is no "
+    "agreement score. The scores below are baselines."
 )
 
 

@@ -10,16 +10,17 @@ from multimodal_tf.report.page import Block, Cell, Column, Note, Section, Table
 TITLE = "Cross-modal retrieval"
 _DESCRIPTION = (
     "One input of a row is the query; the other inputs of all rows are ranked by the cosine of the "
-    "vectors that a matching or alignment head compares. Rows of one group, and rows with an equal cell, are "
-    "relevant to each other."
+    "vectors that a matching or alignment head compares. Rows of one group, and rows with an equal "
+    "cell, are relevant to each other."
 )
 _NO_MATCHING_HEAD = (
-    "No head of this model aligns inputs (type: matching or alignment), so no input can be retrieved by another."
+    "No head of this model aligns inputs (type: matching or alignment), so no input can be "
+    "retrieved by another."
 )
 
 
 def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSection:
-    """Recall, median rank and mean average precision for each pair of inputs that a head compares, in both directions.
+    """Recall, median rank and mean average precision of the pairs of inputs that heads compare.
 
     Args:
         eval_split: `EvalSplit`.
