@@ -1,5 +1,6 @@
 """Any audio file or array -> a mono WAV, the only audio format of records and the served graph."""
 
+import functools
 import math
 import re
 import struct
@@ -103,9 +104,8 @@ def _wave(file: BinaryIO, seconds: float) -> Decoded:
 
     libsndfile reads a few more encodings (mu-law, ADPCM).
     """
-    data = tf.constant(_beginning(file, seconds))
     try:
-        samples, rate = _parse(data)
+        samples, rate = _parse(_beginning(file, seconds))
     except tf.errors.OpError as error:
         try:
             return audio_decoders.by_libsndfile(file, seconds)
@@ -117,23 +117,23 @@ def _wave(file: BinaryIO, seconds: float) -> Decoded:
     return Decoded(samples, rate, False)
 
 
-def _parse(data: tf.Tensor) -> tuple[npt.NDArray[np.float32], int]:
+def _parse(file: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """Decodes piece by piece: samples take several times the memory of the file's bytes."""
+    data, parse_piece = tf.constant(file), _parse_piece()
     pieces: list[npt.NDArray[np.float32]] = []
     while not pieces or len(pieces[-1]):
-        piece, rate = _parse_piece(data, len(pieces))
+        piece, rate = parse_piece(data, tf.constant(len(pieces), tf.int64))
         pieces.append(piece.numpy())
-        if tf.strings.length(data) <= riff.PIECE:
+        if len(file) <= riff.PIECE:
             break
     return np.concatenate(pieces), int(rate)
 
 
-@tf.function(
-    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False
-)
-def _parse_piece(data: tf.Tensor, piece: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    samples, rate = riff.parse(data, piece)
-    return samples, rate
+@functools.cache
+def _parse_piece() -> Any:
+    """`riff.parse`, traced once; a concrete function binds its arguments faster."""
+    signature = [tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)]
+    return tf.function(riff.parse, signature, autograph=False).get_concrete_function()
 
 
 def _beginning(file: BinaryIO, seconds: float) -> bytes:
