@@ -3,6 +3,7 @@
 It prints a Markdown table.
 
     python -m benchmarks.serving
+    python -m benchmarks.serving --export OUT/1     # only writes the model
 
 The model is the default one over three inputs, with random weights, which take as long as trained
 ones: a 500 x 400 JPEG, a title, a 2-second WAV at 16 kHz. `predict` takes their bytes, `core` the
@@ -10,6 +11,7 @@ tensors made from them, so that decoding is the difference. The two run in turn;
 median.
 """
 
+import argparse
 import io
 import pathlib
 import statistics
@@ -93,13 +95,20 @@ def medians(functions, runs):
     return [statistics.median(times) for times in taken]
 
 
+def export(folder):
+    return export_model(build_model(CONFIG, schema()), CONFIG, schema(), folder)
+
+
 def main():
-    stats = schema()
-    preprocessor = Preprocessor(CONFIG, stats)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--export", metavar="NAME/VERSION", type=pathlib.Path)
+    wanted = parser.parse_args().export
+    if wanted:
+        export(wanted)
+        return
+    preprocessor = Preprocessor(CONFIG, schema())
     with tempfile.TemporaryDirectory() as folder:
-        path = export_model(
-            build_model(CONFIG, stats), CONFIG, stats, pathlib.Path(folder) / "bench" / "1"
-        )
+        path = export(pathlib.Path(folder) / "bench" / "1")
         signatures = tf.saved_model.load(str(path)).signatures
     cells = rows(DISTINCT)
     sizes = {name: int(tf.reduce_mean(tf.strings.length(column))) for name, column in cells.items()}
