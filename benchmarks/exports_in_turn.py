@@ -11,6 +11,7 @@ only make a call longer, so that the lower quartile is compared.
 """
 
 import argparse
+import functools
 import statistics
 import time
 
@@ -51,7 +52,7 @@ def main():
     print("|---:|---:|---:|---:|---:|")
     for batch in BATCHES:
         cells = rows(batch)
-        functions = [lambda one=one: one.signatures["predict"](**cells) for one in models]
+        functions = [functools.partial(one.signatures["predict"], **cells) for one in models]
         in_turn(functions, 2)
         before, after = in_turn(functions, RUNS[batch])
         print(
