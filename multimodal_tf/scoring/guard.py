@@ -5,8 +5,10 @@ import math
 
 from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score
 
-# served outputs: the score, the mean cosine of compared inputs, and whether to review
-OOD_SCORE, AGREEMENT, REVIEW = "ood_score", "agreement", "review"
+# served outputs: the score, the mean cosine of compared inputs, whether any were compared, and
+# whether to review
+OOD_SCORE, AGREEMENT, COMPARED, REVIEW = "ood_score", "agreement", "compared", "review"
+SERVED = (OOD_SCORE, AGREEMENT, COMPARED, REVIEW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Guard:
             any temperature.
         threshold: the highest `ood_score` of a row that needs no review.
         agreement_threshold: the lowest `agreement` of a row that needs no review: the mean cosine
-            between compared inputs. None: `agreement` is not served.
+            between compared inputs. None: `agreement` and `compared` are not served.
 
     Raises:
         ValueError: a threshold is not finite.
@@ -43,9 +45,7 @@ class Guard:
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of the served outputs."""
-        if self.agreement_threshold is None:
-            return (OOD_SCORE, REVIEW)
-        return (OOD_SCORE, AGREEMENT, REVIEW)
+        return (OOD_SCORE, REVIEW) if self.agreement_threshold is None else SERVED
 
     @property
     def embedding(self) -> str | None:

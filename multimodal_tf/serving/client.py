@@ -18,7 +18,7 @@ from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.schema import Schema, Subwords
-from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW
+from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import signature
 
 # rows that go through the graph at once
@@ -48,8 +48,8 @@ class Client:
             `label_probabilities`.
         paths: bool, as given.
         served: `tf.TensorSpec` by served key.
-        guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`, `review`;
-            empty where the model was exported without one.
+        guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`,
+            `compared`, `review`; empty where the model was exported without one.
 
     Raises:
         FileNotFoundError: there is no SavedModel.
@@ -85,9 +85,7 @@ class Client:
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
         self._keys = _keys(self.config)
         heads = prediction_keys(self.config.heads)
-        self.guard_keys = tuple(
-            key for key in (OOD_SCORE, AGREEMENT, REVIEW) if key in self.served and key not in heads
-        )
+        self.guard_keys = tuple(key for key in SERVED if key in self.served and key not in heads)
 
     def predict(
         self, rows: pd.DataFrame | Iterable[Row], root: str | os.PathLike[str] = "."

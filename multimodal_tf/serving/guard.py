@@ -7,7 +7,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import comparing, input_pairs, prediction_keys
 from multimodal_tf.scoring.agreement import agreement, cosine
-from multimodal_tf.scoring.guard import AGREEMENT, OOD_SCORE, REVIEW, Guard
+from multimodal_tf.scoring.guard import AGREEMENT, COMPARED, OOD_SCORE, REVIEW, Guard
 from multimodal_tf.scoring.ood import Energy, MaximumSoftmax, Score, score_input
 from multimodal_tf.scoring.presence import vectors_present
 
@@ -58,9 +58,10 @@ def judge(
 
     Returns:
         dict: `ood_score` float32 `(batch,)`; with an agreement threshold `agreement` float32
-        `(batch,)`, -1 to 1, NaN where no pair of inputs is present; `review` bool `(batch,)`: the
-        row is not valid, beyond a threshold, or a score is NaN. A score that is not finite is
-        served as the largest float32, such an agreement as -1.
+        `(batch,)`, -1 to 1, and `compared` bool `(batch,)`: a pair of inputs is present; `review`
+        bool `(batch,)`: the row is not valid, beyond a threshold, or a score is NaN. Where nothing
+        is compared, nothing disagrees: the agreement is 1. A score that is not finite is served as
+        the largest float32, such an agreement as -1.
     """
     ood_score = guard.score(tf.cast(score_input(guard.score, outputs, vectors), tf.float32))
     fine = status["valid"] & (ood_score <= guard.threshold)
@@ -71,8 +72,9 @@ def judge(
     agreed = agreement(cosines, known)
     compared = tf.reduce_any(known, axis=1)
     fine &= ~compared | (agreed >= guard.agreement_threshold)
-    agreed = tf.where(compared & ~tf.math.is_finite(agreed), -1.0, agreed)
-    return {OOD_SCORE: ood_score, AGREEMENT: agreed, REVIEW: ~fine}
+    agreed = tf.where(tf.math.is_finite(agreed), agreed, -1.0)
+    agreed = tf.where(compared, agreed, 1.0)
+    return {OOD_SCORE: ood_score, AGREEMENT: agreed, COMPARED: compared, REVIEW: ~fine}
 
 
 def _check_score(score: Score, config: Config, widths: Mapping[str, int]) -> None:

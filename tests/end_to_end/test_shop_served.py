@@ -139,7 +139,7 @@ def test_a_table_of_predictions_has_the_columns_of_every_head(shop):
         *("size", "size_probability", "size_probabilities"),
         *("cost", "cost_low", "cost_high", "cost_quantiles"),
         *("pair", "vector"),
-        *("ood_score", "agreement", "review"),
+        *("ood_score", "agreement", "compared", "review"),
         *("valid", "error", "present"),
     ]
     assert (found["visits"] > 0).all()

@@ -23,7 +23,7 @@ from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.serving.predict_table import predict_table
 
-GUARD_KEYS = {"ood_score", "agreement", "review"}
+GUARD_KEYS = {"ood_score", "agreement", "compared", "review"}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,9 @@ def expected(matching_rows):
         for head, (first, second) in pairs.items()
     ]
     known = ~np.isnan(cosines)
+    # nothing disagrees where nothing is compared
     agreed = np.where(
-        known.any(axis=0), np.nansum(cosines, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
+        known.any(axis=0), np.nansum(cosines, axis=0) / np.maximum(known.sum(axis=0), 1), 1
     )
     ood_score = chosen.score(vectors["fused"])
     any_present = np.any(list(present.values()), axis=0)
@@ -55,6 +56,7 @@ def expected(matching_rows):
     return {
         "ood_score": ood_score,
         "agreement": agreed,
+        "compared": known.any(axis=0),
         "review": ~any_present
         | broken
         | (ood_score > chosen.threshold)
@@ -74,12 +76,12 @@ def serve(signatures):
 def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(expected, serving_process):
     given = serving_process["guarded"]
     for name, values in expected.items():
-        assert given[name].dtype == (bool if name == "review" else np.float32)
+        assert given[name].dtype == (bool if name in ("compared", "review") else np.float32)
         assert given[name].shape == values.shape
         np.testing.assert_allclose(given[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
     # so that both were tried
     assert 0 < expected["review"].mean() < 1
-    assert np.isnan(expected["agreement"]).any()
+    assert 0 < expected["compared"].mean() < 1
 
 
 def test_a_row_without_any_input_is_always_for_review(tmp_path):
@@ -161,16 +163,18 @@ def test_the_client_shows_it_and_marks_unreadable_rows_for_review(guarded, tmp_p
         {"title": "a red bird", "colour": b"caf\xe9"},
     ]
     found = client.predict(rows)
-    assert list(found.columns)[-6:] == [
+    assert list(found.columns)[-7:] == [
         "ood_score",
         "agreement",
+        "compared",
         "review",
         "valid",
         "error",
         "present",
     ]
     assert found["ood_score"][0] == found["ood_score"][1]
-    assert found["agreement"].isna().all()
+    assert (found["agreement"] == 1).all()
+    assert not found["compared"].any()
     assert found["review"][1]
     assert list(client.predict([]).columns) == list(found.columns)
     for suffix in (".csv", ".parquet"):
@@ -179,6 +183,7 @@ def test_the_client_shows_it_and_marks_unreadable_rows_for_review(guarded, tmp_p
     assert {name: str(again[name].dtype) for name in GUARD_KEYS} == {
         "ood_score": "float32",
         "agreement": "float32",
+        "compared": "bool",
         "review": "bool",
     }
     assert list(pd.read_csv(tmp_path / "out.csv").columns) == list(again.columns)

@@ -81,8 +81,9 @@ def test_which_rows_are_for_review():
         Guard(MaximumSoftmax("label"), 0.5, agreement_threshold=0.0), outputs, {}, status, MATCHING
     )
     assert result["review"].numpy().tolist() == [False, True, False, True, True, True]
-    assert result["agreement"].numpy().tolist()[:2] == [1.0, -1.0]
-    assert np.isnan(result["agreement"][2])
+    # the third row has no pair, in which anything could disagree
+    assert result["agreement"].numpy().tolist()[:3] == [1.0, -1.0, 1.0]
+    assert result["compared"].numpy().tolist()[:3] == [True, True, False]
 
 
 def test_a_tower_over_columns_is_present_where_any_column_is():
