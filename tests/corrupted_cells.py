@@ -33,7 +33,7 @@ def cells():
         "video": (VideoInput(height=8, width=8, frames=2), None, [[photo, photo], []]),
         "audio": (AudioInput(sample_rate=8000, seconds=0.25), None, [*clips, b""]),
         "text": (TextInput(), None, [b"A small red shoe", "ça va 中文 Ω".encode(), b""]),
-        "number": (NumberInput(), MOMENTS, [3.5, -1e30, math.nan]),
+        "number": (NumberInput(), MOMENTS, [3.5, -1e19, math.nan]),
         "category": (CategoryInput(), WORDS, [b"red", b"unheard of", b""]),
         "boolean": (BooleanInput(), None, [1.0, 0.0, math.nan]),
         "date": (

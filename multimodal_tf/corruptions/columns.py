@@ -18,6 +18,7 @@ from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, NumberI
 from multimodal_tf.corruptions.corruption import Cell, Change, Corruption, HasStd, HasWords
 from multimodal_tf.corruptions.text import replace_by_letters
 from multimodal_tf.data.codecs import dates
+from multimodal_tf.data.codecs.cell import LARGEST_NUMBER
 
 # the kinds of `config.ValueInput`
 Value: TypeAlias = NumberInput | CategoryInput | BooleanInput | DateInput | VectorInput
@@ -26,7 +27,6 @@ _DEVIATIONS = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 # factor of the standard deviation; severity 5 of noise doubles it: ten standard deviations
 _FAR = 5
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @runtime_checkable
@@ -172,7 +172,7 @@ def _noisy_number(
     random: np.random.Generator,
 ) -> Any:
     noise = deviations * std * random.standard_normal(np.shape(cell))
-    return np.clip(np.asarray(cell, float) + noise, -_LARGEST, _LARGEST).tolist()
+    return np.clip(np.asarray(cell, float) + noise, -LARGEST_NUMBER, LARGEST_NUMBER).tolist()
 
 
 def _noisy_date(std: float, cell: bytes, deviations: float, random: np.random.Generator) -> bytes:

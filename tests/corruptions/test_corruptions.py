@@ -174,10 +174,10 @@ def test_noise_of_numbers_is_in_units_of_their_standard_deviation():
     )
 
 
-def test_a_number_stays_finite_in_float32():
+def test_a_number_stays_one_that_is_read():
     noise = columns.number_noise(3e38)
     changed = np.array([noise(3e38, 5, np.random.default_rng(seed)) for seed in range(20)])
-    assert np.isfinite(changed.astype(np.float32)).all()
+    assert (np.abs(changed) <= 2.0**64).all()
 
 
 def test_noise_of_dates_is_in_days_and_stays_in_the_calendar():

@@ -136,10 +136,15 @@ class TestPlainCells:
 
     @pytest.mark.parametrize(
         "value",
-        ["seven", "1,5", "1_000", "inf", math.inf, "1e39", 1e39, 10**400, [1], b"\xff", 1j, "0x10"],
+        ["seven", "1,5", "1_000", "inf", math.inf, "1e39", 1e39, 10**400, [1], b"\xff", 1j, "0x10"]
+        + ["3e38", -3e38, 2**65, np.float32(1.9e19)],
     )
     def test_bad_numbers(self, reason, value):
         assert reason(value, NumberInput())
+
+    def test_whole_numbers_of_64_bits_are_read(self):
+        cells = [read_cell(value, NumberInput()) for value in (2**64 - 1, str(-(2**64)))]
+        assert cells == [2.0**64, -(2.0**64)]
 
     @pytest.mark.parametrize(
         ("value", "text"),

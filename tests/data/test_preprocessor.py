@@ -187,6 +187,7 @@ BROKEN = [
     ("title", b"caf\xe9", b"title: invalid UTF-8"),
     ("kind", b"\xff", b"kind: invalid UTF-8"),
     ("price", float("inf"), b"price: not a finite number"),
+    ("price", -3e38, b"price: larger than 2^64"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ from multimodal_tf.schema import VectorMoments
 
 DIM = 8
 CONFIG = VectorInput(dim=DIM)
-NUMBERS = [0.5, -1.0, 2.0, 0.0, 1e-3, 4.0, 1e30, -7.0]
+# the greatest is the largest that is read
+NUMBERS = [0.5, -1.0, 2.0, 0.0, 1e-3, 4.0, 2.0**64, -7.0]
 STATS = VectorMoments(mean=[1.0] * DIM, std=[0.5, 1.0, 2.0, 4.0] * 2, rows=3)
 
 
@@ -74,6 +76,19 @@ def test_refused(value, received):
         read_cell(value, CONFIG)
     assert received in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_beyond_the_largest_are_refused_wherever_a_cell_is_read():
+    said = "larger than 2^64 (1.8e19), the largest number that is read"
+    cell = [*NUMBERS[:7], -1e20]
+    with pytest.raises(ValueError, match=f"^number 8 of a vector, -1e.20, is {re.escape(said)}$"):
+        read_cell(cell, CONFIG)
+    assert kind_of(CONFIG).problem(cell) == f"a number of it is {said}"
+    _, present, reason = kind_of(CONFIG).reader(STATS).read(tf.constant([cell]))
+    assert (present.numpy().tolist(), reason.numpy().tolist()) == (
+        [False],
+        [f"a number of it is {said}".encode()],
+    )
 
 
 @pytest.mark.parametrize("dim", [7, 4097])

@@ -22,7 +22,7 @@ BAD_TABLES = {
         "must have two classes or more in the training split, received only 'a'",
     ),
     "enormous numbers": (
-        NONE + "3e38,a\n-3e38,b\n" * 9,
+        NONE + "18446744073709551615,a\n-18446744073709551615,b\n" * 9,
         "ingest",
         "the input 'x' (column 'x') must have a variance below 3.4e38",
     ),

@@ -5,6 +5,10 @@ import dataclasses
 # a file, text, a category or a date in UTF-8; a number or a boolean; several files or numbers
 Cell = bytes | float | list[bytes] | list[float]
 
+# A variance of numbers up to it is a finite float32; all whole numbers of 64 bits are.
+LARGEST_NUMBER = 2.0**64
+TOO_LARGE = "larger than 2^64 (1.8e19), the largest number that is read"
+
 
 class CellError(ValueError):
     """A broken cell; the message is the reason, without row or column."""

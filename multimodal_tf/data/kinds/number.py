@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import NumberInput
-from multimodal_tf.data.codecs.cell import Cell, CellError
+from multimodal_tf.data.codecs.cell import LARGEST_NUMBER, TOO_LARGE, Cell, CellError
 from multimodal_tf.data.column_stats import Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds import scaling
@@ -28,7 +28,9 @@ class NumberKind(Kind[NumberInput, Moments]):
         return read_number(value)
 
     def _problem(self, cell: Cell) -> str:
-        return _NOT_FINITE if cell in (math.inf, -math.inf) else ""
+        if cell in (math.inf, -math.inf):
+            return _NOT_FINITE
+        return TOO_LARGE if isinstance(cell, float) and abs(cell) > LARGEST_NUMBER else ""
 
     def reader(self, stats: Moments) -> "NumberReader":
         """Needs `Moments`."""
@@ -52,8 +54,10 @@ class NumberReader(Reader[NumberInput]):
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch,)`."""
-        present = scaling.is_scalable(cells, self._mean, self._std)
-        broken = tf.where(tf.math.is_inf(cells), _NOT_FINITE, scaling.TOO_FAR)
+        is_large = tf.abs(cells) > LARGEST_NUMBER
+        present = scaling.is_scalable(cells, self._mean, self._std) & ~is_large
+        broken = tf.where(is_large, TOO_LARGE, scaling.TOO_FAR)
+        broken = tf.where(tf.math.is_inf(cells), _NOT_FINITE, broken)
         return (
             tf.where(present, cells, self._mean),
             present,
@@ -65,7 +69,7 @@ def read_number(value: Any) -> float | None:
     """A number or its text; None for NaN.
 
     Raises:
-        CellError: it is no number, or not a finite float32.
+        CellError: it is no number, or beyond ±2^64.
 
     Example:
         >>> read_number(" 7.5 "), read_number("nan")
@@ -85,4 +89,6 @@ def read_number(value: Any) -> float | None:
         raise CellError(f"not a number: {value!r:.60}")
     if abs(number) > float(np.finfo(np.float32).max):
         raise CellError(f"not a finite 32-bit number: {value!r:.60}")
+    if abs(number) > LARGEST_NUMBER:
+        raise CellError(f"{TOO_LARGE}: {value!r:.60}")
     return None if math.isnan(number) else number

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.config import VectorInput
-from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.cell import LARGEST_NUMBER, TOO_LARGE, CellError
 from multimodal_tf.data.column_stats import Learner, RunningVectorMoments
 from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds import scaling
@@ -17,6 +17,7 @@ from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import VectorMoments
 
 _NOT_FINITE = "not a vector of finite numbers"
+_TOO_LARGE = f"a number of it is {TOO_LARGE}"
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -24,7 +25,7 @@ class VectorKind(Kind[VectorInput, VectorMoments]):
     """A list, tuple or array of `dim` numbers, or its text as JSON."""
 
     def read(self, value: Any, root: Root) -> list[float] | None:
-        """`dim` finite numbers, rounded to float32; None where all are NaN or null."""
+        """`dim` numbers within ±2^64, rounded to float32; None where all are NaN or null."""
         rule = f"a vector must have {self.config.dim} finite numbers"
         numbers = numbers_of(value)
         if numbers is None:
@@ -38,11 +39,18 @@ class VectorKind(Kind[VectorInput, VectorMoments]):
         if refused.any():
             index = int(refused.argmax())
             raise CellError(f"{rule}, received {numbers[index]} as number {index + 1}")
+        if np.abs(numbers).max() > LARGEST_NUMBER:
+            index = int(np.abs(numbers).argmax())
+            raise CellError(f"number {index + 1} of a vector, {numbers[index]}, is {TOO_LARGE}")
         cell: list[float] = numbers.astype(np.float32).tolist()
         return cell
 
     def _problem(self, cell: Any) -> str:
-        return "" if np.isfinite(cell).all() or np.isnan(cell).all() else _NOT_FINITE
+        if np.isnan(cell).all():
+            return ""
+        if not np.isfinite(cell).all():
+            return _NOT_FINITE
+        return _TOO_LARGE if np.abs(cell).max() > LARGEST_NUMBER else ""
 
     def reader(self, stats: VectorMoments) -> "VectorReader":
         """Needs `VectorMoments`."""
@@ -70,8 +78,11 @@ class VectorReader(Reader[VectorInput]):
         missing = tf.reduce_all(tf.math.is_nan(cells), axis=1)
         mean, std = np.array([self._stats.mean, self._stats.std])
         standardized = tf.cast((tf.cast(cells, tf.float64) - mean) / std, tf.float32)
-        present = tf.reduce_all(scaling.is_scalable(cells, mean, std, scaling.VECTOR_LIMIT), axis=1)
-        broken = tf.where(finite, scaling.TOO_FAR, _NOT_FINITE)
+        is_large = tf.reduce_any(tf.abs(cells) > LARGEST_NUMBER, axis=1)
+        scalable = scaling.is_scalable(cells, mean, std, scaling.VECTOR_LIMIT)
+        present = tf.reduce_all(scalable, axis=1) & ~is_large
+        broken = tf.where(is_large, _TOO_LARGE, scaling.TOO_FAR)
+        broken = tf.where(finite, broken, _NOT_FINITE)
         return (
             tf.where(present[:, tf.newaxis], standardized, 0.0),
             present,
