@@ -75,8 +75,7 @@ def mean_score(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed
 
     codes = group_codes(groups, len(scores))
     found = weighted_metrics(statistic, codes, resamples, seed)["mean"]
-    unit = row_scores.unit_of(eval_split.config, eval_split.head)
-    return dataclasses.replace(found, unit=unit)
+    return row_scores.with_unit(found, row_scores.unit_of(eval_split.config, eval_split.head))
 
 
 def predicted_by(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Predictor
-from multimodal_tf.evaluation.row_scores import ACCURACY, values
+from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of, values, with_unit
 from multimodal_tf.metrics.clustered import group_codes, share
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.shapley import Contributions, coalitions, contributions
@@ -24,6 +24,10 @@ def modality_contributions(
 ) -> Contributions:
     """Predicts with every subset of inputs, and computes Shapley values.
 
+    Over all rows the value is `row_scores.values`. By class it is the log probability of the class:
+    the class that is predicted without any input has an accuracy of 1 then, from which inputs could
+    only take away.
+
     Args:
         predictor: `Predictor`.
         eval_split, features: from `load_eval_split`.
@@ -32,13 +36,16 @@ def modality_contributions(
     """
     names = list(eval_split.config.inputs)
     subsets, known = coalitions(names, seed=seed), eval_split.known
-    columns = []
+    classes = class_names(eval_split)
+    of_rows = [values, log_probabilities] if classes else [values]
+    columns: list[list[np.ndarray]] = [[] for _ in of_rows]
     for present in subsets.present:
         without = tuple(name for name, is_present in zip(names, present) if not is_present)
         predictions = (
             predictor.predict_features(features, without) if without else eval_split.predictions
         )
-        columns.append(values(eval_split, predictions)[known])
+        for column, value in zip(columns, of_rows):
+            column.append(value(eval_split, predictions)[known])
         step()
     # without any input, all rows have the same prediction
     first_row = {name: tensor[:1] for name, tensor in features.items()}
@@ -46,17 +53,37 @@ def modality_contributions(
         name: np.repeat(prediction, len(known), axis=0)
         for name, prediction in predictor.predict_features(first_row, tuple(names)).items()
     }
-    classes = class_names(eval_split)
-    return contributions(
-        subsets,
-        np.stack(columns, axis=1),
-        values(eval_split, no_inputs)[known],
-        labels=eval_split.labels[known] if classes else None,
-        classes=classes,
-        groups=None if eval_split.groups is None else eval_split.groups[known],
-        resamples=resamples,
-        seed=seed,
-    )
+    groups = None if eval_split.groups is None else eval_split.groups[known]
+    found = [
+        contributions(
+            subsets,
+            np.stack(column, axis=1),
+            value(eval_split, no_inputs)[known],
+            labels=eval_split.labels[known] if value is log_probabilities else None,
+            classes=classes,
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
+        )
+        for column, value in zip(columns, of_rows)
+    ]
+    whole = _with_units(found[0], unit_of(eval_split.config, eval_split.head))
+    return whole.model_copy(update={"classes": found[-1].classes})
+
+
+def _with_units(found: Contributions, unit: str) -> Contributions:
+    """With the unit of the values; the shares have none."""
+    for subset in found.subsets:
+        subset.metric = with_unit(subset.metric, unit)
+    found.none, found.all = with_unit(found.none, unit), found.subsets[-1].metric
+    for of_inputs in (found.shapley, found.drop):
+        of_inputs |= {name: replace(metric, unit=unit) for name, metric in of_inputs.items()}
+    return found
+
+
+def log_probabilities(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The logarithm of each row's probability of its own class, float `(rows,)`, nats."""
+    return -losses(eval_split, predictions)
 
 
 def class_names(eval_split: EvalSplit) -> list[str]:

@@ -13,7 +13,7 @@ from multimodal_tf.corruptions import SEVERITIES, Corruption, columns, corrupted
 from multimodal_tf.evaluation import ood_samples
 from multimodal_tf.evaluation.eval_split import EvalSplit, drawn
 from multimodal_tf.evaluation.predictor import Arrays, Predictor
-from multimodal_tf.evaluation.row_scores import unit_of, values
+from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values, with_unit
 from multimodal_tf.metrics import robustness
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
@@ -137,7 +137,7 @@ def means_by_severity(
         return dict(enumerate(weights @ table / weights.sum()))
 
     metrics = list(weighted_metrics(statistic, scores.codes, resamples, seed).values())
-    metrics = [dataclasses.replace(metric, unit=scores.unit) for metric in metrics]
+    metrics = [with_unit(metric, scores.unit) for metric in metrics]
     clean, n = metrics[0], len(SEVERITIES)
     return {
         key: [clean, *metrics[1 + n * index : 1 + n * (index + 1)]]
@@ -178,10 +178,11 @@ def robustness_metrics(
                 found[name, "effective robustness"] = float(effective)
         return found
 
-    units = {"mean corruption error": "error rate", "mean drop": "drop of accuracy"}
+    error = "error rate" if scores.unit == ACCURACY else f"1 - {scores.unit}"
+    units = {"mean corruption error": error, "mean drop": f"drop of {scores.unit}"}
     by_input: dict[str, dict[str, Metric]] = {name: {} for name in arrays}
     for (name, kind), metric in weighted_metrics(statistic, scores.codes, resamples, seed).items():
-        unit = units.get(kind, "area under accuracy")
+        unit = units.get(kind, f"area under {scores.unit}")
         by_input[name][kind] = dataclasses.replace(metric, unit=unit)
     return by_input
 
@@ -208,10 +209,8 @@ def worst_corruption(scores: CorruptionScores, resamples: int, seed: int) -> Wor
         return {what: weights @ scores / weights.sum() for what, scores in of_rows.items()}
 
     metrics = weighted_metrics(statistic, scores.codes, resamples, seed)
-    with_unit = {
-        what: dataclasses.replace(metric, unit=scores.unit) for what, metric in metrics.items()
-    }
-    return WorstCorruption(name, corruption, **with_unit)
+    of_unit = {what: with_unit(metric, scores.unit) for what, metric in metrics.items()}
+    return WorstCorruption(name, corruption, **of_unit)
 
 
 def _in_the_same_order(

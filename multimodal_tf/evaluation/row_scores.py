@@ -1,5 +1,6 @@
 """The score of a prediction, one number per row, as contributions and robustness measure it."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,16 +8,19 @@ import numpy as np
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import labelled
 from multimodal_tf.evaluation.eval_split import EvalSplit
+from multimodal_tf.metrics.average_precision_rows import average_precision_rows
+from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.multi_label import THRESHOLD
+from multimodal_tf.metrics.per_class import clipped
 
-ACCURACY, LABELS, ERROR = "accuracy", "share of labels right", "negative absolute error"
-_UNITS = {"class": ACCURACY, "classes": LABELS, "number": ERROR}
+ACCURACY, PRECISION, ERROR = "accuracy", "average precision", "negative absolute error"
+_UNITS = {"class": ACCURACY, "classes": PRECISION, "number": ERROR}
 
 
 def unit_of(config: Config, head: str) -> str:
     """What the mean of `values` measures.
 
-    Accuracy, the share of right labels, or the negative absolute error in the label's unit.
+    Accuracy, the macro average precision, or the negative absolute error in the label's unit.
 
     Raises:
         ValueError: the head has no label to compare its predictions with.
@@ -33,19 +37,70 @@ def unit_of(config: Config, head: str) -> str:
 def values(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.ndarray:
     """The score of each prediction, float `(rows,)`, higher is better.
 
-    A hit (1 or 0) for a head that chooses one class; for a multi-label head the share of right
-    labels; for numbers the negative absolute error, of a quantile head that of the quantile nearest
-    to the median. Only the rows of `eval_split.known` have a meaning.
+    A hit (1 or 0) for a head that chooses one class; for a multi-label head a pseudo-value of the
+    macro average precision of the known rows, which is what ranks labels whatever the threshold;
+    for numbers the negative absolute error, of a quantile head that of the quantile nearest to the
+    median. Only the rows of `eval_split.known` have a meaning.
 
     Args:
         eval_split: the rows and their labels.
         predictions: by head, as `EvalSplit.predictions`.
     """
-    outputs, unit = predictions[eval_split.head], unit_of(eval_split.config, eval_split.head)
+    outputs, unit = predictions[eval_split.head], _unit(eval_split)
     labels = np.asarray(eval_split.labels)
     if unit == ACCURACY:
         return np.asarray(outputs.argmax(axis=1) == labels).astype(float)
-    if unit == LABELS:
-        return np.asarray(((outputs >= THRESHOLD) == (labels >= THRESHOLD)).mean(axis=1))
+    if unit == PRECISION:
+        known, found = np.asarray(eval_split.known, bool), np.zeros(len(outputs))
+        found[known] = average_precision_rows(labels[known] >= THRESHOLD, outputs[known])
+        return found
+    return -_errors(eval_split, outputs)
+
+
+def with_unit(metric: Metric, unit: str) -> Metric:
+    """A mean of `values` with its unit; the interval of a share ends at 0 and 1."""
+    if unit == ERROR or metric.low is None or metric.high is None:
+        return dataclasses.replace(metric, unit=unit)
+    low, high = (min(max(bound, 0.0), 1.0) for bound in (metric.low, metric.high))
+    return dataclasses.replace(metric, unit=unit, low=low, high=high)
+
+
+def losses(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """How wrong each prediction is, float `(rows,)`, 0 or more.
+
+    The log loss in nats of a head of classes or labels (the mean over labels), the absolute error
+    of numbers. Only the rows of `eval_split.known` have a meaning.
+
+    Args:
+        eval_split, predictions: as of `values`.
+    """
+    outputs, unit = predictions[eval_split.head], _unit(eval_split)
+    labels = np.asarray(eval_split.labels)
+    if unit == ACCURACY:
+        # an unknown label is -1
+        chances = outputs[np.arange(len(outputs)), np.maximum(labels, 0)]
+        return np.asarray(-np.log(np.maximum(chances, np.finfo(np.float32).tiny)))
+    if unit == PRECISION:
+        chances = np.where(labels >= THRESHOLD, outputs, 1 - outputs)
+        return np.asarray(-np.log(clipped(chances)).mean(axis=1))
+    return _errors(eval_split, outputs)
+
+
+def right(eval_split: EvalSplit) -> np.ndarray | None:
+    """Whether each prediction is right, in all its labels; None for a head of numbers."""
+    outputs, unit = eval_split.predictions[eval_split.head], _unit(eval_split)
+    labels = np.asarray(eval_split.labels)
+    if unit == ACCURACY:
+        return np.asarray(outputs.argmax(axis=1) == labels)
+    if unit == PRECISION:
+        return np.asarray(((outputs >= THRESHOLD) == (labels >= THRESHOLD)).all(axis=1))
+    return None
+
+
+def _unit(eval_split: EvalSplit) -> str:
+    return unit_of(eval_split.config, eval_split.head)
+
+
+def _errors(eval_split: EvalSplit, outputs: np.ndarray) -> np.ndarray:
     point = outputs[:, eval_split.config.heads[eval_split.head].point_index]
-    return np.asarray(-np.abs(point - labels.reshape(len(outputs))))
+    return np.asarray(np.abs(point - np.asarray(eval_split.labels).reshape(len(outputs))))

@@ -59,6 +59,8 @@ class Contributions(pydantic.BaseModel):
     part of that difference, no unit; below 0 where the input harms. `drop`: the loss when this
     input alone is left out. `sampling_error`: the standard error that drawing orders adds to
     `shapley`; empty where all orders count. Intervals are over rows or groups, not drawn orders.
+    `classes`: the same on the rows of each class; of a model report in log probabilities of the
+    class, nats, instead of hits.
     """
 
     n: int

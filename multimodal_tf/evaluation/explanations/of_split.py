@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.explanations.deletion import Deletion
 from multimodal_tf.evaluation.explanations.explanation import Explanation, explain
 from multimodal_tf.evaluation.explanations.row import Row
-from multimodal_tf.evaluation.row_scores import ACCURACY, LABELS, unit_of, values
 from multimodal_tf.evaluation.slices import worst_rows
-from multimodal_tf.metrics import calibration
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
 
@@ -93,7 +92,7 @@ def explain_split(eval_split: EvalSplit, resamples: int, seed: int) -> SplitExpl
 
 def has_hits(eval_split: EvalSplit) -> bool:
     """Whether a prediction of the head is right or wrong."""
-    return unit_of(eval_split.config, eval_split.head) in (ACCURACY, LABELS)
+    return row_scores.right(eval_split) is not None
 
 
 def _chosen(eval_split: EvalSplit, seed: int) -> tuple[list[int], list[int]]:
@@ -104,17 +103,13 @@ def _chosen(eval_split: EvalSplit, seed: int) -> tuple[list[int], list[int]]:
     known = np.flatnonzero(eval_split.known & eval_split.present.any(axis=1))
     if not len(known):
         return [], []
-    scores = values(eval_split, eval_split.predictions)[known]
-    losses = -scores
-    if unit_of(eval_split.config, eval_split.head) == ACCURACY and len(known) > 1:
-        losses = calibration.log_losses(
-            eval_split.labels[known], eval_split.predictions[eval_split.head][known]
-        )
-    hits = has_hits(eval_split)
-    wrong = int(np.count_nonzero(scores < 1)) if hits else len(known) // 2
+    losses = row_scores.losses(eval_split, eval_split.predictions)[known]
+    right = row_scores.right(eval_split)
+    hits = losses <= np.median(losses) if right is None else right[known]
+    wrong = len(known) // 2 if right is None else int(np.count_nonzero(~hits))
     worst = worst_rows(losses, min(WORST, max(1, wrong)))
-    right = np.flatnonzero(scores == 1 if hits else scores >= np.median(scores))
-    sample = np.random.default_rng(seed).permutation(np.setdiff1d(right, worst))[:RIGHT]
+    others = np.setdiff1d(np.flatnonzero(hits), worst)
+    sample = np.random.default_rng(seed).permutation(others)[:RIGHT]
     return known[worst].tolist(), known[sample].tolist()
 
 

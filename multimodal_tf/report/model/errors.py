@@ -9,9 +9,8 @@ import pandas as pd
 
 from multimodal_tf.evaluation.contributions import class_names
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of, values
+from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of
 from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
-from multimodal_tf.metrics import calibration
 from multimodal_tf.report.model.example import example
 from multimodal_tf.report.model.section import ReportSection, note_section
 from multimodal_tf.report.page import (
@@ -56,16 +55,17 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     if len(known) < 2:
         reason = f"Errors need two rows with a label, received {len(known)}."
         return note_section(TITLE, _DESCRIPTION, reason)
+    of_rows = losses(eval_split, eval_split.predictions)[known]
+    examples = _examples(eval_split, known[worst_rows(of_rows, WORST)])
     if unit_of(eval_split.config, eval_split.head) != ACCURACY:
-        losses = -values(eval_split, eval_split.predictions)[known]
         blocks: list[Block] = [
             Note("The head does not choose one class, so there are no confusions."),
-            _examples(eval_split, known[worst_rows(losses, WORST)]),
+            examples,
         ]
         return ReportSection(Section(TITLE, _DESCRIPTION, blocks))
     names = class_names(eval_split)
-    labels, probabilities = eval_split.labels[known], eval_split.predictions[eval_split.head][known]
-    predicted = probabilities.argmax(axis=1)
+    labels = eval_split.labels[known]
+    predicted = eval_split.predictions[eval_split.head][known].argmax(axis=1)
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (labels, predicted), 1)
     groups = None if eval_split.groups is None else eval_split.groups[known]
@@ -73,8 +73,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     blocks = [_heat_map(names, counts)]
     if frequent:
         blocks.append(_confusions_table(frequent, dict(zip(names, counts.sum(axis=1).tolist()))))
-    losses = calibration.log_losses(labels, probabilities)
-    blocks.append(_examples(eval_split, known[worst_rows(losses, WORST)]))
+    blocks.append(examples)
     of_table = _slices(eval_split, known, predicted == labels, groups)
     blocks.append(_slices_block(of_table))
     sentences = (*_confusion_sentence(frequent, counts), *_slice_sentence(of_table))

@@ -22,6 +22,7 @@ from multimodal_tf.report.page.blocks import (
     Reference,
     Section,
     Table,
+    Tile,
 )
 from multimodal_tf.report.page.folder import check_out, save
 
@@ -43,6 +44,7 @@ __all__ = [
     "Reference",
     "Section",
     "Table",
+    "Tile",
     "check_out",
     "save",
 ]

@@ -169,21 +169,24 @@ class Lines:
 
 @dataclasses.dataclass(frozen=True)
 class HeatMap:
-    """A number for each pair of a row and a column, darker if greater, as in a confusion matrix.
+    """A number for each pair of a row and a column, shaded, as in a confusion matrix.
 
     Use at most about fifty rows and columns.
 
     Args:
         title: str.
         rows, columns: names, such as true and predicted classes.
-        values: `(rows, columns)`, 0 or more.
+        values: `(rows, columns)`; 0 or more without `shades`.
         row_title, column_title: what the names are, such as "true class".
         unit: unit of the values, such as "rows".
         by_row: whether the shade is the share of the row's sum, so that rare classes are readable;
             else the share of the greatest value.
+        shades: `(rows, columns)` from 0, white, to 1, the darkest; None: by the values.
+        shade_title: what `shades` are, such as "drop of accuracy".
 
     Raises:
-        ValueError: `values` has another shape, or one is negative or not finite.
+        ValueError: `values` or `shades` has another shape, a value is not finite, or is negative
+            without `shades`, or a shade is not from 0 to 1.
     """
 
     title: str
@@ -194,21 +197,29 @@ class HeatMap:
     column_title: str
     unit: str
     by_row: bool = False
+    shades: Sequence[Sequence[float]] | None = None
+    shade_title: str = ""
 
     def __post_init__(self) -> None:
-        lengths = [len(row) for row in self.values]
+        self._check("value", self.values, math.inf if self.shades is None else None)
+        if self.shades is not None:
+            self._check("shade", self.shades, 1.0)
+
+    def _check(self, what: str, table: Sequence[Sequence[float]], most: float | None) -> None:
+        """Checks the shape, and that numbers are finite and, with `most`, from 0 to it."""
+        lengths = [len(row) for row in table]
         if not lengths or not self.columns or lengths != [len(self.columns)] * len(self.rows):
             raise ValueError(
                 f"heat map {self.title!r} must have {len(self.rows)} rows of {len(self.columns)} "
-                f"values, received {lengths}"
+                f"{what}s, received {lengths}"
             )
-        for row in self.values:
-            for value in row:
-                _check_finite(f"a value of heat map {self.title!r}", value)
-                if value < 0:
-                    raise ValueError(
-                        f"a value of heat map {self.title!r} must be 0 or more, received {value}"
-                    )
+        rule = "0 or more" if most == math.inf else f"from 0 to {most}"
+        for value in (value for row in table for value in row):
+            _check_finite(f"a {what} of heat map {self.title!r}", value)
+            if most is not None and not 0 <= value <= most:
+                raise ValueError(
+                    f"a {what} of heat map {self.title!r} must be {rule}, received {value}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,11 +277,39 @@ Block = Note | Metrics | Table | Bars | Lines | HeatMap | Examples
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section of the page. `description` says in a sentence what its blocks show."""
+    """A section of the page.
+
+    Args:
+        title: its heading.
+        description: a sentence that says what its blocks show.
+        blocks: in reading order.
+        sentences: what the blocks say, in words.
+    """
 
     title: str
     description: str
     blocks: Sequence[Block]
+    sentences: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A value at the top of the page that leads to its section.
+
+    Args:
+        name: what the value is, such as "accuracy of label".
+        value: a `Metric`, or a short text.
+        section: title of the section with more.
+        details: short lines below the value, such as what to compare it with.
+    """
+
+    name: str
+    value: Metric | str
+    section: str
+    details: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return "; ".join([f"{self.name}: {self.value}", *self.details])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,27 +318,38 @@ class Page:
 
     Args:
         title: str.
-        summary: plain sentences at the top; at least one.
+        summary: plain sentences at the top, the most important first; at least one.
         sections: in reading order; at least one.
         made_with: versions, date, files and the like by name, for the footer.
+        tiles: the values to see first, each a link to its section.
 
     Raises:
-        ValueError: there is no sentence or no section.
+        ValueError: there is no sentence or no section, or a tile leads to none of the sections.
 
     Example:
         >>> metric = Metric(0.7, 471, "share", 0.6, 0.8)
         >>> section = Section("Inputs", "Contributions.", [Bars("Inputs", {"title": metric})])
-        >>> page = Page("Shoes", ["The title has 70 %."], [section], {"date": "2026-11-28"})
+        >>> tiles = [Tile("share of the title", metric, "Inputs")]
+        >>> made_with = {"date": "2026-11-28"}
+        >>> page = Page("Shoes", ["The title has 70 %."], [section], made_with, tiles)
     """
 
     title: str
     summary: Sequence[str]
     sections: Sequence[Section]
     made_with: Mapping[str, str]
+    tiles: Sequence[Tile] = ()
 
     def __post_init__(self) -> None:
         _check_not_empty(f"page {self.title!r}", "sentence", self.summary)
         _check_not_empty(f"page {self.title!r}", "section", self.sections)
+        titles = [section.title for section in self.sections]
+        for tile in self.tiles:
+            if tile.section not in titles:
+                raise ValueError(
+                    f"tile {tile.name!r} of page {self.title!r} must lead to one of {titles}, "
+                    f"received {tile.section!r}"
+                )
 
 
 def _check_finite(name: str, value: float) -> None:

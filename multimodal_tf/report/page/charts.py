@@ -6,6 +6,7 @@ on a narrow screen. This holds in light, dark and print.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +26,8 @@ from multimodal_tf.report.page.tables import (
 _COLOURS, _DASHES = 7, 4
 # shades of a heat map, as many as charts.css has
 _LEVELS = 8
+# columns of a heat map from which on it does not fit a narrow screen
+_MANY_COLUMNS = 8
 _MAX_TICKS = 6
 # a line with more points has no marks; its values are in the table below
 _MAX_MARKS = 40
@@ -98,15 +101,21 @@ class ShadedCell:
 
     text: str
     title: str
+    column: str
     level: int
 
 
 @dataclasses.dataclass(frozen=True)
 class HeatMapView:
-    """A table whose cells are shaded, so that it can be read, copied and heard."""
+    """A table whose cells are shaded, so that it can be read, copied and heard.
+
+    `upright` names of columns are written upwards. `wide` maps are listed by row on a narrow
+    screen, without the cells that have no shade.
+    """
 
     below: str
     upright: bool
+    wide: bool
     rows: Sequence[tuple[str, Sequence[ShadedCell]]]
 
 
@@ -169,21 +178,40 @@ def lines_view(block: Lines) -> LinesView:
 
 def heat_map_view(block: HeatMap) -> HeatMapView:
     """The shades of a heat map."""
-    greatest = max(max(row) for row in block.values)
-    of = f"the {block.row_title}" if block.by_row else _short(greatest)
+    greatest = max(max(map(abs, row)) for row in block.values)
+    digits = _digits([value for row in block.values for value in row])
     rows = []
-    for name, values in zip(block.rows, block.values):
+    for number, (name, values) in enumerate(zip(block.rows, block.values)):
         total = sum(values) if block.by_row else greatest
-        cells = [
-            _shaded(block, name, column, value, total)
-            for column, value in zip(block.columns, values)
-        ]
-        rows.append((name, cells))
+        shares = [value / total if total else 0.0 for value in values]
+        shades = shares if block.shades is None else block.shades[number]
+        of = [f", {share:.0%} of the row" if block.by_row else "" for share in shares]
+        rows.append(
+            (
+                name,
+                [
+                    _shaded(block, name, column, f"{value:,.{digits}f}", rest, shade)
+                    for column, value, rest, shade in zip(block.columns, values, of, shades)
+                ],
+            )
+        )
+    of_all = f"the {block.row_title}" if block.by_row else f"{greatest:,.{digits}f}"
     return HeatMapView(
-        f"{block.unit}; shade: share of {of}",
-        len(block.columns) > 4 or max(map(len, block.columns)) > 12,
+        f"{block.unit}; shade: {block.shade_title or f'share of {of_all}'}",
+        len(block.columns) > 4
+        and max(map(len, block.columns)) > 2
+        or max(map(len, block.columns)) > 12,
+        len(block.columns) > _MANY_COLUMNS,
         rows,
     )
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Decimals by which the values are told apart: none for counts, else three digits in all."""
+    greatest = max(map(abs, values))
+    if greatest == 0 or all(float(value).is_integer() for value in values):
+        return 0
+    return int(min(max(2 - math.floor(math.log10(greatest)) - (greatest < 1), 0), 9))
 
 
 def _bar(metric: Metric, ticks: Sequence[float]) -> tuple[str, str] | None:
@@ -241,16 +269,12 @@ def _in_words(block: Lines) -> str:
     return " ".join(sentences)
 
 
-def _shaded(block: HeatMap, row: str, column: str, value: float, total: float) -> ShadedCell:
-    share = value / total if total else 0.0
-    level = 0 if value == 0 else 1 + min(int(share * (_LEVELS - 1)), _LEVELS - 2)
-    of = f", {share:.0%} of the row" if block.by_row else ""
+def _shaded(
+    block: HeatMap, row: str, column: str, text: str, rest: str, shade: float
+) -> ShadedCell:
+    level = 0 if shade <= 0 else 1 + min(int(shade * (_LEVELS - 1)), _LEVELS - 2)
     names = f"{block.row_title} {row}, {block.column_title} {column}"
-    return ShadedCell(_short(value), f"{names}: {_short(value)} {block.unit}{of}", level)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    return ShadedCell(text, f"{names}: {text} {block.unit}{rest}", column, level)
 
 
 def _defined_runs(line: Line) -> Iterator[list[tuple[float, Metric]]]:

@@ -59,6 +59,7 @@ def html(page: Page, files: Mapping[tuple[int, int], str]) -> str:
         .get_template("page.html.jinja")
         .render(
             page=page,
+            identities={each.title: f"section-{at}" for at, each in enumerate(page.sections)},
             blocks=blocks,
             style=Markup(style),
             script=Markup(script),

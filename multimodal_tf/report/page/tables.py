@@ -20,6 +20,9 @@ from multimodal_tf.report.page.blocks import (
     Table,
 )
 
+# pixels that a column takes at least, and that the page has on a screen of 1280
+_WIDTHS, _METRIC, _PAGE = {"text": 120, "number": 80}, 125, 1000
+
 # what several metrics have in common: their unit, their n
 Shared = Mapping[str, object]
 
@@ -44,11 +47,15 @@ class CellView:
 
 @dataclasses.dataclass(frozen=True)
 class TableView:
-    """A table as the template shows it: headings are `(column, unit and n below)`."""
+    """A table as the template shows it: headings are `(column, unit and n below)`.
+
+    A `wide` one has more columns than fit the page.
+    """
 
     title: str
     headings: Sequence[tuple[Column, str]]
     rows: Sequence[Sequence[CellView]]
+    wide: bool
 
 
 def as_table(block: Block) -> Table | None:
@@ -84,10 +91,16 @@ def as_table(block: Block) -> Table | None:
 def table_view(table: Table) -> TableView:
     """A table as the template shows it."""
     shared = [shared_by(_metrics_in(table, index)) for index in range(len(table.columns))]
+    rows = [[_cell_view(*each) for each in zip(table.columns, row, shared)] for row in table.rows]
+    widths = [
+        _METRIC if any(row[index].rest is not None for row in rows) else _WIDTHS[column.kind]
+        for index, column in enumerate(table.columns)
+    ]
     return TableView(
         table.title,
         [(column, column.unit or unit_and_n(each)) for column, each in zip(table.columns, shared)],
-        [[_cell_view(*each) for each in zip(table.columns, row, shared)] for row in table.rows],
+        rows,
+        wide=sum(widths) > _PAGE,
     )
 
 
