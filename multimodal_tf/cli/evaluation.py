@@ -96,6 +96,8 @@ def report(
         corrupted=corrupted,
         progress=True,
     )
+    for tile in written.page.tiles:
+        console.print(f"{tile}", markup=False, highlight=False)
     for sentence in written.page.summary:
         console.print(f"- {sentence}", markup=False, highlight=False)
     console.print(f"Report: {out / 'index.html'}")

@@ -8,8 +8,9 @@ import numpy as np
 from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
-from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
+from multimodal_tf.metrics.clustered import group_codes, share, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.schema import Classes
 
 
 def unimodal_models(
@@ -76,6 +77,22 @@ def mean_score(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed
     codes = group_codes(groups, len(scores))
     found = weighted_metrics(statistic, codes, resamples, seed)["mean"]
     return row_scores.with_unit(found, row_scores.unit_of(eval_split.config, eval_split.head))
+
+
+def majority(eval_split: EvalSplit) -> Metric | None:
+    """The accuracy of predicting the most frequent class of the training rows for every row.
+
+    None for a head that does not choose one class.
+    """
+    stats = eval_split.schema.heads[eval_split.head]
+    if row_scores.unit_of(eval_split.config, eval_split.head) != row_scores.ACCURACY or not (
+        isinstance(stats, Classes)
+    ):
+        return None
+    known = eval_split.known
+    hits = eval_split.labels[known] == int(np.argmax(stats.counts))
+    codes = group_codes(eval_split.groups, len(known))[known]
+    return dataclasses.replace(share(hits, codes), unit=row_scores.ACCURACY)
 
 
 def predicted_by(predictor: Predictor, eval_split: EvalSplit) -> EvalSplit:

@@ -187,22 +187,28 @@ def robustness_metrics(
     return by_input
 
 
-def worst_corruption(scores: CorruptionScores, resamples: int, seed: int) -> WorstCorruption | None:
-    """The most damaging corruption of one input; missing cells do not count as a corruption.
+def damaging_corruptions(scores: CorruptionScores) -> list[Key]:
+    """Input and corruption of those that lower the mean score, the most damaging first.
 
-    None where no corruption lowers the mean score, or there is none.
+    Missing cells and corruptions of all inputs at once do not count.
     """
-    found = {
-        (name, corruption): each
+    means = {
+        (name, corruption): float(each.mean())
         for name, of in scores.scores.items()
         for corruption, each in of.items()
         if name != ALL_INPUTS and corruption != columns.MISSING.name
     }
+    clean = float(scores.clean.mean())
+    return sorted((key for key in means if means[key] < clean), key=lambda key: means[key])
+
+
+def worst_corruption(scores: CorruptionScores, resamples: int, seed: int) -> WorstCorruption | None:
+    """The first of `damaging_corruptions`; None where no corruption lowers the mean score."""
+    found = damaging_corruptions(scores)
     if not found:
         return None
-    (name, corruption), each = min(found.items(), key=lambda item: float(item[1].mean()))
-    if each.mean() >= scores.clean.mean():
-        return None
+    name, corruption = found[0]
+    each = scores.scores[name][corruption]
     of_rows = {"clean": scores.clean, "mean": each.mean(axis=1), "strongest": each[:, -1]}
 
     def statistic(weights: np.ndarray) -> dict[str, float]:

@@ -116,6 +116,7 @@ def classes():
         "Classes",
         "Sandals are taken for slippers.",
         [mp.Table("Recall by class", columns, rows), heat],
+        ["Boots are found best.", f"The class {EVIL} has no rows."],
     )
 
 
@@ -172,11 +173,17 @@ def full_page():
         f"The class {EVIL} suffers most.",
     ]
     sections = [shares(), robustness(), classes(), slices(), highest_loss()]
+    tiles = [
+        mp.Tile("accuracy", metric(0.847), "Contributions", ["majority class 0.212", EVIL]),
+        mp.Tile(f"share of {HEBREW}", "title 71 %", "Contributions"),
+        mp.Tile("x" * 40, Metric(None, 3, "AUROC", reason="one class only"), "Robustness"),
+    ]
     return mp.Page(
         f"Report on shoes {EVIL}",
         summary,
         sections,
         {"date": "2026-11-28", "multimodal_tf": "0.1.0", "table": EVIL_FILE},
+        tiles,
     )
 
 

@@ -16,7 +16,7 @@ from title_table import CONFIG, FEW
 from multimodal_tf import cli
 from multimodal_tf.models.build import build_model
 from multimodal_tf.report.model import model_report
-from multimodal_tf.report.page import Note
+from multimodal_tf.report.page import HeatMap, Lines, Note
 
 TITLES = [
     "Modality contributions",
@@ -54,6 +54,35 @@ def test_the_number_of_corrupted_rows_is_shown(report):
     assert len(report.robustness.clean) == 8
 
 
+def test_the_page_opens_with_tiles_and_at_most_five_findings(report, report_folder):
+    names = [tile.name for tile in report.page.tiles]
+    assert names[:3] == ["accuracy of label", "share of each input", "worst damage"]
+    assert {"out-of-distribution AUROC", "expected calibration error"} == set(names[3:])
+    score = report.page.tiles[0]
+    assert score.value.value == report.contributions.all.value
+    assert [detail.split(" ")[0] for detail in score.details] == ["majority", "best"]
+    assert report.page.tiles[1].value.startswith("title ")
+    assert 1 <= len(report.page.summary) <= 5
+    beside = json.loads((report_folder / "page" / "report.json").read_text())
+    assert [tile["name"] for tile in beside["tiles"]] == names
+    assert beside["sections"][0]["sentences"]
+
+
+def test_corruptions_are_a_heat_map_and_the_three_worst_are_curves(report):
+    section = report.page.sections[1]
+    (heat,) = [each for each in section.blocks if isinstance(each, HeatMap)]
+    (curves,) = [each for each in section.blocks if isinstance(each, Lines)]
+    assert len(heat.rows) == sum(len(of) for of in report.robustness.scores.values())
+    assert list(heat.columns) == list("012345")
+    clean = report.robustness.clean.mean()
+    assert [row[0] for row in heat.values] == pytest.approx([clean] * len(heat.rows))
+    assert {row[0] for row in heat.shades} == {0}
+    assert max(max(row) for row in heat.shades) == 1
+    assert 1 <= len(curves.lines) <= 3
+    means = [np.mean([metric.value for metric in line.metrics[1:]]) for line in curves.lines]
+    assert means == sorted(means)
+
+
 def test_every_section_is_on_the_page_and_in_its_data(report, report_folder):
     titles = [section.title for section in report.page.sections]
     assert titles == TITLES
@@ -88,7 +117,13 @@ def test_a_head_of_numbers_without_the_table_draws_rows_and_the_page_says_so(
 ):
     found = model_report(predictor, records, tmp_path / "report", head="age", **FEW)
     assert found.contributions.n > 5
-    assert any("negative absolute error" in sentence.lower() for sentence in found.page.summary)
+    sentences = found.page.sections[0].sentences
+    assert any("negative absolute error" in sentence.lower() for sentence in sentences)
+    tile = found.page.tiles[0]
+    assert tile.name == "mean absolute error of age"
+    assert tile.value.low <= tile.value.value <= tile.value.high
+    assert tile.value.value == -found.contributions.all.value > 0
+    assert tile.details[0].startswith("without any input ")
     assert found.page.made_with["intervals"] == "95 %, 50 bootstrap resamples of rows"
     assert found.page.made_with["table"].endswith(", which could not be read")
 
@@ -101,7 +136,14 @@ def test_a_head_of_several_labels_draws_the_groups_of_the_split(
         update={"split": CONFIG.split.model_copy(update={"group": "colour"})}
     )
     found = model_report(grouped, records, tmp_path / "report", head="tags", table=table, **FEW)
-    assert any("share of labels right" in sentence.lower() for sentence in found.page.summary)
+    assert found.page.tiles[0].name == "average precision of tags"
+    assert any("average precision" in each.lower() for each in found.page.sections[0].sentences)
+    shares = found.contributions.share.values()
+    assert all(
+        0 <= bound <= 1 for each in [found.contributions.all] for bound in (each.low, each.high)
+    )
+    assert found.robustness.unit == "average precision"
+    assert all(each.value is None or abs(each.value) < 3 for each in shares)
     assert found.page.made_with["intervals"] == "95 %, 50 bootstrap resamples of groups of colour"
     assert found.contributions.groups < found.contributions.n
     assert found.contributions.n > 5

@@ -75,6 +75,22 @@ class TestBlocks:
             ),
             (lambda: mp.Bars("B", {}), "bars 'B' must have at least one bar"),
             (
+                lambda: mp.HeatMap("H", ["a"], ["b"], [[-1]], "r", "c", "rows"),
+                "a value of heat map 'H' must be 0 or more, received -1",
+            ),
+            (
+                lambda: mp.HeatMap("H", ["a"], ["b"], [[1]], "r", "c", "rows", shades=[[1.5]]),
+                "a shade of heat map 'H' must be from 0 to 1.0, received 1.5",
+            ),
+            (
+                lambda: mp.HeatMap("H", ["a"], ["b"], [[1]], "r", "c", "rows", shades=[[1, 1]]),
+                "must have 1 rows of 1 shades",
+            ),
+            (
+                lambda: dataclasses.replace(page_of(), tiles=[mp.Tile("x", "y", "nowhere")]),
+                "tile 'x' of page 'A page' must lead to one of .* received 'nowhere'",
+            ),
+            (
                 lambda: mp.Bars("B", {"a": metric(1, unit="m"), "b": metric(1, unit="s")}),
                 r"one unit, received \['m', 's'\]",
             ),

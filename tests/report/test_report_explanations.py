@@ -36,7 +36,9 @@ def test_each_row_has_contributions_and_maps(explained):
     example = next(one for one in blocks(explained, Examples)[0].examples if one.name == "row 101")
     assert example.predicted == "dog"
     contributions = {name: float(example.facts[f"contribution of {name}"]) for name in INPUTS}
-    total = float(example.facts["probability"]) - float(example.facts["without any input"])
+    total = float(example.facts["probability of the predicted class"]) - float(
+        example.facts["without any input"]
+    )
     # of rounded numbers
     assert sum(contributions.values()) == pytest.approx(total, abs=0.03)
     assert contributions["price"] == 0

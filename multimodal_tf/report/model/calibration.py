@@ -1,6 +1,6 @@
 """The section on calibration and selective prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,12 @@ from multimodal_tf.metrics import calibration
 from multimodal_tf.metrics.calibration import Bin, Calibration, RiskCoverage, Temperature
 from multimodal_tf.metrics.clustered import group_codes, share, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.model.section import ReportSection, note_section
+from multimodal_tf.report.model.section import (
+    Finding,
+    ReportSection,
+    note_section,
+    report_section,
+)
 from multimodal_tf.report.page import (
     Block,
     Cell,
@@ -21,8 +26,8 @@ from multimodal_tf.report.page import (
     Metrics,
     Note,
     Reference,
-    Section,
     Table,
+    Tile,
 )
 
 TITLE = "Calibration"
@@ -63,6 +68,30 @@ class _Rows:
         )
 
 
+@dataclass(frozen=True)
+class _Scaled:
+    """What a temperature, fitted on `n` validation rows, changes."""
+
+    temperature: float
+    n: int
+    after: Calibration
+
+    @property
+    def ece(self) -> Metric:
+        """The expected calibration error with the temperature."""
+        return self.after.metrics["ece"]
+
+    def sentence(self, before: Calibration) -> str:
+        """The effect in words."""
+        old, new = before.metrics["ece"].value or 0.0, self.ece.value or 0.0
+        effect = "lowers" if new < old else "does not improve calibration: it changes"
+        return (
+            f"A temperature of {self.temperature:.2f}, fitted on {self.n} validation rows, "
+            f"{effect} the expected calibration error from {old:.3f} to {new:.3f} "
+            f"(n = {self.after.n})."
+        )
+
+
 def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSection:
     """Calibration errors, reliability diagrams, temperature scaling, and risk by coverage.
 
@@ -90,7 +119,7 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Rep
     hits = rows.probabilities.argmax(axis=1) == rows.labels
     confidence = rows.probabilities.max(axis=1)
     risks = calibration.risk_coverage(1.0 - hits, confidence, resamples, seed, groups)
-    scaling, sentences = _temperature_scaling(eval_split, rows, found)
+    scaling, scaled = _temperature_scaling(eval_split, rows, found)
     blocks: list[Block] = [
         Metrics("Calibration", _with_names(found)),
         _reliability("Reliability, bins of equal width", found.bins),
@@ -98,9 +127,47 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Rep
         *scaling,
         *_risk_by_coverage(risks, hits, confidence, group_codes(groups, len(hits))),
     ]
-    return ReportSection(
-        Section(TITLE, _DESCRIPTION, blocks), (_sentence(found), *sentences, *_selective(risks))
+    mended = [] if scaled is None else [scaled.sentence(found)]
+    return report_section(
+        TITLE,
+        _DESCRIPTION,
+        blocks,
+        (_sentence(found), *mended, *_selective(risks)),
+        [_tile(found, scaled)],
+        _findings(found, scaled, risks),
     )
+
+
+def _tile(found: Calibration, scaled: _Scaled | None) -> Tile:
+    gap, side = _side(found)
+    details = [side if gap is None else f"{side} by {gap.shown}"]
+    if scaled is not None:
+        details.append(f"{scaled.ece.shown} with a temperature of {scaled.temperature:.2f}")
+    return Tile("expected calibration error", found.metrics["ece"], TITLE, details)
+
+
+def _findings(found: Calibration, scaled: _Scaled | None, risks: RiskCoverage) -> Iterator[Finding]:
+    """Half of a gap counts: probabilities change, decisions do not."""
+    gap, side = _side(found)
+    ece = found.metrics["ece"]
+    if gap is not None:
+        remedy = ""
+        if scaled is not None and scaled.ece.number < ece.number:
+            remedy = (
+                f"; a temperature of {scaled.temperature:.2f} lowers the calibration error from "
+                f"{ece.shown} to {scaled.ece.shown}"
+            )
+        yield Finding(
+            f"The model is {side}: mean confidence and accuracy differ by {gap.shown}{remedy}.",
+            0.5 * gap.number,
+        )
+    index = _at_coverage(risks)
+    if index is not None:
+        yield Finding(
+            f"Of the {risks.coverage[index]:.0%} of rows with the highest confidence "
+            f"{risks.risk[index]:.1%} are wrong, of all rows {risks.risk[-1]:.1%}.",
+            0.5 * float(risks.risk[-1] - risks.risk[index]),
+        )
 
 
 def _with_names(found: Calibration) -> dict[str, Metric]:
@@ -119,21 +186,21 @@ def _reliability(title: str, bins: list[Bin]) -> Lines:
 
 def _temperature_scaling(
     eval_split: EvalSplit, rows: _Rows, before: Calibration
-) -> tuple[list[Block], tuple[str, ...]]:
+) -> tuple[list[Block], _Scaled | None]:
     """What one temperature, fitted on validation rows, changes on these rows."""
     validation = eval_split.validation
     if validation is None or validation.known.sum() < 2:
-        return [Note("There are no validation rows with labels to fit a temperature on.")], ()
+        return [Note("There are no validation rows with labels to fit a temperature on.")], None
     try:
         fitted = Temperature.fit(
             validation.labels[validation.known],
             validation.predictions[eval_split.head][validation.known],
         )
     except ValueError as error:
-        return [Note(f"No temperature could be fitted: {error}.")], ()
+        return [Note(f"No temperature could be fitted: {error}.")], None
     if fitted.value.reason:
         reason = f"on {fitted.n} validation rows: {fitted.value.reason}"
-        return [Note(f"No temperature could be fitted {reason}.")], ()
+        return [Note(f"No temperature could be fitted {reason}.")], None
     scaled = fitted(rows.probabilities)
     after = rows.calibration(scaled)
     losses = [_log_loss(rows, each) for each in (rows.probabilities, scaled)]
@@ -150,16 +217,7 @@ def _temperature_scaling(
         Metrics("Temperature", {"temperature": own}),
         Table(title, columns, [*lines, ["log loss", *losses]]),
     ]
-    return blocks, (_scaling_sentence(fitted, before, after),)
-
-
-def _scaling_sentence(fitted: Temperature, before: Calibration, after: Calibration) -> str:
-    old, new = before.metrics["ece"].value or 0.0, after.metrics["ece"].value or 0.0
-    effect = "lowers" if new < old else "does not improve calibration: it changes"
-    return (
-        f"A temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows, "
-        f"{effect} the expected calibration error from {old:.3f} to {new:.3f} (n = {after.n})."
-    )
+    return blocks, _Scaled(fitted.value.number, fitted.n, after)
 
 
 def _log_loss(rows: _Rows, probabilities: np.ndarray) -> Metric:
@@ -200,27 +258,43 @@ def _risk_by_coverage(
     ]
 
 
-def _sentence(found: Calibration) -> str:
+def _side(found: Calibration) -> tuple[Metric | None, str]:
+    """The gap of mean confidence and accuracy, positive, and which way it goes.
+
+    No gap without an interval that excludes 0: it cannot be told from chance.
+    """
     gap = replace(found.metrics["overconfidence"], unit="")
-    # without an interval, a gap cannot be told from chance
     if gap.value is None or gap.low is None or gap.high is None:
-        return f"Mean confidence minus accuracy is {gap}."
+        return None, "no interval"
     if gap.low > 0:
-        return f"The model is overconfident: mean confidence is {_gap(gap)} above accuracy."
+        return gap, "overconfident"
     if gap.high < 0:
-        below = replace(gap, value=-gap.value, low=-gap.high, high=-gap.low)
-        return f"The model is underconfident: mean confidence is {_gap(below)} below accuracy."
-    return f"Mean confidence and accuracy do not differ significantly: the difference is {gap}."
+        return replace(gap, value=-gap.value, low=-gap.high, high=-gap.low), "underconfident"
+    return None, "mean confidence equals accuracy"
 
 
-def _gap(metric: Metric) -> str:
-    return f"{metric.shown} {metric.interval}"
+def _sentence(found: Calibration) -> str:
+    gap, side = _side(found)
+    whole = replace(found.metrics["overconfidence"], unit="")
+    if gap is not None:
+        where = "above" if side == "overconfident" else "below"
+        return (
+            f"The model is {side}: mean confidence is {gap.shown} {gap.interval} {where} accuracy."
+        )
+    if whole.low is None:
+        return f"Mean confidence minus accuracy is {whole}."
+    return f"Mean confidence and accuracy do not differ significantly: the difference is {whole}."
+
+
+def _at_coverage(risks: RiskCoverage) -> int | None:
+    """The point at a coverage of 0.8; None if no threshold separates rows, or without errors."""
+    index = int(np.searchsorted(risks.coverage, 0.8 - 1e-9))
+    return None if index == len(risks.coverage) - 1 or not risks.risk[-1] else index
 
 
 def _selective(risks: RiskCoverage) -> tuple[str, ...]:
-    index = int(np.searchsorted(risks.coverage, 0.8 - 1e-9))
-    # no threshold separates the rows, or there is no error
-    if index == len(risks.coverage) - 1 or not risks.risk[-1]:
+    index = _at_coverage(risks)
+    if index is None:
         return ()
     coverage = risks.coverage[index]
     return (

@@ -1,6 +1,6 @@
 """The section on errors: confusions, rows with the highest loss, and slices of the table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of
 from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
 from multimodal_tf.report.model.example import example
-from multimodal_tf.report.model.section import ReportSection, note_section
+from multimodal_tf.report.model.section import Finding, ReportSection, note_section, report_section
 from multimodal_tf.report.page import (
     Block,
     Cell,
@@ -20,7 +20,6 @@ from multimodal_tf.report.page import (
     Examples,
     HeatMap,
     Note,
-    Section,
     Table,
 )
 
@@ -62,7 +61,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
             Note("The head does not choose one class, so there are no confusions."),
             examples,
         ]
-        return ReportSection(Section(TITLE, _DESCRIPTION, blocks))
+        return report_section(TITLE, _DESCRIPTION, blocks)
     names = class_names(eval_split)
     labels = eval_split.labels[known]
     predicted = eval_split.predictions[eval_split.head][known].argmax(axis=1)
@@ -77,7 +76,8 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     of_table = _slices(eval_split, known, predicted == labels, groups)
     blocks.append(_slices_block(of_table))
     sentences = (*_confusion_sentence(frequent, counts), *_slice_sentence(of_table))
-    return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
+    findings = (*_confusion_finding(frequent, counts), *_slice_finding(of_table, len(known)))
+    return report_section(TITLE, _DESCRIPTION, blocks, sentences, findings=findings)
 
 
 def _heat_map(names: list[str], counts: np.ndarray) -> HeatMap:
@@ -124,6 +124,17 @@ def _confusion_sentence(frequent: Sequence[Confusion], counts: np.ndarray) -> tu
     )
 
 
+def _confusion_finding(frequent: Sequence[Confusion], counts: np.ndarray) -> Iterator[Finding]:
+    # one row is no pattern
+    if frequent and frequent[0].n > 1:
+        one, errors = frequent[0], counts.sum() - counts.trace()
+        yield Finding(
+            f"The most frequent confusion: {one.truth} is predicted as {one.predicted}, in {one.n} "
+            f"of {errors} errors.",
+            one.n / float(counts.sum()),
+        )
+
+
 def _examples(eval_split: EvalSplit, rows: np.ndarray) -> Examples:
     return Examples(_HIGHEST_LOSS, [example(eval_split, row) for row in rows.tolist()])
 
@@ -163,8 +174,24 @@ def _slices_block(found: Sequence[Slice]) -> Block:
     return Table("Slices of the table, the most significant difference first", columns, rows)
 
 
+def _worse(found: Sequence[Slice]) -> list[Slice]:
+    return [one for one in found if one.difference < 0 and one.adjusted_p <= _SIGNIFICANT]
+
+
+def _slice_finding(found: Sequence[Slice], rows: int) -> Iterator[Finding]:
+    """The slice that costs the most right predictions."""
+    worst = min(_worse(found), key=lambda one: one.n * one.difference, default=None)
+    if worst is not None:
+        value = "empty" if worst.value is None else worst.value
+        yield Finding(
+            f"Where {worst.column} = {value}, accuracy is {worst.accuracy.shown}, "
+            f"{-worst.difference:.3f} below the other rows (n = {worst.n:,}).",
+            -worst.n * worst.difference / rows,
+        )
+
+
 def _slice_sentence(found: Sequence[Slice]) -> tuple[str, ...]:
-    worse = [one for one in found if one.difference < 0 and one.adjusted_p <= _SIGNIFICANT]
+    worse = _worse(found)
     if not worse:
         return ()
     worst = worse[0]

@@ -1,6 +1,7 @@
 """A row of the split as an example on the page, with saliency maps if it is explained."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -15,10 +16,13 @@ from multimodal_tf.evaluation.explanations import (
     over_words,
     signed,
 )
+from multimodal_tf.metrics.multi_label import THRESHOLD
 from multimodal_tf.report.page import AudioClip, Example, Image
 
 # numbers of a vector, which has at least eight
 _SHOWN = 4
+# labels with their probability on a card, besides the true ones
+_LABELS = 3
 
 PageCell = Image | AudioClip | str | None
 
@@ -36,9 +40,10 @@ def example(eval_split: EvalSplit, row: int, facts: dict[str, str] | None = None
 def explained_example(eval_split: EvalSplit, row: int, explanation: Explanation) -> Example:
     """A row of the split with its contributions and saliency maps."""
     contributions = explanation.contributions
-    facts = {"without any input": f"{contributions.no_inputs:.2f}"} | {
-        f"contribution of {name}": signed(value) for name, value in contributions.shapley.items()
-    }
+    facts = {
+        "explained": _explained(eval_split, row),
+        "without any input": f"{contributions.no_inputs:.2f}",
+    } | {f"contribution of {name}": signed(value) for name, value in contributions.shapley.items()}
     plain = example(eval_split, row, facts)
     cells: dict[str, PageCell] = {}
     for name, cell in plain.cells.items():
@@ -108,16 +113,38 @@ def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, di
     head = eval_split.config.heads[eval_split.head]
     names = getattr(eval_split.schema.heads[eval_split.head], "names", [])
     if head.target_type == "class":
-        facts = {"probability": f"{prediction.max():.2f}"}
+        facts = {"probability of the predicted class": f"{prediction.max():.2f}"}
         if known:
             facts["probability of the true class"] = f"{prediction[label]:.2f}"
         return names[label] if known else "unknown", names[int(prediction.argmax())], facts
     if head.target_type == "classes":
         every = np.array(names)
-        truth, predicted = (
-            ", ".join(every[chosen]) or "none"
-            for chosen in (np.asarray(label) >= 0.5, prediction >= 0.5)
+        truth, predicted = np.asarray(label) >= THRESHOLD, prediction >= THRESHOLD
+        truth_text, predicted_text = (
+            ", ".join(every[chosen]) or "none" for chosen in (truth, predicted)
         )
-        return truth if known else "unknown", predicted, {}
+        facts = {"probability of labels": _probabilities(names, prediction, truth, bool(known))}
+        return truth_text if known else "unknown", predicted_text, facts
     number = prediction[head.point_index]
     return f"{float(np.ravel(label)[0]):g}" if known else "unknown", f"{number:g}", {}
+
+
+def _probabilities(
+    names: Sequence[str], prediction: np.ndarray, truth: np.ndarray, known: bool
+) -> str:
+    """The most probable labels and the true ones, each with its probability."""
+    order = np.argsort(-prediction, kind="stable")
+    shown = list(order[:_LABELS])
+    if known:
+        shown += [index for index in order[_LABELS:] if truth[index]]
+    return ", ".join(f"{names[index]} {prediction[index]:.2f}" for index in shown)
+
+
+def _explained(eval_split: EvalSplit, row: int) -> str:
+    """What the contributions of a row add up to."""
+    head = eval_split.config.heads[eval_split.head]
+    prediction = eval_split.predictions[eval_split.head][row]
+    if head.target_type == "number":
+        return f"prediction, {prediction[head.point_index]:g}"
+    names = getattr(eval_split.schema.heads[eval_split.head], "names", [])
+    return f"probability of {names[int(prediction.argmax())]}, {prediction.max():.2f}"

@@ -10,10 +10,18 @@ from multimodal_tf.evaluation.explanations.of_split import (
     has_hits,
 )
 from multimodal_tf.report.model.example import explained_example
-from multimodal_tf.report.model.section import ReportSection, listed, note_section
-from multimodal_tf.report.page import Bars, Block, Examples, Line, Lines, Section
+from multimodal_tf.report.model.section import (
+    Finding,
+    ReportSection,
+    listed,
+    note_section,
+    report_section,
+)
+from multimodal_tf.report.page import Bars, Block, Examples, Line, Lines
 
 TITLE = "Explanations of single rows"
+# weight of a finding on maps, which change no prediction
+_UNRELIABLE = 0.005
 _DESCRIPTION = (
     "A part of a row was left out; the drop of the prediction is the part's relevance. Red is "
     "positive, blue negative, the most relevant part of each row in full colour. Patches of an "
@@ -45,8 +53,9 @@ def explanations_section(eval_split: EvalSplit, resamples: int, seed: int) -> Re
         areas = {name: curves.area for name, curves in found.curves.items()}
         blocks.append(Bars("Area between deletion by the map and at random", areas))
     blocks += [_lines(name, curves) for name, curves in found.curves.items()]
-    section = Section(TITLE, _DESCRIPTION, blocks)
-    return ReportSection(section, _sentences(found.curves))
+    sentences = _sentences(found.curves)
+    findings = [Finding(sentence, _UNRELIABLE) for sentence in sentences]
+    return report_section(TITLE, _DESCRIPTION, blocks, sentences, findings=findings)
 
 
 def _examples(title: str, eval_split: EvalSplit, explained: Mapping[int, Explanation]) -> Examples:

@@ -29,7 +29,7 @@ from multimodal_tf.report.model.explanations import explanations_section
 from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.model.retrieval import retrieval_section
 from multimodal_tf.report.model.robustness import robustness_section
-from multimodal_tf.report.model.section import ReportSection
+from multimodal_tf.report.model.section import Finding, ReportSection, ranked
 from multimodal_tf.schema import Schema
 
 # sections that need the split only, by what the progress bar shows
@@ -144,7 +144,9 @@ def _page(
     seed: int,
 ) -> page.Page:
     missing = [
-        f"No row of the {eval_split.split} split has {name}, so nothing is known about it."
+        Finding(
+            f"No row of the {eval_split.split} split has {name}, so nothing is known about it.", 2
+        )
         for index, name in enumerate(eval_split.config.inputs)
         if not eval_split.present[:, index].any()
     ]
@@ -159,7 +161,8 @@ def _page(
     }
     return page.Page(
         f"Model report: {eval_split.head}",
-        [*missing, *(sentence for each in sections for sentence in each.sentences)],
+        ranked([*missing, *(finding for each in sections for finding in each.findings)]),
         [each.section for each in sections],
         made_with,
+        [tile for each in sections for tile in each.tiles],
     )

@@ -4,8 +4,8 @@ from multimodal_tf.config.heads import comparing
 from multimodal_tf.evaluation.cross_modal_retrieval import InputRetrieval, cross_modal_retrieval
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.retrieval import FIRST
-from multimodal_tf.report.model.section import ReportSection, note_section
-from multimodal_tf.report.page import Block, Cell, Column, Note, Section, Table
+from multimodal_tf.report.model.section import ReportSection, note_section, report_section
+from multimodal_tf.report.page import Block, Cell, Column, Note, Table
 
 TITLE = "Cross-modal retrieval"
 _DESCRIPTION = (
@@ -35,8 +35,7 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Repor
     found, left_out = cross_modal_retrieval(eval_split, resamples, seed)
     blocks: list[Block] = [_table(found)] if found else []
     blocks += [Note(reason) for reason in left_out]
-    sentences = tuple(_sentence(each) for each in found[:2])
-    return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
+    return report_section(TITLE, _DESCRIPTION, blocks, map(_sentence, found[:2]))
 
 
 def _table(found: list[InputRetrieval]) -> Table:

@@ -6,15 +6,30 @@ from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.robustness import (
     CorruptionScores,
     Key,
+    WorstCorruption,
+    damaging_corruptions,
     means_by_severity,
     robustness_metrics,
     worst_corruption,
 )
 from multimodal_tf.evaluation.row_scores import ERROR
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.model.section import ReportSection
-from multimodal_tf.report.page import Block, Cell, Column, Line, Lines, Note, Section, Table
+from multimodal_tf.report.model.section import Finding, ReportSection, report_section
+from multimodal_tf.report.page import (
+    Block,
+    Cell,
+    Column,
+    HeatMap,
+    Line,
+    Lines,
+    Note,
+    Reference,
+    Table,
+    Tile,
+)
 
+# corruptions with curves: more cannot be told apart
+_CURVES = 3
 TITLE = "Robustness to corruptions"
 _DESCRIPTION = (
     "The bytes of cells were corrupted at five severities from mild (1) to strong (5), before "
@@ -29,7 +44,7 @@ def robustness_section(
     seed: int,
     baseline: CorruptionScores | None = None,
 ) -> ReportSection:
-    """Accuracy by corruption and severity, and robustness metrics by input.
+    """The score by corruption and severity, and robustness metrics by input.
 
     Args:
         scores: from `corruption_scores`.
@@ -44,23 +59,57 @@ def robustness_section(
         blocks.append(Note(f"{n:,} of the {known:,} rows with a label were corrupted, a sample."))
     if scores.unit != ERROR:
         blocks.append(_summary_table(robustness_metrics(scores, resamples, seed, baseline)))
-    blocks += [_chart(scores, name, means) for name in scores.scores]
+    if means:
+        blocks.append(_heat_map(scores, means))
+    worst = worst_corruption(scores, resamples, seed)
+    if worst is not None:
+        blocks.append(_chart(scores, damaging_corruptions(scores)[:_CURVES], means))
     blocks.append(_table(scores, means))
     if scores.unit == ERROR:
         blocks.append(Note("Corruption errors are error rates, which numbers do not have."))
-    sentences = _sentences(scores, resamples, seed)
-    return ReportSection(Section(TITLE, _DESCRIPTION, blocks), sentences)
+    return report_section(
+        TITLE,
+        _DESCRIPTION,
+        blocks,
+        _sentences(scores, worst),
+        [] if worst is None else [_tile(worst)],
+        [] if worst is None else [_finding(worst)],
+    )
 
 
-def _chart(scores: CorruptionScores, name: str, means: Mapping[Key, list[Metric]]) -> Lines:
+def _heat_map(scores: CorruptionScores, means: Mapping[Key, list[Metric]]) -> HeatMap:
+    """The mean score of each corruption and severity; the darker, the more is lost."""
+    keys = list(means)
+    values = [[metric.number for metric in means[key]] for key in keys]
+    lost = [[max(0.0, row[0] - value) for value in row] for row in values]
+    most = max(max(row) for row in lost) or 1.0
+    return HeatMap(
+        f"{scores.unit.capitalize()} by corruption and severity",
+        [f"{name}: {corruption.replace('_', ' ')}" for name, corruption in keys],
+        [str(severity) for severity in range(len(values[0]))],
+        values,
+        "corruption",
+        "severity, 0 is clean",
+        scores.unit,
+        shades=[[loss / most for loss in row] for row in lost],
+        shade_title="what is lost against clean rows",
+    )
+
+
+def _chart(scores: CorruptionScores, keys: list[Key], means: Mapping[Key, list[Metric]]) -> Lines:
     lines = [
-        Line(corruption, range(len(metrics)), metrics)
-        for corruption in scores.scores[name]
-        if (metrics := means[name, corruption])
+        Line(f"{name}: {corruption.replace('_', ' ')}", range(len(means[key])), means[key])
+        for key in keys
+        for name, corruption in [key]
     ]
-    span = None if scores.unit == ERROR else (0.0, 1.0)
-    title = f"{name}: {scores.unit} by severity"
-    return Lines(title, "severity, 0 is clean", lines, span=span)
+    clean, severities = means[keys[0]][0].number, len(means[keys[0]]) - 1
+    return Lines(
+        f"The {len(keys)} most damaging corruptions" if len(keys) > 1 else "The only damage",
+        "severity, 0 is clean",
+        lines,
+        Reference("clean", (0, clean), (severities, clean)),
+        None if scores.unit == ERROR else (0.0, 1.0),
+    )
 
 
 def _table(scores: CorruptionScores, means: Mapping[Key, list[Metric]]) -> Table:
@@ -84,10 +133,35 @@ def _summary_table(by_input: Mapping[str, Mapping[str, Metric]]) -> Table:
     return Table("Robustness by input", columns, rows)
 
 
-def _sentences(scores: CorruptionScores, resamples: int, seed: int) -> tuple[str, ...]:
+def _tile(worst: WorstCorruption) -> Tile:
+    lost = worst.clean.number - worst.mean.number
+    return Tile(
+        "worst damage",
+        f"{-lost:+.3f}",
+        TITLE,
+        [
+            f"{worst.corruption.replace('_', ' ')} of {worst.input}",
+            f"{worst.clean.unit} {worst.clean.shown} becomes {worst.mean.shown} on average, "
+            f"{worst.strongest.shown} at the strongest",
+        ],
+    )
+
+
+def _finding(worst: WorstCorruption) -> Finding:
+    lost, scale = worst.clean.number - worst.mean.number, 1.0
+    if worst.clean.unit == ERROR:
+        # as the share of what is then wrong
+        scale = max(abs(worst.mean.number), 1e-12)
+    return Finding(
+        f"The most damaging corruption is {worst.corruption.replace('_', ' ')} of {worst.input}: "
+        f"{worst.clean.unit} falls from {worst.clean.shown} to {worst.mean.shown}.",
+        0.5 * lost / scale,
+    )
+
+
+def _sentences(scores: CorruptionScores, worst: WorstCorruption | None) -> tuple[str, ...]:
     if not scores.scores:
         return ()
-    worst = worst_corruption(scores, resamples, seed)
     if worst is None:
         return (f"No corruption lowers the {scores.unit} on average over the severities.",)
     clean, mean, strongest = (

@@ -1,22 +1,71 @@
-"""A section of the model report with its sentences for the summary."""
+"""A section of the model report, with its tiles and its findings for the top of the page."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.page import Note, Section
+from multimodal_tf.report.page import Block, Note, Section, Tile
+
+# findings at the top of the page
+MOST = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a reader may want to act on, in plain words.
+
+    Args:
+        text: a sentence.
+        weight: what acting on it would change, 0 or more, as a share of the head's score: 0.02
+            where two rows of a hundred would become right. Half of it where it depends on a
+            decision or on damage that may not come.
+    """
+
+    text: str
+    weight: float
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportSection:
-    """A section of the page, and sentences about it for the summary at the top."""
+    """A section of the page, its tiles, and its findings for the summary at the top."""
 
     section: Section
-    sentences: tuple[str, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the section says in words."""
+        return tuple(self.section.sentences)
+
+
+def report_section(
+    title: str,
+    description: str,
+    blocks: list[Block],
+    sentences: Iterable[str] = (),
+    tiles: Iterable[Tile] = (),
+    findings: Iterable[Finding] = (),
+) -> ReportSection:
+    """A section with what goes to the top of the page."""
+    section = Section(title, description, blocks, tuple(sentences))
+    return ReportSection(section, tuple(tiles), tuple(findings))
 
 
 def note_section(title: str, description: str, text: str) -> ReportSection:
     """A section that consists of one note, such as the reason why there is nothing to show."""
     return ReportSection(Section(title, description, [Note(text)]))
+
+
+def ranked(findings: Iterable[Finding]) -> list[str]:
+    """The findings that would change most, that first.
+
+    Example:
+        >>> ranked([Finding("One class is poor.", 0.01), Finding("Contrast hurts.", 0.1)])
+        ['Contrast hurts.', 'One class is poor.']
+    """
+    weighty = [finding for finding in findings if finding.weight > 0]
+    return [each.text for each in sorted(weighty, key=lambda finding: -finding.weight)[:MOST]]
 
 
 def in_sentence(metric: Metric) -> str:

@@ -1,4 +1,4 @@
-"""Thumbnails and clips small enough for a page, as data URIs."""
+"""Thumbnails and clips small enough for a page, in base64; templates write the data URIs."""
 
 import base64
 import io
@@ -25,8 +25,8 @@ def thumbnail(data: bytes) -> tuple[str, int, int] | None:
     """A small WebP of an image file.
 
     Returns:
-        `(data URI, width, height)` in pixels, neither above `SIDE`; None where Pillow cannot read
-        the file or refuses its size.
+        `(base64 of a WebP, width, height)` in pixels, neither above `SIDE`; None where Pillow
+        cannot read the file or refuses its size.
 
     Example:
         >>> file = io.BytesIO()
@@ -48,15 +48,15 @@ def thumbnail(data: bytes) -> tuple[str, int, int] | None:
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, "WEBP", quality=80, lossless=lossless)
-    return _uri("image/webp", file), image.width, image.height
+    return _base64(file), image.width, image.height
 
 
 def clip(data: bytes) -> tuple[str, float, float] | None:
     """The beginning of a sound file as mono 16-bit WAV.
 
     Returns:
-        `(data URI, seconds of the clip, seconds of the file)`; None where libsndfile cannot read
-        the file, or it is empty.
+        `(base64 of a WAV, seconds of the clip, seconds of the file)`; None where libsndfile
+        cannot read the file, or it is empty.
 
     Example:
         >>> file = io.BytesIO()
@@ -81,12 +81,12 @@ def clip(data: bytes) -> tuple[str, float, float] | None:
     soundfile.write(
         file, np.clip(np.nan_to_num(samples), -1, 1), rate, format="WAV", subtype="PCM_16"
     )
-    return _uri("audio/wav", file), len(samples) / rate, whole
+    return _base64(file), len(samples) / rate, whole
 
 
 def _has_alpha(image: Image.Image) -> bool:
     return "A" in image.getbands() or "transparency" in image.info
 
 
-def _uri(kind: str, file: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+def _base64(file: io.BytesIO) -> str:
+    return base64.b64encode(file.getvalue()).decode()
