@@ -20,6 +20,21 @@ _Types = Annotated[
     list[str] | None,
     typer.Option("--type", metavar="COLUMN=TYPE", help="Overrides a type; may be repeated."),
 ]
+_Presets = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of KerasHub preset folders for pretrained towers, as of `presets`."
+        " (default: $MULTIMODAL_TF_PRESETS; KerasHub's cache is looked at, too)",
+    ),
+]
+_NoPresets = Annotated[bool, typer.Option("--no-presets", help="Propose no pretrained tower.")]
+_FetchMissing = Annotated[
+    bool,
+    typer.Option(
+        "--fetch", help="Fetch presets that are proposed and missing from Kaggle into the folder."
+    ),
+]
 _Config = Annotated[
     pathlib.Path,
     typer.Option("--config", "-c", help="Configuration, YAML or JSON, as of `describe`."),
@@ -57,13 +72,22 @@ def describe(
     label: _Label = None,
     types: _Types = None,
     root: Root = None,
+    presets: _Presets = None,
+    no_presets: _NoPresets = False,
+    fetch: _FetchMissing = False,
 ) -> None:
     """Describe a table: types, missing values, sizes, bad cells; and write a configuration."""
     from multimodal_tf.data.describe.table_description import describe as describe_table
     from multimodal_tf.data.table import read_table
 
+    if no_presets and (presets is not None or fetch):
+        raise ValueError("--no-presets excludes --presets and --fetch, received both")
     description = describe_table(
-        read_table(table, root=root), types=_given_types(types or []), label=label
+        read_table(table, root=root),
+        types=_given_types(types or []),
+        label=label,
+        presets=False if no_presets else presets,
+        fetch=fetch,
     )
     console.print(description.render())
     if out is None:

@@ -16,7 +16,7 @@ from multimodal_tf.data import filesystem
 from multimodal_tf.data.filesystem import Path, PathLike
 
 LOCK = ".lock"
-_SUFFIX = ".tmp"
+SUFFIX = ".tmp"
 _BLOCK = 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
 
 def temporary(path: pathlib.Path) -> pathlib.Path:
     """The temporary path that `replacing` uses beside a local path, unique to host and process."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{SUFFIX}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,7 +71,7 @@ def remove_temporaries(directory: PathLike) -> None:
 
     Keras' own file beside one of them ends in `.keras`.
     """
-    for ending in (_SUFFIX, f"{_SUFFIX}.keras"):
+    for ending in (SUFFIX, f"{SUFFIX}.keras"):
         for path in filesystem.to_path(directory).glob(f"*{ending}"):
             path.unlink(missing_ok=True)
 
@@ -83,7 +83,7 @@ def remove_abandoned(path: pathlib.Path) -> None:
     other hosts, stay.
     """
     name = re.escape(f"{path.name}.{socket.gethostname()}-")
-    ours = re.compile(rf"{name}(?P<process>\d+){re.escape(_SUFFIX)}")
+    ours = re.compile(rf"{name}(?P<process>\d+){re.escape(SUFFIX)}")
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
         found = ours.fullmatch(left.name)
         if found is None or _runs(int(found["process"])):

@@ -20,7 +20,7 @@ _INDENT = "  "
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-def render(title: str, columns: list[ColumnDescription]) -> Group:
+def render(title: str, columns: list[ColumnDescription], *notes: str) -> Group:
     """A table's description.
 
     In a console with `soft_wrap`, such as the command line's in a pipe, every row and every
@@ -29,7 +29,7 @@ def render(title: str, columns: list[ColumnDescription]) -> Group:
     Returns:
         `rich.console.Group`: the title; a table with a row a column; a line a column with the
         reasons for its type and tower, and its rejected cells indented under it; a line on the
-        tower of the numbers, categories, booleans and dates, if there are any.
+        tower of the numbers, categories, booleans and dates, if there are any; a line a note.
 
     Example:
         >>> import rich
@@ -46,7 +46,8 @@ def render(title: str, columns: list[ColumnDescription]) -> Group:
         label: 3 distinct values
     """
     lines = [line for column in columns for line in _about(column)]
-    return Group(_Line(title), "", _Columns(columns), "", *map(_Line, [*lines, *_tabular(columns)]))
+    lines += [*_tabular(columns), *filter(None, notes)]
+    return Group(_Line(title), "", _Columns(columns), "", *map(_Line, lines))
 
 
 class _Line:

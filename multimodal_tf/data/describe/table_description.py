@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -22,6 +22,7 @@ from multimodal_tf.data.describe.heads import (
 )
 from multimodal_tf.data.describe.kinds import KINDS, OPENED
 from multimodal_tf.data.describe.names import safe_names
+from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.filesystem import PathLike
@@ -47,6 +48,8 @@ class Description(pydantic.BaseModel):
     columns: list[ColumnDescription]
     # one tower over all numbers, categories, dates and booleans
     tabular: TabularTower | None = None
+    # which pretrained weights were looked for in vain, and what they would bring
+    pretrained: str = ""
 
     def config(self) -> Config:
         """The default configuration: every input and label, the split, and sizes from the data.
@@ -82,7 +85,7 @@ class Description(pydantic.BaseModel):
         looked = (
             "all looked at" if self.sampled == self.rows else f"{self.sampled} of them looked at"
         )
-        return render(f"{self.table}: {self.rows} rows, {looked}", self.columns)
+        return render(f"{self.table}: {self.rows} rows, {looked}", self.columns, self.pretrained)
 
 
 def describe(
@@ -91,6 +94,8 @@ def describe(
     label: str | Iterable[str] | None = None,
     sample: int = 500,
     seed: int = 0,
+    presets: PathLike | Literal[False] | None = None,
+    fetch: bool = False,
 ) -> Description:
     """Reads a table twice: once to count all cells, once to open the cells of sampled rows.
 
@@ -99,6 +104,9 @@ def describe(
     yes and no, or 1 and 0; a category is a short text that repeats. A column that is named as a
     row id and never repeats is ignored; one that is named as a group (group, family, patient,
     speaker...) and repeats becomes the split's group.
+
+    A column of images, texts, audio or videos with at most 30,000 values gets a frozen pretrained
+    tower where the weights of one are on this machine.
 
     Args:
         types: column to type, instead of the default: an input's (image, text, number, ...; moving
@@ -109,13 +117,18 @@ def describe(
         sample: rows whose cells are opened, drawn from the whole table; fewer where the table has
             more than 400 columns.
         seed: of this draw.
+        presets: folder of KerasHub preset folders; None: that of the environment variable
+            `MULTIMODAL_TF_PRESETS`. KerasHub's cache is looked at, too. False: no pretrained tower.
+        fetch: whether presets that are proposed and missing are fetched from Kaggle into that
+            folder; otherwise there is no network call.
 
     Returns:
         `Description`. Its rejected cells are those of the sample; `ingest` finds all.
 
     Raises:
-        ValueError: a column is not in the table, a type is unknown, or two columns are given as
-            split or group.
+        OSError: the folder of presets is none, or the hub does not answer.
+        ValueError: a column is not in the table, a type is unknown, two columns are given as split
+            or group, or the folder of presets has none.
 
     Example:
         >>> import pandas
@@ -130,6 +143,7 @@ def describe(
     if sample < 1:
         raise ValueError(f"at least 1 row must be looked at, received sample={sample}")
     given = _given(table, dict(types or {}), label)
+    at_hand = None if presets is False else Pretrained(presets, fetch)
     columns = _count(table)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))
     _open_sample(table, columns, given, sample, seed)
@@ -137,12 +151,14 @@ def describe(
     _keep_one(found, given)
     _set_names(found)
     rows = columns[0].rows
+    tabular = _set_defaults(found, rows)
     return Description(
         table=table.name,
         rows=rows,
         sampled=min(rows, sample),
         columns=found,
-        tabular=_set_defaults(found, rows),
+        tabular=tabular,
+        pretrained="" if at_hand is None else at_hand.set_towers(found, columns, rows),
     )
 
 
