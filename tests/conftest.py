@@ -12,6 +12,9 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# what `describe` proposes must not depend on the weights that this machine has
+os.environ.pop("MULTIMODAL_TF_PRESETS", None)
+os.environ["KAGGLEHUB_CACHE"] = os.path.join(os.sep, "no", "cache")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

@@ -5,6 +5,7 @@ Each function writes one into a folder. Tests take their paths from the fixture 
 
 import functools
 import io
+import string
 import tempfile
 
 import keras
@@ -266,6 +267,39 @@ def text_family(folder, kind):
     tokenizer.save_to_preset(folder)
     backbone = getattr(models, f"{kind}Backbone")
     backbone(vocabulary_size=tokenizer.vocabulary_size(), **size).save_to_preset(folder)
+
+
+# the words that `english_preset` knows
+ENGLISH = ["a", "and", "bird", "blue", "cat", "dog", "in", "old", "owl", "red", "the", "tree"]
+
+
+def english_preset(folder, words=ENGLISH, size=0):
+    """A small BERT with the tokenizer of an English one, or with `size` ids of many languages."""
+    import keras_hub
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *string.ascii_lowercase[1:]]
+    vocabulary += [f"##{letter}" for letter in string.ascii_lowercase]
+    vocabulary += [f"[unused{number}]" for number in range(size - len(vocabulary))]
+    keras_hub.models.BertTokenizer(vocabulary, lowercase=True).save_to_preset(folder)
+    keras_hub.models.BertBackbone(
+        vocabulary_size=len(vocabulary),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=4,
+        intermediate_dim=8,
+        dropout=0,
+        max_sequence_length=16,
+    ).save_to_preset(folder)
+
+
+def one_of_each(folder):
+    """A folder of presets: `pictures`, `english`, `sounds` (2000 Hz, up to 1 s)."""
+    for name, write in (
+        ("pictures", lambda path: image_family(path, "MobileNet")),
+        ("english", english_preset),
+        ("sounds", whisper_preset),
+    ):
+        write(folder / name)
 
 
 def pair_preset(folder, kind):

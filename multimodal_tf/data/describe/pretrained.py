@@ -5,6 +5,7 @@ texts they are more accurate than a tower that learns from these rows alone
 (`benchmarks/README.md`; Kornblith et al. 2019, arXiv:1805.08974).
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from multimodal_tf.config import (
@@ -53,7 +54,7 @@ class Pretrained:
         self._presets = find_presets(folder, empty=fetch)
         self._into = self._presets.folder if fetch else None
         if fetch and self._into is None:
-            raise ValueError("fetch needs presets=, the folder to fetch into, received None")
+            raise ValueError("fetch needs presets, the folder to fetch into, received None")
 
     def set_towers(
         self, found: Sequence[ColumnDescription], columns: Sequence[Column], rows: int
@@ -148,12 +149,18 @@ def _text(presets: list[PresetFolder], texts: list[str]) -> tuple[Input, PresetF
     english, many = (one for one in PROPOSED if one.kind == "text")
     # those of one language first: they are smaller
     for preset in sorted(presets, key=lambda one: one.many_languages):
-        reader = TextReader(preset)
+        reader = _reader(preset)
         if preset.many_languages or reader.known_words(texts) >= KNOWN_WORDS:
             longest = preset.settings.get("max_sequence_length") or _MOST_TOKENS
             tokens = min(_MOST_TOKENS, longest, max(_FEWEST_TOKENS, reader.tokens(texts)))
             return TextInput(max_tokens=tokens, tower=_tower(preset)), preset
     return many if presets or _is_foreign(texts) else english
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(preset: PresetFolder) -> TextReader:
+    """A preset's tokenizer, loaded once for all columns."""
+    return TextReader(preset)
 
 
 def _is_foreign(texts: list[str]) -> bool:

@@ -143,6 +143,8 @@ def describe(
     if sample < 1:
         raise ValueError(f"at least 1 row must be looked at, received sample={sample}")
     given = _given(table, dict(types or {}), label)
+    if presets is False and fetch:
+        raise ValueError("fetch needs presets, the folder to fetch into, received False")
     at_hand = None if presets is False else Pretrained(presets, fetch)
     columns = _count(table)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))

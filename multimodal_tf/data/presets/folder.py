@@ -18,7 +18,7 @@ _BESIDE: dict[Kind, str] = {
     "text": _TOKENIZER,
     "audio": "audio_converter.json",
 }
-# KerasHub's own, whole or in shards, and those of Hugging Face's and timm's layouts
+# KerasHub's own, whole or in shards, and, for digests, those of Hugging Face's and timm's layouts
 _WEIGHTS = (
     "model.weights.h5",
     "model_*.weights.h5",
@@ -46,8 +46,8 @@ class PresetFolder:
     kind: Kind
     backbone: str
     many_languages: bool
-    settings: dict[str, Any]
-    beside: dict[str, Any]
+    settings: dict[str, Any] = dataclasses.field(hash=False)
+    beside: dict[str, Any] = dataclasses.field(hash=False)
     bytes: int
 
     @property
@@ -110,13 +110,20 @@ def check_preset(preset: PresetFolder) -> None:
     }[preset.kind]
     for kind in (beside, keras_hub.models.Backbone):
         try:
-            kind.from_preset(str(preset.folder))
+            loaded = kind.from_preset(str(preset.folder))
         # a damaged folder raises errors of any type
         except Exception as error:  # noqa: BLE001
             raise ValueError(
                 f"{preset.folder}: KerasHub does not load its {kind.__name__}:"
                 f" {' '.join(str(error).split())[:300]}"
             ) from error
+    there = sum(map(_numbers, weights_files(preset.folder)))
+    # of what a file lacks, Keras leaves random weights with a mere warning
+    if there < loaded.count_params():
+        raise ValueError(
+            f"{preset.folder} must hold the {loaded.count_params():,} weights of its"
+            f" {preset.backbone}, its files have {there:,} numbers"
+        )
 
 
 def weights_files(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -168,6 +175,14 @@ def _check_weights(folder: pathlib.Path, files: list[pathlib.Path]) -> None:
             raise ValueError(
                 f"{file} is damaged, or was not fetched to its end: {' '.join(str(error).split())}"
             ) from error
+
+
+def _numbers(file: pathlib.Path) -> int:
+    """How many numbers a file of weights holds."""
+    sizes: list[int] = []
+    with h5py.File(file, "r") as opened:
+        opened.visititems(lambda name, one: sizes.append(getattr(one, "size", 0)))
+    return sum(sizes)
 
 
 def _no_weights(folder: pathlib.Path) -> FileNotFoundError:
