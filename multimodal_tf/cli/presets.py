@@ -33,15 +33,13 @@ _Timeout = Annotated[
     float, typer.Option(min=1, help="Seconds that the hub may send nothing before it is given up.")
 ]
 
-# characters
-_WIDE = 1_000
-
 
 @app.command()
 def presets(
     folder: _Folder = None, fetch: _Fetch = False, only: _Only = None, timeout: _Timeout = 60
 ) -> None:
     """List pretrained networks that `describe` proposes, fetch them, check those in a folder."""
+    from multimodal_tf.data.describe.render import WholeRows
     from multimodal_tf.data.presets.find import find_presets
     from multimodal_tf.data.presets.folder import check_preset
 
@@ -56,8 +54,7 @@ def presets(
         except ValueError as error:
             there.found.remove(preset)
             there.faults.append(str(error))
-    # in a file or pipe a row is one line
-    console.print(_table(there), width=None if console.is_terminal else _WIDE)
+    console.print(WholeRows(_table(there)))
     console.print(f"Looked in {' and '.join(there.looked)}.", markup=False, highlight=False)
     if there.faults:
         raise ValueError("; ".join(there.faults))

@@ -8,7 +8,8 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.training.run_dir import Run, environment_differences, load_record
+from multimodal_tf.training.pretrained import pretrained_digests
+from multimodal_tf.training.run_dir import Run, RunRecord, environment_differences, load_record
 
 
 def prepare(
@@ -32,7 +33,8 @@ def prepare(
     Raises:
         FileNotFoundError: there is no such file, or there are no records.
         ValueError: it is not the record of a run, the run was passed a model or callbacks, the
-            records hold other rows, or `run_dir` is the run's own folder.
+            records hold other rows, a pretrained tower has other weights, or `run_dir` is the run's
+            own folder.
 
     Example:
         >>> records, config = prepare("runs/shop/run/run.json")  # doctest: +SKIP
@@ -55,6 +57,7 @@ def prepare(
             f"{records} must hold the rows of the run (hash {record.data.hash:.12}), "
             f"received others (hash {received:.12})"
         )
+    _check_pretrained(record)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(record.machine.intra_op_threads)
         tf.config.threading.set_inter_op_parallelism_threads(record.machine.inter_op_threads)
@@ -64,6 +67,21 @@ def prepare(
     for difference in environment_differences(record):
         warnings.warn(f"{path}: here is {difference}: results may differ", stacklevel=2)
     return str(records), record.config
+
+
+def _check_pretrained(record: RunRecord) -> None:
+    """Checks that pretrained towers will begin with the weights that they began with.
+
+    Raises:
+        ValueError: a file of weights has changed.
+    """
+    for name, received in pretrained_digests(record.config).items():
+        before = record.pretrained.get(name, received)
+        if received != before:
+            raise ValueError(
+                f"{name} must have the weights that the run began with (SHA-256 {before:.12}),"
+                f" received others (SHA-256 {received:.12})"
+            )
 
 
 def compare_metrics(path: str | pathlib.Path, run: Run) -> str:

@@ -27,6 +27,7 @@ from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.models.keras_archive import load_keras_file
 from multimodal_tf.schema import Schema, check_schema
 from multimodal_tf.training.distribute import StrategyName
+from multimodal_tf.training.pretrained import pretrained_digests
 
 MODEL = "model.keras"
 CONFIG = "config.yaml"
@@ -95,6 +96,8 @@ class RunRecord(pydantic.BaseModel):
     # commit of the working directory, and whether its files differ from it; "": no repository
     git: str = ""
     data: Data
+    # SHA-256 of the weights that pretrained towers began with, by preset or path
+    pretrained: dict[str, str] = {}
     config: Config
 
 
@@ -156,6 +159,7 @@ def begin_run(
         machine=_machine(),
         git=_git(),
         data=_data(records),
+        pretrained=pretrained_digests(config),
         config=config,
     )
     _write(run_dir, record)

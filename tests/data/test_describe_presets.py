@@ -6,7 +6,6 @@ import socket
 
 import pytest
 from described_tables import clip_bytes, column_of, described, png
-from media import video_bytes
 
 from multimodal_tf.config import Config, PresetTokenizer, PresetTower
 from multimodal_tf.data.describe import pretrained as proposals
@@ -64,18 +63,18 @@ def test_a_table_of_every_kind(presets):
     rows = len(many_texts)
     table = {
         "photo": [png(40 + n, 200) for n in range(rows)],
-        "film": [video_bytes(3)] * rows,
         "clip": [clip_bytes(0.4 + n / 20) for n in range(rows)],
         "title": [f"{text} {n}" for n, text in enumerate(many_texts)],
         "price": [n + 0.5 for n in range(rows)],
         "label": ["a", "b"] * (rows // 2),
     }
-    found = described(table, types={"film": "video"}, presets=presets)
+    found = described(table, presets=presets)
     config = found.config()
     pictures, english, sounds = (
         PresetTower(preset=str(presets / name)) for name in ("pictures", "english", "sounds")
     )
-    photo, film, clip, title = (config.inputs[name] for name in ("photo", "film", "clip", "title"))
+    photo, clip, title = (config.inputs[name] for name in ("photo", "clip", "title"))
+    film = proposed(presets, "video")[0]
     # the size of the network of `pictures`, and the rate of `sounds`, which hears 1 s
     assert (photo.tower, photo.height, photo.width) == (pictures, 16, 16)
     assert (film.tower.frame, film.height, film.width) == (pictures, 16, 16)

@@ -69,6 +69,18 @@ class _Line:
             yield Text(f"\n{margin}").join(text.wrap(console, options.max_width - len(margin)))
 
 
+class WholeRows:
+    """A table whose rows are one line each in a console with `soft_wrap`, however long."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(
+            self._table, options.update(max_width=sys.maxsize) if options.no_wrap else options
+        )
+
+
 class _Columns:
     """The table: a row a column."""
 
@@ -90,9 +102,7 @@ class _Columns:
                 str(column.rejected),
             )
             table.add_row(*(Text(_printable(cell)) for cell in cells))
-        yield from console.render(
-            table, options.update(max_width=sys.maxsize) if options.no_wrap else options
-        )
+        yield from console.render(WholeRows(table), options)
 
 
 def _about(column: ColumnDescription) -> Iterator[str]:
