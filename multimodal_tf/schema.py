@@ -53,6 +53,10 @@ class Vocabulary(pydantic.BaseModel):
     tokenizer: Literal["words", "characters"] = "words"
     # of the words of a text, where the configuration asks for vectors
     vectors: Vectors | None = None
+    # of a text: training rows that have one, and those in which each word occurs; null and []: not
+    # counted
+    rows: int | None = None
+    documents: list[int] = []
 
 
 class Subwords(pydantic.BaseModel):

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pydantic
 
+from multimodal_tf.config.names import Positive
 from multimodal_tf.config.tower_bases import Tower
 
 # of the images that the network was trained on
@@ -13,9 +14,12 @@ PixelRange = Literal["0..1", "-1..1", "0..255"]
 class PretrainedTower(Tower):
     """A network with weights of its own; `pooling` is over its tokens.
 
-    With `trainable` false it is frozen and runs in inference mode, in training too.
+    With `trainable` false it is frozen and runs in inference mode, in training too. Every
+    vector is scaled to `length`, so that no input outweighs the others by its scale alone; null:
+    it is not.
     """
 
+    length: Positive | None = 10.0
     trainable: bool = False
     pooling: Literal["average", "max", "first", "last"] = "average"
 

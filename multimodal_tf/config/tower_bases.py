@@ -32,6 +32,15 @@ class PlainTower(Tower):
     l2: NonNegative = 0.0
 
 
+class Wide(Strict):
+    """`wide`: fixed features stand beside the tower's vector, for heads that are linear over them.
+
+    See `models.towers.wide`.
+    """
+
+    wide: bool = False
+
+
 class ConvBlocks(PlainTower):
     """Blocks of convolution, max pooling and batch normalization, then a pooled vector."""
 

@@ -25,12 +25,13 @@ from multimodal_tf.config.tower_bases import (
     Spectrogram,
     Tower,
     TransformerBlocks,
+    Wide,
 )
 
 # --- of images
 
 
-class ConvTower(ConvBlocks):
+class ConvTower(Wide, ConvBlocks):
     """Blocks of Conv2D, then one vector: the image tower for small tables.
 
     See `models.towers.image`.
@@ -86,7 +87,7 @@ class ViTTower(SelfAttention):
 # --- of texts
 
 
-class BagTower(PlainTower):
+class BagTower(Wide, PlainTower):
     """The mean of the token embeddings, in any order: the text tower for small tables.
 
     See `models.towers.text`.
@@ -147,7 +148,7 @@ class TransformerTower(SelfAttention):
 # --- of waveforms
 
 
-class SpectrogramTower(ConvBlocks, Spectrogram):
+class SpectrogramTower(Wide, ConvBlocks, Spectrogram):
     """Log-mel spectrogram, computed in the model, then blocks of Conv2D."""
 
     type: Literal["spectrogram_cnn"] = "spectrogram_cnn"

@@ -48,8 +48,11 @@ class Training(Strict):
     warmup_epochs: NonNegative = 1.0
     epochs: Repeats = 40
     batch_size: Annotated[int, Field(gt=0, le=2**20)] = 32
+    # heads that are linear over fixed features (frozen and `wide` towers) begin as logistic or
+    # ridge regression, whose L2 the validation rows select
+    linear_start: bool = True
     # epochs without a better validation loss before training stops; null: never
-    patience: Repeats | None = None
+    patience: Repeats | None = 10
     # over the rows of all replicas, where a strategy distributes them
     synchronized_batch_normalization: bool = False
     # seconds between two checkpoints, or more, so that they take at most a 50th of the time

@@ -1,6 +1,7 @@
 """The Keras callbacks of every training."""
 
 import pathlib
+from typing import Any
 
 import keras
 
@@ -8,8 +9,42 @@ from multimodal_tf.config import Training
 from multimodal_tf.training.run_dir import CHECKPOINT, HISTORY, LOGS
 
 
+class BestFromStart(keras.callbacks.EarlyStopping):
+    """Keras' early stopping, for which the first weights count too if they were evaluated.
+
+    Args:
+        first: metrics of the first weights on the validation rows, `val_` before their names;
+            empty: they do not count.
+        arguments: of `keras.callbacks.EarlyStopping`.
+    """
+
+    def __init__(self, first: dict[str, float], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.first = first
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Keeps the first weights, as those of epoch 0, if they were evaluated."""
+        super().on_train_begin(logs)
+        if self.monitor in self.first:
+            self.best, self.best_epoch = self.first[self.monitor], -1
+            self.best_weights = self.model.get_weights()
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        names = ("best", "wait", "best_epoch", "best_weights", "stopped_epoch", "first")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes what `get_state` returned."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
 def make_callbacks(
-    training: Training, run_dir: pathlib.Path, validated: bool
+    training: Training,
+    run_dir: pathlib.Path,
+    validated: bool,
+    first: dict[str, float] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Stops on NaN, writes history, TensorBoard logs and the best model, stops early.
 
@@ -18,18 +53,23 @@ def make_callbacks(
         run_dir: gets `history.csv`, `logs` and `checkpoint.keras`.
         validated: whether there is a validation loss. Without one there is no early stopping, and
             the checkpoint is the last model instead of the best.
+        first: metrics of the first weights, as `BestFromStart`; None: they do not count.
     """
+    first = first or {}
     callbacks: list[keras.callbacks.Callback] = [
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(str(run_dir / HISTORY)),
         keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
         keras.callbacks.ModelCheckpoint(
-            str(run_dir / CHECKPOINT), monitor="val_loss", save_best_only=validated
+            str(run_dir / CHECKPOINT),
+            monitor="val_loss",
+            save_best_only=validated,
+            initial_value_threshold=first.get("val_loss"),
         ),
     ]
     if validated:
         patience = training.epochs if training.patience is None else training.patience
         callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
+            BestFromStart(first, monitor="val_loss", patience=patience, restore_best_weights=True)
         )
     return callbacks

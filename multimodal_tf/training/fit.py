@@ -27,7 +27,7 @@ import json
 import math
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -43,14 +43,16 @@ from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
 from multimodal_tf.training.batches import manifest_for, training_batches, validation_batches
-from multimodal_tf.training.callbacks import make_callbacks
+from multimodal_tf.training.callbacks import BestFromStart, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
+from multimodal_tf.training.linear_start import start_linear_heads
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
+    CHECKPOINT,
     CHECKPOINTS,
     PEFT,
     RECORD,
@@ -116,10 +118,13 @@ def fit(
         checkpoints = Checkpoints(own_dir / CHECKPOINTS)
         record, state = _begin_or_resume(job, run_dir, own_dir)
         validation = _validation(job, record)
-        own_callbacks = make_callbacks(config.training, own_dir, validation is not None)
+        _compile(job, trainee)
+        fresh = model is None and state is None
+        first = _start_linear_heads(job, trainee, validation, own_dir) if fresh else {}
+        own_callbacks = make_callbacks(config.training, own_dir, validation is not None, first)
         resumable = [*own_callbacks, *peft_callbacks, *callbacks]
         history = _train(job, trainee, validation, resumable, checkpoints, state, verbose)
-        _record_result(record, history, checkpoints)
+        _record_result(record, history, checkpoints, own_callbacks)
         run = Run(trainee, config, schema, history, record, run_dir)
         if config.peft is not None:
             peft.save_peft(trainee, own_dir / PEFT)
@@ -244,6 +249,30 @@ def _validation(job: _Job, record: RunRecord) -> Any:
     return validation
 
 
+def _start_linear_heads(
+    job: _Job, model: keras.Model, validation: Any, own_dir: pathlib.Path
+) -> dict[str, float]:
+    """Solves what is linear, and returns the metrics of the solution on the validation rows.
+
+    Empty where nothing is linear, or there are no validation rows.
+    """
+    if not job.config.training.linear_start:
+        return {}
+    solved = start_linear_heads(model, job.config, job.schema, job.records)
+    for name, weights in solved.items():
+        # workers may round differently, and must begin with equal weights
+        gathered = [distribute.all_gather(job.strategy, one.ravel().tolist()) for one in weights]
+        with job.strategy.scope():
+            model.get_layer(name).set_weights(
+                [numbers[0].reshape(one.shape) for numbers, one in zip(gathered, weights)]
+            )
+    if not solved or validation is None:
+        return {}
+    logs = model.evaluate(validation, verbose=0, return_dict=True)
+    model.save(own_dir / CHECKPOINT)
+    return {f"val_{name}": float(value) for name, value in logs.items()}
+
+
 def _train(
     job: _Job,
     model: keras.Model,
@@ -253,8 +282,7 @@ def _train(
     state: State,
     verbose: Literal["auto", 0, 1, 2],
 ) -> History:
-    """Compiles and fits the model, from a state on if there is one."""
-    _compile(job, model)
+    """Fits the compiled model, from a state on if there is one."""
     batches = training_batches(job.config, job.schema, job.records, job.strategy)
     training, epoch = job.config.training, tf.Variable(0, dtype=tf.int64)
     resumable = Resumable(
@@ -301,33 +329,44 @@ def _compile(job: _Job, model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
-def _record_result(record: RunRecord, history: History, checkpoints: Checkpoints) -> None:
+def _record_result(
+    record: RunRecord,
+    history: History,
+    checkpoints: Checkpoints,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
     """Notes the best epoch and its metrics.
 
     The losses of single heads are left out: a `keras.Model` that was passed to `fit` averages them
     over batches instead of rows.
     """
+    first = next((one.first for one in callbacks if isinstance(one, BestFromStart)), {})
     record.epochs = len(history["loss"])
     try:
-        record.best_epoch = _best_epoch(history, record.config.training.learning_rate)
+        record.best_epoch = _best_epoch(history, first, record.config.training.learning_rate)
     except ValueError:
         # a resumed training would end in the same way
         checkpoints.remove()
         raise
     losses = {f"{prefix}{name}_loss" for name in record.config.heads for prefix in ("", "val_")}
+    best = {name: values[record.best_epoch - 1] for name, values in history.items()}
     record.metrics = {
-        name: values[record.best_epoch - 1]
-        for name, values in history.items()
+        name: value
+        for name, value in (best if record.best_epoch else first).items()
         if name not in losses
     }
 
 
-def _best_epoch(history: History, learning_rate: float) -> int:
-    """The epoch, from 1, whose weights the model has."""
+def _best_epoch(history: History, first: Mapping[str, float], learning_rate: float) -> int:
+    """The epoch, from 1, whose weights the model has; 0: the first ones, if they were evaluated."""
     losses = history.get("val_loss", history["loss"])
     if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
         raise ValueError(
             f"the loss became NaN or infinite in epoch {len(losses)}: "
             f"training.learning_rate must be lower, received {learning_rate}"
         )
-    return int(np.nanargmin(losses)) + 1 if "val_loss" in history else len(losses)
+    if "val_loss" not in history:
+        return len(losses)
+    if first.get("val_loss", math.inf) <= np.nanmin(losses):
+        return 0
+    return int(np.nanargmin(losses)) + 1

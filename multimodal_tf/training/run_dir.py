@@ -78,7 +78,8 @@ class RunRecord(pydantic.BaseModel):
     ended: datetime.datetime | None = None
     # number of epochs that were run
     epochs: int = 0
-    # from 1: the epoch whose weights `model.keras` holds
+    # from 1: the epoch whose weights `model.keras` holds; 0: those before training, of a head that
+    # begins as a regression
     best_epoch: int = 0
     # Keras' metrics of that epoch; the training loss is a mean over a changing model
     metrics: dict[str, float | None] = {}

@@ -1,5 +1,6 @@
 """Texts: UTF-8, "" where missing; token ids by any tokenizer."""
 
+import collections
 import pathlib
 from typing import Any, assert_never
 
@@ -153,12 +154,27 @@ class _VocabularyLearner(ValueCounts):
         by_words = isinstance(tokenizer, WordTokenizer)
         super().__init__(_count_words if by_words else _count_characters)
         self._split_texts = normalization.words if by_words else characters
+        self._documents_of = _word_documents if by_words else _character_documents
+        self._documents: collections.Counter[str] = collections.Counter()
         self._config, self._tokenizer = config, tokenizer
+
+    def add(self, cells: tf.Tensor) -> None:
+        """Counts a batch of cells, string `(batch,)`, and the rows of each word."""
+        super().add(cells)
+        words, rows = self._documents_of(cells)
+        for word, count in zip(words.numpy(), rows.numpy()):
+            self._documents[word.decode()] += int(count)
 
     def stats(self, column: TrainingColumn) -> Vocabulary:
         words = self.most_frequent(self._tokenizer.vocabulary_size)
         vectors = self._vectors(words, column)
-        return Vocabulary(words=words, tokenizer=self._tokenizer.type, vectors=vectors)
+        return Vocabulary(
+            words=words,
+            tokenizer=self._tokenizer.type,
+            vectors=vectors,
+            rows=self.rows,
+            documents=[self._documents[word] for word in words],
+        )
 
     def _vectors(self, words: list[str], column: TrainingColumn) -> Vectors | None:
         field, vectors = f"{column.field}.vectors", self._config.vectors
@@ -197,3 +213,22 @@ def _count_words(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 @tf.function(input_signature=[CELLS])
 def _count_characters(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return distinct(characters(cells).values)
+
+
+@tf.function(input_signature=[CELLS])
+def _word_documents(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _documents(normalization.words(cells))
+
+
+@tf.function(input_signature=[CELLS])
+def _character_documents(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _documents(characters(cells))
+
+
+def _documents(words: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The distinct words of ragged string `(batch, None)`, and how many rows have each."""
+    found = tf.unique(words.values, tf.int64)
+    count = tf.maximum(tf.size(found.y, tf.int64), 1)
+    pairs = tf.unique(words.value_rowids() * count + found.idx).y
+    rows = tf.math.unsorted_segment_sum(tf.ones_like(pairs), pairs % count, tf.size(found.y))
+    return found.y, rows

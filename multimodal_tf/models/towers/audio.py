@@ -21,7 +21,7 @@ from multimodal_tf.config import (
 )
 from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import Steps, chain
-from multimodal_tf.models.towers import transformer
+from multimodal_tf.models.towers import transformer, wide
 from multimodal_tf.models.towers.audio_mask import AudioMask
 from multimodal_tf.models.towers.encoding import Encoding, TowerInput, pool, projection
 from multimodal_tf.models.towers.image import convolutions, normalization
@@ -38,7 +38,8 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
 
     Returns:
         `Encoding`: one token per cell of the last feature map, time step by time step; the
-        vector's dim is `tower.dim`, or that of the pooling if null.
+        vector's dim is `tower.dim`, or that of the pooling if null. If `tower.wide`, mean and
+        standard deviation over time of each mel band follow.
 
     Raises:
         ValueError: as `spectrogram.log_mel`; or, without padding, the spectrogram is too small for
@@ -51,10 +52,19 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
     _, times, bands, width = feature_map.shape
     mask = _mask(tower, given, 2 ** len(tower.filters), (times, bands))
     tokens = layers.Reshape((times * bands, width), name=f"{name}_flattened")(feature_map)
+    end = f"{name}_deep" if tower.wide else last
     if tower.pooling == "flatten":
         flatten: Steps = {"pool": layers.Flatten}
-        return Encoding(tokens, mask, chain(feature_map, flatten | projection(tower), name, last))
-    return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
+        vector = chain(feature_map, flatten | projection(tower), name, end)
+    else:
+        vector = pool(tower, tokens, mask, name, end)
+    if tower.wide:
+        _, hop = window_and_hop(tower, given.config.sample_rate, name)
+        count = spectrogram.shape[1]
+        frames = AudioMask(hop, count, name=f"{name}_frames", dtype="float32")(given.x)
+        features = wide.audio_features(spectrogram, frames, name)
+        vector = wide.beside(vector, features, name, last)
+    return Encoding(tokens, mask, vector)
 
 
 def crnn(tower: CRNNTower, given: TowerInput[AudioInput], last: str) -> Encoding:

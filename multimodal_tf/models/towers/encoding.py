@@ -62,6 +62,41 @@ class PooledTower(Protocol):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
+class ScaledToLength(layers.Layer):
+    """Scales each vector to one length; zeros stay zeros, with a finite gradient.
+
+    `keras.layers.UnitNormalization` has a gradient of NaN there, and sums squares in float16.
+
+    Args:
+        length: float > 0.
+
+    Call:
+        `x` is `(batch, dim)`. Returns the same shape.
+
+    Example:
+        >>> ScaledToLength(10.0)(ops.array([[3.0, 4.0], [0.0, 0.0]])).numpy().tolist()
+        [[6.0, 8.0], [0.0, 0.0]]
+    """
+
+    def __init__(self, length: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        wide = ops.cast(x, "float32")
+        squares = ops.sum(ops.square(wide), axis=-1, keepdims=True)
+        # a sum of squares below float32's normal numbers is that of zeros
+        scaled = wide * (self.length * ops.rsqrt(ops.maximum(squares, 1e-30)))
+        return ops.cast(scaled, x.dtype)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "length": self.length}
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
 class AllTokens(layers.Layer):
     """The mask of tokens that are all valid: True everywhere.
 
@@ -200,8 +235,11 @@ def with_mask(mask: KerasTensor | None, make: Callable[..., layers.Layer], name:
 
 
 def projection(tower: Tower | PooledTower) -> Steps:
-    """The steps at the end of a tower: Dense if it has a `dim`, Dropout if it has a rate."""
+    """The steps at the end of a tower: its `length`, Dense of `dim` units, Dropout, if any."""
     steps: Steps = {}
+    length = getattr(tower, "length", None)
+    if length is not None:
+        steps["length"] = partial(ScaledToLength, length)
     if tower.dim is not None:
         steps["dense"] = partial(layers.Dense, tower.dim, activation="relu")
     if tower.dropout > 0:

@@ -10,6 +10,7 @@ from multimodal_tf.config import ConvTower, ImageInput
 from multimodal_tf.config.tower_bases import ConvBlocks
 from multimodal_tf.models.chain import Steps, chain
 from multimodal_tf.models.presence import PresentBatchNormalization
+from multimodal_tf.models.towers import wide
 from multimodal_tf.models.towers.encoding import (
     AllTokens,
     Encoding,
@@ -34,7 +35,8 @@ def cnn(tower: ConvTower, given: TowerInput[ImageInput], last: str) -> Encoding:
 
     Returns:
         `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
-        `tower.dim`, or that of the pooling if null.
+        `tower.dim`, or that of the pooling if null. If `tower.wide`, the shares of 8 levels a
+        channel and a grey thumbnail of 16 x 16 follow.
 
     Raises:
         ValueError: without padding, the image is too small for the number of blocks.
@@ -42,7 +44,11 @@ def cnn(tower: ConvTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     name = given.name
     size = (given.config.height, given.config.width)
     feature_map = chain(given.x, convolutions(tower, size, given.present, name), name, None)
-    return encode_feature_map(tower, feature_map, name, last)
+    if not tower.wide:
+        return encode_feature_map(tower, feature_map, name, last)
+    encoding = encode_feature_map(tower, feature_map, name, f"{name}_deep")
+    features = wide.image_features(given.x, name)
+    return encoding._replace(vector=wide.beside(encoding.vector, features, name, last))
 
 
 def encode_feature_map(tower: PooledTower, x: KerasTensor, name: str, last: str) -> Encoding:

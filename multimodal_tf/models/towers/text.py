@@ -10,6 +10,7 @@ from keras import KerasTensor, layers, ops
 from multimodal_tf.config import BagTower, GRUTower, LSTMTower, NgramTokenizer, TextInput
 from multimodal_tf.config import TransformerTower as TransformerConfig
 from multimodal_tf.models.chain import Steps, chain
+from multimodal_tf.models.towers import wide
 from multimodal_tf.models.towers.encoding import (
     Encoding,
     MaskedMean,
@@ -82,7 +83,7 @@ def bag(tower: BagTower, given: TowerInput[TextInput], last: str) -> Encoding:
 
     Returns:
         `Encoding`: one token per word (or character, n-gram, subword); the vector's dim is
-        `tower.dim`, or `embedding_dim` if null.
+        `tower.dim`, or `embedding_dim` if null. If `tower.wide`, TF-IDF of every token follows.
 
     Raises:
         ValueError: the schema lacks the word vectors, or they are not as wide as the embedding.
@@ -93,8 +94,14 @@ def bag(tower: BagTower, given: TowerInput[TextInput], last: str) -> Encoding:
     name = given.name
     mask = mask_layer(given.stats, name)(given.x)
     tokens = _embedded(tower.embedding_dim, given)
-    steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)}
-    return Encoding(tokens, mask, chain(tokens, steps | projection(tower), name, last))
+    steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)} | projection(tower)
+    if not tower.wide:
+        return Encoding(tokens, mask, chain(tokens, steps, name, last))
+    count = token_count(given.config, given.stats)
+    weights = wide.idf(given.stats, count, padding(given.stats))
+    features = wide.text_features(given.x, weights, name)
+    vector = wide.beside(chain(tokens, steps, name, None), features, name, last)
+    return Encoding(tokens, mask, vector)
 
 
 def lstm(

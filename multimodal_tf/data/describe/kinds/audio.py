@@ -56,7 +56,7 @@ def _default_audio(column: ColumnDescription, rows: int) -> Default:
     config = AudioInput(
         seconds=max(0.5, seconds),
         sample_rate=max(1000, rate),
-        tower=SpectrogramTower() if small else CRNNTower(),
+        tower=SpectrogramTower(wide=True) if small else CRNNTower(),
     )
     why = (
         "CNN on a spectrogram: a recurrent layer behind it"

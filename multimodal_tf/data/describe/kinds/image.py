@@ -51,7 +51,7 @@ def _default_image(column: ColumnDescription, rows: int) -> Default:
         height=height,
         width=width,
         channels=1 if column.grey else 3,
-        tower=ConvTower() if small else ResNetTower(),
+        tower=ConvTower(wide=True) if small else ResNetTower(),
     )
     why = "plain CNN: a ResNet" if small else "ResNet 18: it"
     return config, f"{why} {pays(RESIDUAL_ROWS, rows)}"

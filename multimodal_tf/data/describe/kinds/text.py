@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from multimodal_tf.config import (
+    BagTower,
     LSTMTower,
     SentencePieceTokenizer,
     TextInput,
@@ -50,7 +51,7 @@ def _default_text(column: ColumnDescription, rows: int) -> Default:
     order = max(ORDER_ROWS, math.ceil(ROWS_A_WORD * median))
     if rows < order:
         return (
-            TextInput(max_tokens=_tokens(words)),
+            TextInput(max_tokens=_tokens(words), tower=BagTower(wide=True)),
             f"bag of words: reading their order {pays(order, rows)}",
         )
     if rows < max(order, ATTENTION_ROWS):

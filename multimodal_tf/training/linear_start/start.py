@@ -1,0 +1,166 @@
+"""Solves the heads that are linear over fixed features, and writes the solution into them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from keras import layers
+from scipy import sparse
+
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    Head,
+    MultiLabelHead,
+    RegressionHead,
+)
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.pipeline import open_split
+from multimodal_tf.models import heads
+from multimodal_tf.schema import Schema
+from multimodal_tf.training.linear_start.fixed_parts import Part, fixed_parts
+from multimodal_tf.training.linear_start.regression import (
+    Linear,
+    Rows,
+    ridge_regression,
+    sigmoid_regression,
+    softmax_regression,
+)
+
+# rows that are read at a time
+_BATCH = 256
+# numbers of features that are kept in memory, 1 GB; beyond, the first rows of a shuffled split
+_VALUES = 2**28
+# share of zeros from which features are sparse
+_SPARSE = 0.8
+# by which the initial weights of all that is not fixed are multiplied, so that they say nothing yet
+_QUIET = 0.01
+
+Weights = list[npt.NDArray[Any]]
+
+
+def start_linear_heads(
+    model: keras.Model, config: Config, schema: Schema, records: PathLike
+) -> dict[str, Weights]:
+    """The first weights of the heads that read fixed features by one Dense layer.
+
+    Fixed features are vectors of frozen towers and those that `wide` towers add. Such a head is a
+    convex problem, which logistic regression (classes), one per label (several labels) or ridge
+    regression (numbers) solves; the validation rows select the strength of L2. What is trained
+    later begins near zero there.
+
+    Args:
+        model: of `build_model`, with its first weights.
+        config, schema: of the model.
+        records: folder that `ingest` wrote.
+
+    Returns:
+        By layer, the weights for `set_weights`: kernel and bias. Empty where no head is such.
+
+    Source: Cheng et al. 2016, arXiv:1606.07792 (wide and deep); Kumar et al. 2022,
+    arXiv:2202.10054 (a linear head first, then fine-tuning).
+    """
+    found: dict[str, Weights] = {}
+    for name, head in config.heads.items():
+        layer = _dense_layer(model, name, head)
+        parts = [] if layer is None else _worthwhile(fixed_parts(_read_by(layer)))
+        if layer is None or not parts:
+            continue
+        train = _rows(model, parts, config, schema, records, "train", name)
+        if train is None:
+            continue
+        validation = None
+        if Manifest.load(records).rows("validation"):
+            validation = _rows(model, parts, config, schema, records, "validation", name)
+        solved = _solve(head, schema.heads[name], train, validation)
+        found[layer.name] = _weights(layer, parts, solved)
+    return found
+
+
+def _dense_layer(model: keras.Model, name: str, head: Head) -> layers.Dense | None:
+    """The layer that maps the fused vector to logits, or to a number; None if there is none."""
+    match head:
+        case ClassificationHead(loss="crossentropy") | MultiLabelHead():
+            last = name
+        case RegressionHead():
+            last = f"{name}_normalised"
+        case _:
+            return None
+    for layer in model.layers:
+        if layer.name == last and isinstance(layer, layers.Dense):
+            return layer if layer.trainable and not layer.lora_enabled else None
+    return None
+
+
+def _read_by(layer: layers.Dense) -> keras.KerasTensor:
+    given = layer.input
+    return given[0] if isinstance(given, list | tuple) else given
+
+
+def _worthwhile(parts: list[Part]) -> list[Part]:
+    """No parts if these are presence flags only."""
+    return parts if any(part.width > 1 for part in parts) else []
+
+
+def _rows(
+    model: keras.Model,
+    parts: list[Part],
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    split: str,
+    name: str,
+) -> Rows | None:
+    """Features, targets and weights of the rows of a split that bear the label; None: no rows."""
+    features = tf.function(keras.Model(model.input, [part.tensor for part in parts]))
+    batches = open_split(config, schema, records, split, training=True, batch_size=_BATCH)
+    blocks, targets, weights, values = [], [], [], 0.0
+    for inputs, y, weight in batches(0, tf.Variable(0, dtype=tf.int64)):
+        bears = np.asarray(weight[name]) > 0
+        if not bears.any():
+            continue
+        x = np.concatenate([np.asarray(one)[bears] for one in features(inputs)], axis=1)
+        found = float(np.count_nonzero(x))
+        is_sparse = found < (1 - _SPARSE) * x.size
+        blocks.append(sparse.csr_array(x) if is_sparse else x)
+        targets.append(np.asarray(y[name])[bears])
+        weights.append(np.asarray(weight[name], np.float64)[bears])
+        values += found if is_sparse else x.size
+        if values > _VALUES:
+            break
+    if not blocks:
+        return None
+    some_sparse = any(sparse.issparse(one) for one in blocks)
+    x = sparse.vstack(blocks, format="csr") if some_sparse else np.concatenate(blocks)
+    return Rows(x, np.concatenate(targets), np.concatenate(weights))
+
+
+def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Linear:
+    match head:
+        case RegressionHead():
+            return ridge_regression(
+                _normalised(train, stats),
+                None if validation is None else _normalised(validation, stats),
+            )
+        case MultiLabelHead():
+            shares = np.array(heads.prior(head, stats))
+            return sigmoid_regression(train, validation, np.log(shares / (1 - shares)).tolist())
+        case _:
+            return softmax_regression(train, validation, np.log(heads.prior(head, stats)).tolist())
+
+
+def _normalised(rows: Rows, stats: Any) -> Rows:
+    """The rows with targets of mean 0 and standard deviation 1 in training."""
+    return rows._replace(y=(rows.y.ravel() - stats.mean) / stats.std)
+
+
+def _weights(layer: layers.Dense, parts: list[Part], solved: Linear) -> Weights:
+    kernel = np.asarray(layer.kernel) * _QUIET
+    row = 0
+    for part in parts:
+        kernel[part.start : part.start + part.width] = solved.kernel[row : row + part.width]
+        row += part.width
+    return [kernel, solved.bias.astype("float32")]
