@@ -107,6 +107,7 @@ TOWERS = {
     "image, plain and flat": image(
         batch_normalization=False, padding="valid", pooling="flatten", dim=None
     ),
+    "image, wide": image(wide=True),
     "image, residual": pixels(ResNetTower(filters=4)),
     "image, an application": pixels(ApplicationTower(name="MobileNet"), size=32),
     "image, a vision transformer": pixels(ViTTower(**SMALL, patch_size=8)),
@@ -134,6 +135,9 @@ TOWERS = {
         tokenizer=NgramTokenizer(buckets=8),
         tower=BagTower(embedding_dim=4, dropout=0),
     ),
+    "text, a wide bag of words": TextInput(
+        max_tokens=4, tower=BagTower(embedding_dim=4, dim=6, dropout=0, wide=True)
+    ),
     "text, a transformer": TextInput(max_tokens=4, tower=TransformerTower(**SMALL)),
     "text, a causal transformer": TextInput(
         max_tokens=4, tower=TransformerTower(**SMALL, causal=True, dim=6)
@@ -141,6 +145,7 @@ TOWERS = {
     "audio": audio(),
     "audio, plain and flat": audio(batch_normalization=False, pooling="flatten", dim=None),
     "audio, the largest": audio(padding="valid", pooling="max"),
+    "audio, wide": audio(wide=True),
     "audio, recurrent": recurrent(),
     "audio, recurrent twice one way and projected": recurrent(
         bidirectional=False, depth=2, time_pools=0, pooling="last", dim=6
@@ -164,6 +169,10 @@ TOWERS = {
         FramesTower(frame=ViTTower(**SMALL, patch_size=4), over=FramesAverage())
     ),
     "number": NumberInput(tower=DenseTower(dim=4)),
+    "number, wide": NumberInput(tower=DenseTower(dim=4, wide=True)),
+    "category, wide": CategoryInput(tower=DenseTower(dim=4, wide=True), unknown=0),
+    "date, wide": DateInput(tower=DenseTower(dim=4, wide=True)),
+    "vector, wide": VectorInput(dim=8, tower=DenseTower(dim=4, wide=True)),
     "category": CategoryInput(tower=DenseTower(dim=4), unknown=0),
     "boolean": BooleanInput(tower=DenseTower(dim=4)),
     "date": DateInput(tower=DenseTower(dim=4)),

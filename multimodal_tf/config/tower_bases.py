@@ -33,7 +33,7 @@ class PlainTower(Tower):
 
 
 class Wide(Strict):
-    """`wide`: fixed features stand beside the tower's vector, for heads that are linear over them.
+    """`wide`: heads read fixed features of the input, too, beside the fused vector.
 
     See `models.towers.wide`.
     """

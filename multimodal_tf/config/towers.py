@@ -199,7 +199,7 @@ class WaveformTower(PlainTower):
 # --- of numbers, categories, booleans and dates
 
 
-class DenseTower(Strict):
+class DenseTower(Wide):
     """A Dense layer over one number, date or boolean, or over a category's embedding.
 
     If `Config.tabular` is one tower over all of them, only `dim` is used: as the width of a
@@ -211,7 +211,7 @@ class DenseTower(Strict):
     l2: NonNegative = 0.0
 
 
-class MLPTower(PlainTower):
+class MLPTower(Wide, PlainTower):
     """Dense layers over all numbers, categories, dates and booleans of the row at once."""
 
     type: Literal["mlp"] = "mlp"

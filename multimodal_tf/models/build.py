@@ -22,6 +22,7 @@ from multimodal_tf.models.distributed_model import DistributedModel
 from multimodal_tf.models.fusion import fuse
 from multimodal_tf.models.fusion.decision import Decision, decide
 from multimodal_tf.models.fusion.explanations import Fused
+from multimodal_tf.models.fusion.vectors import beside_wide
 from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.presence import AnyPresent
@@ -95,7 +96,10 @@ def build_towers(config: Config, schema: Schema) -> DistributedModel:
     check_schema(config, schema)
     with _seeded(config.seed):
         encodings = input_layers.encode(config, schema, with_tokens=True)
-        outputs = {name: encoding._asdict() for name, encoding in encodings.by_name.items()}
+        outputs = {
+            name: {"tokens": one.tokens, "mask": one.mask, "vector": one.vector}
+            for name, one in encodings.by_name.items()
+        }
         return _model(config, encodings.inputs, outputs, "towers")
 
 
@@ -209,8 +213,14 @@ def _prediction(
     # an embedding head has no prediction to combine
     if not isinstance(fusion, DecisionFusion | HybridFusion) or head.target_type is None:
         x = None if fused is None else fused.vector
+        if x is not None and head.target_type is not None:
+            wide = [encodings.by_name[own].wide for own in group.read]
+            x = beside_wide(x, wide, fusion.dropout, f"{name}_wide")
         return Decision(heads.output(head, stats, x, name, group.any_present), {})
-    vectors = {own: encodings.by_name[own].vector for own in group.read}
+    vectors = {
+        own: beside_wide(one.vector, [one.wide], 0.0, f"{name}_from_{own}_wide")
+        for own, one in ((own, encodings.by_name[own]) for own in group.read)
+    }
     present = {own: encodings.present[own] for own in group.read if encodings.present}
     if fused is not None:
         vectors[FUSED] = fused.vector

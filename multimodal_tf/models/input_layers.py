@@ -123,8 +123,10 @@ def _tabular(
 
 def _zeroed(encoding: Encoding, present: keras.KerasTensor, name: str) -> Encoding:
     """The same encoding, zero where the input is missing."""
-    tokens, mask, vector = encoding
+    tokens, mask, vector, wide = encoding
     if tokens is not None:
         tokens = ZeroWhereMissing(name=name + TOKENS)(tokens, present)
         mask = TokensPresent(name=f"{name}_tokens_present")(mask, present)
-    return Encoding(tokens, mask, ZeroWhereMissing(name=name + EMBEDDING)(vector, present))
+    if wide is not None:
+        wide = ZeroWhereMissing(name=f"{name}_wide_zeroed", dtype="float32")(wide, present)
+    return Encoding(tokens, mask, ZeroWhereMissing(name=name + EMBEDDING)(vector, present), wide)

@@ -40,12 +40,12 @@ def text(median=5.0, p95=10.0, unspaced=False):
 @pytest.mark.parametrize(
     ("kind", "rows", "tower"),
     [
-        ("image", 1, ConvTower()),
-        ("image", 9_999, ConvTower()),
+        ("image", 1, ConvTower(wide=True)),
+        ("image", 9_999, ConvTower(wide=True)),
         ("image", 10_000, ResNetTower()),
-        ("audio", 9_999, SpectrogramTower()),
+        ("audio", 9_999, SpectrogramTower(wide=True)),
         ("audio", 10_000, CRNNTower()),
-        ("text", 9_999, BagTower()),
+        ("text", 9_999, BagTower(wide=True)),
         ("text", 10_000, LSTMTower()),
         ("text", 100_000, TransformerTower()),
     ],
@@ -89,12 +89,12 @@ def test_the_reason_has_the_numbers(kind, rows, why):
 
 def test_long_texts_need_more_rows_for_their_order():
     """By Google's guide, 1,500 rows a word: 25,000 reviews of 174 words are a bag of words."""
-    assert default_input(text(median=174), 25_000)[0].tower == BagTower()
-    assert default_input(text(median=20), 29_999)[0].tower == BagTower()
+    assert default_input(text(median=174), 25_000)[0].tower == BagTower(wide=True)
+    assert default_input(text(median=20), 29_999)[0].tower == BagTower(wide=True)
     config, why = default_input(text(median=20), 30_000)
     assert (config.tower, config.tokenizer) == (LSTMTower(), WordTokenizer())
     assert "from 30,000" in why
-    assert default_input(text(median=100), 149_999)[0].tower == BagTower()
+    assert default_input(text(median=100), 149_999)[0].tower == BagTower(wide=True)
     # no room is left for an LSTM
     assert default_input(text(median=100), 150_000)[0].tower == TransformerTower()
 
@@ -118,7 +118,7 @@ def test_a_transformer_reads_subwords_and_so_more_tokens():
         (1, 10**6, None),
         (3, 10**6, None),
         (40, 2_999, None),
-        (4, 3_000, MLPTower()),
+        (4, 3_000, MLPTower(wide=True)),
     ],
 )
 def test_one_tower_over_all_columns(columns, rows, tower):

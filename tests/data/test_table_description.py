@@ -125,7 +125,7 @@ def test_a_small_table_gets_small_towers_with_the_reason(found):
 def test_a_larger_table_of_numbers_gets_one_tower_over_all():
     numbers = {f"x{n}": list(range(3000)) for n in range(4)}
     found = described({**numbers, "label": ["a", "b"] * 1500}, sample=20)
-    assert found.config().tabular == MLPTower()
+    assert found.config().tabular == MLPTower(wide=True)
     assert {column.tower[:3] for column in found.columns} == {"MLP", ""}
     assert Description.model_validate_json(found.model_dump_json()).config() == found.config()
 

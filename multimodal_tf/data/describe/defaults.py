@@ -53,5 +53,5 @@ def default_tabular(columns: int, rows: int) -> tuple[TabularTower | None, str]:
         f"from {TABULAR_COLUMNS} columns and {TABULAR_ROWS:,} rows, here are {columns} and {rows:,}"
     )
     if columns >= TABULAR_COLUMNS and rows >= TABULAR_ROWS:
-        return MLPTower(), f"MLP over all such columns: it pays {bounds}"
+        return MLPTower(wide=True), f"MLP over all such columns: it pays {bounds}"
     return None, f"a Dense layer: an MLP over all such columns pays {bounds}"

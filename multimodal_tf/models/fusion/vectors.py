@@ -120,6 +120,26 @@ def side_by_side(tensors: list[keras.KerasTensor], name: str) -> keras.KerasTens
     return layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]
 
 
+def beside_wide(
+    x: keras.KerasTensor, wide: Iterable[keras.KerasTensor | None], dropout: float, name: str
+) -> keras.KerasTensor:
+    """A vector and the fixed features of inputs, `Encoding.wide`; the vector alone without any.
+
+    Args:
+        x: `(batch, dim)`.
+        wide: by input, `(batch, width)` or None.
+        dropout: of the features, as the vector has had its own.
+        name: of the layer that joins them.
+    """
+    fixed = [one for one in wide if one is not None]
+    if not fixed:
+        return x
+    joined = side_by_side(fixed, f"{name}_features")
+    if dropout > 0:
+        joined = layers.Dropout(dropout, name=f"{name}_dropout", dtype="float32")(joined)
+    return layers.Concatenate(name=name, dtype="float32")([x, joined])
+
+
 def last_layers(fusion: FeatureFusion, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Dropout and Dense layers as `fusion` says; the last layer is called `name`."""
     return chain(x, steps(fusion) or {"identity": layers.Identity}, name, name)

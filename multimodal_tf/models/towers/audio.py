@@ -38,8 +38,8 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
 
     Returns:
         `Encoding`: one token per cell of the last feature map, time step by time step; the
-        vector's dim is `tower.dim`, or that of the pooling if null. If `tower.wide`, mean and
-        standard deviation over time of each mel band follow.
+        vector's dim is `tower.dim`, or that of the pooling if null. If `tower.wide`, its
+        `wide` is mean and standard deviation over time of each mel band.
 
     Raises:
         ValueError: as `spectrogram.log_mel`; or, without padding, the spectrogram is too small for
@@ -52,19 +52,21 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
     _, times, bands, width = feature_map.shape
     mask = _mask(tower, given, 2 ** len(tower.filters), (times, bands))
     tokens = layers.Reshape((times * bands, width), name=f"{name}_flattened")(feature_map)
-    end = f"{name}_deep" if tower.wide else last
     if tower.pooling == "flatten":
         flatten: Steps = {"pool": layers.Flatten}
-        vector = chain(feature_map, flatten | projection(tower), name, end)
+        vector = chain(feature_map, flatten | projection(tower), name, last)
     else:
-        vector = pool(tower, tokens, mask, name, end)
-    if tower.wide:
-        _, hop = window_and_hop(tower, given.config.sample_rate, name)
-        count = spectrogram.shape[1]
-        frames = AudioMask(hop, count, name=f"{name}_frames", dtype="float32")(given.x)
-        features = wide.audio_features(spectrogram, frames, name)
-        vector = wide.beside(vector, features, name, last)
-    return Encoding(tokens, mask, vector)
+        vector = pool(tower, tokens, mask, name, last)
+    features = _band_levels(tower, given, spectrogram) if tower.wide else None
+    return Encoding(tokens, mask, vector, features)
+
+
+def _band_levels(
+    tower: SpectrogramTower, given: TowerInput[AudioInput], spectrogram: KerasTensor
+) -> KerasTensor:
+    _, hop = window_and_hop(tower, given.config.sample_rate, given.name)
+    mask = AudioMask(hop, spectrogram.shape[1], name=f"{given.name}_frames", dtype="float32")
+    return wide.audio_features(spectrogram, mask(given.x), given.name)
 
 
 def crnn(tower: CRNNTower, given: TowerInput[AudioInput], last: str) -> Encoding:

@@ -41,11 +41,14 @@ class Encoding(NamedTuple):
         mask: bool `(batch, length)`, True for valid tokens. False everywhere in rows whose input
             is missing.
         vector: `(batch, dim)`, pooled; its dim may differ from that of the tokens.
+        wide: float32 `(batch, width)`, the fixed features of a `wide` tower, which heads read
+            beside the fused vector; None: there are none.
     """
 
     tokens: KerasTensor
     mask: KerasTensor
     vector: KerasTensor
+    wide: KerasTensor | None = None
 
 
 class PooledTower(Protocol):

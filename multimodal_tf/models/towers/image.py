@@ -35,8 +35,8 @@ def cnn(tower: ConvTower, given: TowerInput[ImageInput], last: str) -> Encoding:
 
     Returns:
         `Encoding`: one token per cell of the last feature map, row by row; the vector's dim is
-        `tower.dim`, or that of the pooling if null. If `tower.wide`, the shares of 8 levels a
-        channel and a grey thumbnail of 16 x 16 follow.
+        `tower.dim`, or that of the pooling if null. If `tower.wide`, its `wide` is a colour
+        histogram of 8 levels a channel and a grey thumbnail of 16 x 16.
 
     Raises:
         ValueError: without padding, the image is too small for the number of blocks.
@@ -44,11 +44,8 @@ def cnn(tower: ConvTower, given: TowerInput[ImageInput], last: str) -> Encoding:
     name = given.name
     size = (given.config.height, given.config.width)
     feature_map = chain(given.x, convolutions(tower, size, given.present, name), name, None)
-    if not tower.wide:
-        return encode_feature_map(tower, feature_map, name, last)
-    encoding = encode_feature_map(tower, feature_map, name, f"{name}_deep")
-    features = wide.image_features(given.x, name)
-    return encoding._replace(vector=wide.beside(encoding.vector, features, name, last))
+    encoding = encode_feature_map(tower, feature_map, name, last)
+    return encoding._replace(wide=wide.image_features(given.x, name)) if tower.wide else encoding
 
 
 def encode_feature_map(tower: PooledTower, x: KerasTensor, name: str, last: str) -> Encoding:

@@ -19,6 +19,7 @@ from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.regularize import regularize
+from multimodal_tf.models.towers import wide
 from multimodal_tf.models.towers.date_parts import DateParts
 from multimodal_tf.models.towers.encoding import (
     AllTokens,
@@ -140,21 +141,33 @@ def column(tower: DenseTower, given: TowerInput[TabularInput], last: str) -> Enc
             `(batch,)` of a category (0 is an unknown value), int32 `(batch, 2)` of a date.
 
     Returns:
-        `Encoding` of one token, which is the vector `(batch, tower.dim)`.
+        `Encoding` of one token, which is the vector `(batch, tower.dim)`. If `tower.wide`, its
+        `wide` is the standardized number, a column for each value of the category, or `DateParts`.
     """
-    return dense(tower, given.x, given.name, last, _features(given, tower.dim))
+    encoding = dense(tower, given.x, given.name, last, _features(given, tower.dim))
+    if not tower.wide:
+        return encoding
+    return encoding._replace(wide=chain(given.x, _fixed(given), given.name, None))
 
 
 def dense(
-    tower: DenseTower, x: KerasTensor, name: str, last: str, features: Steps | None = None
+    tower: DenseTower,
+    x: KerasTensor,
+    name: str,
+    last: str,
+    features: Steps | None = None,
 ) -> Encoding:
     """A Dense layer over `features` of `x`; None: over `x`, float `(batch, numbers)`.
 
     Returns:
-        `Encoding` of one token, which is the vector `(batch, tower.dim)`.
+        `Encoding` of one token, which is the vector `(batch, tower.dim)`. If `tower.wide`, its
+        `wide` is `x`.
     """
     last_step: Steps = {"dense": partial(layers.Dense, tower.dim, activation="relu")}
-    return _one_token(chain(x, (features or {}) | last_step, name, last), name)
+    encoding = _one_token(chain(x, (features or {}) | last_step, name, last), name)
+    if not tower.wide or features is not None:
+        return encoding
+    return encoding._replace(wide=wide.side_by_side([x], name))
 
 
 def mlp(tower: MLPTower, columns: Columns, name: str, last: str) -> Encoding:
@@ -171,7 +184,7 @@ def mlp(tower: MLPTower, columns: Columns, name: str, last: str) -> Encoding:
 
     Returns:
         `Encoding` of one token, which is the vector `(batch, dim)`: `tower.dim`, or the last of
-        `tower.hidden` if null.
+        `tower.hidden` if null. If `tower.wide`, its `wide` is that of each column, side by side.
 
     Source: Gorishniy et al. 2021, arXiv:2106.11959, section 3.1.
     """
@@ -197,7 +210,11 @@ def mlp(tower: MLPTower, columns: Columns, name: str, last: str) -> Encoding:
         steps |= projection(tower)
     vector = chain(row, steps, name, last)
     regularize(row, [vector], tower.l2)
-    return _one_token(vector, name)
+    encoding = _one_token(vector, name)
+    if not tower.wide:
+        return encoding
+    fixed = [_fixed_column(column) for column in columns]
+    return encoding._replace(wide=_joined(fixed, f"{name}_wide", axis=-1))
 
 
 def feature_transformer(
@@ -263,6 +280,25 @@ def _features(given: TowerInput[TabularInput], width: int) -> Steps:
             return {"column": column, "normalization": normalization}
         case _:
             assert_never(config)
+
+
+def _fixed(given: TowerInput[TabularInput]) -> Steps:
+    """The steps from a column's values to fixed features of the length of `wide`."""
+    if isinstance(given.config, CategoryInput):
+        count = len(given.stats.words) + RESERVED
+        steps: Steps = {"known": partial(wide.KnownValue, count, dtype="float32")}
+    else:
+        # layers of their own, since a layer's name is given once
+        steps = {f"fixed_{step}": make for step, make in _features(given, 0).items()}
+    return steps | {"fixed": partial(layers.Rescaling, wide.LENGTH, dtype="float32")}
+
+
+def _fixed_column(given: TowerInput[TabularInput]) -> KerasTensor:
+    """The same as one tensor, zero where the column is missing."""
+    x = chain(given.x, _fixed(given), given.name, None)
+    if given.present is None:
+        return x
+    return ZeroWhereMissing(name=f"{given.name}_fixed_zeroed", dtype="float32")(x, given.present)
 
 
 def _moments(given: TowerInput[TabularInput]) -> Moments:

@@ -83,7 +83,7 @@ def bag(tower: BagTower, given: TowerInput[TextInput], last: str) -> Encoding:
 
     Returns:
         `Encoding`: one token per word (or character, n-gram, subword); the vector's dim is
-        `tower.dim`, or `embedding_dim` if null. If `tower.wide`, TF-IDF of every token follows.
+        `tower.dim`, or `embedding_dim` if null. If `tower.wide`, its `wide` is TF-IDF.
 
     Raises:
         ValueError: the schema lacks the word vectors, or they are not as wide as the embedding.
@@ -94,14 +94,13 @@ def bag(tower: BagTower, given: TowerInput[TextInput], last: str) -> Encoding:
     name = given.name
     mask = mask_layer(given.stats, name)(given.x)
     tokens = _embedded(tower.embedding_dim, given)
-    steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)} | projection(tower)
+    steps: Steps = {"mean": partial(with_mask, mask, MaskedMean)}
+    encoding = Encoding(tokens, mask, chain(tokens, steps | projection(tower), name, last))
     if not tower.wide:
-        return Encoding(tokens, mask, chain(tokens, steps, name, last))
+        return encoding
     count = token_count(given.config, given.stats)
     weights = wide.idf(given.stats, count, padding(given.stats))
-    features = wide.text_features(given.x, weights, name)
-    vector = wide.beside(chain(tokens, steps, name, None), features, name, last)
-    return Encoding(tokens, mask, vector)
+    return encoding._replace(wide=wide.text_features(given.x, weights, name))
 
 
 def lstm(

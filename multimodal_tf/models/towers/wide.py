@@ -1,8 +1,9 @@
-"""Fixed features beside a tower's vector: TF-IDF, colours, levels of mel bands.
+"""Fixed features of an input beside its tower: TF-IDF, colours, mel bands, plain columns.
 
-Nothing is trained in them. A head that is linear over them begins as logistic or ridge regression
-(`training.linear_start`), to which the tower then adds what it learns: «wide and deep», Cheng et
-al. 2016, arXiv:1606.07792. Each kind of features has the length of a pretrained tower's vector.
+Nothing is trained in them. Heads read them beside the fused vector, which does not hold them. A
+head begins as logistic or ridge regression over them (`training.linear_start`), to which the towers
+then add what they learn: «wide and deep», Cheng et al. 2016, arXiv:1606.07792. Each kind of
+features has the length of a pretrained tower's vector.
 """
 
 from collections.abc import Sequence
@@ -23,24 +24,20 @@ LEVELS, THUMBNAIL = 8, 16
 _LEVEL, _SPREAD = -40.0, 15.0
 
 
-def beside(
-    vector: KerasTensor, features: Sequence[KerasTensor], name: str, last: str
-) -> KerasTensor:
-    """The vector, then each of the features, scaled to `LENGTH`.
+def side_by_side(features: Sequence[KerasTensor], name: str) -> KerasTensor:
+    """Several features `(batch, width)`, each scaled to `LENGTH`, as one tensor.
 
     Args:
-        vector: `(batch, dim)`.
-        features: `(batch, width)` each.
-        name, last: as in `models.towers`.
-
-    Returns:
-        `(batch, dim + widths)`.
+        features: Keras tensors.
+        name: of the input, with which the layers' names begin.
     """
     scaled = [
         ScaledToLength(LENGTH, dtype="float32", name=f"{name}_wide_{number}")(one)
         for number, one in enumerate(features, start=1)
     ]
-    return layers.Concatenate(name=last)([vector, *scaled])
+    if len(scaled) == 1:
+        return scaled[0]
+    return layers.Concatenate(name=f"{name}_wide", dtype="float32")(scaled)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -189,23 +186,55 @@ class BandLevels(layers.Layer):
         return KerasTensor((x.shape[0], 2 * x.shape[2]), "float32")
 
 
-def text_features(
-    tokens: KerasTensor, weights: npt.NDArray[np.float64], name: str
-) -> list[KerasTensor]:
+@keras.saving.register_keras_serializable("multimodal_tf")
+class KnownValue(layers.Layer):
+    """A column for each value of a category but the unknown one, which is 0.
+
+    Args:
+        count: number of values, with the unknown one.
+
+    Call:
+        `x` is int `(batch,)`. Returns float32 `(batch, count - 1)`.
+
+    Example:
+        >>> KnownValue(3)(ops.array([0, 2])).numpy().tolist()
+        [[0.0, 0.0], [0.0, 1.0]]
+    """
+
+    def __init__(self, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+
+    def call(self, x: KerasTensor) -> KerasTensor:
+        return ops.one_hot(x - 1, self.count - 1, dtype="float32")
+
+    def compute_output_spec(self, x: KerasTensor) -> KerasTensor:
+        return KerasTensor((x.shape[0], self.count - 1), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "count": self.count}
+
+
+def text_features(tokens: KerasTensor, weights: npt.NDArray[np.float64], name: str) -> KerasTensor:
     """TF-IDF of tokens, int `(batch, length)`, of the weights that `idf` returns."""
-    return [TFIDF(weights.tolist(), dtype="float32", name=f"{name}_tf_idf")(tokens)]
+    return side_by_side(
+        [TFIDF(weights.tolist(), dtype="float32", name=f"{name}_tf_idf")(tokens)], name
+    )
 
 
-def image_features(x: KerasTensor, name: str) -> list[KerasTensor]:
+def image_features(x: KerasTensor, name: str) -> KerasTensor:
     """Colours and a thumbnail of pixels `(batch, height, width, channels)`, 0 to 1."""
-    found = [ColourHistogram(LEVELS, dtype="float32", name=f"{name}_colours")(x)]
+    colours = ColourHistogram(LEVELS, dtype="float32", name=f"{name}_colours")(x)
     side = min(THUMBNAIL, *x.shape[1:3])
-    return [*found, Thumbnail(side, dtype="float32", name=f"{name}_thumbnail")(x)]
+    thumbnail = Thumbnail(side, dtype="float32", name=f"{name}_thumbnail")(x)
+    return side_by_side([colours, thumbnail], name)
 
 
-def audio_features(spectrogram: KerasTensor, mask: KerasTensor, name: str) -> list[KerasTensor]:
+def audio_features(spectrogram: KerasTensor, mask: KerasTensor, name: str) -> KerasTensor:
     """Levels of mel bands of a spectrogram `(batch, frames, bands, 1)` in dB."""
-    return [BandLevels(dtype="float32", name=f"{name}_bands")(spectrogram, mask)]
+    return side_by_side(
+        [BandLevels(dtype="float32", name=f"{name}_bands")(spectrogram, mask)], name
+    )
 
 
 def _means(length: int, cells: int) -> npt.NDArray[np.float64]:

@@ -4,19 +4,29 @@
 The bounds are those of published comparisons where there are some, rules of thumb elsewhere.
 """
 
-from multimodal_tf.config import BooleanInput, CategoryInput, DateInput, Input, NumberInput
+from multimodal_tf.config import (
+    BooleanInput,
+    CategoryInput,
+    DateInput,
+    DenseTower,
+    Input,
+    NumberInput,
+)
+from multimodal_tf.data.describe.column_description import ColumnDescription
 from multimodal_tf.data.describe.kinds import audio, image, text, vector, video
 from multimodal_tf.data.describe.kinds.audio import LISTEN
-from multimodal_tf.data.describe.kinds.kind import Kind
+from multimodal_tf.data.describe.kinds.kind import Default, Kind
 
 __all__ = ["FILES", "KINDS", "LISTEN", "OPENED", "Kind"]
 
 
 def _tabular(config: Input, *also_reads: str) -> Kind:
     """A kind without sizes; `defaults.default_tabular` explains the tower of all such columns."""
-    return Kind(
-        config, lambda column, rows: (config.model_copy(deep=True), ""), also_reads=also_reads
-    )
+
+    def default(column: ColumnDescription, rows: int) -> Default:
+        return config.model_copy(update={"tower": DenseTower(wide=True)}), ""
+
+    return Kind(config, default, also_reads=also_reads)
 
 
 # Kinds of files are tried in this order: a moving GIF is an image unless its column's type is

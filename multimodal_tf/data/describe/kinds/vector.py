@@ -3,7 +3,7 @@
 import collections
 from typing import Any
 
-from multimodal_tf.config import Input, VectorInput
+from multimodal_tf.config import DenseTower, Input, VectorInput
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.kinds.kind import Default, Kind, from_to
 from multimodal_tf.data.describe.sample import Cell
@@ -39,7 +39,9 @@ def _vector_values(column: ColumnDescription) -> str:
 
 def _default_vector(column: ColumnDescription, rows: int) -> Default:
     dim = int(column.length.max) if column.length else _SHORTEST_VECTOR
-    return VectorInput(dim=dim), "a Dense layer over the standardized numbers"
+    return VectorInput(
+        dim=dim, tower=DenseTower(wide=True)
+    ), "a Dense layer over the standardized numbers"
 
 
 KIND = Kind(
