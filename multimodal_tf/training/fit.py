@@ -47,12 +47,11 @@ from multimodal_tf.training.callbacks import BestFromStart, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
-from multimodal_tf.training.linear_start import start_linear_heads
+from multimodal_tf.training.linear_start import begin_linear
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
-    CHECKPOINT,
     CHECKPOINTS,
     PEFT,
     RECORD,
@@ -119,8 +118,9 @@ def fit(
         record, state = _begin_or_resume(job, run_dir, own_dir)
         validation = _validation(job, record)
         _compile(job, trainee)
-        fresh = model is None and state is None
-        first = _start_linear_heads(job, trainee, validation, own_dir) if fresh else {}
+        first: dict[str, float] = {}
+        if model is None and state is None:
+            first = begin_linear(trainee, config, schema, records, validation, own_dir)
         own_callbacks = make_callbacks(config.training, own_dir, validation is not None, first)
         resumable = [*own_callbacks, *peft_callbacks, *callbacks]
         history = _train(job, trainee, validation, resumable, checkpoints, state, verbose)
@@ -247,30 +247,6 @@ def _validation(job: _Job, record: RunRecord) -> Any:
         )
         warnings.warn(f"{job.manifest.table}: {record.note}", stacklevel=3)
     return validation
-
-
-def _start_linear_heads(
-    job: _Job, model: keras.Model, validation: Any, own_dir: pathlib.Path
-) -> dict[str, float]:
-    """Solves what is linear, and returns the metrics of the solution on the validation rows.
-
-    Empty where nothing is linear, or there are no validation rows.
-    """
-    if not job.config.training.linear_start:
-        return {}
-    solved = start_linear_heads(model, job.config, job.schema, job.records)
-    for name, weights in solved.items():
-        # workers may round differently, and must begin with equal weights
-        gathered = [distribute.all_gather(job.strategy, one.ravel().tolist()) for one in weights]
-        with job.strategy.scope():
-            model.get_layer(name).set_weights(
-                [numbers[0].reshape(one.shape) for numbers, one in zip(gathered, weights)]
-            )
-    if not solved or validation is None:
-        return {}
-    logs = model.evaluate(validation, verbose=0, return_dict=True)
-    model.save(own_dir / CHECKPOINT)
-    return {f"val_{name}": float(value) for name, value in logs.items()}
 
 
 def _train(

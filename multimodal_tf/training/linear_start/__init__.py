@@ -1,5 +1,53 @@
 """Heads begin as logistic or ridge regression over what nothing trains, before `model.fit`."""
 
-from multimodal_tf.training.linear_start.start import start_linear_heads
+import pathlib
+from typing import Any
 
-__all__ = ["start_linear_heads"]
+import keras
+
+from multimodal_tf.config import Config
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.schema import Schema
+from multimodal_tf.training import distribute
+from multimodal_tf.training.linear_start.start import start_linear_heads
+from multimodal_tf.training.run_dir import CHECKPOINT
+
+__all__ = ["begin_linear", "start_linear_heads"]
+
+
+def begin_linear(
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    validation: Any,
+    run_dir: pathlib.Path,
+) -> dict[str, float]:
+    """Gives a compiled model the first weights of `start_linear_heads`, and saves it as the best.
+
+    Args:
+        model: compiled, with its first weights.
+        config, schema, records: as `fit`.
+        validation: batches of the validation rows; None: there are none.
+        run_dir: gets `checkpoint.keras`.
+
+    Returns:
+        Metrics of these weights on the validation rows, `val_` before their names; empty where no
+        head is linear over fixed features, or there are no validation rows.
+    """
+    if not config.training.linear_start:
+        return {}
+    solved = start_linear_heads(model, config, schema, records)
+    strategy = model.distribute_strategy
+    for name, weights in solved.items():
+        # workers may round differently, and must begin with equal weights
+        shared = [distribute.all_gather(strategy, one.ravel().tolist())[0] for one in weights]
+        with strategy.scope():
+            model.get_layer(name).set_weights(
+                [numbers.reshape(one.shape) for numbers, one in zip(shared, weights)]
+            )
+    if not solved or validation is None:
+        return {}
+    logs = model.evaluate(validation, verbose=0, return_dict=True)
+    model.save(run_dir / CHECKPOINT)
+    return {f"val_{name}": float(value) for name, value in logs.items()}
