@@ -11,7 +11,7 @@ import pydantic
 import upath
 from pydantic import Field
 
-from multimodal_tf.config import Config, TextInput
+from multimodal_tf.config import Config, MultiLabelHead, TextInput
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.model import check_config
@@ -118,6 +118,9 @@ class Classes(pydantic.BaseModel):
     counts: list[int]
     # training rows whose label is known; null: all
     rows: int | None = None
+    # of a head with `threshold: fitted`, in the order of `names`: from which probability on a label
+    # is predicted; `fit` finds them on validation rows
+    thresholds: list[float] | None = None
 
 
 InputStats = Vocabulary | Subwords | Moments | VectorMoments
@@ -181,6 +184,54 @@ def check_schema(config: Config, schema: Schema) -> None:
         _check_head(name, head, config.column(name), schema.heads.get(name))
 
 
+def thresholds(name: str, head: Head, stats: HeadStats | None) -> list[float]:
+    """From which probability on each label of a multi-label head is predicted.
+
+    Args:
+        name: of the head, for the message.
+        head: its configuration.
+        stats: its entry in the schema.
+
+    Returns:
+        A number for each class; none for other heads.
+
+    Raises:
+        ValueError: the head's thresholds are to be fitted, and are not in the schema.
+
+    Example:
+        >>> from multimodal_tf.config import MultiLabelHead
+        >>> thresholds("tags", MultiLabelHead(threshold=0.3), Classes(names=["a"], counts=[1]))
+        [0.3]
+    """
+    if not isinstance(head, MultiLabelHead) or not isinstance(stats, Classes):
+        return []
+    if head.threshold != "fitted":
+        return [head.threshold] * len(stats.names)
+    if stats.thresholds is None:
+        raise ValueError(
+            f"heads.{name}.threshold is fitted, but the schema has no thresholds: "
+            "pass the schema of the run, which fit returns and load_run reads"
+        )
+    return stats.thresholds
+
+
+def check_class_weight(name: str, head: Head, stats: HeadStats | None) -> None:
+    """Checks that the classes that a head weighs are those of the training split.
+
+    Raises:
+        ValueError: one is not.
+    """
+    weighed = getattr(head, "class_weight", None)
+    if not isinstance(weighed, dict) or not isinstance(stats, Classes):
+        return
+    unknown = sorted(set(weighed) - set(stats.names))
+    if unknown:
+        raise ValueError(
+            f"heads.{name}.class_weight must name classes of the training split {stats.names}, "
+            f"received {unknown[0]!r}"
+        )
+
+
 def check_input_stats(config: Config, schema: Schema) -> None:
     """Checks the entries of the inputs alone; errors as `check_schema`."""
     for name, input_config in config.inputs.items():
@@ -241,4 +292,9 @@ def _check_head(name: str, head: Head, column: str, stats: HeadStats | None) -> 
         raise ValueError(
             f"{field}.classes: must be those of the schema, {stats.names}, received"
             f" {head.declared_classes}: ingest again"
+        )
+    if stats.thresholds is not None and len(stats.thresholds) != len(stats.names):
+        raise ValueError(
+            f"{field}: the schema must hold a threshold for each of its {len(stats.names)} classes,"
+            f" received {len(stats.thresholds)}"
         )

@@ -52,14 +52,22 @@ _Corrupted = Annotated[int, typer.Option(min=2, help="Rows for each corruption, 
 
 @app.command()
 def evaluate(
-    run_dir: RunDir, records: Records, split: Split = "test", out: _MetricsOut = None
+    run_dir: RunDir,
+    records: Records,
+    split: Split = "test",
+    out: _MetricsOut = None,
+    table: _Table = None,
+    root: Root = None,
 ) -> None:
     """Metrics of a trained model on one split, with confidence intervals."""
     from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
     from multimodal_tf.training.run_dir import load_run
 
     run = load_run(run_dir)
-    evaluation = evaluate_model(run.model.predict, run.config, run.schema, records, split=split)
+    source = read_optional(table, root)
+    evaluation = evaluate_model(
+        run.model.predict, run.config, run.schema, records, split=split, table=source
+    )
     console.print(evaluation.render())
     if out is not None:
         evaluation.save(out)

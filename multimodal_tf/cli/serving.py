@@ -9,6 +9,7 @@ from multimodal_tf.cli.app import Root, RunDir, TablePath, app, console, error_c
 
 if TYPE_CHECKING:
     from multimodal_tf.evaluation.fit_guard import Fitted
+    from multimodal_tf.training.run_dir import Run
 
 _ExportOut = Annotated[
     pathlib.Path,
@@ -23,7 +24,13 @@ _Guard = Annotated[
     bool, typer.Option("--guard", help="Serve `ood_score`, `agreement` and `review`, too.")
 ]
 _Calibrate = Annotated[
-    bool, typer.Option("--calibrate", help="Serve calibrated probabilities (temperature scaling).")
+    bool | None,
+    typer.Option(
+        "--calibrate/--no-calibrate",
+        help="Serve calibrated probabilities (temperature scaling). --calibrate: with few"
+        " validation rows, too, and an error without.",
+        show_default="where validation rows allow",
+    ),
 ]
 _FitRecords = Annotated[
     str | None,
@@ -53,7 +60,7 @@ def export(
     out: _ExportOut,
     merge: _Merge = False,
     guard: _Guard = False,
-    calibrate: _Calibrate = False,
+    calibrate: _Calibrate = None,
     records: _FitRecords = None,
     fpr: _Fpr = 0.05,
 ) -> None:
@@ -68,10 +75,12 @@ def export(
     run = load_run(run_dir)
     if merge:
         peft.merge_lora(run.model)
-    fitted = Fitted(None, {})
+    fitted, source = Fitted(None, {}), records or run.record.data.records
     if guard or calibrate:
-        fitted = fit_guard(run, records or run.record.data.records, fpr, guard, calibrate)
-        _print_fitted(fitted)
+        fitted = fit_guard(run, source, fpr, guard, bool(calibrate))
+    if calibrate is None:
+        fitted = fitted._replace(temperature=_calibrated(run, source))
+    _print_fitted(fitted)
     export_model(run.model, run.config, run.schema, out, explanations(run.model), *fitted)
     console.print(
         f"SavedModel: {out}. Serve it: tensorflow_model_server --model_name={out.parent.name}"
@@ -89,7 +98,21 @@ def _print_fitted(fitted: "Fitted") -> None:
         )
     if temperature:
         values = ", ".join(f"{name} {value:.3f}" for name, value in temperature.items())
-        console.print(f"Temperature: {values}", highlight=False)
+        console.print(f"Calibrated. Temperature: {values}", highlight=False)
+
+
+def _calibrated(run: "Run", records: str) -> dict[str, float]:
+    """The temperatures that validation rows allow; prints why other heads have none."""
+    from multimodal_tf.evaluation.fit_guard import calibrate_where_possible
+
+    try:
+        temperature, reasons = calibrate_where_possible(run, records)
+    except (FileNotFoundError, ValueError) as error:
+        console.print(f"Not calibrated: {error}", highlight=False, markup=False)
+        return {}
+    for name, reason in reasons.items():
+        console.print(f"Not calibrated: {name}: {reason}", highlight=False, markup=False)
+    return temperature
 
 
 @app.command()

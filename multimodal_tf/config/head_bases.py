@@ -1,8 +1,9 @@
 """Facts of heads that other rooms go by, and the base classes of heads."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.inputs import Column
@@ -13,11 +14,27 @@ TargetType = Literal["class", "classes", "number"]
 OWN_INPUTS = "names of the inputs that it reads, `tabular` for that tower's; null: all"
 
 
+# scores of heads that predict classes: means over classes, and those of a predicted class
+CLASS_SCORES = (
+    "average_precision",
+    "average_precision_macro",
+    "average_precision_micro",
+    "auroc",
+    "f1",
+    "f1_macro",
+    "f1_micro",
+    "accuracy",
+    "balanced_accuracy",
+)
+
+
 class BaseHead(Strict):
     """Facts of a head, with the values that hold for most heads."""
 
     # what a cell of its column holds; None: it reads no column
     target_type: ClassVar[TargetType | None] = None
+    # names of the scores by which training can choose an epoch
+    monitors: ClassVar[tuple[str, ...]] = ()
     # whether the loss is a squared error
     squared_error: ClassVar[bool] = False
     # whether it compares the vectors of its own inputs and does not read the fused vector
@@ -31,6 +48,16 @@ class BaseHead(Strict):
     # endings of the keys, served or of a client's columns, beside the head's name; the last one
     # holds the whole output
     endings: ClassVar[tuple[str, ...]] = ()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _threshold_of_several_labels(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and "threshold" in settings and cls.target_type != "classes":
+            kind = cls.model_fields["type"].default
+            raise ValueError(
+                f"threshold is a setting of multi_label heads alone, received one with type {kind}"
+            )
+        return settings
 
     @property
     def declared_classes(self) -> list[str] | None:

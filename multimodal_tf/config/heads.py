@@ -6,12 +6,12 @@ method), so that they do not branch on its type.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.head_bases import OWN_INPUTS, BaseHead, LabelColumn
+from multimodal_tf.config.head_bases import CLASS_SCORES, OWN_INPUTS, BaseHead, LabelColumn
 from multimodal_tf.config.names import (
     HIGH,
     LOW,
@@ -34,6 +34,7 @@ class ClassificationHead(LabelColumn):
     """
 
     target_type = "class"
+    monitors = CLASS_SCORES
     min_classes = 2
     endings = (PROBABILITY, PROBABILITIES)
 
@@ -61,6 +62,7 @@ class OrdinalHead(LabelColumn):
     """
 
     target_type = "class"
+    monitors = (*CLASS_SCORES, "rank_mae")
     min_classes = 2
     ordered = True
     endings = (PROBABILITY, PROBABILITIES)
@@ -89,22 +91,46 @@ class OrdinalHead(LabelColumn):
 class MultiLabelHead(LabelColumn):
     """Any number of labels a row: sigmoids and binary cross-entropy.
 
-    A cell is a list, or labels joined by `separator`.
+    A cell is a list, or labels joined by `separator`. `class_weight` "balanced" weighs each label
+    as a decision of its own: rows / (2 * rows that bear it) where a row bears it, rows / (2 * rows
+    that do not) where it does not. A dict gives the weight of the rows that bear a label; the
+    others keep 1.
+
+    Source: `sklearn.utils.class_weight.compute_class_weight` of each label; a dict is `pos_weight`
+    of PyTorch's `BCEWithLogitsLoss`.
     """
 
     target_type = "classes"
+    monitors = CLASS_SCORES
     min_classes = 1
     endings = (PROBABILITIES,)
     cell_settings = ("separator",)
 
     type: Literal["multi_label"] = "multi_label"
     separator: str = Field(";", min_length=1)
+    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    threshold: Literal["fitted"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5,
+        description="the probability from which on a label is predicted; fitted: one for each "
+        "label, with the best F1 on validation rows",
+    )
+
+    @pydantic.field_validator("threshold", mode="before")
+    @classmethod
+    def _fitted_or_between_0_and_1(cls, threshold: Any) -> Any:
+        is_number = isinstance(threshold, int | float) and 0 < threshold < 1
+        if threshold != "fitted" and not is_number:
+            raise ValueError(
+                f"must be fitted, or a number between 0 and 1, received {threshold!r:.80}"
+            )
+        return threshold
 
 
 class RegressionHead(LabelColumn):
     """A number, in its own unit; the squared error is divided by the training split's variance."""
 
     target_type = "number"
+    monitors = ("mae",)
     squared_error = True
 
     type: Literal["regression"] = "regression"
@@ -122,6 +148,7 @@ class CountHead(LabelColumn):
     """
 
     target_type = "number"
+    monitors = ("mae",)
 
     type: Literal["count"] = "count"
 
@@ -144,6 +171,7 @@ class QuantileHead(LabelColumn):
     """
 
     target_type = "number"
+    monitors = ("mae",)
     endings = (LOW, HIGH, QUANTILES)
 
     type: Literal["quantile"] = "quantile"

@@ -22,6 +22,7 @@ from multimodal_tf.config.fusion import ConcatenationFusion, Fusion, check_fusio
 from multimodal_tf.config.heads import Head, check_inputs, prediction_keys
 from multimodal_tf.config.inputs import TABULAR_TYPES, Input
 from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, check_loss_weighting
+from multimodal_tf.config.monitor import check_monitor
 from multimodal_tf.config.names import (
     ALIGNED,
     EMBEDDING,
@@ -133,6 +134,7 @@ class Config(Strict):
     @pydantic.model_validator(mode="after")
     def _heads_are_valid(self) -> Self:
         check_inputs(self.heads, self.vectors())
+        check_monitor(self.training.monitor, self.heads)
         check_loss_weighting(self.loss_weighting, self.heads, self.fusion, self.vectors())
         return self
 

@@ -51,7 +51,10 @@ class Training(Strict):
     # heads that are linear over fixed features (frozen and `wide` towers) begin as logistic or
     # ridge regression, whose L2 the validation rows select
     linear_start: bool = True
-    # epochs without a better validation loss before training stops; null: never
+    # chooses the epoch whose weights are kept: val_loss, with the heads' class weights, or the
+    # score of a head on validation rows, such as val_label_balanced_accuracy
+    monitor: str = "val_loss"
+    # epochs without a better `monitor` before training stops; null: never
     patience: Repeats | None = 10
     # over the rows of all replicas, where a strategy distributes them
     synchronized_batch_normalization: bool = False

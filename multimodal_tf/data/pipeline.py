@@ -86,8 +86,11 @@ def open_split(
     training: bool = False,
     batch_size: int | None = None,
     worker: tuple[int, int] = (0, 1),
+    class_weights: bool = False,
 ) -> Batches:
     """A function from `start` and `epoch` to the data set of `load_split`, with one cache of rows.
+
+    With `class_weights`, the heads' class weights are applied without `training`, too.
 
     Example:
         >>> batches = open_split(config, schema, "records", "train", True)  # doctest: +SKIP
@@ -98,7 +101,7 @@ def open_split(
     batch_size = config.training.batch_size if batch_size is None else batch_size
     _check(batch_size, worker)
     preprocessor, features = _features(_read_by(config).model_dump_json(), schema.model_dump_json())
-    targets = Targets(config, schema, class_weights=training)
+    targets = Targets(config, schema, class_weights=training or class_weights)
     seed = config.seed if training else None
 
     def compact(serialized: tf.Tensor) -> Structure:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +23,9 @@ class HeadPredictions:
             classes)`; a number `(rows,)` in the label's own unit. Not read where not `known`.
         known: bool `(rows,)`: the row has a label that training saw.
         predictions: float `(rows, width)`, as `models.heads.output`.
+        thresholds: of a multi-label head with `threshold: fitted`, those that `schema.thresholds`
+            gives, float `(classes,)` or, where rows come from several models, `(rows, classes)`;
+            None: the head's own number.
 
     Raises:
         ValueError: the head has no labels, the shapes disagree, or a known target is no index of
@@ -42,6 +46,7 @@ class HeadPredictions:
     targets: np.ndarray
     known: np.ndarray
     predictions: np.ndarray
+    thresholds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.head.target_type is None:
@@ -76,20 +81,56 @@ class HeadPredictions:
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "predictions", predictions)
+        object.__setattr__(self, "thresholds", self._checked_thresholds())
+
+    def _checked_thresholds(self) -> np.ndarray | None:
+        """Those that were given, or the head's number for each label; None: neither."""
+        given: Any = self.thresholds
+        if given is None:
+            given = getattr(self.head, "threshold", None)
+        if self.head.target_type != "classes" or given is None or isinstance(given, str):
+            return None
+        thresholds = np.asarray(given, dtype=np.float64)
+        if thresholds.ndim == 0:
+            thresholds = np.full(self.width, thresholds)
+        if thresholds.shape not in ((self.width,), self.predictions.shape):
+            raise ValueError(
+                f"thresholds must have the shape {(self.width,)} or {self.predictions.shape}, "
+                f"received {thresholds.shape}"
+            )
+        return thresholds
 
     @property
     def width(self) -> int:
         """Numbers in one prediction."""
         return math.prod(self.head.output_shape(len(self.classes)))
 
+    @property
+    def predicted_labels(self) -> np.ndarray:
+        """The labels that a multi-label head predicts, bool `(rows, classes)`.
+
+        Raises:
+            ValueError: its thresholds are fitted, and were not given.
+        """
+        if self.thresholds is None:
+            raise ValueError(
+                f"thresholds of the classes {list(self.classes)} must be given where a head's "
+                "threshold is fitted: schema.thresholds has them"
+            )
+        return np.asarray(self.predictions >= self.thresholds)
+
     def only(self, rows: ArrayLike) -> "HeadPredictions":
         """Some of the rows, by int or bool `(rows,)`."""
-        index = np.asarray(rows)
+        index, thresholds = np.asarray(rows), self.thresholds
+        # of several models
+        if thresholds is not None and thresholds.ndim == 2:
+            thresholds = thresholds[index]
         return dataclasses.replace(
             self,
             targets=self.targets[index],
             known=self.known[index],
             predictions=self.predictions[index],
+            thresholds=thresholds,
         )
 
 

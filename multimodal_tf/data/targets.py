@@ -9,7 +9,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, with_loss
 from multimodal_tf.data import record_files
 from multimodal_tf.data.tokenizers import normalization
-from multimodal_tf.schema import Classes, Schema
+from multimodal_tf.schema import Classes, Schema, check_class_weight
 
 # a head's targets and weights
 Target: TypeAlias = tuple[tf.Tensor, tf.Tensor]
@@ -21,9 +21,10 @@ class Targets:
     Args:
         config: `Config`.
         schema: `Schema`.
-        class_weights: whether a classification head's `class_weight` counts, as in training.
-            "balanced" gives a class the weight rows / (classes * its rows), over the labelled rows
-            of the training split; a class that a dict leaves out has weight 1.
+        class_weights: whether a classification head's `class_weight` counts, as in the losses of
+            `fit`; that of a multi-label head is a part of its loss. "balanced" gives a class the
+            weight rows / (classes * its rows), over the labelled rows of the training split; a
+            class that a dict leaves out has weight 1.
 
     Raises:
         ValueError: `class_weight` names a class that the schema does not know.
@@ -43,13 +44,15 @@ class Targets:
         }
         self._weights = {
             name: _class_weights(
-                name,
                 getattr(head, "class_weight", None) if class_weights else None,
                 self._classes[name],
             )
             for name, head in self._heads.items()
             if head.target_type == "class"
         }
+        if class_weights:
+            for name, head in self._heads.items():
+                check_class_weight(name, head, schema.heads.get(name))
 
     def __call__(
         self, labels: Mapping[str, tf.Tensor]
@@ -105,7 +108,7 @@ class Targets:
 
 
 def _class_weights(
-    name: str, choice: Literal["balanced"] | dict[str, float] | None, classes: Classes
+    choice: Literal["balanced"] | dict[str, float] | None, classes: Classes
 ) -> tf.Tensor:
     """The weight of each class, float32 `(classes,)`."""
     if choice is None:
@@ -114,11 +117,5 @@ def _class_weights(
         rows = sum(classes.counts)
         return tf.constant(
             [rows / (len(classes.counts) * count) for count in classes.counts], tf.float32
-        )
-    unknown = sorted(set(choice) - set(classes.names))
-    if unknown:
-        raise ValueError(
-            f"heads.{name}.class_weight must name classes of the training split {classes.names}, "
-            f"received {unknown[0]!r}"
         )
     return tf.constant([choice.get(label, 1.0) for label in classes.names], tf.float32)

@@ -30,7 +30,7 @@ from multimodal_tf.metrics.classification import (
 from multimodal_tf.metrics.count import count, count_scores
 from multimodal_tf.metrics.matching import matching
 from multimodal_tf.metrics.metric import HeadMetrics
-from multimodal_tf.metrics.multi_label import label_samples, multi_label
+from multimodal_tf.metrics.multi_label import THRESHOLD, label_samples, multi_label
 from multimodal_tf.metrics.regression import (
     number_samples,
     quantile,
@@ -47,6 +47,8 @@ def head_metrics(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
+    thresholds: ArrayLike | None = None,
 ) -> HeadMetrics:
     """The metrics of one head.
 
@@ -58,27 +60,31 @@ def head_metrics(
         known: `(rows,)`, 0 where the label is unknown. None: all are known.
         resamples: for the intervals; 0: no intervals.
         seed: of the resamples.
+        groups: `(rows,)` of any type: rows of one value depend on each other, and resamples draw
+            whole groups. None: independent rows.
+        thresholds: of a multi-label head, float `(classes,)` or `(rows, classes)`, as
+            `schema.thresholds` gives them; None: 0.5.
 
     Raises:
         ValueError: as the function of each type of head.
     """
     match head:
         case ClassificationHead():
-            return classification(targets, predictions, classes, known, resamples, seed)
+            return classification(targets, predictions, classes, known, resamples, seed, groups)
         case OrdinalHead():
-            return ordinal(targets, predictions, classes, known, resamples, seed)
+            return ordinal(targets, predictions, classes, known, resamples, seed, groups)
         case MultiLabelHead():
-            return multi_label(targets, predictions, classes, known, resamples, seed)
+            given = THRESHOLD if thresholds is None else thresholds
+            return multi_label(targets, predictions, classes, known, resamples, seed, groups, given)
         case RegressionHead():
-            return regression(targets, predictions, known, resamples, seed)
+            return regression(targets, predictions, known, resamples, seed, groups)
         case CountHead():
-            return count(targets, predictions, known, resamples, seed)
+            return count(targets, predictions, known, resamples, seed, groups)
         case QuantileHead():
-            return quantile(
-                targets, predictions, head.quantiles, head.point_index, known, resamples, seed
-            )
+            levels, middle = head.quantiles, head.point_index
+            return quantile(targets, predictions, levels, middle, known, resamples, seed, groups)
         case MatchingHead():
-            return matching(predictions, resamples, seed)
+            return matching(predictions, resamples, seed, groups)
         case AlignmentHead():
             return alignment(targets, predictions, head.inputs, resamples, seed)
         case _:
@@ -107,6 +113,7 @@ def metrics_of(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) ->
         predicted.known,
         resamples,
         seed,
+        thresholds=predicted.thresholds,
     )
 
 
@@ -134,7 +141,9 @@ def samples(
             of_means = bootstrap.resample(means, len(truth), resamples, seed, groups)
             return class_samples(truth, outputs, resamples, seed, groups) | of_means
         case MultiLabelHead():
-            return label_samples(truth > 0, outputs, resamples, seed, groups)
+            return label_samples(
+                truth > 0, outputs, predicted.predicted_labels, resamples, seed, groups
+            )
         case RegressionHead():
             return number_samples(truth, outputs[:, 0], resamples, seed, groups)
         case CountHead():

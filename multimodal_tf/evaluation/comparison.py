@@ -18,6 +18,7 @@ from multimodal_tf.evaluation.eval_split import columns_of
 from multimodal_tf.evaluation.paired import HeadComparison, compare_head
 from multimodal_tf.evaluation.predictor import BATCH, Model, Predictor, predictor_of
 from multimodal_tf.metrics.clustered import group_codes
+from multimodal_tf.schema import thresholds
 
 # a run, a Keras model, the folder of a SavedModel, or predictions as plain arrays
 Run: TypeAlias = Model | Predicted
@@ -118,9 +119,12 @@ def predict_split(
     heads = {}
     for name, head in labelled(config.heads).items():
         of_head = zip(*(batch[name] for batch in batches))
-        arrays = [np.concatenate(column) for column in of_head]
+        truth, known, outputs = (np.concatenate(column) for column in of_head)
         classes = tuple(getattr(schema.heads[name], "names", ()))
-        heads[name] = HeadPredictions(head, classes, *arrays)
+        least = thresholds(name, head, schema.heads[name])
+        heads[name] = HeadPredictions(
+            head, classes, truth, known, outputs, np.array(least) if least else None
+        )
     return Predicted(np.concatenate(rows), heads)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.evaluation.paired import losses
-from multimodal_tf.metrics.multi_label import THRESHOLD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _chosen(one: HeadPredictions) -> np.ndarray:
         case "class":
             return np.asarray(one.predictions.argmax(axis=1))
         case "classes":
-            return _joined(one, one.predictions >= THRESHOLD)
+            return _joined(one, one.predicted_labels)
         case _:
             return np.asarray(one.predictions[:, one.head.point_index])
 

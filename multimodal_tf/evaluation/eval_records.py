@@ -47,7 +47,7 @@ class EvalRecords:
         """
         manifest = Manifest.load(records)
         check_records(predictor.config, records)
-        return cls(records, manifest, _table(manifest, table))
+        return cls(records, manifest, source_table(manifest, table))
 
     def read(
         self, predictor: Predictor, split: str, head: str, max_rows: int | None, seed: int
@@ -73,8 +73,16 @@ class EvalRecords:
         }
 
 
-def _table(manifest: Manifest, table: Table | None) -> Table | None:
-    """The ingested table, recognised by its number of rows."""
+def source_table(manifest: Manifest, table: Table | None) -> Table | None:
+    """The ingested table, recognised by its number of rows; None where it cannot be found.
+
+    Args:
+        manifest: of the records.
+        table: what was ingested; None: read from where ingest found it.
+
+    Raises:
+        ValueError: `table` is another one.
+    """
     found = table
     if found is None:
         if not os.path.exists(manifest.table):

@@ -12,10 +12,11 @@ from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw
+from multimodal_tf.data.split import column_codes
 from multimodal_tf.data.table import Table
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.evaluation.predictor import BATCH, Arrays, Predictor
-from multimodal_tf.schema import Classes, Schema
+from multimodal_tf.schema import Classes, Schema, thresholds
 
 _ROW = "row of the table"
 
@@ -63,6 +64,16 @@ class EvalSplit:
     train: "EvalSplit | None" = None
     validation: "EvalSplit | None" = None
 
+    @property
+    def thresholds(self) -> np.ndarray:
+        """From which probability on a multi-label head predicts each label, float `(classes,)`.
+
+        Raises:
+            ValueError: as `schema.thresholds`.
+        """
+        head = self.config.heads[self.head]
+        return np.array(thresholds(self.head, head, self.schema.heads.get(self.head)))
+
 
 def load_eval_split(
     predictor: Predictor,
@@ -104,7 +115,7 @@ def load_eval_split(
         rows=rows,
         raw=raw,
         present=np.stack(flags, axis=1),
-        groups=_groups(columns, config),
+        groups=None if table is None else groups_of(table, config, rows),
         labels=labels,
         known=known,
         predictions=predictor.predict_features(features),
@@ -203,10 +214,19 @@ def _joined(batches: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(padded)
 
 
-def _groups(columns: pd.DataFrame | None, config: Config) -> np.ndarray | None:
+def groups_of(table: Table, config: Config, rows: np.ndarray) -> np.ndarray | None:
+    """The groups of `config.split.group`, which resamples draw as a whole: those of the split.
+
+    Args:
+        table: that was ingested.
+        config: of the model.
+        rows: int `(rows,)`, each row's number in the table.
+
+    Returns:
+        int `(rows,)`, a row without a group one of its own; None where the configuration names no
+        group, or the table has no such column.
+    """
     group = config.split.group
-    if columns is None or group is None or group not in columns:
+    if group is None or group not in table.columns:
         return None
-    codes = pd.factorize(columns[group])[0]
-    # a row without one is a group of its own
-    return np.asarray(np.where(codes < 0, len(codes) + np.arange(len(codes)), codes))
+    return np.asarray(column_codes(table, group, missing_alone=True)[rows])

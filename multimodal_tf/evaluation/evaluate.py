@@ -25,9 +25,11 @@ from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
 from multimodal_tf.evaluation.by_head import head_metrics
+from multimodal_tf.evaluation.eval_records import SourceTable, source_table
+from multimodal_tf.evaluation.eval_split import groups_of
 from multimodal_tf.metrics.bootstrap import LEVEL
 from multimodal_tf.metrics.metric import HeadMetrics
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, thresholds
 
 Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 
@@ -52,6 +54,10 @@ class Evaluation(pydantic.BaseModel):
     level: float = LEVEL
     resamples: int
     seed: int
+    # the column whose groups the resamples draw as a whole; null: they draw rows
+    group: str | None = None
+    # what the reader must know of the intervals
+    note: str = ""
     heads: dict[str, HeadMetrics]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -72,7 +78,7 @@ class Evaluation(pydantic.BaseModel):
 
     def render(self) -> Group:
         """Tables for `rich.print`: the metrics of each head with their intervals, and by class."""
-        tables: list[Table | Text] = []
+        tables: list[Table | Text] = [Text(_intervals_text(self))] if self.resamples else []
         for name, head in self.heads.items():
             tables.append(_metric_table(name, head, self))
             if head.missing or head.unseen:
@@ -90,6 +96,7 @@ def evaluate(
     split: str = "test",
     resamples: int = 1000,
     seed: int = 0,
+    table: SourceTable | None = None,
 ) -> Evaluation:
     """Metrics of a model on one split of ingested records, each row counted once.
 
@@ -97,11 +104,14 @@ def evaluate(
         predict: a model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
             arrays by name, that returns a dict by head, as the model does.
         config: `Config`.
-        schema: `Schema`.
+        schema: `Schema`; that of the run where thresholds are fitted.
         records: folder of ingested records.
         split: "train", "validation" or "test".
-        resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
+        resamples: int. Bootstrap resamples for the intervals; 0: no intervals. Where the
+            configuration has `split.group`, they draw whole groups, as the model report does.
         seed: int, of the resamples.
+        table: what was ingested, for the groups; None: read from where ingest found it, if it is
+            still there. Where it is not, resamples draw rows, and `note` says so.
 
     Returns:
         `Evaluation`. A row without a label for a head, or only with labels that training never
@@ -111,27 +121,59 @@ def evaluate(
     Raises:
         FileNotFoundError: `records` are not completely ingested.
         ValueError: `resamples` is negative, the records were ingested with other settings, the
-            split has no rows, or a prediction lacks a head, has another shape or holds NaN.
+            split has no rows, `table` is another one, thresholds are fitted and not in the schema,
+            or a prediction lacks a head, has another shape or holds NaN.
     """
     if resamples < 0:
         raise ValueError(f"resamples must be 0 or more, received {resamples}")
     check_records(config, records)
-    evaluated = with_loss(config.heads)
+    evaluated, manifest = with_loss(config.heads), Manifest.load(records)
+    of_heads = {
+        name: thresholds(name, head, schema.heads.get(name)) for name, head in evaluated.items()
+    }
+    grouped = config.split.group is not None and resamples > 0
+    source = source_table(manifest, table) if grouped else None
     batches = load_split(config, schema, records, split, batch_size=BATCH)
     collected = _collect(_per_batch(predict), batches, list(evaluated))
-    labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
+    rows, labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
+    groups = None if source is None else groups_of(source, config, rows)
     heads = {}
     for name, head in evaluated.items():
         targets, predictions, known = collected[name]
         classes = getattr(schema.heads.get(name), "names", ())
         try:
-            heads[name] = head_metrics(head, classes, targets, predictions, known, resamples, seed)
+            heads[name] = head_metrics(
+                head,
+                classes,
+                targets,
+                predictions,
+                known,
+                resamples,
+                seed,
+                groups,
+                of_heads[name] or None,
+            )
         except ValueError as error:
             raise ValueError(f"head {name!r}: {error}") from error
         if name in labels:
             heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
-    rows = Manifest.load(records).rows(split)
-    return Evaluation(split=split, rows=rows, resamples=resamples, seed=seed, heads=heads)
+    return Evaluation(
+        split=split,
+        rows=manifest.rows(split),
+        resamples=resamples,
+        seed=seed,
+        group=None if groups is None else config.split.group,
+        note=_ungrouped(manifest, config) if grouped and groups is None else "",
+        heads=heads,
+    )
+
+
+def _ungrouped(manifest: Manifest, config: Config) -> str:
+    """Why resamples draw rows although the split has groups."""
+    return (
+        f"intervals take rows as independent, and are too narrow: {manifest.table} with the groups "
+        f"of {config.split.group!r} cannot be read, so give it as table"
+    )
 
 
 def _per_batch(predict: Predict | keras.Model) -> Predict:
@@ -169,13 +211,20 @@ def _collect(
     }
 
 
-def _labels(batches: tf.data.Dataset, heads: Iterable[str]) -> dict[str, list[Any]]:
-    """By head: the labels of all rows as in the records, bytes, or floats for numbers."""
+def _labels(
+    batches: tf.data.Dataset, heads: Iterable[str]
+) -> tuple[np.ndarray, dict[str, list[Any]]]:
+    """The rows' numbers in the table, and by head their labels as in the records.
+
+    These are bytes, or floats for numbers.
+    """
+    numbers: list[np.ndarray] = []
     collected: dict[str, list[Any]] = {name: [] for name in heads}
-    for _, _, labels in batches.as_numpy_iterator():
+    for rows, _, labels in batches.as_numpy_iterator():
+        numbers.append(rows)
         for name, of_head in collected.items():
             of_head.extend(labels[name])
-    return collected
+    return np.concatenate(numbers), collected
 
 
 def _left_out(head: Head, classes: Sequence[str], labels: list[Any]) -> tuple[int, dict[str, int]]:
@@ -192,6 +241,13 @@ def _left_out(head: Head, classes: Sequence[str], labels: list[Any]) -> tuple[in
     seen = {"", *classes}
     unseen = {label: rows for label, rows in sorted(counts.items()) if label not in seen}
     return texts.count(""), unseen
+
+
+def _intervals_text(evaluation: Evaluation) -> str:
+    """How the intervals were drawn, in a sentence."""
+    drawn = "rows" if evaluation.group is None else f"groups of {evaluation.group!r}"
+    text = f"{evaluation.level:.0%} intervals: {evaluation.resamples:,} resamples of {drawn}"
+    return f"{text}; {evaluation.note}" if evaluation.note else text
 
 
 def _metric_table(name: str, head: HeadMetrics, evaluation: Evaluation) -> Table:
@@ -216,9 +272,17 @@ def _left_out_text(head: HeadMetrics) -> str:
 def _class_table(name: str, head: HeadMetrics) -> Table:
     table = Table(title=f"{name}: classes", title_justify="left")
     table.add_column("class")
-    for column in ("n", "precision", "recall", "f1"):
-        table.add_column(column, justify="right")
+    columns = ["precision", "recall", "f1"]
+    # of multi-label heads alone
+    columns += [
+        column
+        for column in ("average_precision", "auroc")
+        if any(getattr(one, column) is not None for one in head.classes.values())
+    ]
+    for column in ("n", *columns):
+        table.add_column(column.replace("_", " "), justify="right")
     for label, of_class in head.classes.items():
-        values = (of_class.precision, of_class.recall, of_class.f1)
-        table.add_row(escape(label), str(of_class.n), *(f"{value:.3f}" for value in values))
+        values = [getattr(of_class, column) for column in columns]
+        cells = ["–" if value is None else f"{value:.3f}" for value in values]
+        table.add_row(escape(label), str(of_class.n), *cells)
     return table

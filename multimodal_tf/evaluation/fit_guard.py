@@ -18,12 +18,14 @@ from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.evaluation import alignment, ood
 from multimodal_tf.evaluation.agreement import aligned
 from multimodal_tf.evaluation.predictor import Trained, embedding_model
-from multimodal_tf.metrics.calibration import Temperature
+from multimodal_tf.metrics.calibration import Temperature, decisions
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.scoring.ood import Mahalanobis
 
 BATCH = 64
+# labelled validation rows below which a temperature tells too little to be the default
+FEWEST = 20
 # of the training split that the distance is fitted on
 MAX_ROWS = 20_000
 
@@ -50,7 +52,7 @@ def fit_guard(
 
     The guard's score is the Mahalanobis distance of the fused embedding, fitted on training rows by
     the classes of the first head that chooses one. Its thresholds come from validation rows. The
-    temperatures of all heads that choose one class are fitted on validation rows.
+    temperatures of all heads that predict classes are fitted on validation rows.
 
     Args:
         run: what `load_run` gives, or another object with `model`, `config` and `schema`.
@@ -66,7 +68,7 @@ def fit_guard(
     Raises:
         ValueError: the records were ingested with other settings; the model has no fused embedding,
             as with a decision fusion; a split has no rows, or too few for this rate; an embedding
-            is not finite; with `calibrate`, no head chooses one class, or one has fewer than 2
+            is not finite; with `calibrate`, no head predicts classes, or one has fewer than 2
             labelled validation rows.
 
     Example:
@@ -79,20 +81,80 @@ def fit_guard(
 
 
 def fit_temperatures(run: Trained, records: PathLike) -> dict[str, Temperature]:
-    """A temperature for each head that chooses one class, fitted on labelled validation rows.
+    """A temperature for each head that predicts classes, fitted on labelled validation rows.
+
+    That of a multi-label head is fitted on the decisions for all of its labels together.
 
     Args:
         run, records: as in `fit_guard`.
 
     Raises:
-        ValueError: the records were ingested with other settings, no head chooses one class, or one
+        ValueError: the records were ingested with other settings, no head predicts classes, or one
             has fewer than 2 labelled validation rows.
     """
+    found = {}
+    for name, (outputs, labels) in _calibrated_rows(run, records).items():
+        try:
+            found[name] = _temperature(run.config, name, outputs, labels)
+        except ValueError as error:
+            raise ValueError(
+                f"head {name!r} on the validation rows of {records}: {error}"
+            ) from error
+    return found
+
+
+class Calibrated(NamedTuple):
+    """The temperatures that validation rows allow, by head, and why other heads have none."""
+
+    temperature: dict[str, float]
+    reasons: dict[str, str]
+
+
+def calibrate_where_possible(run: Trained, records: PathLike) -> Calibrated:
+    """As `fit_temperatures`, where validation rows allow, and why not elsewhere.
+
+    A head needs `FEWEST` labelled validation rows. It needs some that are wrong, too: otherwise the
+    log loss falls with the temperature without end.
+
+    Args:
+        run, records: as in `fit_guard`.
+
+    Returns:
+        `Calibrated`; heads that predict no classes are in neither.
+
+    Raises:
+        FileNotFoundError: there are no such records.
+        ValueError: the records were ingested with other settings.
+    """
+    found: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    heads = _calibrated_heads(run.config)
+    if heads and not Manifest.load(records).rows("validation"):
+        return Calibrated({}, dict.fromkeys(heads, "there are no validation rows"))
+    for name, (outputs, labels) in (_calibrated_rows(run, records) if heads else {}).items():
+        if len(labels) < FEWEST:
+            reasons[name] = f"{len(labels)} labelled validation rows, fewer than {FEWEST}"
+            continue
+        fitted = _temperature(run.config, name, outputs, labels)
+        if fitted.value.reason is None:
+            found[name] = fitted.value.number
+        else:
+            reasons[name] = fitted.value.reason
+    return Calibrated(found, reasons)
+
+
+def _calibrated_heads(config: Config) -> list[str]:
+    return [name for name, head in config.heads.items() if head.target_type in ("class", "classes")]
+
+
+def _calibrated_rows(run: Trained, records: PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predictions and labels of the labelled validation rows, by head that predicts classes."""
     config = run.config
-    heads = [name for name, head in config.heads.items() if head.target_type == "class"]
+    heads = _calibrated_heads(config)
     if not heads:
         raise ValueError(
-            f"a temperature needs a head that chooses one class, received {list(config.heads)}"
+            f"a temperature needs a head that chooses one class, received {list(config.heads)}, "
+            "or a multi_label head"
         )
     check_records(config, records)
     batches = [
@@ -104,13 +166,14 @@ def fit_temperatures(run: Trained, records: PathLike) -> dict[str, Temperature]:
         outputs, labels, known = (
             np.concatenate([batch[index][name] for batch in batches]) for index in range(3)
         )
-        try:
-            found[name] = Temperature.fit(labels[known > 0], outputs[known > 0])
-        except ValueError as error:
-            raise ValueError(
-                f"head {name!r} on the validation rows of {records}: {error}"
-            ) from error
+        found[name] = (outputs[known > 0], labels[known > 0])
     return found
+
+
+def _temperature(config: Config, name: str, outputs: np.ndarray, labels: np.ndarray) -> Temperature:
+    if config.heads[name].target_type == "classes":
+        return Temperature.fit(*decisions(labels, outputs))
+    return Temperature.fit(labels, outputs)
 
 
 def fit_labelled(

@@ -13,7 +13,6 @@ from multimodal_tf.evaluation import by_head
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.metric import Metric, estimate
-from multimodal_tf.metrics.multi_label import THRESHOLD
 
 NO_ROW = "no row is of this class"
 
@@ -98,7 +97,7 @@ def losses(predicted: HeadPredictions) -> np.ndarray:
         case "class":
             return np.asarray(1 - outputs[np.arange(len(outputs)), targets])
         case "classes":
-            return np.asarray(((outputs >= THRESHOLD) != (targets > 0)).mean(axis=1))
+            return np.asarray((predicted.predicted_labels != (targets > 0)).mean(axis=1))
         case _:
             return np.asarray(np.abs(outputs[:, head.point_index] - targets))
 
@@ -153,7 +152,7 @@ def _by_class(
 def _class_accuracy(one: HeadPredictions) -> Callable[[np.ndarray], dict[str, float]]:
     """A statistic: the share of right rows, by class; NaN where a class has no row."""
     if one.head.target_type == "classes":
-        right = (one.predictions >= THRESHOLD) == (one.targets > 0)
+        right = one.predicted_labels == (one.targets > 0)
         return lambda index: dict(zip(one.classes, right[index].mean(axis=0)))
     predicted = one.predictions.argmax(axis=1)
 

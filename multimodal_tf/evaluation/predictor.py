@@ -261,7 +261,9 @@ def _tempered_core(core: Function, temperatures: Mapping[str, float], config: Co
         outputs = dict(core(inputs))
         for head, value in temperatures.items():
             present = _any_present(inputs, config, head)
-            outputs[head] = tempered(tf.cast(outputs[head], tf.float32), value, present)
+            independent = config.heads[head].target_type == "classes"
+            output = tf.cast(outputs[head], tf.float32)
+            outputs[head] = tempered(output, value, present, independent)
         return outputs
 
     return served if temperatures else core

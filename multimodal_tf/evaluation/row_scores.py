@@ -10,7 +10,6 @@ from multimodal_tf.config.heads import labelled
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.average_precision_rows import average_precision_rows
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.metrics.multi_label import THRESHOLD
 from multimodal_tf.metrics.per_class import clipped
 
 ACCURACY, PRECISION, ERROR = "accuracy", "average precision", "negative absolute error"
@@ -52,7 +51,7 @@ def values(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.n
         return np.asarray(outputs.argmax(axis=1) == labels).astype(float)
     if unit == PRECISION:
         known, found = np.asarray(eval_split.known, bool), np.zeros(len(outputs))
-        found[known] = average_precision_rows(labels[known] >= THRESHOLD, outputs[known])
+        found[known] = average_precision_rows(labels[known] > 0, outputs[known])
         return found
     return -_errors(eval_split, outputs)
 
@@ -81,7 +80,7 @@ def losses(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.n
         chances = outputs[np.arange(len(outputs)), np.maximum(labels, 0)]
         return np.asarray(-np.log(np.maximum(chances, np.finfo(np.float32).tiny)))
     if unit == PRECISION:
-        chances = np.where(labels >= THRESHOLD, outputs, 1 - outputs)
+        chances = np.where(labels > 0, outputs, 1 - outputs)
         return np.asarray(-np.log(clipped(chances)).mean(axis=1))
     return _errors(eval_split, outputs)
 
@@ -93,7 +92,7 @@ def right(eval_split: EvalSplit) -> np.ndarray | None:
     if unit == ACCURACY:
         return np.asarray(outputs.argmax(axis=1) == labels)
     if unit == PRECISION:
-        return np.asarray(((outputs >= THRESHOLD) == (labels >= THRESHOLD)).all(axis=1))
+        return np.asarray(((outputs >= eval_split.thresholds) == (labels > 0)).all(axis=1))
     return None
 
 

@@ -20,6 +20,7 @@ from multimodal_tf.losses.labels import (
     SmoothedCrossentropy,
 )
 from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
+from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
 
 __all__ = [
     "BatchwiseLoss",
@@ -34,6 +35,7 @@ __all__ = [
     "PoissonLoss",
     "ScaledMeanSquaredError",
     "SmoothedCrossentropy",
+    "WeightedBinaryCrossentropy",
     "compared_inputs",
     "pairs",
 ]

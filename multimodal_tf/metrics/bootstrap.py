@@ -184,6 +184,42 @@ def auroc(positive: np.ndarray, scores: np.ndarray) -> Statistic:
     return statistic
 
 
+def average_precision(positive: np.ndarray, scores: np.ndarray) -> Statistic:
+    """A statistic: average precision, as `average_precision_macro` and `average_precision_micro`.
+
+    The first is the mean over the columns that have rows of both kinds, the second that of all
+    cells together.
+
+    Args:
+        positive: bool `(rows, columns)`.
+        scores: float `(rows, columns)`.
+    """
+    columns = [np.unique(one, return_inverse=True)[1] for one in scores.T]
+    every = np.unique(scores, return_inverse=True)[1].reshape(scores.shape)
+
+    def statistic(index: np.ndarray) -> dict[str, float]:
+        drawn = positive[index]
+        found = [_precision(rank[index], kind) for rank, kind in zip(columns, drawn.T)]
+        return {
+            "average_precision_macro": mean(np.array(found)),
+            "average_precision_micro": _precision(every[index].ravel(), drawn.ravel()),
+        }
+
+    return statistic
+
+
+def _precision(rank: np.ndarray, positive: np.ndarray) -> float:
+    """Average precision, from the rank of each score; NaN without rows of both kinds."""
+    size = int(rank.max()) + 1
+    # from the highest score down
+    hits = np.bincount(rank[positive], minlength=size)[::-1]
+    rows = np.bincount(rank, minlength=size)[::-1]
+    total = hits.sum()
+    if not 0 < total < len(positive):
+        return np.nan
+    return float(hits @ ratio(np.cumsum(hits), np.cumsum(rows)) / total)
+
+
 def _pairs_in_order(rank: np.ndarray, positive: np.ndarray) -> float:
     size = int(rank.max()) + 1
     above = np.bincount(rank[positive], minlength=size)

@@ -131,6 +131,34 @@ class Temperature:
         return np.asarray(tempered(np.asarray(probabilities, dtype=float), self.value.number))
 
 
+def decisions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The decisions of a multi-label head as rows of a head that chooses one of two classes.
+
+    Each row gives one decision for each label: it bears the label, or it does not. `calibration`,
+    `log_losses` and `Temperature.fit` take them; `groups` should then hold each row's number, or
+    its group's, once for each label, as `np.repeat(groups, labels)` gives them.
+
+    Args:
+        labels: 0 or 1, `(rows, labels)`.
+        probabilities: float `(rows, labels)`, of bearing the label.
+
+    Returns:
+        int `(rows * labels,)` and float `(rows * labels, 2)`, row by row.
+
+    Raises:
+        ValueError: the shapes disagree, or a number is NaN.
+
+    Example:
+        >>> decisions([[1, 0]], [[0.75, 0.25]])
+        (array([1, 0]), array([[0.25, 0.75],
+               [0.75, 0.25]]))
+    """
+    shape = np.shape(probabilities)[1:]
+    truth, chances = known_rows(labels, shape, probabilities, shape, None)
+    positive = chances.ravel()
+    return (truth.ravel() > 0).astype(int), np.stack([1 - positive, positive], axis=1)
+
+
 def calibration(
     labels: ArrayLike,
     probabilities: ArrayLike,

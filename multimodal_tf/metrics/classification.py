@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from multimodal_tf.metrics import bootstrap, per_class
 from multimodal_tf.metrics.bootstrap import Samples
-from multimodal_tf.metrics.known_rows import known_rows
+from multimodal_tf.metrics.known_rows import known_groups, known_rows
 from multimodal_tf.metrics.metric import (
     CLASS_METRICS,
     ONE_CLASS,
@@ -16,6 +16,7 @@ from multimodal_tf.metrics.metric import (
     mean_metrics,
     named_metrics,
 )
+from multimodal_tf.scoring import ranking
 
 
 def classification(
@@ -25,6 +26,7 @@ def classification(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Metrics of a head that chooses one class: the most probable, of equal ones the first.
 
@@ -39,6 +41,8 @@ def classification(
         known: `(rows,)`, 0 where the label is unknown. None: all are known.
         resamples: int. Bootstrap resamples; 0: no intervals.
         seed: int. The same seed gives the same intervals.
+        groups: `(rows,)` of any type: rows of one value depend on each other, and resamples draw
+            whole groups. None: independent rows.
 
     Returns:
         `HeadMetrics`; without known rows all metrics are None.
@@ -62,7 +66,8 @@ def classification(
         )
     predicted = scores.argmax(axis=1)
     counts = bootstrap.class_counts(truth, predicted, size, np.arange(len(truth)))
-    samples = class_samples(truth, scores, resamples, seed)
+    codes = known_groups(groups, known, len(np.asarray(labels)))
+    samples = class_samples(truth, scores, resamples, seed, codes)
     values = _values(truth, scores)
     return HeadMetrics(
         type="classification",
@@ -115,6 +120,7 @@ def ordinal(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Metrics of a head that chooses one of several ordered classes.
 
@@ -129,9 +135,10 @@ def ordinal(
         >>> head.metrics["accuracy"].value, head.metrics["rank_mae"].value
         (0.5, 1.0)
     """
-    head = classification(labels, probabilities, classes, known, resamples, seed)
+    head = classification(labels, probabilities, classes, known, resamples, seed, groups)
     truth, scores = known_rows(labels, (), probabilities, (len(classes),), known)
-    ranks = mean_metrics(rank_errors(truth, scores), resamples, seed)
+    codes = known_groups(groups, known, len(np.asarray(labels)))
+    ranks = mean_metrics(rank_errors(truth, scores), resamples, seed, codes)
     return head.model_copy(update={"type": "ordinal", "metrics": head.metrics | ranks})
 
 
@@ -147,7 +154,7 @@ def _values(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     present = np.unique(truth)
     return {
         "accuracy": metrics.accuracy_score(truth, predicted),
-        "auroc": per_class.auroc(one_hot, scores),
+        "auroc": ranking.mean(ranking.auroc, one_hot, scores),
         "log_loss": float(-np.log(per_class.clipped(scores[one_hot])).mean()),
         "balanced_accuracy": metrics.recall_score(
             truth, predicted, labels=present, average="macro", zero_division=0

@@ -7,38 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.known_rows import group_codes
 from multimodal_tf.metrics.metric import Metric, estimate
 
+__all__ = ["effective_sample_size", "group_codes", "share", "weighted_metrics"]
+
 Name = TypeVar("Name")
-
-
-def group_codes(groups: ArrayLike | None, rows: int) -> np.ndarray:
-    """A number from 0 on for each group, int `(rows,)`.
-
-    Args:
-        groups: `(rows,)` of any type. A row without one (None, NaN) is a group of its own. None:
-            all rows are.
-        rows: int.
-
-    Raises:
-        ValueError: `groups` has another shape than `(rows,)`.
-
-    Example:
-        >>> group_codes(["a", None, "a", None], 4)
-        array([0, 1, 0, 2])
-    """
-    if groups is None:
-        return np.arange(rows)
-    given = np.asarray(groups)
-    if given.shape != (rows,):
-        raise ValueError(f"groups must have the shape {(rows,)}, received {given.shape}")
-    codes = pd.factorize(given)[0].astype(int)
-    return pd.factorize(np.where(codes < 0, rows + np.arange(rows), codes))[0]
 
 
 def weighted_metrics(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
-from multimodal_tf.metrics.known_rows import column, known_rows
+from multimodal_tf.metrics.known_rows import column, known_groups, known_rows
 from multimodal_tf.metrics.metric import HeadMetrics, mean_metrics
 from multimodal_tf.metrics.regression import regression
 
@@ -15,6 +15,7 @@ def count(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Metrics of a predicted rate.
 
@@ -24,7 +25,7 @@ def count(
     Args:
         labels: float `(rows,)` or `(rows, 1)`, counts.
         predictions: float `(rows,)` or `(rows, 1)`, rates above 0.
-        known, resamples, seed: as in `classification`.
+        known, resamples, seed, groups: as in `classification`.
 
     Returns:
         As `regression`.
@@ -44,8 +45,9 @@ def count(
         raise ValueError(f"labels must be counts from 0, received {truth.min():g}")
     if len(truth) and predicted.min() <= 0:
         raise ValueError(f"predictions must be rates above 0, received {predicted.min():g}")
-    head = regression(truth, predicted, resamples=resamples, seed=seed)
-    means = mean_metrics(count_scores(truth, predicted), resamples, seed)
+    codes = known_groups(groups, known, len(np.asarray(labels)))
+    head = regression(truth, predicted, None, resamples, seed, codes)
+    means = mean_metrics(count_scores(truth, predicted), resamples, seed, codes)
     return head.model_copy(update={"type": "count", "metrics": head.metrics | means})
 
 

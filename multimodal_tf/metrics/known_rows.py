@@ -1,6 +1,7 @@
-"""Checks of labels and predictions, and the choice of the rows that count."""
+"""Checks of labels and predictions, and the choice of the rows that count, and their groups."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 
@@ -44,6 +45,51 @@ def known_rows(
                 f"in {wrong.sum()} of {len(array)} rows"
             )
     return targets, outputs
+
+
+def known_groups(groups: ArrayLike | None, known: ArrayLike | None, rows: int) -> np.ndarray | None:
+    """The groups of the known rows as numbers from 0 on, int `(known rows,)`; None without groups.
+
+    Args:
+        groups: `(rows,)` of any type: rows of one value depend on each other. A row without one
+            (None, NaN) is a group of its own. None: all rows are.
+        known: `(rows,)`, 0 where the label is unknown. None: all are known.
+        rows: int.
+
+    Raises:
+        ValueError: `groups` has another shape than `(rows,)`.
+    """
+    if groups is None:
+        return None
+    given = np.asarray(groups)
+    if given.shape != (rows,):
+        raise ValueError(f"groups must have the shape {(rows,)}, received {given.shape}")
+    chosen = given if known is None else given[np.asarray(known) > 0]
+    return group_codes(chosen, len(chosen))
+
+
+def group_codes(groups: ArrayLike | None, rows: int) -> np.ndarray:
+    """A number from 0 on for each group, int `(rows,)`.
+
+    Args:
+        groups: `(rows,)` of any type. A row without one (None, NaN) is a group of its own. None:
+            all rows are.
+        rows: int.
+
+    Raises:
+        ValueError: `groups` has another shape than `(rows,)`.
+
+    Example:
+        >>> group_codes(["a", None, "a", None], 4)
+        array([0, 1, 0, 2])
+    """
+    if groups is None:
+        return np.arange(rows)
+    given = np.asarray(groups)
+    if given.shape != (rows,):
+        raise ValueError(f"groups must have the shape {(rows,)}, received {given.shape}")
+    codes = pd.factorize(given)[0].astype(int)
+    return pd.factorize(np.where(codes < 0, rows + np.arange(rows), codes))[0]
 
 
 def column(values: ArrayLike) -> np.ndarray:

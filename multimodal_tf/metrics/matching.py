@@ -4,12 +4,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.known_rows import known_groups
 from multimodal_tf.metrics.metric import ONE_CLASS, HeadMetrics, named_metrics
 
 METRICS = ("accuracy", "auroc", "log_loss")
 
 
-def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMetrics:
+def matching(
+    vectors: ArrayLike, resamples: int = 1000, seed: int = 0, groups: ArrayLike | None = None
+) -> HeadMetrics:
     """Metrics of a matching head, on each row's own pair and on as many mismatched pairs.
 
     A mismatched pair is a row's first vector with the second vector of the next row; the last row
@@ -21,7 +24,7 @@ def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMe
     Args:
         vectors: float `(rows, 2, dim)`. The scalar product of the two vectors is the logit of a
             match; zeros where an input is missing.
-        resamples, seed: as in `classification`.
+        resamples, seed, groups: as in `classification`.
 
     Returns:
         `HeadMetrics`; all metrics are None without two rows that have both inputs.
@@ -40,7 +43,9 @@ def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMe
         raise ValueError(f"predictions must have the shape (rows, 2, dim), received {both.shape}")
     if not np.isfinite(both).all():
         raise ValueError("predictions must be finite numbers, received NaN or infinity")
-    both = both[(both != 0).any(axis=(1, 2))]
+    present = (both != 0).any(axis=(1, 2))
+    codes = known_groups(groups, present, len(both))
+    both = both[present]
     n = len(both)
     if n < 2:
         empty = named_metrics(METRICS, n, {}, {}, ONE_CLASS)
@@ -61,6 +66,6 @@ def matching(vectors: ArrayLike, resamples: int = 1000, seed: int = 0) -> HeadMe
         return means(index) | area(np.concatenate([index, index + n]))
 
     values = statistic(np.arange(n))
-    samples = bootstrap.resample(statistic, n, resamples, seed)
+    samples = bootstrap.resample(statistic, n, resamples, seed, codes)
     found = named_metrics(METRICS, n, values, samples, ONE_CLASS)
     return HeadMetrics(type="matching", n=n, metrics=found)

@@ -23,6 +23,9 @@ AVERAGES = tuple(
 # metrics of heads that predict classes
 CLASS_METRICS = ("accuracy", "balanced_accuracy", *AVERAGES, "auroc", "log_loss")
 
+# of heads that predict any number of labels
+RANKED = ("average_precision_macro", "average_precision_micro")
+
 NO_ROWS = "no row has a known label"
 ONE_CLASS = "all rows are of one class"
 ONE_SIDED = "no label has both a row that bears it and a row that does not"
@@ -110,12 +113,17 @@ class Metric:
 
 
 class ClassMetrics(pydantic.BaseModel):
-    """Metrics of one class, which `n` rows bear."""
+    """Metrics of one class, which `n` rows bear; None where they are not defined.
+
+    Without rows none is. `auroc` and `average_precision` are those of a multi-label head.
+    """
 
     n: int
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    auroc: float | None = None
+    average_precision: float | None = None
 
 
 class HeadMetrics(pydantic.BaseModel):
@@ -160,12 +168,14 @@ def estimate(
     return Metric(float(value), n, low=low, high=high, resamples=used)
 
 
-def mean_metrics(rows: Mapping[str, np.ndarray], resamples: int, seed: int) -> dict[str, Metric]:
+def mean_metrics(
+    rows: Mapping[str, np.ndarray], resamples: int, seed: int, groups: np.ndarray | None = None
+) -> dict[str, Metric]:
     """The mean of each array of `rows`, one number per row, with bootstrap intervals."""
     n = len(next(iter(rows.values())))
     if not n:
         return {name: Metric(None, 0, reason=NO_ROWS) for name in rows}
-    samples = bootstrap.resample(bootstrap.row_means(rows), n, resamples, seed)
+    samples = bootstrap.resample(bootstrap.row_means(rows), n, resamples, seed, groups)
     return {
         name: estimate(float(of_rows.mean()), n, samples.get(name))
         for name, of_rows in rows.items()

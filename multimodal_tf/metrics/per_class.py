@@ -1,6 +1,6 @@
 """Metrics per class and their averages, as classification and multi-label heads share them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn import metrics
@@ -42,17 +42,28 @@ def averages(truth: np.ndarray, predicted: np.ndarray, classes: np.ndarray) -> d
     return values
 
 
-def class_metrics(classes: Sequence[str], counts: np.ndarray) -> dict[str, ClassMetrics]:
-    """Precision, recall and F1 by class, from `bootstrap.class_counts` or `label_counts`."""
-    precision, recall, f1 = bootstrap.precision_recall_f1(*counts)
+def class_metrics(
+    classes: Sequence[str], counts: np.ndarray, ranked: Mapping[str, np.ndarray] | None = None
+) -> dict[str, ClassMetrics]:
+    """Metrics by class; None for a class that no row bears.
+
+    Args:
+        classes: their names.
+        counts: from `bootstrap.class_counts` or `label_counts`.
+        ranked: float `(classes,)` by `auroc` and `average_precision`, NaN where not defined.
+    """
+    found = dict(zip(("precision", "recall", "f1"), bootstrap.precision_recall_f1(*counts)))
+    columns = {**found, **(ranked or {})}
     return {
         name: ClassMetrics(
-            n=int(counts[1][i]),
-            precision=float(precision[i]),
-            recall=float(recall[i]),
-            f1=float(f1[i]),
+            n=int(counts[1][index]),
+            **{
+                metric: float(values[index])
+                for metric, values in columns.items()
+                if counts[1][index] and not np.isnan(values[index])
+            },
         )
-        for i, name in enumerate(classes)
+        for index, name in enumerate(classes)
     }
 
 
@@ -60,20 +71,6 @@ def two_sided(positive: np.ndarray) -> list[int]:
     """The columns of bool `(rows, labels)` that hold both True and False."""
     counts = positive.sum(axis=0)
     return [column for column, count in enumerate(counts) if 0 < count < len(positive)]
-
-
-def auroc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """The area under the ROC curve, mean over the columns of both kinds; NaN where none is.
-
-    Args:
-        positive: bool `(rows, labels)`.
-        scores: float `(rows, labels)`.
-    """
-    areas = [
-        metrics.roc_auc_score(positive[:, column], scores[:, column])
-        for column in two_sided(positive)
-    ]
-    return float(np.mean(areas)) if areas else np.nan
 
 
 def auroc_samples(
@@ -84,6 +81,23 @@ def auroc_samples(
     groups: np.ndarray | None,
 ) -> Samples:
     """`auroc` on resamples, fewer where there are many labels."""
-    affordable = max(100, AUROC_WORK // positive.shape[1])
-    statistic = bootstrap.auroc(positive, scores)
+    statistic, affordable = bootstrap.auroc(positive, scores), affordable_resamples(positive)
     return bootstrap.resample(statistic, len(positive), min(resamples, affordable), seed, groups)
+
+
+def precision_samples(
+    positive: np.ndarray,
+    scores: np.ndarray,
+    resamples: int,
+    seed: int,
+    groups: np.ndarray | None,
+) -> Samples:
+    """`average_precision_macro` and `_micro` on resamples, fewer where there are many labels."""
+    statistic = bootstrap.average_precision(positive, scores)
+    affordable = affordable_resamples(positive)
+    return bootstrap.resample(statistic, len(positive), min(resamples, affordable), seed, groups)
+
+
+def affordable_resamples(positive: np.ndarray) -> int:
+    """How often scores of bool `(rows, labels)` are ranked."""
+    return max(100, AUROC_WORK // int(positive.shape[1]))

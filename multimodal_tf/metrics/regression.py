@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.bootstrap import Samples
-from multimodal_tf.metrics.known_rows import column, known_rows
+from multimodal_tf.metrics.known_rows import column, known_groups, known_rows
 from multimodal_tf.metrics.metric import NO_SPREAD, HeadMetrics, mean_metrics, named_metrics
 
 METRICS = ("mae", "rmse", "r2")
@@ -20,13 +20,14 @@ def regression(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Metrics of a predicted number: `mae` and `rmse` in the label's unit, `r2` without unit.
 
     Args:
         labels: float `(rows,)` or `(rows, 1)`.
         predictions: float `(rows,)` or `(rows, 1)`.
-        known, resamples, seed: as in `classification`.
+        known, resamples, seed, groups: as in `classification`.
 
     Returns:
         `HeadMetrics`; without known rows all metrics are None, and `r2` is None where all labels
@@ -48,7 +49,8 @@ def regression(
             "rmse": metrics.root_mean_squared_error(truth, predicted),
             "r2": metrics.r2_score(truth, predicted) if np.ptp(truth) > 0 else np.nan,
         }
-    samples = number_samples(truth, predicted, resamples, seed)
+    codes = known_groups(groups, known, len(np.asarray(labels)))
+    samples = number_samples(truth, predicted, resamples, seed, codes)
     return HeadMetrics(
         type="regression",
         n=len(truth),
@@ -91,6 +93,7 @@ def quantile(
     known: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Metrics of predicted quantiles of a number.
 
@@ -103,7 +106,7 @@ def quantile(
         predictions: float `(rows, quantiles)`.
         quantiles: probabilities of the quantiles, rising.
         point_index: index of the quantile nearest to the median, as `QuantileHead.point_index`.
-        known, resamples, seed: as in `classification`.
+        known, resamples, seed, groups: as in `classification`.
 
     Returns, raises: as `regression`.
 
@@ -114,8 +117,9 @@ def quantile(
         (0.5, 2.5, 2.5)
     """
     truth, predicted = known_rows(column(labels), (), predictions, (len(quantiles),), known)
-    head = regression(truth, predicted[:, point_index], resamples=resamples, seed=seed)
-    means = mean_metrics(quantile_scores(truth, predicted, quantiles), resamples, seed)
+    codes = known_groups(groups, known, len(np.asarray(labels)))
+    head = regression(truth, predicted[:, point_index], None, resamples, seed, codes)
+    means = mean_metrics(quantile_scores(truth, predicted, quantiles), resamples, seed, codes)
     return head.model_copy(update={"type": "quantile", "metrics": head.metrics | means})
 
 

@@ -10,10 +10,9 @@ import tensorflow as tf
 from multimodal_tf.config import PRESENT, Config, Head
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, thresholds
 from multimodal_tf.scoring.agreement import mean_cosine
 from multimodal_tf.scoring.guard import Guard
-from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import finite
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
@@ -84,8 +83,9 @@ def predict(
         outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
         answers = dict(outputs)
         for name, value in (temperature or {}).items():
-            present = temperatures.any_present(status["present"], config, name)
-            answers[name] = tempered(outputs[name], value, present)
+            answers[name] = temperatures.scaled(
+                outputs[name], value, status["present"], config, name
+            )
         answers, reasons = finite.replaced(answers, without_inputs)
         status = finite.with_reasons(status, reasons)
         served = dict(status)
@@ -109,8 +109,9 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
 
     Returns:
         By the head's target type. A class: `{name}` string `(batch,)` and `{name}_probabilities`
-        float32 `(batch, classes)`. Several classes: `{name}` string `(batch,)`, the labels of
-        probability 0.5 or more joined by the head's separator, and `{name}_probabilities`. A
+        float32 `(batch, classes)`. Several classes: `{name}` string `(batch,)`, the labels whose
+        probability is at least their threshold, joined by the head's separator, and
+        `{name}_probabilities`. A
         number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
         `{name}_quantiles` float32 `(batch, quantiles)`. None: of a head that compares two inputs
         `{name}` float32 `(batch,)`, the probability that they belong together; of one that aligns
@@ -123,7 +124,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: tf.gather(_classes(schema, name), tf.argmax(output, axis=1))} | whole
         case "classes":
             separator: str = getattr(head, "separator", "")
-            return {name: _joined(_classes(schema, name), output >= 0.5, separator)} | whole
+            least = tf.constant(thresholds(name, head, schema.heads.get(name)), tf.float32)
+            return {name: _joined(_classes(schema, name), output >= least, separator)} | whole
         case "number":
             return {name: output[:, head.point_index]} | whole
         case None if head.aligns_inputs:

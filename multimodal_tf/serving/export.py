@@ -23,7 +23,7 @@ from multimodal_tf.config.saved_model.files import (
 )
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.schema import Schema, check_schema
+from multimodal_tf.schema import Schema, check_schema, thresholds
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
@@ -56,15 +56,17 @@ def export_model(
         explainer: `models.build.explanations(model)`; None: there is no `explain`.
         guard: for the served outputs `ood_score`, `agreement` and `review`; None: none of them.
         temperature: by head, above 0, such as `evaluation.fit_guard.fit_temperatures` finds:
-            `predict` divides the head's log probabilities by it, `core` and `explain` never do.
+            `predict` divides the head's log probabilities (of a multi-label head its logits) by it,
+            `core` and `explain` never do. Fitted thresholds follow: the same labels are served.
 
     Returns:
         Path of the folder.
 
     Raises:
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
-            configuration and schema, a trainable weight is NaN or infinite, or the explainer, the
-            guard or the temperature does not fit the model. Nothing has been written then.
+            configuration and schema, thresholds are fitted and not in the schema, a trainable
+            weight is NaN or infinite, or the explainer, the guard or the temperature does not fit
+            the model. Nothing has been written then.
     """
     path = pathlib.Path(out)
     check_path(path)
@@ -76,6 +78,7 @@ def export_model(
         widths = {name: vector.shape[-1] for name, vector in embedder.output.items()}
         guards.check(guard, config, widths)
     temperatures.check(temperature or {}, config)
+    schema = temperatures.scaled_thresholds(schema, config, temperature or {})
     archive, signatures = _endpoints(model, config, schema, embedder, explainer, guard, temperature)
     logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
@@ -209,6 +212,7 @@ def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
     check_schema(config, schema)
     for name, head in config.heads.items():
         stats = schema.heads.get(name)
+        thresholds(name, head, stats)
         shape = head.output_shape(len(getattr(stats, "names", ())))
         if shape is not None and model.output[name].shape != (None, *shape):
             raise ValueError(

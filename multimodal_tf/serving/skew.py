@@ -14,7 +14,6 @@ from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
-from multimodal_tf.scoring.temperature import tempered
 from multimodal_tf.serving import temperature
 from multimodal_tf.serving.endpoints import predictions
 
@@ -61,7 +60,7 @@ def skew(
             )
         own = tf.constant(trained[name])
         if name in temperatures:
-            own = tempered(own, temperatures[name], temperature.any_present(present, config, name))
+            own = temperature.scaled(own, temperatures[name], present, config, name)
         own = predictions(name, head, own, schema)[output_key(name, head)].numpy()
         differences[name] = float(np.abs(served[name] - own).max(initial=0))
     return differences

@@ -11,7 +11,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.pipeline import load_split, open_split
+from multimodal_tf.data.pipeline import open_split
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute
 
@@ -72,7 +72,14 @@ def validation_batches(
     """
     if not Manifest.load(records).rows("validation"):
         return None
-    rows = load_split(config, schema, records, "validation")
+
+    def opened(worker: tuple[int, int]) -> tf.data.Dataset:
+        # with the weights of training: otherwise another loss would choose the best epoch
+        return open_split(
+            config, schema, records, "validation", worker=worker, class_weights=True
+        )()
+
+    rows = opened((0, 1))
     if not any(
         np.any(weight > 0)
         for _, _, weights in rows.as_numpy_iterator()
@@ -83,6 +90,6 @@ def validation_batches(
     def of_worker(worker: tuple[int, int]) -> tf.data.Dataset:
         if worker == (0, 1):
             return rows
-        return load_split(config, schema, records, "validation", worker=worker)
+        return opened(worker)
 
     return distribute.distribute_dataset(strategy, of_worker)

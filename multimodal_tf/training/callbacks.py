@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from multimodal_tf.config import Training
+from multimodal_tf.training.monitor import Monitor
 from multimodal_tf.training.run_dir import CHECKPOINT, HISTORY, LOGS
 
 
@@ -44,6 +45,7 @@ def make_callbacks(
     training: Training,
     run_dir: pathlib.Path,
     validated: bool,
+    monitor: Monitor,
     first: dict[str, float] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Stops on NaN, writes history, TensorBoard logs and the best model, stops early.
@@ -53,23 +55,32 @@ def make_callbacks(
         run_dir: gets `history.csv`, `logs` and `checkpoint.keras`.
         validated: whether there is a validation loss. Without one there is no early stopping, and
             the checkpoint is the last model instead of the best.
+        monitor: which epoch is best.
         first: metrics of the first weights, as `BestFromStart`; None: they do not count.
     """
     first = first or {}
     callbacks: list[keras.callbacks.Callback] = [
+        *([] if monitor.callback is None else [monitor.callback]),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(str(run_dir / HISTORY)),
         keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
         keras.callbacks.ModelCheckpoint(
             str(run_dir / CHECKPOINT),
-            monitor="val_loss",
+            monitor=monitor.name,
+            mode=monitor.mode,
             save_best_only=validated,
-            initial_value_threshold=first.get("val_loss"),
+            initial_value_threshold=first.get(monitor.name),
         ),
     ]
     if validated:
         patience = training.epochs if training.patience is None else training.patience
         callbacks.append(
-            BestFromStart(first, monitor="val_loss", patience=patience, restore_best_weights=True)
+            BestFromStart(
+                first,
+                monitor=monitor.name,
+                mode=monitor.mode,
+                patience=patience,
+                restore_best_weights=True,
+            )
         )
     return callbacks

@@ -18,12 +18,13 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
-from multimodal_tf.schema import Schema
+from multimodal_tf.schema import Schema, thresholds
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.identity import check_same, save_identity
 from multimodal_tf.training.out_of_fold import (
     ROWS,
+    THRESHOLDS,
     Arrays,
     combine,
     fold_of_rows,
@@ -239,6 +240,10 @@ def _predict(run: Run, records: PathLike, manifest: Manifest) -> dict[str, np.nd
             }
             for array, values in batch.items():
                 found.setdefault(f"{name}/{array}", []).append(np.asarray(values))
+    for name, head in labelled(run.config.heads).items():
+        found[f"{name}/{THRESHOLDS}"] = [
+            np.array(thresholds(name, head, run.schema.heads.get(name)))
+        ]
     return {name: np.concatenate(arrays) for name, arrays in found.items()}
 
 

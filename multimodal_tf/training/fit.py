@@ -35,6 +35,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.monitor import check_monitor
 from multimodal_tf.data import atomic
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
@@ -48,6 +49,7 @@ from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
 from multimodal_tf.training.linear_start import begin_linear
+from multimodal_tf.training.monitor import Monitor, make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.resume import Resumable
@@ -64,6 +66,7 @@ from multimodal_tf.training.run_dir import (
     load_record,
     resume_run,
 )
+from multimodal_tf.training.validation_rows import with_thresholds
 
 History = dict[str, list[float]]
 
@@ -80,7 +83,9 @@ def fit(
 ) -> Run:
     """Trains the configured model on ingested records, and keeps the best epoch's weights.
 
-    The best epoch has the lowest validation loss. Call `fit` again with the same arguments to
+    The best epoch has the lowest validation loss, with the class weights of training, or the best
+    score that `training.monitor` names. Thresholds of heads with `threshold: fitted` are those of
+    the validation rows, and stand in the run's schema. Call `fit` again with the same arguments to
     resume an interrupted training; the result is bit-identical. A finished run is trained anew.
 
     Args:
@@ -117,15 +122,22 @@ def fit(
         checkpoints = Checkpoints(own_dir / CHECKPOINTS)
         record, state = _begin_or_resume(job, run_dir, own_dir)
         validation = _validation(job, record)
+        monitor = make_monitor(trainee, config, schema, records, validation is not None)
+        _note(record, monitor.note, job)
         _compile(job, trainee)
         first: dict[str, float] = {}
         if model is None and state is None:
             first = begin_linear(trainee, config, schema, records, validation, own_dir)
-        own_callbacks = make_callbacks(config.training, own_dir, validation is not None, first)
+            first |= monitor.scores(first)
+        own_callbacks = make_callbacks(
+            config.training, own_dir, validation is not None, monitor, first
+        )
         resumable = [*own_callbacks, *peft_callbacks, *callbacks]
         history = _train(job, trainee, validation, resumable, checkpoints, state, verbose)
-        _record_result(record, history, checkpoints, own_callbacks)
-        run = Run(trainee, config, schema, history, record, run_dir)
+        _record_result(record, history, checkpoints, own_callbacks, monitor)
+        learned, note = with_thresholds(trainee, config, schema, records)
+        _note(record, note, job)
+        run = Run(trainee, config, learned, history, record, run_dir)
         if config.peft is not None:
             peft.save_peft(trainee, own_dir / PEFT)
         finish_run(run, own_dir)
@@ -169,6 +181,8 @@ def _prepare(
     distribute.check_batch_size(strategy, config.training.batch_size)
     manifest = manifest_for(config, records)
     check_run_dir(run_dir)
+    # heads may have been taken away from a configuration that was valid
+    check_monitor(config.training.monitor, config.heads)
     # refuses weights of classes that the schema does not have
     Targets(config, schema, class_weights=True)
     check_pairs(config, records)
@@ -241,12 +255,19 @@ def _begin_or_resume(
 def _validation(job: _Job, record: RunRecord) -> Any:
     validation = validation_batches(job.config, job.schema, job.records, job.strategy)
     if validation is None:
-        record.note = (
+        note = (
             "without validation rows of known labels training does not stop early, "
             "and the last weights are kept"
         )
-        warnings.warn(f"{job.manifest.table}: {record.note}", stacklevel=3)
+        _note(record, note, job, stacklevel=4)
     return validation
+
+
+def _note(record: RunRecord, note: str, job: _Job, stacklevel: int = 3) -> None:
+    """Adds a sentence to the record, and warns of it; nothing without one."""
+    if note:
+        record.note = "; ".join(filter(None, [record.note, note]))
+        warnings.warn(f"{job.manifest.table}: {note}", stacklevel=stacklevel)
 
 
 def _train(
@@ -310,6 +331,7 @@ def _record_result(
     history: History,
     checkpoints: Checkpoints,
     callbacks: Sequence[keras.callbacks.Callback],
+    monitor: Monitor,
 ) -> None:
     """Notes the best epoch and its metrics.
 
@@ -319,7 +341,8 @@ def _record_result(
     first = next((one.first for one in callbacks if isinstance(one, BestFromStart)), {})
     record.epochs = len(history["loss"])
     try:
-        record.best_epoch = _best_epoch(history, first, record.config.training.learning_rate)
+        rate = record.config.training.learning_rate
+        record.best_epoch = _best_epoch(history, first, rate, monitor)
     except ValueError:
         # a resumed training would end in the same way
         checkpoints.remove()
@@ -333,7 +356,9 @@ def _record_result(
     }
 
 
-def _best_epoch(history: History, first: Mapping[str, float], learning_rate: float) -> int:
+def _best_epoch(
+    history: History, first: Mapping[str, float], learning_rate: float, monitor: Monitor
+) -> int:
     """The epoch, from 1, whose weights the model has; 0: the first ones, if they were evaluated."""
     losses = history.get("val_loss", history["loss"])
     if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
@@ -341,8 +366,4 @@ def _best_epoch(history: History, first: Mapping[str, float], learning_rate: flo
             f"the loss became NaN or infinite in epoch {len(losses)}: "
             f"training.learning_rate must be lower, received {learning_rate}"
         )
-    if "val_loss" not in history:
-        return len(losses)
-    if first.get("val_loss", math.inf) <= np.nanmin(losses):
-        return 0
-    return int(np.nanargmin(losses)) + 1
+    return monitor.best(history, first) if "val_loss" in history else len(losses)

@@ -15,6 +15,8 @@ from multimodal_tf.schema import Schema
 # `{head}/targets`, `{head}/known` and `{head}/predictions`
 Arrays = Mapping[str, np.ndarray]
 ROWS = "rows"
+# and of a multi-label head `{head}/thresholds`, float `(classes,)`
+THRESHOLDS = "thresholds"
 
 
 def combine(
@@ -69,7 +71,7 @@ def _combine_head(
             _align(classes, head, own, arrays, name)
             for own, arrays in zip(stats[chosen], held_out[chosen])
         ]
-        columns = (np.concatenate(column)[order] for column in zip(*aligned))
+        columns = [np.concatenate(column)[order] for column in zip(*aligned)]
         repeated.append(HeadPredictions(head, classes, *columns))
     return tuple(repeated)
 
@@ -83,10 +85,11 @@ def _classes(head: LabelledHead, stats: Sequence[Any]) -> tuple[str, ...]:
 
 def _align(
     classes: tuple[str, ...], head: LabelledHead, stats: Any, arrays: Arrays, name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """A fold's targets, known rows and predictions, in terms of the classes of all folds.
 
-    Classes that the fold's training rows do not have get probability 0.
+    Classes that the fold's training rows do not have get probability 0. Of a multi-label head the
+    last array holds each row's thresholds.
     """
     targets, known = arrays[f"{name}/targets"], arrays[f"{name}/known"]
     predictions = arrays[f"{name}/predictions"]
@@ -99,7 +102,9 @@ def _align(
         return indices[targets], known, wide
     labels = np.zeros_like(wide)
     labels[:, indices] = targets
-    return labels, known, wide
+    thresholds = np.ones(wide.shape)
+    thresholds[:, indices] = arrays[f"{name}/{THRESHOLDS}"]
+    return labels, known, wide, thresholds
 
 
 def prediction_table(found: OutOfFold) -> pd.DataFrame:

@@ -208,7 +208,11 @@ def environment_differences(record: RunRecord) -> list[str]:
 
 
 def finish_run(run: Run, run_dir: pathlib.Path) -> None:
-    """Writes the model and then the record, both atomically, and removes the checkpoints."""
+    """Writes the model and then the record, both atomically, and removes the checkpoints.
+
+    The schema is written again: it may have got thresholds.
+    """
+    atomic.write_text(run_dir / SCHEMA, run.schema.model_dump_json(indent=1))
     with atomic.replacing(run_dir / MODEL) as temporary:
         # Keras insists on the suffix
         whole = temporary.with_suffix(".tmp.keras")

@@ -14,6 +14,7 @@ from multimodal_tf.metrics.metric import (
     NO_SPREAD,
     ONE_CLASS,
     ONE_SIDED,
+    RANKED,
     ClassMetrics,
     Metric,
 )
@@ -137,6 +138,10 @@ def test_multi_label_by_hand():
     predicted = [[0.9, 0.5], [0.4, 0.7], [0.2, 0.3]]
     head = multi_label(truth, predicted, ["red", "round"], resamples=0)
     expected = {
+        # red: 1 of 1, 2 of 2; round: 0.7 is wrong, then 1 of 2 and 2 of 3
+        "average_precision_macro": (1 + (1 / 2 + 2 / 3) / 2) / 2,
+        # 0.9, wrong 0.7, 0.5, 0.4, 0.3, wrong 0.2
+        "average_precision_micro": (1 + 2 / 3 + 3 / 4 + 4 / 5) / 4,
         "exact_match": 1 / 3,
         "accuracy": 3 / 6,
         "balanced_accuracy": ((1 / 2 + 1) / 2 + (1 / 2 + 0) / 2) / 2,
@@ -154,7 +159,9 @@ def test_multi_label_by_hand():
     }
     assert _values(head) == pytest.approx(expected)
     assert head.confusion == [[[1, 0], [1, 1]], [[0, 1], [1, 1]]]
-    assert head.classes["round"] == ClassMetrics(n=2, precision=1 / 2, recall=1 / 2, f1=1 / 2)
+    found = {"n": 2, "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2}
+    found |= {"auroc": 0, "average_precision": 7 / 12}
+    assert head.classes["round"].model_dump() == pytest.approx(found)
 
 
 @settings(max_examples=40, deadline=None)
@@ -238,7 +245,7 @@ HEADS = {
 
 METRICS = {
     "classification": CLASS_METRICS,
-    "multi_label": ("exact_match", *CLASS_METRICS),
+    "multi_label": (*RANKED, "exact_match", *CLASS_METRICS),
     "regression": ("mae", "rmse", "r2"),
 }
 

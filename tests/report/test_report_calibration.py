@@ -8,6 +8,7 @@ import pytest
 from hand_made_split import HEADS, blocks, eval_split, notes
 from PIL import Image
 
+from multimodal_tf.config import MultiLabelHead
 from multimodal_tf.metrics import calibration
 from multimodal_tf.report.model.calibration import calibration_section
 from multimodal_tf.report.model.retrieval import retrieval_section
@@ -134,7 +135,29 @@ def test_validation_rows_that_are_all_right_give_no_temperature():
     assert not blocks(section, Table, "With a temperature of")
 
 
-@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type)
+def test_every_label_of_a_row_is_a_decision_with_a_confidence():
+    head = MultiLabelHead()
+    whole = dataclasses.replace(
+        eval_split(head=head), validation=eval_split(head=head, wrong=15, seed=1)
+    )
+    section = calibration_section(whole, resamples=30, seed=0)
+    [found] = blocks(section, Metrics, "Calibration")
+    expected = calibration.calibration(
+        *calibration.decisions(whole.labels, whole.predictions["label"]),
+        resamples=30,
+        groups=np.repeat(np.arange(45), 3),
+    ).metrics["ece"]
+    shown = found.metrics["expected calibration error"]
+    assert (shown.value, shown.low, shown.n) == (expected.value, expected.low, 45 * 3)
+    assert blocks(section, Table, "With a temperature of")
+    assert any(
+        "of decisions on a label with the highest confidence" in s for s in section.sentences
+    )
+
+
+@pytest.mark.parametrize(
+    "head", [head for head in HEADS if head.target_type == "number"], ids=lambda head: head.type
+)
 def test_other_heads_have_no_confidence(head):
     section = calibration_section(eval_split(head=head), resamples=0, seed=0)
     assert "does not choose one class" in notes(section)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pydantic
 
-from multimodal_tf.config import Input
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config import ClassificationHead, Input, MultiLabelHead
+from multimodal_tf.config.heads import Head, LabelledHead
+from multimodal_tf.data.describe.class_shares import ClassShares
 from multimodal_tf.data.describe.heads import head_config
 
 
@@ -70,6 +71,8 @@ class ColumnDescription(pydantic.BaseModel):
     separator: str | None = None
     rejected: int = 0
     rejections: list[Rejection] = []
+    # of a label that is a class or several
+    classes: ClassShares | None = None
     # of a column that is an input
     input: Input | None = None
     # its tower, and why this one
@@ -77,11 +80,16 @@ class ColumnDescription(pydantic.BaseModel):
 
     def config(self) -> Input | Head:
         """The configuration of this input or head, with `column` where it differs from the name."""
-        config = (
-            head_config(self.type, self.separator)
-            if self.input is None
-            else self.input.model_copy()
-        )
+        config = self._head() if self.input is None else self.input.model_copy()
         if self.name != self.column:
             config.column = self.column
         return config
+
+    def _head(self) -> LabelledHead:
+        """With weights where the classes are unequal, and thresholds that validation rows give."""
+        head = head_config(self.type, self.separator)
+        if isinstance(head, MultiLabelHead):
+            head.threshold = "fitted"
+        if isinstance(head, ClassificationHead) and self.classes and self.classes.is_unequal:
+            head.class_weight = "balanced"
+        return head

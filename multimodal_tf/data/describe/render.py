@@ -109,11 +109,23 @@ def _about(column: ColumnDescription) -> Iterator[str]:
     """Why a column has its type and its tower, and the cells that are rejected."""
     name = column.column if column.name == column.column else f"{column.column} (as {column.name})"
     tower = f"; {column.tower}" if column.tower and column.type not in TABULAR_TYPES else ""
-    yield f"{name}: {column.why}{tower}"
+    yield f"{name}: {column.why}{tower}{_shares(column)}"
     for rejection in column.rejections:
         yield f"{_INDENT}row {rejection.row}: {rejection.reason}"
     if column.rejected > len(column.rejections):
         yield f"{_INDENT}and {column.rejected - len(column.rejections)} more"
+
+
+def _shares(column: ColumnDescription) -> str:
+    """The shares of a label's classes, and what the proposed head makes of them."""
+    if column.classes is None:
+        return ""
+    several = column.type == "multi_label"
+    text = f"; {column.classes.text('label' if several else 'class')}"
+    if several:
+        return f"{text}; validation rows give each label its threshold"
+    weighs = getattr(column.config(), "class_weight", None)
+    return f"{text}: so unequal that class_weight is {weighs}" if weighs else text
 
 
 def _tabular(columns: list[ColumnDescription]) -> list[str]:

@@ -11,12 +11,14 @@ from rich.console import Group
 from multimodal_tf.config import TABULAR_TYPES, Config, Input, Split, TabularTower
 from multimodal_tf.data.describe import defaults
 from multimodal_tf.data.describe.cell_types import inspect_cell, rejection
+from multimodal_tf.data.describe.class_shares import class_shares
 from multimodal_tf.data.describe.column_description import ColumnDescription, Rejection
 from multimodal_tf.data.describe.column_types import describe_input_column
 from multimodal_tf.data.describe.heads import (
     HEADS,
     LABEL_NAMES,
     describe_head_column,
+    head_config,
     label_column,
     label_rejection,
 )
@@ -99,6 +101,10 @@ def describe(
 ) -> Description:
     """Reads a table twice: once to count all cells, once to open the cells of sampled rows.
 
+    The classes of labels are counted over the whole table, too. Where they are unequal (the
+    commonest on half of the rows or more, and ten times as frequent as the rarest) the proposed
+    head weighs them; a multi-label head gets `threshold: fitted`.
+
     The majority of the sampled cells decides a column's type. Files may be broken; a tenth of a
     column of numbers or dates (ISO 8601) may be other cells; a boolean has only two words such as
     yes and no, or 1 and 0; a category is a short text that repeats. A column that is named as a
@@ -151,6 +157,7 @@ def describe(
     _open_sample(table, columns, given, sample, seed)
     found = [_describe_column(column, given.get(column.name), table.root) for column in columns]
     _keep_one(found, given)
+    _count_classes(table, found)
     _set_names(found)
     rows = columns[0].rows
     tabular = _set_defaults(found, rows)
@@ -162,6 +169,17 @@ def describe(
         tabular=tabular,
         pretrained="" if at_hand is None else at_hand.set_towers(found, columns, rows),
     )
+
+
+def _count_classes(table: Table, columns: list[ColumnDescription]) -> None:
+    heads = {
+        column.column: head_config(column.type, column.separator)
+        for column in columns
+        if column.type in HEADS
+    }
+    shares = class_shares(table, heads)
+    for column in columns:
+        column.classes = shares.get(column.column)
 
 
 def _set_names(columns: list[ColumnDescription]) -> None:

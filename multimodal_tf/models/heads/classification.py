@@ -1,8 +1,10 @@
 """One class out of several: softmax with cross-entropy or focal loss."""
 
 import math
+from typing import Any
 
 import keras
+from keras import ops
 
 from multimodal_tf.config import ClassificationHead
 from multimodal_tf.losses import FocalCrossentropy, SmoothedCrossentropy
@@ -38,5 +40,25 @@ def loss(head: ClassificationHead, stats: Classes) -> keras.losses.Loss:
 
 
 def metrics(head: ClassificationHead) -> list[keras.metrics.Metric]:
-    """Accuracy."""
-    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    """Accuracy, without class weights."""
+    return [UnweightedAccuracy(name="accuracy")]
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class UnweightedAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """The share of right rows among those of a weight above 0.
+
+    The weights of `fit` say which labels are known, and hold the classes' weights for the loss: a
+    share of rows that counted them would be another number than `evaluate` gives.
+
+    Example:
+        >>> metric = UnweightedAccuracy()
+        >>> metric.update_state([0, 1, 1], [[1.0, 0.0]] * 3, sample_weight=[5.0, 1.0, 0.0])
+        >>> float(metric.result())
+        0.5
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if sample_weight is not None:
+            sample_weight = ops.cast(ops.convert_to_tensor(sample_weight) > 0, self.dtype)
+        super().update_state(y_true, y_pred, sample_weight)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.row_scores import ACCURACY, unit_of
 from multimodal_tf.metrics import calibration
 from multimodal_tf.metrics.calibration import Bin, Calibration, RiskCoverage, Temperature
 from multimodal_tf.metrics.clustered import group_codes, share, weighted_metrics
@@ -57,6 +56,8 @@ class _Rows:
     groups: np.ndarray | None
     resamples: int
     seed: int
+    # what a row is here
+    noun: str = "rows"
 
     def calibration(self, probabilities: np.ndarray) -> Calibration:
         return calibration.calibration(
@@ -70,11 +71,12 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Scaled:
-    """What a temperature, fitted on `n` validation rows, changes."""
+    """What a temperature, fitted on `n` validation rows (or decisions on labels), changes."""
 
     temperature: float
     n: int
     after: Calibration
+    noun: str
 
     @property
     def ece(self) -> Metric:
@@ -86,7 +88,7 @@ class _Scaled:
         old, new = before.metrics["ece"].value or 0.0, self.ece.value or 0.0
         effect = "lowers" if new < old else "does not improve calibration: it changes"
         return (
-            f"A temperature of {self.temperature:.2f}, fitted on {self.n} validation rows, "
+            f"A temperature of {self.temperature:.2f}, fitted on {self.n} validation {self.noun}, "
             f"{effect} the expected calibration error from {old:.3f} to {new:.3f} "
             f"(n = {self.after.n})."
         )
@@ -101,20 +103,24 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Rep
         seed: int.
 
     Returns:
-        `ReportSection`; one note for a head that does not choose one class, and where fewer than
-        two rows have a label.
+        `ReportSection`; one note for a head that predicts no classes, and where fewer than two rows
+        have a label. Of a multi-label head every label of a row is a decision, and counts as a row.
     """
-    if unit_of(eval_split.config, eval_split.head) != ACCURACY:
+    target_type = eval_split.config.heads[eval_split.head].target_type
+    if target_type not in ("class", "classes"):
         return note_section(
             TITLE, _DESCRIPTION, "The head does not choose one class, so it has no confidence."
         )
-    known, predictions = eval_split.known, eval_split.predictions[eval_split.head]
-    if known.sum() < 2 or predictions.shape[1] < 2:
+    known, width = eval_split.known, eval_split.predictions[eval_split.head].shape[1]
+    if known.sum() < 2 or (target_type == "class" and width < 2):
         return note_section(
             TITLE, _DESCRIPTION, "Calibration needs two rows with a label, and two known classes."
         )
     groups = None if eval_split.groups is None else eval_split.groups[known]
-    rows = _Rows(eval_split.labels[known], predictions[known], groups, resamples, seed)
+    rows = _Rows(*_labelled(eval_split), groups, resamples, seed)
+    if target_type == "classes":
+        groups = np.repeat(group_codes(groups, int(known.sum())), width)
+        rows = replace(rows, groups=groups, noun="decisions on a label")
     found = rows.calibration(rows.probabilities)
     hits = rows.probabilities.argmax(axis=1) == rows.labels
     confidence = rows.probabilities.max(axis=1)
@@ -132,9 +138,9 @@ def calibration_section(eval_split: EvalSplit, resamples: int, seed: int) -> Rep
         TITLE,
         _DESCRIPTION,
         blocks,
-        (_sentence(found), *mended, *_selective(risks)),
+        (_sentence(found), *mended, *_selective(risks, rows.noun)),
         [_tile(found, scaled)],
-        _findings(found, scaled, risks),
+        _findings(found, scaled, risks, rows.noun),
     )
 
 
@@ -146,7 +152,9 @@ def _tile(found: Calibration, scaled: _Scaled | None) -> Tile:
     return Tile("expected calibration error", found.metrics["ece"], TITLE, details)
 
 
-def _findings(found: Calibration, scaled: _Scaled | None, risks: RiskCoverage) -> Iterator[Finding]:
+def _findings(
+    found: Calibration, scaled: _Scaled | None, risks: RiskCoverage, noun: str
+) -> Iterator[Finding]:
     """Half of a gap counts: probabilities change, decisions do not."""
     gap, side = _side(found)
     ece = found.metrics["ece"]
@@ -164,10 +172,19 @@ def _findings(found: Calibration, scaled: _Scaled | None, risks: RiskCoverage) -
     index = _at_coverage(risks)
     if index is not None:
         yield Finding(
-            f"Of the {risks.coverage[index]:.0%} of rows with the highest confidence "
-            f"{risks.risk[index]:.1%} are wrong, of all rows {risks.risk[-1]:.1%}.",
+            f"Of the {risks.coverage[index]:.0%} of {noun} with the highest confidence "
+            f"{risks.risk[index]:.1%} are wrong, of all {risks.risk[-1]:.1%}.",
             0.5 * float(risks.risk[-1] - risks.risk[index]),
         )
+
+
+def _labelled(eval_split: EvalSplit) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and probabilities of the rows with a label; of a multi-label head its decisions."""
+    known, predictions = eval_split.known, eval_split.predictions[eval_split.head]
+    labels, probabilities = eval_split.labels[known], predictions[known]
+    if eval_split.config.heads[eval_split.head].target_type == "class":
+        return labels, probabilities
+    return calibration.decisions(labels, probabilities)
 
 
 def _with_names(found: Calibration) -> dict[str, Metric]:
@@ -192,21 +209,21 @@ def _temperature_scaling(
     if validation is None or validation.known.sum() < 2:
         return [Note("There are no validation rows with labels to fit a temperature on.")], None
     try:
-        fitted = Temperature.fit(
-            validation.labels[validation.known],
-            validation.predictions[eval_split.head][validation.known],
-        )
+        fitted = Temperature.fit(*_labelled(validation))
     except ValueError as error:
         return [Note(f"No temperature could be fitted: {error}.")], None
     if fitted.value.reason:
-        reason = f"on {fitted.n} validation rows: {fitted.value.reason}"
+        reason = f"on {fitted.n} validation {rows.noun}: {fitted.value.reason}"
         return [Note(f"No temperature could be fitted {reason}.")], None
     scaled = fitted(rows.probabilities)
     after = rows.calibration(scaled)
     losses = [_log_loss(rows, each) for each in (rows.probabilities, scaled)]
     named = [_with_names(each) for each in (before, after)]
     lines: list[list[Cell]] = [[name, *(each[name] for each in named)] for name in named[0]]
-    title = f"With a temperature of {fitted.value.value:.2f}, fitted on {fitted.n} validation rows"
+    title = (
+        f"With a temperature of {fitted.value.value:.2f}, "
+        f"fitted on {fitted.n} validation {rows.noun}"
+    )
     columns = [
         Column("metric"),
         Column("unscaled", "number"),
@@ -217,7 +234,7 @@ def _temperature_scaling(
         Metrics("Temperature", {"temperature": own}),
         Table(title, columns, [*lines, ["log loss", *losses]]),
     ]
-    return blocks, _Scaled(fitted.value.number, fitted.n, after)
+    return blocks, _Scaled(fitted.value.number, fitted.n, after, rows.noun)
 
 
 def _log_loss(rows: _Rows, probabilities: np.ndarray) -> Metric:
@@ -292,13 +309,13 @@ def _at_coverage(risks: RiskCoverage) -> int | None:
     return None if index == len(risks.coverage) - 1 or not risks.risk[-1] else index
 
 
-def _selective(risks: RiskCoverage) -> tuple[str, ...]:
+def _selective(risks: RiskCoverage, noun: str) -> tuple[str, ...]:
     index = _at_coverage(risks)
     if index is None:
         return ()
     coverage = risks.coverage[index]
     return (
-        f"On the {coverage:.0%} of rows with the highest confidence, the error rate is "
+        f"On the {coverage:.0%} of {noun} with the highest confidence, the error rate is "
         f"{risks.risk[index]:.1%} (n = {round(coverage * risks.n)}) instead of "
         f"{risks.risk[-1]:.1%} (n = {risks.n}).",
     )

@@ -16,7 +16,6 @@ from multimodal_tf.evaluation.explanations import (
     over_words,
     signed,
 )
-from multimodal_tf.metrics.multi_label import THRESHOLD
 from multimodal_tf.report.page import AudioClip, Example, Image
 
 # numbers of a vector, which has at least eight
@@ -119,7 +118,7 @@ def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, di
         return names[label] if known else "unknown", names[int(prediction.argmax())], facts
     if head.target_type == "classes":
         every = np.array(names)
-        truth, predicted = np.asarray(label) >= THRESHOLD, prediction >= THRESHOLD
+        truth, predicted = np.asarray(label) > 0, prediction >= eval_split.thresholds
         truth_text, predicted_text = (
             ", ".join(every[chosen]) or "none" for chosen in (truth, predicted)
         )

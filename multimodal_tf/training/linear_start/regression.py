@@ -69,9 +69,21 @@ def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[fl
     return _selected(fitted, loss, validation)
 
 
-def sigmoid_regression(train: Rows, validation: Rows | None, priors: Sequence[float]) -> Linear:
-    """Logits of independent labels; `y` is bool `(rows, labels)`, else as `softmax_regression`."""
+def sigmoid_regression(
+    train: Rows,
+    validation: Rows | None,
+    priors: Sequence[float],
+    positive: npt.ArrayLike = 1.0,
+    negative: npt.ArrayLike = 1.0,
+) -> Linear:
+    """Logits of independent labels; `y` is bool `(rows, labels)`, else as `softmax_regression`.
+
+    `positive` and `negative`, `(labels,)`, weigh the rows that bear a label and those that do not.
+    """
     models = [LogisticRegression(max_iter=_ITERATIONS, warm_start=True) for _ in priors]
+
+    def weights(rows: Rows) -> Floats:
+        return np.broadcast_to(np.where(rows.y > 0.5, positive, negative), rows.y.shape)
 
     def fitted(strength: float) -> Linear:
         found = Linear(np.zeros((train.x.shape[1], len(priors))), np.array(priors, float))
@@ -80,13 +92,14 @@ def sigmoid_regression(train: Rows, validation: Rows | None, priors: Sequence[fl
             if y.all() or not y.any():
                 continue
             model.set_params(C=strength)
-            _fit(model, train._replace(y=y))
+            weight = train.weight * weights(train)[:, label]
+            _fit(model, train._replace(y=y, weight=weight))
             found.kernel[:, label], found.bias[label] = model.coef_[0], model.intercept_[0]
         return found
 
     def loss(one: Linear, rows: Rows) -> float:
         logits = rows.x @ one.kernel + one.bias
-        by_row = (np.logaddexp(0, logits) - rows.y * logits).mean(axis=1)
+        by_row = (weights(rows) * (np.logaddexp(0, logits) - rows.y * logits)).mean(axis=1)
         return float(np.average(by_row, weights=rows.weight))
 
     return _selected(fitted, loss, validation)

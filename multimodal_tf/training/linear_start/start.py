@@ -20,6 +20,7 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import open_split
 from multimodal_tf.models import heads
+from multimodal_tf.models.heads.multi_label import label_weights
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.linear_start.fixed_parts import Part, fixed_parts
 from multimodal_tf.training.linear_start.regression import (
@@ -147,7 +148,8 @@ def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Line
             )
         case MultiLabelHead():
             shares = np.array(heads.prior(head, stats))
-            return sigmoid_regression(train, validation, np.log(shares / (1 - shares)).tolist())
+            priors = np.log(shares / (1 - shares)).tolist()
+            return sigmoid_regression(train, validation, priors, *label_weights(head, stats))
         case _:
             return softmax_regression(train, validation, np.log(heads.prior(head, stats)).tolist())
 

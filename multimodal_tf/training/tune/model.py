@@ -21,6 +21,7 @@ from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.batches import manifest_for
+from multimodal_tf.training.monitor import direction
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.run_dir import RunRecord
 from multimodal_tf.training.tune import outcome
@@ -304,4 +305,7 @@ def _objectives(config: Config) -> dict[str, tuple[str, str]]:
                 prefix = "val_" if len(config.heads) == 1 else f"val_{name}_"
                 logged = (f"{prefix}{metric.name}", _DIRECTIONS[metric.name])
                 found[f"val_{name}_{metric.name}"] = logged
+    # what chooses the epochs is a score of the trials, too
+    monitor = config.training.monitor
+    found.setdefault(monitor, (monitor, direction(monitor)))
     return found
