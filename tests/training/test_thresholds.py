@@ -119,7 +119,7 @@ def test_the_schema_of_the_records_is_refused(folder, trained, tmp_path):
 def test_folds_have_thresholds_of_their_own(folder, tmp_path):
     one = config()
     one.split = Split(validation=0.3)
-    one.training.epochs = 1
+    one.training = Training(epochs=1, batch_size=200)
     found = cross_validate(one, read_table(folder / "table.parquet"), tmp_path / "cv", folds=2)
     [predicted] = found.heads["tags"]
     thresholds = [
