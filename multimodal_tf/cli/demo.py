@@ -25,6 +25,7 @@ def demo(
     from multimodal_tf.data.datasets.digits import digits_config, digits_table
     from multimodal_tf.data.ingest.table_ingest import ingest
     from multimodal_tf.evaluation.evaluate import evaluate
+    from multimodal_tf.evaluation.fit_guard import calibrate_where_possible
     from multimodal_tf.models.build import explanations
     from multimodal_tf.schema import Schema
     from multimodal_tf.serving.client import Client
@@ -48,7 +49,12 @@ def demo(
     if saved_model.exists():
         console.print(f"{saved_model} of an earlier demo is replaced.")
         shutil.rmtree(saved_model)
-    export_model(run.model, config, schema, saved_model, explanations(run.model))
+    temperature = calibrate_where_possible(run, records).temperature
+    export_model(
+        run.model, config, run.schema, saved_model, explanations(run.model), temperature=temperature
+    )
+    values = ", ".join(f"{name} {value:.3f}" for name, value in temperature.items())
+    console.print(f"Calibrated on validation rows. Temperature: {values or 'none'}")
     difference = skew(run.model, config, schema, records, saved_model)["label"]
     console.print(
         "Largest difference of a probability between the model on the pipeline and the SavedModel"

@@ -25,6 +25,7 @@ from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.fit import fit
+from multimodal_tf.training.linear_start.regression import Rows, sigmoid_regression
 from multimodal_tf.training.run_dir import load_run
 
 ROWS = 1600
@@ -197,3 +198,18 @@ def test_every_head_has_its_scores(small_schema, small_records, tmp_path):
         found = evaluate(run.model, one, run.schema, small_records, "validation", resamples=0)
         expected = found.heads[head].metrics["f1_macro" if score == "f1" else score].value
         assert run.metrics[monitor] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_head_that_begins_as_logistic_regression_weighs_its_labels():
+    """A row of weight 3 is a row three times."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 2))
+    y = x + random.normal(size=(60, 2)) > [0.5, 0.0]
+    weighed = sigmoid_regression(Rows(x, y, np.ones(60)), None, [0.0, 0.0], [3.0, 1.0])
+    times = np.where(y[:, 0], 3, 1)
+    again = Rows(np.repeat(x, times, axis=0), np.repeat(y, times, axis=0), np.ones(times.sum()))
+    repeated = sigmoid_regression(again, None, [0.0, 0.0])
+    np.testing.assert_allclose(weighed.kernel[:, 0], repeated.kernel[:, 0], atol=1e-3)
+    plain = sigmoid_regression(Rows(x, y, np.ones(60)), None, [0.0, 0.0])
+    np.testing.assert_allclose(weighed.kernel[:, 1], plain.kernel[:, 1], atol=1e-6)
+    assert weighed.bias[0] > plain.bias[0]
