@@ -36,18 +36,24 @@ class TextReader:
         """The share of the texts' words that are one known token, 0 to 1; 0 without any.
 
         A tokenizer cuts words of other languages into pieces (Rust et al. 2021, arXiv:2012.15613).
-        Single letters are left out: every vocabulary has them, and Chinese ones are words.
+        A single letter beyond ASCII, such as a Chinese one, counts as unknown: every vocabulary
+        has some.
         """
         words = normalization.words(tf.constant(texts or [""])).flat_values.numpy()
         decoded = (word.decode("utf-8", "replace") for word in words)
-        counts = collections.Counter(word for word in decoded if len(word) > 1 and word.isalpha())
+        counts = collections.Counter(word for word in decoded if any(map(str.isalpha, word)))
         common = dict(counts.most_common(_WORDS))
         if not common:
             return 0.0
         # behind another word, since byte pairs hold the space before a word
         (first,) = self._ids(["a"])
         ids = self._ids([f"a {word}" for word in common])
-        whole = [len(one) == len(first) + 1 and one[-1] != self._stats.unknown for one in ids]
+        whole = [
+            len(found) == len(first) + 1
+            and found[-1] != self._stats.unknown
+            and (len(word) > 1 or word.isascii())
+            for word, found in zip(common, ids)
+        ]
         return float(np.average(whole, weights=list(common.values())))
 
     def tokens(self, texts: list[str]) -> int:
