@@ -86,6 +86,12 @@ def test_safe_names_make_a_configuration(columns, heads):
     assert [config.column(name) for name in names] == columns
 
 
+def test_many_columns_of_one_name():
+    """In a time that grows with the columns: with their square it would be minutes."""
+    names = safe_names([("a" + "!" * (index % 100), False) for index in range(10_000)])
+    assert names == ["a", *(f"a_{index}" for index in range(2, 10_001))]
+
+
 def test_odd_columns_end_to_end(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "metrics": {"scoring"},
     "corruptions": {"config", "data.codecs"},
     "evaluation": {"config", "schema", "scoring", "data", "metrics", "corruptions"},
-    "report": {"evaluation", "metrics", "config", "schema"},
+    # a killed page leaves what other files leave, and one function removes it
+    "report": {"evaluation", "metrics", "config", "schema", "data.atomic"},
     "serving": {"config", "schema", "scoring", "data"},
     "cli": LEAVES
     | {"data", "models", "training", "metrics", "corruptions", "evaluation", "report", "serving"},

@@ -7,6 +7,9 @@ import hashlib
 import json
 import os
 import re
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -278,6 +281,15 @@ class TestFolder:
             mp.save(page_of(mp.Note("later")), place)
         assert [path.name for path in tmp_path.iterdir()] == (["p"] if earlier else [])
         assert not earlier or "earlier" in (place / "index.html").read_text()
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path):
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            process.wait()
+        for name in ("p", "p.old"):
+            left = tmp_path / f"{name}.{socket.gethostname()}-{process.pid}.tmp"
+            mp.save(page_of(mp.Note("left")), left)
+        mp.save(page_of(mp.Note("later")), tmp_path / "p")
+        assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
     def test_a_directory_with_other_files_is_not_changed(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("years of work")

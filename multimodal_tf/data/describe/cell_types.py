@@ -13,7 +13,7 @@ from multimodal_tf.data.describe.kinds.kind import ARRAYS, nested
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds import kind_of, read_cell
-from multimodal_tf.data.kinds.files import file_of
+from multimodal_tf.data.kinds.files import file_of, may_be_file
 
 # characters of a text that are kept to be counted; preprocessing reads no more
 _KEPT = 2**16
@@ -52,10 +52,13 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
             found = Cell(row, name, cell)
             one.measure(found, cell, cell, root)
             return found
-    for name in () if kind == "plain" else _possible(cell):
-        found = _open(row, cell, root, name)
-        if found.opened or _named(cell, root) == name:
-            return found
+    named = None if kind == "plain" else _named(cell, root)
+    # most texts are no files: that is found once, not by each kind
+    if kind != "plain" and (named or may_be_file(cell, root)):
+        for name in _possible(cell):
+            found = _open(row, cell, root, name)
+            if found.opened or named == name:
+                return found
     return _plain(row, cell)
 
 

@@ -1,5 +1,7 @@
 """Names that configurations and TensorFlow Serving accept, for any columns."""
 
+import collections
+import itertools
 import keyword
 import re
 import unicodedata
@@ -9,6 +11,8 @@ from multimodal_tf import config as configuration
 
 # keys of the served `embed` endpoint besides those of inputs
 _RESERVED = {configuration.FUSED, configuration.TABULAR, "error"}
+# keys of the served outputs besides those of heads
+_SERVED = frozenset({*configuration.SERVED, configuration.ROW})
 
 
 def safe_names(columns: Iterable[tuple[str, bool]]) -> list[str]:
@@ -22,16 +26,19 @@ def safe_names(columns: Iterable[tuple[str, bool]]) -> list[str]:
         ['photo', 'prix_reel', 'class_']
     """
     names: list[str] = []
-    taken: set[str] = set()
+    taken: set[str] = set(_RESERVED)
+    # by name and kind: where to go on, as many columns may have one name without their signs
+    attempts: collections.Counter[tuple[str, bool]] = collections.Counter()
     for number, (column, is_head) in enumerate(columns, start=1):
-        served = {*configuration.SERVED, configuration.ROW} if is_head else set()
-        forbidden = taken | _RESERVED | served
-        name = plain = _plain(column, number)
-        attempt = 1
-        while forbidden & _keys(name):
-            attempt += 1
-            name = f"{plain}_{attempt}"
-        taken |= _keys(name)
+        served = _SERVED if is_head else frozenset()
+        plain = _plain(column, number)
+        for attempt in itertools.count(max(1, attempts[plain, is_head])):
+            name = plain if attempt == 1 else f"{plain}_{attempt}"
+            keys = _keys(name)
+            if taken.isdisjoint(keys) and served.isdisjoint(keys):
+                attempts[plain, is_head] = attempt
+                break
+        taken |= keys
         names.append(name)
     return names
 

@@ -49,6 +49,19 @@ def file_of(value: Any, root: PathLike = ".") -> pathlib.Path | None:
     return pathlib.Path(str(root), value)
 
 
+def may_be_file(value: Any, root: PathLike) -> bool:
+    """Whether `open_file` may find a file of some kind in a cell; False for other texts.
+
+    Example:
+        >>> may_be_file("no such file", "."), may_be_file("data:,x", "."), may_be_file("AA==", ".")
+        (False, True, True)
+    """
+    if not isinstance(value, str) or _DATA_URI.match(value):
+        return True
+    path = file_of(value, root)
+    return (path is not None and os.path.lexists(path)) or bool(_base64(value))
+
+
 def open_file(value: Any, root: Root, magic: re.Pattern[bytes]) -> BinaryIO:
     """Opens the bytes of a cell as a binary file.
 

@@ -9,11 +9,11 @@ import os
 import pathlib
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from multimodal_tf.config.formulas import escape
+from multimodal_tf.data import atomic
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report.page.blocks import AudioClip, Cell, Column, Image, Page, Table
 from multimodal_tf.report.page.render import html
@@ -90,13 +90,14 @@ def save(page: Page, out: str | os.PathLike[str]) -> None:
 def _write(out: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     """Writes all into a temporary directory beside `out`, then renames it to `out`.
 
-    A process that dies between the two renames leaves the earlier page whole, under the name with
-    the suffix `.old`.
+    A process that dies between the two renames leaves the earlier page whole, as `OUT.old...tmp`.
+    What one that died has left is removed: that page only when the new one is there.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    unique = uuid.uuid4().hex
-    new, old = (out.with_name(f"{out.name}.{unique}{suffix}") for suffix in (".tmp", ".old"))
+    earlier = out.with_name(f"{out.name}.old")
+    new, old = atomic.temporary(out), atomic.temporary(earlier)
+    atomic.remove_abandoned(out)
     try:
         (new / _DATA).mkdir(parents=True)
         for name, content in contents.items():
@@ -115,6 +116,7 @@ def _write(out: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+    atomic.remove_abandoned(earlier)
 
 
 def _tables(page: Page) -> Iterator[tuple[tuple[int, int], Table]]:
