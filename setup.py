@@ -51,6 +51,7 @@ setuptools.setup(
     package_data={
         "multimodal_tf": ["*.pyi", "py.typed"],
         "multimodal_tf.data.datasets": ["*.parquet", "*.yaml"],
+        "multimodal_tf.data.describe": ["templates/*.jinja"],
         "multimodal_tf.report.page": ["*.css", "*.js", "templates/*.jinja"],
     },
     # Keras 3.15 needs 3.11

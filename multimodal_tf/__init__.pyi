@@ -79,6 +79,7 @@ from .data.datasets.digits import digits_config as digits_config
 from .data.datasets.digits import digits_table as digits_table
 from .data.datasets.stamps import stamps_config as stamps_config
 from .data.datasets.stamps import stamps_table as stamps_table
+from .data.describe.preview import preview as preview
 from .data.describe.table_description import describe as describe
 from .data.ingest.table_ingest import ingest as ingest
 from .data.manifest import Manifest as Manifest

@@ -54,7 +54,7 @@ class _Line:
     """A line of text that is indented further where it wraps."""
 
     def __init__(self, text: str) -> None:
-        self._text = _printable(text)
+        self._text = printable(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         margin = self._text[: len(self._text) - len(self._text.lstrip())] + _INDENT
@@ -101,7 +101,7 @@ class _Columns:
                 KINDS[column.type].render(column) if column.type in KINDS else "",
                 str(column.rejected),
             )
-            table.add_row(*(Text(_printable(cell)) for cell in cells))
+            table.add_row(*(Text(printable(cell)) for cell in cells))
         yield from console.render(WholeRows(table), options)
 
 
@@ -135,6 +135,6 @@ def _tabular(columns: list[ColumnDescription]) -> list[str]:
     return [f"{', '.join(kinds)} columns: {mine[0].tower}"] if mine and mine[0].tower else []
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without line breaks, control characters and lone surrogates."""
     return _CONTROL.sub(" ", text).encode("utf-8", "replace").decode()

@@ -1,11 +1,13 @@
 """Describes a table: column types, gaps, sizes, unreadable cells, and the configuration to use."""
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import pydantic
+from markupsafe import Markup
 from rich.console import Group
 
 from multimodal_tf.config import TABULAR_TYPES, Config, Input, Split, TabularTower
@@ -25,6 +27,7 @@ from multimodal_tf.data.describe.heads import (
 from multimodal_tf.data.describe.kinds import KINDS, OPENED
 from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.pretrained import Pretrained
+from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.filesystem import PathLike
@@ -41,6 +44,14 @@ _ROWS = 200
 _CELLS, _FEWEST = 200_000, 20
 
 
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """The described table, to show rows of; None for a description that was read from a file."""
+
+    # two descriptions are equal whatever they were made of
+    table: Table | None = dataclasses.field(compare=False)
+
+
 class Description(pydantic.BaseModel):
     """A table: its columns in their order, and how many rows were sampled."""
 
@@ -52,6 +63,7 @@ class Description(pydantic.BaseModel):
     tabular: TabularTower | None = None
     # which pretrained weights were looked for in vain, and what they would bring
     pretrained: str = ""
+    _source: _Source = pydantic.PrivateAttr(default_factory=lambda: _Source(None))
 
     def config(self) -> Config:
         """The default configuration: every input and label, the split, and sizes from the data.
@@ -82,12 +94,36 @@ class Description(pydantic.BaseModel):
         )
         return Split(group=group, stratify=stratify) if split is None else Split(column=split)
 
+    def showing(self, table: Table) -> "Description":
+        """The same description, which shows rows of this table in a notebook."""
+        self._source = _Source(table)
+        return self
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the columns, and rows with their pictures where the table is at hand."""
+        columns = [
+            (column, KINDS[column.type].render(column) if column.type in KINDS else "")
+            for column in self.columns
+        ]
+        table, types = self._source.table, {each.column: each.type for each in self.columns}
+        rows = "" if table is None else preview_as(table, ROWS, types)._repr_html_()
+        return render_html(
+            "description.html.jinja",
+            title=self._title(),
+            columns=columns,
+            note=self.pretrained,
+            preview=Markup(rows),
+        )
+
     def render(self) -> Group:
         """For the terminal: `rich.print(description.render())`."""
+        return render(self._title(), self.columns, self.pretrained)
+
+    def _title(self) -> str:
         looked = (
             "all looked at" if self.sampled == self.rows else f"{self.sampled} of them looked at"
         )
-        return render(f"{self.table}: {self.rows} rows, {looked}", self.columns, self.pretrained)
+        return f"{self.table}: {self.rows} rows, {looked}"
 
 
 def describe(
@@ -168,7 +204,7 @@ def describe(
         columns=found,
         tabular=tabular,
         pretrained="" if at_hand is None else at_hand.set_towers(found, columns, rows),
-    )
+    ).showing(table)
 
 
 def _count_classes(table: Table, columns: list[ColumnDescription]) -> None:

@@ -20,6 +20,7 @@ from multimodal_tf.data.describe.kinds.kind import (
     time_measures,
 )
 from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.describe.shown import waveform
 from multimodal_tf.data.filesystem import PathLike
 
 # seconds of sound that are decoded; a longer clip counts as this long
@@ -77,6 +78,7 @@ KIND = Kind(
     measure=_measure_audio,
     summarize=_audio_measures,
     render=_audio_values,
+    shows=lambda wav, value, root: waveform(wav, "audio", "audio/wav"),
     # a short clip among longer ones
     also_reads=("vector",),
 )

@@ -9,6 +9,7 @@ from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.kinds.kind import Default, Kind, Measures, from_to, nested, pays
 from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.describe.shown import picture
 from multimodal_tf.data.filesystem import PathLike
 
 # residual blocks (rule of thumb; with few rows plain CNNs are as good: Brigato, Iocchi 2020,
@@ -77,4 +78,5 @@ KIND = Kind(
     measure=measure_image,
     summarize=image_measures,
     render=image_values,
+    shows=lambda content, value, root: picture(content),
 )

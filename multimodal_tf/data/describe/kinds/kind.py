@@ -10,6 +10,7 @@ import numpy as np
 from multimodal_tf.config import Input
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.describe.shown import Shown
 from multimodal_tf.data.filesystem import PathLike
 
 # a recurrent layer over time is the default from so many rows on (rule of thumb)
@@ -39,6 +40,7 @@ class Kind:
         measure: fills in what a cell's content shows: `(cell, content, table cell, root)`.
         summarize: fields of `ColumnDescription` from the cells that can be read.
         render: these fields as text.
+        shows: what a notebook shows of a cell: `(content, table cell, root)`.
         also_reads: kinds of other cells that can be read as this one.
     """
 
@@ -54,6 +56,7 @@ class Kind:
     measure: Callable[[Cell, Any, Any, PathLike], None] = lambda cell, content, value, root: None
     summarize: Callable[[list[Cell]], Measures] = lambda cells: {}
     render: Callable[[ColumnDescription], str] = lambda column: ""
+    shows: Callable[[Any, Any, PathLike], Shown | None] = lambda content, value, root: None
     also_reads: tuple[str, ...] = ()
 
 

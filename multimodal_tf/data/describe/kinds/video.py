@@ -26,8 +26,12 @@ from multimodal_tf.data.describe.kinds.kind import (
     time_measures,
 )
 from multimodal_tf.data.describe.sample import Cell
+from multimodal_tf.data.describe.shown import Shown, moving, whole
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.files import open_file
+
+# containers that browsers play, by their first bytes
+_BY_HEAD = {b"\x1aE\xdf\xa3": "video/webm"}
 
 
 def _measure_video(cell: Cell, frames: list[bytes], value: Any, root: PathLike) -> None:
@@ -66,6 +70,19 @@ def _default_video(column: ColumnDescription, rows: int) -> Default:
     return config, f"{why} {pays(RECURRENT_ROWS, rows)}"
 
 
+def _show_video(frames: list[bytes], value: Any, root: PathLike) -> Shown | None:
+    """The file where a browser plays it and it is small, else its frames."""
+    if not isinstance(value, ARRAYS) and not frames[0].startswith(video_file.GIF):
+        with open_file(value, root, video_file.MAGIC) as file:
+            head = file.read(12)
+            file.seek(0)
+            mime = "video/mp4" if head[4:8] == b"ftyp" else _BY_HEAD.get(head[:4])
+            player = None if mime is None else whole(file, "video", mime)
+        if player is not None:
+            return player
+    return moving(frames)
+
+
 KIND = Kind(
     VideoInput(),
     _default_video,
@@ -76,4 +93,5 @@ KIND = Kind(
     measure=_measure_video,
     summarize=_video_measures,
     render=_video_values,
+    shows=_show_video,
 )
