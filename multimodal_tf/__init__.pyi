@@ -97,6 +97,8 @@ from .report.model.model_report import model_report as model_report
 from .schema import Schema as Schema
 from .serving.client import Client as Client
 from .serving.export import export_model as export_model
+from .serving.search_index import SearchIndex as SearchIndex
+from .serving.zero_shot import ZeroShot as ZeroShot
 from .training.cross_validation import cross_validate as cross_validate
 from .training.fit import fit as fit
 from .training.run_dir import load_run as load_run

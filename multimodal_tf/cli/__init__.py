@@ -12,7 +12,8 @@ from multimodal_tf.cli.app import app, error_console
 
 # isort: off
 # The order is that in which `--help` lists the commands.
-from multimodal_tf.cli import data, presets, training, evaluation, comparison, serving, demo  # noqa: F401
+from multimodal_tf.cli import data, presets, training, evaluation, comparison  # noqa: F401
+from multimodal_tf.cli import serving, retrieval, demo  # noqa: F401
 # isort: on
 
 

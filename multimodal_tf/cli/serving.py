@@ -9,6 +9,7 @@ from multimodal_tf.cli.app import Root, RunDir, TablePath, app, console, error_c
 
 if TYPE_CHECKING:
     from multimodal_tf.evaluation.fit_guard import Fitted
+    from multimodal_tf.serving.zero_shot import ZeroShot
     from multimodal_tf.training.run_dir import Run
 
 _ExportOut = Annotated[
@@ -39,13 +40,33 @@ _FitRecords = Annotated[
     ),
 ]
 _Fpr = Annotated[float, typer.Option(help="False positive rate of each of the guard's thresholds.")]
-_SavedModel = Annotated[
+_Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A class to choose by its name, without labels; once for each class.",
+        show_default=False,
+    ),
+]
+_ClassesOf = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of --classes-table whose values are the classes.", show_default=False
+    ),
+]
+_ClassesTable = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Table of --classes-of.", show_default=False),
+]
+_Prompt = Annotated[
+    str, typer.Option(help="The text of a class, such as 'a photo of a {}'; {} is its name.")
+]
+SavedModel = Annotated[
     pathlib.Path, typer.Argument(metavar="SAVED_MODEL", help="Folder that `export` wrote.")
 ]
 _PredictionsOut = Annotated[
     pathlib.Path, typer.Option("--out", "-o", help=".csv or .parquet file to write.")
 ]
-_Paths = Annotated[
+Paths = Annotated[
     bool,
     typer.Option(
         "--paths/--no-paths",
@@ -63,6 +84,10 @@ def export(
     calibrate: _Calibrate = None,
     records: _FitRecords = None,
     fpr: _Fpr = 0.05,
+    classes: _Classes = None,
+    classes_of: _ClassesOf = None,
+    classes_table: _ClassesTable = None,
+    prompt: _Prompt = "{}",
 ) -> None:
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
     from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
@@ -72,7 +97,10 @@ def export(
     from multimodal_tf.training.run_dir import load_run
 
     check_path(out)
+    zero_shot = _zero_shot(classes, classes_of, classes_table, prompt)
     run = load_run(run_dir)
+    if zero_shot is not None:
+        zero_shot.resolved(run.config)
     if merge:
         peft.merge_lora(run.model)
     fitted, source = Fitted(None, {}), records or run.record.data.records
@@ -81,11 +109,36 @@ def export(
     if calibrate is None:
         fitted = fitted._replace(temperature=_calibrated(run, source))
     _print_fitted(fitted)
-    export_model(run.model, run.config, run.schema, out, explanations(run.model), *fitted)
+    export_model(
+        run.model, run.config, run.schema, out, explanations(run.model), *fitted, zero_shot
+    )
     console.print(
         f"SavedModel: {out}. Serve it: tensorflow_model_server --model_name={out.parent.name}"
         f" --model_base_path={out.parent.resolve()}"
     )
+
+
+def _zero_shot(
+    classes: list[str] | None,
+    column: str | None,
+    table: pathlib.Path | None,
+    prompt: str,
+) -> "ZeroShot | None":
+    from multimodal_tf.data.table import read_table
+    from multimodal_tf.serving.zero_shot import ZeroShot, classes_of
+
+    if (column is None) != (table is None):
+        given = "--classes-table" if column is None else "--classes-of"
+        raise ValueError(f"--classes-of and --classes-table go together, received {given} alone")
+    if column is not None and table is not None:
+        if classes:
+            raise ValueError("give --classes or --classes-of, received both")
+        classes = classes_of(read_table(table), column)
+    if classes:
+        return ZeroShot(classes, prompt)
+    if prompt != "{}":
+        raise ValueError(f"--prompt needs --classes or --classes-of, received {prompt!r} alone")
+    return None
 
 
 def _print_fitted(fitted: "Fitted") -> None:
@@ -117,11 +170,11 @@ def _calibrated(run: "Run", records: str) -> dict[str, float]:
 
 @app.command()
 def predict(
-    saved_model: _SavedModel,
+    saved_model: SavedModel,
     table: TablePath,
     out: _PredictionsOut,
     root: Root = None,
-    paths: _Paths = True,
+    paths: Paths = True,
 ) -> None:
     """Predict every row of a table with an exported model."""
     from multimodal_tf.data.table import read_table

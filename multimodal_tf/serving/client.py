@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from multimodal_tf.config import HIGH, LOW, PROBABILITY, Config, Head, TextInput
+from multimodal_tf.config import ALIGNED, HIGH, LOW, PROBABILITY, Config, Head
 from multimodal_tf.config.heads import output_key, prediction_keys
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
-from multimodal_tf.schema import Schema, Subwords
+from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
-from multimodal_tf.serving import signature
+from multimodal_tf.serving import search, signature, text_operations, zero_shot
+from multimodal_tf.serving.search_index import SearchIndex
 
 # rows that go through the graph at once
 BATCH = 64
@@ -48,6 +49,8 @@ class Client:
             `label_probabilities`.
         paths: bool, as given.
         served: `tf.TensorSpec` by served key.
+        fingerprint: str, a hash of the graph and the weights.
+        zero_shot: the head and the names of the classes that it chooses by texts; None: none.
         guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`,
             `compared`, `review`; empty where the model was exported without one.
 
@@ -77,14 +80,17 @@ class Client:
             raise ValueError(
                 f"{path} was not written by export_model: {error.filename} is missing"
             ) from error
-        if _needs_text_operations(self.config, self.schema):
-            _load_text_operations(path)
+        if text_operations.needed(self.config, self.schema):
+            text_operations.register(path)
         self._model = load(path)
         signature.check(path, self.config, self.schema, self._model)
         self._predict = self._model.signatures["serving_default"]
+        self._embed = self._model.signatures.get("embed")
+        self.fingerprint = search.fingerprint(path)
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
         self._keys = _keys(self.config)
         heads = prediction_keys(self.config.heads)
+        self.zero_shot = zero_shot.load(path)
         self.guard_keys = tuple(key for key in SERVED if key in self.served and key not in heads)
 
     def predict(
@@ -104,14 +110,119 @@ class Client:
             For each head what `endpoints.predictions` serves: a class or classes str, a number
             float32, several numbers float32 `(numbers,)`; and for a class `{name}_probability`
             float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
-            the interval. With a guard: `ood_score` and `agreement` float32 and `review` bool,
-            whether a person should look, as an invalid row always needs. And `valid` bool; `error`
-            str, each broken input and its reason; `present` str, names of the inputs that were
-            used, joined by commas. An invalid row is predicted from its other inputs.
+            the interval. With classes by texts (`zero_shot`): `{head}_class` str, "" where no other
+            input is present, and `{head}_class_probability` float32. With a guard: `ood_score` and
+            `agreement` float32 and `review` bool, whether a person should look, as an invalid row
+            always needs. And `valid` bool; `error` str, each broken input and its reason; `present`
+            str, names of the inputs that were used, joined by commas. An invalid row is predicted
+            from its other inputs.
 
         Raises:
             ValueError: there are keys, and none of them is an input's.
         """
+        listed, index = self._listed(rows)
+        frames = [self._predict_batch(batch, root) for batch in _batches(listed)]
+        return pd.concat(frames).set_axis(index)
+
+    def embed(
+        self,
+        rows: pd.DataFrame | Iterable[Row],
+        root: str | os.PathLike[str] = ".",
+        inputs: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The vectors of rows, 64 at a time.
+
+        Args:
+            rows, root: as in `predict`.
+            inputs: the inputs whose cells are read; the others count as missing. None: all.
+
+        Returns:
+            By name what the endpoint `embed` serves, float32 `(rows, dim)`: each input's vector,
+            `fused`, and of alignment heads `{head}_aligned_{input}`, of length 1; zeros where an
+            input is missing or its cell cannot be read.
+
+        Raises:
+            ValueError: there are keys, and none of them is an input's; or the model was exported
+                without `embed`.
+        """
+        if self._embed is None:
+            raise ValueError("the exported model must have the endpoint 'embed', received none")
+        listed, _ = self._listed(rows)
+        names = list(self.config.inputs) if inputs is None else inputs
+        found = [self._embed_batch(batch, root, names) for batch in _batches(listed)]
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+    def index(
+        self,
+        rows: pd.DataFrame | Iterable[Row],
+        input: str,
+        head: str | None = None,
+        root: str | os.PathLike[str] = ".",
+    ) -> SearchIndex:
+        """The vectors of one input of all rows that have it, to search among them.
+
+        Args:
+            rows, root: as in `predict`.
+            input: whose cells are to be found.
+            head: the alignment head; None: the only one that aligns this input.
+
+        Returns:
+            `SearchIndex`; its numbers are those of the rows in order, from 0.
+
+        Raises:
+            ValueError: no alignment head, or more than one, aligns the input; or as `predict`.
+
+        Example:
+            >>> photos = client.index(table, "photo")  # doctest: +SKIP
+            >>> client.search([{"title": "a red shoe"}], photos, by="title")  # doctest: +SKIP
+        """
+        head = search.space_of(self.config, [input], head)
+        vectors = self._aligned(rows, root, head, input)
+        present = np.flatnonzero(vectors.any(axis=1))
+        return SearchIndex(head, input, self.fingerprint, present, vectors[present])
+
+    def search(
+        self,
+        rows: pd.DataFrame | Iterable[Row],
+        index: SearchIndex,
+        by: str,
+        first: int = 10,
+        root: str | os.PathLike[str] = ".",
+    ) -> pd.DataFrame:
+        """The rows of an index that are nearest to each row's cell of another input.
+
+        All rows are compared, in blocks: 100,000 rows need no matrix of all pairs.
+
+        Args:
+            rows, root: as in `predict`.
+            index: of `Client.index`, of the same model.
+            by: the input of `rows` that is the query.
+            first: how many rows of the index for each query.
+
+        Returns:
+            DataFrame with the columns `query`, number of the row in `rows`, from 0; `rank`, from 1;
+            `row`, number in the index; `cosine` float32. A row whose cell is missing or cannot be
+            read has none.
+
+        Raises:
+            ValueError: the index is another model's, its head does not align `by`, `first` is below
+                1, or as `predict`.
+        """
+        search.check_index(self.config, index, by, self.fingerprint)
+        return search.found(self._aligned(rows, root, index.head, by), index, first)
+
+    def _aligned(
+        self,
+        rows: pd.DataFrame | Iterable[Row],
+        root: str | os.PathLike[str],
+        head: str,
+        name: str,
+    ) -> np.ndarray:
+        inputs = self.config.vector_inputs()[name]
+        return self.embed(rows, root, inputs)[head + ALIGNED + name]
+
+    def _listed(self, rows: pd.DataFrame | Iterable[Row]) -> tuple[list[Any], "pd.Index[Any]"]:
+        """The rows as dicts, and their index."""
         keys: list[Any]
         index: pd.Index[Any]
         if isinstance(rows, pd.DataFrame):
@@ -122,9 +233,26 @@ class Client:
             index = pd.RangeIndex(len(listed))
         if keys:
             self.sources(keys)
-        starts = range(0, max(len(listed), 1), BATCH)
-        frames = [self._predict_batch(listed[start : start + BATCH], root) for start in starts]
-        return pd.concat(frames).set_axis(index)
+        return listed, index
+
+    def _embed_batch(
+        self, rows: Sequence[Row], root: str | os.PathLike[str], names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Vectors of one batch; it may be empty."""
+        faults: list[str] = []
+        cells = {
+            name: [self._cell(row, name, root, faults) if name in names else None for row in rows]
+            for name in self.config.inputs
+        }
+        vectors = self._serve(cells, self._embed)
+        # an input that the graph refused has a vector of zeros
+        present = [
+            vectors[name].any(axis=1) if name in vectors else np.ones(len(rows), bool)
+            for name in cells
+        ]
+        if self._convert(cells, np.stack(present, axis=1)):
+            vectors = self._serve(cells, self._embed)
+        return {name: found for name, found in vectors.items() if name != "error"}
 
     def sources(self, keys: Collection[Any]) -> dict[str, str]:
         """The key that each input reads: its column, or else its name.
@@ -165,6 +293,11 @@ class Client:
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
             columns |= _head_columns(name, head, served)
+        if self.zero_shot is not None:
+            name = self.zero_shot[0]
+            columns[name + zero_shot.CLASS] = _column(served[name + zero_shot.CLASS])
+            probabilities = served[name + zero_shot.PROBABILITIES]
+            columns[name + zero_shot.PROBABILITY] = probabilities.max(axis=1)
         errors = [
             "; ".join([*fault, *filter(None, [error])])
             for fault, error in zip(faults, _texts(served["error"]))
@@ -180,9 +313,12 @@ class Client:
         columns["present"] = pd.Series(present, dtype="str")
         return pd.DataFrame(columns)
 
-    def _serve(self, cells: Mapping[str, Sequence[Cell | None]]) -> dict[str, np.ndarray]:
+    def _serve(
+        self, cells: Mapping[str, Sequence[Cell | None]], endpoint: Any = None
+    ) -> dict[str, np.ndarray]:
         raw = {name: _tensor(one, cells[name]) for name, one in self.config.inputs.items()}
-        return {name: tensor.numpy() for name, tensor in self._predict(**raw).items()}
+        served = (endpoint or self._predict)(**raw)
+        return {name: tensor.numpy() for name, tensor in served.items()}
 
     def _convert(self, cells: Mapping[str, list[Cell | None]], present: np.ndarray) -> bool:
         """Converts cells that the graph refused, as ingest does; whether there were any."""
@@ -209,30 +345,9 @@ class Client:
             return None
 
 
-def _needs_text_operations(config: Config, schema: Schema) -> bool:
-    """Whether the graph has operations of TensorFlow Text.
-
-    Subword tokenizers have them, and a pretrained model that takes strings may.
-    """
-    return any(isinstance(stats, Subwords) for stats in schema.inputs.values()) or any(
-        isinstance(one, TextInput) and one.tokenizer.type == "none"
-        for one in config.inputs.values()
-    )
-
-
-def _load_text_operations(path: pathlib.Path) -> None:
-    """Registers the operations of TensorFlow Text.
-
-    TensorFlow Serving has them built in, Python's TensorFlow has not.
-    """
-    try:
-        # only the import registers them, and it takes its time
-        import tensorflow_text  # noqa: F401
-    except ImportError as error:
-        raise ValueError(
-            f"{path} splits texts with TensorFlow Text, which is not installed: "
-            "pip install tensorflow-text"
-        ) from error
+def _batches(rows: list[Any]) -> list[list[Any]]:
+    """One batch at least, which may be empty."""
+    return [rows[start : start + BATCH] for start in range(0, max(len(rows), 1), BATCH)]
 
 
 def _keys(config: Config) -> dict[str, tuple[str, ...]]:

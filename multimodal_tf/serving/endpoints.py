@@ -16,6 +16,7 @@ from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import finite
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
+from multimodal_tf.serving.zero_shot import Classifier
 
 Tensors: TypeAlias = dict[str, tf.Tensor]
 # raw cells to the model's inputs and the status of each row
@@ -56,6 +57,7 @@ def predict(
     without_inputs: Mapping[str, np.ndarray],
     guard: Guard | None = None,
     temperature: Mapping[str, float] | None = None,
+    classifier: Classifier | None = None,
 ) -> Endpoint:
     """The function behind `predict` and `serving_default`.
 
@@ -68,10 +70,11 @@ def predict(
         without_inputs: of `finite.outputs_without_inputs`.
         guard: scores each row and marks those for review; None: it has no outputs.
         temperature: by head; the head's log probabilities are divided by it.
+        classifier: chooses a class by texts; None: it has no outputs.
 
     Returns:
         A function of raw cells (see `preparation`) that returns a dict: for each head what
-        `predictions` gives, the status, and with a guard what `guard.judge` gives. A row with an
+        `predictions` gives, the status, and what the guard and the classifier give. A row with an
         error is predicted from its other inputs and is not valid. A head's output that is not
         finite is an error, too, and that of a row without inputs takes its place.
     """
@@ -93,6 +96,8 @@ def predict(
             served |= guards.judge(guard, outputs, vectors, status, config)
         for name, output in answers.items():
             served |= predictions(name, config.heads[name], output, schema)
+        if classifier is not None:
+            served |= classifier(answers[classifier.head])
         return served
 
     return function

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
@@ -20,6 +21,7 @@ from multimodal_tf.config.saved_model.files import (
     GUARD_FILE,
     SCHEMA_FILE,
     TEMPERATURE_FILE,
+    ZERO_SHOT_FILE,
 )
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
@@ -28,6 +30,7 @@ from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
+from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
@@ -41,6 +44,7 @@ def export_model(
     explainer: keras.Model | None = None,
     guard: Guard | None = None,
     temperature: Mapping[str, float] | None = None,
+    zero_shot: ZeroShot | None = None,
 ) -> pathlib.Path:
     """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
@@ -58,6 +62,8 @@ def export_model(
         temperature: by head, above 0, such as `evaluation.fit_guard.fit_temperatures` finds:
             `predict` divides the head's log probabilities (of a multi-label head its logits) by it,
             `core` and `explain` never do. Fitted thresholds follow: the same labels are served.
+        zero_shot: classes that `predict` chooses by their names; their texts' vectors become
+            constants of the graph. None: there are none.
 
     Returns:
         Path of the folder.
@@ -65,8 +71,8 @@ def export_model(
     Raises:
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
             configuration and schema, thresholds are fitted and not in the schema, a trainable
-            weight is NaN or infinite, or the explainer, the guard or the temperature does not fit
-            the model. Nothing has been written then.
+            weight is NaN or infinite, or the explainer, the guard, the temperature or `zero_shot`
+            does not fit the model. Nothing has been written then.
     """
     path = pathlib.Path(out)
     check_path(path)
@@ -79,7 +85,18 @@ def export_model(
         guards.check(guard, config, widths)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
-    archive, signatures = _endpoints(model, config, schema, embedder, explainer, guard, temperature)
+    preprocessor = Preprocessor(config, schema)
+    prepare = endpoints.preparation(preprocessor, config)
+    _check_inputs(model, prepare)
+    prior = finite.outputs_without_inputs(model, endpoints.call)
+    classifier = None if zero_shot is None else Classifier(zero_shot, model, config, prepare)
+    served = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
+    predict = endpoints.predict(
+        served, prepare, config, schema, prior, guard, temperature, classifier
+    )
+    archive, signatures = _endpoints(
+        model, preprocessor, prepare, predict, prior, embedder, explainer
+    )
     logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
         archive.write_out(str(folder), verbose=False)
@@ -91,6 +108,8 @@ def export_model(
             _write_json(assets / GUARD_FILE, guard.described())
         if temperature:
             _write_json(assets / TEMPERATURE_FILE, temperature)
+        if classifier is not None:
+            _write_json(assets / ZERO_SHOT_FILE, classifier.described())
         warmup.write(logs, folder)
     return path
 
@@ -115,12 +134,12 @@ def check_path(path: str | os.PathLike[str]) -> None:
 
 def _endpoints(
     model: keras.Model,
-    config: Config,
-    schema: Schema,
+    preprocessor: Preprocessor,
+    prepare: endpoints.Prepare,
+    predict: endpoints.Endpoint,
+    prior: Mapping[str, np.ndarray],
     embedder: keras.Model,
     explainer: keras.Model | None,
-    guard: Guard | None,
-    temperature: Mapping[str, float] | None,
 ) -> tuple[keras.export.ExportArchive, list[str]]:
     """The archive with all endpoints, and the names of the signatures that take raw cells.
 
@@ -135,9 +154,6 @@ def _endpoints(
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
     - `core` takes the model's tensors and returns its outputs by head.
     """
-    preprocessor = Preprocessor(config, schema)
-    prepare = endpoints.preparation(preprocessor, config)
-    _check_inputs(model, prepare)
     # it finds the model's variables in the endpoints; tracking the model would write them twice
     archive = keras.export.ExportArchive()
     # but lookup tables it does not find, nor those of a pretrained tower
@@ -145,9 +161,6 @@ def _endpoints(
     for table in _tables(model):
         archive.track(table)
     raw = [preprocessor.raw_spec]
-    served = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
-    prior = finite.outputs_without_inputs(model, endpoints.call)
-    predict = endpoints.predict(served, prepare, config, schema, prior, guard, temperature)
     # the first is `serving_default` too
     archive.add_endpoint("predict", predict, raw)
     archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)

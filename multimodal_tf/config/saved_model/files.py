@@ -11,6 +11,8 @@ ASSETS = "assets.extra"
 CONFIG_FILE, SCHEMA_FILE = "config.yaml", "schema.json"
 # and, where the model has them, the thresholds of its guard and its temperatures by head
 GUARD_FILE, TEMPERATURE_FILE = "guard.json", "temperature.json"
+# and the classes that it chooses by their names
+ZERO_SHOT_FILE = "zero_shot.json"
 
 
 def load_temperatures(path: str | os.PathLike[str]) -> dict[str, float]:

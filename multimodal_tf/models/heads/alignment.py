@@ -17,6 +17,8 @@ from multimodal_tf.losses import (
 
 # of the logits' scale, 100: Radford et al. 2021, arXiv:2103.00020, section 2.5
 _MAX_LOG_SCALE = math.log(100)
+# cosines of equal cells differ by rounding, otherwise on each device
+_LEVEL = 1e-5
 
 
 def output(
@@ -165,8 +167,8 @@ class BatchRecall(keras.metrics.Mean):
             best = ops.max(
                 ops.where(one.positive, one.cosines, -2.0), axis=1, keepdims=True, initial=-2.0
             )
-            ahead = ops.logical_and(one.candidate, one.cosines > best)
-            level = ops.cast(one.cosines == best, y_pred.dtype)
+            ahead = ops.logical_and(one.candidate, one.cosines > best + _LEVEL)
+            level = ops.cast(ops.abs(one.cosines - best) <= _LEVEL, y_pred.dtype)
             # of equally near ones any could come first
             right = ops.sum(level * ops.cast(one.positive, level.dtype), axis=1)
             all_level = ops.sum(level * ops.cast(one.candidate, level.dtype), axis=1)
