@@ -14,8 +14,8 @@ from pydantic import Field
 from multimodal_tf.config import Config, MultiLabelHead, TextInput
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.json_files import read_model
 from multimodal_tf.config.model import check_config
-from multimodal_tf.config.names import first_fault
 
 
 class Vectors(pydantic.BaseModel):
@@ -152,10 +152,7 @@ class Schema(pydantic.BaseModel):
         Raises:
             ValueError: the file is not such a JSON.
         """
-        try:
-            return cls.model_validate_json(upath.UPath(path).read_text(encoding="utf-8"))
-        except (pydantic.ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a schema: {first_fault(error)}") from error
+        return read_model(upath.UPath(path), cls, "a schema")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON."""

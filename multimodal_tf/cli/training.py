@@ -1,6 +1,5 @@
 """The commands that train."""
 
-import json
 import os
 import pathlib
 import shlex
@@ -21,6 +20,7 @@ from multimodal_tf.cli.app import (
     read_optional,
     verbosity,
 )
+from multimodal_tf.config.json_files import read_object
 
 _RunOut = Annotated[
     pathlib.Path,
@@ -246,13 +246,11 @@ def launch(
 
 def _set_environment(path: pathlib.Path) -> None:
     """Sets what TensorFlow reads when it is imported as in the run of a `run.json`."""
-    try:
-        machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not the record of a run") from error
+    machine = read_object(path, "the record of a run").get("machine")
+    onednn = machine.get("onednn", "") if isinstance(machine, dict) else ""
     os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
-    if machine["onednn"]:
-        os.environ["TF_ENABLE_ONEDNN_OPTS"] = machine["onednn"]
+    if isinstance(onednn, str) and onednn:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = onednn
 
 
 def _for_other_hosts(host: str, port: int) -> str:

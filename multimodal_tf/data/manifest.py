@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pydantic
 
-from multimodal_tf.config.names import first_fault
+from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
 
 FILE = "manifest.json"
@@ -75,10 +75,7 @@ class Manifest(pydantic.BaseModel):
             raise FileNotFoundError(
                 f"{records} has no {FILE}: ingest a table there first, to the end"
             )
-        try:
-            manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (pydantic.ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a manifest: {first_fault(error)}") from error
+        manifest = read_model(path, cls, "a manifest")
         if manifest.version != VERSION:
             raise ValueError(
                 f"{path} must have version {VERSION}, received {manifest.version}:"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, labelled, with_loss
-from multimodal_tf.config.names import first_fault
+from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
@@ -71,10 +71,7 @@ class Evaluation(pydantic.BaseModel):
         Raises:
             ValueError: the file is not such a JSON.
         """
-        try:
-            return cls.model_validate_json(pathlib.Path(path).read_text(encoding="utf-8"))
-        except (pydantic.ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not an evaluation: {first_fault(error)}") from error
+        return read_model(pathlib.Path(path), cls, "an evaluation")
 
     def render(self) -> Group:
         """Tables for `rich.print`: the metrics of each head with their intervals, and by class."""

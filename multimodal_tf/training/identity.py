@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.json_files import read_object
 from multimodal_tf.data import atomic
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.schema import Schema
@@ -93,7 +94,7 @@ def check_same(path: pathlib.Path, identity: Identity, what: str, lengthy: str) 
     """
     if not path.is_file():
         return
-    theirs = json.loads(path.read_text(encoding="utf-8"))
+    theirs = read_object(path, f"the description of a {what}")
     for name, value in identity.items():
         before = theirs.get(name)
         if before != value:

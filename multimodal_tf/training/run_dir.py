@@ -20,7 +20,7 @@ import tensorflow as tf
 import multimodal_tf.models
 import multimodal_tf.training.layerwise_learning_rates  # noqa: F401
 from multimodal_tf.config import PRESENT, Config
-from multimodal_tf.config.names import first_fault
+from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
@@ -234,10 +234,7 @@ def load_record(path: str | pathlib.Path) -> RunRecord:
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no record of a run")
-    try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (pydantic.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not the record of a run: {first_fault(error)}") from error
+    return read_model(path, RunRecord, "the record of a run")
 
 
 def load_run(run_dir: str | pathlib.Path) -> Run:

@@ -1,9 +1,10 @@
 """Files that an exported SavedModel carries for its readers."""
 
-import json
 import math
 import os
 import pathlib
+
+from multimodal_tf.config.json_files import read_object
 
 # TensorFlow Serving leaves this folder of a SavedModel to its users
 ASSETS = "assets.extra"
@@ -28,10 +29,10 @@ def load_temperatures(path: str | os.PathLike[str]) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        content = read_object(file, "temperatures")
+    except ValueError:
         content = None
-    if not isinstance(content, dict) or not all(map(_is_temperature, content.values())):
+    if content is None or not all(map(_is_temperature, content.values())):
         raise ValueError(
             f"{file} is damaged, export the model again: it must hold a number above 0 for each"
             " head, as JSON"

@@ -23,6 +23,7 @@ from multimodal_tf.config import (
     SentencePieceTokenizer,
     WordPieceTokenizer,
 )
+from multimodal_tf.config.json_files import read_object
 from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.schema import Subwords
 
@@ -228,7 +229,7 @@ def _drop_accents(layer: Any, file: pathlib.Path) -> None:
     BERT's lower-case tokenizers drop accents, too.
     """
     if hasattr(layer, "strip_accents") and file.is_file():
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_object(file, "the settings of a tokenizer")
         accents = settings.get("strip_accents")
         layer.strip_accents = bool(settings.get("do_lower_case") if accents is None else accents)
 

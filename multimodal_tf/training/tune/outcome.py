@@ -12,6 +12,7 @@ from typing import Any, Literal
 import keras_tuner
 import pydantic
 
+from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data import atomic
 
 _FOLDER = "outcomes"
@@ -68,4 +69,4 @@ def save(folder: pathlib.Path, key: str, outcome: Outcome) -> None:
 def load(folder: pathlib.Path, key: str) -> Outcome | None:
     """The outcome of a trial; None if there is none yet."""
     path = folder / _FOLDER / f"{key}.json"
-    return Outcome.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_model(path, Outcome, "the outcome of a trial") if path.is_file() else None

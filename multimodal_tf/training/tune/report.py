@@ -1,7 +1,6 @@
 """The trials of a search as a table and as plots."""
 
 import contextlib
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
+from multimodal_tf.config.json_files import read_object
 from multimodal_tf.config.search_space import Choice, Field, Float, Int, Space
 from multimodal_tf.training.tune import outcome
 from multimodal_tf.training.tune.outcome import Outcome
@@ -105,7 +105,7 @@ def _trials(project: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
         # an incomplete trial of a killed search is removed before the search resumes
         with contextlib.suppress(FileNotFoundError):
             number = int(path.parent.name.removeprefix("trial_"))
-            yield number, json.loads(path.read_text(encoding="utf-8"))
+            yield number, read_object(path, "a trial of Keras Tuner")
 
 
 def field_importance(table: pd.DataFrame, space: Space, seed: int = 0) -> pd.DataFrame | None:

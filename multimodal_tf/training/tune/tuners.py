@@ -10,6 +10,7 @@ import keras_tuner
 import keras_tuner.src.config
 import keras_tuner.src.utils
 
+from multimodal_tf.config.json_files import read_object
 from multimodal_tf.config.search_space import Space
 from multimodal_tf.data import atomic
 from multimodal_tf.data.filesystem import PathLike
@@ -102,7 +103,7 @@ def prepare_resume(project: pathlib.Path) -> None:
         return
     for name in _NAMES:
         atomic.write_text(project / f"{name}.json", "{}")
-    listed = json.loads((project / _ORACLE).read_text(encoding="utf-8"))["start_order"]
+    listed = read_object(project / _ORACLE, "the list of trials").get("start_order", [])
     for trial in project.glob("trial_*"):
         if trial.name.removeprefix("trial_") not in listed:
             shutil.rmtree(trial)
