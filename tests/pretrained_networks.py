@@ -94,6 +94,23 @@ def text_preset(folder):
     backbone.save_to_preset(folder)
 
 
+def sentence_preset(folder):
+    """As `text_preset`, with a tokenizer and dropout."""
+    import keras_hub
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat", "dog", "bird", "old", "new"]
+    keras_hub.models.BertBackbone(
+        vocabulary_size=len(words),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=4,
+        intermediate_dim=8,
+        dropout=0.2,
+        max_sequence_length=8,
+    ).save_to_preset(folder)
+    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(folder)
+
+
 def whisper_preset(folder):
     """A small Whisper: clips at 2000 Hz, up to 1 s, 8 mel bins, one token per 20 ms."""
     import keras_hub

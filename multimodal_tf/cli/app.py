@@ -48,6 +48,13 @@ Records = Annotated[
     ),
 ]
 RunDir = Annotated[pathlib.Path, typer.Argument(metavar="RUN", help="Folder that `train` wrote.")]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Compute outputs of frozen towers once for each cell, and keep them by the records.",
+    ),
+]
 Split = Annotated[str, typer.Option(help="train, validation or test.")]
 Group = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from multimodal_tf.cli.app import (
+    Cache,
     ConfigPath,
     Group,
     IngestedTable,
@@ -56,6 +57,7 @@ def cross_validate(
     against: _Against = None,
     seed: _Seed = 0,
     root: Root = None,
+    cache: Cache = True,
 ) -> None:
     """Cross-validate a configuration, and compare it with another one. Run it again to resume."""
     from multimodal_tf.config import Config
@@ -79,7 +81,9 @@ def cross_validate(
     found = []
     for path, one in configs.items():
         found.append(
-            cross_validation.cross_validate(one, rows, path, folds, repeats, group, seed, True)
+            cross_validation.cross_validate(
+                one, rows, path, folds, repeats, group, seed, progress=True, cache=cache
+            )
         )
         metrics = cv_metrics.cross_validation_metrics(found[-1])
         atomic.write_text(path / "metrics.json", metrics.model_dump_json(indent=1))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from multimodal_tf.cli.app import (
+    Cache,
     Records,
     Root,
     RunDir,
@@ -58,6 +59,7 @@ def evaluate(
     out: _MetricsOut = None,
     table: _Table = None,
     root: Root = None,
+    cache: Cache = True,
 ) -> None:
     """Metrics of a trained model on one split, with confidence intervals."""
     from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
@@ -66,7 +68,7 @@ def evaluate(
     run = load_run(run_dir)
     source = read_optional(table, root)
     evaluation = evaluate_model(
-        run.model.predict, run.config, run.schema, records, split=split, table=source
+        run.model.predict, run.config, run.schema, records, split=split, table=source, cache=cache
     )
     console.print(evaluation.render())
     if out is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from multimodal_tf.cli.app import (
+    Cache,
     Group,
     IngestedTable,
     Records,
@@ -115,6 +116,7 @@ def train(
     strategy: _Strategy = None,
     towers: _Towers = None,
     reproduce: _Reproduce = None,
+    cache: Cache = True,
 ) -> None:
     """Train the configured model. Run it again to resume."""
     if reproduce is not None:
@@ -154,7 +156,9 @@ def train(
         with distribution.scope():
             model, schema = replace_heads(settings, schema, load_run(towers))
     verbose = verbosity() if is_chief(distribution) else 0
-    run = fit(settings, schema, records, out, verbose=verbose, model=model, strategy=name)
+    run = fit(
+        settings, schema, records, out, verbose=verbose, model=model, strategy=name, cache=cache
+    )
     if reproduce is not None:
         console.print(compare_metrics(reproduce, run), markup=False)
     console.print(
@@ -178,6 +182,7 @@ def tune(
     listen: _Listen = "127.0.0.1",
     chief: _Chief = None,
     root: Root = None,
+    cache: Cache = True,
 ) -> None:
     """Search for the best configuration. Run it again to resume."""
     from multimodal_tf.config.search_space import Space
@@ -204,6 +209,7 @@ def tune(
         listen=listen,
         chief=chief,
         progress=True,
+        cache=cache,
     )
     if search is None:
         console.print(f"The search has ended; its host writes {out}.")

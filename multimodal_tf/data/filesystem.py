@@ -65,11 +65,22 @@ def readable(path: Path) -> str:
     # here, so that reading a manifest does not import TensorFlow
     import tensorflow as tf
 
-    if is_local(path) or path.protocol in tf.io.gfile.get_registered_schemes():
+    if not is_local(path) and path.protocol in tf.io.gfile.get_registered_schemes():
         return str(path)
+    return str(local_copy(path))
+
+
+def local_copy(path: Path) -> pathlib.Path:
+    """The path itself, or a copy on this machine, which lives as long as the process.
+
+    Raises:
+        FileNotFoundError: the file to copy does not exist.
+    """
+    if is_local(path):
+        return path
     options = {path.protocol: dict(path.storage_options)}
     copy = fsspec.open_local(f"filecache::{path}", filecache={"check_files": True}, **options)
-    return str(copy)
+    return pathlib.Path(copy)
 
 
 def make_directory(path: Path) -> None:

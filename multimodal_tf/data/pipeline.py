@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.data import filesystem, record_files, shuffle
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocessor import Preprocessor
@@ -43,6 +44,7 @@ def load_split(
     worker: tuple[int, int] = (0, 1),
     start: int = 0,
     epoch: tf.Variable | None = None,
+    frozen: FrozenCells | None = None,
 ) -> tf.data.Dataset:
     """The rows of a split as batches for Keras.
 
@@ -63,6 +65,8 @@ def load_split(
         epoch: int64 scalar, read at the first batch of an iteration, that selects the epoch's
             order; None: the first iteration is epoch 0, the next epoch 1, and so on. (With a
             strategy, Keras draws a batch before the first epoch.)
+        frozen: what `frozen_cells` opened for this split. Its inputs are not read; the outputs of
+            their frozen towers stand in the batch instead.
 
     Returns:
         `tf.data.Dataset` of known cardinality, of dicts `(inputs, targets, sample_weight)`:
@@ -75,7 +79,10 @@ def load_split(
             class, or `batch_size`, `worker` or `start` is out of range.
         tf.errors.DataLossError: during iteration without a cache: a row was changed.
     """
-    return open_split(config, schema, records, split, training, batch_size, worker)(start, epoch)
+    batches = open_split(
+        config, schema, records, split, training, batch_size, worker, frozen=frozen
+    )
+    return batches(start, epoch)
 
 
 def open_split(
@@ -87,6 +94,7 @@ def open_split(
     batch_size: int | None = None,
     worker: tuple[int, int] = (0, 1),
     class_weights: bool = False,
+    frozen: FrozenCells | None = None,
 ) -> Batches:
     """A function from `start` and `epoch` to the data set of `load_split`, with one cache of rows.
 
@@ -100,7 +108,9 @@ def open_split(
     rows = _rows(manifest, split)
     batch_size = config.training.batch_size if batch_size is None else batch_size
     _check(batch_size, worker)
-    preprocessor, features = _features(_read_by(config).model_dump_json(), schema.model_dump_json())
+    read_by = _read_by(config).model_dump_json()
+    names = () if frozen is None else frozen.names
+    preprocessor, features = _features(read_by, schema.model_dump_json(), names)
     targets = Targets(config, schema, class_weights=training or class_weights)
     seed = config.seed if training else None
 
@@ -108,19 +118,20 @@ def open_split(
         tensors, labels = features(serialized)
         return tensors, *targets(labels)
 
-    cached = (
-        sum(map(manifest.rows, manifest.splits)) * _row_bytes(features) <= available_memory() / 4
-    )
+    size = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features)
+    cached = size + (0 if frozen is None else frozen.bytes) <= available_memory() / 4
     record_files.check(manifest, split, contents=cached)
     if cached:
         load, threads = _gather(_decode_all(manifest, split, compact)), None
     else:
         read = record_files.reader(manifest, split)
         load, threads = lambda chosen: compact(read(chosen)), tf.data.AUTOTUNE
+    of_frozen = None if frozen is None else frozen.reader(split, in_memory=cached)
 
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
-        return preprocessor.model_inputs(tensors), target, weight
+        inputs = preprocessor.model_inputs(tensors)
+        return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
 
     def batches(start: int = 0, epoch: tf.Variable | None = None) -> tf.data.Dataset:
         steps = -(-rows // batch_size)
@@ -174,17 +185,22 @@ def _read_by(config: Config) -> Config:
 
 
 @functools.lru_cache(maxsize=2)
-def _features(config_json: str, schema_json: str) -> tuple[Preprocessor, Compact]:
+def _features(
+    config_json: str, schema_json: str, without: tuple[str, ...] = ()
+) -> tuple[Preprocessor, Compact]:
     """`(preprocessor, graph function from serialized rows to features and labels)`.
 
     Cached, because tracing takes seconds and one program reads several splits.
     """
     config = Config.model_validate_json(config_json)
-    preprocessor = Preprocessor(config, Schema.model_validate_json(schema_json))
+    inputs = {name: one for name, one in config.inputs.items() if name not in without}
+    read = config.model_copy(update={"inputs": inputs})
+    preprocessor = Preprocessor(read, Schema.model_validate_json(schema_json))
 
     def features(serialized: tf.Tensor) -> Structure:
         _, raw, labels = record_files.parse(config, serialized)
-        return preprocessor.features(raw)[0], labels
+        raw = {name: raw[name] for name in inputs}
+        return preprocessor.features(raw)[0] if inputs else {}, labels
 
     signature = [tf.TensorSpec([None], tf.string)]
     return preprocessor, tf.function(features, input_signature=signature, autograph=False)

@@ -19,6 +19,7 @@ from rich.text import Text
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, labelled, with_loss
 from multimodal_tf.config.json_files import read_model
+from multimodal_tf.data.cache import started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
@@ -94,6 +95,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     table: SourceTable | None = None,
+    cache: bool | PathLike = True,
 ) -> Evaluation:
     """Metrics of a model on one split of ingested records, each row counted once.
 
@@ -109,6 +111,8 @@ def evaluate(
         seed: int, of the resamples.
         table: what was ingested, for the groups; None: read from where ingest found it, if it is
             still there. Where it is not, resamples draw rows, and `note` says so.
+        cache: as for `fit`: whether the outputs of a model's frozen towers are read from the cache
+            beside the records, and kept there; or another folder of it.
 
     Returns:
         `Evaluation`. A row without a label for a head, or only with labels that training never
@@ -130,8 +134,11 @@ def evaluate(
     }
     grouped = config.split.group is not None and resamples > 0
     source = source_table(manifest, table) if grouped else None
-    batches = load_split(config, schema, records, split, batch_size=BATCH)
-    collected = _collect(_per_batch(predict), batches, list(evaluated))
+    with started_after(
+        _model_of(predict), config, schema, records, [split], cache, progress=False
+    ) as frozen:
+        batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
+        collected = _collect(_per_batch(predict), batches, list(evaluated))
     rows, labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
     groups = None if source is None else groups_of(source, config, rows)
     heads = {}
@@ -178,14 +185,16 @@ def _per_batch(predict: Predict | keras.Model) -> Predict:
 
     `model.predict` would open a data set and a progress bar in every call.
     """
-    if (
-        inspect.ismethod(predict)
-        and isinstance(predict.__self__, keras.Model)
-        and predict.__name__ == "predict"
-    ):
-        predict = predict.__self__
-    found: Predict = predict.predict_on_batch if isinstance(predict, keras.Model) else predict
+    model = _model_of(predict)
+    found: Predict = predict if model is None else model.predict_on_batch
     return found
+
+
+def _model_of(predict: Predict | keras.Model) -> keras.Model | None:
+    """The model itself, or that of its `predict`; None for another function."""
+    if inspect.ismethod(predict) and predict.__name__ == "predict":
+        predict = predict.__self__
+    return predict if isinstance(predict, keras.Model) else None
 
 
 def _collect(

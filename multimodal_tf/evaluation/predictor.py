@@ -20,6 +20,7 @@ from multimodal_tf.config.saved_model.files import (
 )
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.evaluation.frozen_outputs import FrozenOutputs
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.presence import any_present
 from multimodal_tf.scoring.temperature import tempered
@@ -45,6 +46,8 @@ class Predictor:
         embed: function of such tensors to embeddings by name.
         embeds_cells: whether `embed` takes a batch of cells instead, as the endpoint of a
             SavedModel does.
+        model: the Keras model whose outputs `core` gives, if there is one. Its frozen towers are
+            run once for rows that are predicted repeatedly.
 
     Example:
         >>> predictor = of_model(model, config, schema)  # doctest: +SKIP
@@ -59,12 +62,16 @@ class Predictor:
         core: Function,
         embed: Function,
         embeds_cells: bool = False,
+        model: keras.Model | None = None,
     ) -> None:
         self.config, self.schema = config, schema
         # its graph is traced once; a data set for each call would take seconds
         self._preprocessor = Preprocessor(config, schema)
         self._readers = {tuple(config.inputs): self._preprocessor}
         self._core, self._embed, self._embeds_cells = core, embed, embeds_cells
+        self._frozen = None if model is None else FrozenOutputs(model, self._empty_inputs)
+        if self._frozen is not None:
+            self._core = _graph(self._frozen.predict)
 
     def predict(self, raw: Mapping[str, np.ndarray]) -> Arrays:
         """The model's outputs by head.
@@ -80,8 +87,15 @@ class Predictor:
         return _joined(map(self._embed, batches))
 
     def features(self, raw: Mapping[str, np.ndarray]) -> Tensors:
-        """The cells decoded, in their compact form: `Preprocessor.features`."""
+        """The cells decoded, in their compact form, as `Preprocessor.features`.
+
+        With them are the outputs of frozen towers, under keys that no input has.
+        """
         batches = [self._preprocessor.features(batch)[0] for batch in self._batches(raw)]
+        rows = sum(len(next(iter(batch.values()))) for batch in batches)
+        if self._frozen is not None and self._frozen.fit_in_memory(rows):
+            for batch in batches:
+                batch |= self._frozen.of(self._preprocessor.model_inputs(batch))
         return {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
 
     def predict_features(
@@ -96,12 +110,12 @@ class Predictor:
         if without:
             empty = self._preprocessor.features(self._empty_row())[0]
             for name in without:
+                if self._frozen is not None:
+                    features |= self._frozen.missing(name, tf.shape(features[name])[0])
                 features[name] = tf.zeros_like(features[name]) + empty[name]
                 features[name + PRESENT] = tf.zeros_like(features[name + PRESENT])
         batches = _cut(features)
-        return _finite(
-            _joined(self._core(self._preprocessor.model_inputs(batch)) for batch in batches)
-        )
+        return _finite(_joined(self._core(self._model_inputs(batch)) for batch in batches))
 
     def predict_changed(
         self, features: Mapping[str, tf.Tensor], cells: Mapping[str, np.ndarray]
@@ -114,7 +128,7 @@ class Predictor:
         reader = self._reader(tuple(cells))
 
         def inputs(batch: Tensors, others: Tensors) -> Tensors:
-            return self._preprocessor.model_inputs(others | reader.features(batch)[0])
+            return self._model_inputs(others | reader.features(batch)[0], changed=tuple(cells))
 
         changed = {
             name: tf.convert_to_tensor(cells[name], spec.dtype)
@@ -122,6 +136,14 @@ class Predictor:
         }
         batches = _ahead(map(inputs, _cut(changed), _cut(features)))
         return _finite(_joined(map(self._core, batches)))
+
+    def _model_inputs(self, features: Tensors, changed: tuple[str, ...] = ()) -> Tensors:
+        """The model's inputs, with what is known of frozen towers, but for changed inputs."""
+        kept = {} if self._frozen is None else self._frozen.kept(features, changed)
+        return self._preprocessor.model_inputs(features) | kept
+
+    def _empty_inputs(self) -> Tensors:
+        return self._preprocessor.model_inputs(self._preprocessor.features(self._empty_row())[0])
 
     def _reader(self, names: tuple[str, ...]) -> Preprocessor:
         """The preprocessing of some of the inputs."""
@@ -209,8 +231,8 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             f"{sorted(config.heads)}, received {model!r}"
         )
     embedder = embedding_model(model, config)
-    embed: Function = (lambda inputs: {}) if embedder is None else _graph(embedder)
-    return Predictor(config, schema, _graph(model), embed)
+    embed: Function = (lambda inputs: {}) if embedder is None else _graph(_inference(embedder))
+    return Predictor(config, schema, _graph(_inference(model)), embed, model=model)
 
 
 def embedding_model(model: keras.Model, config: Config) -> keras.Model | None:
@@ -276,11 +298,13 @@ def _any_present(inputs: Tensors, config: Config, head: str) -> tf.Tensor | None
     return any_present(flags, config.vector_columns(config.head_vectors(head)))
 
 
-def _graph(model: keras.Model) -> Function:
-    function: Function = tf.function(
-        lambda inputs: model(inputs, training=False), reduce_retracing=True, autograph=False
-    )
-    return function
+def _inference(model: keras.Model) -> Callable[[Tensors], Any]:
+    return lambda inputs: model(inputs, training=False)
+
+
+def _graph(function: Callable[[Tensors], Any]) -> Function:
+    graph: Function = tf.function(function, reduce_retracing=True, autograph=False)
+    return graph
 
 
 def _cut(tensors: Mapping[str, tf.Tensor]) -> list[Tensors]:

@@ -1,6 +1,7 @@
 """`build_model`: the only place where towers, fusion and heads meet."""
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -71,7 +72,14 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         make = loss_weighting.model_of(config)
         model = _model(config, encodings.inputs, outputs, "multimodal", make)
     model.keep_explanations(explanations)
+    model.built_from = settings_digest(config, schema)
     return model
+
+
+def settings_digest(config: Config, schema: Schema) -> str:
+    """A digest of all that `build_model` reads; the attribute `built_from` of what it returns."""
+    settings = config.model_dump_json(exclude={"split", "training", "peft"})
+    return hashlib.sha256(f"{settings} {schema.model_dump_json()}".encode()).hexdigest()
 
 
 def build_towers(config: Config, schema: Schema) -> DistributedModel:

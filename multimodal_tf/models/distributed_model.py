@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from multimodal_tf.losses import BatchwiseLoss
 from multimodal_tf.models import intermediate_outputs
+from multimodal_tf.models.frozen_start_model import FrozenStartModel
 from multimodal_tf.models.intermediate_outputs import Outputs
 
 # offset between the seeds of two replicas: large, so that their sequences do not overlap
@@ -26,7 +27,7 @@ _SEED_OFFSET = 0x3C6EF372
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class DistributedModel(keras.Model):
+class DistributedModel(FrozenStartModel):
     """A functional `keras.Model`, for one or several replicas.
 
     For several replicas build and compile it inside the strategy's scope.
@@ -44,6 +45,9 @@ class DistributedModel(keras.Model):
 
     # as `intermediate_outputs.locate` describes them; not a dict, which Keras would track
     _explanations: Mapping[str, Any] = types.MappingProxyType({})
+
+    # what `build_model` made it of
+    built_from: str | None = None
 
     # --- explanations
 
@@ -104,7 +108,7 @@ class DistributedModel(keras.Model):
         A last batch may have fewer rows than there are replicas, and TensorFlow's convolutions fail
         on no rows. The model then gets one row of zeros, whose output is dropped.
         """
-        call = self if call is None else call
+        call = self.outputs_of if call is None else call
         if _replicas() == 1:
             return call(x, training=training)
         rows = _rows(x)

@@ -217,7 +217,7 @@ class GradNormWeighted(_LearnedWeights):
         )
 
         def with_shared(x: Any) -> Any:
-            return shared(x, training=True)
+            return self.outputs_of(x, training=True, model=shared)
 
         # a function, because a model as an attribute would be saved a second time
         self._with_shared = with_shared

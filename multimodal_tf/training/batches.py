@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
@@ -41,16 +42,18 @@ def training_batches(
     schema: Schema,
     records: PathLike,
     strategy: tf.distribute.Strategy,
+    frozen: FrozenCells | None = None,
 ) -> Batches:
     """A function from a step and an epoch to the training batches from that step on.
 
-    The epoch is an int64 scalar `tf.Variable`; the order of the rows depends on it.
+    The epoch is an int64 scalar `tf.Variable`; the order of the rows depends on it. `frozen` is as
+    for `load_split`.
     """
 
     @functools.cache
     def opened(worker: tuple[int, int]) -> Batches:
         batches: Batches = open_split(
-            config, schema, records, "train", training=True, worker=worker
+            config, schema, records, "train", training=True, worker=worker, frozen=frozen
         )
         return batches
 
@@ -65,6 +68,7 @@ def validation_batches(
     schema: Schema,
     records: PathLike,
     strategy: tf.distribute.Strategy,
+    frozen: FrozenCells | None = None,
 ) -> Any:
     """The validation batches; None if no validation row has a label that training saw.
 
@@ -76,7 +80,13 @@ def validation_batches(
     def opened(worker: tuple[int, int]) -> tf.data.Dataset:
         # with the weights of training: otherwise another loss would choose the best epoch
         return open_split(
-            config, schema, records, "validation", worker=worker, class_weights=True
+            config,
+            schema,
+            records,
+            "validation",
+            worker=worker,
+            class_weights=True,
+            frozen=frozen,
         )()
 
     rows = opened((0, 1))

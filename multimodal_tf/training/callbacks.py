@@ -1,6 +1,7 @@
 """The Keras callbacks of every training."""
 
 import pathlib
+import time
 from typing import Any
 
 import keras
@@ -8,6 +9,38 @@ import keras
 from multimodal_tf.config import Training
 from multimodal_tf.training.monitor import Monitor
 from multimodal_tf.training.run_dir import CHECKPOINT, HISTORY, LOGS
+
+# the largest fraction of the time for which writing the best model may stop the training
+_PAUSED = 0.1
+# bytes that a disk writes in a second, before this is measured
+_DISK = 100e6
+
+
+class BestModel(keras.callbacks.ModelCheckpoint):
+    """As Keras' own, but writing takes a small part of the time.
+
+    A model with large frozen towers takes longer to write than an epoch may last.
+    """
+
+    _ended, _took = 0.0, 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Takes writing the model for as long as a slow disk does, until it is measured."""
+        super().on_train_begin(logs)
+        self._ended, self._took = time.monotonic(), 4 * self.model.count_params() / _DISK
+
+    def _should_save_model(self, *args: Any) -> bool:
+        # first, because it notes the best value
+        better = super()._should_save_model(*args)
+        return bool(better) and time.monotonic() >= self._ended + self._took / _PAUSED
+
+    def _save_model(self, *args: Any, **kwargs: Any) -> None:
+        began = time.monotonic()
+        super()._save_model(*args, **kwargs)
+        now = time.monotonic()
+        # a call that wrote nothing is short
+        if now - began > self._took / 2:
+            self._ended, self._took = now, now - began
 
 
 class BestFromStart(keras.callbacks.EarlyStopping):
@@ -47,6 +80,7 @@ def make_callbacks(
     validated: bool,
     monitor: Monitor,
     first: dict[str, float] | None = None,
+    replicas: int = 1,
 ) -> list[keras.callbacks.Callback]:
     """Stops on NaN, writes history, TensorBoard logs and the best model, stops early.
 
@@ -57,14 +91,17 @@ def make_callbacks(
             the checkpoint is the last model instead of the best.
         monitor: which epoch is best.
         first: metrics of the first weights, as `BestFromStart`; None: they do not count.
+        replicas: with several, all workers must write alike, and clocks differ: then Keras' own
+            callback writes every better model.
     """
     first = first or {}
+    best_model = BestModel if replicas == 1 else keras.callbacks.ModelCheckpoint
     callbacks: list[keras.callbacks.Callback] = [
         *([] if monitor.callback is None else [monitor.callback]),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(str(run_dir / HISTORY)),
         keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
-        keras.callbacks.ModelCheckpoint(
+        best_model(
             str(run_dir / CHECKPOINT),
             monitor=monitor.name,
             mode=monitor.mode,

@@ -3,12 +3,13 @@
 import contextlib
 import pathlib
 import zipfile
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data.cache import FOLDER, started_after
 from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.schema_cache import schema_for
@@ -46,6 +47,7 @@ def cross_validate(
     group: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
+    cache: bool = True,
 ) -> OutOfFold:
     """Repeated cross-validation: trains a model for each fold, and predicts the fold's rows.
 
@@ -65,6 +67,8 @@ def cross_validate(
         group: a column whose values are in one fold each; None: `split.group`.
         seed: int >= 0. The folds of repetition r are drawn with `seed + r`.
         progress: whether to show progress bars; None: if standard error is a terminal.
+        cache: whether all models share the outputs of frozen towers, which are computed once and
+            kept in `out/cache`.
 
     Returns:
         `OutOfFold`, of the heads with a label; `evaluation.cv_metrics` computes metrics from it.
@@ -88,7 +92,7 @@ def cross_validate(
         held_out = []
         with progress_bar("cross-validate", "models", len(records), progress) as update:
             for one in zip(configs, schemas, records, run_dirs):
-                held_out.append(_predict_held_out(*one))
+                held_out.append(_predict_held_out(*one, out / FOLDER if cache else False))
                 update(advance=1)
         result = combine(config, schemas, held_out, folds)
         with atomic.replacing(out / PREDICTIONS) as temporary:
@@ -191,7 +195,11 @@ def _fold_records(
 
 
 def _predict_held_out(
-    config: Config, schema: Schema, records: pathlib.Path, run_dir: pathlib.Path
+    config: Config,
+    schema: Schema,
+    records: pathlib.Path,
+    run_dir: pathlib.Path,
+    cache: pathlib.Path | Literal[False],
 ) -> Arrays:
     """The held-out rows of a fold, by name of an array, as `combine` reads them.
 
@@ -208,8 +216,8 @@ def _predict_held_out(
         run = load_run(run_dir)
     else:
         path.unlink(missing_ok=True)
-        run = fit(config, schema, records, run_dir, verbose=0)
-    predicted: dict[str, Any] = _predict(run, records, manifest)
+        run = fit(config, schema, records, run_dir, verbose=0, cache=cache)
+    predicted: dict[str, Any] = _predict(run, records, manifest, cache)
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **predicted)
     return predicted
@@ -226,20 +234,24 @@ def _is_finished(run_dir: pathlib.Path, config: Config, manifest: Manifest) -> b
     )
 
 
-def _predict(run: Run, records: PathLike, manifest: Manifest) -> dict[str, np.ndarray]:
+def _predict(
+    run: Run, records: PathLike, manifest: Manifest, cache: pathlib.Path | Literal[False]
+) -> dict[str, np.ndarray]:
     """Numbers of the held-out rows; by head targets, whether they are known, and predictions."""
     found: dict[str, list[np.ndarray]] = {ROWS: [_row_numbers(run.config, manifest)]}
-    batches = load_split(run.config, run.schema, records, "test", batch_size=_BATCH)
-    for inputs, targets, weights in batches.as_numpy_iterator():
-        predictions = run.model.predict_on_batch(inputs)
-        for name in labelled(run.config.heads):
-            batch = {
-                "targets": targets[name],
-                "known": weights[name] > 0,
-                "predictions": predictions[name],
-            }
-            for array, values in batch.items():
-                found.setdefault(f"{name}/{array}", []).append(np.asarray(values))
+    opened = (run.config, run.schema, records)
+    with started_after(run.model, *opened, ["test"], cache, progress=False) as frozen:
+        batches = load_split(*opened, "test", batch_size=_BATCH, frozen=frozen)
+        for inputs, targets, weights in batches.as_numpy_iterator():
+            predictions = run.model.predict_on_batch(inputs)
+            for name in labelled(run.config.heads):
+                batch = {
+                    "targets": targets[name],
+                    "known": weights[name] > 0,
+                    "predictions": predictions[name],
+                }
+                for array, values in batch.items():
+                    found.setdefault(f"{name}/{array}", []).append(np.asarray(values))
     for name, head in labelled(run.config.heads).items():
         found[f"{name}/{THRESHOLDS}"] = [
             np.array(thresholds(name, head, run.schema.heads.get(name)))

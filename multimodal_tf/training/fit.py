@@ -10,11 +10,11 @@ and a warning says so.
 PEFT: `config.peft` is applied to the model first. What was trained or added is written to
 `peft.safetensors`, for `peft.load_peft`.
 
-Resuming: during training, the run's folder also holds `checkpoint.keras`, the best model so far,
-and `checkpoints/`. Weights, history and metrics of a resumed training equal those of an
-uninterrupted one. The state of Keras' callbacks is kept. The state of another callback is what its
-`get_state()` returns (dicts, lists, tuples, strings, numbers, None and arrays); it is passed to
-its `set_state(state)`.
+Resuming: during training, the run's folder also holds `checkpoint.keras`, the best model so far
+(where writing each takes more than a tenth of the time, an earlier one), and `checkpoints/`.
+Weights, history and metrics of a resumed training equal those of an uninterrupted one. The state of
+Keras' callbacks is kept. The state of another callback is what its `get_state()` returns (dicts,
+lists, tuples, strings, numbers, None and arrays); it is passed to its `set_state(state)`.
 
 Strategies: all replicas share each batch. Up to rounding, the result is that of one device, except
 for random numbers and for batch normalisation that is not synchronised
@@ -22,12 +22,13 @@ for random numbers and for batch normalisation that is not synchronised
 they share; the chief writes.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -37,16 +38,23 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.monitor import check_monitor
 from multimodal_tf.data import atomic
+from multimodal_tf.data.cache import FrozenCells, started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.targets import Targets
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
-from multimodal_tf.training.batches import manifest_for, training_batches, validation_batches
+from multimodal_tf.training.batches import (
+    Batches,
+    manifest_for,
+    training_batches,
+    validation_batches,
+)
 from multimodal_tf.training.callbacks import BestFromStart, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
+from multimodal_tf.training.given_model import check_model
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
 from multimodal_tf.training.linear_start import begin_linear
 from multimodal_tf.training.monitor import Monitor, make_monitor
@@ -80,6 +88,7 @@ def fit(
     verbose: Literal["auto", 0, 1, 2] = "auto",
     model: keras.Model | None = None,
     strategy: StrategyName = "none",
+    cache: bool | PathLike = True,
 ) -> Run:
     """Trains the configured model on ingested records, and keeps the best epoch's weights.
 
@@ -99,6 +108,9 @@ def fit(
         model: to begin with, such as `peft.replace_heads` returns it; changed in place. None: one
             drawn by the configuration's seed. Make it `with strategy_of(...).scope()`.
         strategy: as for `distribute.strategy_of`.
+        cache: whether the outputs of frozen towers are computed once for each distinct cell and
+            kept beside the records, in `cache`; or another folder for them. The weights are those
+            of a training without, but for the rounding of these outputs.
 
     Returns:
         `Run`.
@@ -121,21 +133,24 @@ def fit(
     ):
         checkpoints = Checkpoints(own_dir / CHECKPOINTS)
         record, state = _begin_or_resume(job, run_dir, own_dir)
-        validation = _validation(job, record)
-        monitor = make_monitor(trainee, config, schema, records, validation is not None)
-        _note(record, monitor.note, job)
-        _compile(job, trainee)
-        first: dict[str, float] = {}
-        if model is None and state is None:
-            first = begin_linear(trainee, config, schema, records, validation, own_dir)
-            first |= monitor.scores(first)
-        own_callbacks = make_callbacks(
-            config.training, own_dir, validation is not None, monitor, first
-        )
-        resumable = [*own_callbacks, *peft_callbacks, *callbacks]
-        history = _train(job, trainee, validation, resumable, checkpoints, state, verbose)
-        _record_result(record, history, checkpoints, own_callbacks, monitor)
-        learned, note = with_thresholds(trainee, config, schema, records)
+        with _frozen(job, trainee, cache, verbose) as frozen:
+            data = (training_batches(*job.read, frozen), _validation(job, record, frozen))
+            validated, opened = data[1] is not None, (*job.read[:3],)
+            monitor = make_monitor(trainee, *opened, validated, frozen)
+            _note(record, monitor.note, job)
+            _compile(job, trainee)
+            first: dict[str, float] = {}
+            if model is None and state is None:
+                first = begin_linear(trainee, *opened, data[1], own_dir, frozen)
+                first |= monitor.scores(first)
+            replicas = job.strategy.num_replicas_in_sync
+            own_callbacks = make_callbacks(
+                config.training, own_dir, validated, monitor, first, replicas
+            )
+            resumable = [*own_callbacks, *peft_callbacks, *callbacks]
+            history = _train(job, trainee, data, resumable, checkpoints, state, verbose)
+            _record_result(record, history, checkpoints, own_callbacks, monitor)
+            learned, note = with_thresholds(trainee, *opened, frozen)
         _note(record, note, job)
         run = Run(trainee, config, learned, history, record, run_dir)
         if config.peft is not None:
@@ -156,6 +171,11 @@ class _Job:
     arguments: list[str]
     strategy_name: StrategyName
     strategy: tf.distribute.Strategy
+
+    @property
+    def read(self) -> tuple[Config, Schema, PathLike, tf.distribute.Strategy]:
+        """What its batches are made of."""
+        return self.config, self.schema, self.records, self.strategy
 
     @property
     def steps(self) -> int:
@@ -197,33 +217,14 @@ def _build(
     """The model to be compiled, and the callbacks of its PEFT configuration."""
     with job.strategy.scope():
         keras.utils.set_random_seed(job.config.seed)
-        built = build_model(job.config, job.schema)
-        if model is not None:
-            _check_model(model, built, job.strategy)
-            built = model
-        callbacks = [] if job.config.peft is None else peft.apply_peft(built, job.config.peft)
+        if model is None:
+            model = build_model(job.config, job.schema)
+        else:
+            check_model(model, job.config, job.schema, job.strategy)
+        callbacks = [] if job.config.peft is None else peft.apply_peft(model, job.config.peft)
         if job.config.training.synchronized_batch_normalization:
-            distribute.synchronize_batch_normalization(built)
-    return built, callbacks
-
-
-def _check_model(model: keras.Model, built: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Checks that a given model has the configuration's inputs and outputs, and the strategy."""
-    for side in ("input", "output"):
-        wanted, received = (
-            keras.tree.map_structure(lambda x: str(x.shape), getattr(one, side))
-            for one in (built, model)
-        )
-        if wanted != received:
-            raise ValueError(
-                f"model: its {side}s must be the configuration's, {wanted}, received {received}"
-            )
-    if model.distribute_strategy is not strategy:
-        wanted, received = (type(one).__name__ for one in (strategy, model.distribute_strategy))
-        raise ValueError(
-            "model: it must be made in the scope of the strategy that is passed to fit, "
-            f"{wanted}, received one of {received}: make it `with strategy_of(...).scope()`"
-        )
+            distribute.synchronize_batch_normalization(model)
+    return model, callbacks
 
 
 def _begin_or_resume(
@@ -252,8 +253,19 @@ def _begin_or_resume(
     return record, None
 
 
-def _validation(job: _Job, record: RunRecord) -> Any:
-    validation = validation_batches(job.config, job.schema, job.records, job.strategy)
+@contextlib.contextmanager
+def _frozen(
+    job: _Job, model: keras.Model, cache: bool | PathLike, verbose: Literal["auto", 0, 1, 2]
+) -> Iterator[FrozenCells | None]:
+    """The outputs of frozen towers, with which the model is trained in the block; None without."""
+    shown = bool(verbose) and distribute.is_chief(job.strategy)
+    splits = ("train", "validation")
+    with started_after(model, job.config, job.schema, job.records, splits, cache, shown) as found:
+        yield found
+
+
+def _validation(job: _Job, record: RunRecord, frozen: FrozenCells | None) -> Any:
+    validation = validation_batches(*job.read, frozen)
     if validation is None:
         note = (
             "without validation rows of known labels training does not stop early, "
@@ -273,14 +285,17 @@ def _note(record: RunRecord, note: str, job: _Job, stacklevel: int = 3) -> None:
 def _train(
     job: _Job,
     model: keras.Model,
-    validation: Any,
+    data: tuple[Batches, Any],
     callbacks: Sequence[keras.callbacks.Callback],
     checkpoints: Checkpoints,
     state: State,
     verbose: Literal["auto", 0, 1, 2],
 ) -> History:
-    """Fits the compiled model, from a state on if there is one."""
-    batches = training_batches(job.config, job.schema, job.records, job.strategy)
+    """Fits the compiled model, from a state on if there is one.
+
+    `data` are training batches and validation batches.
+    """
+    batches, validation = data
     training, epoch = job.config.training, tf.Variable(0, dtype=tf.int64)
     resumable = Resumable(
         callbacks,

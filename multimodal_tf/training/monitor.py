@@ -10,6 +10,7 @@ import numpy as np
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.monitor import VAL_LOSS, monitors
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.monitored import LOWER
@@ -65,7 +66,12 @@ def direction(monitor: str) -> Literal["min", "max"]:
 
 
 def make_monitor(
-    model: keras.Model, config: Config, schema: Schema, records: PathLike, validated: bool
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    validated: bool,
+    frozen: FrozenCells | None = None,
 ) -> Monitor:
     """The configured monitor; the validation loss where these rows do not define it.
 
@@ -74,13 +80,14 @@ def make_monitor(
         config, schema: of the model.
         records: folder of ingested records.
         validated: whether there are validation rows of known labels.
+        frozen: as for `load_split`.
     """
     name = config.training.monitor
     if name == VAL_LOSS or not validated:
         return Monitor(VAL_LOSS)
     of_head, wanted = monitors(config.heads)[name]
     head = config.heads[of_head]
-    rows = ValidationRows(model, config, schema, records, [of_head])
+    rows = ValidationRows(model, config, schema, records, [of_head], frozen)
     if not _is_defined(wanted, head, rows.targets()[of_head]):
         note = (
             f"training.monitor {name} is not defined on the validation rows, "

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split
@@ -37,6 +38,7 @@ class ValidationRows:
         config, schema: of the model.
         records: folder of ingested records.
         heads: names of heads with a label.
+        frozen: as for `load_split`.
     """
 
     def __init__(
@@ -46,13 +48,19 @@ class ValidationRows:
         schema: Schema,
         records: PathLike,
         heads: Collection[str],
+        frozen: FrozenCells | None = None,
     ) -> None:
         self._heads = list(heads)
         self._batches: tf.data.Dataset | None = None
         if Manifest.load(records).rows("validation"):
-            self._batches = load_split(config, schema, records, "validation", batch_size=_BATCH)
+            self._batches = load_split(
+                config, schema, records, "validation", batch_size=_BATCH, frozen=frozen
+            )
+        outputs_of = getattr(model, "outputs_of", model)
         self._call = tf.function(
-            lambda inputs: model(inputs, training=False), reduce_retracing=True, autograph=False
+            lambda inputs: outputs_of(inputs, training=False),
+            reduce_retracing=True,
+            autograph=False,
         )
 
     def targets(self) -> dict[str, np.ndarray]:
@@ -100,7 +108,11 @@ def score(name: str, head: Head, rows: HeadRows) -> float:
 
 
 def with_thresholds(
-    model: keras.Model, config: Config, schema: Schema, records: PathLike
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    frozen: FrozenCells | None = None,
 ) -> tuple[Schema, str]:
     """The schema with the thresholds of heads with `threshold: fitted`, and what is amiss.
 
@@ -108,6 +120,7 @@ def with_thresholds(
         model: trained.
         config, schema: of the model.
         records: folder of ingested records.
+        frozen: as for `load_split`.
 
     Returns:
         The schema, and "" or a sentence on heads without known validation rows, which get 0.5.
@@ -118,7 +131,7 @@ def with_thresholds(
     if not fitted:
         return schema, ""
     heads, lacking = dict(schema.heads), []
-    predicted = ValidationRows(model, config, schema, records, fitted).predicted()
+    predicted = ValidationRows(model, config, schema, records, fitted, frozen).predicted()
     for name in fitted:
         stats, rows = heads[name], predicted.get(name)
         if not isinstance(stats, Classes):

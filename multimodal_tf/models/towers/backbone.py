@@ -1,5 +1,6 @@
 """KerasHub's presets: their backbones and converters, and the part of a backbone a tower needs."""
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,9 @@ from multimodal_tf.config import Input, PresetTower
 from multimodal_tf.models.towers.pretrained import is_encodable, one_line
 
 Tensors: TypeAlias = dict[str, KerasTensor]
+# by preset and dtype policy
+Backbones: TypeAlias = dict[tuple[str, str], keras.Model]
+_shared: list[Backbones] = []
 
 # outputs with one vector per token, which are preferred to pooled ones
 _TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")
@@ -72,7 +76,8 @@ class BackbonePart(layers.Layer):
         if self.prepare is not None:
             prepared = self.prepare(x)
             x = {key: prepared[key] for key in self.network.input}
-        return self.network(x, training=training)
+        # frozen, it runs in inference mode, in training too
+        return self.network(x, training=bool(training) and self.network.trainable)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -105,6 +110,10 @@ def load_backbone(tower: PresetTower, field: str, dtype: str | None = None) -> k
         FileNotFoundError: there is no such preset.
         ValueError: KerasHub cannot load a backbone from it.
     """
+    key = (tower.preset, str(dtype or keras.config.dtype_policy().name))
+    shared = _shared[-1] if _shared and tower.weights and not tower.trainable else None
+    if shared is not None and key in shared:
+        return shared[key]
     # The import takes a second, which most models do not need.
     import keras_hub
 
@@ -118,7 +127,7 @@ def load_backbone(tower: PresetTower, field: str, dtype: str | None = None) -> k
             f" {tower.preset!r}"
         )
     try:
-        return keras_hub.models.Backbone.from_preset(
+        backbone = keras_hub.models.Backbone.from_preset(
             tower.preset, load_weights=tower.weights, dtype=dtype
         )
     # KerasHub and its downloads may raise anything.
@@ -126,6 +135,25 @@ def load_backbone(tower: PresetTower, field: str, dtype: str | None = None) -> k
         raise ValueError(
             f"{field}: KerasHub does not load a backbone from {tower.preset!r}: {one_line(error)}"
         ) from error
+    if shared is not None:
+        shared[key] = backbone
+    return backbone
+
+
+@contextlib.contextmanager
+def shared_backbones(backbones: Backbones) -> Iterator[None]:
+    """Within the block, models share the backbones of frozen towers, which takes no time to load.
+
+    For models that nothing changes but training: LoRA in one of them would be in all.
+
+    Args:
+        backbones: a dict that keeps them from one block to the next.
+    """
+    _shared.append(backbones)
+    try:
+        yield
+    finally:
+        _shared.pop()
 
 
 def load_converter(

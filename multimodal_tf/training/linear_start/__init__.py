@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from multimodal_tf.config import Config
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute
@@ -22,6 +23,7 @@ def begin_linear(
     records: PathLike,
     validation: Any,
     run_dir: pathlib.Path,
+    frozen: FrozenCells | None = None,
 ) -> dict[str, float]:
     """Gives a compiled model the first weights of `start_linear_heads`, and saves it as the best.
 
@@ -30,6 +32,7 @@ def begin_linear(
         config, schema, records: as `fit`.
         validation: batches of the validation rows; None: there are none.
         run_dir: gets `checkpoint.keras`.
+        frozen: as for `load_split`.
 
     Returns:
         Metrics of these weights on the validation rows, `val_` before their names; empty where no
@@ -37,7 +40,7 @@ def begin_linear(
     """
     if not config.training.linear_start:
         return {}
-    solved = start_linear_heads(model, config, schema, records)
+    solved = start_linear_heads(model, config, schema, records, frozen)
     strategy = model.distribute_strategy
     for name, weights in solved.items():
         # workers may round differently, and must begin with equal weights

@@ -16,6 +16,7 @@ from multimodal_tf.config import (
     MultiLabelHead,
     RegressionHead,
 )
+from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import open_split
@@ -44,7 +45,11 @@ Weights = list[npt.NDArray[Any]]
 
 
 def start_linear_heads(
-    model: keras.Model, config: Config, schema: Schema, records: PathLike
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    frozen: FrozenCells | None = None,
 ) -> dict[str, Weights]:
     """The first weights of the heads that read fixed features by one Dense layer.
 
@@ -57,6 +62,7 @@ def start_linear_heads(
         model: of `build_model`, with its first weights.
         config, schema: of the model.
         records: folder that `ingest` wrote.
+        frozen: as for `load_split`, while the model is `started_after` it.
 
     Returns:
         By layer, the weights for `set_weights`: kernel and bias. Empty where no head is such.
@@ -70,12 +76,12 @@ def start_linear_heads(
         parts = [] if layer is None else _worthwhile(fixed_parts(_read_by(layer)))
         if layer is None or not parts:
             continue
-        train = _rows(model, parts, config, schema, records, "train", name)
+        train = _rows(model, parts, config, schema, records, "train", name, frozen)
         if train is None:
             continue
         validation = None
         if Manifest.load(records).rows("validation"):
-            validation = _rows(model, parts, config, schema, records, "validation", name)
+            validation = _rows(model, parts, config, schema, records, "validation", name, frozen)
         solved = _solve(head, schema.heads[name], train, validation)
         found[layer.name] = _weights(layer, parts, solved)
     return found
@@ -114,10 +120,14 @@ def _rows(
     records: PathLike,
     split: str,
     name: str,
+    frozen: FrozenCells | None,
 ) -> Rows | None:
     """Features, targets and weights of the rows of a split that bear the label; None: no rows."""
-    features = tf.function(keras.Model(model.input, [part.tensor for part in parts]))
-    batches = open_split(config, schema, records, split, training=True, batch_size=_BATCH)
+    wanted = keras.Model(model.input, [part.tensor for part in parts])
+    features = tf.function(lambda x: model.outputs_of(x, training=False, model=wanted))
+    batches = open_split(
+        config, schema, records, split, training=True, batch_size=_BATCH, frozen=frozen
+    )
     blocks, targets, weights, values = [], [], [], 0.0
     for inputs, y, weight in batches(0, tf.Variable(0, dtype=tf.int64)):
         bears = np.asarray(weight[name]) > 0

@@ -5,8 +5,8 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, assert_never
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, assert_never
 
 import keras
 import keras_tuner
@@ -14,11 +14,13 @@ import keras_tuner
 from multimodal_tf.config import Config
 from multimodal_tf.config.search_space import Choice, Field, Float, Int, Space
 from multimodal_tf.data import filesystem, pipeline
+from multimodal_tf.data.cache import FOLDER
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.models.towers.backbone import Backbones, shared_backbones
 from multimodal_tf.schema import Schema
 from multimodal_tf.training.batches import manifest_for
 from multimodal_tf.training.monitor import direction
@@ -35,6 +37,8 @@ from multimodal_tf.training.tune.trial import (
     reported,
     train_run,
 )
+
+T = TypeVar("T")
 
 # metrics that can be an objective; a coverage should be near a given share, not high or low
 _DIRECTIONS = {"accuracy": "max", "mae": "min"}
@@ -57,6 +61,7 @@ class SearchModel(keras_tuner.HyperModel):
         folds: folders that `make_folds` returns; none: the validation split.
         memory: bytes that a trial may take, by `training_bytes`; None: those of this machine or
             container.
+        cache: whether all trials and folds share the outputs of frozen towers, beside `records`.
 
     Raises:
         FileNotFoundError: ingest has not finished in `records`.
@@ -78,12 +83,15 @@ class SearchModel(keras_tuner.HyperModel):
         out: str | pathlib.Path | None = None,
         folds: Sequence[PathLike] = (),
         memory: int | None = None,
+        cache: bool = True,
     ) -> None:
         super().__init__()
         self.space = space
         self._records = filesystem.to_path(records)
         self._folds = [filesystem.to_path(fold) for fold in folds]
         self._out = None if out is None else pathlib.Path(out)
+        self._cache = self._records / FOLDER if cache else False
+        self._backbones: Backbones = {}
         self._schemas: dict[str, Schema] = {}
         self._memory = pipeline.available_memory() if memory is None else memory
         manifest = Manifest.load(self._records)
@@ -150,13 +158,13 @@ class SearchModel(keras_tuner.HyperModel):
             config = self.config(hp)
             records = (self._folds or [self._records])[0]
             schema = self._schema(config, records)
-            needed = training_bytes(config, schema)
+            needed = self._shared(config, training_bytes, schema, keep=False)
             if needed > self._memory:
                 raise RefusedError(
                     f"the model would take {format_bytes(needed)} of memory to train, and only "
                     f"{format_bytes(self._memory)} are available"
                 )
-            model = build_model(config, schema)
+            model = self._shared(config, build_model, schema, keep=True)
             steps = -(-Manifest.load(records).rows("train") // config.training.batch_size)
             # for a tuner that trains by itself; `fit` below compiles the model again
             optimizer = make_optimizer(config.training, model, steps)
@@ -203,6 +211,18 @@ class SearchModel(keras_tuner.HyperModel):
                     self._save(hp, completed)
         return reported(completed)
 
+    def _shared(
+        self, config: Config, make: Callable[[Config, Schema], T], schema: Schema, keep: bool
+    ) -> T:
+        """What a function makes; trials without PEFT share the networks of frozen towers.
+
+        Not `keep`: networks that it loads have no values, and are not for other trials.
+        """
+        if config.peft is not None:
+            return make(config, schema)
+        with shared_backbones(self._backbones if keep else dict(self._backbones)):
+            return make(config, schema)
+
     def _completed(self, hp: keras_tuner.HyperParameters, key: str) -> Outcome | None:
         """The outcome of a trial that ended before the tuner noted it, and was killed then."""
         if self._out is None:
@@ -228,7 +248,18 @@ class SearchModel(keras_tuner.HyperModel):
         if not self._folds:
             schema = self._schema(config, self._records)
             run_dir = folder / "run"
-            return [train_run(config, schema, self._records, run_dir, callbacks, verbose, model)]
+            return [
+                train_run(
+                    config,
+                    schema,
+                    self._records,
+                    run_dir,
+                    callbacks,
+                    verbose,
+                    model,
+                    self._cache,
+                )
+            ]
         # without the tuner's callbacks: they keep the weights of one model, and here are several
         return [
             train_run(
@@ -239,6 +270,7 @@ class SearchModel(keras_tuner.HyperModel):
                 (),
                 verbose,
                 None if number else model,
+                self._cache,
             )
             for number, fold in enumerate(self._folds)
         ]

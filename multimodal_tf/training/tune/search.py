@@ -53,6 +53,7 @@ def tune(
     listen: str = LOOPBACK,
     chief: str | None = None,
     progress: bool | None = None,
+    cache: bool = True,
 ) -> Search | None:
     """Searches a space for the configuration with the best objective.
 
@@ -77,6 +78,8 @@ def tune(
         chief: `HOST:PORT` of a chief on another host, for which the workers here work. `records`
             and `out` must be the same there and here, on a shared file system.
         progress: whether to show a progress bar; None: if standard error is a terminal.
+        cache: whether all trials and folds share the outputs of frozen towers, which are computed
+            once and kept beside the records.
 
     Returns:
         `Search`; None with `chief`, since the search ends there.
@@ -91,7 +94,7 @@ def tune(
     trials = _check(space, trials, tuner, folds, workers)
     fold_dirs = tuple(out / "folds" / f"fold-{number}" for number in range(folds or 0))
     memory = pipeline.available_memory() // workers
-    settings = Settings(space, records, out, objective, tuner, trials, fold_dirs, memory)
+    settings = Settings(space, records, out, objective, tuner, trials, fold_dirs, memory, cache)
     model = settings.model()
     if chief is None:
         return _search(settings, model, table, group, workers, listen, progress)

@@ -37,6 +37,7 @@ def train_run(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: Verbose,
     model: keras.Model | None,
+    cache: bool | PathLike = True,
 ) -> RunRecord:
     """The record of a run, which is trained unless it has finished already.
 
@@ -49,7 +50,9 @@ def train_run(
             return record
     history = keras.callbacks.History()
     try:
-        run = fit(config, schema, records, run_dir, [history, *callbacks], verbose, model)
+        run = fit(
+            config, schema, records, run_dir, [history, *callbacks], verbose, model, cache=cache
+        )
     except ValueError as error:
         losses = history.history.get("loss", [])
         if losses and not np.isfinite(losses[-1]):

@@ -41,6 +41,8 @@ class Settings:
     folds: tuple[pathlib.Path, ...]
     # bytes for each process
     memory: int | None
+    # of frozen towers
+    cache: bool = True
 
     @property
     def project(self) -> pathlib.Path:
@@ -49,7 +51,7 @@ class Settings:
 
     def model(self) -> SearchModel:
         """The search space as a HyperModel; raises as `SearchModel`."""
-        return SearchModel(self.space, self.records, self.out, self.folds, self.memory)
+        return SearchModel(self.space, self.records, self.out, self.folds, self.memory, self.cache)
 
 
 def search(settings: Settings, keeps_trials: bool = True) -> None:
