@@ -60,7 +60,7 @@ def config(inputs, **fields):
         "inputs": {**inputs, "price": NumberInput()},
         "heads": {"label": ClassificationHead()},
         "split": Split(column="split"),
-        "training": Training(epochs=2, batch_size=8),
+        "training": Training(epochs=2, batch_size=8, linear_start=False),
         "seed": 5,
     }
     return Config(**settings | fields)

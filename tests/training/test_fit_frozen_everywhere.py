@@ -44,7 +44,9 @@ strategy_of(strategy)
 config = frozen_table.config(
     {"title": TextInput(max_tokens=4, tower=PresetTower(preset=preset))},
     fusion={"hidden": [8], "dropout": 0},
-    training=Training(epochs=2, batch_size=8, checkpoint_steps=1),
+    training=Training(
+        epochs=2, batch_size=8, checkpoint_steps=1, linear_start=strategy == "none"
+    ),
 )
 schema = frozen_table.ingested(config, folder / "records")
 
@@ -73,6 +75,7 @@ print(json.dumps(difference))
 def test_the_weights_are_the_same(strategy, new_process, pretrained, tmp_path):
     printed = new_process(PROGRAM, tmp_path, pretrained.sentence_preset(), strategy)
     found = json.loads(printed.splitlines()[-1])
-    assert found["without"] < 1e-5
+    # the linear start of one device is a solver's result
+    assert found["without"] < (1e-3 if strategy == "none" else 1e-5)
     # resumed within an epoch
     assert found["stopped"] == 0
