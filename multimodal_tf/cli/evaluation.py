@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MetricsOut = Annotated[
     pathlib.Path | None, typer.Option("--out", "-o", help="JSON file for the metrics.")
 ]
+_Page = Annotated[
+    pathlib.Path | None, typer.Option(help="Folder for a page of the metrics and its data.")
+]
 _Model = Annotated[
     pathlib.Path,
     typer.Argument(
@@ -60,11 +63,16 @@ def evaluate(
     table: _Table = None,
     root: Root = None,
     cache: Cache = True,
+    page: _Page = None,
 ) -> None:
     """Metrics of a trained model on one split, with confidence intervals."""
     from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
+    from multimodal_tf.report.evaluation_page import save_evaluation_page
+    from multimodal_tf.report.page import check_out
     from multimodal_tf.training.run_dir import load_run
 
+    if page is not None:
+        check_out(page)
     run = load_run(run_dir)
     source = read_optional(table, root)
     evaluation = evaluate_model(
@@ -74,6 +82,9 @@ def evaluate(
     if out is not None:
         evaluation.save(out)
         console.print(f"Metrics: {out}")
+    if page is not None:
+        save_evaluation_page(evaluation, page)
+        console.print(f"Page: {page / 'index.html'}")
 
 
 @app.command()

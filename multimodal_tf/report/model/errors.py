@@ -11,6 +11,7 @@ from multimodal_tf.evaluation.contributions import class_names
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of
 from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
+from multimodal_tf.report.confusion_map import confusion_map
 from multimodal_tf.report.model.example import example
 from multimodal_tf.report.model.section import Finding, ReportSection, note_section, report_section
 from multimodal_tf.report.page import (
@@ -18,7 +19,6 @@ from multimodal_tf.report.page import (
     Cell,
     Column,
     Examples,
-    HeatMap,
     Note,
     Table,
 )
@@ -26,8 +26,6 @@ from multimodal_tf.report.page import (
 TITLE = "Errors"
 # rows that are shown
 WORST = 8
-# classes of the heat map, at most
-_MAX_CLASSES = 30
 # slices in the table, at most
 _MAX_SLICES = 30
 # adjusted p up to which a slice differs significantly
@@ -69,7 +67,7 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     np.add.at(counts, (labels, predicted), 1)
     groups = None if eval_split.groups is None else eval_split.groups[known]
     frequent = confusions(labels, predicted, names, groups=groups)
-    blocks = [_heat_map(names, counts)]
+    blocks = [confusion_map(names, counts)]
     if frequent:
         blocks.append(_confusions_table(frequent, dict(zip(names, counts.sum(axis=1).tolist()))))
     blocks.append(examples)
@@ -78,20 +76,6 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     sentences = (*_confusion_sentence(frequent, counts), *_slice_sentence(of_table))
     findings = (*_confusion_finding(frequent, counts), *_slice_finding(of_table, len(known)))
     return report_section(TITLE, _DESCRIPTION, blocks, sentences, findings=findings)
-
-
-def _heat_map(names: list[str], counts: np.ndarray) -> HeatMap:
-    """Of many classes, those with the most errors."""
-    title, chosen = "Confusion matrix", np.arange(len(names))
-    if len(names) > _MAX_CLASSES:
-        wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
-        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_MAX_CLASSES])
-        title = f"Confusion matrix of the {_MAX_CLASSES} of {len(names)} classes with most errors"
-    shown = [names[index] for index in chosen]
-    values_ = counts[np.ix_(chosen, chosen)].tolist()
-    return HeatMap(
-        title, shown, shown, values_, "true class", "predicted class", "rows", by_row=True
-    )
 
 
 def _confusions_table(frequent: Sequence[Confusion], rows_of: dict[str, int]) -> Table:
