@@ -21,7 +21,7 @@ from multimodal_tf.report.page.blocks import (
 )
 
 # pixels that a column takes at least, and that the page has on a screen of 1280
-_WIDTHS, _METRIC, _PAGE = {"text": 120, "number": 80}, 125, 1000
+_WIDTHS, _METRIC, _PAGE, _GAP = {"text": 120, "number": 80}, 125, 1000, 40
 
 # what several metrics have in common: their unit, their n
 Shared = Mapping[str, object]
@@ -49,13 +49,14 @@ class CellView:
 class TableView:
     """A table as the template shows it: headings are `(column, unit and n below)`.
 
-    A `wide` one has more columns than fit the page.
+    A `wide` one has more columns than fit the page; two that take `half` of it stand side by side.
     """
 
     title: str
     headings: Sequence[tuple[Column, str]]
     rows: Sequence[Sequence[CellView]]
     wide: bool
+    half: bool
 
 
 def as_table(block: Block) -> Table | None:
@@ -101,6 +102,7 @@ def table_view(table: Table) -> TableView:
         [(column, column.unit or unit_and_n(each)) for column, each in zip(table.columns, shared)],
         rows,
         wide=sum(widths) > _PAGE,
+        half=sum(widths) < _PAGE / 2 - _GAP,
     )
 
 
