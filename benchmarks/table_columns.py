@@ -83,13 +83,25 @@ def frozen(task, work):
 
 
 def default(task, work):
-    """What `describe` proposes for the table, trained from scratch."""
+    """What `describe` proposes for the table without pretrained weights."""
+    return trained(task, work.runs / "scratch", presets=False)
+
+
+def pretrained(task, work):
+    """What `describe` proposes with pretrained weights; None where it proposes none."""
+    if not any(kind in PRESETS for kind in task.source.kinds.values()):
+        return None
+    return trained(task, work.runs / "pretrained", presets=work.presets)
+
+
+def trained(task, runs, presets):
+    """A model of the proposed configuration, trained with the task's seed."""
     began = time.perf_counter()
-    folder = work.runs / task.source.name / f"seed-{task.seed}"
+    folder = runs / task.source.name / f"seed-{task.seed}"
     columns = [*task.source.kinds, LABEL]
     frame = task.frame[columns].assign(split=task.words)
     table = read_table(frame, root=task.source.root)
-    proposed = describe(table, label=LABEL).config()
+    proposed = describe(table, label=LABEL, presets=presets).config()
     config = Config.model_validate(proposed.model_dump() | {"seed": task.seed})
     ingest(table, config, folder / "data", progress=False)
     schema = Schema.load(folder / "data" / "schema.json")
@@ -188,4 +200,10 @@ def predictions(fitted, x, metric):
 
 
 # by name, as on the page; our models last
-COLUMNS = {"majority": majority, "simple": simple, "frozen": frozen, "default": default}
+COLUMNS = {
+    "majority": majority,
+    "simple": simple,
+    "frozen": frozen,
+    "default": default,
+    "pretrained": pretrained,
+}

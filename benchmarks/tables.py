@@ -16,7 +16,8 @@ scikit-learn's data sets or those of this package. Each seed is a new split into
 | majority | the commonest class; each label's share; the mean |
 | simple | logistic or ridge regression on TF-IDF, colours and grey pixels, mel bands, numbers |
 | frozen | the same on vectors of MiniLM, EfficientNet-Lite0 and Whisper tiny.en |
-| default | what `describe` proposes, from scratch |
+| default | what `describe` proposes without pretrained weights |
+| pretrained | what it proposes with those of MiniLM, EfficientNet-Lite0 and Whisper tiny.en |
 
 The validation split selects the regularization, whether pictures are colours alone or colours and
 pixels, and our best epoch. Intervals draw groups of rows, the same for all columns. Finished
