@@ -44,6 +44,9 @@ class Training(Strict):
     weight_decay: NonNegative = 1e-4
     # sgd only
     momentum: Fraction = 0.9
+    # momentum of a moving average of the weights, step by step, that is validated and kept; 0: the
+    # weights themselves
+    ema: Fraction = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: NonNegative = 1.0
     epochs: Repeats = 40

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from multimodal_tf.config import Training
+from multimodal_tf.training.averaged_weights import AveragedWeights
 from multimodal_tf.training.monitor import Monitor
 from multimodal_tf.training.run_dir import CHECKPOINT, HISTORY, LOGS
 
@@ -97,6 +98,7 @@ def make_callbacks(
     first = first or {}
     best_model = BestModel if replicas == 1 else keras.callbacks.ModelCheckpoint
     callbacks: list[keras.callbacks.Callback] = [
+        *([AveragedWeights()] if training.ema else []),
         *([] if monitor.callback is None else [monitor.callback]),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(str(run_dir / HISTORY)),

@@ -23,7 +23,8 @@ def make_optimizer(
 
     The learning rate rises linearly to `learning_rate` during `warmup_epochs`. It then falls along
     a half cosine to 0 at the end of the last epoch, or stays constant. Biases and the scales and
-    shifts of normalisation layers, that is, all weights that are not matrices, do not decay.
+    shifts of normalisation layers, that is, all weights that are not matrices, do not decay. With
+    `training.ema` it keeps the moving average of the weights (`callbacks.AveragedWeights`).
 
     Args:
         training: `Training`.
@@ -43,6 +44,8 @@ def make_optimizer(
     """
     rate = learning_rate_schedule(training, steps)
     options: dict[str, Any] = {"weight_decay": training.weight_decay}
+    if training.ema:
+        options |= {"use_ema": True, "ema_momentum": training.ema}
     if factors:
         options["factors"] = learning_rate_factors(model, factors)
     if training.optimizer == "adamw":

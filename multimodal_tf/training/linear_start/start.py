@@ -1,5 +1,6 @@
 """Solves the heads that are linear over fixed features, and writes the solution into them."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ from multimodal_tf.data.pipeline import open_split
 from multimodal_tf.models import heads
 from multimodal_tf.models.heads.multi_label import label_weights
 from multimodal_tf.schema import Schema
-from multimodal_tf.training.linear_start.fixed_parts import Part, fixed_parts
+from multimodal_tf.training.linear_start.fixed_columns import Columns, fixed_columns
 from multimodal_tf.training.linear_start.regression import (
     Linear,
     Rows,
@@ -73,17 +74,15 @@ def start_linear_heads(
     found: dict[str, Weights] = {}
     for name, head in config.heads.items():
         layer = _dense_layer(model, name, head)
-        parts = [] if layer is None else _worthwhile(fixed_parts(_read_by(layer)))
-        if layer is None or not parts:
+        columns = [] if layer is None else fixed_columns(_read_by(layer))
+        # presence flags alone are no features
+        if layer is None or not any(one.width > 1 for one in columns):
             continue
-        train = _rows(model, parts, config, schema, records, "train", name, frozen)
-        if train is None:
-            continue
-        validation = None
-        if Manifest.load(records).rows("validation"):
-            validation = _rows(model, parts, config, schema, records, "validation", name, frozen)
-        solved = _solve(head, schema.heads[name], train, validation)
-        found[layer.name] = _weights(layer, parts, solved)
+        read = _Reader(model, _read_by(layer), columns, config, schema, records, name, frozen)
+        train, validation = read("train"), read("validation")
+        if train is not None:
+            solved = _solve(head, schema.heads[name], train, validation)
+            found[layer.name] = _weights(layer, columns, solved)
     return found
 
 
@@ -107,46 +106,53 @@ def _read_by(layer: layers.Dense) -> keras.KerasTensor:
     return given[0] if isinstance(given, list | tuple) else given
 
 
-def _worthwhile(parts: list[Part]) -> list[Part]:
-    """No parts if these are presence flags only."""
-    return parts if any(part.width > 1 for part in parts) else []
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Reads the rows of a head: the fixed columns of `vector`, a Keras tensor of the model."""
 
+    model: keras.Model
+    vector: keras.KerasTensor
+    columns: list[Columns]
+    config: Config
+    schema: Schema
+    records: PathLike
+    head: str
+    frozen: FrozenCells | None
 
-def _rows(
-    model: keras.Model,
-    parts: list[Part],
-    config: Config,
-    schema: Schema,
-    records: PathLike,
-    split: str,
-    name: str,
-    frozen: FrozenCells | None,
-) -> Rows | None:
-    """Features, targets and weights of the rows of a split that bear the label; None: no rows."""
-    wanted = keras.Model(model.input, [part.tensor for part in parts])
-    features = tf.function(lambda x: model.outputs_of(x, training=False, model=wanted))
-    batches = open_split(
-        config, schema, records, split, training=True, batch_size=_BATCH, frozen=frozen
-    )
-    blocks, targets, weights, values = [], [], [], 0.0
-    for inputs, y, weight in batches(0, tf.Variable(0, dtype=tf.int64)):
-        bears = np.asarray(weight[name]) > 0
-        if not bears.any():
-            continue
-        x = np.concatenate([np.asarray(one)[bears] for one in features(inputs)], axis=1)
-        found = float(np.count_nonzero(x))
-        is_sparse = found < (1 - _SPARSE) * x.size
-        blocks.append(sparse.csr_array(x) if is_sparse else x)
-        targets.append(np.asarray(y[name])[bears])
-        weights.append(np.asarray(weight[name], np.float64)[bears])
-        values += found if is_sparse else x.size
-        if values > _VALUES:
-            break
-    if not blocks:
-        return None
-    some_sparse = any(sparse.issparse(one) for one in blocks)
-    x = sparse.vstack(blocks, format="csr") if some_sparse else np.concatenate(blocks)
-    return Rows(x, np.concatenate(targets), np.concatenate(weights))
+    def __call__(self, split: str) -> Rows | None:
+        """The rows of a split that bear the label; None: there are none."""
+        if not Manifest.load(self.records).rows(split):
+            return None
+        wanted = keras.Model(self.model.input, self.vector)
+        vectors = tf.function(
+            lambda x: self.model.outputs_of(x, training=False, model=wanted), reduce_retracing=True
+        )
+        chosen = np.concatenate([np.arange(one.width) + one.start for one in self.columns])
+        blocks, targets, weights, values = [], [], [], 0.0
+        for inputs, y, weight in self._batches(split):
+            bears = np.asarray(weight[self.head]) > 0
+            if not bears.any():
+                continue
+            x = np.asarray(vectors(inputs), np.float32)[bears][:, chosen]
+            found = float(np.count_nonzero(x))
+            is_sparse = found < (1 - _SPARSE) * x.size
+            blocks.append(sparse.csr_array(x) if is_sparse else x)
+            targets.append(np.asarray(y[self.head])[bears])
+            weights.append(np.asarray(weight[self.head], np.float64)[bears])
+            values += found if is_sparse else x.size
+            if values > _VALUES:
+                break
+        if not blocks:
+            return None
+        some_sparse = any(sparse.issparse(one) for one in blocks)
+        x = sparse.vstack(blocks, format="csr") if some_sparse else np.concatenate(blocks)
+        return Rows(x, np.concatenate(targets), np.concatenate(weights))
+
+    def _batches(self, split: str) -> Any:
+        batches = open_split(
+            self.config, self.schema, self.records, split, True, _BATCH, frozen=self.frozen
+        )
+        return batches(0, tf.Variable(0, dtype=tf.int64))
 
 
 def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Linear:
@@ -169,10 +175,10 @@ def _normalised(rows: Rows, stats: Any) -> Rows:
     return rows._replace(y=(rows.y.ravel() - stats.mean) / stats.std)
 
 
-def _weights(layer: layers.Dense, parts: list[Part], solved: Linear) -> Weights:
+def _weights(layer: layers.Dense, columns: list[Columns], solved: Linear) -> Weights:
     kernel = np.asarray(layer.kernel) * _QUIET
     row = 0
-    for part in parts:
-        kernel[part.start : part.start + part.width] = solved.kernel[row : row + part.width]
-        row += part.width
+    for start, width in columns:
+        kernel[start : start + width] = solved.kernel[row : row + width]
+        row += width
     return [kernel, solved.bias.astype("float32")]
