@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 Floats = npt.NDArray[np.float64]
 
 # of L2, as scikit-learn's C, from the strongest; features of an input have length 10
-STRENGTHS = tuple(10.0**power for power in range(-5, 3))
+STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 # where there are no validation rows
 _USUAL = 0.01
 # strengths after the best one
@@ -35,13 +35,17 @@ class Linear(NamedTuple):
     bias: Floats
 
 
-def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[float]) -> Linear:
+def softmax_regression(
+    train: Rows, validation: Rows | None, priors: Sequence[float], smoothing: float = 0.0
+) -> Linear:
     """Logits of classes; `y` is their index.
 
     Args:
         train: rows with a weight above 0.
         validation: rows with a weight above 0, or None.
         priors: logits of each class, of which only those without training rows are used.
+        smoothing: share of a target that is spread over all classes where the strength is chosen.
+            Without, separable classes on few validation rows would choose the weakest.
     """
     seen = np.unique(train.y)
     found = Linear(np.zeros((train.x.shape[1], len(priors))), np.array(priors, float))
@@ -64,6 +68,7 @@ def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[fl
         logits = rows.x @ one.kernel + one.bias
         logits -= logits.max(axis=1, keepdims=True)
         true = logits[np.arange(len(rows.y)), rows.y]
+        true = (1 - smoothing) * true + smoothing * logits[:, seen].mean(axis=1)
         return float(np.average(np.log(np.exp(logits).sum(axis=1)) - true, weights=rows.weight))
 
     return _selected(fitted, loss, validation)

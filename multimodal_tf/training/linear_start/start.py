@@ -167,7 +167,9 @@ def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Line
             priors = np.log(shares / (1 - shares)).tolist()
             return sigmoid_regression(train, validation, priors, *label_weights(head, stats))
         case _:
-            return softmax_regression(train, validation, np.log(heads.prior(head, stats)).tolist())
+            priors = np.log(heads.prior(head, stats)).tolist()
+            smoothing = getattr(head, "label_smoothing", 0.0)
+            return softmax_regression(train, validation, priors, smoothing)
 
 
 def _normalised(rows: Rows, stats: Any) -> Rows:
