@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from shop import BAD_CELLS, BAD_COUNTS, DIM, HEADS, SIZES, TEST, TRAIN, TYPES, frame
 
-from multimodal_tf.config import ClassificationHead, Config, CountHead, VectorInput
+from multimodal_tf.config import ClassificationHead, Config, CountHead, DenseTower, VectorInput
 from multimodal_tf.config.search_space import Choice, Space
 from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.ingest.table_ingest import ingest
@@ -59,7 +59,7 @@ def test_the_description_has_the_type_of_every_column(shop):
         "day": "date",
         "v": "vector",
     }
-    assert described.inputs["v"] == VectorInput(dim=DIM)
+    assert described.inputs["v"] == VectorInput(dim=DIM, tower=DenseTower(wide=True))
     assert described.heads == {"label": ClassificationHead(), "visits": CountHead()}
     assert described.split.column == "split"
 
