@@ -33,7 +33,9 @@ def test_shares_are_those_of_all_rows_and_unequal_classes_get_weights():
         "rarest": "yes",
         "rarest_rows": 10,
     }
-    assert found.config().heads == {"label": ClassificationHead(class_weight="balanced")}
+    assert found.config().heads == {
+        "label": ClassificationHead(class_weight="balanced", label_smoothing=0)
+    }
     assert (
         "commonest class 'no' on 99.0 % of 1000 rows, rarest 'yes' on 1.0 %: so unequal that "
         "class_weight is balanced" in text_of(found)

@@ -60,7 +60,8 @@ def test_the_description_has_the_type_of_every_column(shop):
         "v": "vector",
     }
     assert described.inputs["v"] == VectorInput(dim=DIM, tower=DenseTower(wide=True))
-    assert described.heads == {"label": ClassificationHead(), "visits": CountHead()}
+    label = ClassificationHead(label_smoothing=0)
+    assert described.heads == {"label": label, "visits": CountHead()}
     assert described.split.column == "split"
 
 

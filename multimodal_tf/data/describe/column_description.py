@@ -86,10 +86,16 @@ class ColumnDescription(pydantic.BaseModel):
         return config
 
     def _head(self) -> LabelledHead:
-        """With weights where the classes are unequal, and thresholds that validation rows give."""
+        """With weights where the classes are unequal, and thresholds that validation rows give.
+
+        Without label smoothing: where a head begins as logistic regression, whose probabilities
+        are those of the classes, it would only make them less sure.
+        """
         head = head_config(self.type, self.separator)
         if isinstance(head, MultiLabelHead):
             head.threshold = "fitted"
-        if isinstance(head, ClassificationHead) and self.classes and self.classes.is_unequal:
-            head.class_weight = "balanced"
+        if isinstance(head, ClassificationHead):
+            head.label_smoothing = 0.0
+            if self.classes and self.classes.is_unequal:
+                head.class_weight = "balanced"
         return head

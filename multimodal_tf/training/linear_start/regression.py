@@ -15,6 +15,9 @@ Floats = npt.NDArray[np.float64]
 STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 # where there are no validation rows
 _USUAL = 0.01
+# Share of a target that is spread over all classes where the strength is chosen: otherwise
+# separable classes on few validation rows would choose the weakest.
+_SMOOTHING = 0.1
 # strengths after the best one
 _BEYOND = 2
 _ITERATIONS = 300
@@ -35,17 +38,13 @@ class Linear(NamedTuple):
     bias: Floats
 
 
-def softmax_regression(
-    train: Rows, validation: Rows | None, priors: Sequence[float], smoothing: float = 0.0
-) -> Linear:
+def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[float]) -> Linear:
     """Logits of classes; `y` is their index.
 
     Args:
         train: rows with a weight above 0.
         validation: rows with a weight above 0, or None.
         priors: logits of each class, of which only those without training rows are used.
-        smoothing: share of a target that is spread over all classes where the strength is chosen.
-            Without, separable classes on few validation rows would choose the weakest.
     """
     seen = np.unique(train.y)
     found = Linear(np.zeros((train.x.shape[1], len(priors))), np.array(priors, float))
@@ -68,7 +67,7 @@ def softmax_regression(
         logits = rows.x @ one.kernel + one.bias
         logits -= logits.max(axis=1, keepdims=True)
         true = logits[np.arange(len(rows.y)), rows.y]
-        true = (1 - smoothing) * true + smoothing * logits[:, seen].mean(axis=1)
+        true = (1 - _SMOOTHING) * true + _SMOOTHING * logits[:, seen].mean(axis=1)
         return float(np.average(np.log(np.exp(logits).sum(axis=1)) - true, weights=rows.weight))
 
     return _selected(fitted, loss, validation)

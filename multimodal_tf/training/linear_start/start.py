@@ -168,8 +168,7 @@ def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Line
             return sigmoid_regression(train, validation, priors, *label_weights(head, stats))
         case _:
             priors = np.log(heads.prior(head, stats)).tolist()
-            smoothing = getattr(head, "label_smoothing", 0.0)
-            return softmax_regression(train, validation, priors, smoothing)
+            return softmax_regression(train, validation, priors)
 
 
 def _normalised(rows: Rows, stats: Any) -> Rows:
