@@ -134,9 +134,7 @@ def evaluate(
     }
     grouped = config.split.group is not None and resamples > 0
     source = source_table(manifest, table) if grouped else None
-    with started_after(
-        _model_of(predict), config, schema, records, [split], cache, progress=False
-    ) as frozen:
+    with started_after(_model_of(predict), config, schema, records, [split], cache) as frozen:
         batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
         collected = _collect(_per_batch(predict), batches, list(evaluated))
     rows, labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))

@@ -18,6 +18,7 @@ from multimodal_tf.data.filesystem import to_path
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_split, open_split
 from multimodal_tf.models import build_model
+from multimodal_tf.training.folds import make_folds
 
 SPLITS = ("train", "validation")
 
@@ -169,6 +170,17 @@ def test_several_processes_share_the_work(trained, computed, tmp_path):
     by_shard = frozen_table.frame().query(f"split in {SPLITS}").reset_index()
     by_shard["shard"] = by_shard["split"] + (by_shard["index"] // 10).astype(str)
     assert sum(computed) <= by_shard.fillna("").groupby("shard")["title"].nunique().sum()
+
+
+def test_folds_share_what_was_computed(trained, computed, tmp_path):
+    model, config, schema, records = trained
+    first, second = make_folds(records, tmp_path / "folds", 2)
+    frozen_cells(model, config, schema, first, SPLITS)
+    assert sum(computed) == len(distinct())
+    frozen_cells(model, config, schema, second, SPLITS)
+    # or in another folder, that of the records
+    frozen_cells(model, config, schema, records, SPLITS, tmp_path / "folds" / "rows" / "cache")
+    assert sum(computed) == len(distinct())
 
 
 def test_other_weights_have_another_key(trained, computed, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -146,8 +147,8 @@ def frozen_cells(
         records: folder of ingested records, or a fold.
         splits: those with rows are opened.
         cache: whether to use the cache, which lies beside the shards; or another folder for it.
-        progress: whether to say what is computed, and show a progress bar; None: the bar where
-            standard error is a terminal.
+        progress: whether to say what is computed, and show a progress bar; None: where standard
+            error is a terminal.
 
     Returns:
         None where nothing is frozen, `cache` is False, or the cache cannot be used; then a warning
@@ -285,7 +286,7 @@ def _filled(
             stacklevel=3,
         )
         return False
-    if progress:
+    if progress or (progress is None and sys.stderr.isatty()):
         Console(stderr=True).print(
             f"frozen tower of {what} = {size / 1e6:,.1f} MB, computed once, into {parts.folder}",
             markup=False,
