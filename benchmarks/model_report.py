@@ -219,7 +219,7 @@ def leaked(config, directory, table):
         load_run(directory / slug(entry.name)), directory / "data", directory / "report", leaky
     )
     sentence = next(
-        (sentence for sentence in report.page.summary if "relies almost entirely" in sentence),
+        (each for each in report.page.sections[0].sentences if "relies almost entirely" in each),
         "nothing",
     )
     return report.contributions.share[text], sentence

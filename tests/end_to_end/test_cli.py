@@ -1,5 +1,7 @@
 """The command line on what it has made: other settings and places, and errors in one sentence."""
 
+import json
+
 import fsspec
 import pytest
 
@@ -11,10 +13,14 @@ def test_records_on_another_file_system_give_the_same_metrics(shop, command, tmp
     files, out = fsspec.filesystem("memory"), tmp_path / "remote.json"
     files.put(str(shop / "records"), "/cli/records", recursive=True)
     try:
-        assert command("evaluate", shop / "run", "memory://cli/records", "--out", out) == 0
+        words = ("--out", out, "--page", tmp_path / "page")
+        assert command("evaluate", shop / "run", "memory://cli/records", *words) == 0
     finally:
         files.rm("/cli", recursive=True)
     assert out.read_text() == (shop / "metrics.json").read_text()
+    # every head has its tile
+    page = json.loads((tmp_path / "page" / "report.json").read_text())
+    assert [tile["section"] for tile in page["tiles"]] == list(json.loads(out.read_text())["heads"])
 
 
 @pytest.fixture(scope="module")
