@@ -142,6 +142,17 @@ def test_small_tables_alone(presets, kind):
         assert said == ""
 
 
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_tiny_pictures_keep_a_tower_of_their_own(presets, kind):
+    for side, is_preset in ((28, False), (32, False), (33, True)):
+        pixels = Spread(min=side, median=side, p95=side, max=999)
+        config, _, said = proposed(presets, kind, width=pixels, height=pixels)
+        assert ("PresetTower" in repr(config)) == is_preset
+        # nothing would be brought either
+        assert said == ""
+        assert proposed(None, kind, width=pixels, height=pixels)[2] == "" or is_preset
+
+
 @pytest.mark.parametrize(
     ("texts", "language"),
     [(SENTENCES, "English"), (DUTCH, "100"), (RUSSIAN, "100"), (CHINESE, "100"), ([], "100")],
@@ -192,7 +203,7 @@ def test_fetching_brings_what_is_missing_and_no_more(presets, many, tmp_path, mo
         ).found[0]
 
     monkeypatch.setattr(proposals, "fetch_preset", fetch)
-    table = {"a": [png()] * 3, "b": [png(9)] * 3, "title": DUTCH[:3], "label": ["a", "b", "a"]}
+    table = {"a": [png()] * 3, "b": [png(50)] * 3, "title": DUTCH[:3], "label": ["a", "b", "a"]}
     found = described(table, types={"title": "text"}, presets=tmp_path, fetch=True)
     # the English one shows that the texts are not English
     assert fetched == [
@@ -223,5 +234,5 @@ def test_a_size_of_the_converter_goes_before_that_of_the_network(presets, tmp_pa
     own = shutil.copytree(presets, tmp_path / "own")
     file = own / "pictures" / "image_converter.json"
     file.write_text(file.read_text().replace('"image_size": null', '"image_size": [24, 32]'))
-    config, *_ = proposed(own, "image", width=Spread(min=9, median=9, p95=9, max=9))
+    config, *_ = proposed(own, "image")
     assert (config.height, config.width, config.channels) == (24, 32, 3)

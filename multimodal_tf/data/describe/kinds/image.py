@@ -59,12 +59,16 @@ def _default_image(column: ColumnDescription, rows: int) -> Default:
 
 
 def default_size(column: ColumnDescription) -> tuple[int, int]:
-    small = (
+    return (_SMALL, _SMALL) if is_small(column) else (96, 96)
+
+
+def is_small(column: ColumnDescription) -> bool:
+    """Whether a column's median picture is an icon or a digit rather than a photo."""
+    return (
         column.width is not None
         and column.height is not None
         and max(column.width.median, column.height.median) <= _SMALL
     )
-    return (_SMALL, _SMALL) if small else (96, 96)
 
 
 KIND = Kind(
