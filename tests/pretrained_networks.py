@@ -290,23 +290,38 @@ def text_family(folder, kind):
 ENGLISH = ["a", "and", "bird", "blue", "cat", "dog", "in", "old", "owl", "red", "the", "tree"]
 
 
-def english_preset(folder, words=ENGLISH, size=0):
-    """A small BERT with the tokenizer of an English one, or with `size` ids of many languages."""
+def english_preset(folder):
+    """A small BERT with the tokenizer of an English one."""
     import keras_hub
 
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *string.ascii_lowercase[1:]]
-    vocabulary += [f"##{letter}" for letter in string.ascii_lowercase]
-    vocabulary += [f"[unused{number}]" for number in range(size - len(vocabulary))]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ENGLISH]
+    vocabulary += [*string.ascii_lowercase[1:], *(f"##{one}" for one in string.ascii_lowercase)]
     keras_hub.models.BertTokenizer(vocabulary, lowercase=True).save_to_preset(folder)
-    keras_hub.models.BertBackbone(
-        vocabulary_size=len(vocabulary),
+    _small_bert(len(vocabulary)).save_to_preset(folder)
+
+
+def many_languages_preset(folder):
+    """Like multilingual E5: a BERT with the tokenizer of XLM-RoBERTa, which knows letters."""
+    import keras_hub
+
+    letters = _letters_model(pad_id=-1, unk_id=0, bos_id=1, eos_id=2)
+    tokenizer = keras_hub.models.XLMRobertaTokenizer(letters)
+    tokenizer.save_to_preset(folder)
+    _small_bert(tokenizer.vocabulary_size()).save_to_preset(folder)
+
+
+def _small_bert(vocabulary_size):
+    import keras_hub
+
+    return keras_hub.models.BertBackbone(
+        vocabulary_size=vocabulary_size,
         num_layers=1,
         num_heads=2,
         hidden_dim=4,
         intermediate_dim=8,
         dropout=0,
         max_sequence_length=16,
-    ).save_to_preset(folder)
+    )
 
 
 def one_of_each(folder):

@@ -4,6 +4,8 @@ import pathlib
 import shutil
 import socket
 
+import numpy as np
+import pandas as pd
 import pytest
 from described_tables import clip_bytes, column_of, described, png
 
@@ -13,7 +15,12 @@ from multimodal_tf.data.describe.column_description import ColumnDescription, Sp
 from multimodal_tf.data.describe.defaults import default_input
 from multimodal_tf.data.describe.pretrained import ROWS, Pretrained
 from multimodal_tf.data.describe.sample import Cell, Column
+from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.presets.find import ENVIRONMENT
+from multimodal_tf.data.table import read_table
+from multimodal_tf.models.build import build_model
+from multimodal_tf.schema import Schema
 
 SENTENCES = ["the old owl in the tree", "a red bird and the blue dog", "the cat and the owl"] * 9
 DUTCH = ["de oude uil in de boom", "een rode vogel en de blauwe hond", "de kat en de uil"] * 9
@@ -28,9 +35,9 @@ def presets(pretrained):
 
 @pytest.fixture(scope="module")
 def many(pretrained, tmp_path_factory):
-    """A folder with one preset, whose tokenizer has the size of one of many languages."""
+    """A folder with one preset, whose tokenizer is one of many languages."""
     folder = tmp_path_factory.mktemp("many")
-    shutil.copytree(pretrained.english_preset(size=100_000), folder / "many")
+    shutil.copytree(pretrained.many_languages_preset(), folder / "many")
     return folder
 
 
@@ -177,6 +184,17 @@ def test_of_both_the_smaller_one_that_reads_the_texts(presets, many, tmp_path):
     shutil.copytree(many / "many", both / "a_first")
     for texts, name in ((SENTENCES, "english"), (DUTCH, "a_first")):
         assert proposed(both, "text", texts=texts)[0].tower.preset == str(both / name)
+
+
+def test_a_preset_of_many_languages_reads_a_table(many, tmp_path):
+    table = {"title": RUSSIAN, "label": ["a", "b", "a"] * 9}
+    config = described(table, types={"title": "text"}, presets=many).config()
+    frame = pd.DataFrame(table)
+    ingest(read_table(frame), config, tmp_path, processes=1)
+    schema = Schema.load(tmp_path / "schema.json")
+    model = build_model(config, schema)
+    outputs = model.predict(load_split(config, schema, tmp_path, "train"), verbose=0)
+    assert np.isfinite(outputs["label"]).all()
 
 
 def test_tokens_are_those_of_the_preset(presets):
