@@ -37,7 +37,9 @@ CONFIG = Config(
         "tags": MultiLabelHead(),
         "pair": MatchingHead(inputs=["photo", "size"]),
         "space": AlignmentHead(inputs=["photo", "size", "colour"], dim=5),
-        "siglip": AlignmentHead(inputs=["colour", "photo"], dim=4, loss="sigmoid", weight=0.1),
+        "siglip": AlignmentHead(
+            inputs=["colour", "photo"], dim=4, loss="sigmoid", weight=0.1, queue=11
+        ),
         "near": AlignmentHead(inputs=["photo", "size"], dim=3, loss="distance"),
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),

@@ -87,6 +87,8 @@ class DistributedModel(FrozenStartModel):
             loss = self._tracked_loss(x, y, y_pred, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss * share)
         self._apply_gradients(tape, scaled)
+        for name in self._queues():
+            self.get_layer(name).enqueue(y[name], y_pred[name])
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, data: Any) -> Any:
@@ -141,6 +143,7 @@ class DistributedModel(FrozenStartModel):
         }
         for metric in before:
             metric.reset_state()
+        y, y_pred = self._with_queues(y, y_pred)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
         # Keras creates them in the first call
         for metric in self._head_losses():
@@ -152,6 +155,18 @@ class DistributedModel(FrozenStartModel):
 
     def _head_losses(self) -> list[Any]:
         return [] if self._compile_loss is None else self._compile_loss.metrics
+
+    def _queues(self) -> list[str]:
+        """The heads that also compare a batch with the rows of batches before."""
+        losses = self.loss if isinstance(self.loss, dict) else {}
+        return [name for name, loss in losses.items() if getattr(loss, "queue", 0)]
+
+    def _with_queues(self, y: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Targets and predictions; of a head with a queue those of its rows behind the batch's."""
+        for name in self._queues():
+            rows = self.get_layer(name).with_queue(y[name], y_pred[name])
+            y, y_pred = y | {name: rows[0]}, y_pred | {name: rows[1]}
+        return y, y_pred
 
     def _gather_batchwise(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Targets, predictions and weights; of all replicas for a head with a `BatchwiseLoss`.

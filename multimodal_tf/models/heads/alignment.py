@@ -41,6 +41,7 @@ def output(
         head.initial_temperature if head.loss != "distance" else None,
         # Zhai et al. 2023, arXiv:2303.15343, section 3.2
         shift=-10.0 if head.loss == "sigmoid" else None,
+        queue=head.queue,
         dtype="float32",
         name=name,
     )
@@ -97,6 +98,8 @@ class AlignedVectors(layers.Layer):
         temperature: float above 0. The scale begins at 1 / temperature, and is at most 100. None:
             it is 1.
         shift: float. Where the shift begins; None: it is 0.
+        queue: int. How many rows of the batches before it keeps, newest first, for the loss; they
+            are not trained, and rows not yet seen are zeros.
 
     Call:
         `vectors` is a list of `(batch, dim)`, of length 1, or zeros where an input is missing.
@@ -113,14 +116,18 @@ class AlignedVectors(layers.Layer):
     """
 
     def __init__(
-        self, temperature: float | None = None, shift: float | None = None, **kwargs: Any
+        self,
+        temperature: float | None = None,
+        shift: float | None = None,
+        queue: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if temperature is not None and not 0 < temperature < math.inf:
             raise ValueError(
                 f"`temperature` must be a positive finite number, received {temperature!r}"
             )
-        self.temperature, self.initial_shift = temperature, shift
+        self.temperature, self.initial_shift, self.queue = temperature, shift, queue
 
     def build(self, vectors_shape: Any) -> None:
         if self.temperature is not None:
@@ -131,6 +138,39 @@ class AlignedVectors(layers.Layer):
         if self.initial_shift is not None:
             begin = keras.initializers.Constant(self.initial_shift)
             self.shift = self.add_weight(shape=(), initializer=begin, name="shift")
+        if self.queue:
+            inputs, dim = len(vectors_shape), vectors_shape[0][-1]
+            self.queued = self._queue_weight((inputs, dim + 2), "float32", "queued")
+            self.queued_cells = self._queue_weight((inputs,), "int64", "queued_cells")
+
+    def _queue_weight(self, shape: tuple[int, ...], dtype: str, name: str) -> Any:
+        return self.add_weight(
+            shape=(self.queue, *shape),
+            initializer="zeros",
+            dtype=dtype,
+            trainable=False,
+            # all replicas enqueue the rows of all
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def with_queue(self, cells: Any, vectors: Any) -> tuple[Any, Any]:
+        """The rows of a batch and those of the queue behind them.
+
+        Args:
+            cells: int `(batch, inputs)`, targets of the loss.
+            vectors: float32 `(batch, inputs, dim + 2)`, outputs of this layer.
+        """
+        return (
+            ops.concatenate([ops.cast(cells, "int64"), self.queued_cells]),
+            ops.concatenate([vectors, self.queued]),
+        )
+
+    def enqueue(self, cells: Any, vectors: Any) -> None:
+        """Puts the rows of a batch in front of the queue, which forgets its oldest ones."""
+        cells, vectors = self.with_queue(cells, ops.stop_gradient(vectors))
+        self.queued_cells.assign(cells[: self.queue])
+        self.queued.assign(vectors[: self.queue])
 
     def call(self, vectors: Sequence[Any]) -> Any:
         stacked = ops.stack(list(vectors), axis=1)
@@ -147,7 +187,7 @@ class AlignedVectors(layers.Layer):
         return (first[0], len(vectors_shape), first[1] + 2)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"temperature": self.temperature, "shift": self.initial_shift}
+        own = {"temperature": self.temperature, "shift": self.initial_shift, "queue": self.queue}
         return {**super().get_config(), **own}
 
 

@@ -12,7 +12,7 @@ from all_heads import INPUTS
 from multimodal_tf.config import AlignmentHead, Config, DenseTower, VectorInput
 from multimodal_tf.losses import ContrastiveLoss, PairedDistance, PairwiseSigmoidLoss
 from multimodal_tf.metrics.alignment import alignment
-from multimodal_tf.models import build_model, embeddings, heads
+from multimodal_tf.models import build_model, compile_arguments, embeddings, heads
 
 SCALE, SHIFT = 4.0, -1.0
 LOSSES = {
@@ -99,6 +99,39 @@ def test_a_queue_is_rows_without_a_loss_of_their_own(kind):
     losses = with_queue.call(cells, found)
     assert losses.shape == (5,)
     np.testing.assert_allclose(losses, LOSSES[kind].call(cells, found)[:5], rtol=1e-5)
+
+
+def test_a_model_keeps_the_rows_of_batches_before(tmp_path):
+    """Each step's loss is that of the batch among itself and the vectors of earlier steps."""
+    head = AlignmentHead(inputs=["price", "weight"], dim=4, queue=5)
+    config = Config(inputs=INPUTS, heads={"space": head})
+    model = build_model(config, contract.schema_of(config))
+    model.compile(
+        keras.optimizers.SGD(0.1),
+        run_eagerly=True,
+        **compile_arguments(config, contract.schema_of(config)),
+    )
+    rows = contract.rows_of(config, 8)
+    cells = 2**60 + np.array([[0, 1], [2, 3], [4, 5], [6, 7], [0, 9], [8, 3], [10, 11], [12, 13]])
+    seen = np.zeros((0, 2, 6), "float32")
+    for start in (0, 4):
+        batch = {name: values[start : start + 4] for name, values in rows.items()}
+        found = model(batch)["space"].numpy()
+        queue = np.concatenate([seen, np.zeros((5 - len(seen), 2, 6), "float32")])
+        numbers = np.concatenate([cells[start : start + 4], cells[:5]])
+        expected = np.mean(ContrastiveLoss(5).call(numbers, np.concatenate([found, queue])))
+        loss = model.train_on_batch(batch, {"space": cells[start : start + 4]}, return_dict=True)
+        model.reset_metrics()
+        assert loss["loss"] == pytest.approx(expected, rel=1e-5)
+        seen = np.concatenate([found, seen])
+    layer = model.get_layer("space")
+    np.testing.assert_allclose(layer.queued, seen[:5], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(layer.queued_cells, [*cells[4:], cells[0]])
+    assert not {"queued", "queued_cells"} & {weight.name for weight in model.trainable_weights}
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").get_layer("space")
+    np.testing.assert_array_equal(again.queued, layer.queued)
+    np.testing.assert_array_equal(again.queued_cells, layer.queued_cells)
 
 
 @pytest.mark.parametrize("kind", LOSSES)
