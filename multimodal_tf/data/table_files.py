@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import pyarrow
 import pyarrow.parquet
 
+from multimodal_tf.data import parquet_footer
 from multimodal_tf.data.arrow_cells import arrow_cells
 from multimodal_tf.data.codecs.cell import BrokenCell
 
@@ -125,6 +126,9 @@ def _parquet_cells(
 
 def _parquet(path: pathlib.Path) -> pyarrow.parquet.ParquetFile:
     with _parquet_errors(path):
+        problem = parquet_footer.problem(path)
+        if problem:
+            raise pyarrow.ArrowInvalid(problem)
         # by default whole row groups are read ahead
         return pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
