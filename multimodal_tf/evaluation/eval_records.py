@@ -1,5 +1,6 @@
 """The ingested records, and their table, that a model is evaluated on."""
 
+import contextlib
 import dataclasses
 import os
 from typing import TypeAlias
@@ -83,17 +84,21 @@ def source_table(manifest: Manifest, table: Table | None) -> Table | None:
     Raises:
         ValueError: `table` is another one.
     """
-    found = table
-    if found is None:
-        if not os.path.exists(manifest.table):
-            return None
-        found = read_table(manifest.table)
-    rows = sum(len(chunk) for chunk in found.chunks())
-    if rows == manifest.table_rows:
-        return found
     if table is None:
+        # it may have been moved, or be another file by now
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.exists(manifest.table):
+                found = read_table(manifest.table)
+                return found if _rows(found) == manifest.table_rows else None
         return None
+    rows = _rows(table)
+    if rows == manifest.table_rows:
+        return table
     raise ValueError(
         f"table: must be the one that was ingested, of {manifest.table_rows} rows, "
         f"received {table.name} of {rows}"
     )
+
+
+def _rows(table: Table) -> int:
+    return sum(len(chunk) for chunk in table.chunks(columns=[]))

@@ -1,5 +1,7 @@
 """Intervals draw the groups of the split, in `evaluate` as in the model report."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,8 +112,6 @@ def test_every_head_draws_groups(folder, model):
 
 
 def test_a_table_that_is_gone_is_named(folder, model, tmp_path):
-    import shutil
-
     moved = tmp_path / "moved"
     shutil.copytree(folder / "records", moved)
     manifest = moved / "manifest.json"
@@ -121,6 +121,11 @@ def test_a_table_that_is_gone_is_named(folder, model, tmp_path):
     found = evaluate(model, CONFIG, schema, moved, resamples=20)
     assert found.group is None
     assert "/nowhere/table.csv with the groups of 'family' cannot be read" in found.note
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"PAR1")
+    manifest.write_text(text.replace("/nowhere/table.csv", str(damaged)))
+    found = evaluate(model, CONFIG, schema, moved, resamples=20)
+    assert "damaged.parquet with the groups of 'family' cannot be read" in found.note
     given = read_table(folder / "table.csv")
     again = evaluate(model, CONFIG, schema, moved, resamples=20, table=given)
     assert (again.group, again.note) == ("family", "")
