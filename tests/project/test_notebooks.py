@@ -61,7 +61,8 @@ HOLDS = {
         "(trained.record.strategy, trained.record.replicas) == ('mirrored', 2)",
     ],
     "05_model_report": [
-        "(OUT / 'report' / 'index.html').is_file() and len(report.page.summary) > 3",
+        "(OUT / 'report' / 'index.html').is_file() and 1 <= len(report.page.summary) <= 5",
+        "len(report.page.tiles) > 2",
         "[*report.contributions.share] == [*config.inputs] == [*report.robustness.scores][:3]",
         "len(tables['exchanged-inputs-by-score']) >= 3",
         "np.isfinite(served['ood_score']).all() and served['review'].dtype == bool",
