@@ -96,7 +96,8 @@ class FrozenBeginning:
     """The frozen beginnings of a model's inputs.
 
     Args:
-        model: a functional `keras.Model` with a dict of inputs, as its layers are trained now.
+        model: a functional `keras.Model`, as its layers are trained now. Without a dict of inputs
+            nothing of it is taken for frozen.
 
     Attributes:
         inputs: by name, for inputs with one in which a layer has weights.
@@ -104,11 +105,10 @@ class FrozenBeginning:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._sources = _sources(model)
-        self.inputs = {
-            name: FrozenInput(model, name, tensors)
-            for name, tensors in _cuts(model, self._sources).items()
-        }
+        by_name = isinstance(model.input, dict)
+        self._sources = _sources(model) if by_name else {}
+        cuts = _cuts(model, self._sources) if by_name else {}
+        self.inputs = {name: FrozenInput(model, name, cut) for name, cut in cuts.items()}
         self._missing: Tensors = {}
 
     def start_after(self, missing: Mapping[str, Mapping[str, Any]]) -> None:
