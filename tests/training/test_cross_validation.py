@@ -144,15 +144,16 @@ class TestPredictions:
         shutil.copytree(cv_runs / "first", out)
         trained = []
 
-        def untrained(config, schema, fold, run, verbose):
-            trained.append((config.seed, run.name))
+        def untrained(config, schema, fold, run, verbose, cache):
+            # of frozen towers, which all repetitions share
+            trained.append((config.seed, run.name, cache))
             raise KeyboardInterrupt
 
         monkeypatch.setattr(cross_validation, "fit", untrained)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(CONFIG, read_table(frame()), out, 2, repeats=2)
         # another seed for the weights, too
-        assert trained == [(CONFIG.seed + 2, "1-0")]
+        assert trained == [(CONFIG.seed + 2, "1-0", out / "cache")]
         folds = [out / "folds" / "1" / f"fold-{number}" for number in range(2)]
         held = [set(rows_of(fold, "test")) for fold in folds]
         assert set.union(*held) == set(range(ROWS))
