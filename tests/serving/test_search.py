@@ -7,6 +7,7 @@ import small_model as small
 from typer.testing import CliRunner
 
 from multimodal_tf.cli.app import app
+from multimodal_tf.cli.serving import _zero_shot as zero_shot_of
 from multimodal_tf.config import (
     AlignmentHead,
     BagTower,
@@ -236,6 +237,21 @@ def test_classes_of_a_column():
         classes_of(table, "one")
     with pytest.raises(ValueError, match="'colour'"):
         classes_of(table, "colour")
+
+
+def test_the_options_of_export_name_classes(tmp_path):
+    pd.DataFrame({"kind": ["cat", "dog"]}).to_csv(tmp_path / "t.csv", index=False)
+    chosen = zero_shot_of(["cat", "dog"], None, None, "a {}")
+    assert chosen == zero_shot_of(None, "kind", tmp_path / "t.csv", "a {}")
+    assert chosen.prompts == ["a cat", "a dog"]
+    assert zero_shot_of(None, None, None, "{}") is None
+    for arguments, message in (
+        ((None, "kind", None, "{}"), "go together, received --classes-of alone"),
+        ((["a"], "kind", tmp_path / "t.csv", "{}"), "--classes or --classes-of, received both"),
+        ((None, None, None, "a {}"), "--prompt needs --classes or --classes-of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            zero_shot_of(*arguments)
 
 
 @pytest.mark.parametrize(
