@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 from same_run import assert_same_run
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression, Ridge
 from small_table import ingested, with_parts
 
@@ -111,6 +112,29 @@ def test_validation_rows_select_the_strength_and_an_unseen_class_keeps_its_prior
     assert np.abs(strong.kernel).max() < 0.1 < 1 < np.abs(weak.kernel).max()
     assert (weak.kernel[:, 3] == 0).all()
     assert weak.bias[3] == -5
+
+
+def test_a_weak_group_of_columns_counts_less():
+    random = np.random.default_rng(0)
+
+    def with_noise(seed):
+        one = rows(seed, count=60)
+        return one._replace(x=np.hstack([one.x, 3 * random.normal(size=(60, 40))]))
+
+    def solve(train, validation):
+        return regression.softmax_regression(train, validation, [0.0] * 3)
+
+    train, validation, groups = with_noise(0), with_noise(0), [slice(0, 5), slice(5, 45)]
+    found = regression.weighed(solve, train, validation, groups)
+    plain = solve(train, validation)
+    assert found.loss < plain.loss
+    shares = [
+        np.abs(one.kernel[5:]).mean() / np.abs(one.kernel[:5]).mean() for one in (found, plain)
+    ]
+    assert shares[0] < 0.5 * shares[1]
+    sparse_rows = [one._replace(x=csr_array(one.x)) for one in (train, validation)]
+    same = regression.weighed(solve, *sparse_rows, groups)
+    np.testing.assert_allclose(same.kernel, found.kernel, atol=0.02)
 
 
 # --- in a training

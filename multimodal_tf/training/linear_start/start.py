@@ -1,6 +1,7 @@
 """Solves the heads that are linear over fixed features, and writes the solution into them."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -31,6 +32,7 @@ from multimodal_tf.training.linear_start.regression import (
     ridge_regression,
     sigmoid_regression,
     softmax_regression,
+    weighed,
 )
 
 # rows that are read at a time
@@ -39,6 +41,8 @@ _BATCH = 256
 _VALUES = 2**28
 # share of zeros from which features are sparse
 _SPARSE = 0.8
+# columns of a group whose weight is chosen, and how many groups at most
+_WIDE, _GROUPS = 32, 8
 # by which the initial weights of all that is not fixed are multiplied, so that they say nothing yet
 _QUIET = 0.01
 
@@ -81,7 +85,8 @@ def start_linear_heads(
         read = _Reader(model, _read_by(layer), columns, config, schema, records, name, frozen)
         train, validation = read("train"), read("validation")
         if train is not None:
-            solved = _solve(head, schema.heads[name], train, validation)
+            solve = functools.partial(_solve, head, schema.heads[name])
+            solved = weighed(solve, train, validation, _groups(columns))
             found[layer.name] = _weights(layer, columns, solved)
     return found
 
@@ -153,6 +158,14 @@ class _Reader:
             self.config, self.schema, self.records, split, True, _BATCH, frozen=self.frozen
         )
         return batches(0, tf.Variable(0, dtype=tf.int64))
+
+
+def _groups(columns: list[Columns]) -> list[slice]:
+    """The fixed columns of each text, image or sound, as they stand side by side."""
+    ends = np.cumsum([one.width for one in columns]).tolist()
+    groups = [slice(end - one.width, end) for one, end in zip(columns, ends) if one.width >= _WIDE]
+    # each costs two more regressions
+    return groups if len(groups) <= _GROUPS else []
 
 
 def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Linear:
