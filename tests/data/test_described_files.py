@@ -12,6 +12,16 @@ from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.table import read_table
 
 
+def test_a_png_of_30_000_by_30_000_pixels_is_refused_from_its_header():
+    huge = bytearray(png())
+    huge[16:24] = struct.pack(">II", 30_000, 30_000)
+    huge[29:33] = struct.pack(">I", zlib.crc32(huge[12:29]))
+    found = column_of(described({"x": [png()] * 3 + [bytes(huge)], "label": list("abab")}), "x")
+    assert (found.type, found.rejected) == ("image", 1)
+    assert "30000 x 30000 pixels, more than" in found.rejections[0].reason
+    assert found.width.max == 40
+
+
 def test_bytes_data_uris_base64_and_arrays(tmp_path):
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "a.wav").write_bytes(clip_bytes())
