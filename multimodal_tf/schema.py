@@ -11,7 +11,7 @@ import pydantic
 import upath
 from pydantic import Field
 
-from multimodal_tf.config import Config, MultiLabelHead, TextInput
+from multimodal_tf.config import Config, TextInput
 from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.json_files import read_model
@@ -182,7 +182,7 @@ def check_schema(config: Config, schema: Schema) -> None:
 
 
 def thresholds(name: str, head: Head, stats: HeadStats | None) -> list[float]:
-    """From which probability on each label of a multi-label head is predicted.
+    """From which probability on each label of a head of several labels is predicted.
 
     Args:
         name: of the head, for the message.
@@ -196,14 +196,15 @@ def thresholds(name: str, head: Head, stats: HeadStats | None) -> list[float]:
         ValueError: the head's thresholds are to be fitted, and are not in the schema.
 
     Example:
-        >>> from multimodal_tf.config import MultiLabelHead
-        >>> thresholds("tags", MultiLabelHead(threshold=0.3), Classes(names=["a"], counts=[1]))
-        [0.3]
+        >>> from multimodal_tf.config import ClassificationHead
+        >>> thresholds("label", ClassificationHead(), Classes(names=["a", "b"], counts=[2, 1]))
+        []
     """
-    if not isinstance(head, MultiLabelHead) or not isinstance(stats, Classes):
+    threshold = getattr(head, "threshold", None)
+    if threshold is None or not isinstance(stats, Classes):
         return []
-    if head.threshold != "fitted":
-        return [head.threshold] * len(stats.names)
+    if threshold != "fitted":
+        return [float(threshold)] * len(stats.names)
     if stats.thresholds is None:
         raise ValueError(
             f"heads.{name}.threshold is fitted, but the schema has no thresholds: "

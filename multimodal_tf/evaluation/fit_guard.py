@@ -154,7 +154,7 @@ def _calibrated_rows(run: Trained, records: PathLike) -> dict[str, tuple[np.ndar
     if not heads:
         raise ValueError(
             f"a temperature needs a head that chooses one class, received {list(config.heads)}, "
-            "or a multi_label head"
+            "or a head of several labels"
         )
     check_records(config, records)
     batches = [

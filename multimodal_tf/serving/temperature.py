@@ -24,7 +24,7 @@ def check(temperature: Mapping[str, float], config: Config) -> None:
     )
     for name, value in temperature.items():
         if name not in (*choosing, *several):
-            others = f" or multi_label heads {several}" if several else ""
+            others = f" or several labels {several}" if several else ""
             raise ValueError(
                 f"temperature must be given by heads that choose one class {choosing}{others}, "
                 f"received {name!r}"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pydantic
 
-from multimodal_tf.config import ClassificationHead, Input, MultiLabelHead
-from multimodal_tf.config.heads import Head, LabelledHead
+from multimodal_tf.config import Input
+from multimodal_tf.config.heads import Head
 from multimodal_tf.data.describe.class_shares import ClassShares
-from multimodal_tf.data.describe.heads import head_config
+from multimodal_tf.data.describe.heads import proposed_head
 
 
 class Spread(pydantic.BaseModel):
@@ -80,22 +80,11 @@ class ColumnDescription(pydantic.BaseModel):
 
     def config(self) -> Input | Head:
         """The configuration of this input or head, with `column` where it differs from the name."""
-        config = self._head() if self.input is None else self.input.model_copy()
+        config: Input | Head = (
+            proposed_head(self.type, self.separator, self.classes)
+            if self.input is None
+            else self.input.model_copy()
+        )
         if self.name != self.column:
             config.column = self.column
         return config
-
-    def _head(self) -> LabelledHead:
-        """With weights where the classes are unequal, and thresholds that validation rows give.
-
-        Without label smoothing: where a head begins as logistic regression, whose probabilities
-        are those of the classes, it would only make them less sure.
-        """
-        head = head_config(self.type, self.separator)
-        if isinstance(head, MultiLabelHead):
-            head.threshold = "fitted"
-        if isinstance(head, ClassificationHead):
-            head.label_smoothing = 0.0
-            if self.classes and self.classes.is_unequal:
-                head.class_weight = "balanced"
-        return head

@@ -3,9 +3,10 @@
 import collections
 from typing import get_args
 
-from multimodal_tf.config import MultiLabelHead
+from multimodal_tf.config import ClassificationHead, MultiLabelHead
 from multimodal_tf.config.heads import LabelledHead
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.describe.class_shares import ClassShares
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.kinds.label import read_label
 
@@ -41,6 +42,22 @@ def head_config(kind: str, separator: str | None = None) -> LabelledHead:
     if separator is not None and HEADS[kind] is MultiLabelHead:
         return MultiLabelHead(separator=separator)
     return HEADS[kind]()
+
+
+def proposed_head(kind: str, separator: str | None, shares: ClassShares | None) -> LabelledHead:
+    """With weights where the classes are unequal, and thresholds that validation rows give.
+
+    Without label smoothing: where a head begins as logistic regression, whose probabilities are
+    those of the classes, it would only make them less sure.
+    """
+    head = head_config(kind, separator)
+    if isinstance(head, MultiLabelHead):
+        head.threshold = "fitted"
+    if isinstance(head, ClassificationHead):
+        head.label_smoothing = 0.0
+        if shares and shares.is_unequal:
+            head.class_weight = "balanced"
+    return head
 
 
 def label_rejection(cell: Cell, kind: str, separator: str | None) -> str:

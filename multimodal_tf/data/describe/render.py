@@ -11,6 +11,7 @@ from rich.text import Text
 
 from multimodal_tf.config import TABULAR_TYPES
 from multimodal_tf.data.describe.column_description import ColumnDescription
+from multimodal_tf.data.describe.heads import HEADS
 from multimodal_tf.data.describe.kinds import KINDS
 from multimodal_tf.data.describe.sample import COUNTED
 
@@ -120,7 +121,7 @@ def _shares(column: ColumnDescription) -> str:
     """The shares of a label's classes, and what the proposed head makes of them."""
     if column.classes is None:
         return ""
-    several = column.type == "multi_label"
+    several = HEADS[column.type].target_type == "classes"
     text = f"; {column.classes.text('label' if several else 'class')}"
     if several:
         return f"{text}; validation rows give each label its threshold"
