@@ -55,7 +55,7 @@ class BaseHead(Strict):
         if isinstance(settings, dict) and "threshold" in settings and cls.target_type != "classes":
             kind = cls.model_fields["type"].default
             raise ValueError(
-                f"threshold is a setting of heads of several labels alone, received one with type {kind}"
+                f"threshold is a setting of heads of several labels, received one with type {kind}"
             )
         return settings
 

@@ -142,7 +142,7 @@ def test_other_heads_have_no_threshold():
         with pytest.raises(ValueError, match="the configuration is wrong: heads.y: ") as error:
             Config.from_yaml(text % kind)
         assert str(error.value).endswith(
-            f": threshold is a setting of heads of several labels alone, received one with type {kind}"
+            f": threshold is a setting of heads of several labels, received one with type {kind}"
         )
 
 
