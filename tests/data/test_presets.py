@@ -79,7 +79,7 @@ def change(path, **fields):
         (
             "english",
             lambda path: (path / "config.json").write_text('{"model_type": "bert"}'),
-            "encoder of images, texts or audio .* received no KerasHub network$",
+            "encoder of images, texts or sounds .* received no KerasHub network$",
         ),
         (
             "english",

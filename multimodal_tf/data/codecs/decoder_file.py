@@ -69,7 +69,7 @@ def decoding(file: BinaryIO, noun: str, most: int) -> Iterator[DecoderFile]:
 
     Args:
         file: binary file at its start, seekable.
-        noun: what it should be, such as "video".
+        noun: what it should be, such as "image".
         most: bytes that may be read in all.
     """
     guarded = DecoderFile(file, most)

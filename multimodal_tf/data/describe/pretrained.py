@@ -9,23 +9,17 @@ no photos: networks of ImageNet are worse on them than a small CNN.
 import functools
 from collections.abc import Iterable, Sequence
 
-from multimodal_tf.config import (
-    AudioInput,
-    FramesTower,
-    ImageInput,
-    Input,
-    PresetTower,
-    TextInput,
-    VideoInput,
-)
+from multimodal_tf.config import Input, TextInput
 from multimodal_tf.data.describe.column_description import ColumnDescription
+from multimodal_tf.data.describe.kinds import KINDS
 from multimodal_tf.data.describe.kinds.image import is_small
+from multimodal_tf.data.describe.kinds.preset_towers import frozen_tower
 from multimodal_tf.data.describe.sample import Column
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.presets.fetch import fetch_preset
 from multimodal_tf.data.presets.find import find_presets
 from multimodal_tf.data.presets.folder import PresetFolder
-from multimodal_tf.data.presets.proposed import PROPOSED, Kind, Proposal
+from multimodal_tf.data.presets.proposed import PROPOSED, Proposal
 from multimodal_tf.data.presets.reader import TextReader
 
 # up to so many rows with a value (rule of thumb)
@@ -35,9 +29,8 @@ ROWS = 30_000
 KNOWN_WORDS = 0.67
 # letters beyond ASCII; from this share on a text is not English
 _FOREIGN = 0.1
-# sides of images, and tokens of a text
-_PIXELS, _FEWEST_TOKENS, _MOST_TOKENS = 224, 8, 256
-_KINDS: dict[str, Kind] = {"image": "image", "video": "image", "text": "text", "audio": "audio"}
+# of a text
+_FEWEST_TOKENS, _MOST_TOKENS = 8, 256
 
 
 class Pretrained:
@@ -78,7 +71,7 @@ class Pretrained:
         missing: dict[str, Proposal] = {}
         for description, column in zip(found, columns):
             present = rows - description.missing
-            if description.type not in _KINDS or not 0 < present <= ROWS or is_small(description):
+            if not _has_presets(description) or not 0 < present <= ROWS or is_small(description):
                 continue
             texts = [
                 str(cell.value)
@@ -111,6 +104,10 @@ class Pretrained:
         )
 
 
+def _has_presets(column: ColumnDescription) -> bool:
+    return column.type in KINDS and bool(KINDS[column.type].preset_kind)
+
+
 def listed(items: Iterable[str]) -> str:
     """A list in a sentence.
 
@@ -126,25 +123,13 @@ def _choose(
     column: ColumnDescription, presets: list[PresetFolder], texts: list[str]
 ) -> tuple[Input, PresetFolder] | Proposal:
     """A column's configuration and its preset, or the preset that is wanted and not there."""
-    kind = _KINDS[column.type]
-    mine = [preset for preset in presets if preset.kind == kind]
-    if kind == "text":
+    kind = KINDS[column.type]
+    mine = [preset for preset in presets if preset.kind == kind.preset_kind]
+    if kind.of_preset is None or column.input is None:
         return _text(mine, texts)
     if not mine:
-        return next(one for one in PROPOSED if one.kind == kind)
-    preset = mine[0]
-    match column.input:
-        case ImageInput():
-            height, width = _sides(preset)
-            return ImageInput(height=height, width=width, tower=_tower(preset)), preset
-        case VideoInput():
-            height, width = _sides(preset)
-            tower = FramesTower(frame=_tower(preset))
-            return VideoInput(height=height, width=width, tower=tower), preset
-        case AudioInput():
-            return _audio(preset, column.input), preset
-        case _:
-            raise TypeError(f"a column of {column.type} has no pretrained tower")
+        return next(one for one in PROPOSED if one.kind == kind.preset_kind)
+    return kind.of_preset(mine[0], column.input), mine[0]
 
 
 def _text(presets: list[PresetFolder], texts: list[str]) -> tuple[Input, PresetFolder] | Proposal:
@@ -155,7 +140,7 @@ def _text(presets: list[PresetFolder], texts: list[str]) -> tuple[Input, PresetF
         if preset.many_languages or reader.known_words(texts) >= KNOWN_WORDS:
             longest = preset.settings.get("max_sequence_length") or _MOST_TOKENS
             tokens = min(_MOST_TOKENS, longest, max(_FEWEST_TOKENS, reader.tokens(texts)))
-            return TextInput(max_tokens=tokens, tower=_tower(preset)), preset
+            return TextInput(max_tokens=tokens, tower=frozen_tower(preset)), preset
     return many if presets or _is_foreign(texts) else english
 
 
@@ -169,26 +154,3 @@ def _is_foreign(texts: list[str]) -> bool:
     """Whether texts are not English for certain: their letters have other alphabets, or accents."""
     letters = [letter for text in texts for letter in text if letter.isalpha()]
     return sum(not letter.isascii() for letter in letters) > _FOREIGN * len(letters)
-
-
-def _audio(preset: PresetFolder, given: AudioInput) -> AudioInput:
-    """The clip's length stays; the sample rate is that of the preset."""
-    longest = preset.beside.get("max_audio_length") or given.seconds
-    return AudioInput(
-        seconds=min(given.seconds, longest),
-        sample_rate=preset.beside.get("sampling_rate") or given.sample_rate,
-        tower=_tower(preset),
-    )
-
-
-def _sides(preset: PresetFolder) -> tuple[int, int]:
-    """Height and width that the preset's converter, or else its network, says."""
-    shapes = (preset.beside.get("image_size"), preset.settings.get("image_shape"))
-    for shape in shapes:
-        if isinstance(shape, list) and len(shape) > 1 and all(shape[:2]):
-            return shape[0], shape[1]
-    return _PIXELS, _PIXELS
-
-
-def _tower(preset: PresetFolder) -> PresetTower:
-    return PresetTower(preset=str(preset.folder))

@@ -147,8 +147,8 @@ def describe(
     row id and never repeats is ignored; one that is named as a group (group, family, patient,
     speaker...) and repeats becomes the split's group.
 
-    A column of images, texts, audio or videos with at most 30,000 values gets a frozen pretrained
-    tower where the weights of one are on this machine.
+    A column of texts or media with at most 30,000 values gets a frozen pretrained tower where the
+    weights of one are on this machine.
 
     Args:
         types: column to type, instead of the default: an input's (image, text, number, ...; moving

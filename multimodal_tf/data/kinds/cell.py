@@ -14,7 +14,7 @@ import pandas as pd
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 
-# the pixels of a video, as lists in lists, have four levels
+# the pixels of several frames, as lists in lists, have four levels
 _DEEPEST = 32
 # of a whole number: Python writes no more than 4,300 digits as text
 _MOST_BITS = 14_000

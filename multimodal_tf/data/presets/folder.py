@@ -9,15 +9,9 @@ from typing import Any
 
 import h5py
 
-from multimodal_tf.data.presets.proposed import BACKBONES, MANY_LANGUAGES, Kind
+from multimodal_tf.data.presets.proposed import BACKBONES, BESIDE, MANY_LANGUAGES, Kind
 
-CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
-# beside the network, what a tower of its kind reads
-_BESIDE: dict[Kind, str] = {
-    "image": "image_converter.json",
-    "text": _TOKENIZER,
-    "audio": "audio_converter.json",
-}
+CONFIG = "config.json"
 # KerasHub's own, whole or in shards, and, for digests, those of Hugging Face's and timm's layouts
 _WEIGHTS = (
     "model.weights.h5",
@@ -38,7 +32,7 @@ class PresetFolder:
         backbone: KerasHub's class, such as BertBackbone.
         many_languages: whether its tokenizer is one of many languages.
         settings: of the backbone.
-        beside: settings of its image converter, tokenizer or audio converter.
+        beside: settings of its converter or tokenizer.
         bytes: size of its weights.
     """
 
@@ -74,11 +68,11 @@ def read_preset(folder: pathlib.Path) -> PresetFolder:
     kind = BACKBONES.get(_class(network))
     if kind is None:
         raise ValueError(
-            f"{folder / CONFIG}: must be of an encoder of images, texts or audio that describe"
+            f"{folder / CONFIG}: must be of an encoder of images, texts or sounds that describe"
             " proposes, such as EfficientNetBackbone, BertBackbone or WhisperBackbone, received"
             f" {_class(network) or 'no KerasHub network'}"
         )
-    beside = _read_json(folder, _BESIDE[kind], f"a preset of a {_class(network)}")
+    beside = _read_json(folder, BESIDE[kind], f"a preset of a {_class(network)}")
     files = weights_files(folder)
     _check_weights(folder, files)
     settings = _settings(network)
@@ -104,10 +98,10 @@ def check_preset(preset: PresetFolder) -> None:
     import keras_hub
 
     beside = {
-        "image": keras_hub.layers.ImageConverter,
-        "text": keras_hub.tokenizers.Tokenizer,
-        "audio": keras_hub.layers.AudioConverter,
-    }[preset.kind]
+        "image_converter.json": keras_hub.layers.ImageConverter,
+        "tokenizer.json": keras_hub.tokenizers.Tokenizer,
+        "audio_converter.json": keras_hub.layers.AudioConverter,
+    }[BESIDE[preset.kind]]
     for kind in (beside, keras_hub.models.Backbone):
         try:
             loaded = kind.from_preset(str(preset.folder))

@@ -38,6 +38,12 @@ PROPOSED = (
 )
 NAMES = tuple(proposal.name for proposal in PROPOSED)
 
+# beside the network, the file of what a tower of its kind reads
+BESIDE: dict[Kind, str] = {
+    "image": "image_converter.json",
+    "text": "tokenizer.json",
+    "audio": "audio_converter.json",
+}
 # Encoders of a whole image, text or clip. KerasHub's detectors, segmenters, decoders and models of
 # pairs are left to the configuration.
 BACKBONES: dict[str, Kind] = {

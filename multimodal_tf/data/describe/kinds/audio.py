@@ -7,7 +7,7 @@ from typing import Any
 
 import soundfile
 
-from multimodal_tf.config import AudioInput, CRNNTower, SpectrogramTower
+from multimodal_tf.config import AudioInput, CRNNTower, Input, SpectrogramTower
 from multimodal_tf.data.describe.column_description import ColumnDescription
 from multimodal_tf.data.describe.kinds.kind import (
     RECURRENT_ROWS,
@@ -19,9 +19,11 @@ from multimodal_tf.data.describe.kinds.kind import (
     pays,
     time_measures,
 )
+from multimodal_tf.data.describe.kinds.preset_towers import frozen_tower
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.describe.shown import waveform
 from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.presets.folder import PresetFolder
 
 # seconds of sound that are decoded; a longer clip counts as this long
 LISTEN = 30.0
@@ -67,6 +69,16 @@ def _default_audio(column: ColumnDescription, rows: int) -> Default:
     return config, f"{why} {pays(RECURRENT_ROWS, rows)}"
 
 
+def _from_preset(preset: PresetFolder, given: Input) -> Input:
+    """The clip's length stays; the sample rate is that of the preset."""
+    seconds, rate = (getattr(given, name) for name in ("seconds", "sample_rate"))
+    return AudioInput(
+        seconds=min(seconds, preset.beside.get("max_audio_length") or seconds),
+        sample_rate=preset.beside.get("sampling_rate") or rate,
+        tower=frozen_tower(preset),
+    )
+
+
 KIND = Kind(
     AudioInput(seconds=LISTEN),
     _default_audio,
@@ -81,4 +93,6 @@ KIND = Kind(
     shows=lambda wav, value, root: waveform(wav, "audio", "audio/wav"),
     # a short clip among longer ones
     also_reads=("vector",),
+    preset_kind="audio",
+    of_preset=_from_preset,
 )

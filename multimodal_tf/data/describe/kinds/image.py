@@ -3,14 +3,16 @@
 import re
 from typing import Any
 
-from multimodal_tf.config import ConvTower, ImageInput, ResNetTower
+from multimodal_tf.config import ConvTower, ImageInput, Input, ResNetTower
 from multimodal_tf.data.codecs import image_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.column_description import ColumnDescription, Spread
 from multimodal_tf.data.describe.kinds.kind import Default, Kind, Measures, from_to, nested, pays
+from multimodal_tf.data.describe.kinds.preset_towers import frozen_tower, sides
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.describe.shown import picture
 from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.presets.folder import PresetFolder
 
 # residual blocks (rule of thumb; with few rows plain CNNs are as good: Brigato, Iocchi 2020,
 # arXiv:2003.12843)
@@ -71,6 +73,11 @@ def is_small(column: ColumnDescription) -> bool:
     )
 
 
+def _from_preset(preset: PresetFolder, given: Input) -> Input:
+    height, width = sides(preset)
+    return ImageInput(height=height, width=width, tower=frozen_tower(preset))
+
+
 KIND = Kind(
     ImageInput(),
     _default_image,
@@ -83,4 +90,6 @@ KIND = Kind(
     summarize=image_measures,
     render=image_values,
     shows=lambda content, value, root: picture(content),
+    preset_kind="image",
+    of_preset=_from_preset,
 )

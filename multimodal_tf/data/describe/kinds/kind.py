@@ -12,6 +12,7 @@ from multimodal_tf.data.describe.column_description import ColumnDescription, Sp
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.describe.shown import Shown
 from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.presets.folder import PresetFolder
 
 # a recurrent layer over time is the default from so many rows on (rule of thumb)
 RECURRENT_ROWS = 10_000
@@ -42,6 +43,9 @@ class Kind:
         render: these fields as text.
         shows: what a notebook shows of a cell: `(content, table cell, root)`.
         also_reads: kinds of other cells that can be read as this one.
+        preset_kind: of the pretrained networks that read this kind; "": there are none.
+        of_preset: the default configuration with a frozen pretrained tower instead; None: the
+            preset depends on the cells.
     """
 
     config: Input
@@ -58,6 +62,8 @@ class Kind:
     render: Callable[[ColumnDescription], str] = lambda column: ""
     shows: Callable[[Any, Any, PathLike], Shown | None] = lambda content, value, root: None
     also_reads: tuple[str, ...] = ()
+    preset_kind: str = ""
+    of_preset: Callable[[PresetFolder, Input], Input] | None = None
 
 
 def time_measures(cells: list[Cell], rate: str) -> Measures:

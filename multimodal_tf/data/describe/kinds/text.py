@@ -78,4 +78,5 @@ KIND = Kind(
     summarize=_text_measures,
     render=_text_values,
     also_reads=("number", "date"),
+    preset_kind="text",
 )

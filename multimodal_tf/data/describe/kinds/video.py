@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from multimodal_tf.config import FramesAverage, FramesLSTM, FramesTower, VideoInput
+from multimodal_tf.config import FramesAverage, FramesLSTM, FramesTower, Input, VideoInput
 from multimodal_tf.data.codecs import video_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.decoder_file import readable
@@ -25,10 +25,12 @@ from multimodal_tf.data.describe.kinds.kind import (
     pays,
     time_measures,
 )
+from multimodal_tf.data.describe.kinds.preset_towers import frozen_tower, sides
 from multimodal_tf.data.describe.sample import Cell
 from multimodal_tf.data.describe.shown import Shown, moving, whole
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.files import open_file
+from multimodal_tf.data.presets.folder import PresetFolder
 
 # containers that browsers play, by their first bytes
 _BY_HEAD = {b"\x1aE\xdf\xa3": "video/webm"}
@@ -83,6 +85,12 @@ def _show_video(frames: list[bytes], value: Any, root: PathLike) -> Shown | None
     return moving(frames)
 
 
+def _from_preset(preset: PresetFolder, given: Input) -> Input:
+    """The network of images, on each frame."""
+    height, width = sides(preset)
+    return VideoInput(height=height, width=width, tower=FramesTower(frame=frozen_tower(preset)))
+
+
 KIND = Kind(
     VideoInput(),
     _default_video,
@@ -94,4 +102,6 @@ KIND = Kind(
     summarize=_video_measures,
     render=_video_values,
     shows=_show_video,
+    preset_kind="image",
+    of_preset=_from_preset,
 )
