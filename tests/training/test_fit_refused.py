@@ -15,7 +15,7 @@ def _no_training(monkeypatch):
     def too_late(*_, **__):
         pytest.fail("data were read before the error")
 
-    monkeypatch.setattr("multimodal_tf.training.batches.load_split", too_late)
+    monkeypatch.setattr("multimodal_tf.training.batches.open_split", too_late)
 
 
 REFUSED = {
