@@ -36,6 +36,7 @@ NETWORKS = {"photo": efficientnet_lite, "title": minilm, "sound": whisper}
 PROGRAM = """
 import pathlib, sys
 import numpy as np, pandas as pd
+from multimodal_tf.serving.client import Client
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.training.run_dir import load_run
 folder, records = map(pathlib.Path, sys.argv[1:])
