@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import Head, labelled, with_loss
+from multimodal_tf.config.heads import Head, LossHead, labelled, with_loss
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data.cache import started_after
 from multimodal_tf.data.filesystem import PathLike
@@ -109,15 +109,13 @@ def evaluate(
         resamples: int. Bootstrap resamples for the intervals; 0: no intervals. Where the
             configuration has `split.group`, they draw whole groups, as the model report does.
         seed: int, of the resamples.
-        table: what was ingested, for the groups; None: read from where ingest found it, if it is
-            still there. Where it is not, resamples draw rows, and `note` says so.
-        cache: as for `fit`: whether the outputs of a model's frozen towers are read from the cache
-            beside the records, and kept there; or another folder of it.
+        table: what was ingested, for the groups; None: read from where ingest found it. If it is
+            not there any more, resamples draw rows, and `note` says so.
+        cache: as for `fit`.
 
     Returns:
-        `Evaluation`. A row without a label for a head, or only with labels that training never
-        saw, does not count for that head; `missing` and `unseen` give their numbers. An embedding
-        head has no metrics.
+        `Evaluation`. Rows without a label for a head (`missing`), or only with labels that training
+        never saw (`unseen`), do not count for that head. An embedding head has no metrics.
 
     Raises:
         FileNotFoundError: `records` are not completely ingested.
@@ -129,9 +127,7 @@ def evaluate(
         raise ValueError(f"resamples must be 0 or more, received {resamples}")
     check_records(config, records)
     evaluated, manifest = with_loss(config.heads), Manifest.load(records)
-    of_heads = {
-        name: thresholds(name, head, schema.heads.get(name)) for name, head in evaluated.items()
-    }
+    least = {name: thresholds(name, one, schema.heads.get(name)) for name, one in evaluated.items()}
     grouped = config.split.group is not None and resamples > 0
     source = source_table(manifest, table) if grouped else None
     with started_after(_model_of(predict), config, schema, records, [split], cache) as frozen:
@@ -139,35 +135,32 @@ def evaluate(
         collected = _collect(_per_batch(predict), batches, list(evaluated))
     rows, labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
     groups = None if source is None else groups_of(source, config, rows)
+    drawn = (resamples, seed, groups)
     heads = {}
     for name, head in evaluated.items():
-        targets, predictions, known = collected[name]
         classes = getattr(schema.heads.get(name), "names", ())
-        try:
-            heads[name] = head_metrics(
-                head,
-                classes,
-                targets,
-                predictions,
-                known,
-                resamples,
-                seed,
-                groups,
-                of_heads[name] or None,
-            )
-        except ValueError as error:
-            raise ValueError(f"head {name!r}: {error}") from error
+        heads[name] = _of_head(name, head, classes, collected[name], drawn, least[name])
         if name in labels:
             heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
-    return Evaluation(
-        split=split,
-        rows=manifest.rows(split),
-        resamples=resamples,
-        seed=seed,
-        group=None if groups is None else config.split.group,
-        note=_ungrouped(manifest, config) if grouped and groups is None else "",
-        heads=heads,
-    )
+    group = None if groups is None else config.split.group
+    note = _ungrouped(manifest, config) if grouped and groups is None else ""
+    settings: dict[str, Any] = {"split": split, "resamples": resamples, "seed": seed}
+    return Evaluation(rows=manifest.rows(split), group=group, note=note, heads=heads, **settings)
+
+
+def _of_head(
+    name: str,
+    head: LossHead,
+    classes: Sequence[str],
+    collected: list[np.ndarray],
+    drawn: tuple[int, int, np.ndarray | None],
+    least: list[float],
+) -> HeadMetrics:
+    targets, predictions, known = collected
+    try:
+        return head_metrics(head, classes, targets, predictions, known, *drawn, least or None)
+    except ValueError as error:
+        raise ValueError(f"head {name!r}: {error}") from error
 
 
 def _ungrouped(manifest: Manifest, config: Config) -> str:

@@ -73,17 +73,21 @@ def multi_label(
     codes = known_groups(groups, known, len(np.asarray(labels)))
     samples = label_samples(truth, scores, predicted, resamples, seed, codes)
     values = _values(truth, scores, predicted, np.flatnonzero(counts[1] + counts[2]))
-    ranked = {
-        "auroc": ranking.by_class(ranking.auroc, truth, scores),
-        "average_precision": ranking.by_class(ranking.average_precision, truth, scores),
-    }
     return HeadMetrics(
         type="multi_label",
         n=len(truth),
         metrics=named_metrics(METRICS, len(truth), values, samples, ONE_SIDED),
-        classes=per_class.class_metrics(classes, counts, ranked),
+        classes=per_class.class_metrics(classes, counts, _ranked(truth, scores)),
         confusion=_confusion(truth, predicted),
     )
+
+
+def _ranked(truth: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """How well each label's rows are told from the others."""
+    return {
+        "auroc": ranking.by_class(ranking.auroc, truth, scores),
+        "average_precision": ranking.by_class(ranking.average_precision, truth, scores),
+    }
 
 
 def label_samples(

@@ -94,9 +94,25 @@ def export_model(
     predict = endpoints.predict(
         served, prepare, config, schema, prior, guard, temperature, classifier
     )
-    archive, signatures = _endpoints(
-        model, preprocessor, prepare, predict, prior, embedder, explainer
-    )
+    endpoint = _endpoints(model, preprocessor, prepare, predict, prior, embedder, explainer)
+    beside = {
+        GUARD_FILE: None if guard is None else guard.described(),
+        TEMPERATURE_FILE: temperature or None,
+        ZERO_SHOT_FILE: None if classifier is None else classifier.described(),
+    }
+    _write(path, *endpoint, config, schema, beside)
+    return path
+
+
+def _write(
+    path: pathlib.Path,
+    archive: keras.export.ExportArchive,
+    signatures: list[str],
+    config: Config,
+    schema: Schema,
+    beside: Mapping[str, Mapping[str, object] | None],
+) -> None:
+    """Writes the folder, with the files that `Client` and `evaluate` read: of `beside` not None."""
     logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
     with _new_folder(path) as folder:
         archive.write_out(str(folder), verbose=False)
@@ -104,14 +120,10 @@ def export_model(
         assets.mkdir()
         config.save(assets / CONFIG_FILE)
         schema.save(assets / SCHEMA_FILE)
-        if guard is not None:
-            _write_json(assets / GUARD_FILE, guard.described())
-        if temperature:
-            _write_json(assets / TEMPERATURE_FILE, temperature)
-        if classifier is not None:
-            _write_json(assets / ZERO_SHOT_FILE, classifier.described())
+        for name, content in beside.items():
+            if content is not None:
+                _write_json(assets / name, content)
         warmup.write(logs, folder)
-    return path
 
 
 def check_path(path: str | os.PathLike[str]) -> None:

@@ -180,14 +180,24 @@ def describe(
         >>> [(column.name, column.type) for column in describe(read_table(frame)).columns]
         [('title', 'text'), ('price', 'number'), ('label', 'classification')]
     """
+    _check(table, sample, presets, fetch)
+    given = _given(table, dict(types or {}), label)
+    pretrained = None if presets is False else Pretrained(presets, fetch)
+    return _described(table, given, sample, seed, pretrained).showing(table)
+
+
+def _check(table: object, sample: int, presets: object, fetch: bool) -> None:
     if not isinstance(table, Table):
         raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
     if sample < 1:
         raise ValueError(f"at least 1 row must be looked at, received sample={sample}")
-    given = _given(table, dict(types or {}), label)
     if presets is False and fetch:
         raise ValueError("fetch needs presets, the folder to fetch into, received False")
-    at_hand = None if presets is False else Pretrained(presets, fetch)
+
+
+def _described(
+    table: Table, given: dict[str, str], sample: int, seed: int, pretrained: Pretrained | None
+) -> Description:
     columns = _count(table)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))
     _open_sample(table, columns, given, sample, seed)
@@ -203,8 +213,8 @@ def describe(
         sampled=min(rows, sample),
         columns=found,
         tabular=tabular,
-        pretrained="" if at_hand is None else at_hand.set_towers(found, columns, rows),
-    ).showing(table)
+        pretrained="" if pretrained is None else pretrained.set_towers(found, columns, rows),
+    )
 
 
 def _count_classes(table: Table, columns: list[ColumnDescription]) -> None:

@@ -78,8 +78,7 @@ def tune(
         chief: `HOST:PORT` of a chief on another host, for which the workers here work. `records`
             and `out` must be the same there and here, on a shared file system.
         progress: whether to show a progress bar; None: if standard error is a terminal.
-        cache: whether all trials and folds share the outputs of frozen towers, which are computed
-            once and kept beside the records.
+        cache: as for `fit`, except another folder: all trials and folds share it.
 
     Returns:
         `Search`; None with `chief`, since the search ends there.
@@ -98,10 +97,15 @@ def tune(
     model = settings.model()
     if chief is None:
         return _search(settings, model, table, group, workers, listen, progress)
-    # a wrong objective is refused here, too
-    model.objective(objective)
-    processes.run(settings, workers, processes.parse_address(chief), chief=False)
+    _work_for(chief, settings, model, workers)
     return None
+
+
+def _work_for(chief: str, settings: Settings, model: SearchModel, workers: int) -> None:
+    """Runs the workers of a search whose chief is elsewhere."""
+    # a wrong objective is refused here, too
+    model.objective(settings.objective)
+    processes.run(settings, workers, processes.parse_address(chief), chief=False)
 
 
 def _search(
