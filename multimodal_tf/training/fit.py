@@ -56,13 +56,14 @@ from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
-from multimodal_tf.training.linear_start import begin_linear
+from multimodal_tf.training.linear_start import LinearStart, begin_linear
 from multimodal_tf.training.monitor import Monitor, make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
     CHECKPOINTS,
+    HISTORY,
     PEFT,
     RECORD,
     Run,
@@ -104,6 +105,7 @@ def fit(
         run_dir: gets `model.keras`, `config.yaml`, `schema.json`, `run.json`, `history.csv`,
             `logs/` (TensorBoard) and, with `config.peft`, `peft.safetensors`.
         callbacks: further callbacks. One with a state has `get_state()` and `set_state(state)`.
+            Where heads that begin as regressions are all that is trained, there are no epochs.
         verbose: as in `model.fit`.
         model: to begin with, such as `peft.replace_heads` returns it; changed in place. None: one
             drawn by the configuration's seed. Make it `with strategy_of(...).scope()`.
@@ -131,26 +133,14 @@ def fit(
         distribute.chief_path(job.strategy, run_dir) as own_dir,
         atomic.locked(own_dir),
     ):
-        checkpoints = Checkpoints(own_dir / CHECKPOINTS)
         record, state = _begin_or_resume(job, run_dir, own_dir)
         with _frozen(job, trainee, cache, verbose) as frozen:
-            data = (training_batches(*job.read, frozen), _validation(job, record, frozen))
-            validated, opened = data[1] is not None, (*job.read[:3],)
-            monitor = make_monitor(trainee, *opened, validated, frozen)
-            _note(record, monitor.note, job)
-            _compile(job, trainee)
-            first: dict[str, float] = {}
-            if model is None and state is None:
-                first = begin_linear(trainee, *opened, data[1], own_dir, frozen)
-                first |= monitor.scores(first)
-            replicas = job.strategy.num_replicas_in_sync
-            own_callbacks = make_callbacks(
-                config.training, own_dir, validated, monitor, first, replicas
+            further = [*peft_callbacks, *callbacks]
+            starts = model is None and state is None
+            history = _trained(
+                job, trainee, further, record, state, starts, own_dir, frozen, verbose
             )
-            resumable = [*own_callbacks, *peft_callbacks, *callbacks]
-            history = _train(job, trainee, data, resumable, checkpoints, state, verbose)
-            _record_result(record, history, checkpoints, own_callbacks, monitor)
-            learned, note = with_thresholds(trainee, *opened, frozen)
+            learned, note = with_thresholds(trainee, *job.read[:3], frozen)
         _note(record, note, job)
         run = Run(trainee, config, learned, history, record, run_dir)
         if config.peft is not None:
@@ -282,6 +272,45 @@ def _note(record: RunRecord, note: str, job: _Job, stacklevel: int = 3) -> None:
         warnings.warn(f"{job.manifest.table}: {note}", stacklevel=stacklevel)
 
 
+def _trained(
+    job: _Job,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    record: RunRecord,
+    state: State,
+    starts: bool,
+    own_dir: pathlib.Path,
+    frozen: FrozenCells | None,
+    verbose: Literal["auto", 0, 1, 2],
+) -> History:
+    """Compiles and trains a model, and notes in the record how it ended.
+
+    Args:
+        starts: whether heads may begin as regressions. Where these are all that is trained, they
+            are what training looks for, and no epoch follows.
+    """
+    checkpoints = Checkpoints(own_dir / CHECKPOINTS)
+    data = (training_batches(*job.read, frozen), _validation(job, record, frozen))
+    validated, opened = data[1] is not None, (*job.read[:3],)
+    monitor = make_monitor(model, *opened, validated, frozen)
+    _note(record, monitor.note, job)
+    _compile(job, model)
+    begun = LinearStart({}, False)
+    if starts:
+        begun = begin_linear(model, *opened, data[1], own_dir, frozen)
+    first = begun.metrics | monitor.scores(begun.metrics)
+    replicas = job.strategy.num_replicas_in_sync
+    own = make_callbacks(job.config.training, own_dir, validated, monitor, first, replicas)
+    if begun.is_whole:
+        history: History = {}
+        atomic.write_text(own_dir / HISTORY, "epoch\n")
+        checkpoints.close()
+    else:
+        history = _train(job, model, data, [*own, *callbacks], checkpoints, state, verbose)
+    _record_result(record, history, checkpoints, own, monitor)
+    return history
+
+
 def _train(
     job: _Job,
     model: keras.Model,
@@ -354,7 +383,7 @@ def _record_result(
     over batches instead of rows.
     """
     first = next((one.first for one in callbacks if isinstance(one, BestFromStart)), {})
-    record.epochs = len(history["loss"])
+    record.epochs = len(history.get("loss", []))
     try:
         rate = record.config.training.learning_rate
         record.best_epoch = _best_epoch(history, first, rate, monitor)
@@ -375,6 +404,8 @@ def _best_epoch(
     history: History, first: Mapping[str, float], learning_rate: float, monitor: Monitor
 ) -> int:
     """The epoch, from 1, whose weights the model has; 0: the first ones, if they were evaluated."""
+    if not history:
+        return 0
     losses = history.get("val_loss", history["loss"])
     if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
         raise ValueError(

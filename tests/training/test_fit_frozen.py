@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from frozen_table import text
 
+from multimodal_tf.config import Training
 from multimodal_tf.data.cache import fill
+from multimodal_tf.data.ingest.schema_cache import schema_for
+from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation.eval_split import load_eval_split
 from multimodal_tf.evaluation.evaluate import evaluate
 from multimodal_tf.evaluation.predictor import predictor_of
@@ -90,3 +93,24 @@ def test_frozen_towers_run_once_for_rows_that_are_predicted_repeatedly(runs, mon
     ):
         expected = predictor.predict(split.raw | raw)["label"]
         np.testing.assert_allclose(found["label"], expected, atol=1e-6)
+
+
+def test_there_are_no_epochs_where_a_solved_head_is_all_that_is_trained(runs, pretrained, tmp_path):
+    records = runs["first"][0].run_dir.parent / "records"
+    only = {"title": text(pretrained)}
+    training = Training(epochs=2, batch_size=8)
+    config = frozen_table.config({}).model_copy(update={"inputs": only, "training": training})
+    schema = schema_for(config, records)
+    run = fit(config, schema, records, tmp_path / "run", verbose=0)
+    assert (run.record.epochs, run.record.best_epoch, run.history) == (0, 0, {})
+    validation = load_split(config, schema, records, "validation")
+    loaded = load_run(tmp_path / "run")
+    assert loaded.history == {}
+    assert loaded.record.status == "finished"
+    found = loaded.model.evaluate(validation, verbose=0, return_dict=True)
+    assert run.metrics["val_loss"] == pytest.approx(found["loss"], abs=1e-5)
+    assert not list((tmp_path / "run").glob("checkpoint*"))
+    # with a price, whose Dense layer is trained, there are epochs
+    both = config.model_copy(update={"inputs": frozen_table.config(only).inputs})
+    other = fit(both, schema_for(both, records), records, tmp_path / "other", verbose=0)
+    assert other.record.epochs == 2

@@ -181,20 +181,24 @@ def frozen_cells(
             if not _filled(one, parts[one.name], of_input, config, schema, progress):
                 return None
     except OSError as error:
-        # the cache is no condition of anything
-        code = atomic.full_disk(error)
-        why = "no space is left" if code is not None else error.strerror or str(error)
-        warnings.warn(
-            f"{folder} cannot keep the outputs of frozen towers ({why}): they are computed in"
-            " every epoch",
-            stacklevel=2,
-        )
+        _warn(folder, error)
         return None
     digests = {
         split: {name: np.concatenate([one[name] for one in of_split]) for name in names}
         for split, of_split in shards.items()
     }
     return FrozenCells(beginning, parts, digests, config.fusion.presence)
+
+
+def _warn(folder: Path, error: OSError) -> None:
+    """The cache is no condition of anything."""
+    code = atomic.full_disk(error)
+    why = "no space is left" if code is not None else error.strerror or str(error)
+    warnings.warn(
+        f"{folder} cannot keep the outputs of frozen towers ({why}): they are computed in"
+        " every epoch",
+        stacklevel=3,
+    )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Heads begin as logistic or ridge regression over what nothing trains, before `model.fit`."""
 
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -13,7 +13,21 @@ from multimodal_tf.training import distribute
 from multimodal_tf.training.linear_start.start import start_linear_heads
 from multimodal_tf.training.run_dir import CHECKPOINT
 
-__all__ = ["begin_linear", "start_linear_heads"]
+__all__ = ["LinearStart", "begin_linear", "start_linear_heads"]
+
+
+class LinearStart(NamedTuple):
+    """How the first weights do.
+
+    Attributes:
+        metrics: on the validation rows, `val_` before their names; empty where no head is linear
+            over fixed features, or there are no validation rows.
+        is_whole: whether these heads are all that is trained, and validation rows selected their
+            strength of L2: gradient descent would only undo it.
+    """
+
+    metrics: dict[str, float]
+    is_whole: bool
 
 
 def begin_linear(
@@ -24,7 +38,7 @@ def begin_linear(
     validation: Any,
     run_dir: pathlib.Path,
     frozen: FrozenCells | None = None,
-) -> dict[str, float]:
+) -> LinearStart:
     """Gives a compiled model the first weights of `start_linear_heads`, and saves it as the best.
 
     Args:
@@ -35,11 +49,10 @@ def begin_linear(
         frozen: as for `load_split`.
 
     Returns:
-        Metrics of these weights on the validation rows, `val_` before their names; empty where no
-        head is linear over fixed features, or there are no validation rows.
+        `LinearStart`.
     """
     if not config.training.linear_start:
-        return {}
+        return LinearStart({}, False)
     solved = start_linear_heads(model, config, schema, records, frozen)
     strategy = model.distribute_strategy
     for name, weights in solved.items():
@@ -50,7 +63,9 @@ def begin_linear(
                 [numbers.reshape(one.shape) for numbers, one in zip(shared, weights)]
             )
     if not solved or validation is None:
-        return {}
+        return LinearStart({}, False)
     logs = model.evaluate(validation, verbose=0, return_dict=True)
     model.save(run_dir / CHECKPOINT)
-    return {f"val_{name}": float(value) for name, value in logs.items()}
+    weights_of = {id(one) for name in solved for one in model.get_layer(name).trainable_variables}
+    is_whole = all(id(one) in weights_of for one in model.trainable_variables)
+    return LinearStart({f"val_{name}": float(value) for name, value in logs.items()}, is_whole)
