@@ -54,8 +54,7 @@ def export_model(
 
     Args:
         model: functional `keras.Model` of `build_model`, trained.
-        config: that it was built from.
-        schema: that it was built from.
+        config, schema: those that it was built from.
         out: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
         explainer: `models.build.explanations(model)`; None: there is no `explain`.
         guard: for the served outputs `ood_score`, `agreement` and `review`; None: none of them.
@@ -75,14 +74,9 @@ def export_model(
             does not fit the model. Nothing has been written then.
     """
     path = pathlib.Path(out)
-    check_path(path)
-    check_config(config)
-    _check_outputs(model, config, schema)
-    _check_explainer(explainer, model)
+    _check(path, model, config, schema, explainer)
     embedder = _embedder(model, config)
-    if guard is not None:
-        widths = {name: vector.shape[-1] for name, vector in embedder.output.items()}
-        guards.check(guard, config, widths)
+    _check_guard(guard, embedder, config)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
     preprocessor = Preprocessor(config, schema)
@@ -102,6 +96,25 @@ def export_model(
     }
     _write(path, *endpoint, config, schema, beside)
     return path
+
+
+def _check(
+    path: pathlib.Path,
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    explainer: keras.Model | None,
+) -> None:
+    check_path(path)
+    check_config(config)
+    _check_outputs(model, config, schema)
+    _check_explainer(explainer, model)
+
+
+def _check_guard(guard: Guard | None, embedder: keras.Model, config: Config) -> None:
+    if guard is not None:
+        widths = {name: vector.shape[-1] for name, vector in embedder.output.items()}
+        guards.check(guard, config, widths)
 
 
 def _write(

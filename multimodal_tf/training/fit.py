@@ -28,11 +28,10 @@ import json
 import math
 import pathlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
@@ -51,15 +50,16 @@ from multimodal_tf.training.batches import (
     training_batches,
     validation_batches,
 )
-from multimodal_tf.training.callbacks import BestFromStart, make_callbacks
+from multimodal_tf.training.callbacks import make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
 from multimodal_tf.training.linear_start import LinearStart, begin_linear
-from multimodal_tf.training.monitor import Monitor, make_monitor
+from multimodal_tf.training.monitor import make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.pairs import check_pairs
+from multimodal_tf.training.result import History, record_result
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
     CHECKPOINTS,
@@ -77,8 +77,6 @@ from multimodal_tf.training.run_dir import (
 )
 from multimodal_tf.training.validation_rows import with_thresholds
 
-History = dict[str, list[float]]
-
 
 def fit(
     config: Config,
@@ -95,8 +93,8 @@ def fit(
 
     The best epoch has the lowest validation loss, with the class weights of training, or the best
     score that `training.monitor` names. Thresholds of heads with `threshold: fitted` are those of
-    the validation rows, and stand in the run's schema. Call `fit` again with the same arguments to
-    resume an interrupted training; the result is bit-identical. A finished run is trained anew.
+    the validation rows, and stand in the run's schema. Called again with the same arguments, it
+    resumes an interrupted training bit-identically; a finished run is trained anew.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
@@ -110,9 +108,8 @@ def fit(
         model: to begin with, such as `peft.replace_heads` returns it; changed in place. None: one
             drawn by the configuration's seed. Make it `with strategy_of(...).scope()`.
         strategy: as for `distribute.strategy_of`.
-        cache: whether the outputs of frozen towers are computed once for each distinct cell and
-            kept beside the records, in `cache`; or another folder for them. The weights are those
-            of a training without, but for the rounding of these outputs.
+        cache: whether outputs of frozen towers are computed once for each distinct cell and kept
+            in `records/cache`; or another folder. The weights are the same but for rounding.
 
     Returns:
         `Run`.
@@ -127,7 +124,7 @@ def fit(
     arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
     job = _prepare(config, schema, records, run_dir, arguments, strategy)
     # errors of the model are raised before a file is written
-    trainee, peft_callbacks = _build(job, model)
+    trainee, further = _build(job, model, callbacks)
     with (
         atomic.full_disk_explained(run_dir),
         distribute.chief_path(job.strategy, run_dir) as own_dir,
@@ -135,16 +132,10 @@ def fit(
     ):
         record, state = _begin_or_resume(job, run_dir, own_dir)
         with _frozen(job, trainee, cache, verbose) as frozen:
-            further = [*peft_callbacks, *callbacks]
-            starts = model is None and state is None
-            history = _trained(
-                job, trainee, further, record, state, starts, own_dir, frozen, verbose
-            )
-            learned, note = with_thresholds(trainee, *job.read[:3], frozen)
-        _note(record, note, job)
-        run = Run(trainee, config, learned, history, record, run_dir)
+            found = _trained(job, trainee, further, record, state, own_dir, frozen, verbose)
         if config.peft is not None:
             peft.save_peft(trainee, own_dir / PEFT)
+        run = Run(trainee, config, *found, record, run_dir)
         finish_run(run, own_dir)
     return run
 
@@ -202,19 +193,19 @@ def _prepare(
 
 
 def _build(
-    job: _Job, model: keras.Model | None
+    job: _Job, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
 ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
-    """The model to be compiled, and the callbacks of its PEFT configuration."""
+    """The model to be compiled; the callbacks of its PEFT configuration, and the given ones."""
     with job.strategy.scope():
         keras.utils.set_random_seed(job.config.seed)
         if model is None:
             model = build_model(job.config, job.schema)
         else:
             check_model(model, job.config, job.schema, job.strategy)
-        callbacks = [] if job.config.peft is None else peft.apply_peft(model, job.config.peft)
+        own = [] if job.config.peft is None else peft.apply_peft(model, job.config.peft)
         if job.config.training.synchronized_batch_normalization:
             distribute.synchronize_batch_normalization(model)
-    return model, callbacks
+    return model, [*own, *callbacks]
 
 
 def _begin_or_resume(
@@ -278,16 +269,13 @@ def _trained(
     callbacks: Sequence[keras.callbacks.Callback],
     record: RunRecord,
     state: State,
-    starts: bool,
     own_dir: pathlib.Path,
     frozen: FrozenCells | None,
     verbose: Literal["auto", 0, 1, 2],
-) -> History:
+) -> tuple[Schema, History]:
     """Compiles and trains a model, and notes in the record how it ended.
 
-    Args:
-        starts: whether heads may begin as regressions. Where these are all that is trained, they
-            are what training looks for, and no epoch follows.
+    Where heads that begin as regressions are all that is trained, no epoch follows.
     """
     checkpoints = Checkpoints(own_dir / CHECKPOINTS)
     data = (training_batches(*job.read, frozen), _validation(job, record, frozen))
@@ -296,7 +284,7 @@ def _trained(
     _note(record, monitor.note, job)
     _compile(job, model)
     begun = LinearStart({}, False)
-    if starts:
+    if state is None and "model" not in job.arguments:
         begun = begin_linear(model, *opened, data[1], own_dir, frozen)
     first = begun.metrics | monitor.scores(begun.metrics)
     replicas = job.strategy.num_replicas_in_sync
@@ -307,8 +295,10 @@ def _trained(
         checkpoints.close()
     else:
         history = _train(job, model, data, [*own, *callbacks], checkpoints, state, verbose)
-    _record_result(record, history, checkpoints, own, monitor)
-    return history
+    record_result(record, history, checkpoints, own, monitor)
+    learned, note = with_thresholds(model, *opened, frozen)
+    _note(record, note, job)
+    return learned, history
 
 
 def _train(
@@ -368,48 +358,3 @@ def _compile(job: _Job, model: keras.Model) -> None:
         model.compile(optimizer, **compile_arguments(job.config, job.schema))
         # otherwise Keras builds it in the first step, and traces that step's graph twice
         model.optimizer.build(model.trainable_variables)
-
-
-def _record_result(
-    record: RunRecord,
-    history: History,
-    checkpoints: Checkpoints,
-    callbacks: Sequence[keras.callbacks.Callback],
-    monitor: Monitor,
-) -> None:
-    """Notes the best epoch and its metrics.
-
-    The losses of single heads are left out: a `keras.Model` that was passed to `fit` averages them
-    over batches instead of rows.
-    """
-    first = next((one.first for one in callbacks if isinstance(one, BestFromStart)), {})
-    record.epochs = len(history.get("loss", []))
-    try:
-        rate = record.config.training.learning_rate
-        record.best_epoch = _best_epoch(history, first, rate, monitor)
-    except ValueError:
-        # a resumed training would end in the same way
-        checkpoints.remove()
-        raise
-    losses = {f"{prefix}{name}_loss" for name in record.config.heads for prefix in ("", "val_")}
-    best = {name: values[record.best_epoch - 1] for name, values in history.items()}
-    record.metrics = {
-        name: value
-        for name, value in (best if record.best_epoch else first).items()
-        if name not in losses
-    }
-
-
-def _best_epoch(
-    history: History, first: Mapping[str, float], learning_rate: float, monitor: Monitor
-) -> int:
-    """The epoch, from 1, whose weights the model has; 0: the first ones, if they were evaluated."""
-    if not history:
-        return 0
-    losses = history.get("val_loss", history["loss"])
-    if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
-        raise ValueError(
-            f"the loss became NaN or infinite in epoch {len(losses)}: "
-            f"training.learning_rate must be lower, received {learning_rate}"
-        )
-    return monitor.best(history, first) if "val_loss" in history else len(losses)

@@ -158,11 +158,8 @@ def frozen_cells(
         FileNotFoundError, ValueError: records are missing or damaged.
     """
     beginning = getattr(model, "frozen_beginning", lambda: None)() if cache is not False else None
-    frozen = (
-        []
-        if beginning is None
-        else [one for one in beginning.inputs.values() if not config.inputs[one.name].is_tabular]
-    )
+    inputs = () if beginning is None else beginning.inputs.values()
+    frozen = [one for one in inputs if not config.inputs[one.name].is_tabular]
     manifest = Manifest.load(records)
     splits = [split for split in splits if manifest.rows(split)]
     if not frozen or not splits:
