@@ -108,7 +108,7 @@ class ColourHistogram(layers.Layer):
 
     Example:
         >>> ColourHistogram(2)(ops.array([[[[0.1], [0.9], [0.8], [1.0]]]])).numpy().tolist()
-        [[0.5, 0.8660254...]]
+        [[0.5, 0.86602...]]
     """
 
     def __init__(self, levels: int, **kwargs: Any) -> None:

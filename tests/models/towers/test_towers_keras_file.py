@@ -14,7 +14,9 @@ from multimodal_tf.models import embeddings
 
 class TestKerasFile:
     def test_it_equals_the_model_up_to_a_layer(self, pretrained):
-        input_config = image(KerasTower(path=pretrained.keras_model(), layer="features"))
+        input_config = image(
+            KerasTower(path=pretrained.keras_model(), layer="features", length=None)
+        )
         whole = keras.saving.load_model(pretrained.keras_model())
         reference = keras.Model(whole.inputs[0], whole.get_layer("features").output)(
             rows_of(input_config)["probe"]
@@ -25,6 +27,15 @@ class TestKerasFile:
             rtol=1e-4,
             atol=1e-6,
         )
+
+    def test_its_vector_has_the_length_10_unless_told_otherwise(self, pretrained):
+        one, other = (
+            image(KerasTower(path=pretrained.keras_model(), **fields))
+            for fields in ({}, {"length": None})
+        )
+        scaled, own = vector(one, rows_of(one)), vector(other, rows_of(other))
+        lengths = np.linalg.norm(own, axis=1, keepdims=True)
+        np.testing.assert_allclose(scaled, 10 * own / lengths, rtol=1e-4, atol=1e-6)
 
     def test_frozen_it_runs_in_inference_mode_in_training(self, pretrained):
         input_config = image(KerasTower(path=pretrained.keras_model(), layer="features"))

@@ -45,7 +45,7 @@ class TestPreset:
     def test_a_text_is_encoded_as_by_the_backbone(self, pretrained):
         import keras_hub
 
-        input_config = TextInput(max_tokens=4, tower=PresetTower(preset=pretrained.text_preset()))
+        input_config = TextInput(max_tokens=4, tower=unscaled(pretrained.text_preset()))
         # 2 is padding.
         rows = rows_of(input_config, 1) | {"probe": np.array([[3, 0, 4, 2]], "int32")}
         given = {
@@ -63,7 +63,7 @@ class TestPreset:
     def test_an_image_is_scaled_by_the_preset_s_converter(self, pretrained):
         import keras_hub
 
-        input_config = image(PresetTower(preset=pretrained.image_preset(), pooling="max"), 16, 3)
+        input_config = image(unscaled(pretrained.image_preset(), pooling="max"), 16, 3)
         rows = rows_of(input_config, 2)
         pixels = keras_hub.layers.ImageConverter.from_preset(pretrained.image_preset())(
             rows["probe"] * 255
@@ -154,7 +154,7 @@ def test_a_convolutional_network_reads_pixels_as_its_converter_scales_them(
     kind, pretrained, tmp_path
 ):
     preset = pretrained.image_family(kind)
-    input_config = image(PresetTower(preset=preset), 16, 3)
+    input_config = image(unscaled(preset), 16, 3)
     rows, whole = rows_of(input_config, 2), hub().models.Backbone.from_preset(preset)
     reference = whole(
         np.asarray(hub().layers.ImageConverter.from_preset(preset)(rows["probe"] * 255))
@@ -179,9 +179,7 @@ def test_a_text_is_tokenized_by_the_preset_s_tokenizer(kind, preprocessor, pretr
     theirs = getattr(hub().models, f"{kind}{preprocessor}Preprocessor").from_preset(
         preset, sequence_length=8
     )(texts)
-    ids, found, _ = read(
-        TextInput(max_tokens=8, tower=PresetTower(preset=preset, pooling="max")), texts
-    )
+    ids, found, _ = read(TextInput(max_tokens=8, tower=unscaled(preset, pooling="max")), texts)
     np.testing.assert_array_equal(ids, theirs["token_ids"])
     np.testing.assert_array_equal(found["mask"], theirs["padding_mask"])
     reference = np.asarray(hub().models.Backbone.from_preset(preset)(theirs))
@@ -220,7 +218,7 @@ class TestPair:
         preset = pretrained.pair_preset("CLIP")
         whole, theirs = hub().models.Backbone.from_preset(preset), prompts(pretrained, "CLIP", 12)
         ids, found, config = read(
-            TextInput(max_tokens=12, tower=PresetTower(preset=preset, pooling="last")), CASED
+            TextInput(max_tokens=12, tower=unscaled(preset, pooling="last")), CASED
         )
         np.testing.assert_array_equal(ids, theirs["token_ids"])
         np.testing.assert_array_equal(found["mask"], theirs["padding_mask"])
@@ -233,7 +231,7 @@ class TestPair:
     def test_siglip_reads_a_text_without_punctuation_and_pools_itself(self, pretrained):
         preset = pretrained.pair_preset("SigLIP")
         whole, theirs = hub().models.Backbone.from_preset(preset), prompts(pretrained, "SigLIP", 12)
-        ids, found, config = read(TextInput(max_tokens=12, tower=PresetTower(preset=preset)), CASED)
+        ids, found, config = read(TextInput(max_tokens=12, tower=unscaled(preset)), CASED)
         np.testing.assert_array_equal(ids, theirs["token_ids"])
         np.testing.assert_allclose(
             found["vector"], whole.get_text_embeddings(theirs["token_ids"]), rtol=1e-4, atol=1e-5
@@ -243,9 +241,7 @@ class TestPair:
 
     @pytest.mark.parametrize("kind", ["CLIP", "SigLIP"])
     def test_an_image(self, kind, pretrained):
-        input_config = image(
-            PresetTower(preset=pretrained.pair_preset(kind), pooling="first"), 16, 3
-        )
+        input_config = image(unscaled(pretrained.pair_preset(kind), pooling="first"), 16, 3)
         rows, whole = (
             rows_of(input_config, 2),
             hub().models.Backbone.from_preset(pretrained.pair_preset(kind)),
@@ -294,7 +290,7 @@ def test_a_network_of_unknown_length_is_encoded(monkeypatch, pretrained):
         8, 1, 8, 2, 8, image_shape=(16, 16, 3), use_mask_token=False
     )
     monkeypatch.setattr(hub().models.Backbone, "from_preset", lambda *_, **__: network)
-    input_config = image(PresetTower(preset=pretrained.patch_preset()), 16, 3)
+    input_config = image(unscaled(pretrained.patch_preset()), 16, 3)
     rows = rows_of(input_config, 2)
     pixels = hub().layers.ImageConverter.from_preset(pretrained.patch_preset())(rows["probe"] * 255)
     np.testing.assert_allclose(
@@ -386,6 +382,11 @@ def hub():
     import keras_hub
 
     return keras_hub
+
+
+def unscaled(preset, **fields):
+    """A tower whose vector is the network's own, not scaled to one length."""
+    return PresetTower(preset=preset, length=None, **fields)
 
 
 def text(preset, max_tokens=4):

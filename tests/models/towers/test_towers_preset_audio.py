@@ -14,7 +14,7 @@ from multimodal_tf.models import build_towers
 class TestSpeech:
     def test_whisper_encodes_the_features_of_its_converter(self, pretrained):
         input_config, whole = (
-            clip(pretrained.whisper_preset(), 2000, 0.41),
+            clip(pretrained.whisper_preset(), 2000, 0.41, length=None),
             hub().models.Backbone.from_preset(pretrained.whisper_preset()),
         )
         rows = shortened(rows_of(input_config, 2), 420)
@@ -31,7 +31,7 @@ class TestSpeech:
 
     def test_moonshine_masks_the_padding_of_a_clip(self, pretrained):
         input_config, whole = (
-            clip(pretrained.moonshine_preset(), 4000, 0.7),
+            clip(pretrained.moonshine_preset(), 4000, 0.7, length=None),
             hub().models.Backbone.from_preset(pretrained.moonshine_preset()),
         )
         rows = shortened(rows_of(input_config, 3), 1662)

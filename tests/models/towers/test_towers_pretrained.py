@@ -36,7 +36,7 @@ from multimodal_tf.serving.export import export_model
 
 class TestSavedModel:
     def test_a_feature_map_becomes_one_token_per_cell(self, pretrained):
-        input_config = image(SavedModelTower(path=pretrained.image_module()))
+        input_config = image(SavedModelTower(path=pretrained.image_module(), length=None))
         rows, config = rows_of(input_config), contract.with_input(input_config)
         tokens = build_towers(config, contract.schema_of(config))(rows)["probe"]["tokens"]
         reference = (
@@ -52,7 +52,7 @@ class TestSavedModel:
             sample_rate=1000,
             seconds=0.3,
             tower=SavedModelTower(
-                path=pretrained.audio_module(), output="embeddings", pooling="max"
+                path=pretrained.audio_module(), output="embeddings", pooling="max", length=None
             ),
         )
         rows = rows_of(input_config)
@@ -68,7 +68,9 @@ class TestSavedModel:
     def test_pixels_are_scaled_as_in_the_network_s_training(
         self, pixels, scale, offset, pretrained
     ):
-        input_config = image(SavedModelTower(path=pretrained.image_module(), pixels=pixels))
+        input_config = image(
+            SavedModelTower(path=pretrained.image_module(), pixels=pixels, length=None)
+        )
         rows = rows_of(input_config)
         expected = tf.saved_model.load(pretrained.image_module()).signatures["image"](
             image=rows["probe"] * scale + offset
@@ -124,7 +126,7 @@ class TestSavedModel:
 
     def test_the_duplicate_signature_of_a_keras_export_is_ignored(self, pretrained, tmp_path):
         keras.saving.load_model(pretrained.keras_model()).export(tmp_path / "out", verbose=False)
-        input_config = image(SavedModelTower(path=str(tmp_path / "out")))
+        input_config = image(SavedModelTower(path=str(tmp_path / "out"), length=None))
         reference = keras.saving.load_model(pretrained.keras_model())(
             rows_of(input_config)["probe"]
         )
@@ -298,5 +300,5 @@ def test_a_saved_model_of_strings_gets_the_plain_text(listed, pretrained, tmp_pa
 def strings(pretrained, listed):
     return TextInput(
         tokenizer=NoTokenizer(),
-        tower=SavedModelTower(path=pretrained.text_module(listed), trainable=True),
+        tower=SavedModelTower(path=pretrained.text_module(listed), trainable=True, length=None),
     )
