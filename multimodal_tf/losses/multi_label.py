@@ -22,8 +22,8 @@ class WeightedBinaryCrossentropy(keras.losses.Loss):
 
     Example:
         >>> loss = WeightedBinaryCrossentropy([2.0], [1.0])
-        >>> loss([[1.0], [0.0]], [[0.5], [0.5]]).numpy().round(4) / 1.5  # log 2
-        np.float32(0.6931333)
+        >>> round(float(loss([[1.0], [0.0]], [[0.5], [0.5]])) / 1.5, 4)  # log 2
+        0.6931
     """
 
     def __init__(

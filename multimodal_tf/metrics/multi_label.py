@@ -51,7 +51,7 @@ def multi_label(
 
     Returns:
         `HeadMetrics`; without known rows all metrics are None. A label's own metrics are None
-        where no row bears it.
+        where no row bears it; its `auroc` and `average_precision` where all rows bear it, too.
 
     Raises:
         ValueError: there is no label, the shapes disagree, or a probability is NaN.
@@ -62,7 +62,7 @@ def multi_label(
         >>> [head.metrics[name].value for name in ("accuracy", "exact_match", "recall_micro")]
         [0.75, 0.5, 0.6666666666666666]
         >>> head = multi_label([[1, 0], [1, 1]], rows, ["red", "round"], threshold=[0.2, 0.5])
-        >>> head.metrics["exact_match"].value, head.classes["red"].average_precision
+        >>> head.metrics["exact_match"].value, head.classes["round"].average_precision
         (1.0, 1.0)
     """
     shape = (len(classes),)

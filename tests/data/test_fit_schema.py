@@ -70,8 +70,8 @@ def test_everything(tmp_path):
     )
     assert schema.rows == 4
     assert schema.inputs == {
-        # ties in code point order
-        "title": Vocabulary(words=["cat", "the", "dog"]),
+        # ties in code point order; a word twice in a row is in one row
+        "title": Vocabulary(words=["cat", "the", "dog"], rows=2, documents=[2, 1, 1]),
         "price": Moments(mean=3.0, std=math.sqrt(14 / 3), rows=3),
         "kind": Vocabulary(words=["red", "blue"]),
     }
@@ -86,7 +86,7 @@ def test_everything(tmp_path):
 def test_an_input_that_no_row_has(tmp_path):
     schema = fit_schema(CONFIG, write_shards(tmp_path, train=[({}, labels) for _, labels in ROWS]))
     assert schema.inputs == {
-        "title": Vocabulary(words=[]),
+        "title": Vocabulary(words=[], rows=0),
         "price": Moments(mean=0.0, std=1.0, rows=0),
         "kind": Vocabulary(words=[]),
     }
@@ -146,7 +146,9 @@ def test_characters_and_ngrams(tmp_path):
     write_shards(tmp_path, train=TEXT_ROWS)
     characters = text_config(tokenizer=CharacterTokenizer(vocabulary_size=4))
     assert fit_schema(characters, tmp_path).inputs == {
-        "title": Vocabulary(words=[" ", "a", "d", "c"], tokenizer="characters")
+        "title": Vocabulary(
+            words=[" ", "a", "d", "c"], tokenizer="characters", rows=3, documents=[2, 2, 2, 2]
+        )
     }
     assert fit_schema(text_config(tokenizer=NgramTokenizer()), tmp_path).inputs == {}
 

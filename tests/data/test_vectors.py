@@ -12,6 +12,7 @@ import tensorflow as tf
 from multimodal_tf.config import (
     ClassificationHead,
     Config,
+    DenseTower,
     VectorInput,
 )
 from multimodal_tf.corruptions import SEVERITIES, corrupted, corruptions_for
@@ -171,7 +172,8 @@ def described(cells, **types):
 def test_described(form):
     random = np.random.default_rng(0)
     column = described([form(random.normal(size=500).tolist()) for _ in range(6)])
-    assert (column.type, column.input, column.rejected) == ("vector", VectorInput(dim=500), 0)
+    proposed = VectorInput(dim=500, tower=DenseTower(wide=True))
+    assert (column.type, column.input, column.rejected) == ("vector", proposed, 0)
     assert column.length is not None
     assert column.length.median == 500
 
@@ -181,7 +183,8 @@ def test_other_lengths_are_broken_cells():
     cells = [random.uniform(-1, 1, size).tolist() for size in (16, 16, 12, 16, 16, 5000)]
     cells[1] = json.dumps([math.nan, *cells[1][1:]])
     column = described(cells)
-    assert (column.type, column.input) == ("vector", VectorInput(dim=16))
+    proposed = VectorInput(dim=16, tower=DenseTower(wide=True))
+    assert (column.type, column.input) == ("vector", proposed)
     assert [(one.row, one.reason) for one in column.rejections] == [
         (1, "a vector must have 16 finite numbers, received nan as number 1"),
         (2, "a vector must have 16 finite numbers, received 12"),

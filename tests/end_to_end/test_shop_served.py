@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from shop import ANIMALS, BAD_CELLS, DIM, HEADS, ROWS, TEST, frame
 
+from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.serving.predict_table import predict_table
@@ -26,13 +27,20 @@ def own(shop, shop_run):
     return {name: np.asarray(prediction) for name, prediction in predictions.items()}
 
 
-def test_served_predictions_are_the_models(shop_client, shop_run, own):
+def test_served_predictions_are_the_models(shop, shop_client, shop_run, own):
     found = shop_client.predict(frame()[-TEST:])
+    temperatures = load_temperatures(shop / "saved" / "1")
+    # the export calibrates these, and none else
+    assert set(temperatures) == {"label", "size"}
     for name in ("label", "size"):
         names = shop_run.schema.heads[name].names
         assert found[name].tolist() == [names[best] for best in own[name].argmax(axis=1)]
+        powers = own[name].astype(float) ** (1 / temperatures[name])
         np.testing.assert_allclose(
-            np.stack(found[f"{name}_probabilities"]), own[name], rtol=1e-4, atol=1e-6
+            np.stack(found[f"{name}_probabilities"]),
+            powers / powers.sum(axis=1, keepdims=True),
+            rtol=1e-4,
+            atol=1e-6,
         )
     assert (shop_client.served["visits"].dtype, shop_client.served["visits"].shape.rank) == (
         tf.float32,

@@ -10,23 +10,22 @@ from multimodal_tf.config import ClassificationHead, Config, MultiLabelHead, Tex
 from multimodal_tf.config.heads import RegressionHead
 from multimodal_tf.evaluation import baselines, contributions, row_scores
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.schema import Classes, Schema
+from multimodal_tf.schema import Classes, Schema, thresholds
 
 NAMES = ["a", "b", "c"]
 
 
 def split(head, labels, predictions, known=None, inputs=("text",), counts=(8, 1, 1)):
     """What the functions read of a split."""
-    rows = len(labels)
+    rows, classes = len(labels), Classes(names=NAMES, counts=list(counts))
     return types.SimpleNamespace(
         config=Config(inputs={name: TextInput() for name in inputs}, heads={"label": head}),
-        schema=Schema(
-            rows=10, inputs={}, heads={"label": Classes(names=NAMES, counts=list(counts))}
-        ),
+        schema=Schema(rows=10, inputs={}, heads={"label": classes}),
         head="label",
         labels=np.asarray(labels),
         known=np.ones(rows, bool) if known is None else np.asarray(known, bool),
         predictions={"label": np.asarray(predictions, float)},
+        thresholds=np.array(thresholds("label", head, classes)),
         groups=None,
     )
 
@@ -68,6 +67,8 @@ def test_losses_are_log_losses_or_absolute_errors():
 def test_a_row_is_right_in_all_its_labels_or_not():
     some = split(MultiLabelHead(), [[1, 0, 0], [1, 1, 0]], [[0.9, 0.1, 0.2], [0.9, 0.1, 0.2]])
     assert row_scores.right(some).tolist() == [True, False]
+    some.thresholds = np.array([0.5, 0.1, 0.5])
+    assert row_scores.right(some).tolist() == [False, True]
     assert row_scores.right(split(RegressionHead(), [[1.0]], [[1.0]])) is None
 
 

@@ -42,7 +42,7 @@ def of_width(width, embedding="fused"):
         ),
         (
             {"guard": Guard(of_width(4), 1.0, agreement_threshold=0.5)},
-            r"a head that compares two inputs, received label \(classification\), age \(regr",
+            r"a head that compares inputs, received label \(classification\), age \(regr",
         ),
         ({"temperature": {"age": 2.0}}, r"heads that choose one class \['label'\], received 'age'"),
         (
