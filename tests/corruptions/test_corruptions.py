@@ -49,6 +49,7 @@ def test_the_graph_reads_every_corrupted_cell_and_missing_stays_missing(kind):
                 assert all(bool(cell) or kind in ("number", "boolean") for cell in changed[:-1])
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes(other_process):
     assert other_process[1]["corruptions"] == digest()
 

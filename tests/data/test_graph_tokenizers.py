@@ -81,6 +81,7 @@ def test_the_same_eagerly_in_a_dataset_and_in_a_function(kind):
     np.testing.assert_array_equal(next(iter(mapped))[0]["t"].numpy(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SAVED)
 def test_the_same_in_a_saved_model_in_a_new_process(other_process, kind):
     np.testing.assert_array_equal(other_process[1][kind], ids(kind, CELLS))

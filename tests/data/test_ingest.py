@@ -192,6 +192,7 @@ class TestSmallTables:
         assert [shard.rows for shard in manifest.splits["train"]] == [3, 1, 2]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows(tmp_path):
     config = PRICE.model_copy(update={"inputs": {"title": CategoryInput()}})
 

@@ -165,6 +165,7 @@ def test_workers_share_each_batch(records, cache, training, workers):
     assert [len(share[-1]) for share in shares] == ([1, 1] if workers == 2 else [0, 1, 1])
 
 
+@pytest.mark.slow
 def test_the_order_is_the_same_in_another_process(other_process):
     """Keras' seed, which is another one there, has no part in it."""
     folder, results = other_process

@@ -64,6 +64,7 @@ def test_more_characters_than_the_vocabulary():
     assert learn(WordPieceTokenizer(vocabulary_size=300), texts).size <= 300
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_every_process(other_process):
     """Also with one thread and other hashes of Python's."""
     assert other_process[1]["subwords"] == same_everywhere.subwords()

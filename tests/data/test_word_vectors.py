@@ -163,6 +163,7 @@ def test_words_that_stand_together_lie_together():
     assert near[:4, :4].mean() > near[:4, 4:].mean() + 0.2
 
 
+@pytest.mark.slow
 def test_the_same_vectors_in_every_process(other_process):
     found = word_vectors()
     assert found != word_vectors(1)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
 CHECK = """
 import pathlib, multimodal_tf
@@ -16,6 +18,7 @@ print(len(next(digits_table().chunks(rows=100))), type(digits_config()).__name__
 """
 
 
+@pytest.mark.slow
 def test_a_wheel_works_away_from_the_sources(tmp_path):
     source, site = tmp_path / "source", tmp_path / "site"
     subprocess.run(["git", "checkout-index", "--all", f"--prefix={source}/"], cwd=ROOT, check=True)

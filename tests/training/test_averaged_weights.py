@@ -64,6 +64,7 @@ def test_the_average_of_the_best_or_last_epoch_is_kept(
         assert now["loss"] == pytest.approx(run.history["val_loss"][best - 1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_has_the_same_average(small_schema, small_records, tmp_path):
     def train(folder, stop=None):
         one = config(checkpoint_steps=1)
@@ -80,6 +81,7 @@ def test_a_resumed_training_has_the_same_average(small_schema, small_records, tm
     assert_same_run(resumed, whole)
 
 
+@pytest.mark.slow
 def test_an_average_under_a_strategy_is_that_of_one_device(small_schema, small_records, tmp_path):
     runs = [
         fit(config(), small_schema, small_records, tmp_path / name, strategy=name, verbose=0)

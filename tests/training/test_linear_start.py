@@ -183,6 +183,7 @@ def test_the_start_is_kept_where_training_makes_it_worse(schema, records, tmp_pa
     assert again["loss"] == pytest.approx(now["loss"])
 
 
+@pytest.mark.slow
 def test_a_resumed_training_keeps_the_start(schema, records, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -121,6 +121,7 @@ def test_a_score_of_a_head_chooses_the_epoch(folder):
     assert run.metrics[name] == max(history) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_resumes_with_its_monitor(folder, tmp_path):
     steps = iter(range(20))
 

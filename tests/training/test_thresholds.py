@@ -116,6 +116,7 @@ def test_the_schema_of_the_records_is_refused(folder, trained, tmp_path):
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.slow
 def test_folds_have_thresholds_of_their_own(folder, tmp_path):
     one = config()
     one.split = Split(validation=0.3)

@@ -161,6 +161,7 @@ def test_without_a_chief_workers_end_in_one_sentence(tune_records, tmp_path, mon
     assert f"no chief answers at 127.0.0.1:{port}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_for_other_hosts_is_printed(tune_records, tmp_path, monkeypatch, capsys):
     def run(_, workers, address, chief):
         seen.append((workers, address, chief))
