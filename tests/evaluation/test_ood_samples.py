@@ -1,6 +1,7 @@
 """Out-of-distribution cells of every kind of input, as the preprocessing reads them."""
 
 import numpy as np
+import pytest
 import small_model
 import tensorflow as tf
 from media import random_audio, random_image
@@ -59,6 +60,7 @@ def every_type():
     return config, schema, raw
 
 
+@pytest.mark.slow
 def test_ood_cells_are_decoded_and_broken_ones_are_not():
     """By the preprocessing that training and serving have: three rows of each kind."""
     config, schema, raw = every_type()

@@ -88,6 +88,7 @@ class TestPage:
         ]
 
 
+@pytest.mark.slow
 class TestModels:
     def test_metrics_are_those_of_evaluate(self, title_run, trained, records, tmp_path):
         """Of a model and of another one's SavedModel."""

@@ -186,6 +186,7 @@ def test_an_input_missing_in_all_rows_is_reported(predictor, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_report_of_a_run_and_of_its_saved_model(
     title_run, records, report, tmp_path, monkeypatch, capsys
 ):

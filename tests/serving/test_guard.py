@@ -73,6 +73,7 @@ def serve(signatures):
 # Served outputs
 
 
+@pytest.mark.slow
 def test_another_process_with_tensorflow_alone_gives_what_numpy_gives(expected, serving_process):
     given = serving_process["guarded"]
     for name, values in expected.items():

@@ -16,6 +16,8 @@ from multimodal_tf.models.frozen import FrozenInput
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.run_dir import load_run
 
+pytestmark = pytest.mark.slow
+
 # Batches of frozen towers have other sizes than those of training, so matrix products round
 # differently: the largest difference of a weight after two epochs.
 BOUND = 1e-5

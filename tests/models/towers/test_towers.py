@@ -38,7 +38,10 @@ def checks(tower):
 
 
 def case(tower, check):
-    marks = [pytest.mark.slow] if check is contract.in_a_strategy else []
+    rare = [contract.in_a_strategy]
+    if tower in ALIKE:
+        rare += [contract.exported, contract.mixed_precision]
+    marks = [pytest.mark.slow] if check in rare else []
     return pytest.param(tower, check, id=f"{tower}-{check.__name__}", marks=marks)
 
 
