@@ -278,14 +278,18 @@ def _trained(
     Where heads that begin as regressions are all that is trained, no epoch follows.
     """
     checkpoints = Checkpoints(own_dir / CHECKPOINTS)
-    data = (training_batches(*job.read, frozen), _validation(job, record, frozen))
-    validated, opened = data[1] is not None, (*job.read[:3],)
-    monitor = make_monitor(model, *opened, validated, frozen)
+    validation, of_run = _validation(job, record, frozen), job.read[:3]
+    data = training_batches(*job.read, frozen), validation
+    validated = validation is not None
+    monitor = make_monitor(model, *of_run, validated, frozen)
     _note(record, monitor.note, job)
     _compile(job, model)
-    begun = LinearStart({}, False)
-    if state is None and "model" not in job.arguments:
-        begun = begin_linear(model, *opened, data[1], own_dir, frozen)
+    is_new = state is None and "model" not in job.arguments
+    begun = (
+        begin_linear(model, *of_run, validation, own_dir, frozen)
+        if is_new
+        else LinearStart({}, False)
+    )
     first = begun.metrics | monitor.scores(begun.metrics)
     replicas = job.strategy.num_replicas_in_sync
     own = make_callbacks(job.config.training, own_dir, validated, monitor, first, replicas)
@@ -296,7 +300,7 @@ def _trained(
     else:
         history = _train(job, model, data, [*own, *callbacks], checkpoints, state, verbose)
     record_result(record, history, checkpoints, own, monitor)
-    learned, note = with_thresholds(model, *opened, frozen)
+    learned, note = with_thresholds(model, *of_run, frozen)
     _note(record, note, job)
     return learned, history
 
