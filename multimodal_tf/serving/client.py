@@ -209,7 +209,7 @@ class Client:
                 1, or as `predict`.
         """
         search.check_index(self.config, index, by, self.fingerprint)
-        return search.found(self._aligned(rows, root, index.head, by), index, first)
+        return search.nearest_rows(self._aligned(rows, root, index.head, by), index, first)
 
     def _aligned(
         self,

@@ -120,7 +120,7 @@ def retrieve_table(
             done += len(found)
             update(completed=done)
     vectors = np.concatenate(parts) if parts else index.vectors[:0]
-    frame = search.found(vectors, index, first)
+    frame = search.nearest_rows(vectors, index, first)
     _write(frame, pathlib.Path(out))
     return int(frame["query"].nunique())
 

@@ -67,8 +67,8 @@ def check_index(config: Config, index: SearchIndex, by: str, fingerprint: str) -
         )
 
 
-def found(queries: np.ndarray, index: SearchIndex, first: int) -> pd.DataFrame:
-    """What `Client.search` returns.
+def nearest_rows(queries: np.ndarray, index: SearchIndex, first: int) -> pd.DataFrame:
+    """The nearest rows of each query, as `Client.search` returns them.
 
     Args:
         queries: float32 `(rows, dim)`, zeros where a row has no query.
