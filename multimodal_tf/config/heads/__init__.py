@@ -1,0 +1,150 @@
+"""The heads of a model, one file for each family: what a model predicts or learns from.
+
+What other rooms need to know of a head stands in its class as a fact (a class variable, a property
+or a method), so that they do not branch on its type.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead
+from multimodal_tf.config.heads.embedding import EmbeddingHead
+from multimodal_tf.config.heads.labelled import (
+    ClassificationHead,
+    CountHead,
+    MultiLabelHead,
+    OrdinalHead,
+    QuantileHead,
+    RegressionHead,
+    nearest_to_median,
+)
+
+__all__ = [
+    "AlignmentHead",
+    "ClassificationHead",
+    "CountHead",
+    "EmbeddingHead",
+    "Head",
+    "LabelledHead",
+    "LossHead",
+    "MatchingHead",
+    "MultiLabelHead",
+    "OrdinalHead",
+    "PairHead",
+    "QuantileHead",
+    "RegressionHead",
+    "check_inputs",
+    "comparing",
+    "input_pairs",
+    "labelled",
+    "learns_without_labels",
+    "nearest_to_median",
+    "output_key",
+    "prediction_keys",
+    "with_loss",
+]
+
+# heads that read a column of labels
+LabelledHead = (
+    ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | CountHead | QuantileHead
+)
+# heads that compare inputs
+PairHead: TypeAlias = MatchingHead | AlignmentHead
+# heads with a loss and metrics
+LossHead = LabelledHead | PairHead
+Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
+
+
+def labelled(heads: Mapping[str, Head]) -> dict[str, LabelledHead]:
+    """The heads that read a column of labels.
+
+    Example:
+        >>> list(labelled({"label": ClassificationHead(), "vector": EmbeddingHead()}))
+        ['label']
+    """
+    return {name: head for name, head in heads.items() if isinstance(head, LabelledHead)}
+
+
+def with_loss(heads: Mapping[str, Head]) -> dict[str, LossHead]:
+    """The heads that have a loss and metrics.
+
+    Example:
+        >>> list(with_loss({"label": ClassificationHead(), "vector": EmbeddingHead()}))
+        ['label']
+    """
+    return {name: head for name, head in heads.items() if isinstance(head, LossHead)}
+
+
+def comparing(heads: Mapping[str, Head]) -> dict[str, PairHead]:
+    """The heads that compare inputs.
+
+    Example:
+        >>> list(comparing({"pair": MatchingHead(inputs=["a", "b"]), "vector": EmbeddingHead()}))
+        ['pair']
+    """
+    return {name: head for name, head in heads.items() if isinstance(head, PairHead)}
+
+
+def input_pairs(head: PairHead) -> list[tuple[str, str]]:
+    """All pairs of the inputs that a head compares.
+
+    Example:
+        >>> input_pairs(AlignmentHead(inputs=["photo", "title", "clip"]))
+        [('photo', 'title'), ('photo', 'clip'), ('title', 'clip')]
+    """
+    return list(itertools.combinations(head.inputs, 2))
+
+
+def learns_without_labels(heads: Mapping[str, Head]) -> bool:
+    """Whether rows without any label teach one of the heads.
+
+    Example:
+        >>> learns_without_labels({"label": ClassificationHead(), "vector": EmbeddingHead()})
+        False
+    """
+    return any(head.target_type is None for head in with_loss(heads).values())
+
+
+def prediction_keys(heads: Mapping[str, Head]) -> list[str]:
+    """All keys of the served predictions and of the columns that `Client.predict` gives.
+
+    Example:
+        >>> prediction_keys({"price": QuantileHead()})
+        ['price', 'price_low', 'price_high', 'price_quantiles']
+    """
+    return [name + ending for name, head in heads.items() for ending in ("", *head.endings)]
+
+
+def output_key(name: str, head: Head) -> str:
+    """The served key that holds a head's whole output, or all that is served of it.
+
+    Example:
+        >>> output_key("label", ClassificationHead()), output_key("price", RegressionHead())
+        ('label_probabilities', 'price')
+    """
+    return name + head.endings[-1] if head.endings else name
+
+
+def check_inputs(heads: Mapping[str, Head], vectors: Sequence[str]) -> None:
+    """Checks that the heads read inputs that exist, each once.
+
+    Args:
+        heads: by name.
+        vectors: names of the vectors that fusion reads, `Config.vectors()`.
+
+    Raises:
+        ValueError: a head names another input, or one twice.
+    """
+    for name, head in heads.items():
+        chosen = head.inputs or []
+        wrong = next((one for one in chosen if one not in vectors), None)
+        if wrong is not None:
+            raise ValueError(
+                f"heads.{name}.inputs: must name inputs that have a tower of their own {vectors}, "
+                f"received {wrong!r}"
+            )
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f"heads.{name}.inputs: must name each input once, received {chosen}")
