@@ -86,7 +86,7 @@ def head_metrics(
         case MatchingHead():
             return matching(predictions, resamples, seed, groups)
         case AlignmentHead():
-            return alignment(targets, predictions, head.inputs, resamples, seed)
+            return alignment(targets, predictions, head.inputs, resamples, seed, groups)
         case _:
             assert_never(head)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import HeadMetrics, Metric
 from multimodal_tf.metrics.retrieval import FIRST, relevance_groups, retrieval
 
@@ -18,19 +19,20 @@ def alignment(
     inputs: Sequence[str],
     resamples: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Retrieval metrics of an alignment head, for each pair of inputs in both directions.
 
     A metric's name is `{query}_to_{target}_{metric}`, its metric of `metrics.retrieval.Retrieval`.
     Queries and items are the rows that have both inputs. Rows with an equal cell of one of the two
-    are relevant to each other, and are drawn together for the intervals.
+    are relevant to each other, and are drawn together for the intervals, as rows of one group are.
 
     Args:
         cells: int `(rows, inputs)`, equal numbers for equal cells of an input.
         vectors: float `(rows, inputs, dim + 2)`, as the head's output; zeros where an input is
             missing.
         inputs: their names.
-        resamples, seed: as in `classification`.
+        resamples, seed, groups: as in `classification`.
 
     Returns:
         `HeadMetrics`; `n` is the number of rows with two inputs or more. A metric is None where
@@ -57,17 +59,23 @@ def alignment(
         raise ValueError("predictions must be finite numbers, received NaN or infinity")
     found = found[:, :, :-2]
     present = np.asarray(found.any(axis=2))
+    clusters = group_codes(groups, len(found))
     metrics: dict[str, Metric] = {}
     for query, target in itertools.permutations(range(len(inputs)), 2):
         rows = np.flatnonzero(present[:, query] & present[:, target])
-        own = _of_pair(found[rows], numbers[rows], query, target, resamples, seed)
+        drawn = (resamples, seed, clusters[rows])
+        own = _of_pair(found[rows], numbers[rows], query, target, drawn)
         prefix = f"{inputs[query]}_to_{inputs[target]}_"
         metrics |= {prefix + name: metric for name, metric in own.items()}
     return HeadMetrics(type="alignment", n=int((present.sum(axis=1) > 1).sum()), metrics=metrics)
 
 
 def _of_pair(
-    vectors: np.ndarray, cells: np.ndarray, query: int, target: int, resamples: int, seed: int
+    vectors: np.ndarray,
+    cells: np.ndarray,
+    query: int,
+    target: int,
+    drawn: tuple[int, int, np.ndarray],
 ) -> dict[str, Metric]:
     n = len(vectors)
     reason = f"only {n} rows have both inputs"
@@ -76,5 +84,5 @@ def _of_pair(
         return left_out
     groups = relevance_groups([cells[:, query], cells[:, target]])
     first = [k for k in FIRST if k <= n]
-    found = retrieval(vectors[:, query], vectors[:, target], groups, first, resamples, seed)
+    found = retrieval(vectors[:, query], vectors[:, target], groups, first, *drawn)
     return left_out | found.metrics

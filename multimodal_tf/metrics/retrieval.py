@@ -39,6 +39,7 @@ def retrieval(
     first: Sequence[int] = FIRST,
     resamples: int = 1000,
     seed: int = 0,
+    clusters: ArrayLike | None = None,
 ) -> Retrieval:
     """How well `queries` find `items`; the other direction is another call.
 
@@ -54,6 +55,8 @@ def retrieval(
         first: the K of `recall_at_K`.
         resamples: int. Bootstrap resamples; 0: no intervals.
         seed: int. The same seed gives the same intervals.
+        clusters: `(rows,)` of any type: rows of one value depend on each other without being
+            relevant to each other, and are drawn together too. None: groups alone are.
 
     Raises:
         ValueError: the shapes disagree, there are fewer than 2 rows or than a K, or an embedding is
@@ -86,7 +89,10 @@ def retrieval(
         found["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
         return found | {"mean_average_precision": weights @ precision / total}
 
-    metrics = weighted_metrics(statistic, codes, resamples, seed)
+    drawn = codes
+    if clusters is not None:
+        drawn = relevance_groups([codes, group_codes(clusters, len(asked))])
+    metrics = weighted_metrics(statistic, drawn, resamples, seed)
     return Retrieval(n=len(asked), groups=int(codes.max()) + 1, metrics=metrics)
 
 

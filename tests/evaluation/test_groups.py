@@ -1,6 +1,7 @@
 """Intervals draw the groups of the split, in `evaluate` as in the model report."""
 
 import shutil
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from small_table import ingested
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     Config,
     CountHead,
@@ -19,6 +21,7 @@ from multimodal_tf.config import (
     RegressionHead,
     Split,
 )
+from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.contributions import modality_contributions
 from multimodal_tf.evaluation.eval_records import EvalRecords
@@ -38,6 +41,7 @@ CONFIG = Config(
         "visits": CountHead(),
         "range": QuantileHead(),
         "match": MatchingHead(inputs=["a", "b"], dim=2),
+        "space": AlignmentHead(inputs=["a", "b"], dim=2),
     },
     fusion={"hidden": [4]},
     split=Split(group="family", test=0.5),
@@ -100,6 +104,7 @@ def test_every_head_draws_groups(folder, model):
     grouped = evaluated(folder, model)
     assert Evaluation.model_validate_json(grouped.model_dump_json()) == grouped
     ungrouped = CONFIG.model_copy(update={"split": Split(test=0.5)})
+    assert {type(head) for head in CONFIG.heads.values()} == {*get_args(LossHead)}
     schema = Schema.load(folder / "records" / "schema.json")
     alone = evaluate(model, ungrouped, schema, folder / "records", resamples=100)
     assert alone.group is None

@@ -188,6 +188,25 @@ def test_intervals_hold_the_metric_and_draw_groups_as_a_whole():
     )
 
 
+def test_clusters_are_drawn_as_a_whole_and_are_not_relevant():
+    """Four rows of a cluster, either all found or none."""
+    random = np.random.default_rng(6)
+    hits, clusters = np.arange(30) % 3 == 0, np.repeat(np.arange(30), 4)
+    queries = np.eye(120)
+    items = np.where(hits[clusters][:, None], queries, random.permutation(-queries))
+    settings = {"first": [1], "resamples": 400}
+    alone, drawn, of_groups = (
+        retrieval(queries, items, **settings, **given).metrics["recall_at_1"]
+        for given in ({}, {"clusters": clusters}, {"groups": clusters})
+    )
+    assert alone.value == drawn.value == pytest.approx(1 / 3, abs=0.02) != of_groups.value
+    assert (drawn.high - drawn.low) / (alone.high - alone.low) == pytest.approx(2, rel=0.15)
+    assert drawn.low == pytest.approx(drawn.value - 1.96 * np.sqrt(2 / 9 / 30), abs=0.03)
+    # a cluster joins the groups of its rows, and a row without one is alone
+    given = {"groups": np.arange(120) // 2, "clusters": np.where(clusters < 15, "a", None)}
+    assert retrieval(queries, items, **settings, **given).groups == 60
+
+
 def test_the_median_of_resampled_ranks_is_numpys():
     random = np.random.default_rng(7)
     values, weights = (
