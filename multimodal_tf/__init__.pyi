@@ -46,6 +46,7 @@ from .config import MultiLabelHead as MultiLabelHead
 from .config import NgramTokenizer as NgramTokenizer
 from .config import NoTokenizer as NoTokenizer
 from .config import NumberInput as NumberInput
+from .config import OrderHead as OrderHead
 from .config import OrdinalHead as OrdinalHead
 from .config import Peft as Peft
 from .config import PresetTokenizer as PresetTokenizer

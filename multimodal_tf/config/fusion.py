@@ -330,7 +330,7 @@ def check_fusion(fusion: Fusion, heads: Mapping[str, Head]) -> None:
     for name, head in heads.items():
         if isinstance(fusion, DecisionFusion | HybridFusion):
             _check_probabilities(fusion, name, head)
-        reads_fused = head.target_type is None and not head.compares_inputs
+        reads_fused = head.target_type is None and head.reads_fused
         if isinstance(fusion, DecisionFusion) and reads_fused:
             raise ValueError(
                 f"fusion.type must give a fused vector for the {head.type} heads.{name}, "

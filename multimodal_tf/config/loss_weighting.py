@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from multimodal_tf.config.fusion import Fusion, feature_fusion
-from multimodal_tf.config.heads import Head, comparing, with_loss
+from multimodal_tf.config.heads import Head, with_loss
 from multimodal_tf.config.names import NonNegative, Positive, Strict
 
 
@@ -88,11 +88,12 @@ def _check_shared(heads: Mapping[str, Head], fusion: Fusion, vectors: list[str])
             "loss_weighting: gradnorm needs a fusion with a vector that all heads share, "
             "such as 'hybrid', received 'decision'"
         )
-    pair = next(iter(comparing(heads)), None)
-    if pair is not None:
+    other = next((name for name, head in with_loss(heads).items() if not head.reads_fused), None)
+    if other is not None:
+        reads = "compares two" if heads[other].compares_inputs else "rereads its"
         raise ValueError(
             "loss_weighting: gradnorm needs heads on the fused vector, "
-            f"received {pair!r}, which compares two inputs"
+            f"received {other!r}, which {reads} inputs"
         )
     read = {name: head.inputs for name, head in heads.items()}
     if len({frozenset(inputs or vectors) for inputs in read.values()}) > 1:

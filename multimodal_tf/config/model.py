@@ -133,7 +133,7 @@ class Config(Strict):
 
     @pydantic.model_validator(mode="after")
     def _heads_are_valid(self) -> Self:
-        check_inputs(self.heads, self.vectors())
+        check_inputs(self.heads, self.vectors(), self.inputs)
         check_monitor(self.training.monitor, self.heads)
         check_loss_weighting(self.loss_weighting, self.heads, self.fusion, self.vectors())
         return self

@@ -12,6 +12,7 @@ from multimodal_tf.config import (
     CountHead,
     MatchingHead,
     MultiLabelHead,
+    OrderHead,
     OrdinalHead,
     QuantileHead,
     RegressionHead,
@@ -31,6 +32,7 @@ from multimodal_tf.metrics.count import count, count_scores
 from multimodal_tf.metrics.matching import matching
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.metrics.multi_label import THRESHOLD, label_samples, multi_label
+from multimodal_tf.metrics.objective import objective
 from multimodal_tf.metrics.regression import (
     number_samples,
     quantile,
@@ -87,6 +89,8 @@ def head_metrics(
             return matching(predictions, resamples, seed, groups)
         case AlignmentHead():
             return alignment(targets, predictions, head.inputs, resamples, seed, groups)
+        case OrderHead():
+            return objective(head.type, predictions, head.chance, resamples, seed, groups)
         case _:
             assert_never(head)
 

@@ -21,6 +21,7 @@ from multimodal_tf.losses.labels import (
 )
 from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
 from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
+from multimodal_tf.losses.objective import RowLoss
 
 __all__ = [
     "BatchwiseLoss",
@@ -33,6 +34,7 @@ __all__ = [
     "PairwiseSigmoidLoss",
     "PinballLoss",
     "PoissonLoss",
+    "RowLoss",
     "ScaledMeanSquaredError",
     "SmoothedCrossentropy",
     "WeightedBinaryCrossentropy",

@@ -27,6 +27,7 @@ from multimodal_tf.models.fusion.vectors import beside_wide
 from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.presence import AnyPresent
+from multimodal_tf.models.reread import Reread
 from multimodal_tf.schema import Schema, check_schema
 
 
@@ -65,9 +66,8 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         (None, 2)
     """
     check_schema(config, schema)
-    fusion = feature_fusion(config.fusion)
     with _seeded(config.seed):
-        encodings = input_layers.encode(config, schema, fusion is not None and fusion.reads_tokens)
+        encodings = input_layers.encode(config, schema, _reads_tokens(config))
         outputs, explanations = _outputs(config, schema, encodings)
         make = loss_weighting.model_of(config)
         model = _model(config, encodings.inputs, outputs, "multimodal", make)
@@ -194,6 +194,10 @@ def _outputs(
         if head.compares_inputs:
             outputs[name] = _comparison(head, stats, encodings, name)
             continue
+        if head.rereads_inputs:
+            inputs = [Reread.of(encodings, own) for own in head.inputs or ()]
+            outputs[name] = heads.output(head, stats, inputs, name)
+            continue
         read = _read(config, head)
         if read not in groups:
             group = groups[read] = _group(config, encodings, read, names[read])
@@ -244,13 +248,20 @@ def _fusion_names(config: Config) -> dict[tuple[str, ...], str]:
     """
     first: dict[tuple[str, ...], str] = {}
     for name, head in config.heads.items():
-        if not head.compares_inputs:
+        if head.reads_fused:
             first.setdefault(_read(config, head), name)
     every = tuple(config.vectors())
     return {
         read: FUSED if read == every or len(first) == 1 else FUSED_OF + name
         for read, name in first.items()
     }
+
+
+def _reads_tokens(config: Config) -> bool:
+    """Whether the fusion or a head reads the towers' tokens."""
+    fusion = feature_fusion(config.fusion)
+    of_fusion = fusion is not None and fusion.reads_tokens
+    return of_fusion or any(head.reads_tokens for head in config.heads.values())
 
 
 def _read(config: Config, head: Head) -> tuple[str, ...]:

@@ -25,12 +25,14 @@ class Encodings(NamedTuple):
     """The inputs of a model and the outputs of its towers, all by name.
 
     `inputs` holds the Keras inputs, presence flags included. `present` has float32 `(batch,)` flags
-    of the vectors in `by_name`, after modality dropout; it is empty without presence.
+    of the vectors in `by_name`, after modality dropout; it is empty without presence. `given` has
+    what the towers of single inputs read.
     """
 
     inputs: Tensors
     present: Tensors
     by_name: dict[str, Encoding]
+    given: dict[str, TowerInput[Input]]
 
 
 def encode(config: Config, schema: Schema, with_tokens: bool) -> Encodings:
@@ -51,15 +53,16 @@ def encode(config: Config, schema: Schema, with_tokens: bool) -> Encodings:
         flags = {name: keras.Input((), name=name + PRESENT, dtype="float32") for name in values}
     present = _present(config, flags)
     by_name: dict[str, Encoding] = {}
+    given: dict[str, TowerInput[Input]] = {}
     for name in config.vectors():
         if name in values:
             one, stats = config.inputs[name], schema.inputs.get(name)
-            x, flag = values[name], present.get(name)
-            by_name[name] = _encoding(one, stats, x, flag, name, with_tokens)
+            given[name] = _given(name, one, stats, values[name], present.get(name))
+            by_name[name] = _encoding(given[name], with_tokens)
         elif config.tabular is not None:
             by_name[name] = _tabular(config.tabular, config, schema, values, present)
     inputs = values | {name + PRESENT: flag for name, flag in flags.items()}
-    return Encodings(inputs, present, by_name)
+    return Encodings(inputs, present, by_name, given)
 
 
 def _present(config: Config, flags: Tensors) -> Tensors:
@@ -77,24 +80,24 @@ def _present(config: Config, flags: Tensors) -> Tensors:
     return flags | {TABULAR: any_present([flags[name] for name in together])}
 
 
-def _encoding(
+def _given(
+    name: str,
     input_config: Input,
     stats: Any,
     x: keras.KerasTensor,
     present: keras.KerasTensor | None,
-    name: str,
-    with_tokens: bool,
-) -> Encoding:
-    """One input's encoding.
-
-    Where the model knows presence, the tower gets zeros for a missing input, and the encoding of a
-    missing input is zero.
-    """
-    last = name + EMBEDDING
+) -> TowerInput[Input]:
+    """What one input's tower reads: zeros where the input is missing, if the model knows that."""
     if present is not None:
-        last = f"{name}_vector"
         # float32 under mixed precision too: the following layers know what precision they need
         x = ZeroWhereMissing(name=f"{name}_value", dtype="float32")(x, present)
+    return TowerInput(name, input_config, stats, x, present)
+
+
+def _encoding(given: TowerInput[Input], with_tokens: bool) -> Encoding:
+    """One input's encoding; that of a missing input is zero, if the model knows presence."""
+    name, input_config, stats, x, present = given
+    last = name + EMBEDDING if present is None else f"{name}_vector"
     encoding = encode_input(input_config, stats, x, present, name, last, with_tokens)
     l2 = getattr(input_config.tower, "l2", 0.0)
     regularize(x, [encoding.vector, encoding.tokens], l2)

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
@@ -30,6 +29,7 @@ from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
+from multimodal_tf.serving.served_heads import served_config, served_model
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
 # what the server's file watcher reads as a version: an int64
@@ -50,7 +50,8 @@ def export_model(
 
     It is written whole or not at all. Its signatures are listed in `_endpoints`. The batch may be
     empty. A cell that cannot be read is its row's `error` and counts as missing; other rows do not
-    change. A row without any input is always for review.
+    change. A row without any input is always for review. Heads that only teach, such as
+    `config.OrderHead`, are not served, and the folder's configuration has them no more.
 
     Args:
         model: functional `keras.Model` of `build_model`, trained.
@@ -69,26 +70,32 @@ def export_model(
 
     Raises:
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
-            configuration and schema, thresholds are fitted and not in the schema, a trainable
-            weight is NaN or infinite, or the explainer, the guard, the temperature or `zero_shot`
-            does not fit the model. Nothing has been written then.
+            configuration and schema, no head is served, thresholds are fitted and not in the
+            schema, a trainable weight is NaN or infinite, or the explainer, the guard, the
+            temperature or `zero_shot` does not fit the model. Nothing has been written then.
     """
     path = pathlib.Path(out)
     _check(path, model, config, schema, explainer)
+    config = served_config(config)
+    # of the whole model: an input may be read by a head that only teaches
     embedder = _embedder(model, config)
+    served = served_model(model, config)
     _check_guard(guard, embedder, config)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
     preprocessor = Preprocessor(config, schema)
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
-    prior = finite.outputs_without_inputs(model, endpoints.call)
+    prior = finite.outputs_without_inputs(served, endpoints.call)
     classifier = None if zero_shot is None else Classifier(zero_shot, model, config, prepare)
-    served = model if guard is None else endpoints.with_vectors(model, embedder, guard.embedding)
-    predict = endpoints.predict(
-        served, prepare, config, schema, prior, guard, temperature, classifier
+    with_guard = (
+        served if guard is None else endpoints.with_vectors(served, embedder, guard.embedding)
     )
-    endpoint = _endpoints(model, preprocessor, prepare, predict, prior, embedder, explainer)
+    predict = endpoints.predict(
+        with_guard, prepare, config, schema, prior, guard, temperature, classifier
+    )
+    core = endpoints.core(served, prior)
+    endpoint = _endpoints(model, preprocessor, prepare, predict, core, embedder, explainer)
     beside = {
         GUARD_FILE: None if guard is None else guard.described(),
         TEMPERATURE_FILE: temperature or None,
@@ -162,7 +169,7 @@ def _endpoints(
     preprocessor: Preprocessor,
     prepare: endpoints.Prepare,
     predict: endpoints.Endpoint,
-    prior: Mapping[str, np.ndarray],
+    core: endpoints.Endpoint,
     embedder: keras.Model,
     explainer: keras.Model | None,
 ) -> tuple[keras.export.ExportArchive, list[str]]:
@@ -197,7 +204,7 @@ def _endpoints(
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in model.input.items()
     }
-    archive.add_endpoint("core", endpoints.core(model, prior), [tensors])
+    archive.add_endpoint("core", core, [tensors])
     return archive, signatures
 
 

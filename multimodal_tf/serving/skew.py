@@ -16,6 +16,7 @@ from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
 from multimodal_tf.serving import temperature
 from multimodal_tf.serving.endpoints import predictions
+from multimodal_tf.serving.served_heads import served_config
 
 
 def skew(
@@ -46,6 +47,7 @@ def skew(
     Raises:
         ValueError: the two have different numbers of rows.
     """
+    config = served_config(config)
     trained = model.predict(load_split(config, schema, records, split), verbose=0)
     served, present = _served(
         path, load_raw(config, records, split, config.training.batch_size), config

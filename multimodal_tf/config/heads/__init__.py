@@ -12,7 +12,8 @@ from pydantic import Field
 
 from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead
 from multimodal_tf.config.heads.embedding import EmbeddingHead
-from multimodal_tf.config.heads.labelled import (
+from multimodal_tf.config.heads.objectives import OrderHead
+from multimodal_tf.config.heads.of_labels import (
     ClassificationHead,
     CountHead,
     MultiLabelHead,
@@ -21,6 +22,7 @@ from multimodal_tf.config.heads.labelled import (
     RegressionHead,
     nearest_to_median,
 )
+from multimodal_tf.config.inputs import Input
 
 __all__ = [
     "AlignmentHead",
@@ -32,6 +34,8 @@ __all__ = [
     "LossHead",
     "MatchingHead",
     "MultiLabelHead",
+    "ObjectiveHead",
+    "OrderHead",
     "OrdinalHead",
     "PairHead",
     "QuantileHead",
@@ -44,6 +48,7 @@ __all__ = [
     "nearest_to_median",
     "output_key",
     "prediction_keys",
+    "served",
     "with_loss",
 ]
 
@@ -53,8 +58,10 @@ LabelledHead = (
 )
 # heads that compare inputs
 PairHead: TypeAlias = MatchingHead | AlignmentHead
+# heads whose target is drawn from the cells of their own inputs
+ObjectiveHead: TypeAlias = OrderHead
 # heads with a loss and metrics
-LossHead = LabelledHead | PairHead
+LossHead = LabelledHead | PairHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
 
@@ -98,6 +105,17 @@ def input_pairs(head: PairHead) -> list[tuple[str, str]]:
     return list(itertools.combinations(head.inputs, 2))
 
 
+def served(heads: Mapping[str, Head]) -> dict[str, Head]:
+    """The heads that an exported model answers.
+
+    Example:
+        >>> order = OrderHead(inputs=["title"])
+        >>> list(served({"label": ClassificationHead(), "order": order}))
+        ['label']
+    """
+    return {name: head for name, head in heads.items() if head.served}
+
+
 def learns_without_labels(heads: Mapping[str, Head]) -> bool:
     """Whether rows without any label teach one of the heads.
 
@@ -128,15 +146,18 @@ def output_key(name: str, head: Head) -> str:
     return name + head.endings[-1] if head.endings else name
 
 
-def check_inputs(heads: Mapping[str, Head], vectors: Sequence[str]) -> None:
-    """Checks that the heads read inputs that exist, each once.
+def check_inputs(
+    heads: Mapping[str, Head], vectors: Sequence[str], inputs: Mapping[str, Input]
+) -> None:
+    """Checks that the heads read inputs that exist, each once, and of a kind that they can read.
 
     Args:
         heads: by name.
         vectors: names of the vectors that fusion reads, `Config.vectors()`.
+        inputs: by name.
 
     Raises:
-        ValueError: a head names another input, or one twice.
+        ValueError: a head names another input, one twice, or one that it cannot read.
     """
     for name, head in heads.items():
         chosen = head.inputs or []
@@ -148,3 +169,7 @@ def check_inputs(heads: Mapping[str, Head], vectors: Sequence[str]) -> None:
             )
         if len(set(chosen)) < len(chosen):
             raise ValueError(f"heads.{name}.inputs: must name each input once, received {chosen}")
+        for own in chosen:
+            problem = head.input_problem(inputs.get(own))
+            if problem:
+                raise ValueError(f"heads.{name}.inputs: {own!r} {problem}")

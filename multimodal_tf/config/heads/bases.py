@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.inputs import Column
+from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.config.names import NonNegative, Strict
 
 TargetType = Literal["class", "classes", "number"]
@@ -41,6 +41,13 @@ class BaseHead(Strict):
     compares_inputs: ClassVar[bool] = False
     # whether its output are vectors in one space, and its target which cells are equal
     aligns_inputs: ClassVar[bool] = False
+    # whether it runs the towers of its own inputs again, on cells that it has changed, and does not
+    # read the fused vector: an objective, whose target is drawn from the cells themselves
+    rereads_inputs: ClassVar[bool] = False
+    # whether it reads the tokens of towers, and not their vectors alone
+    reads_tokens: ClassVar[bool] = False
+    # whether an exported model answers it; False: it only teaches
+    served: ClassVar[bool] = True
     # the fewest classes that the training split must have
     min_classes: ClassVar[int] = 0
     # the classes have an order
@@ -58,6 +65,19 @@ class BaseHead(Strict):
                 f"threshold is a setting of heads of several labels, received one with type {kind}"
             )
         return settings
+
+    @property
+    def reads_fused(self) -> bool:
+        """Whether it reads the vector that a fusion makes of its inputs."""
+        return not (self.compares_inputs or self.rereads_inputs)
+
+    def input_problem(self, own: Input | None) -> str:
+        """Why an input cannot be one of this head's, as "must be ..."; "" where it can.
+
+        Args:
+            own: the input; None: the tower over several columns.
+        """
+        return ""
 
     @property
     def declared_classes(self) -> list[str] | None:

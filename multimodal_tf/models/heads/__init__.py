@@ -24,6 +24,7 @@ from multimodal_tf.config import (
     Head,
     MatchingHead,
     MultiLabelHead,
+    OrderHead,
     OrdinalHead,
     QuantileHead,
     RegressionHead,
@@ -36,12 +37,14 @@ from multimodal_tf.models.heads import (
     embedding,
     matching,
     multi_label,
+    order,
     ordinal,
     quantile,
     regression,
 )
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.models.heads.prior import PriorFallback
+from multimodal_tf.models.reread import Reread
 from multimodal_tf.schema import Classes, Moments, Schema
 
 Stats = Classes | Moments | None
@@ -71,6 +74,8 @@ def module_of(head: Head) -> HeadModule:
             return matching
         case AlignmentHead():
             return alignment
+        case OrderHead():
+            return order
         case EmbeddingHead():
             return embedding
         case _:
@@ -80,7 +85,7 @@ def module_of(head: Head) -> HeadModule:
 def output(
     head: Head,
     stats: Stats,
-    x: keras.KerasTensor | Sequence[keras.KerasTensor],
+    x: keras.KerasTensor | Sequence[keras.KerasTensor] | Sequence[Reread],
     name: str,
     any_present: keras.KerasTensor | Sequence[keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
@@ -90,11 +95,12 @@ def output(
         head: a head of the configuration.
         stats: what the schema holds for it: `Classes`, or `Moments` for a number; else None.
         x: `(batch, dim)`, the fused vector; of a head that compares inputs
-            (`head.compares_inputs`) a list of their vectors, in the order of `head.inputs`.
+            (`head.compares_inputs`) a list of their vectors, in the order of `head.inputs`; of one
+            that reads changed cells (`head.rereads_inputs`) a list of `Reread`.
         name: of the last layer.
         any_present: float32 `(batch,)`, 1 where any of the head's inputs is present, 0 where the
             output is to be the prior; of a head that compares inputs a list of their flags.
-            None: every row has an input.
+            None: every row has an input, or the head rereads them.
 
     Returns:
         float32: classification and ordinal `(batch, classes)`, sums to 1; multi-label `(batch,
@@ -103,7 +109,8 @@ def output(
         1, or 0 where no input is present; matching `(batch, 2, head.dim + 1)`: the scalar product
         of two vectors, of one row or of two, is the logit of their belonging together, zeros where
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
-        each input, then scale and shift of the logits, zeros where the input is missing.
+        each input, then scale and shift of the logits, zeros where the input is missing; order
+        `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches nothing.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 

@@ -8,12 +8,15 @@ from multimodal_tf.config import (
     CountHead,
     DenseTower,
     EmbeddingHead,
+    GRUTower,
     MatchingHead,
     MultiLabelHead,
     NumberInput,
+    OrderHead,
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TextInput,
 )
 
 NUMBER = NumberInput(tower=DenseTower(dim=4))
@@ -29,5 +32,11 @@ HEADS = {
     "pair": MatchingHead(inputs=["weight", "price"], dim=3),
     "space": AlignmentHead(inputs=["weight", "price"], dim=3),
     "tags": MultiLabelHead(),
+    "order": OrderHead(inputs=["note"]),
 }
-CONFIG = Config(inputs=INPUTS, heads=HEADS, fusion=ConcatenationFusion(dropout=0, hidden=[6]))
+NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))
+CONFIG = Config(
+    inputs=INPUTS | {"note": NOTE},
+    heads=HEADS,
+    fusion=ConcatenationFusion(dropout=0, hidden=[6]),
+)

@@ -2,18 +2,20 @@
 
 from typing import get_args
 
+import contract
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from all_heads import CONFIG
 
 import multimodal_tf
-from multimodal_tf.config import Head
+from multimodal_tf.config import Config, Head
 from multimodal_tf.config.heads import LabelledHead, LossHead, output_key
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.evaluation import by_head
 from multimodal_tf.losses import BatchwiseLoss
-from multimodal_tf.models import heads
+from multimodal_tf.models import build_model, heads
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.schema import Classes, Moments, Schema
 from multimodal_tf.serving import endpoints
@@ -35,8 +37,9 @@ TARGETS = {
 }
 # of two inputs, all different
 CELLS = np.arange(2 * ROWS).reshape(ROWS, 2)
-# every head has defaults, but for the inputs of one that compares them
-EVERY = [head(inputs=["a", "b"]) for head in get_args(get_args(Head)[0])]
+# every head has defaults, but for the inputs of one that compares or rereads them
+TYPES = get_args(get_args(Head)[0])
+EVERY = [head(inputs=["note"] if head.rereads_inputs else ["a", "b"]) for head in TYPES]
 WITH_LOSS = [head for head in EVERY if isinstance(head, LossHead)]
 
 
@@ -55,6 +58,11 @@ def targets_of(head):
 def output_of(head):
     """The output of untrained layers for random vectors, float32 `(ROWS, ...)`."""
     keras.utils.set_random_seed(0)
+    if head.rereads_inputs:
+        config = Config(inputs=CONFIG.inputs, heads={"h": head})
+        return build_model(config, contract.schema_of(config))(contract.rows_of(config, ROWS))[
+            "h"
+        ].numpy()
     inputs = [keras.Input((4,), name="a"), keras.Input((4,), name="b")]
     x = inputs if head.compares_inputs else inputs[0]
     output = heads.output(head, STATS[head.target_type], x, "h")
@@ -103,7 +111,7 @@ def test_metrics_and_their_bootstrap_samples(head):
         assert by_head.samples(predicted, resamples=5, seed=0)
 
 
-@pytest.mark.parametrize("head", EVERY, ids=of_type)
+@pytest.mark.parametrize("head", [head for head in EVERY if head.served], ids=of_type)
 def test_served_keys_and_columns(head):
     stats = {} if head.target_type is None else {"h": STATS[head.target_type]}
     schema = Schema(rows=ROWS, inputs={}, heads=stats)
@@ -127,4 +135,6 @@ def test_every_head_is_public(head):
 @pytest.mark.parametrize("head", EVERY, ids=of_type)
 def test_the_facts_agree(head):
     assert isinstance(head, LabelledHead) == (head.target_type is not None)
+    assert head.served or head.rereads_inputs
+    assert not head.rereads_inputs or (head.target_type is None and not head.reads_fused)
     assert (head.min_classes > 0) == (head.target_type in ("class", "classes"))

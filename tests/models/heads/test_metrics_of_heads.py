@@ -21,10 +21,12 @@ def predictions_and_targets(rows=11):
         "pair": random.normal(size=(rows, 2, 4)),
         "space": np.abs(random.normal(size=(rows, 2, 5))),
         "tags": random.random((rows, 3)),
+        "order": random.integers(0, 2, (rows, 3)),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
         "space": np.ones(rows, "float32"),
+        "order": np.ones(rows, "float32"),
     }
     known["vector"] = np.zeros(rows, "float32")
     return (
@@ -52,6 +54,8 @@ def metrics_by_hand(predictions, targets, known):
         "tags_accuracy": mean(
             ((predictions["tags"] > 0.5) == targets["tags"]).mean(axis=1), "tags"
         ),
+        "order_accuracy": (predictions["order"][:, 1:].prod(axis=1)).sum()
+        / predictions["order"][:, 2].sum(),
     }
 
 

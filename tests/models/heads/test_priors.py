@@ -4,7 +4,7 @@ import contract
 import keras
 import numpy as np
 import pytest
-from all_heads import CONFIG, HEADS, INPUTS
+from all_heads import CONFIG, HEADS
 
 from multimodal_tf.config import ClassificationHead, MultiLabelHead
 from multimodal_tf.models import build_model, compile_arguments, heads
@@ -39,7 +39,7 @@ def test_a_row_without_inputs_gets_the_prior(schema):
         weight.assign_add(np.random.default_rng(0).normal(size=weight.shape))
     rows = contract.rows_of(CONFIG, 3)
     some = model(contract.without(rows, "price", np.array([False, True, True])))
-    for name in INPUTS:
+    for name in CONFIG.inputs:
         rows = contract.without(rows, name, np.array([False, True, False]))
     predictions = {name: prediction.numpy() for name, prediction in model(rows).items()}
     for name, expected in EXPECTED.items():
@@ -54,7 +54,7 @@ def test_rows_without_inputs_have_no_gradient(schema):
     model = build_model(CONFIG, schema)
     model.compile("sgd", **compile_arguments(CONFIG, schema))
     rows = contract.rows_of(CONFIG, 3)
-    for name in INPUTS:
+    for name in CONFIG.inputs:
         rows = contract.without(rows, name, np.ones(3, bool))
     found = contract.gradients(model, CONFIG, rows, model.trainable_weights)
     assert not any(gradient.any() for gradient in found)

@@ -1,0 +1,47 @@
+"""The part of a model that is served: without the heads that only teach."""
+
+import keras
+
+from multimodal_tf.config import Config, FixedWeights
+from multimodal_tf.config.heads import served
+
+
+def served_config(config: Config) -> Config:
+    """The configuration with the heads that an exported model answers.
+
+    Raises:
+        ValueError: there are none.
+
+    Example:
+        >>> from multimodal_tf.config import EmbeddingHead, LSTMTower, OrderHead, TextInput
+        >>> config = Config(
+        ...     inputs={"title": TextInput(tower=LSTMTower())},
+        ...     heads={"order": OrderHead(inputs=["title"]), "vector": EmbeddingHead()},
+        ... )
+        >>> list(served_config(config).heads)
+        ['vector']
+    """
+    heads = served(config.heads)
+    if len(heads) == len(config.heads):
+        return config
+    if not heads:
+        name, head = next(iter(config.heads.items()))
+        raise ValueError(
+            "heads: an exported model must have one that answers, such as one of type embedding, "
+            f"which needs no labels, received {list(config.heads)}: heads.{name} of type "
+            f"{head.type} only teaches"
+        )
+    # learned weights may need a loss that is not there any more
+    return config.model_copy(update={"heads": heads, "loss_weighting": FixedWeights()})
+
+
+def served_model(model: keras.Model, config: Config) -> keras.Model:
+    """The model with the outputs of these heads alone.
+
+    Args:
+        model: functional `keras.Model` with a dict of outputs.
+        config: the result of `served_config`.
+    """
+    if model.output.keys() == config.heads.keys():
+        return model
+    return keras.Model(model.input, {name: model.output[name] for name in config.heads})
