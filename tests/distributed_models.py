@@ -44,11 +44,13 @@ CONFIG = Config(
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )
+# heads that compare inputs
+COMPARING = ("pair", "space", "siglip", "near")
 # the last batch has one row: a replica of two has none
 ROWS, BATCH = 25, 8
 
 
-def batches(rows=ROWS):
+def batches(rows=ROWS, heads=tuple(CONFIG.heads)):
     """Batches in which inputs and labels are missing and rows weigh unequally."""
     random = np.random.default_rng(1)
     inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(CONFIG, rows)
@@ -58,24 +60,29 @@ def batches(rows=ROWS):
         name: ((random.random(rows) < 0.7) * random.choice([1.0, 2.5], rows)).astype("float32")
         for name in CONFIG.heads
     }
-    for name in ("pair", "space", "siglip", "near"):
+    for name in COMPARING:
         weights[name] = np.ones(rows, "float32")
     # cells that are equal in rows of one batch, and of one replica or two
     targets["space"] = targets["space"] // 12
-    return tf.data.Dataset.from_tensor_slices((inputs, targets, weights)).batch(BATCH)
+    chosen = [{name: one[name] for name in heads} for one in (targets, weights)]
+    return tf.data.Dataset.from_tensor_slices((inputs, *chosen)).batch(BATCH)
 
 
-def share(worker):
+def share(worker, heads=tuple(CONFIG.heads)):
     """A worker's rows of each batch, as `load_split` gives them."""
     number, workers = worker
 
     def cut(*batch):
-        size = tf.shape(batch[1]["zone"])[0]
+        size = tf.shape(batch[0]["size"])[0]
         return tf.nest.map_structure(
             lambda part: part[number * size // workers : (number + 1) * size // workers], batch
         )
 
-    return batches().map(cut)
+    return batches(heads=heads).map(cut)
+
+
+def comparing_share(worker):
+    return share(worker, COMPARING)
 
 
 def optimizer():
@@ -99,6 +106,44 @@ def trained(scope, data, **options):
         "evaluated": evaluated,
         "steps": int(model.optimizer.iterations.numpy()),
     }, arrays
+
+
+class _FromTheSameWeights(keras.callbacks.Callback):
+    """Begins each batch with the first weights, and keeps the weights after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.after = {}
+
+    def on_train_begin(self, logs=None):
+        self.first = [weight.numpy() for weight in self.model.trainable_weights]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        for weight, value in zip(self.model.trainable_weights, self.first):
+            weight.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        for weight in self.model.trainable_weights:
+            self.after[f"step on batch {batch}: {weight.path}"] = weight.numpy()
+
+
+def single_steps(scope, data):
+    """Weights after one step by the gradient, from the same weights on each batch, by name.
+
+    All losses that compare inputs, each in a space of its own over shared towers. `data` has the
+    targets of these heads alone.
+    """
+    heads = {name: CONFIG.heads[name] for name in COMPARING}
+    config = CONFIG.model_copy(update={"heads": heads})
+    with scope:
+        model = build_model(config, contract.schema_of(CONFIG))
+        # of rate 1: weights differ by what gradients differ by
+        model.compile(
+            keras.optimizers.SGD(1.0), **compile_arguments(config, contract.schema_of(CONFIG))
+        )
+    steps = _FromTheSameWeights()
+    model.fit(data, shuffle=False, verbose=0, callbacks=[steps])
+    return steps.after
 
 
 def small(scope, make=DistributedModel, optimizer=None, layers=(), **options):

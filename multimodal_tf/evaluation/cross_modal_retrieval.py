@@ -11,7 +11,8 @@ from multimodal_tf.evaluation.agreement import vectors_present
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.metrics.retrieval import FIRST, relevance_groups, retrieval
+from multimodal_tf.metrics.retrieval import FIRST, retrieval
+from multimodal_tf.scoring.retrieval import relevance_groups
 
 _UNITS = {"median_rank": "rank, 1 is first", "mean_average_precision": "average precision"}
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import HeadMetrics, Metric
-from multimodal_tf.metrics.retrieval import FIRST, relevance_groups, retrieval
+from multimodal_tf.metrics.retrieval import FIRST, retrieval
+from multimodal_tf.scoring.retrieval import relevance_groups
 
 METRICS = (*(f"recall_at_{k}" for k in FIRST), "median_rank", "mean_average_precision")
 

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pydantic
 from numpy.typing import ArrayLike
-from scipy import sparse, stats
 from sklearn.preprocessing import normalize
 
 from multimodal_tf.metrics.clustered import group_codes, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.scoring.retrieval import ranks, recall, relevance_groups
 
 FIRST = (1, 5, 10)
-# in memory at a time, 4 bytes each
-SCORES = 2**23
 
 
 class Retrieval(pydantic.BaseModel):
@@ -74,53 +72,23 @@ def retrieval(
     asked, known = _unit_rows("queries", queries), _unit_rows("items", items)
     _check(asked, known, first)
     codes = group_codes(groups, len(asked))
-    ahead, tied, relevant, precision = _ranks(asked, known, codes)
+    found = ranks(asked, known, codes)
+    ahead, tied, relevant, precision = found
     rank = ahead + (tied + 1) / (relevant + 1)
     order = np.argsort(rank)
-    # the chance that the first K take one of the relevant items out of the tied ones
-    recalls = {
-        f"recall_at_{k}": 1 - stats.hypergeom.pmf(0, tied, relevant, np.clip(k - ahead, 0, tied))
-        for k in first
-    }
+    recalls = {f"recall_at_{k}": recall(k, found) for k in first}
 
     def statistic(weights: np.ndarray) -> dict[str, float]:
         total = weights.sum()
-        found = {name: weights @ of_rows / total for name, of_rows in recalls.items()}
-        found["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
-        return found | {"mean_average_precision": weights @ precision / total}
+        values = {name: weights @ of_rows / total for name, of_rows in recalls.items()}
+        values["median_rank"] = _median(rank[order], np.cumsum(weights[order]))
+        return values | {"mean_average_precision": weights @ precision / total}
 
     drawn = codes
     if clusters is not None:
         drawn = relevance_groups([codes, group_codes(clusters, len(asked))])
     metrics = weighted_metrics(statistic, drawn, resamples, seed)
     return Retrieval(n=len(asked), groups=int(codes.max()) + 1, metrics=metrics)
-
-
-def relevance_groups(kinds: Sequence[ArrayLike]) -> np.ndarray:
-    """Groups of rows that are relevant to each other: those that have an equal number of one kind.
-
-    Args:
-        kinds: ints `(rows,)` each, such as numbers of cells and of groups.
-
-    Returns:
-        int `(rows,)`, a number from 0 on for each group.
-
-    Example:
-        >>> relevance_groups([[5, 5, 6, 7], [1, 2, 2, 3]])
-        array([0, 0, 0, 1], dtype=int32)
-    """
-    rows = len(np.asarray(kinds[0]))
-    each = np.arange(rows)
-    ties = sum(
-        sparse.coo_array((np.ones(rows), (each, _first_of_its_number(kind))), (rows, rows))
-        for kind in map(np.asarray, kinds)
-    )
-    return np.asarray(sparse.csgraph.connected_components(ties, directed=False)[1])
-
-
-def _first_of_its_number(codes: np.ndarray) -> np.ndarray:
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse])
 
 
 def _check(asked: np.ndarray, known: np.ndarray, first: Sequence[int]) -> None:
@@ -149,38 +117,6 @@ def _unit_rows(name: str, embeddings: ArrayLike) -> np.ndarray:
             f"received {wrong.sum()} of {len(array)} rows that are not"
         )
     return np.asarray(normalize(array))
-
-
-def _ranks(asked: np.ndarray, known: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Four numbers per query, float `(4, queries)`.
-
-    Items ahead of the first relevant one, items level with it, relevant ones among these, and the
-    average precision.
-    """
-    # A matrix product may round equal columns differently: each distinct item is scored once.
-    distinct, inverse = np.unique(known, axis=0, return_inverse=True)
-    columns: slice | np.ndarray = inverse.ravel()
-    if len(distinct) == len(known):
-        distinct, columns = known, slice(None)
-    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    found = np.empty((4, len(asked)))
-    block = max(1, SCORES // len(known))
-    for start in range(0, len(asked), block):
-        scores = (asked[start : start + block] @ distinct.T)[:, columns]
-        own = [row[members[codes[start + i]]] for i, row in enumerate(scores)]
-        scores.sort(axis=1)
-        for i, of_relevant in enumerate(own):
-            found[:, start + i] = _of_query(scores[i], np.sort(of_relevant)[::-1])
-    return found
-
-
-def _of_query(scores: np.ndarray, relevant: np.ndarray) -> tuple[float, float, float, float]:
-    """The numbers of `_ranks`, from all scores, rising, and those of relevant items, falling."""
-    ahead = len(scores) - np.searchsorted(scores, relevant[0], side="right")
-    # items as good as each relevant one, or better
-    level = len(scores) - np.searchsorted(scores, relevant, side="left")
-    relevant_level = len(relevant) - np.searchsorted(relevant[::-1], relevant, side="left")
-    return ahead, level[0] - ahead, relevant_level[0], (relevant_level / level).mean()
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:

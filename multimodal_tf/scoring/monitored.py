@@ -1,11 +1,13 @@
 """Scores of a head on plain arrays, by which training chooses an epoch."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 from sklearn import metrics
 
 from multimodal_tf.scoring import ranking
+from multimodal_tf.scoring.retrieval import ranks, recall, relevance_groups
 
 # scores of which less is better
 LOWER = ("mae", "rank_mae")
@@ -59,6 +61,35 @@ def label_score(
 def number_score(name: str, truth: np.ndarray, predicted: np.ndarray) -> float:
     """A score of a head that predicts a number: `mae`; NaN without rows."""
     return float(metrics.mean_absolute_error(truth, predicted)) if len(truth) else np.nan
+
+
+def alignment_score(name: str, cells: np.ndarray, vectors: np.ndarray) -> float:
+    """Retrieval of each input by each other one, the mean; NaN where no two rows have two inputs.
+
+    Args:
+        name: `mean_average_precision`, or `recall_at_1` with any number.
+        cells: int `(rows, inputs)`: equal numbers for equal cells of an input.
+        vectors: float `(rows, inputs, dim)`, of length 1; zeros where an input is missing.
+
+    Example:
+        >>> rows = np.eye(2)[[[0, 0], [1, 1], [0, 0]]]
+        >>> alignment_score("recall_at_1", np.arange(6).reshape(3, 2), rows)
+        0.6666666666666666
+    """
+    found, present = [], vectors.any(axis=2)
+    for query, target in itertools.permutations(range(vectors.shape[1]), 2):
+        rows = np.flatnonzero(present[:, query] & present[:, target])
+        if len(rows) > 1:
+            codes = relevance_groups([cells[rows, query], cells[rows, target]])
+            of_queries = ranks(vectors[rows, query], vectors[rows, target], codes)
+            found.append(_of_ranks(name, of_queries).mean())
+    return float(np.mean(found)) if found else np.nan
+
+
+def _of_ranks(name: str, of_queries: np.ndarray) -> np.ndarray:
+    if name == "mean_average_precision":
+        return np.asarray(of_queries[3])
+    return recall(int(name.rpartition("_")[2]), of_queries)
 
 
 def _f1(average: str) -> _ClassScore:

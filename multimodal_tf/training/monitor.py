@@ -88,7 +88,7 @@ def make_monitor(
     of_head, wanted = monitors(config.heads)[name]
     head = config.heads[of_head]
     rows = ValidationRows(model, config, schema, records, [of_head], frozen)
-    if not _is_defined(wanted, head, rows.targets()[of_head]):
+    if not _is_defined(wanted, head, rows, of_head):
         note = (
             f"training.monitor {name} is not defined on the validation rows, "
             "so the validation loss chooses the epoch"
@@ -97,8 +97,12 @@ def make_monitor(
     return Monitor(name, direction(name), _Score(name, of_head, wanted, head, rows))
 
 
-def _is_defined(wanted: str, head: Head, targets: np.ndarray) -> bool:
-    """Whether these labels define a score, whatever is predicted."""
+def _is_defined(wanted: str, head: Head, rows: ValidationRows, of_head: str) -> bool:
+    """Whether these rows define a score, whatever is predicted."""
+    if head.aligns_inputs:
+        # which inputs a row has shows in what is predicted
+        return not np.isnan(score(wanted, head, rows.predicted()[of_head]))
+    targets = rows.targets()[of_head]
     classes = int(targets.max(initial=0)) + 1
     right = np.eye(classes)[targets.astype(int)] if head.target_type == "class" else targets
     if head.target_type == "number":

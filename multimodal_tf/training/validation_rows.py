@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import Config
+from multimodal_tf.config import AlignmentHead, Config
 from multimodal_tf.config.heads import Head
 from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
@@ -37,7 +37,7 @@ class ValidationRows:
         model: functional `keras.Model`.
         config, schema: of the model.
         records: folder of ingested records.
-        heads: names of heads with a label.
+        heads: names of heads with scores that choose an epoch.
         frozen: as for `load_split`.
     """
 
@@ -94,6 +94,8 @@ def score(name: str, head: Head, rows: HeadRows) -> float:
         rows: `HeadRows`.
     """
     targets, predictions = rows
+    if isinstance(head, AlignmentHead):
+        return monitored.alignment_score(name, targets, predictions[:, :, : head.vector_end])
     match head.target_type:
         case "class":
             return monitored.class_score(name, targets.astype(int), predictions)

@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from multimodal_tf.metrics import retrieval as module
 from multimodal_tf.metrics.retrieval import retrieval
+from multimodal_tf.scoring import retrieval as scoring
 
 
 def _values(*arguments, **settings):
@@ -86,7 +87,7 @@ def test_how_rows_are_cut_into_blocks_changes_nothing(monkeypatch):
         random.integers(20, size=50),
     )
     whole = _values(queries, items, groups)
-    monkeypatch.setattr(module, "SCORES", 7 * 50)
+    monkeypatch.setattr(scoring, "SCORES", 7 * 50)
     assert _values(queries, items, groups) == pytest.approx(whole)
 
 

@@ -13,12 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 from distributed_models import (
+    COMPARING,
     batches,
+    comparing_share,
     difference,
     fails,
     line,
     moved,
     share,
+    single_steps,
     small,
     trained,
     without,
@@ -45,6 +48,7 @@ def replicas(out):
         "replicas": strategy.num_replicas_in_sync,
     }
     for check in (
+        steps_of_comparing_heads,
         clipping,
         uneven_rows,
         masks,
@@ -62,6 +66,16 @@ def replicas(out):
         **{f"one/{name}": x for name, x in one.items()},
         **{f"two/{name}": x for name, x in two.items()},
     )
+
+
+def steps_of_comparing_heads(strategy):
+    """How far weights are apart after one step, with their largest number, by batch and weight."""
+    one = single_steps(contextlib.nullcontext(), batches(heads=COMPARING))
+    two = single_steps(strategy.scope(), distribute.distribute_dataset(strategy, comparing_share))
+    return {
+        name: (float(np.abs(two[name] - array).max()), float(np.abs(array).max()))
+        for name, array in one.items()
+    }
 
 
 def clipping(strategy):

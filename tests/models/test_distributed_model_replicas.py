@@ -44,6 +44,19 @@ def test_two_replicas_end_where_one_device_does(found):
         )
 
 
+def test_one_step_of_heads_that_compare_inputs_is_that_of_one_device(found):
+    """Of InfoNCE, the sigmoid with a queue, the distance and matching, on each batch.
+
+    Learning rate 1: these are differences of gradients. The last batch has one row.
+    """
+    steps = found["steps_of_comparing_heads"]
+    assert len(steps) == 4 * len({name.partition(": ")[2] for name in steps})
+    for head in ("space", "siglip", "near", "pair"):
+        assert any(name.partition(": ")[2].startswith(head) for name in steps)
+    for name, (difference, largest) in steps.items():
+        assert difference <= 1e-6 * max(1.0, largest), name
+
+
 def test_two_replicas_have_the_metrics_of_one_device(found):
     one, two = found["one device"], found["two replicas"]
     assert found["replicas"] == 2

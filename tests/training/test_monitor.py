@@ -9,6 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from small_table import ingested, with_parts
 
 from multimodal_tf.config import (
+    AlignmentHead,
     ClassificationHead,
     Config,
     DenseTower,
@@ -22,9 +23,11 @@ from multimodal_tf.config.monitor import monitors
 from multimodal_tf.config.search_space import Choice, Space
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation.evaluate import evaluate
+from multimodal_tf.metrics.alignment import alignment
 from multimodal_tf.models import heads
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
+from multimodal_tf.scoring.monitored import alignment_score
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.linear_start.regression import Rows, sigmoid_regression
 from multimodal_tf.training.run_dir import load_run
@@ -212,6 +215,34 @@ def test_every_head_has_its_scores(small_schema, small_records, tmp_path):
         found = evaluate(run.model, one, run.schema, small_records, "validation", resamples=0)
         expected = found.heads[head].metrics["f1_macro" if score == "f1" else score].value
         assert run.metrics[monitor] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_head_that_aligns_inputs_is_chosen_by_its_retrieval(folder, tmp_path):
+    """By the mean over both directions, among all validation rows and not those of a batch."""
+    one = config(AlignmentHead(inputs=["a", "b"], dim=3), "val_label_recall_at_10", epochs=3)
+    run = fit(one, schema_in(folder), folder / "records", tmp_path / "run", verbose=0)
+    history = run.history["val_label_recall_at_10"]
+    assert run.record.best_epoch == np.argmax(history) + 1
+    found = evaluate(run.model, one, run.schema, folder / "records", "validation", resamples=0)
+    metrics = found.heads["label"].metrics
+    both = [metrics[f"{pair}_recall_at_10"].value for pair in ("a_to_b", "b_to_a")]
+    assert max(history) == run.metrics["val_label_recall_at_10"] == pytest.approx(np.mean(both))
+
+
+def test_retrieval_that_chooses_is_that_of_the_metrics():
+    """With missing inputs and equal cells, over three inputs; nothing without two inputs."""
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 3, 4)).astype("float32")
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    vectors[random.random((40, 3)) < 0.2] = 0
+    cells = random.integers(30, size=(40, 3))
+    padded = np.concatenate([vectors, np.zeros((40, 3, 2))], axis=2)
+    expected = alignment(cells, padded, ["a", "b", "c"], resamples=0).metrics
+    for name in AlignmentHead.monitors:
+        mean = np.mean([one.value for key, one in expected.items() if key.endswith(f"_{name}")])
+        assert alignment_score(name, cells, vectors) == pytest.approx(mean, abs=1e-6)
+    assert np.isnan(alignment_score("recall_at_1", cells, vectors * [[[1], [0], [0]]]))
 
 
 def test_a_head_that_begins_as_logistic_regression_weighs_its_labels():

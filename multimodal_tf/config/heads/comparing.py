@@ -49,6 +49,7 @@ class AlignmentHead(BaseHead):
     give the same vector to every row.
     """
 
+    monitors = ("mean_average_precision", "recall_at_1", "recall_at_5", "recall_at_10")
     compares_inputs = True
     aligns_inputs = True
     # index in an output's last axis where the vector ends
