@@ -76,7 +76,7 @@ def alignment_score(name: str, cells: np.ndarray, vectors: np.ndarray) -> float:
         >>> alignment_score("recall_at_1", np.arange(6).reshape(3, 2), rows)
         0.6666666666666666
     """
-    found, present = [], vectors.any(axis=2)
+    found, present = [], np.asarray(vectors.any(axis=2))
     for query, target in itertools.permutations(range(vectors.shape[1]), 2):
         rows = np.flatnonzero(present[:, query] & present[:, target])
         if len(rows) > 1:
