@@ -63,6 +63,7 @@ from .config import SpectrogramTower as SpectrogramTower
 from .config import SpectrogramTransformerTower as SpectrogramTransformerTower
 from .config import Split as Split
 from .config import SumFusion as SumFusion
+from .config import Teacher as Teacher
 from .config import TextInput as TextInput
 from .config import Training as Training
 from .config import TransformerTower as TransformerTower

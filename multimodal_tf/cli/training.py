@@ -53,6 +53,15 @@ _Towers = Annotated[
     pathlib.Path | None,
     typer.Option("--from", metavar="RUN", help="Run whose towers to start with; heads are new."),
 ]
+_Teacher = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RUN",
+        help="Run or exported SavedModel whose predictions are learned, too; several: their mean."
+        " The configuration's `teacher` sets the rest.",
+        show_default=False,
+    ),
+]
 _Reproduce = Annotated[
     pathlib.Path | None,
     typer.Option(
@@ -115,15 +124,16 @@ def train(
     epochs: _Epochs = None,
     strategy: _Strategy = None,
     towers: _Towers = None,
+    teacher: _Teacher = None,
     reproduce: _Reproduce = None,
     cache: Cache = True,
 ) -> None:
     """Train the configured model. Run it again to resume."""
     if reproduce is not None:
-        if config is not None or epochs is not None or strategy is not None or towers is not None:
+        if any(one is not None for one in (config, epochs, strategy, towers, teacher)):
             raise ValueError(
-                "--reproduce takes the settings of its run, so --config, --epochs, --strategy and"
-                " --from must not be given"
+                "--reproduce takes the settings of its run, so --config, --epochs, --strategy,"
+                " --from and --teacher must not be given"
             )
         _set_environment(reproduce)
     elif not records:
@@ -151,6 +161,8 @@ def train(
         settings = Config.load(config or to_path(records) / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs
+    if teacher is not None:
+        settings = settings.taught_by(teacher)
     schema, model = schema_for(settings, records), None
     if towers is not None:
         with distribution.scope():

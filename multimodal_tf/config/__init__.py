@@ -76,6 +76,7 @@ from multimodal_tf.config.names import (
 )
 from multimodal_tf.config.peft import Adapters, LoRA, Peft
 from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
+from multimodal_tf.config.teacher import Teacher
 from multimodal_tf.config.text import (
     BytePairTokenizer,
     CharacterTokenizer,
@@ -202,6 +203,7 @@ __all__ = [
     "TABULAR_TYPES",
     "TOKENS",
     "TabularTower",
+    "Teacher",
     "TextInput",
     "Training",
     "TransformerTower",

@@ -38,6 +38,7 @@ from multimodal_tf.config.names import (
     sentence,
 )
 from multimodal_tf.config.peft import Peft
+from multimodal_tf.config.teacher import Teacher, check_teacher
 from multimodal_tf.config.towers import TabularTower
 from multimodal_tf.config.training import Split, Training
 from multimodal_tf.config.yaml_text import load_yaml, read_yaml_file
@@ -68,6 +69,9 @@ class Config(Strict):
     training: Training = Training()
     peft: Peft | None = Field(
         None, description="what `fit` trains of the model, and adds to it; null: all of it, nothing"
+    )
+    teacher: Teacher | None = Field(
+        None, description="a trained model whose predictions it learns, too; null: labels alone"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -136,6 +140,8 @@ class Config(Strict):
         check_inputs(self.heads, self.vectors(), self.inputs)
         check_monitor(self.training.monitor, self.heads)
         check_loss_weighting(self.loss_weighting, self.heads, self.fusion, self.vectors())
+        if self.teacher is not None:
+            check_teacher(self.teacher, self.heads, self.inputs, self.loss_weighting)
         return self
 
     def tabular_inputs(self) -> list[str]:
@@ -174,6 +180,17 @@ class Config(Strict):
         # some heads read none
         column: str | None = getattr(settings, "column", None)
         return name if column is None else column
+
+    def taught_by(self, models: list[str]) -> Self:
+        """The configuration with these folders of teachers; their other settings stay.
+
+        Raises:
+            ValueError: a rule of `Teacher` is broken.
+        """
+        fields = {} if self.teacher is None else self.teacher.model_dump()
+        return type(self).model_validate(
+            self.model_dump() | {"teacher": fields | {"model": models}}
+        )
 
     def to_yaml(self) -> str:
         """The configuration as YAML text."""

@@ -17,6 +17,7 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.targets import Targets
+from multimodal_tf.data.taught import Taught
 from multimodal_tf.schema import Schema
 
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")
@@ -95,10 +96,12 @@ def open_split(
     worker: tuple[int, int] = (0, 1),
     class_weights: bool = False,
     frozen: FrozenCells | None = None,
+    taught: Taught | None = None,
 ) -> Batches:
     """A function from `start` and `epoch` to the data set of `load_split`, with one cache of rows.
 
-    With `class_weights`, the heads' class weights are applied without `training`, too.
+    With `class_weights`, the heads' class weights are applied without `training`, too. With
+    `taught`, targets and weights of the heads that a teacher teaches are those of `Taught.join`.
 
     Example:
         >>> batches = open_split(config, schema, "records", "train", True)  # doctest: +SKIP
@@ -119,7 +122,8 @@ def open_split(
         return tensors, *targets(labels)
 
     size = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features)
-    cached = size + (0 if frozen is None else frozen.bytes) <= available_memory() / 4
+    beside = sum(one.bytes for one in (frozen, taught) if one is not None)
+    cached = size + beside <= available_memory() / 4
     record_files.check(manifest, split, contents=cached)
     if cached:
         load, threads = _gather(_decode_all(manifest, split, compact)), None
@@ -127,10 +131,13 @@ def open_split(
         read = record_files.reader(manifest, split)
         load, threads = lambda chosen: compact(read(chosen)), tf.data.AUTOTUNE
     of_frozen = None if frozen is None else frozen.reader(split, in_memory=cached)
+    join = None if taught is None else taught.joiner(split, in_memory=cached)
 
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
         inputs = preprocessor.model_inputs(tensors)
+        if join is not None:
+            target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
 
     def batches(start: int = 0, epoch: tf.Variable | None = None) -> tf.data.Dataset:

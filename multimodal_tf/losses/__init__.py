@@ -22,11 +22,14 @@ from multimodal_tf.losses.labels import (
 from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
 from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
 from multimodal_tf.losses.objective import RowLoss
+from multimodal_tf.losses.teacher import CosineDistance, DistillationLoss, TaughtLoss
 
 __all__ = [
     "BatchwiseLoss",
     "ContrastiveLoss",
+    "CosineDistance",
     "CumulativeLinkLoss",
+    "DistillationLoss",
     "FocalCrossentropy",
     "MatchingLoss",
     "PairedDistance",
@@ -37,6 +40,7 @@ __all__ = [
     "RowLoss",
     "ScaledMeanSquaredError",
     "SmoothedCrossentropy",
+    "TaughtLoss",
     "WeightedBinaryCrossentropy",
     "compared_inputs",
     "pairs",

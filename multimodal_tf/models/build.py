@@ -78,7 +78,7 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
 
 def settings_digest(config: Config, schema: Schema) -> str:
     """A digest of all that `build_model` reads; the attribute `built_from` of what it returns."""
-    settings = config.model_dump_json(exclude={"split", "training", "peft"})
+    settings = config.model_dump_json(exclude={"split", "training", "peft", "teacher"})
     return hashlib.sha256(f"{settings} {schema.model_dump_json()}".encode()).hexdigest()
 
 

@@ -13,6 +13,7 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import open_split
+from multimodal_tf.data.taught import Taught
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute
 
@@ -43,17 +44,25 @@ def training_batches(
     records: PathLike,
     strategy: tf.distribute.Strategy,
     frozen: FrozenCells | None = None,
+    taught: Taught | None = None,
 ) -> Batches:
     """A function from a step and an epoch to the training batches from that step on.
 
-    The epoch is an int64 scalar `tf.Variable`; the order of the rows depends on it. `frozen` is as
-    for `load_split`.
+    The epoch is an int64 scalar `tf.Variable`; the order of the rows depends on it. `frozen` and
+    `taught` are as for `open_split`.
     """
 
     @functools.cache
     def opened(worker: tuple[int, int]) -> Batches:
         batches: Batches = open_split(
-            config, schema, records, "train", training=True, worker=worker, frozen=frozen
+            config,
+            schema,
+            records,
+            "train",
+            training=True,
+            worker=worker,
+            frozen=frozen,
+            taught=taught,
         )
         return batches
 
@@ -69,9 +78,11 @@ def validation_batches(
     records: PathLike,
     strategy: tf.distribute.Strategy,
     frozen: FrozenCells | None = None,
+    taught: Taught | None = None,
 ) -> Any:
-    """The validation batches; None if no validation row has a label that training saw.
+    """The validation batches; None if none of their rows has a label that training saw.
 
+    Rows that a teacher teaches need no label. `frozen` and `taught` are as for `open_split`.
     The loss of such rows would be 0 in every epoch, so it could not tell which one is best.
     """
     if not Manifest.load(records).rows("validation"):
@@ -87,6 +98,7 @@ def validation_batches(
             worker=worker,
             class_weights=True,
             frozen=frozen,
+            taught=taught,
         )()
 
     rows = opened((0, 1))

@@ -29,7 +29,7 @@ import math
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -41,7 +41,9 @@ from multimodal_tf.data.cache import FrozenCells, started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.targets import Targets
+from multimodal_tf.data.taught import Taught
 from multimodal_tf.models.build import build_model, compile_arguments
+from multimodal_tf.models.heads.taught import compile_arguments as taught_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
 from multimodal_tf.training.batches import (
@@ -75,6 +77,7 @@ from multimodal_tf.training.run_dir import (
     load_record,
     resume_run,
 )
+from multimodal_tf.training.teacher import Lessons, find_lessons, teacher_note
 from multimodal_tf.training.validation_rows import with_thresholds
 
 
@@ -131,8 +134,8 @@ def fit(
         atomic.locked(own_dir),
     ):
         record, state = _begin_or_resume(job, run_dir, own_dir)
-        with _frozen(job, trainee, cache, verbose) as frozen:
-            found = _trained(job, trainee, further, record, state, own_dir, frozen, verbose)
+        with _beside(job, trainee, cache, verbose) as beside:
+            found = _trained(job, trainee, further, record, state, own_dir, beside, verbose)
         if config.peft is not None:
             peft.save_peft(trainee, own_dir / PEFT)
         run = Run(trainee, config, *found, record, run_dir)
@@ -152,6 +155,7 @@ class _Job:
     arguments: list[str]
     strategy_name: StrategyName
     strategy: tf.distribute.Strategy
+    lessons: Lessons
 
     @property
     def read(self) -> tuple[Config, Schema, PathLike, tf.distribute.Strategy]:
@@ -167,7 +171,8 @@ class _Job:
     def identity(self) -> Identity:
         """What a training that resumes this one must share with it."""
         strategy = f"{self.strategy_name} of {self.strategy.num_replicas_in_sync}"
-        return training_identity(self.config, self.schema, self.manifest, self.arguments, strategy)
+        of_data = self.config, self.schema, self.manifest
+        return training_identity(*of_data, self.arguments, strategy, self.lessons.digests)
 
 
 def _prepare(
@@ -187,7 +192,8 @@ def _prepare(
     # refuses weights of classes that the schema does not have
     Targets(config, schema, class_weights=True)
     check_pairs(config, records)
-    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy)
+    lessons = find_lessons(config, schema, records)
+    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy, lessons)
     distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
     return job
 
@@ -230,23 +236,34 @@ def _begin_or_resume(
         job.arguments,
         job.strategy_name,
         job.strategy.num_replicas_in_sync,
+        job.lessons.digests,
     )
     return record, None
 
 
+class _Beside(NamedTuple):
+    """What was computed once for the rows: outputs of frozen towers, predictions of teachers."""
+
+    frozen: FrozenCells | None
+    taught: Taught | None
+
+
 @contextlib.contextmanager
-def _frozen(
+def _beside(
     job: _Job, model: keras.Model, cache: bool | PathLike, verbose: Literal["auto", 0, 1, 2]
-) -> Iterator[FrozenCells | None]:
-    """The outputs of frozen towers, with which the model is trained in the block; None without."""
+) -> Iterator[_Beside]:
+    """What the model is trained with in the block."""
     shown = bool(verbose) and distribute.is_chief(job.strategy)
-    splits = ("train", "validation")
-    with started_after(model, job.config, job.schema, job.records, splits, cache, shown) as found:
-        yield found
+    splits, of_model = ("train", "validation"), (model, job.config, job.schema)
+    with (
+        job.lessons.taught(job.records, cache, shown) as taught,
+        started_after(*of_model, job.records, splits, cache, shown) as frozen,
+    ):
+        yield _Beside(frozen, taught)
 
 
-def _validation(job: _Job, record: RunRecord, frozen: FrozenCells | None) -> Any:
-    validation = validation_batches(*job.read, frozen)
+def _validation(job: _Job, record: RunRecord, beside: _Beside) -> Any:
+    validation = validation_batches(*job.read, *beside)
     if validation is None:
         note = (
             "without validation rows of known labels training does not stop early, "
@@ -270,7 +287,7 @@ def _trained(
     record: RunRecord,
     state: State,
     own_dir: pathlib.Path,
-    frozen: FrozenCells | None,
+    beside: _Beside,
     verbose: Literal["auto", 0, 1, 2],
 ) -> tuple[Schema, History]:
     """Compiles and trains a model, and notes in the record how it ended.
@@ -278,30 +295,36 @@ def _trained(
     Where heads that begin as regressions are all that is trained, no epoch follows.
     """
     checkpoints = Checkpoints(own_dir / CHECKPOINTS)
-    validation, of_run = _validation(job, record, frozen), job.read[:3]
-    data = training_batches(*job.read, frozen), validation
+    validation, of_run = _validation(job, record, beside), job.read[:3]
+    data = training_batches(*job.read, *beside), validation
     validated = validation is not None
-    monitor = make_monitor(model, *of_run, validated, frozen)
+    monitor = make_monitor(model, *of_run, validated, beside.frozen)
     _note(record, monitor.note, job)
     _compile(job, model)
     is_new = state is None and "model" not in job.arguments
     begun = (
-        begin_linear(model, *of_run, validation, own_dir, frozen)
+        begin_linear(model, *of_run, validation, own_dir, beside.frozen)
         if is_new
         else LinearStart({}, False)
     )
     first = begun.metrics | monitor.scores(begun.metrics)
     replicas = job.strategy.num_replicas_in_sync
     own = make_callbacks(job.config.training, own_dir, validated, monitor, first, replicas)
-    if begun.is_whole:
+    # what solves the labels does not solve what a teacher teaches
+    if begun.is_whole and not beside.taught:
         history: History = {}
         atomic.write_text(own_dir / HISTORY, "epoch\n")
         checkpoints.close()
     else:
         history = _train(job, model, data, [*own, *callbacks], checkpoints, state, verbose)
     record_result(record, history, checkpoints, own, monitor)
-    learned, note = with_thresholds(model, *of_run, frozen)
+    learned, note = with_thresholds(model, *of_run, beside.frozen)
     _note(record, note, job)
+    _note(record, teacher_note(model, *of_run, beside.taught, beside.frozen), job)
+    if beside.taught:
+        # batches of `load_split` hold labels alone
+        with job.strategy.scope():
+            model.compile(model.optimizer, **compile_arguments(job.config, job.schema))
     return learned, history
 
 
@@ -359,6 +382,6 @@ def _compile(job: _Job, model: keras.Model) -> None:
     factors = {} if job.config.peft is None else job.config.peft.learning_rate_factors
     with job.strategy.scope():
         optimizer = make_optimizer(job.config.training, model, job.steps, factors)
-        model.compile(optimizer, **compile_arguments(job.config, job.schema))
+        model.compile(optimizer, **taught_arguments(job.config, job.schema, job.lessons.heads))
         # otherwise Keras builds it in the first step, and traces that step's graph twice
         model.optimizer.build(model.trainable_variables)

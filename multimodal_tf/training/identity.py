@@ -19,7 +19,12 @@ _WITHOUT_EFFECT = {"checkpoint_seconds", "checkpoint_steps"}
 
 
 def training_identity(
-    config: Config, schema: Schema, manifest: Manifest, arguments: Collection[str], strategy: str
+    config: Config,
+    schema: Schema,
+    manifest: Manifest,
+    arguments: Collection[str],
+    strategy: str,
+    teachers: Mapping[str, str] = {},
 ) -> Identity:
     """What an interrupted training and the one that resumes it must share.
 
@@ -28,6 +33,7 @@ def training_identity(
         manifest: of its records.
         arguments: names of the arguments of `fit` that the configuration does not hold.
         strategy: its name and number of replicas.
+        teachers: digests of the teachers, by folder.
     """
     settings = config.model_dump(mode="json")
     settings["training"] = {
@@ -39,7 +45,7 @@ def training_identity(
         "arguments": list(arguments),
         "strategy": strategy,
         "configuration": settings,
-    }
+    } | ({"teacher": dict(teachers)} if teachers else {})
 
 
 def check_resumable(ours: Identity, theirs: Identity, checkpoints: pathlib.Path) -> None:

@@ -103,6 +103,9 @@ def _is_defined(wanted: str, head: Head, rows: ValidationRows, of_head: str) -> 
         # which inputs a row has shows in what is predicted
         return not np.isnan(score(wanted, head, rows.predicted()[of_head]))
     targets = rows.targets()[of_head]
+    # where a teacher teaches rows without labels
+    if not len(targets):
+        return False
     classes = int(targets.max(initial=0)) + 1
     right = np.eye(classes)[targets.astype(int)] if head.target_type == "class" else targets
     if head.target_type == "number":

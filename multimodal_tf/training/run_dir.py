@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import keras
@@ -99,6 +99,8 @@ class RunRecord(pydantic.BaseModel):
     data: Data
     # SHA-256 of the weights that pretrained towers began with, by preset or path
     pretrained: dict[str, str] = {}
+    # SHA-256 of the teachers' files, by folder
+    teachers: dict[str, str] = {}
     config: Config
 
 
@@ -143,6 +145,7 @@ def begin_run(
     arguments: Collection[str],
     strategy: StrategyName,
     replicas: int,
+    teachers: Mapping[str, str],
 ) -> RunRecord:
     """Removes an earlier run's files, then writes configuration, schema and record."""
     for name in (MODEL, CHECKPOINT, HISTORY, PEFT):
@@ -161,6 +164,7 @@ def begin_run(
         git=_git(),
         data=_data(records),
         pretrained=pretrained_digests(config),
+        teachers=dict(teachers),
         config=config,
     )
     _write(run_dir, record)

@@ -71,6 +71,14 @@ class ValidationRows:
         """By head the rows whose label is known, with the model's predictions as it is now."""
         return self._collected(predict=True)
 
+    def known(self) -> dict[str, np.ndarray]:
+        """By head whether the label of each validation row is known, bool `(rows,)`."""
+        found: dict[str, list[np.ndarray]] = {name: [] for name in self._heads}
+        for _, _, weights in () if self._batches is None else self._batches:
+            for name, of_head in found.items():
+                of_head.append(weights[name].numpy() > 0)
+        return {name: np.concatenate(of_head) for name, of_head in found.items() if of_head}
+
     def _collected(self, predict: bool) -> dict[str, HeadRows]:
         if self._batches is None:
             return {}

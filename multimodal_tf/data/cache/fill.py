@@ -72,7 +72,7 @@ class Filler:
         """
         filesystem.make_directory(self._parts.folder)
         if MISSING not in self._parts.places:
-            with _claimed(self._parts.folder, "missing", wait=True):
+            with claimed(self._parts.folder, "missing", wait=True):
                 self._parts.refresh()
                 if MISSING not in self._parts.places:
                     self._parts.write(self._missing())
@@ -82,7 +82,7 @@ class Filler:
             for shard in shards:
                 if not self._lacking(shard):
                     continue
-                with _claimed(self._parts.folder, shard.path.stem, wait) as ours:
+                with claimed(self._parts.folder, shard.path.stem, wait) as ours:
                     if ours:
                         self._parts.refresh()
                         self._fill_shard(shard, done)
@@ -147,7 +147,7 @@ def _array(tensor: tf.Tensor, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _claimed(folder: Path, name: str, wait: bool) -> Iterator[bool]:
+def claimed(folder: Path, name: str, wait: bool) -> Iterator[bool]:
     """Whether this process does a piece of the work; others leave it alone during the block.
 
     Only local folders have locks. Elsewhere several processes may do the same work.

@@ -18,7 +18,8 @@ from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.cache.cells import cell_digests
 from multimodal_tf.data.cache.fill import MISSING, Filler, FrozenInput, ShardCells
-from multimodal_tf.data.cache.parts import DIGEST, Parts, Spec
+from multimodal_tf.data.cache.parts import Parts, Spec
+from multimodal_tf.data.cache.read import Tensors, parts_reader
 from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
@@ -27,8 +28,6 @@ from multimodal_tf.schema import Schema
 FOLDER = "cache"
 # increased when an entry of the same key holds something else
 _FORMAT = 1
-
-Tensors = dict[str, tf.Tensor]
 
 
 class Beginning(Protocol):
@@ -98,33 +97,10 @@ class FrozenCells:
     def _reader(
         self, name: str, parts: Parts, digests: np.ndarray, in_memory: bool
     ) -> Callable[[tf.Tensor], Tensors]:
-        distinct, rows = np.unique(digests.view(f"V{DIGEST}")[:, 0], return_inverse=True)
-        positions = parts.positions(one.tobytes() for one in distinct)
         keys = {key: key for key in _outputs(parts)}
         if self._presence:
             keys[name + PRESENT] = "present"
-        cell_of_row = tf.constant(rows, tf.int64)
-        if in_memory:
-            entries = parts.read(positions)
-            table = {key: tf.constant(entries[field]) for key, field in keys.items()}
-            return lambda chosen: {
-                key: tf.gather(one, tf.gather(cell_of_row, chosen)) for key, one in table.items()
-            }
-        dtypes = [tf.as_dtype(parts.dtype[field].base) for field in keys.values()]
-
-        def of_cells(cells: np.ndarray) -> list[np.ndarray]:
-            entries = parts.read(positions[cells])
-            return [np.ascontiguousarray(entries[field]) for field in keys.values()]
-
-        def read(chosen: tf.Tensor) -> Tensors:
-            cells = tf.gather(cell_of_row, chosen)
-            found = tf.numpy_function(of_cells, [cells], dtypes, stateful=False)
-            return {
-                key: tf.ensure_shape(one, [None, *parts.dtype[field].shape])
-                for (key, field), one in zip(keys.items(), found)
-            }
-
-        return read
+        return parts_reader(parts, digests, keys, in_memory)
 
 
 def frozen_cells(

@@ -7,7 +7,7 @@ from typing import Any
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.config.heads import learns_without_labels
-from multimodal_tf.config.inputs import Column
+from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.data.filesystem import PathLike, to_path
 from multimodal_tf.data.manifest import Manifest
 
@@ -20,11 +20,11 @@ _FORMAT = 1
 def record_settings(config: Config) -> str:
     """JSON of all settings of a configuration that a record depends on."""
     groups: dict[str, Mapping[str, Any]] = {
-        "inputs": config.inputs,
+        "inputs": recorded_inputs(config),
         "heads": labelled(config.heads),
     }
     settings = {
-        group: {name: _settings_of(one, config.column(name)) for name, one in configs.items()}
+        group: {name: _settings_of(name, one) for name, one in configs.items()}
         for group, configs in groups.items()
     }
     kept = ["rows without labels"] if keeps_unlabelled(config) else []
@@ -38,7 +38,13 @@ def settings_hash(config: Config) -> str:
 
 def keeps_unlabelled(config: Config) -> bool:
     """Whether a row without any label is of use in training."""
-    return not labelled(config.heads) or learns_without_labels(config.heads)
+    without = learns_without_labels(config.heads) or config.teacher is not None
+    return without or not labelled(config.heads)
+
+
+def recorded_inputs(config: Config) -> dict[str, Input]:
+    """The inputs whose cells records hold: the model's, and those that its teacher alone reads."""
+    return config.inputs | ({} if config.teacher is None else config.teacher.inputs)
 
 
 def check_records(config: Config, records: PathLike) -> Config:
@@ -74,6 +80,7 @@ def check_records(config: Config, records: PathLike) -> Config:
     return ingested
 
 
-def _settings_of(config: Column, column: str) -> dict[str, Any]:
+def _settings_of(name: str, config: Column) -> dict[str, Any]:
+    column = name if config.column is None else config.column
     fields = config.model_dump(include={"type", *config.cell_settings})
     return dict(sorted((fields | {"column": column}).items()))

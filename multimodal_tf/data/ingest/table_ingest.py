@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.model import check_config
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
 from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.ingest import processes as local
@@ -19,11 +20,12 @@ from multimodal_tf.data.ingest import rejected, schema_cache, shards
 from multimodal_tf.data.ingest.beam import BeamPipeline
 from multimodal_tf.data.ingest.checks import check_arguments
 from multimodal_tf.data.ingest.jobs import Job, jobs_of
-from multimodal_tf.data.ingest.record_settings import CONFIG, settings_hash
+from multimodal_tf.data.ingest.record_settings import CONFIG, recorded_inputs, settings_hash
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
 from multimodal_tf.data.table import Table
+from multimodal_tf.data.teacher_files import with_teacher_inputs
 
 # a worker process takes some ten seconds to start: for fewer rows it does not pay
 _ROWS_PER_PROCESS = 2000
@@ -50,7 +52,8 @@ def ingest(
     is "" where no single cell is the reason. Call it again with the same arguments to resume: the
     files are byte-identical to those of an uninterrupted run. Shards are written again only if
     their cells, the files that these name (by size and modification time) or the configuration
-    changed. Memory use does not depend on the number of rows.
+    changed. Memory use does not depend on the number of rows. With a `teacher`, the inputs that it
+    reads are written, too, and rows without labels are kept.
 
     Args:
         out: the folder to write, or an address such as `gs://bucket/records`, which is not locked
@@ -71,7 +74,11 @@ def ingest(
         OSError: `out` cannot be written, another process writes there, the disk is full, a worker
             process died, or the pipeline failed.
     """
-    check_arguments(table, config, processes, rows_per_shard)
+    check_config(config)
+    config = with_teacher_inputs(config)
+    # with the cells that the teacher alone reads
+    recorded = config.model_copy(update={"inputs": recorded_inputs(config)})
+    check_arguments(table, recorded, processes, rows_per_shard)
     records = filesystem.to_path(out)
     run = None
     if beam is not None:
@@ -86,7 +93,7 @@ def ingest(
         run = run or functools.partial(
             local.results, processes=processes or _default_processes(len(splits))
         )
-        files = _write_shards(table, config, records, splits, run, rows_per_shard, progress)
+        files = _write_shards(table, recorded, records, splits, run, rows_per_shard, progress)
         filesystem.forget_listings(records)
         _remove_other_shards(records, files)
         return _conclude(table, config, records, files, len(splits))
