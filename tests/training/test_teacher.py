@@ -299,12 +299,12 @@ def test_a_teacher_of_what_the_records_lack_is_refused(small_run, tmp_path):
         fit(config, schema_for(config, tmp_path / "records"), tmp_path / "records", tmp_path / "r")
 
 
-def test_a_teacher_of_other_quantiles_is_refused(small_run, records):
+def test_a_teacher_of_other_quantiles_is_refused(small_run, records, small_schema):
     config = student(small_run, heads=("age",))
     heads = {"age": QuantileHead()}
     config = config.model_validate(config.model_dump() | {"heads": heads})
     with pytest.raises(ValueError, match="the same quantiles"):
-        find_lessons(config, schema_for(config, records), records)
+        find_lessons(config, small_schema, records)
 
 
 @pytest.mark.parametrize(
