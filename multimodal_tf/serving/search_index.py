@@ -3,13 +3,13 @@
 import dataclasses
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
 from multimodal_tf.data import atomic
+from multimodal_tf.data.zip_size import check_size
 from multimodal_tf.scoring.nearest import nearest
 
 # the columns of a Parquet file, the arrays of a NumPy file
@@ -118,22 +118,16 @@ class SearchIndex:
             raise FileNotFoundError(f"{path}: there is no such file")
         try:
             return cls(*(_of_numpy(path) if path.suffix == ".npz" else _of_parquet(path)))
-        except (
-            KeyError,
-            OSError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            zipfile.BadZipFile,
-            pa.ArrowException,
-        ) as error:
+        # NumPy's and Arrow's readers may raise anything on a damaged file
+        except Exception as error:  # noqa: BLE001
             raise ValueError(
                 f"{path} must be an index that SearchIndex.save wrote, received another file: "
-                f"{error}"
+                f"{' '.join(str(error).split()) or type(error).__name__}"
             ) from error
 
 
 def _of_numpy(path: pathlib.Path) -> tuple[str, str, str, np.ndarray, np.ndarray]:
+    check_size(path)
     with np.load(path, allow_pickle=False) as found:
         head, name, model = (str(found[fact]) for fact in _FACTS)
         return head, name, model, found[ROW], found[VECTOR]

@@ -139,6 +139,13 @@ def test_a_schema_runs_no_foreign_code():
         restore(foreign.model_copy(update={"layer": layer}))
 
 
+@pytest.mark.parametrize("change", [{"assets": {"vocabulary.spm": "AAAA"}}, {"assets": {}}])
+def test_a_damaged_schema(change):
+    stats = stats_of("sentence_piece").model_copy(update=change)
+    with pytest.raises(ValueError, match="^the schema's tokenizer is damaged: "):
+        restore(stats)
+
+
 def test_strings_for_a_saved_model():
     text = TextInput(tokenizer=NoTokenizer(), tower=SavedModelTower(path="any"))
     config = Config(inputs={"t": text}, heads=HEADS)

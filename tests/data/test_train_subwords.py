@@ -1,11 +1,13 @@
 """Tokenizers of subwords: trained, or taken from a preset."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 import same_everywhere
 import tensorflow as tf
+from pretrained_networks import sentence_preset
 from small_tokenizers import learn, text_preprocessor
 
 from multimodal_tf.config import (
@@ -182,6 +184,19 @@ def test_what_is_no_preset(tmp_path):
         match=r"inputs\.t\.tokenizer\.preset: must be a folder, .* received '/not/there'",
     ):
         learn(PresetTokenizer(preset="/not/there"))
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.t\.tokenizer\.preset: must be a KerasHub preset with a tokenizer, received",
+    ):
+        learn(PresetTokenizer(preset=str(tmp_path)))
+
+
+def test_a_preset_that_holds_something_else(tmp_path):
+    sentence_preset(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    content = json.loads(file.read_text())
+    del content["class_name"]
+    file.write_text(json.dumps(content))
     with pytest.raises(
         ValueError,
         match=r"inputs\.t\.tokenizer\.preset: must be a KerasHub preset with a tokenizer, received",

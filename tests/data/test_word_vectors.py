@@ -108,6 +108,16 @@ def test_the_exact_word_goes_before_another_spelling(tmp_path):
         ("v.txt", b"cat 1 nan 3\n", r"v\.txt, line 1: the numbers must be finite, received nan"),
         (
             "v.txt",
+            b"cat 1 3e38 3\n",
+            r"v\.txt, line 1: the numbers must be at most 2\^64, received 3\.0*\d*e\+38",
+        ),
+        (
+            "v.txt.gz",
+            gzip.compress(FILES["glove.txt"])[:10] + b"\xff" * 20,
+            r"v\.txt\.gz is damaged: Error -3 while decompressing data",
+        ),
+        (
+            "v.txt",
             b"9 3\ncat 1 2 3\n",
             r"must have 9 vectors, as its first line says, received 1: it is truncated",
         ),

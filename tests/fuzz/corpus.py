@@ -17,7 +17,7 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from fuzz import corpus_av
+from fuzz import corpus_av, corpus_files
 from fuzz.corpus_text import CONFIGURATIONS, TEXTS, VALUES
 
 Files = dict[str, bytes]
@@ -205,12 +205,13 @@ SEEDS: dict[str, Callable[[], Files]] = {
     "configuration": configurations,
     "text": texts,
     "value": values,
+    **corpus_files.SEEDS,
 }
 
 
 def ending(name: str) -> str:
-    """The ending of a file's name, of two parts where it is compressed."""
-    return "".join(pathlib.PurePath(name).suffixes[-2 if name.endswith(".gz") else -1 :])
+    """A file's name from its first point on: what it is."""
+    return name[name.index(".") :]
 
 
 def _written(folder: pathlib.Path) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Seeded mutations of a file: of its bytes, of its pieces, and with pieces of another file."""
 
+import json
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from fuzz import pieces
 
@@ -14,6 +16,11 @@ _TEXTS = (
     b"1e400", b"9" * 400, b"-0", b"1_0", b"null", b"\\ud800", b"<<: *a", b"!!python/object:x",
     b"0x1p3", b"99999-12-31", b"-0001-01-01", b"24:00:60", b"+99:99", b" Mars/Phobos",
     b"e" * 70_000,
+)  # fmt: skip
+# what no number, name or list of JSON should be
+_VALUES = (
+    None, True, "", "x", "\0", "../../x", "\ud800", 0, -1, 1, 0.5, 2**31, -(2**63), 2**70, 1e300,
+    float("nan"), float("inf"), [], [[]], [None], ["a", "a"], {}, {"a": 1}, 10**400,
 )  # fmt: skip
 # no mutated file is larger
 _LONGEST = 2**20
@@ -116,6 +123,40 @@ def _change_in_piece(data: bytes, other: bytes, generator: random.Random) -> byt
     return b"".join(parts)
 
 
+def _change_value(data: bytes, other: bytes, generator: random.Random) -> bytes:
+    """Another value somewhere in JSON, or one less, or one that stands elsewhere in it."""
+    if not data.startswith((b"{", b"[")):
+        return data
+    try:
+        content = json.loads(data)
+        places = list(_places(content))
+        if not places:
+            return data
+        (holder, key), (from_holder, from_key) = (generator.choice(places) for _ in range(2))
+        match generator.randrange(4):
+            case 0:
+                del holder[key]
+            case 1:
+                # a copy, so that nothing holds itself
+                holder[key] = json.loads(json.dumps(from_holder[from_key]))
+            case _:
+                holder[key] = generator.choice(_VALUES)
+        return json.dumps(content).encode()
+    except (ValueError, RecursionError):
+        return data
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Objects and lists within JSON, each with one of its keys or indices."""
+    waiting = [content]
+    while waiting:
+        holder = waiting.pop()
+        if isinstance(holder, dict | list):
+            keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+            yield from ((holder, key) for key in keys)
+            waiting.extend(holder[key] for key in keys)
+
+
 _MUTATIONS: tuple[Mutation, ...] = (
     _flip_bits,
     _flip_bits,
@@ -131,4 +172,7 @@ _MUTATIONS: tuple[Mutation, ...] = (
     _change_pieces,
     _change_in_piece,
     _change_in_piece,
+    _change_value,
+    _change_value,
+    _change_value,
 )

@@ -6,6 +6,8 @@ import zlib
 
 PNG = b"\x89PNG\r\n\x1a\n"
 EBML = b"\x1aE\xdf\xa3"
+# of Zip: a member, and its entry in the directory
+_LOCAL, _ENTRY = b"PK\3\4", b"PK\1\2"
 # boxes of MP4, AVIF and HEIF that hold other boxes
 _PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"meta", b"iprp", b"ipco", b"udta"}
 # elements of Matroska that hold others: the segment, clusters, tracks, a track, its sound, cues
@@ -39,14 +41,14 @@ def split(data: bytes) -> list[bytes]:
 
 
 def mend(data: bytes) -> bytes:
-    """With the checksums of PNG and Ogg and the size of RIFF as they should be."""
+    """With the checksums of PNG, Ogg and Zip and the size of RIFF as they should be."""
     if data.startswith(PNG):
         return _mended_png(data)
     if data[:4] == b"RIFF":
         return data[:4] + struct.pack("<I", max(0, len(data) - 8)) + data[8:]
     if data[:4] == b"OggS":
         return b"".join(map(_mended_page, split(data)))
-    return data
+    return _mended_zip(data) if data.startswith(_LOCAL) else data
 
 
 def _sized(data: bytes, at: int, form: str, extra: int) -> list[bytes]:
@@ -146,6 +148,23 @@ def _mended_png(data: bytes) -> bytes:
         found += [data[at : at + 4], body, struct.pack(">I", zlib.crc32(body))]
         at += 12 + size
     return b"".join(found)
+
+
+def _mended_zip(data: bytes) -> bytes:
+    """The members are not compressed; the directory at the end says where they are."""
+    mended = bytearray(data)
+    for entry in re.finditer(re.escape(_ENTRY), data):
+        place = entry.start()
+        fields = data[place : place + 46]
+        if len(fields) < 46:
+            break
+        size, local = (struct.unpack("<I", fields[at : at + 4])[0] for at in (20, 42))
+        if data[local : local + 4] != _LOCAL or local + 30 > len(data):
+            continue
+        start = local + 30 + sum(struct.unpack("<HH", data[local + 26 : local + 30]))
+        checksum = struct.pack("<I", zlib.crc32(data[start : start + size]))
+        mended[place + 16 : place + 20] = mended[local + 14 : local + 18] = checksum
+    return bytes(mended)
 
 
 # the checksum of Ogg: polynomial 0x04c11db7, nothing reflected

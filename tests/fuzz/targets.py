@@ -12,9 +12,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fuzz import files
 from fuzz.child import Attempt
 from fuzz.outcomes import DisagreementError
-from multimodal_tf.config import AudioInput, Config, ImageInput, VideoInput
+from multimodal_tf.config import (
+    AudioInput,
+    BooleanInput,
+    CategoryInput,
+    Config,
+    DateInput,
+    ImageInput,
+    NumberInput,
+    TextInput,
+    VectorInput,
+    VideoInput,
+)
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.describe.table_description import describe
@@ -110,7 +122,7 @@ class Media:
         return reasons[1].decode(), tensor[1], neighbours
 
 
-def _read(read: Callable[[Any, Any], Cell | None], data: bytes) -> tuple[Cell | None, str]:
+def _read(read: Callable[[Any, Any], Cell | None], data: Any) -> tuple[Cell | None, str]:
     """The cell, or the reason why there is none."""
     try:
         cell = read(data, ".")
@@ -120,11 +132,13 @@ def _read(read: Callable[[Any, Any], Cell | None], data: bytes) -> tuple[Cell | 
 
 
 def table(data: bytes, path: pathlib.Path) -> str:
-    """Reads all of a table and describes it."""
+    """Reads all of a table, each cell as every kind would, and describes it."""
     try:
         opened = read_table(path)
-        for _ in opened.chunks(100):
-            pass
+        for chunk in opened.chunks(100):
+            for cell in chunk.to_numpy().ravel()[:_CELLS]:
+                for one in _KINDS:
+                    _read(kind_of(one).read_checked, cell)
         describe(opened)
     except ValueError as error:
         return str(error) or "no reason"
@@ -169,6 +183,16 @@ def _foreign(name: str) -> Attempt:
     return attempt
 
 
+# cells of a table that are read as every kind
+_CELLS = 500
+_KINDS: list[Input] = [
+    TextInput(),
+    NumberInput(),
+    CategoryInput(),
+    BooleanInput(),
+    DateInput(),
+    VectorInput(dim=8),
+]
 _IMAGE = ImageInput(height=24, width=32)
 _SOUND = AudioInput(sample_rate=8000, seconds=0.5)
 _VIDEO = VideoInput(frames=4, height=24, width=32)
@@ -188,4 +212,5 @@ TARGETS: dict[str, Callable[[], Attempt]] = {
     "foreign_sound": lambda: _foreign("ForeignSound"),
     "foreign_video": lambda: _foreign("ForeignVideo"),
     "foreign_table": lambda: _reference().foreign_table,
+    **files.TARGETS,
 }

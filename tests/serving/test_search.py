@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_model as small
+from fuzz import pieces
 from typer.testing import CliRunner
 
 from multimodal_tf.cli.app import app
@@ -18,6 +19,7 @@ from multimodal_tf.config import (
     NumberInput,
     TextInput,
 )
+from multimodal_tf.data import zip_size
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring import nearest as scoring
@@ -149,6 +151,35 @@ def test_an_index_file_is_read_again_and_by_others(ending, prices, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"must be an index that SearchIndex\.save wrote"):
         SearchIndex.load(path)
+
+
+@pytest.mark.parametrize(
+    ("mark", "offset", "new"),
+    [
+        (b"{'descr'", 0, b"("),
+        (b"{'descr': ", 8, b"("),
+        (b"'<f4'", 0, b"'|O8'"),
+        (b"(2, 2)", 0, b"(2,9**99)"),
+        # of Zip: the version, and how a member is packed
+        (b"PK\1\2", 6, b"\xff"),
+        (b"PK\1\2", 10, b"\x63"),
+    ],
+)
+def test_whatever_numpy_raises_is_one_sentence(tmp_path, mark, offset, new):
+    path = tmp_path / "x.npz"
+    SearchIndex("space", "price", "", [4, 7], np.eye(2)).save(path)
+    content = path.read_bytes()
+    place = content.index(mark) + offset
+    path.write_bytes(pieces.mend(content[:place] + new + content[place + len(new) :]))
+    with pytest.raises(ValueError, match=r"must be an index that SearchIndex\.save wrote, .*: \S"):
+        SearchIndex.load(path)
+
+
+def test_an_index_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zip_size, "MAX_UNPACKED", 10**6)
+    np.savez_compressed(tmp_path / "x.npz", vector=np.zeros((10**6, 4), np.float32))
+    with pytest.raises(ValueError, match="it unpacks to 16000128 bytes, far more than its size"):
+        SearchIndex.load(tmp_path / "x.npz")
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path):

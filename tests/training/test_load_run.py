@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from multimodal_tf.models import keras_archive
+from multimodal_tf.data import zip_size
 from multimodal_tf.training.run_dir import load_run
 
 
@@ -92,7 +92,7 @@ def test_a_tampered_model_is_one_sentence(run, kind):
 
 
 def test_an_archive_that_unpacks_to_far_more_is_refused(run, monkeypatch):
-    monkeypatch.setattr(keras_archive, "MAX_UNPACKED", 10**6)
+    monkeypatch.setattr(zip_size, "MAX_UNPACKED", 10**6)
     changed(run, "metadata.json", lambda content: bytes(50 * 2**20))
     assert "it unpacks to" in refused(run)
 

@@ -148,16 +148,28 @@ def restore(stats: Subwords) -> Any:
             f"the schema must hold a tokenizer of {_PACKAGE},"
             f" received {stats.layer.get('class_name')!r}"
         )
-    layer = keras.saving.deserialize_keras_object(stats.layer)
+    layer = _whole(keras.saving.deserialize_keras_object, stats.layer)
     if not isinstance(layer, KerasHubTokenizer):
         raise ValueError(
             f"the schema must hold a tokenizer of {_PACKAGE}, received {type(layer).__name__}"
         )
     with tempfile.TemporaryDirectory() as folder:
         for name, data in stats.assets.items():
-            (pathlib.Path(folder) / pathlib.PurePath(name).name).write_bytes(base64.b64decode(data))
-        layer.load_assets(folder)
+            content = _whole(base64.b64decode, data)
+            (pathlib.Path(folder) / pathlib.PurePath(name).name).write_bytes(content)
+        _whole(layer.load_assets, folder)
     return layer
+
+
+def _whole(read: Callable[[Any], Any], part: Any) -> Any:
+    """What a function reads of a part of the schema."""
+    try:
+        return read(part)
+    # KerasHub and TensorFlow raise errors of any type where it is damaged
+    except Exception as error:  # noqa: BLE001
+        raise ValueError(
+            f"the schema's tokenizer is damaged: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 def _merges_bytes(layer: Any) -> bool:

@@ -189,14 +189,14 @@ def _from_preset(field: str, preset: str) -> Subwords:
         )
     try:
         layer = Tokenizer.from_preset(preset)
+        _drop_accents(layer, folder / "tokenizer_config.json")
+        return _to_schema(layer, "preset", preset, _preprocessor(preset, layer))
     # a damaged or foreign folder raises errors of any type
     except Exception as error:  # noqa: BLE001
         raise ValueError(
             f"{field}.preset: must be a KerasHub preset with a tokenizer, received {preset!r}:"
             f" {' '.join(str(error).split())[:300]}"
         ) from error
-    _drop_accents(layer, folder / "tokenizer_config.json")
-    return _to_schema(layer, "preset", preset, _preprocessor(preset, layer))
 
 
 def _preprocessor(preset: str, layer: Any) -> Any:

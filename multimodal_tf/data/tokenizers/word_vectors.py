@@ -4,6 +4,7 @@ import functools
 import gzip
 import pathlib
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TextIO, cast
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multimodal_tf.config import SkipGram
+from multimodal_tf.data.codecs.cell import LARGEST_NUMBER
 from multimodal_tf.schema import Vectors
 
 Vector = npt.NDArray[np.float32]
@@ -134,7 +136,7 @@ def read_vectors(field: str, path: str, words: list[str], dim: int, seed: int) -
                     found.setdefault(word, numbers())
                 elif word.lower() in wanted:
                     in_capitals.setdefault(word.lower(), numbers())
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{field}.path: {path} is damaged: {error}") from error
     if not in_capitals | found:
         raise ValueError(
@@ -150,7 +152,7 @@ def _opened(file: pathlib.Path) -> BinaryIO:
 
 def _vectors(words: list[str], found: dict[str, Vector], dim: int, seed: int) -> Vectors:
     """The vectors in the vocabulary's order; missing ones are drawn."""
-    spread = np.std(list(found.values())) if found else 1.0
+    spread = np.std(list(found.values()), dtype=np.float64) if found else 1.0
     drawn = np.random.default_rng(seed).normal(0.0, spread, (len(words), dim))
     return Vectors.of(
         np.array([found.get(word, row) for word, row in zip(words, drawn)], np.float32).reshape(
@@ -197,10 +199,10 @@ def _numbers(fields: list[bytes], where: str) -> Vector:
 
 
 def _finite(numbers: Vector, where: str) -> Vector:
-    if not np.isfinite(numbers).all():
-        raise ValueError(
-            f"{where}: the numbers must be finite, received {numbers[~np.isfinite(numbers)][0]}"
-        )
+    large = numbers[~(np.abs(numbers) <= LARGEST_NUMBER)]
+    if large.size:
+        rule = "at most 2^64" if np.isfinite(large[0]) else "finite"
+        raise ValueError(f"{where}: the numbers must be {rule}, received {large[0]}")
     return numbers
 
 

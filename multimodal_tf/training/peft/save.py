@@ -8,18 +8,47 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Literal
 
 import keras
 import numpy as np
+import pydantic
 import safetensors
 import safetensors.numpy
 
+from multimodal_tf.config.names import Width, first_fault
 from multimodal_tf.data import atomic
 from multimodal_tf.models.peft import attach, layer_paths
 from multimodal_tf.training.peft.freeze import ids, is_added, trained_ids
 
 _FORMAT = "multimodal_tf peft 1"
+
+
+class _LowRank(pydantic.BaseModel):
+    type: Literal["low_rank"]
+    layers: list[str]
+    rank: Width
+    alpha: pydantic.FiniteFloat | None
+
+
+class _Adapter(pydantic.BaseModel):
+    type: Literal["adapter"]
+    layers: list[str]
+    units: Width
+    activation: str
+
+
+_Added = Annotated[_LowRank | _Adapter, pydantic.Field(discriminator="type")]
+
+
+class _Metadata(pydantic.BaseModel):
+    """What a file says beside its numbers; each is JSON in the file."""
+
+    # as `attach.describe` returns it
+    added: pydantic.Json[list[_Added]]
+    # digests of the base model's weights
+    base: pydantic.Json[dict[str, str]]
+
 
 Weights = Mapping[str, keras.Variable]
 Tensors = dict[str, np.ndarray]
@@ -92,14 +121,16 @@ def load_peft(model: keras.Model, path: str | pathlib.Path) -> None:
     """
     path = pathlib.Path(path)
     metadata, tensors = _read(path)
-    weights, base = _layer_weights(model), json.loads(metadata["base"])
-    _check_base(path, weights, base, tensors)
+    weights = _layer_weights(model)
+    _check_base(path, weights, metadata.base, tensors)
     try:
-        attach.attach(model, json.loads(metadata["added"]))
+        attach.attach(model, [one.model_dump() for one in metadata.added])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    frozen = ids(weights[name] for name in base)
+    frozen = ids(weights[name] for name in metadata.base)
     weights = _layer_weights(model)
+    for name, tensor in tensors.items():
+        _check_tensor(path, name, weights, tensor)
     for name, tensor in tensors.items():
         weights[name].assign(tensor)
     attach.train(model, trained_ids(model) - frozen | ids(weights[name] for name in tensors))
@@ -121,14 +152,17 @@ def _check_base(
                 "received others: it is of another base"
             )
     for name, tensor in tensors.items():
-        if is_added(name):
-            continue
-        _check_exists(path, name, weights)
-        if weights[name].shape != tensor.shape:
-            raise ValueError(
-                f"{path}: {name}: must be of the shape {tensor.shape} that the file has, "
-                f"received {weights[name].shape}: it is of another base"
-            )
+        if not is_added(name):
+            _check_tensor(path, name, weights, tensor)
+
+
+def _check_tensor(path: pathlib.Path, name: str, weights: Weights, tensor: np.ndarray) -> None:
+    _check_exists(path, name, weights)
+    if weights[name].shape != tensor.shape:
+        raise ValueError(
+            f"{path}: {name}: must be of the shape {tensor.shape} that the file has, "
+            f"received {weights[name].shape}: it is of another base"
+        )
 
 
 def _check_exists(path: pathlib.Path, name: str, weights: Weights) -> None:
@@ -170,7 +204,7 @@ def _digest(weight: keras.Variable) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _read(path: pathlib.Path) -> tuple[dict[str, Any], Tensors]:
+def _read(path: pathlib.Path) -> tuple[_Metadata, Tensors]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no file of save_peft")
     try:
@@ -187,4 +221,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], Tensors]:
         raise ValueError(
             f"{path}: must be of the format {_FORMAT!r}, received {metadata.get('format')!r}"
         )
-    return metadata, tensors
+    try:
+        return _Metadata.model_validate(metadata), tensors
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{path} is damaged: {first_fault(error)}") from error

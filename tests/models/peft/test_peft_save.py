@@ -143,6 +143,34 @@ class TestFiles:
         with pytest.raises(FileNotFoundError, match="there is no file of save_peft"):
             peft.load_peft(peft_models.stack(), tmp_path / "no.safetensors")
 
+    @pytest.mark.parametrize(
+        ("part", "change", "message"),
+        [
+            (
+                "added",
+                lambda text: text.replace('"rank": ', '"size": '),
+                r"is damaged: added.*rank",
+            ),
+            (
+                "added",
+                lambda text: text.replace('"rank": ', '"rank": 9999999'),
+                r"is damaged: adde",
+            ),
+            ("added", lambda text: "[]", r"must be a weight of the model, which has none"),
+            ("added", lambda text: "[" * 50_000, r"is damaged: added"),
+            ("base", lambda text: '{"a": 1}', r"is damaged: base"),
+            ("base", lambda text: "", r"is damaged: base"),
+        ],
+    )
+    def test_what_a_file_says_of_itself(self, saved, tmp_path, part, change, message):
+        tensors = safetensors.numpy.load_file(saved[1])
+        with safetensors.safe_open(saved[1], framework="numpy") as file:
+            metadata = file.metadata()
+        metadata[part] = change(metadata[part])
+        safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors", metadata=metadata)
+        with pytest.raises(ValueError, match=message):
+            peft.load_peft(peft_models.stack(), tmp_path / "a.safetensors")
+
     def test_what_cannot_be_saved(self, tmp_path):
         model = peft_models.stack()
         with pytest.raises(ValueError, match=r"^path: must end in \.safetensors, received .*a\.h5"):
