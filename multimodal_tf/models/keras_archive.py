@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from multimodal_tf.data.zip_size import check_size
+from multimodal_tf.config.zip_size import check_size
 
 
 def load_keras_file(path: str | os.PathLike[str], compiled: bool = True) -> keras.Model:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from multimodal_tf.config.zip_size import check_size
 from multimodal_tf.data import atomic
-from multimodal_tf.data.zip_size import check_size
 from multimodal_tf.scoring.nearest import nearest
 
 # the columns of a Parquet file, the arrays of a NumPy file

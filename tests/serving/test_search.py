@@ -18,8 +18,8 @@ from multimodal_tf.config import (
     MatchingHead,
     NumberInput,
     TextInput,
+    zip_size,
 )
-from multimodal_tf.data import zip_size
 from multimodal_tf.data.table import read_table
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring import nearest as scoring

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from multimodal_tf.data import zip_size
+from multimodal_tf.config import zip_size
 from multimodal_tf.training.run_dir import load_run
 
 
