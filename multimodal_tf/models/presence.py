@@ -165,7 +165,61 @@ class PresentBatchNormalization(layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskedNetwork(layers.Layer):
+class FreezableNetwork(layers.Layer):
+    """Runs a library's network, in inference mode where it is not trainable.
+
+    In a functional model, Keras overrides the `training=False` with which a network was called:
+    the dropout of a frozen one would be active in training.
+
+    Args:
+        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) of
+            known shape except for the batch, and one output tensor.
+
+    Call:
+        `x` is a tensor `(batch, ...)` or a dict of such. Returns `(batch, ...)` in the network's
+        own dtype.
+
+    Example:
+        >>> layer = FreezableNetwork(layers.Dropout(0.5))
+        >>> layer.network.trainable = False
+        >>> layer(ops.ones((2, 1)), training=True).numpy().tolist()
+        [[1.0], [1.0]]
+    """
+
+    def __init__(self, network: keras.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.network = network
+        self._output_spec: Any = None
+
+    def build(self, x_shape: Any) -> None:
+        if not self.network.built:
+            self.network.build(x_shape)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.network(x, training=bool(training) and self.network.trainable)
+
+    def compute_output_spec(self, x: Any, training: bool | None = None) -> Any:
+        return self.spec_of(x)
+
+    def spec_of(self, x: Any) -> Any:
+        """The output's spec, computed once, because it runs through the network's whole graph."""
+        if self._output_spec is None:
+            self._output_spec = self.network.compute_output_spec(
+                tf.nest.map_structure(_any_batch, x)
+            )
+        return self._output_spec
+
+    def get_config(self) -> dict[str, Any]:
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class MaskedNetwork(FreezableNetwork):
     """Runs a library's network on the rows where the input is present; zeros in the others.
 
     Missing rows, whatever they hold, then do not affect its batch statistics, and cost no time. A
@@ -186,18 +240,12 @@ class MaskedNetwork(layers.Layer):
         [[2.0], [0.0]]
     """
 
-    def __init__(self, network: keras.Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.network = network
-        self._output_spec: Any = None
-
     def build(self, x_shape: Any, present_shape: Shape) -> None:
-        if not self.network.built:
-            self.network.build(x_shape)
+        super().build(x_shape)
 
     def call(self, x: Any, present: Any, training: bool | None = None) -> Any:
         training = bool(training) and self.network.trainable
-        rows, spec = tf.where(present > 0.5), self.compute_output_spec(x, present)
+        rows, spec = tf.where(present > 0.5), self.spec_of(x)
         # one row of zeros if no row is present: a convolution fails on no rows, and a `tf.cond`
         # costs 15 % of a step
         padding = tf.cast(tf.size(rows) == 0, tf.int32)
@@ -226,20 +274,7 @@ class MaskedNetwork(layers.Layer):
         ]
 
     def compute_output_spec(self, x: Any, present: Any, training: bool | None = None) -> Any:
-        # computed once, because it runs through the network's whole graph
-        if self._output_spec is None:
-            self._output_spec = self.network.compute_output_spec(
-                tf.nest.map_structure(_any_batch, x)
-            )
-        return self._output_spec
-
-    def get_config(self) -> dict[str, Any]:
-        network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+        return self.spec_of(x)
 
 
 def masked_network(
@@ -251,16 +286,19 @@ def masked_network(
         network: as `MaskedNetwork`, which is called `{name}_network`.
         x: Keras tensor, or dict of such.
         present: Keras tensor `(batch,)`; None where the model does not know presence: then the
-            network itself is part of the graph.
+            network, if trainable, is itself part of the graph.
         name: of the input.
         dtype: of the output; None: Keras' policy.
 
     Returns:
         Keras tensor, the network's output; zeros where the input is missing.
     """
-    if present is None:
-        return network(x) if network.trainable else network(x, training=False)
-    return MaskedNetwork(network, name=f"{name}_network", dtype=dtype)(x, present)
+    wrapper = f"{name}_network"
+    if present is not None:
+        return MaskedNetwork(network, name=wrapper, dtype=dtype)(x, present)
+    if network.trainable:
+        return network(x)
+    return FreezableNetwork(network, name=wrapper, dtype=dtype)(x)
 
 
 def _with_zeros(tensor: Any, rows: Any) -> Any:

@@ -123,9 +123,37 @@ def fit(
         ValueError: configuration, schema, records, model, strategy and `run_dir` do not fit
             together; there are no training rows; the loss became NaN or infinite.
     """
+    begins = model is None
+    return fit_model(
+        config, schema, records, run_dir, callbacks, verbose, model, strategy, cache, begins
+    )
+
+
+def fit_model(
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    run_dir: str | pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: Literal["auto", 0, 1, 2],
+    model: keras.Model | None,
+    strategy: StrategyName,
+    cache: bool | PathLike,
+    begins: bool,
+) -> Run:
+    """`fit`, also of a model that was built before, such as that of a trial.
+
+    Args:
+        config, schema, records, run_dir, callbacks, verbose, model, strategy, cache: as for `fit`.
+        begins: whether the model has the weights that it was drawn with, so that heads may begin
+            as regressions.
+
+    Returns:
+        `Run`.
+    """
     run_dir = pathlib.Path(run_dir)
     arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
-    job = _prepare(config, schema, records, run_dir, arguments, strategy)
+    job = _prepare(config, schema, records, run_dir, arguments, strategy, begins)
     # errors of the model are raised before a file is written
     trainee, further = _build(job, model, callbacks)
     with (
@@ -156,6 +184,8 @@ class _Job:
     strategy_name: StrategyName
     strategy: tf.distribute.Strategy
     lessons: Lessons
+    # whether its model has the weights that it was drawn with
+    begins: bool
 
     @property
     def read(self) -> tuple[Config, Schema, PathLike, tf.distribute.Strategy]:
@@ -182,6 +212,7 @@ def _prepare(
     run_dir: pathlib.Path,
     arguments: list[str],
     strategy_name: StrategyName,
+    begins: bool,
 ) -> _Job:
     strategy = distribute.strategy_of(strategy_name)
     distribute.check_batch_size(strategy, config.training.batch_size)
@@ -193,7 +224,9 @@ def _prepare(
     Targets(config, schema, class_weights=True)
     check_pairs(config, records)
     lessons = find_lessons(config, schema, records)
-    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy, lessons)
+    job = _Job(
+        config, schema, records, manifest, arguments, strategy_name, strategy, lessons, begins
+    )
     distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
     return job
 
@@ -301,10 +334,9 @@ def _trained(
     monitor = make_monitor(model, *of_run, validated, beside.frozen)
     _note(record, monitor.note, job)
     _compile(job, model)
-    is_new = state is None and "model" not in job.arguments
     begun = (
         begin_linear(model, *of_run, validation, own_dir, beside.frozen)
-        if is_new
+        if job.begins and state is None
         else LinearStart({}, False)
     )
     first = begun.metrics | monitor.scores(begun.metrics)

@@ -6,7 +6,7 @@ import pytest
 from frozen_table import config, image, text
 from random_rows import rows_of, schema_of, without
 
-from multimodal_tf.config import ConvTower, ImageInput, LoRA, Peft
+from multimodal_tf.config import ConvTower, ImageInput, KerasTower, LoRA, Peft
 from multimodal_tf.models import build_model
 from multimodal_tf.training.peft import apply_peft
 
@@ -61,6 +61,23 @@ def test_the_rest_gives_what_the_whole_model_gives(fusion, pretrained):
     assert list(model.frozen_beginning().inputs) == ["title"]
     for training in (False, True):
         contract.same(*run_both(model, rows, training), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("presence", [True, False])
+def test_in_training_frozen_towers_give_what_they_give_in_inference(presence, pretrained):
+    inputs = {
+        "title": text(pretrained),
+        "photo": image(pretrained),
+        "drawing": ImageInput(
+            height=8,
+            width=8,
+            channels=1,
+            tower=KerasTower(path=pretrained.keras_model(), layer="features"),
+        ),
+    }
+    settings = config(inputs, fusion={"hidden": [8], "dropout": 0, "presence": presence})
+    model, rows = built(settings), with_gaps(settings)
+    contract.same(model(rows, training=True), model(rows), rtol=1e-6, atol=1e-7)
 
 
 def frozen(inputs, peft=None, **fields):

@@ -204,7 +204,8 @@ class SearchModel(keras_tuner.HyperModel):
             if completed is None:
                 started = time.monotonic()
                 with self._runs(key) as folder:
-                    records = self._train(config, model, folder, callbacks, verbose)
+                    begins = initial_epoch == 0
+                    records = self._train(config, model, folder, callbacks, verbose, begins)
                     completed = outcome_of(records, bool(self._folds))
                     completed.key, completed.parameters = key, model.count_params()
                     completed.seconds = time.monotonic() - started
@@ -243,6 +244,7 @@ class SearchModel(keras_tuner.HyperModel):
         folder: pathlib.Path,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: Verbose,
+        begins: bool,
     ) -> list[RunRecord]:
         """The records of the runs, one for each fold; finished ones are not trained again."""
         if not self._folds:
@@ -258,6 +260,7 @@ class SearchModel(keras_tuner.HyperModel):
                     verbose,
                     model,
                     self._cache,
+                    begins,
                 )
             ]
         # without the tuner's callbacks: they keep the weights of one model, and here are several
@@ -271,6 +274,7 @@ class SearchModel(keras_tuner.HyperModel):
                 verbose,
                 None if number else model,
                 self._cache,
+                begins,
             )
             for number, fold in enumerate(self._folds)
         ]

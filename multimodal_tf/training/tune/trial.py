@@ -7,12 +7,13 @@ from typing import Literal
 
 import keras
 import numpy as np
+from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
 
 from multimodal_tf.config import Config
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.schema import Schema
-from multimodal_tf.training.fit import fit
-from multimodal_tf.training.run_dir import RECORD, RunRecord, load_record
+from multimodal_tf.training.fit import fit_model
+from multimodal_tf.training.run_dir import RECORD, Run, RunRecord, load_record
 from multimodal_tf.training.tune.outcome import Outcome
 
 Verbose = Literal["auto", 0, 1, 2]
@@ -37,9 +38,14 @@ def train_run(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: Verbose,
     model: keras.Model | None,
-    cache: bool | PathLike = True,
+    cache: bool | PathLike,
+    begins: bool,
 ) -> RunRecord:
     """The record of a run, which is trained unless it has finished already.
+
+    Args:
+        config, schema, records, run_dir, callbacks, verbose, model, cache, begins: as for
+            `fit_model`.
 
     Raises:
         DivergedError: its loss became NaN or infinite.
@@ -49,16 +55,28 @@ def train_run(
         if record.status == "finished":
             return record
     history = keras.callbacks.History()
+    given = [history, *callbacks]
     try:
-        run = fit(
-            config, schema, records, run_dir, [history, *callbacks], verbose, model, cache=cache
+        run = fit_model(
+            config, schema, records, run_dir, given, verbose, model, "none", cache, begins
         )
     except ValueError as error:
         losses = history.history.get("loss", [])
         if losses and not np.isfinite(losses[-1]):
             raise DivergedError(str(error)) from error
         raise
+    _keep_start(callbacks, run)
     return run.record
+
+
+def _keep_start(callbacks: Sequence[keras.callbacks.Callback], run: Run) -> None:
+    """Lets Keras Tuner save the model of a trial whose first weights were the best."""
+    if run.record.best_epoch:
+        return
+    for callback in callbacks:
+        if isinstance(callback, SaveBestEpoch):
+            callback.set_model(run.model)
+            callback.on_epoch_end(0, run.metrics)
 
 
 def outcome_of(runs: Sequence[RunRecord], folded: bool) -> Outcome:

@@ -125,6 +125,18 @@ def test_a_frozen_network_runs_as_in_inference():
 
 @pytest.mark.parametrize("trainable", [True, False])
 @pytest.mark.parametrize("presence", [True, False])
+def test_dropout_in_a_network_is_active_in_training_unless_it_is_frozen(trainable, presence):
+    x, present = keras.Input((8,)), keras.Input(()) if presence else None
+    inner = keras.Sequential([layers.Input((8,)), layers.Dropout(0.5)])
+    inner.trainable = trainable
+    inputs = [x, present] if presence else [x]
+    model = keras.Model(inputs, masked_network(inner, x, present, "probe"))
+    rows = [np.ones((4, 8), "float32"), np.ones(4, "float32")][: len(inputs)]
+    assert np.any(model(rows, training=True) != model(rows)) == trainable
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("presence", [True, False])
 def test_a_model_with_it_is_saved_loaded_and_exported(trainable, presence, tmp_path):
     inner = network()
     inner.trainable = trainable
