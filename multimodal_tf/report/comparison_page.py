@@ -11,9 +11,12 @@ from multimodal_tf.evaluation.disagreement import Disagreement, disagreement
 from multimodal_tf.evaluation.paired import HeadComparison, PairedMetric
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report import page
+from multimodal_tf.report.model.section import Finding, ranked
 
 # rows on which runs disagree, at most
 MAX_ROWS = 50
+# less is better
+_LOWER = frozenset({"mae"})
 _IN_LABEL_UNIT = frozenset({"mae", "rmse", "pinball", "width"})
 # characters of a cell
 _LONGEST = 80
@@ -31,31 +34,54 @@ def comparison_page(found: RunComparison, made_with: Mapping[str, str]) -> page.
         made_with: what the page was made with.
     """
     runs = list(found.predictions)
-    sentences = [
-        sentence for name, head in found.heads.items() for sentence in _sentences(name, head)
-    ]
+    findings = [each for name, head in found.heads.items() for each in _findings(name, head)]
+    sentences = ranked(findings)
     if found.ungrouped is not None:
         sentences.append(
             f"Rows are drawn one by one, because the table with the column {found.ungrouped} was "
             "not given: intervals are too narrow."
         )
     sections = [_section(name, head, found) for name, head in found.heads.items()]
-    return page.Page(f"{', '.join(runs[1:])} against {runs[0]}", sentences, sections, made_with)
+    tiles = [tile for name, head in found.heads.items() for tile in _tiles(name, head)]
+    title = f"{', '.join(runs[1:])} against {runs[0]}"
+    return page.Page(title, sentences, sections, made_with, tiles)
 
 
 def main_metric(head: HeadComparison) -> str:
-    """The name of the metric in the summary: `accuracy`, or `mae` for a head of numbers."""
-    return "accuracy" if "accuracy" in head.metrics else "mae"
+    """The name of the metric in the summary, the same as on the page of an evaluation."""
+    names = ("average_precision_macro",) if head.type == "multi_label" else ("accuracy", "mae")
+    return next((name for name in names if name in head.metrics), next(iter(head.metrics)))
 
 
-def _sentences(name: str, head: HeadComparison) -> Iterator[str]:
-    """For each run but the first, whether it is better."""
+def _tiles(name: str, head: HeadComparison) -> Iterator[page.Tile]:
+    """For each run but the first, its score and the difference from the first."""
+    metric = main_metric(head)
+    paired = head.metrics[metric]
+    first, baseline = next(iter(paired.metrics.items()))
+    for run, difference in paired.differences.items():
+        details = [f"{first} {baseline.shown}", f"difference {_signed(difference)}"]
+        title = f"{metric.replace('_', ' ')} of {name}, {run}"
+        yield page.Tile(title, paired.metrics[run], name, details)
+
+
+def _signed(difference: Metric) -> str:
+    if difference.value is None:
+        return difference.shown
+    if difference.low is None or difference.high is None:
+        return f"{difference.value:+.3f}"
+    return f"{difference.value:+.3f} ({difference.low:+.3f} .. {difference.high:+.3f})"
+
+
+def _findings(name: str, head: HeadComparison) -> Iterator[Finding]:
+    """For each run but the first, whether it is better; significant differences first."""
     metric = main_metric(head)
     paired = head.metrics[metric]
     first = next(iter(paired.metrics))
     for run, difference in paired.differences.items():
         if difference.value is None:
-            yield f"{name}: {run} cannot be compared with {first}: {difference.reason}."
+            yield Finding(
+                f"{name}: {run} cannot be compared with {first}: {difference.reason}.", 0.1
+            )
             continue
         values = f"{metric} {paired.metrics[run].shown} against {paired.metrics[first].shown}"
         if difference.low is None or difference.high is None:
@@ -68,10 +94,12 @@ def _sentences(name: str, head: HeadComparison) -> Iterator[str]:
             f"{values}, a difference of {difference.value:+.3f} ({interval}), n = {paired.n:,}."
         )
         if differs:
-            better = (difference.value > 0) == (metric == "accuracy")
-            yield f"{name}: {run} is {'better' if better else 'worse'} than {first}: {details}"
+            better = (difference.value < 0) == (metric in _LOWER)
+            kind = "better" if better else "worse"
+            yield Finding(f"{name}: {run} is {kind} than {first}: {details}", 1)
         else:
-            yield f"{name}: {run} and {first} do not differ significantly: {details}"
+            text = f"{name}: {run} and {first} do not differ significantly: {details}"
+            yield Finding(text, 0.5)
 
 
 def _section(name: str, head: HeadComparison, found: RunComparison) -> page.Section:

@@ -15,6 +15,7 @@ from multimodal_tf import cli
 from multimodal_tf.config import (
     ClassificationHead,
     MatchingHead,
+    MultiLabelHead,
     NumberInput,
     OrdinalHead,
     QuantileHead,
@@ -52,6 +53,14 @@ class TestPage:
             "label: gated and plain do not differ significantly: accuracy 0.750 against 0.500, "
             "a difference of +0.250"
         )
+        (tile,) = found.page.tiles
+        assert (tile.name, tile.value.value, tile.section) == (
+            "accuracy of label, gated",
+            0.75,
+            "label",
+        )
+        assert tile.details[0] == "plain 0.500"
+        assert tile.details[1].startswith("difference +0.250 (")
         document = json.loads((tmp_path / "out" / "report.json").read_text())
         blocks = {
             block.get("title", block["type"]): block for block in document["sections"][0]["blocks"]
@@ -78,6 +87,19 @@ class TestPage:
             "price: b is better than a: mae 0.100 against 1.000, "
             "a difference of -0.900 (-0.900 .. -0.900)"
         )
+
+    def test_a_multi_label_head_is_compared_by_average_precision(self, tmp_path):
+        truth = np.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+        exact, wrong = np.where(truth, 0.4, 0.3), np.where(truth, 0.6, 0.9)
+        runs = {
+            name: predicted(HeadPredictions(MultiLabelHead(), ("a", "b"), truth, [True] * 4, found))
+            for name, found in (("wrong", wrong), ("exact", exact))
+        }
+        found = compare(runs, None, tmp_path / "out", resamples=0)
+        (tile,) = found.page.tiles
+        assert tile.name == "average precision macro of label, exact"
+        assert tile.value.value == 1
+        assert tile.details[0] == "wrong 0.500"
 
     def test_runs_that_agree_have_a_note(self, tmp_path):
         found = compare(

@@ -139,7 +139,7 @@ def test_a_finished_search_is_read_again_and_continues_with_more_trials(
 ):
     given = {"tuner": "random", "progress": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "fit", lambda *_, **__: pytest.fail("a trial was trained again"))
+        patch.setattr(trial, "fit_model", lambda *_, **__: pytest.fail("a trial was trained again"))
         again = tune(SPACE, tune_records, copied, trials=TRIALS, **given)
     pd.testing.assert_frame_equal(again.table, found.table)
     more = tune(SPACE, tune_records, copied, trials=TRIALS + 1, **given)
