@@ -83,6 +83,7 @@ def load_eval_split(
     table: Table | None = None,
     max_rows: int | None = None,
     seed: int = 0,
+    cache: bool = True,
 ) -> tuple[EvalSplit, dict[str, tf.Tensor]]:
     """Reads and predicts the rows of a split.
 
@@ -94,6 +95,8 @@ def load_eval_split(
         table: the ingested table, for its other columns and the groups.
         max_rows: int. At most this number of rows, drawn by `seed`; None: all.
         seed: int.
+        cache: whether the outputs of frozen towers are read from beside the records, and those of
+            a whole split are kept there.
 
     Returns:
         `(EvalSplit, features)`, the second the rows in their decoded form.
@@ -102,9 +105,12 @@ def load_eval_split(
         ValueError: the split has no rows, or a prediction holds NaN.
     """
     config, schema = predictor.config, predictor.schema
-    indices = drawn(Manifest.load(records).rows(split), max_rows, seed)
+    count = Manifest.load(records).rows(split)
+    indices = drawn(count, max_rows, seed)
     rows, raw, labels, known = _read(config, schema, records, split, head, indices)
-    features = predictor.features(raw)
+    # of rows that are drawn, what training kept; a whole split may as well be kept
+    kept = predictor.kept_outputs(records, split, indices, fill=len(indices) == count, cache=cache)
+    features = predictor.features(raw, kept)
     columns = None if table is None else columns_of(table, rows)
     flags = [features[name + PRESENT].numpy() > 0.5 for name in config.inputs]
     found = EvalSplit(
@@ -119,7 +125,7 @@ def load_eval_split(
         labels=labels,
         known=known,
         predictions=predictor.predict_features(features),
-        embeddings=predictor.embed(raw),
+        embeddings=predictor.embed_features(raw, features),
         table=columns,
         predict=predictor.predict,
         embed=predictor.embed,

@@ -5,9 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from multimodal_tf.config import PRESENT, Config
+from multimodal_tf.data.cache import frozen_cells
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.pipeline import available_memory
+from multimodal_tf.schema import Schema
 
 Tensors = dict[str, tf.Tensor]
 
@@ -31,8 +36,11 @@ class FrozenOutputs:
         sizes = [math.prod(one.shape[1:]) for each in frozen for one in each.outputs.values()]
         return bool(4 * sum(sizes) * rows <= available_memory() / 8)
 
-    def of(self, inputs: Tensors) -> Tensors:
-        """The outputs by key for a batch of model inputs; empty if nothing is frozen."""
+    def of(self, inputs: Tensors, known: Collection[str] = ()) -> Tensors:
+        """The outputs by key for a batch of model inputs; empty if nothing is frozen.
+
+        Those that are known are not computed.
+        """
         if self._beginning is None or not self._beginning.inputs:
             return {}
         if not self._missing:
@@ -44,8 +52,37 @@ class FrozenOutputs:
             self._beginning.start_after(self._missing)
         found: Tensors = {}
         for one in self._beginning.inputs.values():
-            found |= one(inputs)
+            if not set(one.outputs) <= set(known):
+                found |= one(inputs)
         return found
+
+    def of_records(
+        self,
+        config: Config,
+        schema: Schema,
+        records: PathLike,
+        split: str,
+        rows: np.ndarray,
+        fill: bool,
+        cache: bool | PathLike = True,
+    ) -> Tensors:
+        """The outputs by key that are kept beside the records, for some rows of a split.
+
+        Args:
+            config, schema: of the model.
+            records, split: as for `load_split`.
+            rows: int `(rows,)`, their positions in the split.
+            fill: whether to compute and keep what is not there; else all or nothing is read.
+            cache: as for `fit`.
+        """
+        if self._beginning is None or not self._beginning.inputs:
+            return {}
+        opened = (config, schema, records, [split], cache)
+        cells = frozen_cells(self._model, *opened, progress=False, fill=fill)
+        if cells is None or not self.fit_in_memory(len(rows)):
+            return {}
+        found = cells.reader(split, in_memory=False)(tf.constant(rows, tf.int64))
+        return {key: value for key, value in found.items() if not key.endswith(PRESENT)}
 
     def kept(self, features: Mapping[str, tf.Tensor], without: Collection[str] = ()) -> Tensors:
         """Those of the outputs among features, but for some inputs."""
@@ -63,8 +100,14 @@ class FrozenOutputs:
             for key, value in self._missing.get(name, {}).items()
         }
 
-    def predict(self, inputs: Tensors) -> Any:
-        """The model's outputs for a batch of its inputs, or with frozen outputs among them."""
+    def predict(self, inputs: Tensors, model: keras.Model | None = None) -> Any:
+        """The model's outputs for a batch of its inputs, or with frozen outputs among them.
+
+        Args:
+            inputs: by name and by key.
+            model: with the layers and inputs of the model; None: the model itself.
+        """
+        model = self._model if model is None else model
         if self._missing and self._beginning.is_in(inputs):
-            return self._beginning.run(inputs, self._model, training=False)
-        return self._model(inputs, training=False)
+            return self._beginning.run(inputs, model, training=False)
+        return model(inputs, training=False)

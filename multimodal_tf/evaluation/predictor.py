@@ -1,6 +1,7 @@
 """`Predictor`: a Keras model of ours or an exported SavedModel, as functions of raw cells."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from multimodal_tf.config.saved_model.files import (
     load_temperatures,
 )
 from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.evaluation.frozen_outputs import FrozenOutputs
 from multimodal_tf.schema import Schema
@@ -48,6 +50,7 @@ class Predictor:
             SavedModel does.
         model: the Keras model whose outputs `core` gives, if there is one. Its frozen towers are
             run once for rows that are predicted repeatedly.
+        embedder: the same layers with embeddings as outputs, in place of `embed`.
 
     Example:
         >>> predictor = of_model(model, config, schema)  # doctest: +SKIP
@@ -63,6 +66,7 @@ class Predictor:
         embed: Function,
         embeds_cells: bool = False,
         model: keras.Model | None = None,
+        embedder: keras.Model | None = None,
     ) -> None:
         self.config, self.schema = config, schema
         # its graph is traced once; a data set for each call would take seconds
@@ -72,6 +76,8 @@ class Predictor:
         self._frozen = None if model is None else FrozenOutputs(model, self._empty_inputs)
         if self._frozen is not None:
             self._core = _graph(self._frozen.predict)
+            if embedder is not None:
+                self._embed = _graph(functools.partial(self._frozen.predict, model=embedder))
 
     def predict(self, raw: Mapping[str, np.ndarray]) -> Arrays:
         """The model's outputs by head.
@@ -86,16 +92,37 @@ class Predictor:
         batches = self._batches(raw) if self._embeds_cells else self._inputs(raw)
         return _joined(map(self._embed, batches))
 
-    def features(self, raw: Mapping[str, np.ndarray]) -> Tensors:
+    def embed_features(
+        self, raw: Mapping[str, np.ndarray], features: Mapping[str, tf.Tensor]
+    ) -> Arrays:
+        """As `embed`, of cells whose decoded form is `features`."""
+        if self._embeds_cells:
+            return self.embed(raw)
+        return _joined(self._embed(self._model_inputs(batch)) for batch in _cut(features))
+
+    def kept_outputs(
+        self, records: PathLike, split: str, rows: np.ndarray, fill: bool, cache: bool = True
+    ) -> Tensors:
+        """What `features` takes as `kept`, by `FrozenOutputs.of_records`."""
+        if self._frozen is None:
+            return {}
+        return self._frozen.of_records(self.config, self.schema, records, split, rows, fill, cache)
+
+    def features(
+        self, raw: Mapping[str, np.ndarray], kept: Mapping[str, tf.Tensor] | None = None
+    ) -> Tensors:
         """The cells decoded, in their compact form, as `Preprocessor.features`.
 
-        With them are the outputs of frozen towers, under keys that no input has.
+        With them are the outputs of frozen towers, under keys that no input has. Those in `kept`
+        are not computed again.
         """
         batches = [self._preprocessor.features(batch)[0] for batch in self._batches(raw)]
         rows = sum(len(next(iter(batch.values()))) for batch in batches)
         if self._frozen is not None and self._frozen.fit_in_memory(rows):
-            for batch in batches:
-                batch |= self._frozen.of(self._preprocessor.model_inputs(batch))
+            known = _cut(kept) if kept else [{} for _ in batches]
+            for batch, of_batch in zip(batches, known):
+                inputs = self._preprocessor.model_inputs(batch)
+                batch |= of_batch | self._frozen.of(inputs, of_batch)
         return {name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]}
 
     def predict_features(
@@ -231,8 +258,9 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             f"{sorted(config.heads)}, received {model!r}"
         )
     embedder = embedding_model(model, config)
-    embed: Function = (lambda inputs: {}) if embedder is None else _graph(_inference(embedder))
-    return Predictor(config, schema, _graph(_inference(model)), embed, model=model)
+    return Predictor(
+        config, schema, _graph(_inference(model)), lambda inputs: {}, model=model, embedder=embedder
+    )
 
 
 def embedding_model(model: keras.Model, config: Config) -> keras.Model | None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from multimodal_tf.config import PRESENT
-from multimodal_tf.models.presence import FreezableNetwork, ModalityDropout
+from multimodal_tf.models.presence import ModalityDropout, NetworkLayer
 from multimodal_tf.models.towers.backbone import BackbonePart
 
 Tensors = dict[str, Any]
@@ -227,7 +227,7 @@ def _is_fixed(operation: Any) -> bool:
         return True
     if operation.trainable_weights:
         return False
-    if isinstance(operation, FreezableNetwork | BackbonePart) and not operation.network.trainable:
+    if isinstance(operation, NetworkLayer | BackbonePart) and not operation.network.trainable:
         return True
     return not any(_is_random(layer) or _adapts(layer) for layer in operation._flatten_layers())
 

@@ -164,16 +164,50 @@ class PresentBatchNormalization(layers.BatchNormalization):
         return super().compute_output_shape(x_shape)
 
 
+class NetworkLayer(layers.Layer):
+    """A layer around a library's network.
+
+    Args:
+        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) of
+            known shape except for the batch, and one output tensor.
+    """
+
+    def __init__(self, network: keras.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.network = network
+        self._output_spec: Any = None
+
+    def spec_of(self, x: Any) -> Any:
+        """The output's spec, computed once, because it runs through the network's whole graph."""
+        if self._output_spec is None:
+            self._output_spec = self.network.compute_output_spec(
+                tf.nest.map_structure(_any_batch, x)
+            )
+        return self._output_spec
+
+    def build_network(self, x_shape: Any) -> None:
+        """Builds the network, unless it is built."""
+        if not self.network.built:
+            self.network.build(x_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+
+
 @keras.saving.register_keras_serializable("multimodal_tf")
-class FreezableNetwork(layers.Layer):
+class FreezableNetwork(NetworkLayer):
     """Runs a library's network, in inference mode where it is not trainable.
 
     In a functional model, Keras overrides the `training=False` with which a network was called:
     the dropout of a frozen one would be active in training.
 
     Args:
-        network: `keras.Layer` or `keras.Model` of one input (a tensor, or a dict of tensors) of
-            known shape except for the batch, and one output tensor.
+        network: as of `NetworkLayer`.
 
     Call:
         `x` is a tensor `(batch, ...)` or a dict of such. Returns `(batch, ...)` in the network's
@@ -186,14 +220,8 @@ class FreezableNetwork(layers.Layer):
         [[1.0], [1.0]]
     """
 
-    def __init__(self, network: keras.Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.network = network
-        self._output_spec: Any = None
-
     def build(self, x_shape: Any) -> None:
-        if not self.network.built:
-            self.network.build(x_shape)
+        self.build_network(x_shape)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         return self.network(x, training=bool(training) and self.network.trainable)
@@ -201,25 +229,9 @@ class FreezableNetwork(layers.Layer):
     def compute_output_spec(self, x: Any, training: bool | None = None) -> Any:
         return self.spec_of(x)
 
-    def spec_of(self, x: Any) -> Any:
-        """The output's spec, computed once, because it runs through the network's whole graph."""
-        if self._output_spec is None:
-            self._output_spec = self.network.compute_output_spec(
-                tf.nest.map_structure(_any_batch, x)
-            )
-        return self._output_spec
-
-    def get_config(self) -> dict[str, Any]:
-        network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
-
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskedNetwork(FreezableNetwork):
+class MaskedNetwork(NetworkLayer):
     """Runs a library's network on the rows where the input is present; zeros in the others.
 
     Missing rows, whatever they hold, then do not affect its batch statistics, and cost no time. A
@@ -241,7 +253,7 @@ class MaskedNetwork(FreezableNetwork):
     """
 
     def build(self, x_shape: Any, present_shape: Shape) -> None:
-        super().build(x_shape)
+        self.build_network(x_shape)
 
     def call(self, x: Any, present: Any, training: bool | None = None) -> Any:
         training = bool(training) and self.network.trainable

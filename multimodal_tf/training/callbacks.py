@@ -82,6 +82,7 @@ def make_callbacks(
     monitor: Monitor,
     first: dict[str, float] | None = None,
     replicas: int = 1,
+    saves: bool = True,
 ) -> list[keras.callbacks.Callback]:
     """Stops on NaN, writes history, TensorBoard logs and the best model, stops early.
 
@@ -94,6 +95,7 @@ def make_callbacks(
         first: metrics of the first weights, as `BestFromStart`; None: they do not count.
         replicas: with several, all workers must write alike, and clocks differ: then Keras' own
             callback writes every better model.
+        saves: whether logs and the best model are written.
     """
     first = first or {}
     best_model = BestModel if replicas == 1 else keras.callbacks.ModelCheckpoint
@@ -102,15 +104,18 @@ def make_callbacks(
         *([] if monitor.callback is None else [monitor.callback]),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(str(run_dir / HISTORY)),
-        keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
-        best_model(
-            str(run_dir / CHECKPOINT),
-            monitor=monitor.name,
-            mode=monitor.mode,
-            save_best_only=validated,
-            initial_value_threshold=first.get(monitor.name),
-        ),
     ]
+    if saves:
+        callbacks += [
+            keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
+            best_model(
+                str(run_dir / CHECKPOINT),
+                monitor=monitor.name,
+                mode=monitor.mode,
+                save_best_only=validated,
+                initial_value_threshold=first.get(monitor.name),
+            ),
+        ]
     if validated:
         patience = training.epochs if training.patience is None else training.patience
         callbacks.append(

@@ -123,10 +123,8 @@ def fit(
         ValueError: configuration, schema, records, model, strategy and `run_dir` do not fit
             together; there are no training rows; the loss became NaN or infinite.
     """
-    begins = model is None
-    return fit_model(
-        config, schema, records, run_dir, callbacks, verbose, model, strategy, cache, begins
-    )
+    given = (config, schema, records, run_dir, callbacks, verbose, model, strategy, cache)
+    return fit_model(*given, begins=model is None)
 
 
 def fit_model(
@@ -140,20 +138,20 @@ def fit_model(
     strategy: StrategyName,
     cache: bool | PathLike,
     begins: bool,
+    saves: bool = True,
 ) -> Run:
-    """`fit`, also of a model that was built before, such as that of a trial.
+    """`fit`, also of a trial, whose model was built before and whose metrics alone are wanted.
 
     Args:
         config, schema, records, run_dir, callbacks, verbose, model, strategy, cache: as for `fit`.
         begins: whether the model has the weights that it was drawn with, so that heads may begin
             as regressions.
-
-    Returns:
-        `Run`.
+        saves: whether the model and logs are written to `run_dir`, beside what resuming needs.
     """
     run_dir = pathlib.Path(run_dir)
     arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
-    job = _prepare(config, schema, records, run_dir, arguments, strategy, begins)
+    job = _prepare(config, schema, records, run_dir, arguments, strategy)
+    job = dataclasses.replace(job, begins=begins, saves=saves)
     # errors of the model are raised before a file is written
     trainee, further = _build(job, model, callbacks)
     with (
@@ -167,7 +165,7 @@ def fit_model(
         if config.peft is not None:
             peft.save_peft(trainee, own_dir / PEFT)
         run = Run(trainee, config, *found, record, run_dir)
-        finish_run(run, own_dir)
+        finish_run(run, own_dir, saves)
     return run
 
 
@@ -184,8 +182,9 @@ class _Job:
     strategy_name: StrategyName
     strategy: tf.distribute.Strategy
     lessons: Lessons
-    # whether its model has the weights that it was drawn with
-    begins: bool
+    # as for `fit_model`
+    begins: bool = True
+    saves: bool = True
 
     @property
     def read(self) -> tuple[Config, Schema, PathLike, tf.distribute.Strategy]:
@@ -212,7 +211,6 @@ def _prepare(
     run_dir: pathlib.Path,
     arguments: list[str],
     strategy_name: StrategyName,
-    begins: bool,
 ) -> _Job:
     strategy = distribute.strategy_of(strategy_name)
     distribute.check_batch_size(strategy, config.training.batch_size)
@@ -224,9 +222,7 @@ def _prepare(
     Targets(config, schema, class_weights=True)
     check_pairs(config, records)
     lessons = find_lessons(config, schema, records)
-    job = _Job(
-        config, schema, records, manifest, arguments, strategy_name, strategy, lessons, begins
-    )
+    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy, lessons)
     distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
     return job
 
@@ -335,13 +331,15 @@ def _trained(
     _note(record, monitor.note, job)
     _compile(job, model)
     begun = (
-        begin_linear(model, *of_run, validation, own_dir, beside.frozen)
+        begin_linear(model, *of_run, validation, own_dir if job.saves else None, beside.frozen)
         if job.begins and state is None
         else LinearStart({}, False)
     )
     first = begun.metrics | monitor.scores(begun.metrics)
     replicas = job.strategy.num_replicas_in_sync
-    own = make_callbacks(job.config.training, own_dir, validated, monitor, first, replicas)
+    own = make_callbacks(
+        job.config.training, own_dir, validated, monitor, first, replicas, job.saves
+    )
     # what solves the labels does not solve what a teacher teaches
     if begun.is_whole and not beside.taught:
         history: History = {}

@@ -211,17 +211,18 @@ def environment_differences(record: RunRecord) -> list[str]:
     ]
 
 
-def finish_run(run: Run, run_dir: pathlib.Path) -> None:
+def finish_run(run: Run, run_dir: pathlib.Path, saves: bool = True) -> None:
     """Writes the model and then the record, both atomically, and removes the checkpoints.
 
-    The schema is written again: it may have got thresholds.
+    The schema is written again: it may have got thresholds. Not `saves`: without the model.
     """
     atomic.write_text(run_dir / SCHEMA, run.schema.model_dump_json(indent=1))
-    with atomic.replacing(run_dir / MODEL) as temporary:
-        # Keras insists on the suffix
-        whole = temporary.with_suffix(".tmp.keras")
-        run.model.save(whole)
-        whole.replace(temporary)
+    if saves:
+        with atomic.replacing(run_dir / MODEL) as temporary:
+            # Keras insists on the suffix
+            whole = temporary.with_suffix(".tmp.keras")
+            run.model.save(whole)
+            whole.replace(temporary)
     run.record.status, run.record.ended = "finished", _now()
     _write(run_dir, run.record)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)

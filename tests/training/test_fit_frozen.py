@@ -97,6 +97,32 @@ def test_frozen_towers_run_once_for_rows_that_are_predicted_repeatedly(runs, mon
         np.testing.assert_allclose(found["label"], expected, atol=1e-6)
 
 
+def test_a_report_reads_what_is_kept(runs, monkeypatch):
+    run = runs["first"][0]
+    args, predictor = (run.run_dir.parent / "records", "validation", "label"), predictor_of(run)
+    without, _ = load_eval_split(predictor, *args, cache=False)
+    computed, real = [], FrozenInput.__call__
+
+    def counted(self, inputs):
+        computed.append(len(inputs["title"]))
+        return real(self, inputs)
+
+    monkeypatch.setattr(FrozenInput, "__call__", counted)
+    again = predictor_of(run)
+    # all rows, and some that are drawn
+    found, _ = load_eval_split(again, *args)
+    some, _ = load_eval_split(again, *args, max_rows=3)
+    # the row without inputs
+    assert computed == [1]
+    chosen = np.isin(without.rows, some.rows)
+    assert chosen.sum() == 3
+    for name in ("predictions", "embeddings"):
+        assert getattr(without, name)
+        for key, expected in getattr(without, name).items():
+            np.testing.assert_allclose(getattr(found, name)[key], expected, atol=1e-5)
+            np.testing.assert_allclose(getattr(some, name)[key], expected[chosen], atol=1e-5)
+
+
 def test_there_are_no_epochs_where_a_solved_head_is_all_that_is_trained(runs, pretrained, tmp_path):
     records = runs["first"][0].run_dir.parent / "records"
     only = {"title": text(pretrained)}

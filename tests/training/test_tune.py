@@ -131,6 +131,8 @@ def test_trials_are_a_table_and_plots(found):
     for name in ("objective.png", "fields.png"):
         assert (found.out / name).read_bytes().startswith(b"\x89PNG")
     assert not list((found.out / "runs").iterdir())
+    # no weights of trials
+    assert not [*found.out.rglob("*.h5"), *found.out.rglob("*.keras")]
 
 
 @pytest.mark.usefixtures("little_memory")

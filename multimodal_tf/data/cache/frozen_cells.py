@@ -111,6 +111,7 @@ def frozen_cells(
     splits: Sequence[str],
     cache: bool | PathLike = True,
     progress: bool | None = None,
+    fill: bool = True,
 ) -> FrozenCells | None:
     """Opens the outputs of a model's frozen towers for the cells of records.
 
@@ -125,10 +126,11 @@ def frozen_cells(
         cache: whether to use the cache, which lies beside the shards; or another folder for it.
         progress: whether to say what is computed, and show a progress bar; None: where standard
             error is a terminal.
+        fill: whether outputs that are not kept yet are computed.
 
     Returns:
-        None where nothing is frozen, `cache` is False, or the cache cannot be used; then a warning
-        says why.
+        None where nothing is frozen, `cache` is False, outputs are lacking and not to be computed,
+        or the cache cannot be used; then a warning says why.
 
     Raises:
         FileNotFoundError, ValueError: records are missing or damaged.
@@ -151,6 +153,8 @@ def frozen_cells(
                 for split in splits
                 for path, digests in zip(manifest.shards(split), shards[split])
             ]
+            if not fill and _lacking(parts[one.name], of_input):
+                return None
             if not _filled(one, parts[one.name], of_input, config, schema, progress):
                 return None
     except OSError as error:
@@ -240,6 +244,12 @@ def _key(frozen: FrozenInput, config: Config, schema: Schema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _lacking(parts: Parts, shards: list[ShardCells]) -> int:
+    """How many cells are not kept yet."""
+    wanted = {MISSING} | {one.tobytes() for shard in shards for one in shard.digests}
+    return len(wanted - parts.places.keys())
+
+
 def _filled(
     frozen: FrozenInput,
     parts: Parts,
@@ -249,8 +259,7 @@ def _filled(
     progress: bool | None,
 ) -> bool:
     """Computes what a cache lacks; False where the disk has no room for it."""
-    wanted = {MISSING} | {one.tobytes() for shard in shards for one in shard.digests}
-    lacking = len(wanted - parts.places.keys())
+    lacking = _lacking(parts, shards)
     if not lacking:
         return True
     size = lacking * parts.dtype.itemsize

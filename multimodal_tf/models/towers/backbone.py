@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +16,8 @@ Tensors: TypeAlias = dict[str, KerasTensor]
 # by preset and dtype policy
 Backbones: TypeAlias = dict[tuple[str, str], keras.Model]
 _shared: list[Backbones] = []
+# Shape and dtype of outputs, by backbone: to find them, Keras runs through its whole graph.
+_specs: weakref.WeakKeyDictionary[keras.Model, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 # outputs with one vector per token, which are preferred to pooled ones
 _TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")
@@ -78,6 +81,16 @@ class BackbonePart(layers.Layer):
             x = {key: prepared[key] for key in self.network.input}
         # frozen, it runs in inference mode, in training too
         return self.network(x, training=bool(training) and self.network.trainable)
+
+    def compute_output_spec(self, x: Any, training: bool | None = None) -> KerasTensor:
+        given = x if self.prepare is None else self.prepare.compute_output_spec(x)
+        sizes = [(one.shape, one.dtype) for one in keras.tree.flatten(given)]
+        key = repr((self.output_name, self.length, self.compute_dtype, sizes))
+        known = _specs.setdefault(self.backbone, {})
+        if key not in known:
+            found = super().compute_output_spec(x)
+            known[key] = found.shape, found.dtype
+        return KerasTensor(*known[key])
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

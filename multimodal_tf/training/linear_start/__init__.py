@@ -36,7 +36,7 @@ def begin_linear(
     schema: Schema,
     records: PathLike,
     validation: Any,
-    run_dir: pathlib.Path,
+    run_dir: pathlib.Path | None,
     frozen: FrozenCells | None = None,
 ) -> LinearStart:
     """Gives a compiled model the first weights of `start_linear_heads`, and saves it as the best.
@@ -45,7 +45,7 @@ def begin_linear(
         model: compiled, with its first weights.
         config, schema, records: as `fit`.
         validation: batches of the validation rows; None: there are none.
-        run_dir: gets `checkpoint.keras`.
+        run_dir: gets `checkpoint.keras`; None: nothing is saved.
         frozen: as for `load_split`.
 
     Returns:
@@ -65,7 +65,8 @@ def begin_linear(
     if not solved or validation is None:
         return LinearStart({}, False)
     logs = model.evaluate(validation, verbose=0, return_dict=True)
-    model.save(run_dir / CHECKPOINT)
+    if run_dir is not None:
+        model.save(run_dir / CHECKPOINT)
     weights_of = {id(one) for name in solved for one in model.get_layer(name).trainable_variables}
     is_whole = all(id(one) in weights_of for one in model.trainable_variables)
     return LinearStart({f"val_{name}": float(value) for name, value in logs.items()}, is_whole)

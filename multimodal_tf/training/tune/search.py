@@ -131,7 +131,7 @@ def _search(
         with search_progress(settings.project, settings.trials, objective.direction, progress):
             if address is None:
                 with quiet():
-                    tuners.search(settings)
+                    tuners.search(settings, model=model)
             else:
                 processes.run(settings, workers, address, chief=True)
         return _write_results(settings, objective)

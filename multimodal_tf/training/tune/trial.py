@@ -58,7 +58,17 @@ def train_run(
     given = [history, *callbacks]
     try:
         run = fit_model(
-            config, schema, records, run_dir, given, verbose, model, "none", cache, begins
+            config,
+            schema,
+            records,
+            run_dir,
+            given,
+            verbose,
+            model,
+            "none",
+            cache,
+            begins,
+            saves=False,
         )
     except ValueError as error:
         losses = history.history.get("loss", [])

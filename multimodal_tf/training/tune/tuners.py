@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never
 import keras_tuner
 import keras_tuner.src.config
 import keras_tuner.src.utils
+from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
 
 from multimodal_tf.config.json_files import read_object
 from multimodal_tf.config.search_space import Space
@@ -25,6 +26,27 @@ _ORACLE = "oracle.json"
 _NAMES = ("tuner0", "chief")
 # a search continues however many trials fail
 _NEVER = 10**9
+
+
+class _WithoutWeights(keras_tuner.Tuner):
+    """A tuner that keeps the metrics of its trials, and not the weights of each.
+
+    Writing large frozen towers after every better epoch takes longer than training heads on them.
+    """
+
+    def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs["callbacks"] = [
+            one for one in kwargs["callbacks"] if not isinstance(one, SaveBestEpoch)
+        ]
+        return super()._build_and_fit_model(trial, *args, **kwargs)
+
+
+class _RandomSearch(_WithoutWeights, keras_tuner.RandomSearch):
+    pass
+
+
+class _BayesianOptimization(_WithoutWeights, keras_tuner.BayesianOptimization):
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +76,7 @@ class Settings:
         return SearchModel(self.space, self.records, self.out, self.folds, self.memory, self.cache)
 
 
-def search(settings: Settings, keeps_trials: bool = True) -> None:
+def search(settings: Settings, keeps_trials: bool = True, model: SearchModel | None = None) -> None:
     """Runs this process' part of a search.
 
     That is all of it, or what Keras Tuner's environment variables say.
@@ -62,12 +84,12 @@ def search(settings: Settings, keeps_trials: bool = True) -> None:
     Args:
         settings: `Settings`.
         keeps_trials: whether this process is the only one or the chief; otherwise it is a worker.
+        model: that of the settings, with the networks that it has loaded; None: it is made.
     """
     _patch_keras_tuner()
     if keeps_trials:
         prepare_resume(settings.project)
-    model = settings.model()
-    _make_tuner(settings, model).search(verbose=0)
+    _make_tuner(settings, settings.model() if model is None else model).search(verbose=0)
 
 
 def _make_tuner(settings: Settings, model: SearchModel) -> keras_tuner.Tuner:
@@ -82,12 +104,12 @@ def _make_tuner(settings: Settings, model: SearchModel) -> keras_tuner.Tuner:
     }
     match settings.tuner:
         case "random":
-            return keras_tuner.RandomSearch(model, max_trials=settings.trials, **common)
+            return _RandomSearch(model, max_trials=settings.trials, **common)
         case "bayesian":
             # Keras Tuner's default are 3 random trials for each field, which may be all of them
             half = (settings.trials or 0) // 2
             common["num_initial_points"] = max(3, min(3 * len(settings.space.fields()), half))
-            return keras_tuner.BayesianOptimization(model, max_trials=settings.trials, **common)
+            return _BayesianOptimization(model, max_trials=settings.trials, **common)
         case "hyperband":
             return keras_tuner.Hyperband(model, max_epochs=default.training.epochs, **common)
         case _:
