@@ -24,8 +24,6 @@ they share; the chief writes.
 
 import contextlib
 import dataclasses
-import json
-import math
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -35,49 +33,27 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.monitor import check_monitor
 from multimodal_tf.data import atomic
 from multimodal_tf.data.cache import FrozenCells, started_after
 from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.manifest import Manifest
-from multimodal_tf.data.targets import Targets
 from multimodal_tf.data.taught import Taught
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.models.heads.taught import compile_arguments as taught_arguments
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
-from multimodal_tf.training.batches import (
-    Batches,
-    manifest_for,
-    training_batches,
-    validation_batches,
-)
+from multimodal_tf.training.batches import Batches, training_batches, validation_batches
 from multimodal_tf.training.callbacks import make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
-from multimodal_tf.training.identity import Identity, check_resumable, training_identity
+from multimodal_tf.training.job import Job, begin_or_resume, prepare
 from multimodal_tf.training.linear_start import LinearStart, begin_linear
 from multimodal_tf.training.monitor import make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
-from multimodal_tf.training.pairs import check_pairs
 from multimodal_tf.training.result import History, record_result
 from multimodal_tf.training.resume import Resumable
-from multimodal_tf.training.run_dir import (
-    CHECKPOINTS,
-    HISTORY,
-    PEFT,
-    RECORD,
-    Run,
-    RunRecord,
-    begin_run,
-    check_run_dir,
-    finish_run,
-    is_interrupted,
-    load_record,
-    resume_run,
-)
-from multimodal_tf.training.teacher import Lessons, find_lessons, teacher_note
+from multimodal_tf.training.run_dir import CHECKPOINTS, HISTORY, PEFT, Run, RunRecord, finish_run
+from multimodal_tf.training.teacher import teacher_note
 from multimodal_tf.training.validation_rows import with_thresholds
 
 
@@ -150,7 +126,7 @@ def fit_model(
     """
     run_dir = pathlib.Path(run_dir)
     arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
-    job = _prepare(config, schema, records, run_dir, arguments, strategy)
+    job = prepare(config, schema, records, run_dir, arguments, strategy)
     job = dataclasses.replace(job, begins=begins, saves=saves)
     # errors of the model are raised before a file is written
     trainee, further = _build(job, model, callbacks)
@@ -159,7 +135,7 @@ def fit_model(
         distribute.chief_path(job.strategy, run_dir) as own_dir,
         atomic.locked(own_dir),
     ):
-        record, state = _begin_or_resume(job, run_dir, own_dir)
+        record, state = begin_or_resume(job, run_dir, own_dir)
         with _beside(job, trainee, cache, verbose) as beside:
             found = _trained(job, trainee, further, record, state, own_dir, beside, verbose)
         if config.peft is not None:
@@ -169,66 +145,8 @@ def fit_model(
     return run
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """The arguments of a training that was checked."""
-
-    config: Config
-    schema: Schema
-    records: PathLike
-    manifest: Manifest
-    # names of arguments of `fit` that the configuration does not hold
-    arguments: list[str]
-    strategy_name: StrategyName
-    strategy: tf.distribute.Strategy
-    lessons: Lessons
-    # as for `fit_model`
-    begins: bool = True
-    saves: bool = True
-
-    @property
-    def read(self) -> tuple[Config, Schema, PathLike, tf.distribute.Strategy]:
-        """What its batches are made of."""
-        return self.config, self.schema, self.records, self.strategy
-
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-        return math.ceil(self.manifest.rows("train") / self.config.training.batch_size)
-
-    @property
-    def identity(self) -> Identity:
-        """What a training that resumes this one must share with it."""
-        strategy = f"{self.strategy_name} of {self.strategy.num_replicas_in_sync}"
-        of_data = self.config, self.schema, self.manifest
-        return training_identity(*of_data, self.arguments, strategy, self.lessons.digests)
-
-
-def _prepare(
-    config: Config,
-    schema: Schema,
-    records: PathLike,
-    run_dir: pathlib.Path,
-    arguments: list[str],
-    strategy_name: StrategyName,
-) -> _Job:
-    strategy = distribute.strategy_of(strategy_name)
-    distribute.check_batch_size(strategy, config.training.batch_size)
-    manifest = manifest_for(config, records)
-    check_run_dir(run_dir)
-    # heads may have been taken away from a configuration that was valid
-    check_monitor(config.training.monitor, config.heads)
-    # refuses weights of classes that the schema does not have
-    Targets(config, schema, class_weights=True)
-    check_pairs(config, records)
-    lessons = find_lessons(config, schema, records)
-    job = _Job(config, schema, records, manifest, arguments, strategy_name, strategy, lessons)
-    distribute.check_same(strategy, "the same arguments of fit", json.dumps(job.identity))
-    return job
-
-
 def _build(
-    job: _Job, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
+    job: Job, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
 ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
     """The model to be compiled; the callbacks of its PEFT configuration, and the given ones."""
     with job.strategy.scope():
@@ -243,33 +161,6 @@ def _build(
     return model, [*own, *callbacks]
 
 
-def _begin_or_resume(
-    job: _Job, run_dir: pathlib.Path, own_dir: pathlib.Path
-) -> tuple[RunRecord, State]:
-    """The run's record, written to `own_dir`, and the state to resume from; None: no state."""
-    interrupted, state = None, None
-    if is_interrupted(run_dir):
-        interrupted = load_record(run_dir / RECORD)
-        state = Checkpoints(run_dir / CHECKPOINTS).latest()
-    if state is not None:
-        check_resumable(job.identity, state["identity"], run_dir / CHECKPOINTS)
-    seen = json.dumps(None if state is None else (state["epoch"], state["step"]))
-    distribute.check_same(job.strategy, f"a run_dir in which they see the same, {run_dir}", seen)
-    if interrupted is not None and state is not None:
-        return resume_run(interrupted, job.config, own_dir), state
-    record = begin_run(
-        job.config,
-        job.schema,
-        job.records,
-        own_dir,
-        job.arguments,
-        job.strategy_name,
-        job.strategy.num_replicas_in_sync,
-        job.lessons.digests,
-    )
-    return record, None
-
-
 class _Beside(NamedTuple):
     """What was computed once for the rows: outputs of frozen towers, predictions of teachers."""
 
@@ -279,7 +170,7 @@ class _Beside(NamedTuple):
 
 @contextlib.contextmanager
 def _beside(
-    job: _Job, model: keras.Model, cache: bool | PathLike, verbose: Literal["auto", 0, 1, 2]
+    job: Job, model: keras.Model, cache: bool | PathLike, verbose: Literal["auto", 0, 1, 2]
 ) -> Iterator[_Beside]:
     """What the model is trained with in the block."""
     shown = bool(verbose) and distribute.is_chief(job.strategy)
@@ -291,7 +182,7 @@ def _beside(
         yield _Beside(frozen, taught)
 
 
-def _validation(job: _Job, record: RunRecord, beside: _Beside) -> Any:
+def _validation(job: Job, record: RunRecord, beside: _Beside) -> Any:
     validation = validation_batches(*job.read, *beside)
     if validation is None:
         note = (
@@ -302,7 +193,7 @@ def _validation(job: _Job, record: RunRecord, beside: _Beside) -> Any:
     return validation
 
 
-def _note(record: RunRecord, note: str, job: _Job, stacklevel: int = 3) -> None:
+def _note(record: RunRecord, note: str, job: Job, stacklevel: int = 3) -> None:
     """Adds a sentence to the record, and warns of it; nothing without one."""
     if note:
         record.note = "; ".join(filter(None, [record.note, note]))
@@ -310,7 +201,7 @@ def _note(record: RunRecord, note: str, job: _Job, stacklevel: int = 3) -> None:
 
 
 def _trained(
-    job: _Job,
+    job: Job,
     model: keras.Model,
     callbacks: Sequence[keras.callbacks.Callback],
     record: RunRecord,
@@ -359,7 +250,7 @@ def _trained(
 
 
 def _train(
-    job: _Job,
+    job: Job,
     model: keras.Model,
     data: tuple[Batches, Any],
     callbacks: Sequence[keras.callbacks.Callback],
@@ -408,7 +299,7 @@ def _train(
     return history
 
 
-def _compile(job: _Job, model: keras.Model) -> None:
+def _compile(job: Job, model: keras.Model) -> None:
     factors = {} if job.config.peft is None else job.config.peft.learning_rate_factors
     with job.strategy.scope():
         optimizer = make_optimizer(job.config.training, model, job.steps, factors)
