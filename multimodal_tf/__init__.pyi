@@ -98,6 +98,7 @@ from .report.compare import compare as compare
 from .report.model.model_report import model_report as model_report
 from .schema import Schema as Schema
 from .serving.client import Client as Client
+from .serving.export import export_ensemble as export_ensemble
 from .serving.export import export_model as export_model
 from .serving.search_index import SearchIndex as SearchIndex
 from .serving.zero_shot import ZeroShot as ZeroShot

@@ -5,17 +5,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, RunDir, TablePath, app, console, error_console
+from multimodal_tf.cli.app import Root, TablePath, app, console, error_console
 
 if TYPE_CHECKING:
     from multimodal_tf.evaluation.fit_guard import Fitted
+    from multimodal_tf.serving.ensemble import Trained
     from multimodal_tf.serving.zero_shot import ZeroShot
-    from multimodal_tf.training.run_dir import Run
 
 _ExportOut = Annotated[
     pathlib.Path,
     typer.Argument(
         metavar="OUT", help="Folder NAME/VERSION to write, such as saved_models/stamps/1."
+    ),
+]
+_Runs = Annotated[
+    list[pathlib.Path],
+    typer.Argument(
+        metavar="RUN...", help="Folder that `train` wrote; with --ensemble several, before OUT."
+    ),
+]
+_Ensemble = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble", help="Average the predictions of several RUNs, and serve their disagreement."
     ),
 ]
 _Merge = Annotated[
@@ -77,8 +89,9 @@ Paths = Annotated[
 
 @app.command()
 def export(
-    run_dir: RunDir,
+    runs: _Runs,
     out: _ExportOut,
+    ensemble: _Ensemble = False,
     merge: _Merge = False,
     guard: _Guard = False,
     calibrate: _Calibrate = None,
@@ -92,26 +105,35 @@ def export(
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
     from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
     from multimodal_tf.models.build import explanations
+    from multimodal_tf.serving.ensemble import ensemble as ensemble_of
     from multimodal_tf.serving.export import check_path, export_model
     from multimodal_tf.training import peft
     from multimodal_tf.training.run_dir import load_run
 
     check_path(out)
+    if not ensemble and len(runs) > 1:
+        raise ValueError(
+            f"export takes one RUN and OUT, or several RUNs with --ensemble, received {len(runs)}"
+        )
     zero_shot = _zero_shot(classes, classes_of, classes_table, prompt)
-    run = load_run(run_dir)
+    if ensemble and zero_shot is not None:
+        raise ValueError("--ensemble averages predictions, so --classes must not be given")
+    members = [load_run(run_dir) for run_dir in runs]
     if zero_shot is not None:
-        zero_shot.resolved(run.config)
+        zero_shot.resolved(members[0].config)
     if merge:
-        peft.merge_lora(run.model)
-    fitted, source = Fitted(None, {}), records or run.record.data.records
+        for member in members:
+            peft.merge_lora(member.model)
+    run: Trained = ensemble_of(members) if ensemble else members[0]
+    fitted, source = Fitted(None, {}), records or members[0].record.data.records
     if guard or calibrate:
         fitted = fit_guard(run, source, fpr, guard, bool(calibrate))
     if calibrate is None:
         fitted = fitted._replace(temperature=_calibrated(run, source))
     _print_fitted(fitted)
-    export_model(
-        run.model, run.config, run.schema, out, explanations(run.model), *fitted, zero_shot
-    )
+    # of an ensemble each model would explain its own prediction
+    explainer = None if ensemble else explanations(members[0].model)
+    export_model(run.model, run.config, run.schema, out, explainer, *fitted, zero_shot)
     console.print(
         f"SavedModel: {out}. Serve it: tensorflow_model_server --model_name={out.parent.name}"
         f" --model_base_path={out.parent.resolve()}"
@@ -154,7 +176,7 @@ def _print_fitted(fitted: "Fitted") -> None:
         console.print(f"Calibrated. Temperature: {values}", highlight=False)
 
 
-def _calibrated(run: "Run", records: str) -> dict[str, float]:
+def _calibrated(run: "Trained", records: str) -> dict[str, float]:
     """The temperatures that validation rows allow; prints why other heads have none."""
     from multimodal_tf.evaluation.fit_guard import calibrate_where_possible
 

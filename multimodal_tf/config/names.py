@@ -25,6 +25,8 @@ PROBABILITY = "_probability"
 QUANTILES = "_quantiles"
 # `Client.predict` gives the bounds of its interval in the columns `price_low` and `price_high`
 LOW, HIGH = "_low", "_high"
+# an exported ensemble serves in `label_disagreement` how far its models are apart
+DISAGREEMENT = "_disagreement"
 # outputs of the served signature besides those of the heads
 SERVED = ("valid", "error", "present")
 # the column with a row's number in a table of predictions

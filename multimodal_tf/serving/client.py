@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from multimodal_tf.config import ALIGNED, HIGH, LOW, PROBABILITY, Config, Head
-from multimodal_tf.config.heads import output_key, prediction_keys
+from multimodal_tf.config import ALIGNED, Config
+from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.names import DISAGREEMENT
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.codecs.cell import Cell, CellError
@@ -20,16 +21,11 @@ from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import search, signature, text_operations, zero_shot
+from multimodal_tf.serving.columns import column, head_columns, texts
 from multimodal_tf.serving.search_index import SearchIndex
 
 # rows that go through the graph at once
 BATCH = 64
-# columns that are computed from the whole output of a head `(rows, numbers)`
-DERIVED = {
-    PROBABILITY: lambda output: output.max(axis=1),
-    LOW: lambda output: output[:, 0],
-    HIGH: lambda output: output[:, -1],
-}
 
 Row: TypeAlias = Mapping[Any, Any]
 
@@ -53,6 +49,7 @@ class Client:
         zero_shot: the head and the names of the classes that it chooses by texts; None: none.
         guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`,
             `compared`, `review`; empty where the model was exported without one.
+        disagreement_keys: tuple of str, those of an ensemble: `{head}_disagreement`.
 
     Raises:
         FileNotFoundError: there is no SavedModel.
@@ -91,6 +88,8 @@ class Client:
         self._keys = _keys(self.config)
         heads = prediction_keys(self.config.heads)
         self.zero_shot = zero_shot.load(path)
+        given = (name + DISAGREEMENT for name in self.config.heads)
+        self.disagreement_keys = tuple(key for key in given if key in self.served)
         self.guard_keys = tuple(key for key in SERVED if key in self.served and key not in heads)
 
     def predict(
@@ -111,7 +110,8 @@ class Client:
             float32, several numbers float32 `(numbers,)`; and for a class `{name}_probability`
             float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
             the interval. With classes by texts (`zero_shot`): `{head}_class` str, "" where no other
-            input is present, and `{head}_class_probability` float32. With a guard: `ood_score` and
+            input is present, and `{head}_class_probability` float32. With an ensemble:
+            `{head}_disagreement` float32, 0 where its models agree. With a guard: `ood_score` and
             `agreement` float32 and `review` bool, whether a person should look, as an invalid row
             always needs. And `valid` bool; `error` str, each broken input and its reason; `present`
             str, names of the inputs that were used, joined by commas. An invalid row is predicted
@@ -292,20 +292,21 @@ class Client:
             served = self._serve(cells)
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
-            columns |= _head_columns(name, head, served)
+            columns |= head_columns(name, head, served)
         if self.zero_shot is not None:
             name = self.zero_shot[0]
-            columns[name + zero_shot.CLASS] = _column(served[name + zero_shot.CLASS])
+            columns[name + zero_shot.CLASS] = column(served[name + zero_shot.CLASS])
             probabilities = served[name + zero_shot.PROBABILITIES]
             columns[name + zero_shot.PROBABILITY] = probabilities.max(axis=1)
         errors = [
             "; ".join([*fault, *filter(None, [error])])
-            for fault, error in zip(faults, _texts(served["error"]))
+            for fault, error in zip(faults, texts(served["error"]))
         ]
         present = [
             ",".join(itertools.compress(self.config.inputs, flags)) for flags in served["present"]
         ]
         faulty = np.array(list(map(bool, faults)), dtype=bool)
+        columns |= {key: served[key] for key in self.disagreement_keys}
         for key in self.guard_keys:
             columns[key] = served[key] | faulty if key == REVIEW else served[key]
         columns["valid"] = served["valid"] & ~faulty
@@ -372,24 +373,3 @@ def _tensor(input_config: Input, cells: Sequence[Cell | None]) -> tf.Tensor:
     longest = input_config.cell_shape[0] or max(map(len, lists), default=0)
     padded = [[*cell, *[missing] * (longest - len(cell))] for cell in lists]
     return tf.reshape(tf.constant(padded, input_config.cell_dtype), [len(cells), longest])
-
-
-def _texts(served: np.ndarray) -> list[str]:
-    return [value.decode(errors="replace") for value in served]
-
-
-def _head_columns(name: str, head: Head, served: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    columns = {name: _column(served[name])}
-    output = served[output_key(name, head)]
-    for ending in head.endings:
-        columns[name + ending] = (
-            DERIVED[ending](output) if ending in DERIVED else _column(served[name + ending])
-        )
-    return columns
-
-
-def _column(served: np.ndarray) -> Any:
-    """A column of a DataFrame: texts, numbers, or an array a row."""
-    if served.dtype == object:
-        return pd.Series(_texts(served), dtype="str")
-    return served if served.ndim == 1 else pd.Series(list(served), dtype=object)

@@ -25,7 +25,7 @@ Endpoint: TypeAlias = Callable[[Tensors], Tensors]
 
 NO_INPUT = "no input is present"
 # the outputs of `with_vectors`
-PREDICTIONS, VECTORS = "predictions", "vectors"
+PREDICTIONS, VECTORS, SCORES = "predictions", "vectors", "scores"
 
 
 def preparation(preprocessor: Preprocessor, config: Config) -> Prepare:
@@ -62,8 +62,7 @@ def predict(
     """The function behind `predict` and `serving_default`.
 
     Args:
-        model: functional `keras.Model`, dict in, dict out; with a guard, the result of
-            `with_vectors`.
+        model: the result of `with_vectors`.
         prepare: the result of `preparation`.
         config: of the model.
         schema: of the model.
@@ -74,7 +73,8 @@ def predict(
 
     Returns:
         A function of raw cells (see `preparation`) that returns a dict: for each head what
-        `predictions` gives, the status, and what the guard and the classifier give. A row with an
+        `predictions` gives, the status, the scores, and what the guard and the classifier give. A
+        row with an
         error is predicted from its other inputs and is not valid. A head's output that is not
         finite is an error, too, and that of a row without inputs takes its place.
     """
@@ -82,7 +82,7 @@ def predict(
     def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
         result = call(model, inputs)
-        outputs, vectors = (result, {}) if guard is None else (result[PREDICTIONS], result[VECTORS])
+        outputs, vectors = result[PREDICTIONS], result[VECTORS]
         outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
         answers = dict(outputs)
         for name, value in (temperature or {}).items():
@@ -91,7 +91,11 @@ def predict(
             )
         answers, reasons = finite.replaced(answers, without_inputs)
         status = finite.with_reasons(status, reasons)
-        served = dict(status)
+        # a score that is not finite is not small
+        served = status | {
+            name: tf.where(tf.math.is_finite(score), score, tf.float32.max)
+            for name, score in result[SCORES].items()
+        }
         if guard is not None:
             served |= guards.judge(guard, outputs, vectors, status, config)
         for name, output in answers.items():
@@ -143,19 +147,27 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             assert_never(head.target_type)
 
 
-def with_vectors(model: keras.Model, embedder: keras.Model, name: str | None) -> keras.Model:
-    """The model with one of its embeddings beside its outputs, so that one pass gives both.
+def with_vectors(
+    model: keras.Model,
+    embedder: keras.Model,
+    name: str | None,
+    scores: Mapping[str, keras.KerasTensor],
+) -> keras.Model:
+    """The model with an embedding and scores beside its outputs, so that one pass gives all.
 
     Args:
         model: functional `keras.Model`.
         embedder: functional `keras.Model` of the same layers and inputs.
         name: which of the embedder's outputs; None: none of them.
+        scores: float32 `(batch,)` by served key, of the same layers and inputs.
 
     Returns:
-        `keras.Model` with the outputs `{PREDICTIONS: dict by head, VECTORS: dict by name}`.
+        `keras.Model` with the outputs `{PREDICTIONS: dict by head, VECTORS: dict by name, SCORES:
+        dict by served key}`.
     """
     vectors = {} if name is None else {name: embedder.output[name]}
-    return keras.Model(model.input, {PREDICTIONS: model.output, VECTORS: vectors})
+    outputs = {PREDICTIONS: model.output, VECTORS: vectors, SCORES: dict(scores)}
+    return keras.Model(model.input, outputs)
 
 
 def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:

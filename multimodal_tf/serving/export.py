@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -29,6 +29,7 @@ from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
+from multimodal_tf.serving.ensemble import Trained, disagreements, ensemble
 from multimodal_tf.serving.served_heads import served_config, served_model
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
@@ -88,11 +89,11 @@ def export_model(
     _check_inputs(model, prepare)
     prior = finite.outputs_without_inputs(served, endpoints.call)
     classifier = None if zero_shot is None else Classifier(zero_shot, model, config, prepare)
-    with_guard = (
-        served if guard is None else endpoints.with_vectors(served, embedder, guard.embedding)
+    with_scores = endpoints.with_vectors(
+        served, embedder, None if guard is None else guard.embedding, disagreements(model, config)
     )
     predict = endpoints.predict(
-        with_guard, prepare, config, schema, prior, guard, temperature, classifier
+        with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )
     core = endpoints.core(served, prior)
     endpoint = _endpoints(model, preprocessor, prepare, predict, core, embedder, explainer)
@@ -103,6 +104,34 @@ def export_model(
     }
     _write(path, *endpoint, config, schema, beside)
     return path
+
+
+def export_ensemble(
+    runs: Sequence[Trained],
+    out: str | os.PathLike[str],
+    guard: Guard | None = None,
+    temperature: Mapping[str, float] | None = None,
+) -> pathlib.Path:
+    """Writes one SavedModel of several trained models: their mean, and how far they disagree.
+
+    Beside what `export_model` writes, each head of labels has `{head}_disagreement`, float32
+    `(batch,)`, 0 where all agree: of classes a mutual information in nats, of numbers a standard
+    deviation in their unit (`ensemble.ensemble`). A high one marks a row unlike the training rows.
+    There is no `explain`.
+
+    Args:
+        runs: two or more, such as `load_run` gives, trained on the same records.
+        out, guard, temperature: as `export_model`; fitted on `ensemble(runs)`.
+
+    Returns:
+        Path of the folder.
+
+    Raises:
+        ValueError: the runs do not fit together, as `ensemble` says, or as `export_model`.
+    """
+    check_path(out)
+    model, config, schema = ensemble(runs)
+    return export_model(model, config, schema, out, None, guard, temperature)
 
 
 def _check(

@@ -18,7 +18,8 @@ from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.serving import zero_shot
-from multimodal_tf.serving.client import BATCH, DERIVED, Client
+from multimodal_tf.serving.client import BATCH, Client
+from multimodal_tf.serving.columns import DERIVED
 
 # batches that are written at once: a Parquet file of many small row groups is slow to read
 _GROUP = 32
@@ -111,7 +112,10 @@ def _parquet_schema(client: Client) -> pa.Schema:
         name = client.zero_shot[0]
         fields.append((name + zero_shot.CLASS, pa.string()))
         fields.append((name + zero_shot.PROBABILITY, pa.float32()))
-    fields += [(key, _parquet_type(client.served[key])) for key in (*client.guard_keys, "valid")]
+    fields += [
+        (key, _parquet_type(client.served[key]))
+        for key in (*client.disagreement_keys, *client.guard_keys, "valid")
+    ]
     return pa.schema([*fields, ("error", pa.string()), ("present", pa.string())])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from multimodal_tf.config import Adapters, CharacterTokenizer, ClassificationHead, Config, Peft
 from multimodal_tf.schema import Schema
+from multimodal_tf.serving.client import Client
 
 
 def test_records_on_another_file_system_give_the_same_metrics(shop, command, tmp_path):
@@ -86,6 +87,8 @@ def test_an_adapter_that_cannot_be_merged_is_refused_before_writing(
         (["evaluate", "{folder}/none", "{folder}/records"], ["none"]),
         (["export", "{folder}/run", "{folder}/saved/1"], ["saved/1"]),
         (["export", "{folder}/run", "{folder}/saved/first"], ["first"]),
+        (["export", "{folder}/run", "{folder}/run", "{folder}/new/1"], ["--ensemble"]),
+        (["export", "--ensemble", "{folder}/run", "{folder}/new/1"], ["two runs or more"]),
         (
             ["predict", "{folder}/records", "{folder}/table.csv", "--out", "{folder}/p.csv"],
             ["records"],
@@ -103,6 +106,21 @@ def test_an_error_is_one_sentence(shop, command, capsys, words, expected):
     assert message.startswith("error: ")
     assert [word for word in expected if word not in message.replace("\n", "")] == []
     assert "Traceback" not in message
+
+
+@pytest.mark.slow
+def test_several_runs_are_exported_as_one(small_run, small_records, command, capsys, tmp_path):
+    out, records = tmp_path / "small" / "1", ("--records", small_records)
+    words = ("--ensemble", small_run, small_run, out, "--guard", "--fpr", "0.3", *records)
+    assert command("export", *words) == 0
+    assert "Without review" in capsys.readouterr().out
+    client = Client(out)
+    assert client.disagreement_keys == (
+        "label_disagreement",
+        "tags_disagreement",
+        "age_disagreement",
+    )
+    assert "review" in client.guard_keys
 
 
 def test_wrong_usage_is_exit_code_2(command, capsys):

@@ -27,6 +27,7 @@ NO_EXAMPLE = {
     "cross_validate": "trains many models",
     "evaluate": "the example of `docs/guides/table.md` runs it",
     "explanations": "needs a trained model",
+    "export_ensemble": "the example of `docs/guides/teachers.md` runs it",
     "export_model": "the example of the README runs it",
     "fit": "trains a model",
     "fit_guard": "needs a trained model",
