@@ -19,7 +19,7 @@ from multimodal_tf.models import build_model, heads
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.schema import Classes, Moments, Schema
 from multimodal_tf.serving import endpoints
-from multimodal_tf.serving.client import DERIVED
+from multimodal_tf.serving.columns import DERIVED
 
 ROWS = 6
 CLASSES = ("1", "2", "3")
