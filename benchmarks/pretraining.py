@@ -4,7 +4,8 @@
     python -m benchmarks.pretraining --tables digits --columns alignment --seeds 0    # a part
 
 Each column of `OBJECTIVES` is a training of the data set's own towers on all training rows without
-their labels, up to its last epoch. Then 5, 12 and 50 labels a class (fewer where a class has fewer rows):
+their labels, up to its last epoch. Then 5, 12 and 50 labels a class (fewer where a class has fewer
+rows):
 
 - linear: logistic regression on the towers' vectors, whose L2 the validation rows select;
 - fine-tuned: `fit` of the data set's default from these towers, as `train --from` does.
@@ -119,25 +120,23 @@ def measure(setting, column, arguments):
     """Writes what is not yet known of one column: by labels a class, the hits on test rows."""
     if column == SUPERVISED:
         for labels in arguments.labels:
-            kept(setting, SUPERVISED, labels, lambda: fine_tuned(setting, None, labels))
+            kept(setting, SUPERVISED, labels, fine_tuned, None)
         return
     run = untrained(setting) if column not in OBJECTIVES else pretrained(setting, column)
-    vectors = None
+    vectors = {split: joined(run, raw) for split, raw in setting.raw.items()}
     for labels in arguments.labels:
-        if vectors is None:
-            vectors = {split: joined(run, raw) for split, raw in setting.raw.items()}
-        kept(setting, f"{column}, linear", labels, lambda: linear(setting, vectors, labels))
+        kept(setting, f"{column}, linear", labels, linear, vectors)
         if column in OBJECTIVES and not arguments.no_fine_tuning:
-            name = f"{column}, fine-tuned"
-            kept(setting, name, labels, lambda: fine_tuned(setting, run, labels))
+            kept(setting, f"{column}, fine-tuned", labels, fine_tuned, run)
 
 
-def kept(setting, name, labels, hits):
+def kept(setting, name, labels, measured, given):
+    """Writes, once, which rows `measured(setting, labels, given)` gets right."""
     file = result_file(setting, name, labels)
     if file.is_file():
         return
     began = time.perf_counter()
-    found = hits()
+    found = measured(setting, labels, given)
     file.write_text(json.dumps([bool(hit) for hit in found]))
     seconds = time.perf_counter() - began
     print(
@@ -211,7 +210,7 @@ def labelled(setting, labels):
     return np.concatenate(chosen)
 
 
-def linear(setting, vectors, labels):
+def linear(setting, labels, vectors):
     rows = labelled(setting, labels)
     scaler = StandardScaler().fit(vectors["train"])
     x = {split: scaler.transform(one) for split, one in vectors.items()}
@@ -220,7 +219,7 @@ def linear(setting, vectors, labels):
     return regression(x | few[0], y | few[1]) == y["test"]
 
 
-def fine_tuned(setting, run, labels):
+def fine_tuned(setting, labels, run):
     """Hits of the default on the labelled rows, from the towers of a run or from scratch."""
     records = few_records(setting, labels)
     split = {"split": {"column": "part"}}
@@ -278,9 +277,7 @@ def hits_of(found, labels):
         return None
     frames = []
     for seed, setting in found:
-        hits = {
-            name: json.loads(result_file(setting, name, labels).read_text()) for name in names
-        }
+        hits = {name: json.loads(result_file(setting, name, labels).read_text()) for name in names}
         groups = group_of_rows(setting.table)[setting.raw["test"]["row"]]
         frames.append(pandas.DataFrame(hits).assign(seed=seed, group=groups))
     return pandas.concat(frames)

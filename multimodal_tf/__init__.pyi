@@ -71,6 +71,7 @@ from .config import UncertaintyWeights as UncertaintyWeights
 from .config import VectorFile as VectorFile
 from .config import VectorInput as VectorInput
 from .config import VideoInput as VideoInput
+from .config import ViewsHead as ViewsHead
 from .config import ViTTower as ViTTower
 from .config import WaveformTower as WaveformTower
 from .config import WeightedSumFusion as WeightedSumFusion

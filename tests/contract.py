@@ -25,6 +25,7 @@ from multimodal_tf.config import (
     NumberInput,
 )
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
+from multimodal_tf.models.draws import DrawsPerRow
 from multimodal_tf.serving.endpoints import core
 
 
@@ -75,7 +76,13 @@ def tower_weights(model, name):
 
 
 def gradients(model, config, rows, weights):
-    """Gradients of the training loss, as arrays; zeros for a weight that it does not depend on."""
+    """Gradients of the training loss, as arrays; zeros for a weight that it does not depend on.
+
+    Objectives draw as in the first step.
+    """
+    for layer in model.layers:
+        if isinstance(layer, DrawsPerRow):
+            layer.steps.assign(0)
     with tf.GradientTape() as tape:
         loss = model.compute_loss(
             y=targets_of(config, len(next(iter(rows.values())))), y_pred=model(rows, training=True)

@@ -62,9 +62,9 @@ def targets_of(config, rows, seed=0):
 
 
 def _target(head, rows, random):
-    if head.aligns_inputs:
+    if head.compared_cells:
         # cells that all differ, beyond what float32 can tell apart
-        return 2**60 + np.arange(rows * len(head.inputs)).reshape(rows, -1)
+        return 2**60 + np.arange(rows * len(head.compared_cells)).reshape(rows, -1)
     return _TARGETS[head.target_type](rows, random)
 
 

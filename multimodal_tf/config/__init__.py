@@ -32,6 +32,7 @@ from multimodal_tf.config.heads import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    ViewsHead,
     labelled,
     nearest_to_median,
 )
@@ -213,6 +214,7 @@ __all__ = [
     "VectorInput",
     "ViTTower",
     "VideoInput",
+    "ViewsHead",
     "WaveformTower",
     "WeightedSumFusion",
     "WordPieceTokenizer",

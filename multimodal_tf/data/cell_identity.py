@@ -1,4 +1,4 @@
-"""Numbers that are equal where cells are equal, for heads that align the inputs of a row."""
+"""Numbers that are equal where cells are equal, for heads that compare cells."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,14 @@ _BUCKETS = 2**63 - 1
 
 
 def of_heads(config: Config, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """By head that aligns inputs: the numbers of its inputs' cells.
+    """By head that compares cells: the numbers of these.
 
     Args:
         config: `Config`.
         inputs: raw cells by input, `(batch, *cell_shape)`, as `record_files.parse` gives them.
 
     Returns:
-        int64 `(batch, inputs)` by head, hashes of the cells: those of different cells differ, but
+        int64 `(batch, cells)` by head, hashes of the cells: those of different cells differ, but
         for one pair in about 2^63. Of `tabular` the cells of all columns that this tower reads.
 
     Example:
@@ -40,9 +40,9 @@ def of_heads(config: Config, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Te
         return _hash(inputs[name] for name in behind[vector])
 
     return {
-        name: tf.stack([number(own) for own in head.inputs or ()], axis=1)
+        name: tf.stack([number(own) for own in head.compared_cells], axis=1)
         for name, head in config.heads.items()
-        if head.aligns_inputs
+        if head.compared_cells
     }
 
 

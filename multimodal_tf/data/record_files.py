@@ -72,7 +72,7 @@ def parse(
         `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name. Inputs are `(batch,
         *cell_shape)` of `cell_dtype`, missing "" or NaN; where a cell is a list, shorter rows are
         padded with "". Labels are string or float32 `(batch,)`; a head without a column has ones,
-        but one that aligns inputs int64 `(batch, inputs)`, of `cell_identity`.
+        but one that compares cells int64 `(batch, cells)`, of `cell_identity`.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for name, input_config in config.inputs.items():

@@ -68,7 +68,7 @@ class Targets:
             Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
             target 0 and weight 0; of a multi-label row only the labels that training saw count. A
             head without a label column has targets of 1, and weights of 1 if it has a loss, else 0;
-            one that aligns inputs has the labels as targets, int64 `(batch, inputs)`.
+            one that compares cells has the labels as targets, int64 `(batch, cells)`.
         """
         found = {name: self._target(name, head, labels[name]) for name, head in self._heads.items()}
         targets = {name: target for name, (target, _) in found.items()}
@@ -84,7 +84,7 @@ class Targets:
                 known = tf.math.is_finite(labels)
                 numbers = tf.where(known, labels, 0.0)[:, tf.newaxis]
                 return numbers, tf.cast(known, tf.float32)
-            case None if head.aligns_inputs:
+            case None if head.compared_cells:
                 return labels, tf.ones(tf.shape(labels)[:1])
             case None:
                 return labels[:, tf.newaxis], labels * float(name in self._learning)

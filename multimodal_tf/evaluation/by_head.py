@@ -16,6 +16,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.predictions import HeadPredictions
@@ -39,6 +40,7 @@ from multimodal_tf.metrics.regression import (
     quantile_scores,
     regression,
 )
+from multimodal_tf.metrics.views import views
 
 
 def head_metrics(
@@ -89,6 +91,8 @@ def head_metrics(
             return matching(predictions, resamples, seed, groups)
         case AlignmentHead():
             return alignment(targets, predictions, head.inputs, resamples, seed, groups)
+        case ViewsHead():
+            return views(targets, predictions, resamples, seed)
         case OrderHead():
             return objective(head.type, predictions, head.chance, resamples, seed, groups)
         case _:

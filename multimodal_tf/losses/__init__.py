@@ -23,6 +23,7 @@ from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
 from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
 from multimodal_tf.losses.objective import RowLoss
 from multimodal_tf.losses.teacher import CosineDistance, DistillationLoss, TaughtLoss
+from multimodal_tf.losses.views import ViewsLoss
 
 __all__ = [
     "BatchwiseLoss",
@@ -41,6 +42,7 @@ __all__ = [
     "ScaledMeanSquaredError",
     "SmoothedCrossentropy",
     "TaughtLoss",
+    "ViewsLoss",
     "WeightedBinaryCrossentropy",
     "compared_inputs",
     "pairs",

@@ -58,8 +58,11 @@ def compared_inputs(y_true: Any, y_pred: Any, queue: int = 0) -> Iterator[Compar
         )
 
 
-class _AlignmentLoss(BatchwiseLoss):
-    """The mean over the pairs of inputs that a row has, in both directions; 0 without a pair."""
+class AlignmentLoss(BatchwiseLoss):
+    """Base class of losses that compare rows.
+
+    The mean over the pairs of inputs that a row has, in both directions; 0 without a pair.
+    """
 
     def __init__(self, queue: int, name: str, reduction: str) -> None:
         super().__init__(name=name, reduction=reduction)
@@ -88,7 +91,7 @@ class _AlignmentLoss(BatchwiseLoss):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ContrastiveLoss(_AlignmentLoss):
+class ContrastiveLoss(AlignmentLoss):
     """InfoNCE: the cross-entropy of finding a row's other input among those of all rows.
 
     Rows with an equal cell are positives of each other: the loss is the mean over the positives. A
@@ -118,15 +121,11 @@ class ContrastiveLoss(_AlignmentLoss):
         super().__init__(queue, name, reduction)
 
     def of_queries(self, compared: Compared) -> Any:
-        logits = ops.where(compared.candidate, compared.logits, _FAR)
-        likelihood = logits - ops.logsumexp(logits, axis=1, keepdims=True)
-        positive = ops.cast(compared.positive, logits.dtype)
-        found = ops.sum(ops.where(compared.positive, likelihood, 0.0), axis=1)
-        return -found / ops.maximum(ops.sum(positive, axis=1), 1.0)
+        return contrasted(compared)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PairwiseSigmoidLoss(_AlignmentLoss):
+class PairwiseSigmoidLoss(AlignmentLoss):
     """SigLIP: a binary cross-entropy for each pair of rows, summed over a row's pairs.
 
     Rows with an equal cell are positives of each other. A row takes part in a pair of inputs where
@@ -188,6 +187,18 @@ class PairedDistance(keras.losses.Loss):
             apart = ops.sum(ops.square(vectors[:, first] - vectors[:, second]), axis=1)
             total, count = total + both * apart, count + both
         return total / ops.maximum(count, 1.0)
+
+
+def contrasted(compared: Compared) -> Any:
+    """The cross-entropy of finding a positive among the candidates, `(rows,)`, nats.
+
+    Its mean over the positives; not read where a row lacks one of the inputs.
+    """
+    logits = ops.where(compared.candidate, compared.logits, _FAR)
+    likelihood = logits - ops.logsumexp(logits, axis=1, keepdims=True)
+    positive = ops.cast(compared.positive, logits.dtype)
+    found = ops.sum(ops.where(compared.positive, likelihood, 0.0), axis=1)
+    return -found / ops.maximum(ops.sum(positive, axis=1), 1.0)
 
 
 def _numbered(y_true: Any) -> Any:

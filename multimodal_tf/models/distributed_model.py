@@ -21,6 +21,7 @@ from multimodal_tf.losses import BatchwiseLoss
 from multimodal_tf.models import intermediate_outputs
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
 from multimodal_tf.models.intermediate_outputs import Outputs
+from multimodal_tf.models.momentum import MomentumEncoder
 
 # offset between the seeds of two replicas: large, so that their sequences do not overlap
 _SEED_OFFSET = 0x3C6EF372
@@ -80,6 +81,7 @@ class DistributedModel(FrozenStartModel):
         """As in Keras, with the corrections of the methods below."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         share = self._share_of_rows(x)
+        self._follow()
         with self._replica_seeds(), tf.GradientTape() as tape:
             y, y_pred, sample_weight = self._gather_batchwise(
                 y, self._forward(x, training=True), sample_weight
@@ -160,6 +162,12 @@ class DistributedModel(FrozenStartModel):
         """The heads that also compare a batch with the rows of batches before."""
         losses = self.loss if isinstance(self.loss, dict) else {}
         return [name for name, loss in losses.items() if getattr(loss, "queue", 0)]
+
+    def _follow(self) -> None:
+        """Moves the weights of copies that follow others."""
+        for layer in self.layers:
+            if isinstance(layer, MomentumEncoder):
+                layer.follow(self)
 
     def _with_queues(self, y: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions; of a head with a queue those of its rows behind the batch's."""

@@ -30,7 +30,7 @@ def check_pairs(config: Config, records: PathLike) -> None:
     """
     heads = comparing(config.heads)
     rows = Manifest.load(records).rows("train")
-    for name, head in heads.items():
+    for name, head in config.heads.items():
         queue = getattr(head, "queue", 0)
         if queue > rows:
             raise ValueError(

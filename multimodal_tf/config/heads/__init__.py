@@ -22,6 +22,7 @@ from multimodal_tf.config.heads.of_labels import (
     RegressionHead,
     nearest_to_median,
 )
+from multimodal_tf.config.heads.views import ViewsHead
 from multimodal_tf.config.inputs import Input
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PairHead",
     "QuantileHead",
     "RegressionHead",
+    "ViewsHead",
     "check_inputs",
     "comparing",
     "input_pairs",
@@ -59,7 +61,7 @@ LabelledHead = (
 # heads that compare inputs
 PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads whose target is drawn from the cells of their own inputs
-ObjectiveHead: TypeAlias = OrderHead
+ObjectiveHead: TypeAlias = OrderHead | ViewsHead
 # heads with a loss and metrics
 LossHead = LabelledHead | PairHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]

@@ -39,7 +39,7 @@ class BaseHead(Strict):
     squared_error: ClassVar[bool] = False
     # whether it compares the vectors of its own inputs and does not read the fused vector
     compares_inputs: ClassVar[bool] = False
-    # whether its output are vectors in one space, and its target which cells are equal
+    # whether its output are vectors in one space
     aligns_inputs: ClassVar[bool] = False
     # whether it runs the towers of its own inputs again, on cells that it has changed, and does not
     # read the fused vector: an objective, whose target is drawn from the cells themselves
@@ -78,6 +78,14 @@ class BaseHead(Strict):
             own: the input; None: the tower over several columns.
         """
         return ""
+
+    @property
+    def compared_cells(self) -> list[str]:
+        """The inputs whose cells are its target, which is where they are equal; none: no cell is.
+
+        One for each vector of a row's output.
+        """
+        return []
 
     @property
     def declared_classes(self) -> list[str] | None:

@@ -81,6 +81,11 @@ class AlignmentHead(BaseHead):
         """`temperature`, or that of the loss: of Radford et al. 2021 or of Zhai et al. 2023."""
         return self.temperature or (0.1 if self.loss == "sigmoid" else 0.07)
 
+    @property
+    def compared_cells(self) -> list[str]:
+        """Its inputs."""
+        return self.inputs
+
     def output_shape(self, classes: int) -> tuple[int, ...]:
         """A vector of length 1 for each input, and behind it scale and shift of the logit."""
         return (len(self.inputs), self.dim + 2)

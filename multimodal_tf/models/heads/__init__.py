@@ -28,6 +28,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead, with_loss
 from multimodal_tf.models.heads import (
@@ -41,6 +42,7 @@ from multimodal_tf.models.heads import (
     ordinal,
     quantile,
     regression,
+    views,
 )
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.models.heads.prior import PriorFallback
@@ -76,6 +78,8 @@ def module_of(head: Head) -> HeadModule:
             return alignment
         case OrderHead():
             return order
+        case ViewsHead():
+            return views
         case EmbeddingHead():
             return embedding
         case _:
@@ -110,7 +114,8 @@ def output(
         of two vectors, of one row or of two, is the logit of their belonging together, zeros where
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
         each input, then scale and shift of the logits, zeros where the input is missing; order
-        `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches nothing.
+        `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches nothing;
+        views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 

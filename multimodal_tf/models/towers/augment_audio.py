@@ -188,7 +188,7 @@ def augment(
     Raises:
         ValueError: the shift is not shorter than the input.
     """
-    shift = round(sample_rate * augmentation.shift_ms / 1000)
+    shift = _shift(augmentation, sample_rate)
     if shift >= x.shape[1]:
         raise ValueError(
             f"inputs.{name}.augmentation.shift_ms: must be less than the input's"
@@ -202,6 +202,20 @@ def augment(
     if augmentation.noise_db is not None:
         x = WhiteNoise(augmentation.noise_db, name=f"{name}_noise", dtype="float32")(x)
     return x
+
+
+def last_layer(augmentation: AudioAugmentation, sample_rate: int, name: str) -> str | None:
+    """Name of the layer behind which a waveform is augmented; None: nothing is configured."""
+    if augmentation.noise_db is not None:
+        return f"{name}_noise"
+    if augmentation.gain_db:
+        return f"{name}_gain"
+    return f"{name}_shift" if _shift(augmentation, sample_rate) else None
+
+
+def _shift(augmentation: AudioAugmentation, sample_rate: int) -> int:
+    """The largest shift, in samples."""
+    return round(sample_rate * augmentation.shift_ms / 1000)
 
 
 def _up_to(highest: KerasTensor, fraction: KerasTensor) -> KerasTensor:

@@ -24,10 +24,15 @@ def augment(input_config: ImageInput, x: KerasTensor, name: str) -> KerasTensor:
     Returns:
         The same shape and range; `x` itself, without a layer, if nothing is configured.
     """
-    steps = _steps(input_config.augmentation, name)
-    if not steps:
+    last = last_layer(input_config.augmentation, name)
+    if last is None:
         return x
-    return TrainingOnly(steps, name=f"{name}_augmentation", dtype="float32")(x)
+    return TrainingOnly(_steps(input_config.augmentation, name), name=last, dtype="float32")(x)
+
+
+def last_layer(augmentation: ImageAugmentation, name: str) -> str | None:
+    """Name of the layer behind which an image is augmented; None: nothing is configured."""
+    return None if augmentation == ImageAugmentation() else f"{name}_augmentation"
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

@@ -17,6 +17,7 @@ from multimodal_tf.config import (
     QuantileHead,
     RegressionHead,
     TextInput,
+    ViewsHead,
 )
 
 NUMBER = NumberInput(tower=DenseTower(dim=4))
@@ -33,6 +34,7 @@ HEADS = {
     "space": AlignmentHead(inputs=["weight", "price"], dim=3),
     "tags": MultiLabelHead(),
     "order": OrderHead(inputs=["note"]),
+    "views": ViewsHead(inputs=["note"], dim=3),
 }
 NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))
 CONFIG = Config(

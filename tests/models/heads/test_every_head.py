@@ -52,7 +52,7 @@ def classes_of(head):
 
 
 def targets_of(head):
-    return CELLS if head.aligns_inputs else TARGETS[head.target_type]
+    return CELLS if head.compared_cells else TARGETS[head.target_type]
 
 
 def output_of(head):

@@ -22,11 +22,13 @@ def predictions_and_targets(rows=11):
         "space": np.abs(random.normal(size=(rows, 2, 5))),
         "tags": random.random((rows, 3)),
         "order": random.integers(0, 2, (rows, 3)),
+        "views": np.abs(random.normal(size=(rows, 2, 5))),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
         "space": np.ones(rows, "float32"),
         "order": np.ones(rows, "float32"),
+        "views": np.ones(rows, "float32"),
     }
     known["vector"] = np.zeros(rows, "float32")
     return (
