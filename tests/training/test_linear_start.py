@@ -67,6 +67,12 @@ def test_fixed_columns_are_found_behind_zeros_of_missing_inputs_dropout_and_conc
     assert fixed_columns(fused) == [(2, 4), (6, 5), (11, 1)]
 
 
+def test_inputs_are_told_apart_where_all_is_fixed():
+    words, photo, flag = keras.Input((3,)), keras.Input((4,)), keras.Input(())
+    both = layers.Concatenate()([ZeroWhereMissing()(words, flag), layers.Dropout(0.1)(photo)])
+    assert fixed_columns(both) == [(0, 3), (3, 4)]
+
+
 def test_nothing_is_fixed_behind_a_layer_that_mixes_columns():
     words = keras.Input((3,))
     assert fixed_columns(layers.Dense(2)(words)) == []
@@ -86,6 +92,20 @@ def test_classes_are_fitted_as_by_scikit_learn(classes, monkeypatch):
     ours = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = LogisticRegression(C=one).fit(train.x, train.y, train.weight)
     np.testing.assert_allclose(ours, expected.predict_proba(train.x), atol=2e-4)
+
+
+def test_more_columns_than_rows_are_fitted_as_by_scikit_learn(monkeypatch):
+    monkeypatch.setattr(regression, "STRENGTHS", (0.1,))
+    train = rows(width=100, count=30)
+    found = regression.softmax_regression(train, train, [0.0] * 3)
+    expected = LogisticRegression(C=0.1, max_iter=1000).fit(train.x, train.y, train.weight)
+    np.testing.assert_allclose(
+        found.kernel - found.kernel.mean(axis=1, keepdims=True), expected.coef_.T, atol=1e-3
+    )
+    many = train._replace(y=np.stack([train.y > 0, train.y > 1], axis=1))
+    found = regression.sigmoid_regression(many, many, [0.0, 0.0])
+    expected = LogisticRegression(C=0.1, max_iter=1000).fit(train.x, train.y > 1, train.weight)
+    np.testing.assert_allclose(found.kernel[:, 1], expected.coef_[0], atol=1e-3)
 
 
 def test_labels_and_numbers_are_fitted_as_by_scikit_learn(monkeypatch):

@@ -59,8 +59,8 @@ def test_all_folds_have_it_and_a_model_that_was_trained_before_does_not(
     epochs: list[int] = []
     real = trial.fit_model
 
-    def counted(*args) -> Run:
-        run = real(*args)
+    def counted(*args, **options) -> Run:
+        run = real(*args, **options)
         epochs.append(run.record.epochs)
         return run
 

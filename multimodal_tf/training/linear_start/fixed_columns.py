@@ -24,7 +24,7 @@ def fixed_columns(x: keras.KerasTensor, start: int = 0) -> list[Columns]:
         start: column of `x` in the whole vector.
 
     Returns:
-        list of `Columns`, in order.
+        list of `Columns`, in order; those that are concatenated apart.
 
     Example:
         >>> words, photo = keras.Input((3,)), keras.Input((4,))
@@ -32,8 +32,6 @@ def fixed_columns(x: keras.KerasTensor, start: int = 0) -> list[Columns]:
         >>> fixed_columns(both)
         [Columns(start=2, width=3)]
     """
-    if not _trained(x):
-        return [Columns(start, int(x.shape[-1]))]
     operation, node, _ = x._keras_history
     before = operation._inbound_nodes[node].input_tensors
     match operation:
@@ -46,7 +44,7 @@ def fixed_columns(x: keras.KerasTensor, start: int = 0) -> list[Columns]:
         case layers.Dropout() | layers.Identity() | ZeroWhereMissing():
             return fixed_columns(before[0], start)
         case _:
-            return []
+            return [] if _trained(x) else [Columns(start, int(x.shape[-1]))]
 
 
 def _trained(x: keras.KerasTensor) -> bool:

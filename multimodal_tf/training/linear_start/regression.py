@@ -1,5 +1,6 @@
 """Logistic and ridge regression whose strength of L2 the validation rows select."""
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 # where there are no validation rows
 _USUAL = 0.01
 # Share of a target that is spread over all classes where the strength is chosen: otherwise
-# separable classes on few validation rows would choose the weakest.
-_SMOOTHING = 0.1
+# separable classes on few validation rows would choose the weakest. With more, they choose one that
+# is too strong.
+_SMOOTHING = 0.02
 # of a group of columns that counts less
 _SCALES = (0.3, 0.1)
 # strengths after the best one
@@ -35,11 +37,25 @@ class Rows(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """A linear map: `kernel` `(width, outputs)`, `bias` `(outputs,)`, its loss in validation."""
+    """A linear map: `kernel` `(width, outputs)`, `bias` `(outputs,)`.
+
+    `losses` are those of the validation rows, `(rows,)`, times their weights, which are 1 on
+    average.
+    """
 
     kernel: Floats
     bias: Floats
-    loss: float = np.inf
+    losses: Floats = np.array([np.inf])
+
+    @property
+    def loss(self) -> float:
+        """The mean of `losses`."""
+        return float(self.losses.mean())
+
+    def is_better(self, other: "Linear") -> bool:
+        """Whether the loss is lower by more than a standard error, as few rows say little."""
+        gains = other.losses - self.losses
+        return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
 def weighed(
@@ -55,18 +71,19 @@ def weighed(
     Args:
         solve: one of the regressions below.
         train, validation: as for it.
-        groups: of columns; each is tried at smaller scales by itself.
+        groups: of columns; each in turn is tried at smaller scales, those before as chosen.
     """
     found = solve(train, validation)
     if validation is None or len(groups) < 2:
         return found
+    best = np.ones(train.x.shape[1], np.float32)
     for group in groups:
         for scale in _SCALES:
-            scales = np.ones(train.x.shape[1], np.float32)
+            scales = best.copy()
             scales[group] = scale
             one = solve(_scaled(train, scales), _scaled(validation, scales))
-            if one.loss < found.loss:
-                found = one._replace(kernel=one.kernel * scales[:, None])
+            if one.is_better(found):
+                found, best = one._replace(kernel=one.kernel * scales[:, None]), scales
     return found
 
 
@@ -87,11 +104,12 @@ def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[fl
     if len(seen) < 2:
         return found
     model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
+    rows, basis = _narrow(train)
 
     def fitted(strength: float) -> Linear:
         model.set_params(C=strength)
-        _fit(model, train)
-        kernel, bias = model.coef_.T, model.intercept_
+        _fit(model, rows)
+        kernel, bias = _widened(model.coef_.T, basis), model.intercept_
         if len(seen) == 2:
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
         shift = np.mean(found.bias[seen]) - bias.mean()
@@ -99,14 +117,16 @@ def softmax_regression(train: Rows, validation: Rows | None, priors: Sequence[fl
         whole.kernel[:, seen], whole.bias[seen] = kernel, bias + shift
         return whole
 
-    def loss(one: Linear, rows: Rows) -> float:
+    def losses(one: Linear, rows: Rows, smoothing: float = 0.0) -> Floats:
         logits = rows.x @ one.kernel + one.bias
         logits -= logits.max(axis=1, keepdims=True)
         true = logits[np.arange(len(rows.y)), rows.y]
-        true = (1 - _SMOOTHING) * true + _SMOOTHING * logits[:, seen].mean(axis=1)
-        return float(np.average(np.log(np.exp(logits).sum(axis=1)) - true, weights=rows.weight))
+        true = (1 - smoothing) * true + smoothing * logits[:, seen].mean(axis=1)
+        return np.asarray(np.log(np.exp(logits).sum(axis=1)) - true)
 
-    return _selected(fitted, loss, validation)
+    selected = _selected(fitted, functools.partial(losses, smoothing=_SMOOTHING), validation)
+    # smoothed targets favour little confidence, and would choose scales for that
+    return selected if validation is None else _judged(selected, losses, validation)
 
 
 def sigmoid_regression(
@@ -121,6 +141,7 @@ def sigmoid_regression(
     `positive` and `negative`, `(labels,)`, weigh the rows that bear a label and those that do not.
     """
     models = [LogisticRegression(max_iter=_ITERATIONS, warm_start=True) for _ in priors]
+    rows, basis = _narrow(train)
 
     def weights(rows: Rows) -> Floats:
         return np.broadcast_to(np.where(rows.y > 0.5, positive, negative), rows.y.shape)
@@ -133,16 +154,17 @@ def sigmoid_regression(
                 continue
             model.set_params(C=strength)
             weight = train.weight * weights(train)[:, label]
-            _fit(model, train._replace(y=y, weight=weight))
-            found.kernel[:, label], found.bias[label] = model.coef_[0], model.intercept_[0]
+            _fit(model, rows._replace(y=y, weight=weight))
+            found.kernel[:, label] = _widened(model.coef_[0], basis)
+            found.bias[label] = model.intercept_[0]
         return found
 
-    def loss(one: Linear, rows: Rows) -> float:
+    def losses(one: Linear, rows: Rows) -> Floats:
         logits = rows.x @ one.kernel + one.bias
-        by_row = (weights(rows) * (np.logaddexp(0, logits) - rows.y * logits)).mean(axis=1)
-        return float(np.average(by_row, weights=rows.weight))
+        by_label = weights(rows) * (np.logaddexp(0, logits) - rows.y * logits)
+        return np.asarray(by_label.mean(axis=1))
 
-    return _selected(fitted, loss, validation)
+    return _selected(fitted, losses, validation)
 
 
 def ridge_regression(train: Rows, validation: Rows | None) -> Linear:
@@ -153,11 +175,26 @@ def ridge_regression(train: Rows, validation: Rows | None) -> Linear:
         _fit(model, train)
         return Linear(model.coef_.reshape(-1, 1), np.array([float(model.intercept_)]))
 
-    def loss(one: Linear, rows: Rows) -> float:
+    def losses(one: Linear, rows: Rows) -> Floats:
         errors = (rows.x @ one.kernel + one.bias)[:, 0] - rows.y
-        return float(np.average(errors**2, weights=rows.weight))
+        return np.asarray(errors**2)
 
-    return _selected(fitted, loss, validation)
+    return _selected(fitted, losses, validation)
+
+
+def _narrow(rows: Rows) -> tuple[Rows, Any]:
+    """Rows of fewer columns with the same inner products, and the basis of the columns; or None.
+
+    The solution of an L2-regularized problem is a sum of rows, so it may be found among these.
+    """
+    if issparse(rows.x) or rows.x.shape[1] < 2 * rows.x.shape[0]:
+        return rows, None
+    basis, x = np.linalg.qr(rows.x.T)
+    return rows._replace(x=np.ascontiguousarray(x.T)), basis
+
+
+def _widened(kernel: Any, basis: Any) -> Any:
+    return kernel if basis is None else basis @ kernel
 
 
 def _fit(model: Any, rows: Rows) -> None:
@@ -167,20 +204,22 @@ def _fit(model: Any, rows: Rows) -> None:
         model.fit(rows.x, rows.y, sample_weight=rows.weight)
 
 
+def _judged(one: Linear, losses: Callable[[Linear, Rows], Floats], rows: Rows) -> Linear:
+    return one._replace(losses=losses(one, rows) * rows.weight / rows.weight.mean())
+
+
 def _selected(
-    fitted: Callable[[float], Linear], loss: Callable[[Linear, Rows], float], rows: Rows | None
+    fitted: Callable[[float], Linear], losses: Callable[[Linear, Rows], Floats], rows: Rows | None
 ) -> Linear:
     """The fit of the lowest loss; strengths well below the best are not tried."""
     if rows is None:
         return fitted(_USUAL)
-    best = fitted(STRENGTHS[0])
-    lowest, waited = loss(best, rows), 0
+    best, waited = _judged(fitted(STRENGTHS[0]), losses, rows), 0
     for strength in STRENGTHS[1:]:
-        one = fitted(strength)
-        found = loss(one, rows)
+        one = _judged(fitted(strength), losses, rows)
         waited += 1
-        if found < lowest:
-            best, lowest, waited = one, found, 0
+        if one.loss < best.loss:
+            best, waited = one, 0
         if waited >= _BEYOND:
             break
-    return best._replace(loss=lowest)
+    return best

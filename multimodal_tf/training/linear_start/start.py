@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -37,6 +38,8 @@ from multimodal_tf.training.linear_start.regression import (
 
 # rows that are read at a time
 _BATCH = 256
+# rows for which tracing a graph takes longer than it saves
+_FEW = 2048
 # numbers of features that are kept in memory, 1 GB; beyond, the first rows of a shuffled split
 _VALUES = 2**28
 # share of zeros from which features are sparse
@@ -128,10 +131,7 @@ class _Reader:
         """The rows of a split that bear the label; None: there are none."""
         if not Manifest.load(self.records).rows(split):
             return None
-        wanted = keras.Model(self.model.input, self.vector)
-        vectors = tf.function(
-            lambda x: self.model.outputs_of(x, training=False, model=wanted), reduce_retracing=True
-        )
+        vectors = self._vectors(Manifest.load(self.records).rows(split))
         chosen = np.concatenate([np.arange(one.width) + one.start for one in self.columns])
         blocks, targets, weights, values = [], [], [], 0.0
         for inputs, y, weight in self._batches(split):
@@ -152,6 +152,15 @@ class _Reader:
         some_sparse = any(sparse.issparse(one) for one in blocks)
         x = sparse.vstack(blocks, format="csr") if some_sparse else np.concatenate(blocks)
         return Rows(x, np.concatenate(targets), np.concatenate(weights))
+
+    def _vectors(self, rows: int) -> Callable[[Any], Any]:
+        """A function from a batch of model inputs to their vectors, for so many rows."""
+        wanted = keras.Model(self.model.input, self.vector)
+
+        def vectors(x: Any) -> Any:
+            return self.model.outputs_of(x, training=False, model=wanted)
+
+        return vectors if rows <= _FEW else tf.function(vectors, reduce_retracing=True)
 
     def _batches(self, split: str) -> Any:
         batches = open_split(
