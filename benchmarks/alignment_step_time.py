@@ -12,7 +12,7 @@ with an alignment and with one classification head over both; each in a process 
 
 import argparse
 import multiprocessing
-import resource
+import pathlib
 
 import keras
 import numpy as np
@@ -39,11 +39,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512, 2048])
     arguments = parser.parse_args()
-    # before TensorFlow runs in this process
-    spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(1, maxtasksperchild=1) as pool:
-        peaks = {name: pool.apply(memory, (name, arguments.batches)) for name in heads()}
     step_times(arguments)
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        peaks = {name: pool.apply(memory, (name, arguments.batches)) for name in heads()}
     print(f"\n| MB above the first step's beginning | {' | '.join(map(str, arguments.batches))} |")
     print("|---" * (len(arguments.batches) + 1) + "|")
     for name, of_name in peaks.items():
@@ -70,7 +68,9 @@ def step_times(arguments):
         times = np.array([one[name] for one in rounds])
         wall, cpu = np.median(times / sums, axis=0)
         middle, whole = np.median(times[:, 0]), np.median(sums[:, 0])
-        print(f"| {name} | {middle:.1f} | {whole:.1f} | **{wall:.3f} x** | {cpu:.3f} x |")
+        print(
+            f"| {name} | {middle:.1f} | {whole:.1f} | **{wall:.3f} x** | {cpu:.3f} x |", flush=True
+        )
 
 
 def aligning(fields, steps):
@@ -105,18 +105,24 @@ def memory(name, batches):
     config = Config(inputs=inputs, heads={SPACE if name == "alignment" else "label": heads()[name]})
     model, compiled, rows = made(config)
     model.compile("adam", **compiled)
-    found, before = [], peak()
+    found, before = [], megabytes("VmRSS")
     for batch in batches:
         repeated = tf.nest.map_structure(
             lambda one, times=batch // BATCH: np.concatenate([one] * times), rows
         )
         model.fit(*repeated[:2], batch_size=batch, epochs=2, verbose=0)
-        found.append(peak() - before)
+        found.append(megabytes("VmHWM") - before)
     return found
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def megabytes(field):
+    """Of this process: `VmRSS`, its memory now, or `VmHWM`, its peak.
+
+    The peak of `resource.getrusage` contains that of the program that started it.
+    """
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    [line] = [one for one in lines if one.startswith(f"{field}:")]
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -67,13 +67,16 @@ HOLDS = {
         "len(tables['exchanged-inputs-by-score']) >= 3",
         "np.isfinite(served['ood_score']).all() and served['review'].dtype == bool",
     ],
-    "06_alignment": [
+    "06_alignment_and_teachers": [
+        "manifest.rows('train') == (rows['split'] == 'train').sum()",
         "rows['few'].notna().sum() < rows['label'].notna().sum() == ROWS",
         "space.record.best_epoch == 1 and 'val_space_mean_average_precision' in space.metrics",
         "len(found) == 10 and all(0 <= value for value in found.values())",
         "len(hits) == 6 * len(queries) and rows.loc[hits['row'], photo].notna().all()",
         "set(classes['space_class']) <= set(names) and 0 <= by_names['accuracy'] <= 1",
+        "len(accuracies) == 3",
         "all(one['low'] <= one['accuracy'] <= one['high'] for one in accuracies.values())",
+        "weights[0] > 2 * weights[1] > 0",
     ],
 }
 
