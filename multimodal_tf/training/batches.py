@@ -14,6 +14,7 @@ from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import open_split
 from multimodal_tf.data.taught import Taught
+from multimodal_tf.data.teacher_files import TeacherFiles
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute
 
@@ -26,7 +27,7 @@ def manifest_for(config: Config, records: PathLike) -> Manifest:
 
     Raises:
         FileNotFoundError: ingest has not finished in `records`.
-        ValueError: they were ingested with other settings or another split.
+        ValueError: they were ingested with other settings or another split; a teacher is no model.
     """
     manifest = Manifest.load(records)
     ingested = check_records(config, records)
@@ -35,6 +36,9 @@ def manifest_for(config: Config, records: PathLike) -> Manifest:
             f"split: {records} was ingested with {ingested.split}, received {config.split}: "
             "ingest the table again"
         )
+    for model in () if config.teacher is None else config.teacher.models:
+        # refuses what is no model, also before a search
+        TeacherFiles(model)
     return manifest
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.teacher_files import TeacherFiles
 from multimodal_tf.training.pretrained import pretrained_digests
 from multimodal_tf.training.run_dir import Run, RunRecord, environment_differences, load_record
 
@@ -33,8 +34,8 @@ def prepare(
     Raises:
         FileNotFoundError: there is no such file, or there are no records.
         ValueError: it is not the record of a run, the run was passed a model or callbacks, the
-            records hold other rows, a pretrained tower has other weights, or `run_dir` is the run's
-            own folder.
+            records hold other rows, a pretrained tower has other weights, a teacher is another one,
+            or `run_dir` is the run's own folder.
 
     Example:
         >>> records, config = prepare("runs/shop/run/run.json")  # doctest: +SKIP
@@ -58,6 +59,7 @@ def prepare(
             f"received others (hash {received:.12})"
         )
     _check_pretrained(record)
+    _check_teachers(record)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(record.machine.intra_op_threads)
         tf.config.threading.set_inter_op_parallelism_threads(record.machine.inter_op_threads)
@@ -81,6 +83,21 @@ def _check_pretrained(record: RunRecord) -> None:
             raise ValueError(
                 f"{name} must have the weights that the run began with (SHA-256 {before:.12}),"
                 f" received others (SHA-256 {received:.12})"
+            )
+
+
+def _check_teachers(record: RunRecord) -> None:
+    """Checks that the teachers are those of the run.
+
+    Raises:
+        ValueError: a teacher's folder is gone, or holds another model.
+    """
+    for model, before in record.teachers.items():
+        received = TeacherFiles(model).digest
+        if received != before:
+            raise ValueError(
+                f"teacher.model {model} must be the one that taught the run (SHA-256"
+                f" {before:.12}), received another (SHA-256 {received:.12})"
             )
 
 

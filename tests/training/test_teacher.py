@@ -16,11 +16,14 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.table import read_table
+from multimodal_tf.serving.export import export_ensemble
 from multimodal_tf.training.cross_validation import cross_validate
 from multimodal_tf.training.fit import fit
+from multimodal_tf.training.reproduce import prepare
 from multimodal_tf.training.run_dir import load_run
 from multimodal_tf.training.teacher import find_lessons
 from multimodal_tf.training.teacher import model as teacher_model
+from multimodal_tf.training.tune import Choice, Space, tune
 
 HEADS = ("label", "tags", "age")
 
@@ -264,6 +267,45 @@ def test_an_embedding_is_taught_by_a_vector(small_run, records, tmp_path):
     )
     run = fit(config, schema_for(config, records), records, tmp_path / "run", verbose=0)
     assert run.history["loss"][-1] < run.history["loss"][0] - 0.02
+
+
+@pytest.mark.slow
+def test_an_exported_ensemble_teaches_as_its_runs_do(small_run, records, tmp_path):
+    """A SavedModel: of the same run twice it predicts what the run does."""
+    path = export_ensemble([load_run(small_run)] * 2, tmp_path / "1")
+    found = []
+    for model in (small_run, path):
+        config = student(model)
+        with find_lessons(config, schema_for(config, records), records).taught(
+            records, False, False
+        ) as taught:
+            found.append({name: taught.predictions("validation", name) for name in HEADS})
+    for name in HEADS:
+        np.testing.assert_allclose(found[0][name][0], found[1][name][0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(found[0][name][1], found[1][name][1])
+
+
+@pytest.mark.slow
+def test_trials_of_a_search_share_the_predictions(small_run, records, tmp_path):
+    config = student(small_run, heads=("label",), training=Training(epochs=1, batch_size=20))
+    space = Space.from_config(config, {"teacher.weight": Choice([0.5, 2.0])})
+    search = tune(space, records, tmp_path / "search", trials=2, tuner="random")
+    assert search is not None
+    best = Config.load(tmp_path / "search" / "best.yaml")
+    assert best.teacher.weight in (0.5, 2.0)
+    assert best.teacher.model == str(small_run)
+    missing = Space.from_config(student("nowhere"), {"teacher.weight": Choice([0.5, 2.0])})
+    with pytest.raises(ValueError, match="folder of a finished run"):
+        tune(missing, records, tmp_path / "other", trials=2)
+
+
+@pytest.mark.slow
+def test_a_run_is_reproduced_with_the_same_teacher(runs, tmp_path, small_run):
+    record = json.loads((runs["first"][0].run_dir / "run.json").read_text())
+    record["teachers"][str(small_run)] = "0" * 64
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="the one that taught the run .SHA-256 000000000000"):
+        prepare(tmp_path / "run.json")
 
 
 REFUSED = {
