@@ -39,6 +39,7 @@ from .config import KerasTower as KerasTower
 from .config import LoRA as LoRA
 from .config import LowRankTensorFusion as LowRankTensorFusion
 from .config import LSTMTower as LSTMTower
+from .config import MaskedHead as MaskedHead
 from .config import MatchingHead as MatchingHead
 from .config import MeanFusion as MeanFusion
 from .config import MLPTower as MLPTower

@@ -15,10 +15,13 @@ from multimodal_tf.config import (
     Config,
     ConvTower,
     ImageInput,
+    LSTMTower,
+    MaskedHead,
     MatchingHead,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
+    TextInput,
 )
 from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.models.distributed_model import DistributedModel
@@ -30,6 +33,7 @@ CONFIG = Config(
         ),
         "size": NumberInput(),
         "colour": CategoryInput(),
+        "note": TextInput(max_tokens=4, tower=LSTMTower(units=3, embedding_dim=3, dropout=0)),
     },
     heads={
         "zone": ClassificationHead(),
@@ -41,6 +45,8 @@ CONFIG = Config(
             inputs=["colour", "photo"], dim=4, loss="sigmoid", weight=0.1, queue=11
         ),
         "near": AlignmentHead(inputs=["photo", "size"], dim=3, loss="distance"),
+        "words": MaskedHead(inputs=["note"], context=["photo"], dim=4, weight=0.5),
+        "patches": MaskedHead(inputs=["photo"], dim=4, weight=0.1),
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )

@@ -10,6 +10,7 @@ from multimodal_tf.config import (
     AlignmentHead,
     ClassificationHead,
     CountHead,
+    MaskedHead,
     MatchingHead,
     MultiLabelHead,
     OrderHead,
@@ -93,8 +94,10 @@ def head_metrics(
             return alignment(targets, predictions, head.inputs, resamples, seed, groups)
         case ViewsHead():
             return views(targets, predictions, resamples, seed)
-        case OrderHead():
-            return objective(head.type, predictions, head.chance, resamples, seed, groups)
+        case OrderHead() | MaskedHead():
+            return objective(
+                head.type, predictions, head.chance, resamples, seed, groups, head.metric
+            )
         case _:
             assert_never(head)
 

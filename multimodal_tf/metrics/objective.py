@@ -17,6 +17,7 @@ def objective(
     resamples: int = 1000,
     seed: int = 0,
     groups: ArrayLike | None = None,
+    metric: str = "accuracy",
 ) -> HeadMetrics:
     """Loss and accuracy of an objective, and the accuracy of a guess.
 
@@ -29,6 +30,7 @@ def objective(
         outputs: float `(rows, 3)`, as `losses.RowLoss` has them: loss, hits, and of how many.
         chance: the accuracy of a guess; None: it is left out.
         resamples, seed, groups: as in `classification`.
+        metric: name of the share of hits.
 
     Returns:
         `HeadMetrics`; all metrics are None without a row that counts.
@@ -53,15 +55,14 @@ def objective(
 
     def statistic(index: np.ndarray) -> dict[str, float]:
         return {
-            "accuracy": float(hits[index].sum() / counts[index].sum()),
+            metric: float(hits[index].sum() / counts[index].sum()),
             "loss": float(losses[index].mean()),
         }
 
     values = statistic(np.arange(n)) if n else {}
     samples = bootstrap.resample(statistic, n, resamples, seed, codes)
     found = {
-        name: estimate(values.get(name), n, samples.get(name), NOTHING)
-        for name in ("accuracy", "loss")
+        name: estimate(values.get(name), n, samples.get(name), NOTHING) for name in (metric, "loss")
     }
     if chance is not None:
         found["chance"] = estimate(chance, n)

@@ -12,7 +12,7 @@ from multimodal_tf.models.presence import (
     ZeroWhereMissing,
 )
 from multimodal_tf.models.regularize import regularize
-from multimodal_tf.models.towers import encode_columns, encode_input
+from multimodal_tf.models.towers import augment_input, encode_columns, encode_input
 from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.tabular import TabularInput
 from multimodal_tf.schema import Schema
@@ -26,13 +26,14 @@ class Encodings(NamedTuple):
 
     `inputs` holds the Keras inputs, presence flags included. `present` has float32 `(batch,)` flags
     of the vectors in `by_name`, after modality dropout; it is empty without presence. `given` has
-    what the towers of single inputs read.
+    what the towers of single inputs read, before any augmentation, `augmented` the same after it.
     """
 
     inputs: Tensors
     present: Tensors
     by_name: dict[str, Encoding]
     given: dict[str, TowerInput[Input]]
+    augmented: Tensors
 
 
 def encode(config: Config, schema: Schema, with_tokens: bool) -> Encodings:
@@ -54,15 +55,17 @@ def encode(config: Config, schema: Schema, with_tokens: bool) -> Encodings:
     present = _present(config, flags)
     by_name: dict[str, Encoding] = {}
     given: dict[str, TowerInput[Input]] = {}
+    augmented: Tensors = {}
     for name in config.vectors():
         if name in values:
             one, stats = config.inputs[name], schema.inputs.get(name)
             given[name] = _given(name, one, stats, values[name], present.get(name))
-            by_name[name] = _encoding(given[name], with_tokens)
+            augmented[name] = augment_input(one, given[name].x, name)
+            by_name[name] = _encoding(given[name]._replace(x=augmented[name]), with_tokens)
         elif config.tabular is not None:
             by_name[name] = _tabular(config.tabular, config, schema, values, present)
     inputs = values | {name + PRESENT: flag for name, flag in flags.items()}
-    return Encodings(inputs, present, by_name, given)
+    return Encodings(inputs, present, by_name, given, augmented)
 
 
 def _present(config: Config, flags: Tensors) -> Tensors:

@@ -183,7 +183,8 @@ class NetworkLayer(layers.Layer):
             self._output_spec = self.network.compute_output_spec(
                 tf.nest.map_structure(_any_batch, x)
             )
-        return self._output_spec
+        # a Keras tensor of its own for each call
+        return keras.KerasTensor(self._output_spec.shape, self._output_spec.dtype)
 
     def build_network(self, x_shape: Any) -> None:
         """Builds the network, unless it is built."""

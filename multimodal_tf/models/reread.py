@@ -18,15 +18,21 @@ class Reread(NamedTuple):
             zeros where it is missing, before any augmentation, and `present`, after modality
             dropout.
         encoding: of the cells as they are. Its tokens may be None unless the head reads tokens.
+        augmented: `given.x` after any augmentation.
+        all_inputs: of the model.
     """
 
     given: TowerInput[Input]
     encoding: Encoding
+    augmented: keras.KerasTensor
+    all_inputs: Encodings
 
     @classmethod
     def of(cls, encodings: Encodings, name: str) -> Self:
         """An input with a tower of its own, by its name."""
-        return cls(encodings.given[name], encodings.by_name[name])
+        return cls(
+            encodings.given[name], encodings.by_name[name], encodings.augmented[name], encodings
+        )
 
     def again(self, x: keras.KerasTensor, name: str) -> Encoding:
         """The encoding of other cells, by the same layers with the same weights.

@@ -11,8 +11,8 @@ from tokenizers import models, pre_tokenizers
 from multimodal_tf.config import CharacterTokenizer, Config, NoTokenizer, SavedModelTower, TextInput
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers import normalization
-from multimodal_tf.data.tokenizers.graph_tokenizers import graph_tokenizer, restore
-from multimodal_tf.schema import Schema, Subwords, Vocabulary
+from multimodal_tf.data.tokenizers.graph_tokenizers import graph_tokenizer
+from multimodal_tf.schema import Schema, Subwords, Vocabulary, restore_tokenizer
 
 
 @pytest.mark.parametrize("kind", ["word_piece", "sentence_piece"])
@@ -22,7 +22,7 @@ def test_against_the_reference(kind):
         tf.constant(CELLS)
     )
     strings = [one.decode() for one in prepared.numpy()]
-    layer = restore(stats)
+    layer = restore_tokenizer(stats)
     if kind == "word_piece":
         reference = tokenizers.Tokenizer(
             models.WordPiece(
@@ -45,7 +45,7 @@ def test_scripts_survive():
     for kind in ("byte_pair", "sentence_piece"):
         stats = stats_of(kind)
         found = graph_tokenizer(TOKENIZERS[kind], stats)(tf.constant(TEXTS[:7]), 10_000)
-        layer = restore(stats)
+        layer = restore_tokenizer(stats)
         back = [one.strip() for one in layer.detokenize(found.to_list())]
         expected = [one.decode() for one in normalization.plain(tf.constant(TEXTS[:7])).numpy()]
         assert back == expected
@@ -126,7 +126,7 @@ def test_a_schema_runs_no_foreign_code():
         size=3,
     )
     with pytest.raises(ValueError, match="must hold a tokenizer of keras_hub, received 'system'"):
-        restore(foreign)
+        restore_tokenizer(foreign)
     layer = {
         "module": "keras_hub.src.layers.modeling.f_net_encoder",
         "class_name": "FNetEncoder",
@@ -136,14 +136,14 @@ def test_a_schema_runs_no_foreign_code():
     with pytest.raises(
         ValueError, match="must hold a tokenizer of keras_hub, received FNetEncoder"
     ):
-        restore(foreign.model_copy(update={"layer": layer}))
+        restore_tokenizer(foreign.model_copy(update={"layer": layer}))
 
 
 @pytest.mark.parametrize("change", [{"assets": {"vocabulary.spm": "AAAA"}}, {"assets": {}}])
 def test_a_damaged_schema(change):
     stats = stats_of("sentence_piece").model_copy(update=change)
     with pytest.raises(ValueError, match="^the schema's tokenizer is damaged: "):
-        restore(stats)
+        restore_tokenizer(stats)
 
 
 def test_strings_for_a_saved_model():

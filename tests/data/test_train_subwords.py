@@ -16,7 +16,7 @@ from multimodal_tf.config import (
     SentencePieceTokenizer,
     WordPieceTokenizer,
 )
-from multimodal_tf.data.tokenizers.graph_tokenizers import restore
+from multimodal_tf.schema import restore_tokenizer
 
 TRAINED = [WordPieceTokenizer, BytePairTokenizer, SentencePieceTokenizer]
 
@@ -30,7 +30,7 @@ def framed(stats, tokenizer, cells, max_tokens):
 @pytest.mark.parametrize("kind", TRAINED)
 def test_a_small_text_gives_a_smaller_vocabulary(kind):
     stats = learn(kind())
-    layer = restore(stats)
+    layer = restore_tokenizer(stats)
     assert stats.size == layer.vocabulary_size() < 400
     assert (stats.padding, stats.unknown, stats.start, stats.end) == (0, 1, None, None)
     assert learn(kind(), ["a"]).size >= 3

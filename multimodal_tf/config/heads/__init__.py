@@ -12,7 +12,7 @@ from pydantic import Field
 
 from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead
 from multimodal_tf.config.heads.embedding import EmbeddingHead
-from multimodal_tf.config.heads.objectives import OrderHead
+from multimodal_tf.config.heads.objectives import MaskedHead, OrderHead
 from multimodal_tf.config.heads.of_labels import (
     ClassificationHead,
     CountHead,
@@ -33,6 +33,7 @@ __all__ = [
     "Head",
     "LabelledHead",
     "LossHead",
+    "MaskedHead",
     "MatchingHead",
     "MultiLabelHead",
     "ObjectiveHead",
@@ -61,7 +62,7 @@ LabelledHead = (
 # heads that compare inputs
 PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads whose target is drawn from the cells of their own inputs
-ObjectiveHead: TypeAlias = OrderHead | ViewsHead
+ObjectiveHead: TypeAlias = OrderHead | MaskedHead | ViewsHead
 # heads with a loss and metrics
 LossHead = LabelledHead | PairHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
@@ -175,3 +176,10 @@ def check_inputs(
             problem = head.input_problem(inputs.get(own))
             if problem:
                 raise ValueError(f"heads.{name}.inputs: {own!r} {problem}")
+        context = getattr(head, "context", [])
+        others = [one for one in vectors if one not in chosen]
+        if len(set(context)) < len(context) or not {*context} <= {*others}:
+            raise ValueError(
+                f"heads.{name}.context: must name inputs that have a tower of their own, other "
+                f"than those in inputs, each once {others}, received {context}"
+            )

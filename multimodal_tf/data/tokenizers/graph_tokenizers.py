@@ -4,13 +4,9 @@ The same graph runs in training and in serving. KerasHub's eager calls, which ru
 never used.
 """
 
-import base64
-import pathlib
-import tempfile
 from collections.abc import Callable
 from typing import Any, assert_never
 
-import keras
 import tensorflow as tf
 
 from multimodal_tf.config import (
@@ -28,9 +24,7 @@ from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.byte_pair import BytePairs
 from multimodal_tf.data.tokenizers.characters import characters
 from multimodal_tf.data.tokenizers.ngrams import ngrams
-from multimodal_tf.schema import Subwords, Vocabulary
-
-_PACKAGE = "keras_hub"
+from multimodal_tf.schema import Subwords, Vocabulary, restore_tokenizer
 
 # texts, string `(batch,)`, and the most ids of a text, to ragged ids `(batch, None)`; ids beyond
 # that number may be left out
@@ -99,7 +93,7 @@ class _Subwords(tf.Module):
     def __init__(self, normalize: Callable[[tf.Tensor], tf.Tensor], stats: Subwords) -> None:
         super().__init__()
         self._normalize = normalize
-        layer = restore(stats)
+        layer = restore_tokenizer(stats)
         self._tokenize = _byte_pairs(layer, stats) if _merges_bytes(layer) else _Graph(layer)
 
     def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
@@ -132,44 +126,6 @@ def _as_trained(stats: Subwords) -> Callable[[tf.Tensor], tf.Tensor]:
             return normalization.cut
         case _:
             assert_never(stats.reads)
-
-
-def restore(stats: Subwords) -> Any:
-    """The KerasHub tokenizer that a schema holds.
-
-    Raises:
-        ValueError: it holds something else; only KerasHub's own classes are run.
-    """
-    # the import takes a second, and other tokenizers do not need it
-    from keras_hub.tokenizers import Tokenizer as KerasHubTokenizer
-
-    if not str(stats.layer.get("module", "")).startswith(_PACKAGE):
-        raise ValueError(
-            f"the schema must hold a tokenizer of {_PACKAGE},"
-            f" received {stats.layer.get('class_name')!r}"
-        )
-    layer = _whole(keras.saving.deserialize_keras_object, stats.layer)
-    if not isinstance(layer, KerasHubTokenizer):
-        raise ValueError(
-            f"the schema must hold a tokenizer of {_PACKAGE}, received {type(layer).__name__}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in stats.assets.items():
-            content = _whole(base64.b64decode, data)
-            (pathlib.Path(folder) / pathlib.PurePath(name).name).write_bytes(content)
-        _whole(layer.load_assets, folder)
-    return layer
-
-
-def _whole(read: Callable[[Any], Any], part: Any) -> Any:
-    """What a function reads of a part of the schema."""
-    try:
-        return read(part)
-    # KerasHub and TensorFlow raise errors of any type where it is damaged
-    except Exception as error:  # noqa: BLE001
-        raise ValueError(
-            f"the schema's tokenizer is damaged: {' '.join(str(error).split())[:300]}"
-        ) from error
 
 
 def _merges_bytes(layer: Any) -> bool:

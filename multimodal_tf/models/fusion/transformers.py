@@ -77,7 +77,7 @@ def self_attention(
     )
     mask = None if flags is None else MaskWithLearned(1, name=f"{name}_mask")(flags)
     for number in range(1, fusion.depth + 1):
-        x, scores = _block(fusion, x, x, mask, f"{name}_block_{number}")
+        x, scores = attend(fusion, x, x, mask, f"{name}_block_{number}")
     x = _normalised(TokenAt("last", name=f"{name}_pool")(x), f"{name}_norm")
     return Fused(last_layers(fusion, x, name), {"weights": Derived(TokenShares(1), (scores,))})
 
@@ -103,7 +103,7 @@ def bottleneck(
     input is read, here the bottlenecks.
     """
     count, flags = fusion.bottlenecks, stacked_flags(encodings, present, name)
-    tokens, own_masks = _tokens(fusion, encodings, present, name)
+    tokens, own_masks = tokens_and_masks(fusion, encodings, present, name)
     masks = {
         own: MaskWithLearned(count, name=f"{name}_{own}_mask_and_bottlenecks")(mask)
         for own, mask in own_masks.items()
@@ -115,7 +115,7 @@ def bottleneck(
         for own, x in tokens.items():
             step = f"{name}_{own}_block_{number}"
             x = layers.Concatenate(axis=1, name=f"{step}_tokens")([x, shared])
-            x, scores[own] = _block(fusion, x, x, masks[own], step)
+            x, scores[own] = attend(fusion, x, x, masks[own], step)
             tokens[own] = LastTokens(count, others=True, name=f"{step}_own")(x)
             left.append(LastTokens(count, name=f"{step}_bottlenecks")(x))
         shared = PresentMean(name=f"{name}_mean_{number}")(
@@ -148,7 +148,7 @@ def cross_modal(
     Source: Tsai et al. 2019, arXiv:1906.00295, section 3. There the last state of each input is
     read, here the mean over its tokens.
     """
-    tokens, masks = _tokens(fusion, encodings, present, name)
+    tokens, masks = tokens_and_masks(fusion, encodings, present, name)
     pooled, explained = [], {}
     for own, x in tokens.items():
         seen = []
@@ -158,7 +158,7 @@ def cross_modal(
             attention = Derived(PairAttention(), (pair.scores, masks[own], masks[other]))
             explained[f"attention_{own}_from_{other}"] = attention
         x = side_by_side(seen or [x], f"{name}_{own}_seen")
-        x = _block(fusion, x, x, masks[own], f"{name}_{own}_block").x
+        x = attend(fusion, x, x, masks[own], f"{name}_{own}_block").x
         x = _normalised(x, f"{name}_{own}_norm")
         pooled.append(MaskedMean(name=f"{name}_{own}_pool")(x, mask=masks[own]))
     joined = side_by_side(pooled, f"{name}_concatenation")
@@ -178,11 +178,11 @@ def _pair(
     x = tokens[own]
     for number in range(1, fusion.depth + 1):
         step = f"{name}_{own}_from_{other}_{number}"
-        x, scores = _block(fusion, x, tokens[other], masks[other], step, present.get(other))
+        x, scores = attend(fusion, x, tokens[other], masks[other], step, present.get(other))
     return _Block(x, scores)
 
 
-def _tokens(
+def tokens_and_masks(
     fusion: BottleneckFusion | CrossModalFusion, encodings: Encodings, present: Present, name: str
 ) -> tuple[_ByInput, _ByInput]:
     """Each input's vector and tokens, projected, as one sequence: `(tokens, masks)` by input."""
@@ -196,7 +196,7 @@ def _tokens(
     return tokens, masks
 
 
-def _block(
+def attend(
     fusion: SelfAttentionFusion | BottleneckFusion | CrossModalFusion,
     x: keras.KerasTensor,
     others: keras.KerasTensor,

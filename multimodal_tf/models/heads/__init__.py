@@ -22,6 +22,7 @@ from multimodal_tf.config import (
     CountHead,
     EmbeddingHead,
     Head,
+    MaskedHead,
     MatchingHead,
     MultiLabelHead,
     OrderHead,
@@ -36,6 +37,7 @@ from multimodal_tf.models.heads import (
     classification,
     count,
     embedding,
+    masked,
     matching,
     multi_label,
     order,
@@ -78,6 +80,8 @@ def module_of(head: Head) -> HeadModule:
             return alignment
         case OrderHead():
             return order
+        case MaskedHead():
+            return masked
         case ViewsHead():
             return views
         case EmbeddingHead():
@@ -114,8 +118,8 @@ def output(
         of two vectors, of one row or of two, is the logit of their belonging together, zeros where
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
         each input, then scale and shift of the logits, zeros where the input is missing; order
-        `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches nothing;
-        views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell.
+        and masked `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches
+        nothing; views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 

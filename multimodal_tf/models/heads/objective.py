@@ -20,7 +20,7 @@ def loss(head: Any, stats: None) -> keras.losses.Loss:
 
 def metrics(head: Any) -> list[keras.metrics.Metric]:
     """The share of hits."""
-    return [RowAccuracy(name="accuracy")]
+    return [RowAccuracy(name=head.metric)]
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

@@ -70,6 +70,25 @@ from multimodal_tf.models.towers.saved_model import saved_model
 from multimodal_tf.models.towers.tabular import Columns, TabularInput
 
 
+def augment_input(input_config: Input, x: KerasTensor, name: str) -> KerasTensor:
+    """Applies an input's augmentation, in training; the same tensor where it has none.
+
+    Args:
+        input_config, x, name: as in `TowerInput`.
+
+    Raises:
+        ValueError: the augmentation does not fit the input.
+    """
+    match input_config:
+        case ImageInput():
+            return augment_image.augment(input_config, x, name)
+        case AudioInput():
+            rate = input_config.sample_rate
+            return augment_audio.augment(input_config.augmentation, x, rate, name)
+        case _:
+            return x
+
+
 def encode_input(
     input_config: Input,
     stats: Any,
@@ -79,10 +98,10 @@ def encode_input(
     last: str,
     with_tokens: bool = True,
 ) -> Encoding:
-    """Applies an input's augmentation, in training, and its tower.
+    """Applies an input's tower.
 
     Args:
-        input_config, x, present, name: as in `TowerInput`.
+        input_config, x, present, name: as in `TowerInput`; `x` as `augment_input` returns it.
         stats: what the schema holds for the input, as `schema.check_schema` has verified.
         last: as in the module's docstring.
         with_tokens: bool. False: `tokens` and `mask` may be None.
@@ -93,10 +112,8 @@ def encode_input(
     """
     match input_config:
         case ImageInput():
-            x = augment_image.augment(input_config, x, name)
             return _encode_image(TowerInput(name, input_config, stats, x, present), last)
         case AudioInput():
-            x = augment_audio.augment(input_config.augmentation, x, input_config.sample_rate, name)
             return _encode_audio(TowerInput(name, input_config, stats, x, present), last)
         case TextInput():
             text_given = TowerInput(name, input_config, stats, x, present)

@@ -9,6 +9,7 @@ from multimodal_tf.config import (
     DenseTower,
     EmbeddingHead,
     GRUTower,
+    MaskedHead,
     MatchingHead,
     MultiLabelHead,
     NumberInput,
@@ -35,6 +36,7 @@ HEADS = {
     "tags": MultiLabelHead(),
     "order": OrderHead(inputs=["note"]),
     "views": ViewsHead(inputs=["note"], dim=3),
+    "hidden": MaskedHead(inputs=["note"], context=["price"], dim=4),
 }
 NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))
 CONFIG = Config(

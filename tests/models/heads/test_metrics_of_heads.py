@@ -23,12 +23,14 @@ def predictions_and_targets(rows=11):
         "tags": random.random((rows, 3)),
         "order": random.integers(0, 2, (rows, 3)),
         "views": np.abs(random.normal(size=(rows, 2, 5))),
+        "hidden": random.integers(0, 2, (rows, 3)),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
         "space": np.ones(rows, "float32"),
         "order": np.ones(rows, "float32"),
         "views": np.ones(rows, "float32"),
+        "hidden": np.ones(rows, "float32"),
     }
     known["vector"] = np.zeros(rows, "float32")
     return (
@@ -58,6 +60,8 @@ def metrics_by_hand(predictions, targets, known):
         ),
         "order_accuracy": (predictions["order"][:, 1:].prod(axis=1)).sum()
         / predictions["order"][:, 2].sum(),
+        "hidden_score": (predictions["hidden"][:, 1:].prod(axis=1)).sum()
+        / predictions["hidden"][:, 2].sum(),
     }
 
 
