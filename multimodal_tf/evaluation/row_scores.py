@@ -9,10 +9,12 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import labelled
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.average_precision_rows import average_precision_rows
-from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.metric import ONE_SIDED, Metric
 from multimodal_tf.metrics.per_class import clipped
 
 ACCURACY, PRECISION, ERROR = "accuracy", "average precision", "negative absolute error"
+# of a split whose rows tell no label from another
+UNDEFINED = f"Average precision is not defined: {ONE_SIDED}."
 _UNITS = {"class": ACCURACY, "classes": PRECISION, "number": ERROR}
 
 

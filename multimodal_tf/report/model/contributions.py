@@ -6,8 +6,8 @@ from dataclasses import replace
 from multimodal_tf.evaluation.baselines import majority
 from multimodal_tf.evaluation.contributions import class_accuracies
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.evaluation.row_scores import ERROR, unit_of
-from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.evaluation.row_scores import ERROR, PRECISION, UNDEFINED, unit_of
+from multimodal_tf.metrics.metric import ONE_SIDED, Metric
 from multimodal_tf.metrics.shapley import NO_GAIN, Contributions
 from multimodal_tf.report.model.contribution_findings import (
     DOMINANT,
@@ -46,6 +46,10 @@ def contributions_section(
         unimodal_scores: by input, the metric of a model that was trained with this input only.
     """
     unit = unit_of(eval_split.config, eval_split.head)
+    # where it is defined, it is above 0
+    if unit == PRECISION and not found.all.value:
+        tile = Tile(f"{unit} of {eval_split.head}", "–", TITLE, [ONE_SIDED])
+        return report_section(TITLE, _DESCRIPTION, [Note(UNDEFINED)], [UNDEFINED], [tile])
     shares = {name: replace(metric, unit=_SHARE) for name, metric in found.share.items()}
     blocks: list[Block] = [
         Bars("Share of each input", shares),

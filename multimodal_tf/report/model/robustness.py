@@ -12,7 +12,7 @@ from multimodal_tf.evaluation.robustness import (
     robustness_metrics,
     worst_corruption,
 )
-from multimodal_tf.evaluation.row_scores import ERROR
+from multimodal_tf.evaluation.row_scores import ERROR, PRECISION, UNDEFINED
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report.model.section import Finding, ReportSection, report_section
 from multimodal_tf.report.page import (
@@ -52,6 +52,8 @@ def robustness_section(
         resamples, seed: for the intervals.
         baseline: scores of another model on the same rows, for effective robustness; None: without.
     """
+    if scores.unit == PRECISION and not scores.clean.any():
+        return report_section(TITLE, _DESCRIPTION, [Note(UNDEFINED)], [UNDEFINED])
     means = means_by_severity(scores, resamples, seed)
     blocks: list[Block] = []
     n, known = len(scores.clean), int(eval_split.known.sum())
