@@ -44,7 +44,7 @@ class TrainingColumn:
             An iterable of str, or of lists of str, that reads the records anew in each iteration;
             empty strings are left out.
         """
-        return _Texts(self._cells, tf.function(prepare, input_signature=[CELLS]))
+        return _Texts(self._cells, tf.function(prepare, input_signature=[CELLS], autograph=False))
 
     def _cells(self) -> Iterator[tf.Tensor]:
         for serialized in record_files.read(self._shards, ROWS):
@@ -191,14 +191,14 @@ def _or_one(std: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]) -> Any:
     return np.where(std > 1e-12 * np.abs(mean), std, 1.0)
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def count_values(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The distinct cells, stripped, and their counts, without missing ones."""
     cells = tf.strings.strip(cells)
     return distinct(tf.boolean_mask(cells, cells != ""))
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def count_labels(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The distinct labels in cells of several, and their counts."""
     labels = tf.strings.split(cells, record_files.LABEL_SEPARATOR).values

@@ -133,6 +133,8 @@ def open_split(
     of_frozen = None if frozen is None else frozen.reader(split, in_memory=cached)
     join = None if taught is None else taught.joiner(split, in_memory=cached)
 
+    # The package's graphs are written in ops; to convert their Python takes seconds.
+    @tf.autograph.experimental.do_not_convert
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
         inputs = preprocessor.model_inputs(tensors)

@@ -59,6 +59,7 @@ def encode(row: int, inputs: Mapping[str, Cell], labels: Mapping[str, str | floa
     return serialized
 
 
+@tf.autograph.experimental.do_not_convert
 def parse(
     config: Config, serialized: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]:

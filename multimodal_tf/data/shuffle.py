@@ -79,6 +79,7 @@ def batches(
     steps = tf.data.Dataset.range(start, -(-rows // batch_size))
     index, workers = worker
 
+    @tf.autograph.experimental.do_not_convert
     def positions(step: tf.Tensor) -> tf.Tensor:
         first = step * batch_size
         size = tf.minimum(rows - first, batch_size)
@@ -88,6 +89,7 @@ def batches(
         return steps.map(positions)
     epoch_at = _count_first() if epoch is None else lambda first: epoch.read_value()
 
+    @tf.autograph.experimental.do_not_convert
     def rows_of(current: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         first = step == start
         current = tf.where(first, epoch_at(first), current)

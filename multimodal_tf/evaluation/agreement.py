@@ -53,11 +53,11 @@ def aligned(predictions: Arrays, present: ArrayLike, config: Config) -> Aligned:
 
     Example:
         >>> from multimodal_tf.config import TextInput
-        >>> from multimodal_tf.config.heads import MatchingHead
-        >>> heads = {"match": MatchingHead(inputs=["a", "b"])}
+        >>> from multimodal_tf.config.heads import AlignmentHead
+        >>> heads = {"space": AlignmentHead(inputs=["a", "b"], dim=3)}
         >>> config = Config(inputs={"a": TextInput(), "b": TextInput()}, heads=heads)
         >>> first, second = [[3.0, 0.0, 1.0], [0.0, 1.0, 0.5]], [[3.0, 0.0, 1.0], [1.0, 0.0, 0.5]]
-        >>> aligned({"match": np.array([first, second])}, np.ones((2, 2)), config).agreement
+        >>> aligned({"space": np.array([first, second])}, np.ones((2, 2)), config).agreement
         array([0., 1.])
     """
     flags = vectors_present(present, config)

@@ -240,6 +240,7 @@ def _split_by_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Datase
     The number of elements is unknown, because TensorFlow would take it for that of steps.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def split(*batch: Any) -> tf.data.Dataset:
         rows = tf.shape(tf.nest.flatten(batch)[0])[0]
         ends = [replica * rows // replicas for replica in range(replicas + 1)]

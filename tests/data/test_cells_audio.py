@@ -107,7 +107,7 @@ class TestSoundFormats:
             frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
             for packet in [*stream.encode(frame), *stream.encode(None)]:
                 container.mux(packet)
-        assert reason(file.getvalue(), AUDIO) == "a file without an audio stream"
+        assert reason(file.getvalue(), AUDIO) == "a file without sound"
 
     def test_what_the_model_cannot_hear_is_left_out(self):
         long = np.tile(WAVE, 120)

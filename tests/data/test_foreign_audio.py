@@ -182,7 +182,7 @@ class TestWhateverADecoderRaises:
     def test_an_unknown_codec(self, reason, container, codec, name, other):
         data = encoded(STEREO, container, codec, "stereo", 16_000)
         assert name in data
-        assert reason(data.replace(name, other), AUDIO) == "an audio stream of an unknown codec"
+        assert reason(data.replace(name, other), AUDIO) == "sound of an unknown codec"
 
     @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "M4A", "MKA"])
     @pytest.mark.parametrize("share", [0, 0.0001, 0.5])

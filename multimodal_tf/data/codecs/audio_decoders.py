@@ -1,4 +1,4 @@
-"""libsndfile and FFmpeg: audio files other than plain WAV -> samples of one channel."""
+"""libsndfile and FFmpeg: files of sound other than plain WAV -> samples of one channel."""
 
 import itertools
 import math
@@ -55,7 +55,7 @@ class Decoded(NamedTuple):
     lossy: bool
 
 
-def decode(file: BinaryIO, seconds: float) -> Decoded:
+def decode(file: BinaryIO, seconds: float, noun: str) -> Decoded:
     """Decodes the beginning of a file, as much of it as `kept` says.
 
     libsndfile decodes, or FFmpeg what libsndfile does not know.
@@ -63,34 +63,35 @@ def decode(file: BinaryIO, seconds: float) -> Decoded:
     Args:
         file: binary file, seekable.
         seconds: as in `kept`.
+        noun: what it should be, for the message of an error.
 
     Raises:
-        CellError: it is no audio file or broken.
+        CellError: no decoder knows it, or it is broken.
     """
     file.seek(0)
     head = file.read(16)
     try:
-        return by_libsndfile(file, seconds)
+        return by_libsndfile(file, seconds, noun)
     except _UnknownError as error:
         try:
             name = _format(file, head)
             if name is None:
                 raise CellError(str(error)) from None
-            return _by_ffmpeg(file, name, seconds)
+            return _by_ffmpeg(file, name, seconds, noun)
         except CellError:
             if MAGIC.match(head):
                 raise
-            raise CellError("not an audio file") from None
+            raise CellError(f"not an {noun}") from None
 
 
-def by_libsndfile(file: BinaryIO, seconds: float) -> Decoded:
+def by_libsndfile(file: BinaryIO, seconds: float, noun: str) -> Decoded:
     """As `decode`, with libsndfile alone."""
     file.seek(0)
     blocks: list[npt.NDArray[np.float32]] = []
     is_known = False
     try:
         with (
-            decoding(file, "audio file", _most(seconds)) as guarded,
+            decoding(file, noun, _most(seconds)) as guarded,
             soundfile.SoundFile(guarded) as sound,
         ):
             # a FLAC that was written to a pipe does not say how long it is, and cannot be read
@@ -159,19 +160,19 @@ def _format(file: BinaryIO, head: bytes) -> str | None:
     return next((name for name, magic in _AV_FORMATS.items() if magic.match(head)), None)
 
 
-def _by_ffmpeg(file: BinaryIO, name: str, seconds: float) -> Decoded:
+def _by_ffmpeg(file: BinaryIO, name: str, seconds: float, noun: str) -> Decoded:
     file.seek(0)
     if name == "mp4":
         mp4_samples.check(file, _PACKETS)
     with (
-        decoding(file, "audio file", _most(seconds)) as guarded,
+        decoding(file, noun, _most(seconds)) as guarded,
         av.open(guarded, "r", format=name, metadata_errors="replace") as container,
     ):
         if not container.streams.audio:
-            raise CellError("a file without an audio stream")
+            raise CellError("a file without sound")
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise CellError("an audio stream of an unknown codec")
+            raise CellError("sound of an unknown codec")
         stream.codec_context.options = _AV_OPTIONS.get(name, {})
         frames = container.decode(stream)
         first = next(frames, None)

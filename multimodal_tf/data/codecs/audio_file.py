@@ -14,6 +14,8 @@ from multimodal_tf.data.codecs import audio_decoders, riff
 from multimodal_tf.data.codecs.audio_decoders import Decoded
 from multimodal_tf.data.codecs.cell import CellError
 
+# in messages
+_NOUN = "audio file"
 _WAVE = re.compile(rb"(RIFF|RF64)....WAVE", re.DOTALL)
 # bytes of the beginning of a WAV that are read into memory
 _LONGEST = 2**30
@@ -38,7 +40,7 @@ def to_wav(file: BinaryIO, seconds: float) -> bytes:
     """
     head = file.read(16)
     samples, rate, lossy = (
-        _wave(file, seconds) if _WAVE.match(head) else audio_decoders.decode(file, seconds)
+        _wave(file, seconds) if _WAVE.match(head) else audio_decoders.decode(file, seconds, _NOUN)
     )
     if not len(samples):
         raise CellError("an audio file without samples")
@@ -108,7 +110,7 @@ def _wave(file: BinaryIO, seconds: float) -> Decoded:
         samples, rate = _parse(_beginning(file, seconds))
     except tf.errors.OpError as error:
         try:
-            return audio_decoders.by_libsndfile(file, seconds)
+            return audio_decoders.by_libsndfile(file, seconds, _NOUN)
         except CellError:
             raise CellError(
                 error.message.partition("assertion failed: [")[2].partition("]")[0].strip("'b\"")

@@ -51,11 +51,12 @@ class FileDecoder:
         shape = self._spec.shape
         sentinel = tf.data.Dataset.from_tensors((count, tf.zeros(shape, self._spec.dtype)))
         decoded = tf.data.Dataset.from_tensor_slices((rows, tf.gather(cells, rows)))
-        decoded = decoded.map(
-            lambda row, data: (row, tf.ensure_shape(self._decode(data), shape)),
-            tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+
+        @tf.autograph.experimental.do_not_convert
+        def numbered(row: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return row, tf.ensure_shape(self._decode(data), shape)
+
+        decoded = decoded.map(numbered, tf.data.AUTOTUNE, deterministic=True)
         done, values = (
             decoded.ignore_errors().concatenate(sentinel).batch(count + 1).get_single_element()
         )
@@ -95,7 +96,7 @@ def _map(cells: tf.Tensor, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Ten
     # a last empty cell keeps the set from being empty
     padded = tf.concat([cells, [""]], 0)
     mapped = tf.data.Dataset.from_tensor_slices(padded).map(
-        function, tf.data.AUTOTUNE, deterministic=True
+        tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True
     )
     results = mapped.batch(tf.size(padded, tf.int64)).get_single_element()
     return tf.ensure_shape(results, [None])[:-1]

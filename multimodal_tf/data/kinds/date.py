@@ -64,12 +64,12 @@ class DateReader(Reader[DateInput]):
         )
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _problem(data: tf.Tensor) -> tf.Tensor:
     return iso8601.problem(data[tf.newaxis])[0]
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def _days(cells: tf.Tensor) -> tf.Tensor:
     """Days since 1970-01-01 with the time of day as a fraction: float64; NaN where missing."""
     moments, valid = iso8601.parse(cells)

@@ -126,7 +126,7 @@ def text_problem(cell: Cell) -> str:
     return str(_problem(tf.constant(cell)).numpy().decode())
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _problem(data: tf.Tensor) -> tf.Tensor:
     return normalization.problem(data)
 
@@ -205,22 +205,22 @@ class _SubwordsLearner:
         return train_subwords.fit_subwords(field, self._tokenizer, column.texts)
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def _count_words(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return distinct(normalization.words(cells).values)
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def _count_characters(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return distinct(characters(cells).values)
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def _word_documents(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return _documents(normalization.words(cells))
 
 
-@tf.function(input_signature=[CELLS])
+@tf.function(input_signature=[CELLS], autograph=False)
 def _character_documents(cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return _documents(characters(cells))
 

@@ -202,7 +202,7 @@ def _normal_form(
     return points, rows
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def nfkc_lower(texts: tf.Tensor) -> tf.Tensor:
     """NFKC, then lower case, as Python has them, but with ordinary sigmas at the ends of words.
 
@@ -220,7 +220,7 @@ def nfkc_lower(texts: tf.Tensor) -> tf.Tensor:
     return _lower(texts, "NFKC")
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def nfc_lower(texts: tf.Tensor) -> tf.Tensor:
     """NFC, then lower case: as `nfkc_lower`, but compatibility characters stay different.
 

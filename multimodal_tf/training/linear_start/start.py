@@ -16,7 +16,6 @@ from multimodal_tf.config import (
     ClassificationHead,
     Config,
     Head,
-    MultiLabelHead,
     RegressionHead,
 )
 from multimodal_tf.data.cache import FrozenCells
@@ -97,10 +96,12 @@ def start_linear_heads(
 def _dense_layer(model: keras.Model, name: str, head: Head) -> layers.Dense | None:
     """The layer that maps the fused vector to logits, or to a number; None if there is none."""
     match head:
-        case ClassificationHead(loss="crossentropy") | MultiLabelHead():
+        case ClassificationHead(loss="crossentropy"):
             last = name
         case RegressionHead():
             last = f"{name}_normalised"
+        case _ if head.target_type == "classes":
+            last = name
         case _:
             return None
     for layer in model.layers:
@@ -177,14 +178,14 @@ def _groups(columns: list[Columns]) -> list[slice]:
     return groups if len(groups) <= _GROUPS else []
 
 
-def _solve(head: Head, stats: Any, train: Rows, validation: Rows | None) -> Linear:
+def _solve(head: Any, stats: Any, train: Rows, validation: Rows | None) -> Linear:
     match head:
         case RegressionHead():
             return ridge_regression(
                 _normalised(train, stats),
                 None if validation is None else _normalised(validation, stats),
             )
-        case MultiLabelHead():
+        case _ if head.target_type == "classes":
             shares = np.array(heads.prior(head, stats))
             priors = np.log(shares / (1 - shares)).tolist()
             return sigmoid_regression(train, validation, priors, *label_weights(head, stats))
