@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+_FILE = tf.TensorSpec([], tf.string)
+
 
 class FileDecoder:
     """A decoder of one kind of file.
@@ -25,8 +27,11 @@ class FileDecoder:
         spec: tf.TensorSpec,
         damaged: str,
     ) -> None:
-        self._header_problem, self._decode, self._spec = problem, decode, spec
-        self._damaged = damaged
+        # Traced once, however many graphs call them: tracing takes seconds.
+        self._header_problem, self._decode = (
+            tf.function(one, input_signature=[_FILE], autograph=False) for one in (problem, decode)
+        )
+        self._spec, self._damaged = spec, damaged
 
     def decode(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Decodes a batch, for use inside a graph.
@@ -87,8 +92,7 @@ class FileDecoder:
             return tf.cond(reason == "", valid, lambda: reason)
 
         # a concrete function binds its argument faster
-        signature = [tf.TensorSpec([], tf.string)]
-        return tf.function(find, signature, autograph=False).get_concrete_function()
+        return tf.function(find, [_FILE], autograph=False).get_concrete_function()
 
 
 def _map(cells: tf.Tensor, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
