@@ -3,6 +3,8 @@
 # make docs: the site, in build/site.   make fuzz MINUTES=10 SEED=3: mutated files through each decoder.
 PYTHON ?= python3
 BIN := .venv/bin
+# Python compiles the few modules that are used when they are; all of them take half a minute
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
 .PHONY: demo test test-slow test-changed fuzz docs lint clean
@@ -42,16 +44,17 @@ lint: .venv/test
 	$(PYTHON) -m venv .venv || { echo "make: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
 .venv/package: .venv/bin/pip setup.py constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) .
 	touch $@
 
-.venv/test: .venv/package
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
-	touch $@
+# each installs the package, too
+.venv/test: .venv/bin/pip setup.py constraints.txt
+	$(INSTALL) '.[test]'
+	touch .venv/package $@
 
-.venv/docs: .venv/package
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	touch $@
+.venv/docs: .venv/bin/pip setup.py constraints.txt
+	$(INSTALL) '.[docs]'
+	touch .venv/package $@
 
 clean:
 	rm -rf .venv runs build dist docs/notebooks *.egg-info

@@ -1,5 +1,6 @@
 """Shared by all tests: a quiet TensorFlow without GPU, one seed, new processes, shared folders."""
 
+import contextlib
 import gc
 import json
 import os
@@ -117,6 +118,23 @@ def other_process(once, new_process):
 
     folder = once("other_process", make)
     return folder, json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def one_device(once):
+    """`(metrics, arrays)` of the models of `distributed_models`, trained on one device."""
+
+    def make(folder):
+        import distributed_models as models
+
+        scope = contextlib.nullcontext()
+        metrics, arrays = models.trained(scope, models.batches())
+        arrays |= models.single_steps(scope, models.batches(heads=models.COMPARING))
+        (folder / "found.json").write_text(json.dumps(metrics))
+        np.savez(folder / "found.npz", **arrays)
+
+    folder = once("one_device", make)
+    return json.loads((folder / "found.json").read_text()), dict(np.load(folder / "found.npz"))
 
 
 @pytest.fixture(scope="session")

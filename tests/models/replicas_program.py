@@ -1,4 +1,4 @@
-"""Models on one device and on two replicas in one process.
+"""Models on two replicas in one process.
 
 Run by `test_distributed_model_replicas`. It writes `found.json`, metrics by
 name, and `found.npz`, weights and predictions by name, into the folder that it is given.
@@ -13,8 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from distributed_models import (
-    COMPARING,
-    batches,
     comparing_share,
     difference,
     fails,
@@ -35,20 +33,19 @@ from multimodal_tf.training import distribute
 def replicas(out):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy, none = distribute.strategy_of("mirrored"), contextlib.nullcontext
-    one_metrics, one = trained(none(), batches())
+    strategy = distribute.strategy_of("mirrored")
     two_metrics, two = trained(
         strategy.scope(),
         distribute.distribute_dataset(strategy, share),
         steps_per_execution=3,
     )
+    comparing = distribute.distribute_dataset(strategy, comparing_share)
+    two |= single_steps(strategy.scope(), comparing)
     metrics = {
-        "one device": one_metrics,
         "two replicas": two_metrics,
         "replicas": strategy.num_replicas_in_sync,
     }
     for check in (
-        steps_of_comparing_heads,
         clipping,
         uneven_rows,
         masks,
@@ -61,21 +58,7 @@ def replicas(out):
     ):
         metrics[check.__name__] = check(strategy)
     out.with_suffix(".json").write_text(json.dumps(metrics))
-    np.savez(
-        out.with_suffix(".npz"),
-        **{f"one/{name}": x for name, x in one.items()},
-        **{f"two/{name}": x for name, x in two.items()},
-    )
-
-
-def steps_of_comparing_heads(strategy):
-    """How far weights are apart after one step, with their largest number, by batch and weight."""
-    one = single_steps(contextlib.nullcontext(), batches(heads=COMPARING))
-    two = single_steps(strategy.scope(), distribute.distribute_dataset(strategy, comparing_share))
-    return {
-        name: (float(np.abs(two[name] - array).max()), float(np.abs(array).max()))
-        for name, array in one.items()
-    }
+    np.savez(out.with_suffix(".npz"), **two)
 
 
 def clipping(strategy):

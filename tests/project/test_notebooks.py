@@ -18,7 +18,7 @@ OWN = {
             "hybrid": {"type": "hybrid", "over": {"type": "gated"}},
         }
     },
-    "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2},
+    "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2, "INPUTS": ["image", "text"]},
     "05_model_report": {"ROWS": 150, "CORRUPTED": 5, "RESAMPLES": 20},
 }
 # conditions on a notebook's variables at its end

@@ -174,26 +174,9 @@ def found(folder):
     return [json.loads((folder / f"found-{number}.json").read_text()) for number in (0, 1)]
 
 
-@pytest.fixture(scope="module")
-def alone(once):
-    """`(metrics, arrays)` of one process."""
-
-    def make(folder):
-        metrics, arrays = distributed_models.trained(
-            contextlib.nullcontext(), distributed_models.batches()
-        )
-        rows = distributed_models.batches(heads=distributed_models.COMPARING)
-        arrays |= distributed_models.single_steps(contextlib.nullcontext(), rows)
-        (folder / "found.json").write_text(json.dumps(metrics))
-        np.savez(folder / "found.npz", **arrays)
-
-    folder = once("one_process", make)
-    return json.loads((folder / "found.json").read_text()), dict(np.load(folder / "found.npz"))
-
-
 @pytest.mark.slow
-def test_both_workers_have_equal_weights_and_those_of_one_process(folder, alone):
-    expected = alone[1]
+def test_both_workers_have_equal_weights_and_those_of_one_process(folder, one_device):
+    expected = one_device[1]
     one, other = (dict(np.load(folder / f"found-{number}.npz")) for number in (0, 1))
     assert one.keys() == other.keys() == expected.keys()
     for name, array in expected.items():
@@ -206,8 +189,8 @@ def test_both_workers_have_equal_weights_and_those_of_one_process(folder, alone)
 
 
 @pytest.mark.slow
-def test_both_workers_have_the_metrics_of_one_process(found, alone):
-    expected = alone[0]
+def test_both_workers_have_the_metrics_of_one_process(found, one_device):
+    expected = one_device[0]
     assert found[0]["history"] == found[1]["history"]
     assert found[0]["steps"] == expected["steps"]
     for name, metrics in expected["history"].items():

@@ -163,7 +163,9 @@ def _check_length(tower: PresetTower, given: TowerInput[TextInput], part: Backbo
     if longest == tokens or any("padding_mask" in key for key in part.network.input):
         return
     try:
-        tf.function(part).get_concrete_function(tf.TensorSpec((None, tokens), "int32"))
+        tf.function(part, autograph=False).get_concrete_function(
+            tf.TensorSpec((None, tokens), "int32")
+        )
     except ValueError as error:
         raise ValueError(
             f"inputs.{given.name}.max_tokens: must be {longest} for the preset {tower.preset!r},"
