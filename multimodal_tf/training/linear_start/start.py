@@ -161,7 +161,9 @@ class _Reader:
         def vectors(x: Any) -> Any:
             return self.model.outputs_of(x, training=False, model=wanted)
 
-        return vectors if rows <= _FEW else tf.function(vectors, reduce_retracing=True)
+        if rows <= _FEW:
+            return vectors
+        return tf.function(vectors, reduce_retracing=True, autograph=False)
 
     def _batches(self, split: str) -> Any:
         batches = open_split(
