@@ -51,7 +51,7 @@ def test_what_is_proposed_is_kerashubs():
     [
         ("pictures", "image", "MobileNetBackbone"),
         ("english", "text", "BertBackbone"),
-        ("sounds", "audio", "WhisperBackbone"),
+        ("sounds", "sound", "WhisperBackbone"),
     ],
 )
 def test_a_preset_is_known_by_its_class(presets, tmp_path, name, kind, backbone):
@@ -168,7 +168,7 @@ class TestFind:
         assert {one.name: one.kind for one in given.found} == {
             "english": "text",
             "pictures": "image",
-            "sounds": "audio",
+            "sounds": "sound",
         }
         monkeypatch.setenv(find.ENVIRONMENT, str(presets))
         assert find_presets() == given

@@ -7,7 +7,8 @@ the same kind serves as well: what its `config.json` says the class is counts, n
 import dataclasses
 from typing import Literal
 
-Kind = Literal["image", "text", "audio"]
+# what a network reads
+Kind = Literal["image", "text", "sound"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Proposal:
     """A pretrained network of KerasHub.
 
     Attributes:
-        kind: the kind of input that it reads.
+        kind: what it reads.
         name: KerasHub's name of the preset.
         reads: what, for people.
         megabytes: size of its weights.
@@ -34,7 +35,7 @@ PROPOSED = (
     Proposal("image", "efficientnet_lite0_ra_imagenet", "images, videos", 19),
     Proposal("text", "all_minilm_l6_v2_en", "English texts", 91),
     Proposal("text", "multilingual_e5_small", "texts, 100 languages", 471, many_languages=True),
-    Proposal("audio", "whisper_tiny_multi", "speech, sounds", 151),
+    Proposal("sound", "whisper_tiny_multi", "speech, sounds", 151),
 )
 NAMES = tuple(proposal.name for proposal in PROPOSED)
 
@@ -42,7 +43,7 @@ NAMES = tuple(proposal.name for proposal in PROPOSED)
 BESIDE: dict[Kind, str] = {
     "image": "image_converter.json",
     "text": "tokenizer.json",
-    "audio": "audio_converter.json",
+    "sound": "audio_converter.json",
 }
 # Encoders of a whole image, text or clip. KerasHub's detectors, segmenters, decoders and models of
 # pairs are left to the configuration.
@@ -64,8 +65,8 @@ BACKBONES: dict[str, Kind] = {
     "FNetBackbone": "text",
     "RobertaBackbone": "text",
     "XLMRobertaBackbone": "text",
-    "MoonshineBackbone": "audio",
-    "WhisperBackbone": "audio",
+    "MoonshineBackbone": "sound",
+    "WhisperBackbone": "sound",
 }
 # Of these tokenizers, those with at least so many ids are of many languages.
 MANY_LANGUAGES = {

@@ -163,7 +163,8 @@ class _Reader:
 
         if rows <= _FEW:
             return vectors
-        return tf.function(vectors, reduce_retracing=True, autograph=False)
+        graph: Callable[[Any], Any] = tf.function(vectors, reduce_retracing=True, autograph=False)
+        return graph
 
     def _batches(self, split: str) -> Any:
         batches = open_split(

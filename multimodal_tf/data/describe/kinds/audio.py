@@ -93,6 +93,6 @@ KIND = Kind(
     shows=lambda wav, value, root: waveform(wav, "audio", "audio/wav"),
     # a short clip among longer ones
     also_reads=("vector",),
-    preset_kind="audio",
+    preset_kind="sound",
     of_preset=_from_preset,
 )
