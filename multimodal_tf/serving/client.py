@@ -15,7 +15,7 @@ from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import DISAGREEMENT
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
-from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.config.saved_model.load import check_own_files, load
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.schema import Schema
@@ -54,8 +54,8 @@ class Client:
     Raises:
         FileNotFoundError: there is no SavedModel.
         ValueError: it was not written by `export_model`, or is damaged, or its configuration is
-            another model's, or its graph accesses other files than its own, or it needs TensorFlow
-            Text, which is not installed.
+            another model's, or it or its graph leads to other files, or it needs TensorFlow Text,
+            which is not installed.
 
     Example:
         >>> client = Client("saved_models/digits/1")  # doctest: +SKIP
@@ -70,6 +70,7 @@ class Client:
                 f"{path} is no SavedModel: give the folder of a version, "
                 "such as saved_models/NAME/1"
             )
+        check_own_files(path)
         try:
             self.config = Config.load(path / ASSETS / CONFIG_FILE)
             self.schema = Schema.load(path / ASSETS / SCHEMA_FILE)

@@ -1,6 +1,7 @@
 """Exported folders that are damaged, or that other hands have changed."""
 
 import json
+import os
 import re
 import shutil
 
@@ -9,6 +10,8 @@ from small_model import CONFIG, SCHEMA
 
 from multimodal_tf.config.saved_model.check import GRAPH, parse
 from multimodal_tf.config.saved_model.files import load_temperatures
+from multimodal_tf.evaluation import predictor
+from multimodal_tf.serving import skew
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
 
@@ -125,3 +128,42 @@ def test_a_path_is_no_model(tmp_path):
         ValueError, match=r"such as load_run\(path\).model, received the path 'runs/x'"
     ):
         export_model("runs/x", CONFIG, SCHEMA, tmp_path / "1")
+
+
+def every_reader(path):
+    """What reads an exported folder: `Client`, `evaluate` and the report, `skew`."""
+    return {
+        "Client": lambda: Client(path),
+        "evaluate": lambda: predictor.of_saved_model(path),
+        "skew": lambda: skew._served(path, [], CONFIG),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "variables",
+        "variables/variables.index",
+        "assets.extra/config.yaml",
+        "saved_model.pb",
+        "fingerprint.pb",
+    ],
+)
+def test_a_link_is_refused_before_anything_is_read(model, tmp_path, name):
+    (model / name).rename(tmp_path / "elsewhere")
+    (model / name).symlink_to(tmp_path / "elsewhere")
+    for who, read in every_reader(model).items():
+        with pytest.raises(ValueError, match=r"^\S*/1: a SavedModel must hold") as error:
+            read()
+        assert str(error.value) == (
+            f"{model}: a SavedModel must hold its files itself, {name!r} is a link: copy the folder"
+            " with `cp -rL` if you trust where it leads"
+        ), who
+
+
+def test_hard_links_and_a_link_to_the_folder_are_read(model, tmp_path):
+    linked = tmp_path / "linked"
+    shutil.copytree(model, linked, copy_function=os.link)
+    (tmp_path / "name").symlink_to(linked)
+    for path in (linked, tmp_path / "name"):
+        assert Client(path).predict([{"title": "red"}])["valid"].all()

@@ -7,6 +7,7 @@ sandbox: a graph can still use all memory and time.
 
 import pathlib
 import re
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from multimodal_tf.config.saved_model.flow import Flow, assets_of
 
 GRAPH = "saved_model.pb"
 _ASSETS = "assets"
+# what TensorFlow and this package read of a SavedModel
+_READ = (GRAPH, "fingerprint.pb", "variables", _ASSETS, "assets.extra")
 _REFUSED = re.compile(
     # files, checkpoints and their names
     r"ReadFile|WriteFile|MatchingFiles|RecordInput|ImmutableConst|DumpTensor|Skipgram"
@@ -42,6 +45,31 @@ _ATTRIBUTES = {
 _CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}
 # a lookup table from a file, which must be an asset
 _TABLES = {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
+
+
+def check_files(folder: pathlib.Path) -> None:
+    """Checks that a SavedModel holds its files itself.
+
+    A link may lead to any file, and a pipe never ends. A hard link is the file itself. The folder
+    may be a link: its path was given by whoever trusts it.
+
+    Args:
+        folder: the SavedModel's folder.
+
+    Raises:
+        ValueError: a file that is read is a link, a device or a pipe.
+    """
+    for name in _READ:
+        path = folder / name
+        inside = sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else []
+        for each in (path, *inside):
+            mode = each.lstat().st_mode if each.exists() or each.is_symlink() else stat.S_IFREG
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+                raise ValueError(
+                    "a SavedModel must hold its files itself,"
+                    f" {str(each.relative_to(folder))!r} is {what}"
+                )
 
 
 def parse(graph: bytes) -> Any:

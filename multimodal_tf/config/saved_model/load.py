@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multimodal_tf.config.saved_model.check import GRAPH, check, parse
+from multimodal_tf.config.saved_model.check import GRAPH, check, check_files, parse
 
 
 def load(path: pathlib.Path) -> Any:
@@ -15,8 +15,9 @@ def load(path: pathlib.Path) -> Any:
         path: the SavedModel's folder.
 
     Raises:
-        ValueError: it is damaged, or does what `check` refuses.
+        ValueError: it is damaged, holds a link, or does what `check` refuses.
     """
+    check_own_files(path)
     try:
         graph = parse((path / GRAPH).read_bytes())
     except (ValueError, OSError) as error:
@@ -30,6 +31,16 @@ def load(path: pathlib.Path) -> Any:
     # TensorFlow may raise anything on a damaged file.
     except Exception as error:  # noqa: BLE001
         raise _damaged(path, error) from error
+
+
+def check_own_files(path: pathlib.Path) -> None:
+    """Refuses a SavedModel with links, as `check_files`, before any of its files is read."""
+    try:
+        check_files(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}: copy the folder with `cp -rL` if you trust where it leads"
+        ) from error
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> ValueError:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import pathlib
 import shutil
-import stat
 import tarfile
 import tempfile
 import urllib.parse
@@ -19,7 +18,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 
-from multimodal_tf.config.saved_model.check import GRAPH, check, parse
+from multimodal_tf.config.saved_model.check import GRAPH, check, check_files, parse
 from multimodal_tf.models.towers.pretrained import one_line
 
 # bytes, of an archive's members together
@@ -79,9 +78,11 @@ def copy_checked(folder: pathlib.Path, field: str) -> Files:
     """Copies the SavedModel in `folder` and checks it. Raises ValueError as `fetch`."""
     temporary = tempfile.TemporaryDirectory(prefix="multimodal_tf-saved_model-")
     target = pathlib.Path(temporary.name)
+    try:
+        check_files(folder)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
     parts = [part for part in _FOLDERS if (folder / part).is_dir()]
-    for part in parts:
-        _check_files(folder, part, field)
     graph = _checked(folder, field)
     for part in parts:
         shutil.copytree(folder / part, target / part)
@@ -208,18 +209,6 @@ def _checked(folder: pathlib.Path, field: str) -> bytes:
     for node in with_slots:
         node.ClearField("slot_variables")
     return model.SerializeToString(deterministic=True) if with_slots else graph
-
-
-def _check_files(folder: pathlib.Path, part: str, field: str) -> None:
-    """Refuses links, which may lead to any file, devices and pipes."""
-    for path in (folder / part, *sorted((folder / part).rglob("*"))):
-        mode = path.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            what = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
-            name = str(path.relative_to(folder))
-            raise ValueError(
-                f"{field}: a SavedModel must hold its files itself, {name!r} is {what}"
-            )
 
 
 def _digest(folder: pathlib.Path) -> str:
