@@ -45,8 +45,7 @@ def jobs_of(
     Raises:
         ValueError: the table has another number of rows than `splits`.
     """
-    names = [*config.inputs, *labelled(config.heads)]
-    columns = tuple(dict.fromkeys(config.column(name) for name in names))
+    columns = columns_of(config)
     pending: list[list[Row]] = [[] for _ in SPLITS]
     sizes, counts = [0] * len(SPLITS), [0] * len(SPLITS)
 
@@ -67,6 +66,12 @@ def jobs_of(
     for split, rows in enumerate(pending):
         if rows:
             yield job(split)
+
+
+def columns_of(config: Config) -> tuple[str, ...]:
+    """The columns that are read, in the order of a job's cells."""
+    names = [*config.inputs, *labelled(config.heads)]
+    return tuple(dict.fromkeys(config.column(name) for name in names))
 
 
 def _rows(table: Table, columns: Sequence[str], expected: int) -> Iterator[tuple[Any, ...]]:

@@ -1,9 +1,16 @@
 """The cell that each worker process is at, in memory that outlives it.
 
-When a worker dies, the process that started it reads there which cell it died of.
+When a worker dies, the process that started it reads there which cell it died of. A process that
+reads cells itself, or that Beam started, keeps it in a small file beside the shard's part file: the
+next ingest finds it there.
 """
 
-from collections.abc import MutableSequence
+import contextlib
+import mmap
+import pathlib
+import struct
+import threading
+from collections.abc import Iterator, MutableSequence
 from multiprocessing.context import SpawnContext
 from typing import NamedTuple
 
@@ -36,8 +43,7 @@ class Positions:
         with self._claimed.get_lock():
             first = self._claimed.value * _WIDTH
             self._claimed.value += 1
-        global _place
-        _place = (self._numbers, first)
+        _here.place, _here.is_claimed = (self._numbers, first), True
         self._numbers[first] = process
         leave()
 
@@ -50,16 +56,64 @@ class Positions:
         return None
 
 
-# where this process writes, which nobody reads unless it is a worker
-_place: tuple[MutableSequence[int], int] = ([0] * _WIDTH, 0)
+class _Here(threading.local):
+    """Where this thread writes, which nobody reads unless it is a worker's or a file's."""
+
+    place: tuple[MutableSequence[int], int] = ([0] * _WIDTH, 0)
+    is_claimed = False
+
+
+_here = _Here()
+# of a file: `Position`, in the bytes of this machine
+_FORMAT = struct.Struct("=qq")
+_SUFFIX = ".at"
 
 
 def at(row: int, column: int) -> None:
-    """Says that this process now reads a cell."""
-    numbers, first = _place
+    """Says that this thread now reads a cell."""
+    numbers, first = _here.place
     numbers[first + 1], numbers[first + 2] = row, column
 
 
 def leave() -> None:
-    """Says that this process now reads no cell."""
+    """Says that this thread now reads no cell."""
     at(_NOWHERE, 0)
+
+
+@contextlib.contextmanager
+def recorded(part: pathlib.Path) -> Iterator[None]:
+    """Keeps the cell that this thread is at in a file that only the death of the process leaves.
+
+    It is mapped into memory, so that a cell costs no call of the system. Workers of `Positions`
+    need none.
+
+    Args:
+        part: local path of the part file that will be written.
+    """
+    if _here.is_claimed:
+        yield
+        return
+    file, before = part.with_suffix(_SUFFIX), _here.place
+    file.write_bytes(_FORMAT.pack(_NOWHERE, 0))
+    try:
+        with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+            numbers = memoryview(mapped).cast("q")
+            _here.place = (numbers, -1)
+            try:
+                yield
+            finally:
+                _here.place = before
+                numbers.release()
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def left(folder: pathlib.Path) -> list[Position]:
+    """The cells at which earlier processes died; their files in the folder are removed."""
+    found = []
+    for file in sorted(folder.glob(f"*{_SUFFIX}")):
+        content = file.read_bytes()
+        file.unlink(missing_ok=True)
+        if len(content) == _FORMAT.size:
+            found.append(Position(*_FORMAT.unpack(content)))
+    return [one for one in found if one.row != _NOWHERE]

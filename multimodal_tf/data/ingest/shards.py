@@ -4,6 +4,7 @@ The part file holds the fingerprint of what the shard was made from, its size an
 rejected cells.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -16,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from multimodal_tf.config import Config, Head, Input, labelled
-from multimodal_tf.data import atomic, record_files
+from multimodal_tf.data import atomic, filesystem, record_files
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
 from multimodal_tf.data.ingest import positions
@@ -78,7 +79,8 @@ def write(job: Job, config: Config, root: PathLike, records: PathLike) -> int:
     """
     rejected: list[Rejected] = []
     path = to_path(records) / job.file
-    with atomic.replacing(path) as temporary:
+    part_file = part_path(records, job.file)
+    with _at_cells(part_file), atomic.replacing(path) as temporary:
         lengths = _write_records(temporary, _records(job, config, root, rejected))
         size, digest = temporary.stat().st_size, record_files.sha256(temporary)
     with atomic.replacing(record_files.lengths_path(path)) as temporary:
@@ -88,8 +90,13 @@ def write(job: Job, config: Config, root: PathLike, records: PathLike) -> int:
         shard=Shard(file=job.file, rows=len(lengths), bytes=size, sha256=digest),
         rejected=rejected,
     )
-    atomic.write_text(part_path(records, job.file), part.model_dump_json())
+    atomic.write_text(part_file, part.model_dump_json())
     return len(job.rows)
+
+
+def _at_cells(part: Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps the cell that is read in a file, where files can be mapped into memory."""
+    return positions.recorded(part) if filesystem.is_local(part) else contextlib.nullcontext()
 
 
 def _write_records(path: pathlib.Path, serialized: Iterable[bytes]) -> NDArray[np.uint32]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,11 +16,11 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.model import check_config
 from multimodal_tf.data import atomic, filesystem, manifest, record_files
 from multimodal_tf.data.filesystem import Path, PathLike
+from multimodal_tf.data.ingest import positions, rejected, schema_cache, shards
 from multimodal_tf.data.ingest import processes as local
-from multimodal_tf.data.ingest import rejected, schema_cache, shards
 from multimodal_tf.data.ingest.beam import BeamPipeline
 from multimodal_tf.data.ingest.checks import check_arguments
-from multimodal_tf.data.ingest.jobs import Job, jobs_of
+from multimodal_tf.data.ingest.jobs import Job, columns_of, jobs_of
 from multimodal_tf.data.ingest.record_settings import CONFIG, recorded_inputs, settings_hash
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
@@ -89,6 +90,7 @@ def ingest(
         filesystem.make_directory(records / record_files.PARTS)
         atomic.remove_temporaries(records)
         atomic.remove_temporaries(records / record_files.PARTS)
+        _warn_of_deaths(records, recorded)
         splits = assign_splits(table, config)
         run = run or functools.partial(
             local.results, processes=processes or _default_processes(len(splits))
@@ -97,6 +99,20 @@ def ingest(
         filesystem.forget_listings(records)
         _remove_other_shards(records, files)
         return _conclude(table, config, records, files, len(splits))
+
+
+def _warn_of_deaths(records: Path, config: Config) -> None:
+    """Says at which cells an earlier ingest died, where no other process could say so."""
+    if not filesystem.is_local(records):
+        return
+    columns = columns_of(config)
+    for row, column in positions.left(records / record_files.PARTS):
+        named = f", column {columns[column]!r}" if column < len(columns) else ""
+        warnings.warn(
+            f"an earlier ingest into {records} ended without an error at row {row}{named}: if this"
+            " one ends, too, make that cell empty, or replace its file",
+            stacklevel=3,
+        )
 
 
 def _on_beam(options: Sequence[str], records: Path, processes: int | None) -> Run:
