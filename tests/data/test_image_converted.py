@@ -28,6 +28,10 @@ REPAIRED = {
     "a TIFF": random_image(kind="TIFF"),
     "a PNG of many texts": EXACT["png rgb"][:33] + MANY_TEXTS + EXACT["png rgb"][33:],
 }
+LONG_PIXELS = chunk(b"IDAT", bytes(200_000))
+REPAIRED["a PNG with more than its pixels"] = (
+    EXACT["png rgb"][:-12] + LONG_PIXELS + EXACT["png rgb"][-12:]
+)
 REPAIRED["bytes between the segments of a JPEG"] = JPEG[:20] + b"\0" + JPEG[20:]
 
 
@@ -48,7 +52,7 @@ def test_frames_of_a_list_are_converted_alike():
 
 def test_describe_reads_what_ingest_reads():
     files = [random_image(seed) for seed in range(4)]
-    found = described({"x": [*files, *REPAIRED.values()], "label": list("abababab")})
+    found = described({"x": [*files, *REPAIRED.values()], "label": list("abababab") + ["a"]})
     assert column_of(found, "x").type == "image"
     assert column_of(found, "x").rejected == 0
 

@@ -1,9 +1,11 @@
 """Small image files that would take long to decode are refused before they are decoded."""
 
+import io
 import struct
 import time
 import zlib
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from image_formats import EXACT, LOSSY, chunk, exif, photo, png, reason, with_exif
@@ -85,6 +87,41 @@ def test_a_png_of_many_compressed_texts_is_refused(name):
 
 def test_other_texts_cost_nothing():
     assert reason(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"Comment\0abc") * 500)) == ""
+
+
+def with_more_pixels(data, more, pieces=1):
+    """A PNG with `more` bytes of packed pixels in all after its own."""
+    return data[:-12] + chunk(b"IDAT", bytes(more // pieces)) * pieces + data[-12:]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 20_000])
+def test_a_png_whose_packed_pixels_are_too_long_is_refused(pieces):
+    for data in (EXACT["png rgb"], EXACT["png palette"]):
+        assert reason(with_more_pixels(data, 200_000, pieces)) == image_cost.LONG_PIXELS
+        assert reason(with_more_pixels(data, 60_000, 3)) == ""
+
+
+def test_a_png_that_does_not_pack_and_one_with_much_beside_its_pixels_are_read():
+    random = np.random.default_rng(0).integers(0, 256, (300, 300, 4), np.uint8)
+    for level in (0, 9):
+        assert reason(image_bytes(Image.fromarray(random), "PNG", compress_level=level)) == ""
+    beside = chunk(b"iCCP", b"a\0\0" + bytes(10**6))
+    assert reason(EXACT["png rgb"][:33] + beside + EXACT["png rgb"][33:]) == ""
+    # the least bits a pixel, and interlaced: one row for each pass
+    for size in ((1, 500), (500, 1), (499, 501)):
+        for interlaced in (0, 1):
+            data = io.BytesIO()
+            Image.new("1", size).save(data, "PNG", compress_level=0, interlace=interlaced)
+            assert reason(data.getvalue()) == ""
+
+
+def test_what_follows_the_last_pixel_costs_little():
+    packer = zlib.compressobj(9)
+    tail = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1000)) + packer.flush()
+    data = EXACT["png rgb"][:-12] + chunk(b"IDAT", tail) + EXACT["png rgb"][-12:]
+    start = time.process_time()
+    assert reason(data) == image_cost.LONG_PIXELS
+    assert time.process_time() - start < 1
 
 
 def test_a_count_never_raises():

@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Iterator, MutableSequence
 from multiprocessing.context import SpawnContext
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 # numbers of a worker: its process id, and `Position`
 _WIDTH = 3
@@ -98,7 +98,8 @@ def recorded(part: pathlib.Path) -> Iterator[None]:
     try:
         with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
             numbers = memoryview(mapped).cast("q")
-            _here.place = (numbers, -1)
+            # it has all of one that is used
+            _here.place = (cast("MutableSequence[int]", numbers), -1)
             try:
                 yield
             finally:

@@ -18,7 +18,7 @@ from multimodal_tf.data.kinds.kind import Kind, Reader
 # the header is valid, the rest is not
 _DAMAGED = "damaged image"
 # the graph's reasons against files that Pillow may decode all the same; the others are limits
-_CONVERTED = (_DAMAGED, image_cost.MANY_TEXTS, *image_header.UNREADABLE)
+_CONVERTED = (_DAMAGED, image_cost.MANY_TEXTS, image_cost.LONG_PIXELS, *image_header.UNREADABLE)
 
 
 class ImageKind(Kind[ImageInput, None]):
