@@ -20,6 +20,8 @@ from multimodal_tf.config.towers import (
     VideoTower,
 )
 
+ShownAs = Literal["text", "image", "frame", "player"]
+
 
 class Column(Strict):
     """What inputs and heads have in common."""
@@ -43,6 +45,10 @@ class _Input(Column):
 
     # whether a cell is one file or several, whose bytes have to be decoded
     is_media: ClassVar[bool] = False
+    # how a page shows a cell: its text or numbers, an image, the first of its frames, a player
+    shown_as: ClassVar[ShownAs] = "text"
+    # whether objectives change its cells: there are views of them, and parts that can be hidden
+    is_changeable: ClassVar[bool] = False
     # whether `Config.tabular` reads it
     is_tabular: ClassVar[bool] = False
     cell_dtype: ClassVar[Literal["string", "float32"]] = "string"
@@ -75,6 +81,8 @@ class ImageInput(_Input):
     """
 
     is_media: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "image"
+    is_changeable: ClassVar[bool] = True
     cell_settings: ClassVar[tuple[str, ...]] = ("max_pixels",)
 
     type: Literal["image"] = "image"
@@ -96,6 +104,8 @@ class TextInput(_Input):
 
     The default of `max_tokens` is 128 for characters, 256 for n-grams and 32 for other tokens.
     """
+
+    is_changeable: ClassVar[bool] = True
 
     type: Literal["text"] = "text"
     max_tokens: Annotated[int, Field(gt=0, le=131_072)] = 32
@@ -176,6 +186,8 @@ class AudioInput(_Input):
     """
 
     is_media: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "player"
+    is_changeable: ClassVar[bool] = True
     cell_settings: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
 
     type: Literal["audio"] = "audio"
@@ -214,6 +226,7 @@ class VideoInput(_Input):
     """
 
     is_media: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "frame"
     cell_settings: ClassVar[tuple[str, ...]] = ("frames", "height", "max_pixels", "width")
 
     type: Literal["video"] = "video"

@@ -49,7 +49,9 @@ def comparison_page(found: RunComparison, made_with: Mapping[str, str]) -> page.
 
 def main_metric(head: HeadComparison) -> str:
     """The name of the metric in the summary, the same as on the page of an evaluation."""
-    names = ("average_precision_macro",) if head.type == "multi_label" else ("accuracy", "mae")
+    # heads of several labels have it
+    several = "exact_match" in head.metrics
+    names = ("average_precision_macro",) if several else ("accuracy", "mae")
     return next((name for name in names if name in head.metrics), next(iter(head.metrics)))
 
 

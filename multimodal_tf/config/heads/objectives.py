@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from multimodal_tf.config.heads.bases import BaseHead
-from multimodal_tf.config.inputs import AudioInput, ImageInput, Input, TextInput
+from multimodal_tf.config.inputs import ImageInput, Input, TextInput
 from multimodal_tf.config.names import NonNegative, Width
 
 # pixels along the side of a picture that has four patches
@@ -86,7 +86,7 @@ class MaskedHead(Objective):
     type: Literal["masked"] = "masked"
     context: list[str] = Field([], description="names of other inputs that help to predict")
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="of a cell, that is hidden; null: text 0.15, image 0.6, audio 0.5"
+        None, description="of a cell, that is hidden; null: text 0.15, image 0.6, sound 0.5"
     )
     # width of the layer before the prediction, and of the attention to other inputs
     dim: Width = 128
@@ -105,7 +105,7 @@ class MaskedHead(Objective):
         if isinstance(own, ImageInput) and min(own.height, own.width) < _SMALLEST:
             size = f"{own.height} x {own.width}"
             return f"must have a height and width of {_SMALLEST} or more, received {size}"
-        if isinstance(own, ImageInput | AudioInput):
+        if own is not None and own.is_changeable:
             return ""
         received = "several columns" if own is None else own.type
-        return f"must be a text, image or audio, of which parts can be hidden, received {received}"
+        return f"must be a text, image or sound, of which parts can be hidden, received {received}"

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from multimodal_tf.config.heads.objectives import Objective
-from multimodal_tf.config.inputs import AudioInput, ImageInput, Input, TextInput
+from multimodal_tf.config.inputs import Input, TextInput
 from multimodal_tf.config.names import Fraction, QueueLength, Temperature, Width
 
 
@@ -40,9 +40,9 @@ class ViewsHead(Objective):
 
     def input_problem(self, own: Input | None) -> str:
         """It must be an image, a sound or a text, of which there are views."""
-        if not isinstance(own, ImageInput | AudioInput | TextInput):
+        if own is None or not own.is_changeable:
             kind = "several columns" if own is None else own.type
-            return f"must be an image, an audio or a text, which have views, received {kind}"
+            return f"must be an image, a sound or a text, which have views, received {kind}"
         if isinstance(own, TextInput) and own.tokenizer.type == "none":
             return "must be a text with tokens, received the tokenizer none"
         return ""

@@ -9,6 +9,7 @@ of the same clip with padding; not in the transformer, which has a single convol
 
 import math
 from functools import partial
+from typing import TypeAlias
 
 from keras import KerasTensor, layers
 
@@ -28,8 +29,11 @@ from multimodal_tf.models.towers.image import convolutions, normalization
 from multimodal_tf.models.towers.recurrent import recurrent
 from multimodal_tf.models.towers.spectrogram import log_mel, window_and_hop
 
+# what a tower of clips reads
+ClipInput: TypeAlias = TowerInput[AudioInput]
 
-def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last: str) -> Encoding:
+
+def spectrogram_cnn(tower: SpectrogramTower, given: ClipInput, last: str) -> Encoding:
     """A convolutional network over a log-mel spectrogram.
 
     Args:
@@ -62,14 +66,14 @@ def spectrogram_cnn(tower: SpectrogramTower, given: TowerInput[AudioInput], last
 
 
 def _band_levels(
-    tower: SpectrogramTower, given: TowerInput[AudioInput], spectrogram: KerasTensor
+    tower: SpectrogramTower, given: ClipInput, spectrogram: KerasTensor
 ) -> KerasTensor:
     _, hop = window_and_hop(tower, given.config.sample_rate, given.name)
     mask = AudioMask(hop, spectrogram.shape[1], name=f"{given.name}_frames", dtype="float32")
     return wide.audio_features(spectrogram, mask(given.x), given.name)
 
 
-def crnn(tower: CRNNTower, given: TowerInput[AudioInput], last: str) -> Encoding:
+def crnn(tower: CRNNTower, given: ClipInput, last: str) -> Encoding:
     """Convolutions over a log-mel spectrogram, then GRUs over time.
 
     Args:
@@ -97,7 +101,7 @@ def crnn(tower: CRNNTower, given: TowerInput[AudioInput], last: str) -> Encoding
 
 
 def spectrogram_transformer(
-    tower: SpectrogramTransformerTower, given: TowerInput[AudioInput], last: str
+    tower: SpectrogramTransformerTower, given: ClipInput, last: str
 ) -> Encoding:
     """Self-attention over patches of a log-mel spectrogram.
 
@@ -131,7 +135,7 @@ def spectrogram_transformer(
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def waveform_cnn(tower: WaveformTower, given: TowerInput[AudioInput], last: str) -> Encoding:
+def waveform_cnn(tower: WaveformTower, given: ClipInput, last: str) -> Encoding:
     """One-dimensional convolutions over the samples.
 
     The first kernel is wide and strided, like a spectrogram's windows. Every block ends by pooling
@@ -175,14 +179,12 @@ def waveform_cnn(tower: WaveformTower, given: TowerInput[AudioInput], last: str)
     return Encoding(tokens, mask, pool(tower, tokens, mask, name, last))
 
 
-def _log_mel(tower: Spectrogram, given: TowerInput[AudioInput]) -> KerasTensor:
+def _log_mel(tower: Spectrogram, given: ClipInput) -> KerasTensor:
     config = given.config
     return log_mel(tower, given.x, config.sample_rate, config.augmentation, given.name)
 
 
-def _mask(
-    tower: Spectrogram, given: TowerInput[AudioInput], frames: int, shape: tuple[int, int]
-) -> KerasTensor:
+def _mask(tower: Spectrogram, given: ClipInput, frames: int, shape: tuple[int, int]) -> KerasTensor:
     """The mask of time steps x tokens per step, `shape`; a time step spans `frames` frames."""
     _, hop = window_and_hop(tower, given.config.sample_rate, given.name)
     return AudioMask(frames * hop, *shape, name=f"{given.name}_mask", dtype="float32")(given.x)
@@ -207,7 +209,7 @@ def _patch_size(
     return length, tower.patch_bins
 
 
-def _kernel_and_stride(tower: WaveformTower, given: TowerInput[AudioInput]) -> tuple[int, int]:
+def _kernel_and_stride(tower: WaveformTower, given: ClipInput) -> tuple[int, int]:
     """Width of the first kernel and stride of all blocks together, in samples."""
     name, config = given.name, given.config
     kernel = round(config.sample_rate * tower.window_ms / 1000)

@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
-from multimodal_tf.config import AudioInput, PresetTower
+from multimodal_tf.config import PresetTower
+from multimodal_tf.models.towers.audio import ClipInput
 from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
 from multimodal_tf.models.towers.backbone import (
     BackbonePart,
@@ -17,7 +18,7 @@ from multimodal_tf.models.towers.backbone import (
     load_converter,
     unreadable,
 )
-from multimodal_tf.models.towers.encoding import Encoding, TowerInput
+from multimodal_tf.models.towers.encoding import Encoding
 from multimodal_tf.models.towers.pretrained import encode_output, run
 
 # the inputs of Whisper's and of Moonshine's backbone
@@ -54,7 +55,7 @@ class SpeechFeatures(layers.Layer):
     def call(self, x: KerasTensor) -> Tensors:
         # Moonshine's converter warns while it is traced, whatever the length.
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Audio duration must be")
+            warnings.filterwarnings("ignore", message=".* duration must be")
             features = self._graph(x)
         length = ops.expand_dims(ops.maximum(clip_length(x), _WINDOW), 1)
         mask = ops.arange(x.shape[1], dtype="int32") < length
@@ -69,7 +70,7 @@ class SpeechFeatures(layers.Layer):
         return cls(keras.saving.deserialize_keras_object(config.pop("converter")), **config)
 
 
-def preset_audio(tower: PresetTower, given: TowerInput[AudioInput], last: str) -> Encoding:
+def preset_audio(tower: PresetTower, given: ClipInput, last: str) -> Encoding:
     """The encoder of a speech model from a KerasHub preset, as `preset.preset_text`.
 
     It runs in float32, and its features are computed by the preset's own `AudioConverter`.
@@ -113,9 +114,7 @@ def preset_audio(tower: PresetTower, given: TowerInput[AudioInput], last: str) -
     return encode_output(tower, y, mask(given.x), name, last)
 
 
-def _check_seconds(
-    tower: PresetTower, given: TowerInput[AudioInput], limits: tuple[float, float]
-) -> None:
+def _check_seconds(tower: PresetTower, given: ClipInput, limits: tuple[float, float]) -> None:
     (shortest, longest), seconds = limits, given.config.seconds
     if not shortest <= seconds <= longest:
         raise ValueError(

@@ -60,17 +60,17 @@ def _cell(input_config: config.Input, cell: Any, present: bool) -> PageCell:
     """A cell for the page; None where it is missing or cannot be read."""
     if not present:
         return None
-    match input_config:
-        case config.ImageInput():
+    match input_config.shown_as:
+        case "image":
             return Image(cell)
-        case config.VideoInput():
+        case "frame":
             return Image(next(frame for frame in cell if frame))
-        case config.AudioInput():
+        case "player":
             return AudioClip(cell)
-        case config.TextInput() | config.ValueInput():
+        case "text":
             return _text(cell)
         case _:
-            assert_never(input_config)
+            assert_never(input_config.shown_as)
 
 
 def _text(cell: Any) -> str:
@@ -89,20 +89,18 @@ def _with_map(
     parts, relevance = found.parts, found.relevance
     highest = signed(relevance.flat[np.abs(relevance).argmax()])
     title = f"{name}, most relevant part {highest}"
-    match input_config:
-        case config.TextInput():
+    match input_config.shown_as:
+        case "text":
             return {name: over_words(raw, parts, relevance)}
-        case config.ImageInput():
+        case "image":
             return {name: cell, title: Image(over_image(raw, parts, relevance))}
-        case config.AudioInput():
+        case "player":
             return {name: cell, title: Image(over_spectrogram(raw, parts, relevance))}
-        case config.VideoInput():
+        case "frame":
             frames = " ".join(signed(value) for value in relevance)
             return {name: cell, f"{name}, relevance of frames": frames}
-        case config.ValueInput():
-            return {name: cell}
         case _:
-            assert_never(input_config)
+            assert_never(input_config.shown_as)
 
 
 def _label_and_prediction(eval_split: EvalSplit, row: int) -> tuple[str, str, dict[str, str]]:

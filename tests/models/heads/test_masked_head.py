@@ -168,8 +168,8 @@ def test_pixels_are_learned_and_augmentation_comes_first():
 @pytest.mark.parametrize(
     ("one", "problem"),
     [
-        ({"type": "number"}, "must be a text, image or audio, of which .* received number"),
-        ({"type": "video"}, "must be a text, image or audio, of which .* received video"),
+        ({"type": "number"}, "must be a text, image or sound, of which .* received number"),
+        ({"type": "video"}, "must be a text, image or sound, of which .* received video"),
         (
             {"type": "text", "tokenizer": {"type": "ngrams"}},
             "must be a text with a tokenizer whose tokens can be predicted, received ngrams",

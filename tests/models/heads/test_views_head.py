@@ -192,7 +192,7 @@ def test_views_of_other_cells_move_apart():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"inputs": ["price"]}, "'price' must be an image, an audio or a text, .* received number"),
+        ({"inputs": ["price"]}, "'price' must be an image, a sound or a text, .* received number"),
         ({"temperature": 0}, r"temperature: .* greater than or equal to 0\.01"),
         ({"momentum": 1}, "momentum: .* less than 1"),
         ({"queue": -1}, "queue: .* greater than or equal to 0"),
