@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.accuracy_table import accuracy, by_seed_and_drawn, gain, group_of_rows
 from benchmarks.linear import LABEL, read_raw, regression
 from benchmarks.trained import slug
-from multimodal_tf.config import AlignmentHead, Config
+from multimodal_tf.config import AlignmentHead, Config, ViewsHead
 from multimodal_tf.data.datasets import digits_config, digits_table, stamps_config, stamps_table
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest.table_ingest import ingest
@@ -58,8 +58,19 @@ def aligned(config):
     return {"space": AlignmentHead(inputs=[*config.inputs])}
 
 
+def views(config):
+    """Two views of each input."""
+    return {f"{name}_views": ViewsHead(inputs=[name]) for name in config.inputs}
+
+
+def moco(config):
+    """The same with a momentum encoder, and a queue of half of the training rows of stamps."""
+    moved = {"momentum": 0.99, "queue": 256}
+    return {f"{name}_views": ViewsHead(inputs=[name], **moved) for name in config.inputs}
+
+
 # by column, the heads without labels of a configuration
-OBJECTIVES = {"alignment": aligned}
+OBJECTIVES = {"alignment": aligned, "views": views, "moco": moco}
 
 
 @dataclasses.dataclass(frozen=True)

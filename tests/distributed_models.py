@@ -22,6 +22,7 @@ from multimodal_tf.config import (
     NumberInput,
     RegressionHead,
     TextInput,
+    ViewsHead,
 )
 from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.models.distributed_model import DistributedModel
@@ -50,8 +51,14 @@ CONFIG = Config(
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )
-# heads that compare inputs
-COMPARING = ("pair", "space", "siglip", "near")
+# heads of which single steps are compared, not whole trainings
+VIEWS = {
+    "simclr": ViewsHead(inputs=["photo"], dim=3, temperature=0.5),
+    "moco": ViewsHead(inputs=["photo"], dim=3, temperature=0.5, momentum=0.75, queue=9),
+}
+EVERY = CONFIG.model_copy(update={"heads": CONFIG.heads | VIEWS})
+# heads that compare rows
+COMPARING = ("pair", "space", "siglip", "near", *VIEWS)
 # the last batch has one row: a replica of two has none
 ROWS, BATCH = 25, 8
 
@@ -59,7 +66,7 @@ ROWS, BATCH = 25, 8
 def batches(rows=ROWS, heads=tuple(CONFIG.heads)):
     """Batches in which inputs and labels are missing and rows weigh unequally."""
     random = np.random.default_rng(1)
-    inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(CONFIG, rows)
+    inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(EVERY, rows)
     for name in CONFIG.inputs:
         inputs = contract.without(inputs, name, random.random(rows) < 0.2, value=0)
     weights = {
@@ -139,7 +146,7 @@ def single_steps(scope, data):
     All losses that compare inputs, each in a space of its own over shared towers. `data` has the
     targets of these heads alone.
     """
-    heads = {name: CONFIG.heads[name] for name in COMPARING}
+    heads = {name: EVERY.heads[name] for name in COMPARING}
     config = CONFIG.model_copy(update={"heads": heads})
     with scope:
         model = build_model(config, contract.schema_of(CONFIG))

@@ -145,7 +145,6 @@ class DistributedModel(FrozenStartModel):
         }
         for metric in before:
             metric.reset_state()
-        y, y_pred = self._with_queues(y, y_pred)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
         # Keras creates them in the first call
         for metric in self._head_losses():
@@ -154,6 +153,18 @@ class DistributedModel(FrozenStartModel):
             metric.count.assign(count + rows)
         self._loss_tracker.update_state(loss * _replicas(), sample_weight=rows)
         return loss
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """As in Keras; heads with a queue compare their rows with those in it, too."""
+        y, y_pred = self._with_queues(y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _head_losses(self) -> list[Any]:
         return [] if self._compile_loss is None else self._compile_loss.metrics

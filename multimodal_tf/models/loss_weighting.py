@@ -80,6 +80,7 @@ class _LearnedWeights(DistributedModel):
         with tf.init_scope():
             weights = self.get_compile_config()["loss_weights"] or {}
         by_head = sample_weight or {}
+        y, y_pred = self._with_queues(y, y_pred)
         return {
             name: loss(y[name], y_pred[name], by_head.get(name)) * weights.get(name, 1.0)
             for name, loss in self.loss.items()

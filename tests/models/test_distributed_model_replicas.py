@@ -52,7 +52,7 @@ def test_one_step_of_heads_that_compare_inputs_is_that_of_one_device(found, one_
     """
     steps = {name: x for name, x in one_device[1].items() if name.startswith(STEP)}
     assert len(steps) == 4 * len({name.partition(": ")[2] for name in steps})
-    for head in ("space", "siglip", "near", "pair"):
+    for head in ("space", "siglip", "near", "pair", "simclr", "moco"):
         assert any(name.partition(": ")[2].startswith(head) for name in steps)
     for name, one in steps.items():
         largest = np.abs(found["arrays"][name] - one).max()
