@@ -66,6 +66,7 @@ from .config import Split as Split
 from .config import SumFusion as SumFusion
 from .config import Teacher as Teacher
 from .config import TextInput as TextInput
+from .config import TokenMatchingHead as TokenMatchingHead
 from .config import Training as Training
 from .config import TransformerTower as TransformerTower
 from .config import UncertaintyWeights as UncertaintyWeights

@@ -101,6 +101,14 @@ def same(first, second, **tolerance):
         np.testing.assert_allclose(first[name], second[name], err_msg=name, **tolerance)
 
 
+def of_rows(config, outputs):
+    """The outputs without what depends on the rows beside a row: drawn mismatched pairs."""
+    return {
+        name: output[:, 0, 0] if config.heads[name].type == "token_matching" else output
+        for name, output in outputs.items()
+    }
+
+
 def shape_and_dtype(config, tmp_path):
     model = model_of(config)
     # not 0: oneDNN's convolution returns a wrong shape; the served graph never runs it
@@ -147,7 +155,8 @@ def a_row_does_not_depend_on_its_neighbours(config, tmp_path):
     model, rows = model_of(config), rows_of(config, 4)
     together = model(rows)
     alone = model({name: value[2:3] for name, value in rows.items()})
-    same({name: output[2:3] for name, output in together.items()}, alone, rtol=1e-4, atol=1e-6)
+    third = {name: output[2:3] for name, output in together.items()}
+    same(of_rows(config, third), of_rows(config, alone), rtol=1e-4, atol=1e-6)
 
 
 def save_and_load(config, tmp_path):
@@ -208,7 +217,7 @@ def every_weight_learns(config, tmp_path):
 
 def mixed_precision(config, tmp_path):
     rows, targets = rows_of(config, 8), targets_of(config, 8)
-    expected = model_of(config)(rows)
+    expected = of_rows(config, model_of(config)(rows))
     for policy in ("mixed_float16", "mixed_bfloat16"):
         keras.config.set_dtype_policy(policy)
         try:
@@ -216,7 +225,7 @@ def mixed_precision(config, tmp_path):
             model = compiled(config, optimizer="sgd")
         finally:
             keras.config.set_dtype_policy("float32")
-        for name, output in model(rows).items():
+        for name, output in of_rows(config, model(rows)).items():
             assert output.dtype == "float32"
             scale = np.abs(expected[name]).max()
             np.testing.assert_allclose(output, expected[name], atol=0.05 * scale)

@@ -20,6 +20,7 @@ from multimodal_tf.config import (
     MatchingHead,
     MultiLabelHead,
     NumberInput,
+    OrderHead,
     RegressionHead,
     TextInput,
     ViewsHead,
@@ -48,6 +49,7 @@ CONFIG = Config(
         "near": AlignmentHead(inputs=["photo", "size"], dim=3, loss="distance"),
         "words": MaskedHead(inputs=["note"], context=["photo"], dim=4, weight=0.5),
         "patches": MaskedHead(inputs=["photo"], dim=4, weight=0.1),
+        "order": OrderHead(inputs=["note"], weight=0.5),
     },
     fusion=ConcatenationFusion(hidden=[6], dropout=0),
 )

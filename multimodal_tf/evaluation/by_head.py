@@ -17,6 +17,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TokenMatchingHead,
     ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead
@@ -31,7 +32,7 @@ from multimodal_tf.metrics.classification import (
     rank_errors,
 )
 from multimodal_tf.metrics.count import count, count_scores
-from multimodal_tf.metrics.matching import matching
+from multimodal_tf.metrics.matching import matching, token_matching
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.metrics.multi_label import THRESHOLD, label_samples, multi_label
 from multimodal_tf.metrics.objective import objective
@@ -90,6 +91,8 @@ def head_metrics(
             return quantile(targets, predictions, levels, middle, known, resamples, seed, groups)
         case MatchingHead():
             return matching(predictions, resamples, seed, groups)
+        case TokenMatchingHead():
+            return token_matching(predictions, resamples, seed, groups)
         case AlignmentHead():
             return alignment(targets, predictions, head.inputs, resamples, seed, groups)
         case ViewsHead():

@@ -19,7 +19,7 @@ from multimodal_tf.losses.labels import (
     ScaledMeanSquaredError,
     SmoothedCrossentropy,
 )
-from multimodal_tf.losses.matching import MatchingLoss, Pairs, pairs
+from multimodal_tf.losses.matching import MatchingLoss, Pairs, TokenMatchingLoss, pairs
 from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
 from multimodal_tf.losses.objective import RowLoss
 from multimodal_tf.losses.teacher import CosineDistance, DistillationLoss, TaughtLoss
@@ -43,6 +43,7 @@ __all__ = [
     "SmoothedCrossentropy",
     "TaughtLoss",
     "ViewsLoss",
+    "TokenMatchingLoss",
     "WeightedBinaryCrossentropy",
     "compared_inputs",
     "pairs",

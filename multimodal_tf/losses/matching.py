@@ -73,3 +73,35 @@ def pairs(vectors: Any) -> Pairs:
         present=present,
         mismatched=present[:, None] * present[None, :] * of_two,
     )
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class TokenMatchingLoss(keras.losses.Loss):
+    """Cross-entropy of «these two belong together», on a row's pair and its mismatched ones.
+
+    Half of it is the row's own pair, half the mean over the row's mismatched pairs, as in
+    `MatchingLoss`.
+
+    Call:
+        `y_true` is not read. `y_pred` is float `(batch, 2, 3)`: logits of the row's own pair and of
+        two mismatched ones, and 1 for each that counts, else 0. `call` returns float `(batch,)`,
+        nats: 0 in a row that lacks one of the two inputs, and the first half alone where no
+        mismatched pair counts.
+
+    Example:
+        >>> rows = ops.array([[[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]])
+        >>> round(float(TokenMatchingLoss()(ops.ones((1, 1)), rows)), 3)  # chance level: log(2)
+        0.693
+
+    Source: Li et al. 2021, arXiv:2107.07651, equation 4; the equal halves are ours.
+    """
+
+    def __init__(self, name: str = "token_matching", reduction: str = MEAN) -> None:
+        super().__init__(name=name, reduction=reduction)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        logits, counts = y_pred[:, 0], y_pred[:, 1]
+        mismatched = ops.sum(ops.softplus(logits[:, 1:]) * counts[:, 1:], axis=1)
+        wrong = mismatched / ops.maximum(ops.sum(counts[:, 1:], axis=1), 1.0)
+        return 0.5 * counts[:, 0] * (ops.softplus(-logits[:, 0]) + wrong)

@@ -56,8 +56,7 @@ class DrawsPerRow(layers.Layer):
         if training:
             self.steps.assign(self.steps + 1)
             step = tf.convert_to_tensor(self.steps)
-        flat = tf.reshape(cells, [tf.shape(cells)[0], math.prod(cells.shape[1:])])
-        rows = tf.bitcast(tf.fingerprint(flat), tf.int64)
+        rows = fingerprints(cells)
         keys = tf.stack(
             [
                 tf.repeat(rows, count),
@@ -74,3 +73,16 @@ class DrawsPerRow(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
+
+
+def fingerprints(cells: Any) -> Any:
+    """Numbers that are equal where cells are equal.
+
+    Args:
+        cells: `(batch, ...)` of numbers; further dimensions are known.
+
+    Returns:
+        int64 `(batch,)`.
+    """
+    flat = tf.reshape(cells, [tf.shape(cells)[0], math.prod(cells.shape[1:])])
+    return tf.bitcast(tf.fingerprint(flat), tf.int64)

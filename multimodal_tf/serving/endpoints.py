@@ -123,9 +123,10 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         `{name}_probabilities`. A
         number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
         `{name}_quantiles` float32 `(batch, quantiles)`. None: of a head that compares two inputs
-        `{name}` float32 `(batch,)`, the probability that they belong together; of one that aligns
-        inputs `{name}` float32 `(batch,)`, the mean cosine between those of the row, -1 to 1, 0
-        where fewer than two are present; of an embedding `{name}` float32 `(batch, dim)`.
+        or their tokens `{name}` float32 `(batch,)`, the probability that they belong together; of
+        one that aligns inputs `{name}` float32 `(batch,)`, the mean cosine between those of the
+        row, -1 to 1, 0 where fewer than two are present; of an embedding `{name}` float32 `(batch,
+        dim)`.
     """
     whole = {output_key(name, head): output} if head.endings else {}
     match head.target_type:
@@ -141,6 +142,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: mean_cosine(output[:, :, :-2])}
         case None if head.compares_inputs:
             return {name: tf.sigmoid(tf.reduce_sum(output[:, 0] * output[:, 1], axis=1))}
+        case None if head.rereads_inputs:
+            return {name: tf.sigmoid(output[:, 0, 0])}
         case None:
             return {name: output}
         case _:

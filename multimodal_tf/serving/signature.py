@@ -53,7 +53,7 @@ def _outputs(config: Config, schema: Schema) -> dict[str, tf.TensorSpec]:
     }
     for name, head in config.heads.items():
         is_text = head.target_type in ("class", "classes")
-        is_vector = head.target_type is None and not head.compares_inputs
+        is_vector = head.target_type is None and head.reads_fused
         shape = None if is_vector else [None]
         specs[name] = tf.TensorSpec(shape, tf.string if is_text else tf.float32)
         whole = head.output_shape(len(getattr(schema.heads.get(name), "names", ())))

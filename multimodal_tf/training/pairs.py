@@ -1,11 +1,11 @@
-"""Whether training rows can teach the heads that compare inputs, before the training begins."""
+"""Whether training rows can teach the heads over several inputs, before the training begins."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import comparing, input_pairs
+from multimodal_tf.config.heads import input_pairs, with_loss
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw
@@ -16,7 +16,7 @@ _ENOUGH = 2
 
 
 def check_pairs(config: Config, records: PathLike) -> None:
-    """Checks that each head that compares inputs finds two rows in which two of them are present.
+    """Checks that each head without labels finds two rows with its input, or two of its inputs.
 
     Cells are read, not decoded, until enough have been found.
 
@@ -28,7 +28,11 @@ def check_pairs(config: Config, records: PathLike) -> None:
         ValueError: a head does not; an input of a head is never present together with another of
             its inputs; or its queue is longer than the training split.
     """
-    heads = comparing(config.heads)
+    heads = {
+        name: head
+        for name, head in with_loss(config.heads).items()
+        if head.target_type is None and head.inputs
+    }
     rows = Manifest.load(records).rows("train")
     for name, head in config.heads.items():
         queue = getattr(head, "queue", 0)
@@ -37,22 +41,23 @@ def check_pairs(config: Config, records: PathLike) -> None:
                 f"heads.{name}.queue must be at most the {rows} rows of the training split, or a "
                 f"row would meet itself in it, received {queue}"
             )
-    found = {(name, own): 0 for name, head in heads.items() for own in head.inputs}
+    found = {(name, own): 0 for name, head in heads.items() for own in head.inputs or ()}
     wanted = dict(found)
     for _, raw, _ in load_raw(config, records, "train", _BATCH).as_numpy_iterator():
         if not wanted:
             return
         present = _present(config, raw)
         for name, head in heads.items():
-            for pair in input_pairs(head):
+            for pair in input_pairs(head) or [(own, own) for own in head.inputs or ()]:
                 together = int((present[pair[0]] & present[pair[1]]).sum())
-                for own in pair:
+                for own in {*pair}:
                     found[name, own] += together
         wanted = {key: count for key, count in found.items() if count < _ENOUGH}
     for (name, own), count in wanted.items():
-        others = [other for other in heads[name].inputs if other != own]
+        others = " or ".join(other for other in heads[name].inputs or () if other != own)
+        beside = f" together with {others}" if others else ""
         raise ValueError(
-            f"heads.{name}.inputs: {own!r} must be present together with {' or '.join(others)} in "
+            f"heads.{name}.inputs: {own!r} must be present{beside} in "
             f"{_ENOUGH} or more rows of the training split, received {count} of {rows}"
         )
 

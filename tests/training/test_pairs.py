@@ -7,9 +7,13 @@ from multimodal_tf.config import (
     AlignmentHead,
     CategoryInput,
     Config,
+    GRUTower,
     MatchingHead,
     NumberInput,
+    OrderHead,
     Split,
+    TextInput,
+    TokenMatchingHead,
 )
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
@@ -38,7 +42,7 @@ def apart(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("head", [AlignmentHead, MatchingHead])
+@pytest.mark.parametrize("head", [AlignmentHead, MatchingHead, TokenMatchingHead])
 def test_inputs_that_are_never_present_together_are_refused(head, apart):
     message = (
         r"heads\.space\.inputs: 'title' must be present together with price in 2 or more rows of "
@@ -51,6 +55,16 @@ def test_inputs_that_are_never_present_together_are_refused(head, apart):
 
 def test_one_partner_is_enough(apart):
     check_pairs(config(AlignmentHead(inputs=["title", "price", "colour"])), apart)
+
+
+def test_an_objective_without_its_input_is_refused(apart, tmp_path):
+    notes = {"note": TextInput(tower=GRUTower(units=2))}
+    order = Config(inputs=notes, heads={"order": OrderHead(inputs=["note"])}, split=EVERY.split)
+    table = pd.DataFrame({"note": ["", "a b", None], "split": "train"})
+    ingest(read_table(table), order, tmp_path)
+    message = r"heads\.order\.inputs: 'note' must be present in 2 or more rows .* received 1 of 3"
+    with pytest.raises(ValueError, match=message):
+        check_pairs(order, tmp_path)
 
 
 def test_a_queue_longer_than_the_data_is_refused(apart):

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead
+from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead, TokenMatchingHead
 from multimodal_tf.config.heads.embedding import EmbeddingHead
 from multimodal_tf.config.heads.objectives import MaskedHead, OrderHead
 from multimodal_tf.config.heads.of_labels import (
@@ -43,6 +43,7 @@ __all__ = [
     "QuantileHead",
     "RegressionHead",
     "ViewsHead",
+    "TokenMatchingHead",
     "check_inputs",
     "comparing",
     "input_pairs",
@@ -64,7 +65,7 @@ PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads whose target is drawn from the cells of their own inputs
 ObjectiveHead: TypeAlias = OrderHead | MaskedHead | ViewsHead
 # heads with a loss and metrics
-LossHead = LabelledHead | PairHead | ObjectiveHead
+LossHead = LabelledHead | PairHead | TokenMatchingHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
 
@@ -98,14 +99,14 @@ def comparing(heads: Mapping[str, Head]) -> dict[str, PairHead]:
     return {name: head for name, head in heads.items() if isinstance(head, PairHead)}
 
 
-def input_pairs(head: PairHead) -> list[tuple[str, str]]:
-    """All pairs of the inputs that a head compares.
+def input_pairs(head: LossHead) -> list[tuple[str, str]]:
+    """All pairs of the inputs that a head names.
 
     Example:
         >>> input_pairs(AlignmentHead(inputs=["photo", "title", "clip"]))
         [('photo', 'title'), ('photo', 'clip'), ('title', 'clip')]
     """
-    return list(itertools.combinations(head.inputs, 2))
+    return list(itertools.combinations(head.inputs or (), 2))
 
 
 def served(heads: Mapping[str, Head]) -> dict[str, Head]:

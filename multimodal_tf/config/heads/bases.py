@@ -41,8 +41,8 @@ class BaseHead(Strict):
     compares_inputs: ClassVar[bool] = False
     # whether its output are vectors in one space
     aligns_inputs: ClassVar[bool] = False
-    # whether it runs the towers of its own inputs again, on cells that it has changed, and does not
-    # read the fused vector: an objective, whose target is drawn from the cells themselves
+    # whether it reads the cells and tokens of its own inputs, or runs their towers again on changed
+    # cells, and does not read the fused vector
     rereads_inputs: ClassVar[bool] = False
     # whether it reads the tokens of towers, and not their vectors alone
     reads_tokens: ClassVar[bool] = False

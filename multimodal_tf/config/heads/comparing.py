@@ -6,7 +6,15 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.heads.bases import BaseHead
-from multimodal_tf.config.names import NonNegative, QueueLength, Temperature, Width
+from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.names import (
+    AttentionHeads,
+    Depth,
+    NonNegative,
+    QueueLength,
+    Temperature,
+    Width,
+)
 
 
 class MatchingHead(BaseHead):
@@ -34,6 +42,47 @@ class MatchingHead(BaseHead):
     def output_shape(self, classes: int) -> tuple[int, ...]:
         """Two vectors, with a last number that holds scale and shift of the logit."""
         return (2, self.dim + 1)
+
+
+class TokenMatchingHead(BaseHead):
+    """Whether two inputs of a row belong together, by attention between their tokens.
+
+    It needs no labels: the two inputs of every row match. Mismatched pairs are hard: a row's input
+    with another of the batch that resembles its own partner, never one with an equal cell. Where
+    one of the two is missing, the probability is 0.5 and the row teaches nothing.
+
+    Source: image-text matching of Li et al. 2021, arXiv:2107.07651 (ALBEF).
+    """
+
+    rereads_inputs = True
+    reads_tokens = True
+
+    type: Literal["token_matching"] = "token_matching"
+    weight: NonNegative = 1.0
+    inputs: list[str] = Field(min_length=2, max_length=2)
+    # width of the tokens that attend to each other; `depth` blocks of attention each way
+    dim: Width = 64
+    heads: AttentionHeads = 4
+    depth: Depth = 1
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"heads must divide dim ({self.dim}), received {self.heads}")
+        return self
+
+    def input_problem(self, own: Input | None) -> str:
+        """It must have a tower of its own, with tokens."""
+        if own is None:
+            return "must be an input with a tower of its own, received several columns"
+        # strings have no fingerprint in the graph
+        if own.model_dtype == "string":
+            return "must be a text with tokens, received the tokenizer none"
+        return ""
+
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """Logits of the row's pair and of two mismatched ones, and which of them count."""
+        return (2, 3)
 
 
 class AlignmentHead(BaseHead):

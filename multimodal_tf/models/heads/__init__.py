@@ -29,6 +29,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TokenMatchingHead,
     ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead, with_loss
@@ -44,6 +45,7 @@ from multimodal_tf.models.heads import (
     ordinal,
     quantile,
     regression,
+    token_matching,
     views,
 )
 from multimodal_tf.models.heads.interface import HeadModule
@@ -76,6 +78,8 @@ def module_of(head: Head) -> HeadModule:
             return quantile
         case MatchingHead():
             return matching
+        case TokenMatchingHead():
+            return token_matching
         case AlignmentHead():
             return alignment
         case OrderHead():
@@ -119,7 +123,9 @@ def output(
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
         each input, then scale and shift of the logits, zeros where the input is missing; order
         and masked `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches
-        nothing; views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell.
+        nothing; views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell;
+        token matching `(batch, 2, 3)`: logits of the row's pair and of two mismatched ones, and 1
+        for each that counts, zeros where an input is missing.
     """
     return module_of(head).output(head, stats, x, name, any_present)
 

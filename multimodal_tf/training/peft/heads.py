@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from multimodal_tf.config import TABULAR, Config
+from multimodal_tf.config import EMBEDDING, TABULAR, Config
 from multimodal_tf.models.build import build_model
 from multimodal_tf.models.peft import layer_paths
 from multimodal_tf.schema import Schema
@@ -21,7 +21,7 @@ def replace_heads(config: Config, schema: Schema, run: Run) -> tuple[keras.Model
 
     Args:
         config: of the other table. Inputs that the run has keep their towers, which must be the
-            same; other towers are new.
+            same; other towers are new, also those of inputs that no head of the run reads.
         schema: of the other table.
         run: from `fit` or `load_run`; not changed.
 
@@ -64,7 +64,9 @@ def _copy_weights(run: Run, config: Config, model: keras.Model, common: Collecti
     trained = layer_paths.weights(run.model)
     same_fusion = config.vectors() == run.config.vectors()
     both_tabular = config.tabular is not None and run.config.tabular is not None
-    towers = {*common, TABULAR} if both_tabular else {*common}
+    layers = {layer.name for layer in run.model.layers}
+    # no head of the run may have read an input: then it has no tower there
+    towers = {name for name in (*common, *[TABULAR] * both_tabular) if name + EMBEDDING in layers}
     for path, weight in layer_paths.weights(model).items():
         # the model's own weights belong to the heads' losses
         if "/" not in path:

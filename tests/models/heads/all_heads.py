@@ -18,6 +18,7 @@ from multimodal_tf.config import (
     QuantileHead,
     RegressionHead,
     TextInput,
+    TokenMatchingHead,
     ViewsHead,
 )
 
@@ -37,6 +38,7 @@ HEADS = {
     "order": OrderHead(inputs=["note"]),
     "views": ViewsHead(inputs=["note"], dim=3),
     "hidden": MaskedHead(inputs=["note"], context=["price"], dim=4),
+    "tokens": TokenMatchingHead(inputs=["note", "price"], dim=4, heads=2),
 }
 NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))
 CONFIG = Config(

@@ -37,9 +37,19 @@ TARGETS = {
 }
 # of two inputs, all different
 CELLS = np.arange(2 * ROWS).reshape(ROWS, 2)
+
+
+def _most(head):
+    """How many inputs a head may have."""
+    return next(getattr(one, "max_length", 0) for one in head.model_fields["inputs"].metadata[::-1])
+
+
 # every head has defaults, but for the inputs of one that compares or rereads them
 TYPES = get_args(get_args(Head)[0])
-EVERY = [head(inputs=["note"] if head.rereads_inputs else ["a", "b"]) for head in TYPES]
+EVERY = [
+    head(inputs=["a", "b"] if not head.rereads_inputs else ["note", "price"][: _most(head)])
+    for head in TYPES
+]
 WITH_LOSS = [head for head in EVERY if isinstance(head, LossHead)]
 
 

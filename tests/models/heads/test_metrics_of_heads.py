@@ -24,6 +24,7 @@ def predictions_and_targets(rows=11):
         "order": random.integers(0, 2, (rows, 3)),
         "views": np.abs(random.normal(size=(rows, 2, 5))),
         "hidden": random.integers(0, 2, (rows, 3)),
+        "tokens": random.normal(size=(rows, 2, 3)),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
@@ -31,6 +32,7 @@ def predictions_and_targets(rows=11):
         "order": np.ones(rows, "float32"),
         "views": np.ones(rows, "float32"),
         "hidden": np.ones(rows, "float32"),
+        "tokens": np.ones(rows, "float32"),
     }
     known["vector"] = np.zeros(rows, "float32")
     return (

@@ -118,23 +118,24 @@ def test_a_model_runs_the_tower_again(tower, tmp_path):
 
 
 def test_missing_texts_teach_nothing_and_the_head_learns_the_order():
-    config = config_of()
-    schema = contract.schema_of(config)
-    model = build_model(config, schema)
-    rows = contract.rows_of(config, 256)
+    config = config_of(max_tokens=6)
+    schema, rows = contract.schema_of(config), contract.rows_of(config, 128)
     rows["title"] = np.sort(rows["title"], axis=1)
-    missing = np.arange(256) % 4 == 0
+    missing = np.arange(128) % 4 == 0
     rows = contract.without(rows, "title", missing)
+    model, targets = build_model(config, schema), {"order": np.ones((128, 1), "float32")}
+    assert not model(rows)["order"].numpy()[missing].any()
+    # eager, because tracing takes longer than the steps
+    arguments = compile_arguments(config, schema)
+    model.compile(keras.optimizers.Adam(0.05), run_eagerly=True, **arguments)
+    for _ in range(30):
+        model.train_on_batch(rows, targets)
     output = model(rows)["order"].numpy()
-    assert not output[missing].any()
-    model.compile(keras.optimizers.Adam(0.03), **compile_arguments(config, schema))
-    targets = {"order": np.ones((256, 1), "float32")}
-    model.fit(rows, targets, batch_size=64, epochs=12, verbose=0)
-    found = objective("order", model.predict(rows, verbose=0)["order"], 0.5, resamples=20)
+    found = objective("order", output, 0.5, resamples=20)
     assert found.metrics["accuracy"].number > 0.85
     assert found.metrics["accuracy"].low > found.metrics["chance"].number
-    assert found.n == (output[:, 2] > 0).sum()
-    assert model.get_layer("order_halves").steps == 12 * 4
+    assert found.n == (output[:, 2] > 0).sum() < 97
+    assert model.get_layer("order_halves").steps == 30
     none = objective("order", np.zeros((3, 3)), 0.5)
     assert none.metrics["accuracy"].reason == "no row has what the objective learns from"
 
