@@ -58,9 +58,9 @@ def test_one_partner_is_enough(apart):
 
 
 def test_an_objective_without_its_input_is_refused(apart, tmp_path):
-    notes = {"note": TextInput(tower=GRUTower(units=2))}
+    notes = {"note": TextInput(tower=GRUTower(units=2)), "colour": CategoryInput()}
     order = Config(inputs=notes, heads={"order": OrderHead(inputs=["note"])}, split=EVERY.split)
-    table = pd.DataFrame({"note": ["", "a b", None], "split": "train"})
+    table = pd.DataFrame({"note": ["", "a b", None], "colour": "red", "split": "train"})
     ingest(read_table(table), order, tmp_path)
     message = r"heads\.order\.inputs: 'note' must be present in 2 or more rows .* received 1 of 3"
     with pytest.raises(ValueError, match=message):

@@ -113,9 +113,10 @@ def test_the_probability_of_a_row_is_its_own():
     assert not whole.numpy()[missing].any()
 
 
+@pytest.mark.slow
 def test_it_learns_which_inputs_belong_together():
     config = Config(
-        inputs={"colour": CategoryInput(), "shade": CategoryInput()},
+        inputs={"colour": CategoryInput(), "shade": CategoryInput(), "price": NumberInput()},
         heads={"tokens": TokenMatchingHead(inputs=["colour", "shade"], dim=8, heads=2)},
     )
     schema, rows = contract.schema_of(config), contract.rows_of(config, 60)
