@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from multimodal_tf.config import ClassificationHead, Config, EmbeddingHead, OrderHead
+from multimodal_tf.config import (
+    ClassificationHead,
+    Config,
+    EmbeddingHead,
+    OrderHead,
+    TokenMatchingHead,
+)
 from multimodal_tf.data.fit_schema import schema_for
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
@@ -105,6 +111,19 @@ def test_training_continues_from_its_towers(pretrained, records, tmp_path):
             np.testing.assert_array_equal(new[weight.path], weight.numpy(), err_msg=weight.path)
     run = fit(config, schema, records, tmp_path / "label", model=model, verbose=0)
     assert np.isfinite(run.history["val_loss"]).all()
+
+
+@pytest.mark.slow
+def test_a_tower_whose_tokens_are_read_is_the_same(pretrained, records):
+    """A recurrent layer has another name then."""
+    config = config_of({"match": TokenMatchingHead(inputs=["title", "price"])})
+    model, _ = peft.replace_heads(config, schema_for(config, records), pretrained)
+    old = {weight.path: weight.numpy() for weight in pretrained.model.weights}
+    for weight in model.weights:
+        if weight.path.startswith("title_gru/"):
+            own = old[weight.path.replace("title_gru/", "title_vector/")]
+            np.testing.assert_array_equal(weight.numpy(), own)
+    assert any(weight.path == "title_gru/gru_cell/kernel" for weight in model.weights)
 
 
 @pytest.mark.slow

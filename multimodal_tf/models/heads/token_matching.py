@@ -45,7 +45,12 @@ def output(
         if one.given.present is not None:
             present[own] = pairs(one.given.present, "present")
     fusion = CrossModalFusion(
-        dim=head.dim, heads=head.heads, mlp_units=2 * head.dim, depth=head.depth, dropout=0
+        dim=head.dim,
+        heads=head.heads,
+        mlp_units=2 * head.dim,
+        depth=head.depth,
+        block_dropout=0,
+        dropout=0,
     )
     fused = fuse(fusion, encodings, present, f"{name}_pair")
     logits = layers.Dense(1, dtype="float32", name=f"{name}_logit")(fused.vector)

@@ -67,21 +67,48 @@ def _copy_weights(run: Run, config: Config, model: keras.Model, common: Collecti
     layers = {layer.name for layer in run.model.layers}
     # no head of the run may have read an input: then it has no tower there
     towers = {name for name in (*common, *[TABULAR] * both_tabular) if name + EMBEDDING in layers}
-    for path, weight in layer_paths.weights(model).items():
+    new = layer_paths.weights(model)
+    for path, weight in new.items():
         # the model's own weights belong to the heads' losses
         if "/" not in path:
             continue
         owner = layer_paths.owner(model, path)
-        shape = trained[path].shape if path in trained else None
-        if owner in towers and shape != weight.shape:
-            received = "no weight of this name" if shape is None else shape
+        old = trained.get(path)
+        if old is None and owner in towers:
+            old = _renamed(path, owner, run.model, trained.keys() - new.keys())
+        if owner in towers and (old is None or old.shape != weight.shape):
+            received = "no weight of this name" if old is None else old.shape
             raise ValueError(
                 f"{owner}: must have the tower that it has in the run: {path} is {weight.shape} "
                 f"here, and there {received}"
             )
         in_fusion = same_fusion and owner not in (*config.inputs, *config.heads)
-        if shape == weight.shape and (owner in towers or in_fusion):
-            weight.assign(trained[path])
+        same = old is not None and old.shape == weight.shape
+        if same and (owner in towers or in_fusion):
+            weight.assign(old)
+
+
+def _renamed(path: str, owner: str, model: keras.Model, spare: Collection[str]) -> Any:
+    """The weight of the run that stands for one of a recurrent layer; None: there is none.
+
+    The last one of a tower has another name where something reads the tower's tokens.
+
+    Args:
+        path: of the weight in the new model, which the run lacks.
+        owner: the input.
+        model: of the run.
+        spare: paths of the run that the new model lacks.
+    """
+    own = path.partition("/")[2]
+    known = layer_paths.weights(model)
+    found = [
+        known[one]
+        for one in spare
+        if "_cell/" in own
+        and one.partition("/")[2] == own
+        and layer_paths.owner(model, one) == owner
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _check_same(name: str, old: Any, new: Any) -> None:

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config, EmbeddingHead, OrderHead
 from multimodal_tf.metrics.objective import objective
-from multimodal_tf.models import build_model, compile_arguments, embeddings
+from multimodal_tf.models import build_model, compile_arguments, embeddings, input_layers
 from multimodal_tf.models.heads.order import BinaryRowLosses, SwappedHalves
+from multimodal_tf.models.reread import Reread
 
 LSTM = {"type": "lstm", "units": 4, "embedding_dim": 4, "dropout": 0}
 
@@ -179,3 +180,12 @@ def test_several_columns_are_no_text():
             tabular={"type": "mlp"},
             heads={"order": OrderHead(inputs=["tabular"])},
         )
+
+
+def test_a_tower_of_which_nothing_is_trained_is_refused():
+    config = config_of()
+    encodings = input_layers.encode(config, contract.schema_of(config), with_tokens=False)
+    keras.Model(encodings.inputs, encodings.by_name["title"].vector).trainable = False
+    title = Reread.of(encodings, "title")
+    with pytest.raises(ValueError, match=r"inputs\.title\.tower: must be trained where a head"):
+        title.again(title.given.x, "again")
