@@ -12,7 +12,7 @@ from multimodal_tf.config import (
     OrderHead,
     TokenMatchingHead,
 )
-from multimodal_tf.data.fit_schema import schema_for
+from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.evaluate import evaluate
