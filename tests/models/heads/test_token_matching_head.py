@@ -1,7 +1,6 @@
-"""The head `token_matching`: drawn rows, logits, loss and metrics by hand, learning, refusals."""
+"""The head `token_matching`: drawn rows, logits, loss and metrics by hand, refusals."""
 
 import contract
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config import CategoryInput, Config, NumberInput, TokenMatchingHead
 from multimodal_tf.losses import TokenMatchingLoss
 from multimodal_tf.metrics.matching import matching, token_matching
-from multimodal_tf.models import build_model, compile_arguments
+from multimodal_tf.models import build_model
 from multimodal_tf.models.heads.token_matching import (
     MismatchedRows,
     PairLogits,
@@ -111,26 +110,6 @@ def test_the_probability_of_a_row_is_its_own():
     assert (served[missing] == 0.5).all()
     assert not np.isclose(served[~missing], 0.5).any()
     assert not whole.numpy()[missing].any()
-
-
-@pytest.mark.slow
-def test_it_learns_which_inputs_belong_together():
-    config = Config(
-        inputs={"colour": CategoryInput(), "shade": CategoryInput(), "price": NumberInput()},
-        heads={"tokens": TokenMatchingHead(inputs=["colour", "shade"], dim=8, heads=2)},
-    )
-    schema, rows = contract.schema_of(config), contract.rows_of(config, 60)
-    rows["shade"] = rows["colour"]
-    model, targets = build_model(config, schema), {"tokens": np.ones((60, 1), "float32")}
-    # eager, because tracing takes longer than the steps
-    arguments = compile_arguments(config, schema)
-    model.compile(keras.optimizers.Adam(0.02), run_eagerly=True, **arguments)
-    for _ in range(20):
-        model.train_on_batch(rows, targets)
-    found = token_matching(model(rows)["tokens"], resamples=0)
-    assert found.n == 60
-    assert found.metrics["auroc"].number > 0.95
-    assert model.get_layer("tokens_mismatched").steps == 20
 
 
 @pytest.mark.parametrize(
