@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.accuracy_table import accuracy, by_seed_and_drawn, gain, group_of_rows
 from benchmarks.linear import LABEL, read_raw, regression
 from benchmarks.trained import slug
-from multimodal_tf.config import AlignmentHead, Config, ViewsHead
+from multimodal_tf.config import AlignmentHead, Config, MaskedHead, ViewsHead
 from multimodal_tf.data.datasets import digits_config, digits_table, stamps_config, stamps_table
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest.table_ingest import ingest
@@ -69,8 +69,27 @@ def moco(config):
     return {f"{name}_views": ViewsHead(inputs=[name], **moved) for name in config.inputs}
 
 
+def masked(config):
+    """What is hidden of each input, from the rest of it."""
+    return {f"masked_{name}": MaskedHead(inputs=[name]) for name in config.inputs}
+
+
+def masked_jointly(config):
+    """What is hidden of each input, from the rest of it and from the other inputs."""
+    heads = masked(config)
+    for name, head in zip(config.inputs, heads.values()):
+        head.context = [other for other in config.inputs if other != name]
+    return heads
+
+
 # by column, the heads without labels of a configuration
-OBJECTIVES = {"alignment": aligned, "views": views, "moco": moco}
+OBJECTIVES = {
+    "alignment": aligned,
+    "views": views,
+    "moco": moco,
+    "masked": masked,
+    "masked jointly": masked_jointly,
+}
 
 
 @dataclasses.dataclass(frozen=True)
