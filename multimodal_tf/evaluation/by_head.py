@@ -96,7 +96,7 @@ def head_metrics(
         case AlignmentHead():
             return alignment(targets, predictions, head.inputs, resamples, seed, groups)
         case ViewsHead():
-            return views(targets, predictions, resamples, seed)
+            return views(targets, predictions, resamples, seed, groups)
         case OrderHead() | MaskedHead():
             return objective(
                 head.type, predictions, head.chance, resamples, seed, groups, head.metric

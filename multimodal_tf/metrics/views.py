@@ -7,14 +7,18 @@ from multimodal_tf.metrics.metric import HeadMetrics
 
 
 def views(
-    cells: ArrayLike, vectors: ArrayLike, resamples: int = 1000, seed: int = 0
+    cells: ArrayLike,
+    vectors: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> HeadMetrics:
     """Retrieval of each row's second view by its first, among those of all rows.
 
     Args:
         cells: int `(rows, 2)`, equal numbers for equal cells, which are relevant to each other.
         vectors: float `(rows, 2, dim + 2)`, as the head's output; zeros where the cell is missing.
-        resamples, seed: as in `classification`.
+        resamples, seed, groups: as in `classification`.
 
     Returns:
         `HeadMetrics`, its metrics those of `metrics.retrieval.Retrieval`; None where fewer than two
@@ -28,7 +32,7 @@ def views(
         >>> views([[0, 0], [1, 1]], rows, resamples=0).metrics["recall_at_1"].value
         1.0
     """
-    both = alignment(cells, vectors, ["first", "second"], resamples, seed)
+    both = alignment(cells, vectors, ["first", "second"], resamples, seed, groups)
     prefix = "first_to_second_"
     metrics = {
         name.removeprefix(prefix): metric

@@ -13,13 +13,18 @@ from multimodal_tf.config import (
     ClassificationHead,
     Config,
     CountHead,
+    GRUTower,
+    MaskedHead,
     MatchingHead,
     MultiLabelHead,
     NumberInput,
+    OrderHead,
     OrdinalHead,
     QuantileHead,
     RegressionHead,
     Split,
+    TextInput,
+    ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead
 from multimodal_tf.data.table import read_table
@@ -32,7 +37,11 @@ from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Schema
 
 CONFIG = Config(
-    inputs={"a": NumberInput(), "b": NumberInput()},
+    inputs={
+        "a": NumberInput(),
+        "b": NumberInput(),
+        "title": TextInput(max_tokens=4, tower=GRUTower(embedding_dim=4, units=4)),
+    },
     heads={
         "label": ClassificationHead(),
         "step": OrdinalHead(),
@@ -42,6 +51,9 @@ CONFIG = Config(
         "range": QuantileHead(),
         "match": MatchingHead(inputs=["a", "b"], dim=2),
         "space": AlignmentHead(inputs=["a", "b"], dim=2),
+        "order": OrderHead(inputs=["title"]),
+        "hidden": MaskedHead(inputs=["title"], share=0.5, dim=4),
+        "views": ViewsHead(inputs=["title"], dim=2),
     },
     fusion={"hidden": [4]},
     split=Split(group="family", test=0.5),
@@ -60,6 +72,7 @@ def folder(once):
             {
                 "a": values[:, 0],
                 "b": values[:, 1],
+                "title": [f"one word{number} of row{row}" for row, number in enumerate(family)],
                 "family": [f"f{number}" for number in family],
                 "label": np.where(of_family[family, 0] > 0, "x", "y"),
                 "step": (family % 3).astype(str),
