@@ -104,7 +104,7 @@ def _renamed(path: str, owner: str, model: keras.Model, spare: Collection[str]) 
     found = [
         known[one]
         for one in spare
-        if "_cell/" in own
+        if "cell/" in own
         and one.partition("/")[2] == own
         and layer_paths.owner(model, one) == owner
     ]
