@@ -29,11 +29,11 @@ from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.export import export_model
 
 TOWER = DenseTower(dim=4)
-# heads that only teach are not served
+# heads that only teach are not served; numbers have no tokens
 HEADS = [
     one(inputs=["price", "numbers"]) if one.compares_inputs else one()
     for one in get_args(get_args(Head)[0])
-    if one.served
+    if one.served and not one.reads_tokens
 ]
 CONFIG = Config(
     inputs={
