@@ -24,6 +24,7 @@ from multimodal_tf.config import (
     RegressionHead,
     Split,
     TextInput,
+    TokenMatchingHead,
     ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead
@@ -41,6 +42,7 @@ CONFIG = Config(
         "a": NumberInput(),
         "b": NumberInput(),
         "title": TextInput(max_tokens=4, tower=GRUTower(embedding_dim=4, units=4)),
+        "again": TextInput(column="title", max_tokens=4, tower=GRUTower(embedding_dim=4, units=4)),
     },
     heads={
         "label": ClassificationHead(),
@@ -51,6 +53,7 @@ CONFIG = Config(
         "range": QuantileHead(),
         "match": MatchingHead(inputs=["a", "b"], dim=2),
         "space": AlignmentHead(inputs=["a", "b"], dim=2),
+        "tokens": TokenMatchingHead(inputs=["title", "again"], dim=4, heads=2),
         "order": OrderHead(inputs=["title"]),
         "hidden": MaskedHead(inputs=["title"], share=0.5, dim=4),
         "views": ViewsHead(inputs=["title"], dim=2),
