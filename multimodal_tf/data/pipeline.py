@@ -112,18 +112,12 @@ def open_split(
     batch_size = config.training.batch_size if batch_size is None else batch_size
     _check(batch_size, worker)
     read_by = _read_by(config).model_dump_json()
-    names = () if frozen is None else frozen.names
-    preprocessor, features = _features(read_by, schema.model_dump_json(), names)
+    held = () if frozen is None else frozen.names
+    preprocessor, features = _features(read_by, schema.model_dump_json(), held)
     targets = Targets(config, schema, class_weights=training or class_weights)
-    seed = config.seed if training else None
-
-    def compact(serialized: tf.Tensor) -> Structure:
-        tensors, labels = features(serialized)
-        return tensors, *targets(labels)
-
-    size = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features)
+    compact = _with_targets(features, targets)
     beside = sum(one.bytes for one in (frozen, taught) if one is not None)
-    cached = size + beside <= available_memory() / 4
+    cached = _fits_in_memory(manifest, features, beside)
     record_files.check(manifest, split, contents=cached)
     if cached:
         load, threads = _gather(_decode_all(manifest, split, compact)), None
@@ -142,17 +136,38 @@ def open_split(
             target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
 
+    seed = config.seed if training else None
+    ordered = {} if threads is None else {"deterministic": True}
+
     def batches(start: int = 0, epoch: tf.Variable | None = None) -> tf.data.Dataset:
-        steps = -(-rows // batch_size)
-        if not 0 <= start <= steps:
-            raise ValueError(
-                f"start must be from 0 to the {steps} batches of {split!r}, received {start}"
-            )
+        _check_start(start, -(-rows // batch_size), split)
         indices = shuffle.batches(rows, batch_size, seed, worker, start, epoch)
-        ordered = {} if threads is None else {"deterministic": True}
         return indices.map(batch, threads, **ordered).prefetch(2)
 
     return batches
+
+
+def _with_targets(features: Compact, targets: Targets) -> Compact:
+    """From serialized rows to features, targets and weights."""
+
+    def compact(serialized: tf.Tensor) -> Structure:
+        tensors, labels = features(serialized)
+        return tensors, *targets(labels)
+
+    return compact
+
+
+def _fits_in_memory(manifest: Manifest, features: Any, beside: int) -> bool:
+    """Whether the rows of all splits, and so many bytes beside them, take a quarter of it."""
+    size = sum(map(manifest.rows, manifest.splits)) * _row_bytes(features)
+    return size + beside <= available_memory() / 4
+
+
+def _check_start(start: int, steps: int, split: str) -> None:
+    if not 0 <= start <= steps:
+        raise ValueError(
+            f"start must be from 0 to the {steps} batches of {split!r}, received {start}"
+        )
 
 
 def load_raw(config: Config, records: PathLike, split: str, batch_size: int) -> tf.data.Dataset:

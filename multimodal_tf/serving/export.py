@@ -78,9 +78,7 @@ def export_model(
     path = pathlib.Path(out)
     _check(path, model, config, schema, explainer)
     config = served_config(config)
-    # of the whole model: an input may be read by a head that only teaches
-    embedder = _embedder(model, config)
-    served = served_model(model, config)
+    embedder, served = _embedder(model, config), served_model(model, config)
     _check_guard(guard, embedder, config)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
@@ -97,12 +95,7 @@ def export_model(
     )
     core = endpoints.core(served, prior)
     endpoint = _endpoints(model, preprocessor, prepare, predict, core, embedder, explainer)
-    beside = {
-        GUARD_FILE: None if guard is None else guard.described(),
-        TEMPERATURE_FILE: temperature or None,
-        ZERO_SHOT_FILE: None if classifier is None else classifier.described(),
-    }
-    _write(path, *endpoint, config, schema, beside)
+    _write(path, *endpoint, config, schema, _beside(guard, temperature, classifier))
     return path
 
 
@@ -145,6 +138,17 @@ def _check(
     check_config(config)
     _check_outputs(model, config, schema)
     _check_explainer(explainer, model)
+
+
+def _beside(
+    guard: Guard | None, temperature: Mapping[str, float] | None, classifier: Classifier | None
+) -> dict[str, Mapping[str, object] | None]:
+    """What the files beside the graph hold, by name; None: there is no such file."""
+    return {
+        GUARD_FILE: None if guard is None else guard.described(),
+        TEMPERATURE_FILE: temperature or None,
+        ZERO_SHOT_FILE: None if classifier is None else classifier.described(),
+    }
 
 
 def _check_guard(guard: Guard | None, embedder: keras.Model, config: Config) -> None:
@@ -327,7 +331,7 @@ def _check_explainer(explainer: keras.Model | None, model: keras.Model) -> None:
 
 
 def _embedder(model: keras.Model, config: Config) -> keras.Model:
-    """The model up to its embeddings."""
+    """The whole model up to its embeddings: an input may be read by a head that only teaches."""
     layers = embedding_layers(
         [layer.name for layer in model.layers], config.vectors(), config.heads
     )

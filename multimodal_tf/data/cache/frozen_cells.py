@@ -148,11 +148,7 @@ def frozen_cells(
     parts = {one.name: _parts(folder, one, config, schema) for one in frozen}
     try:
         for one in frozen:
-            of_input = [
-                ShardCells(path, digests[one.name])
-                for split in splits
-                for path, digests in zip(manifest.shards(split), shards[split])
-            ]
+            of_input = _of_input(one.name, manifest, shards)
             if not fill and _lacking(parts[one.name], of_input):
                 return None
             if not _filled(one, parts[one.name], of_input, config, schema, progress):
@@ -165,6 +161,17 @@ def frozen_cells(
         for split, of_split in shards.items()
     }
     return FrozenCells(beginning, parts, digests, config.fusion.presence)
+
+
+def _of_input(
+    name: str, manifest: Manifest, shards: Mapping[str, Sequence[Mapping[str, np.ndarray]]]
+) -> list[ShardCells]:
+    """The cells of one input in the shards of all splits in `shards`."""
+    return [
+        ShardCells(path, digests[name])
+        for split, of_split in shards.items()
+        for path, digests in zip(manifest.shards(split), of_split)
+    ]
 
 
 def _warn(folder: Path, error: OSError) -> None:

@@ -87,10 +87,7 @@ def ingest(
         records = records.absolute()
         run = _on_beam(beam, records, processes)
     with atomic.full_disk_explained(records), atomic.locked(records):
-        filesystem.make_directory(records / record_files.PARTS)
-        atomic.remove_temporaries(records)
-        atomic.remove_temporaries(records / record_files.PARTS)
-        _warn_of_deaths(records, recorded)
+        _take_over(records, recorded)
         splits = assign_splits(table, config)
         run = run or functools.partial(
             local.results, processes=processes or _default_processes(len(splits))
@@ -99,6 +96,14 @@ def ingest(
         filesystem.forget_listings(records)
         _remove_other_shards(records, files)
         return _conclude(table, config, records, files, len(splits))
+
+
+def _take_over(records: Path, config: Config) -> None:
+    """Makes the folders, and clears what an ingest that was killed has left in them."""
+    filesystem.make_directory(records / record_files.PARTS)
+    atomic.remove_temporaries(records)
+    atomic.remove_temporaries(records / record_files.PARTS)
+    _warn_of_deaths(records, config)
 
 
 def _warn_of_deaths(records: Path, config: Config) -> None:
