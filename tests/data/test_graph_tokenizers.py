@@ -81,6 +81,16 @@ def test_the_same_eagerly_in_a_dataset_and_in_a_function(kind):
     np.testing.assert_array_equal(next(iter(mapped))[0]["t"].numpy(), expected)
 
 
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_the_same_after_a_seed(kind):
+    """`fit` sets one, and TensorFlow then deletes what eager operations hold."""
+    prepared = preprocessor(kind)
+    cells = {"t": tf.constant(CELLS)}
+    expected = prepared.features(cells)[0]["t"].numpy()
+    tf.random.set_seed(1)
+    np.testing.assert_array_equal(prepared.features(cells)[0]["t"].numpy(), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SAVED)
 def test_the_same_in_a_saved_model_in_a_new_process(other_process, kind):

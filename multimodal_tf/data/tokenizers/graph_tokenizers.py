@@ -108,11 +108,19 @@ class _Graph(tf.Module):
         # holds the tables
         self._layer = layer
         self._graph = tf.function(
-            layer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+            self._tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
 
     def __call__(self, texts: tf.Tensor, count: int) -> tf.RaggedTensor:
         return self._graph(texts)
+
+    def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        from keras_hub.tokenizers import SentencePieceTokenizer as KerasHubSentencePieceTokenizer
+
+        if isinstance(self._layer, KerasHubSentencePieceTokenizer):
+            # `tf.random.set_seed` deletes a model that was loaded eagerly; this graph loads its own
+            self._layer.set_proto(self._layer.proto)
+        return self._layer.tokenize(texts)
 
 
 def _as_trained(stats: Subwords) -> Callable[[tf.Tensor], tf.Tensor]:
