@@ -116,7 +116,8 @@ class TaughtLoss(keras.losses.Loss):
     Example:
         >>> own, teacher = keras.losses.BinaryCrossentropy(), DistillationLoss(1.0, True)
         >>> loss = TaughtLoss(own, teacher, label_width=1)
-        >>> round(float(loss([[1.0, 1.0, 1.0, 0.5]], [[0.5]])), 4)  # log 2 of the label alone
+        >>> y_true, y_pred = ops.array([[1.0, 1.0, 1.0, 0.5]]), ops.array([[0.5]])
+        >>> round(float(loss(y_true, y_pred)), 4)  # log 2 of the label alone
         0.6931
     """
 

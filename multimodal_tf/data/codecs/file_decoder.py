@@ -86,7 +86,8 @@ class FileDecoder:
             reason = self._header_problem(data)
 
             def valid() -> tf.Tensor:
-                with tf.control_dependencies([self._decode(data)]):
+                # a function that is only waited for is pruned; its result is not
+                with tf.control_dependencies([tf.identity(self._decode(data))]):
                     return tf.constant("")
 
             return tf.cond(reason == "", valid, lambda: reason)

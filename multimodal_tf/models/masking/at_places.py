@@ -105,8 +105,8 @@ class HiddenTokenLosses(layers.Layer):
     Example:
         >>> logits = ops.zeros((1, 2, 4))
         >>> target, counted = ops.array([[0, 3]]), ops.array([[True, False]])
-        >>> HiddenTokenLosses()(logits, target, counted).numpy().round(2).tolist()
-        [[1.39, 1.0, 1.0]]
+        >>> [round(float(one), 2) for one in HiddenTokenLosses()(logits, target, counted)[0]]
+        [1.39, 1.0, 1.0]
     """
 
     def call(self, logits: Any, target: Any, counted: Any) -> Any:
