@@ -123,8 +123,6 @@ def configured(name, seed, arguments):
         tower = PresetTower(preset=str(arguments.presets / "efficientnet_lite0"))
         inputs[IMAGE] = ImageInput(height=224, width=224, tower=tower)
     training = {"epochs": arguments.epochs} if arguments.epochs else {}
-    if head.aligns_inputs:
-        training["monitor"] = f"val_{SPACE}_mean_average_precision"
     return Config(
         inputs=inputs,
         heads={SPACE: head},

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.heads import Head, with_loss
 
 # the total of the heads' losses, as Keras calls it
 VAL_LOSS = "val_loss"
+_RETRIEVAL = "mean_average_precision"
 
 
 def monitors(heads: Mapping[str, Head]) -> dict[str, tuple[str, str]]:
@@ -23,14 +24,36 @@ def monitors(heads: Mapping[str, Head]) -> dict[str, tuple[str, str]]:
     }
 
 
-def check_monitor(monitor: str, heads: Mapping[str, Head]) -> None:
+def chosen_monitor(monitor: str | None, heads: Mapping[str, Head]) -> str:
+    """The name of the score that chooses an epoch.
+
+    An alignment that knows its training rows by heart is too sure of other pairs: its loss grows
+    while its ranks still improve.
+
+    Args:
+        monitor: `training.monitor`; None: the default of these heads.
+
+    Example:
+        >>> from multimodal_tf.config import AlignmentHead
+        >>> chosen_monitor(None, {"space": AlignmentHead(inputs=["photo", "title"])})
+        'val_space_mean_average_precision'
+    """
+    if monitor is not None:
+        return monitor
+    learned = list(with_loss(heads).items())
+    if len(learned) == 1 and _RETRIEVAL in learned[0][1].monitors:
+        return f"val_{learned[0][0]}_{_RETRIEVAL}"
+    return VAL_LOSS
+
+
+def check_monitor(monitor: str | None, heads: Mapping[str, Head]) -> None:
     """Checks that a head has the score that chooses an epoch.
 
     Raises:
         ValueError: none has.
     """
     known = [VAL_LOSS, *monitors(heads)]
-    if monitor not in known:
+    if monitor is not None and monitor not in known:
         raise ValueError(
             f"training.monitor must be one of {', '.join(known)}, received {monitor!r}, "
             "which no head has"

@@ -55,8 +55,9 @@ class Training(Strict):
     # ridge regression, whose L2 the validation rows select
     linear_start: bool = True
     # chooses the epoch whose weights are kept: val_loss, with the heads' class weights, or the
-    # score of a head on validation rows, such as val_label_balanced_accuracy
-    monitor: str = "val_loss"
+    # score of a head on validation rows, such as val_label_balanced_accuracy; null: val_loss, or,
+    # where an alignment is all that is learned, the mean average precision of its retrieval
+    monitor: str | None = None
     # epochs without a better `monitor` before training stops; null: never
     patience: Repeats | None = 10
     # over the rows of all replicas, where a strategy distributes them

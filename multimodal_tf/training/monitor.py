@@ -9,7 +9,7 @@ import numpy as np
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head
-from multimodal_tf.config.monitor import VAL_LOSS, monitors
+from multimodal_tf.config.monitor import VAL_LOSS, chosen_monitor, monitors
 from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.schema import Schema
@@ -82,7 +82,7 @@ def make_monitor(
         validated: whether there are validation rows of known labels.
         frozen: as for `load_split`.
     """
-    name = config.training.monitor
+    name = chosen_monitor(config.training.monitor, config.heads)
     if name == VAL_LOSS or not validated:
         return Monitor(VAL_LOSS)
     of_head, wanted = monitors(config.heads)[name]
@@ -93,7 +93,7 @@ def make_monitor(
             f"training.monitor {name} is not defined on the validation rows, "
             "so the validation loss chooses the epoch"
         )
-        return Monitor(VAL_LOSS, note=note)
+        return Monitor(VAL_LOSS, note=note if config.training.monitor else "")
     return Monitor(name, direction(name), _Score(name, of_head, wanted, head, rows))
 
 

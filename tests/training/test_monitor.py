@@ -13,13 +13,14 @@ from multimodal_tf.config import (
     ClassificationHead,
     Config,
     DenseTower,
+    EmbeddingHead,
     MultiLabelHead,
     NumberInput,
     RegressionHead,
     Split,
     Training,
 )
-from multimodal_tf.config.monitor import monitors
+from multimodal_tf.config.monitor import chosen_monitor, monitors
 from multimodal_tf.config.search_space import Choice, Space
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation.evaluate import evaluate
@@ -220,14 +221,25 @@ def test_every_head_has_its_scores(small_schema, small_records, tmp_path):
 @pytest.mark.slow
 def test_a_head_that_aligns_inputs_is_chosen_by_its_retrieval(folder, tmp_path):
     """By the mean over both directions, among all validation rows and not those of a batch."""
-    one = config(AlignmentHead(inputs=["a", "b"], dim=3), "val_label_recall_at_10", epochs=3)
+    one = config(AlignmentHead(inputs=["a", "b"], dim=3), None, epochs=3)
     run = fit(one, schema_in(folder), folder / "records", tmp_path / "run", verbose=0)
-    history = run.history["val_label_recall_at_10"]
+    history = run.history["val_label_mean_average_precision"]
     assert run.record.best_epoch == np.argmax(history) + 1
     found = evaluate(run.model, one, run.schema, folder / "records", "validation", resamples=0)
     metrics = found.heads["label"].metrics
-    both = [metrics[f"{pair}_recall_at_10"].value for pair in ("a_to_b", "b_to_a")]
-    assert max(history) == run.metrics["val_label_recall_at_10"] == pytest.approx(np.mean(both))
+    both = [metrics[f"{pair}_mean_average_precision"].value for pair in ("a_to_b", "b_to_a")]
+    best = run.metrics["val_label_mean_average_precision"]
+    assert max(history) == best == pytest.approx(np.mean(both))
+
+
+def test_the_default_is_the_loss_unless_an_alignment_is_all_that_is_learned():
+    space, label = AlignmentHead(inputs=["a", "b"]), ClassificationHead()
+    assert chosen_monitor(None, {"space": space}) == "val_space_mean_average_precision"
+    assert chosen_monitor("val_loss", {"space": space}) == "val_loss"
+    vector = EmbeddingHead()
+    assert chosen_monitor(None, {"vector": vector, "space": space}).startswith("val_space_")
+    for learned in ({"label": label}, {"space": space, "label": label}, {"vector": vector}):
+        assert chosen_monitor(None, learned) == "val_loss"
 
 
 def test_retrieval_that_chooses_is_that_of_the_metrics():

@@ -12,6 +12,7 @@ import keras
 import keras_tuner
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.monitor import chosen_monitor
 from multimodal_tf.config.search_space import Choice, Field, Float, Int, Space
 from multimodal_tf.data import filesystem, pipeline
 from multimodal_tf.data.cache import FOLDER
@@ -342,6 +343,6 @@ def _objectives(config: Config) -> dict[str, tuple[str, str]]:
                 logged = (f"{prefix}{metric.name}", _DIRECTIONS[metric.name])
                 found[f"val_{name}_{metric.name}"] = logged
     # what chooses the epochs is a score of the trials, too
-    monitor = config.training.monitor
+    monitor = chosen_monitor(config.training.monitor, config.heads)
     found.setdefault(monitor, (monitor, direction(monitor)))
     return found
