@@ -229,7 +229,8 @@ def test_a_head_that_aligns_inputs_is_chosen_by_its_retrieval(folder, tmp_path):
     metrics = found.heads["label"].metrics
     both = [metrics[f"{pair}_mean_average_precision"].value for pair in ("a_to_b", "b_to_a")]
     best = run.metrics["val_label_mean_average_precision"]
-    assert max(history) == best == pytest.approx(np.mean(both))
+    # the batches differ, and rounding ranks vectors that are nearly equal
+    assert max(history) == best == pytest.approx(np.mean(both), rel=0.02)
 
 
 def test_the_default_is_the_loss_unless_an_alignment_is_all_that_is_learned():
