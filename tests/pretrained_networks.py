@@ -5,6 +5,7 @@ Each function writes one into a folder. Tests take their paths from the fixture 
 
 import functools
 import io
+import random
 import string
 import tempfile
 
@@ -26,7 +27,15 @@ class Pretrained:
     def _path(self, write, *arguments, **options):
         values = map(str, [*arguments, *options.values()])
         name = "_".join(["pretrained", write.__name__, *values])
-        folder = self._once(name, lambda folder: write(folder, *arguments, **options))
+
+        def seeded(folder):
+            # the weights are the same whichever test asks first; Keras draws its seeds from here
+            state = random.getstate()
+            random.seed(name)
+            write(folder, *arguments, **options)
+            random.setstate(state)
+
+        folder = self._once(name, seeded)
         return str(next(folder.glob("*.keras"), folder))
 
 

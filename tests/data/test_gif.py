@@ -106,6 +106,7 @@ def test_a_frame_too_large_is_refused_from_its_header():
     ]
 
 
+@pytest.mark.slow
 def test_ingest_is_told_what_the_graph_says():
     """Also of grey frames, whose graph ensures that they have one channel."""
     grey = kind_of(INPUT.model_copy(update={"channels": 1}))

@@ -115,6 +115,7 @@ def test_a_png_that_does_not_pack_and_one_with_much_beside_its_pixels_are_read()
             assert reason(data.getvalue()) == ""
 
 
+@pytest.mark.slow
 def test_what_follows_the_last_pixel_costs_little():
     packer = zlib.compressobj(9)
     tail = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1000)) + packer.flush()

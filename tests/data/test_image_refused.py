@@ -209,6 +209,7 @@ def test_a_thin_picture_takes_little_memory(size):
         assert (decode(data).numpy() == 0).all()
 
 
+@pytest.mark.slow
 def test_the_same_eagerly_in_tf_data_and_in_a_saved_model(tmp_path):
     module = tf.Module()
     module.decode, module.problem = decode, problem

@@ -285,6 +285,7 @@ def test_other_frames_need_another_ingest(made):
     check_records(config, made[0])
 
 
+@pytest.mark.slow
 def test_a_list_of_files_is_ingested_again_if_one_of_them_changes(tmp_path):
     for index in range(2):
         (tmp_path / f"{index}.png").write_bytes(media.numbered_image(index))

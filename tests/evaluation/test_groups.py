@@ -103,6 +103,7 @@ def evaluated(folder, model, **arguments):
     return evaluate(model, CONFIG, schema, folder / "records", resamples=100, **arguments)
 
 
+@pytest.mark.slow
 def test_the_same_rows_have_the_same_interval_in_both(folder, model):
     schema = Schema.load(folder / "records" / "schema.json")
     predictor = of_model(model, CONFIG, schema)

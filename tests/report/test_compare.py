@@ -251,6 +251,7 @@ class TestRefused:
             predicted(broken),
         )
 
+    @pytest.mark.slow
     def test_models_without_records_or_of_other_records(self, predictor, records, tmp_path):
         self.refused(
             "records must be given where a run is a model, received none for 'a'",

@@ -85,6 +85,7 @@ def test_data_is_read_as_with_paths(kind, no_files):
             read_cell(broken, INPUTS[kind], None)
 
 
+@pytest.mark.slow
 def test_a_client_without_paths_tells_nothing_of_files(exported, tmp_path):
     there, secret = tmp_path / "there.png", tmp_path / "secret.txt"
     there.write_bytes(random_image(1))

@@ -30,6 +30,7 @@ def rows_of(fold, split):
     return np.concatenate(found) if found else np.zeros(0, int)
 
 
+@pytest.mark.slow
 class TestFolds:
     def test_every_row_of_the_table_is_held_out_once_in_each_repetition(self, first, cv_runs):
         assert list(first.rows) == list(range(ROWS))
@@ -99,6 +100,7 @@ class TestFolds:
         assert not any(shops[one] & shops[other] for one in range(3) for other in range(one))
 
 
+@pytest.mark.slow
 class TestPredictions:
     def test_they_belong_to_their_rows_and_come_from_the_fold_that_held_them_out(
         self, first, cv_runs
@@ -160,6 +162,7 @@ class TestPredictions:
         assert held[0] not in [set(np.flatnonzero(first.fold[0] == number)) for number in range(2)]
 
 
+@pytest.mark.slow
 def test_a_killed_cross_validation_goes_on_with_the_fold_that_was_killed(cv_runs):
     runs = cv_runs / "first" / "runs"
     # the finished fold was not trained again
@@ -167,6 +170,7 @@ def test_a_killed_cross_validation_goes_on_with_the_fold_that_was_killed(cv_runs
     assert load_record(runs / "0-1" / "run.json").status == "finished"
 
 
+@pytest.mark.slow
 def test_schemas_of_folds_are_those_of_ingest_on_the_same_rows(first, cv_runs):
     fold = cv_runs / "first" / "folds" / "0" / "fold-0"
     run = cv_runs / "first" / "runs" / "0-0"

@@ -164,6 +164,7 @@ def served_labels(client, table):
     return served["tags"].tolist(), np.stack(served["tags_probabilities"])
 
 
+@pytest.mark.slow
 def test_an_export_is_calibrated_and_serves_the_labels_of_the_thresholds(
     folder, trained, tmp_path, monkeypatch, capsys
 ):

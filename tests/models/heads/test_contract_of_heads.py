@@ -28,7 +28,12 @@ def test_every_head_of_the_configuration_passes_the_contract():
     assert {type(head) for head in HEADS.values()} == {*get_args(get_args(Head)[0])}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def case(check):
+    marks = [pytest.mark.slow] if check is contract.in_a_strategy else []
+    return pytest.param(check, id=check.__name__, marks=marks)
+
+
+@pytest.mark.parametrize("check", [case(check) for check in CHECKS])
 def test_contract_of_all_heads_at_once(check, tmp_path):
     check(CONFIG, tmp_path)
 

@@ -118,6 +118,7 @@ def test_a_model_runs_the_tower_again(tower, tmp_path):
         np.testing.assert_allclose(one(rows)["order"], rows_of_losses, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_missing_texts_teach_nothing_and_the_head_learns_the_order():
     config = config_of(max_tokens=6)
     schema, rows = contract.schema_of(config), contract.rows_of(config, 128)

@@ -91,6 +91,7 @@ def test_quantiles_never_cross(x):
     assert prediction[0] <= prediction[1] <= prediction[2]
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     """A fitted interval covers its share of unseen rows at both ends, and follows the spread."""
     random = np.random.default_rng(0)
@@ -129,6 +130,7 @@ def test_intervals_cover():
 # --- matching
 
 
+@pytest.mark.slow
 def test_matching_tells_its_own_pair_from_anothers():
     random = np.random.default_rng(0)
     price = random.normal(5, 2, 1500)

@@ -178,6 +178,7 @@ def test_the_copy_follows_by_the_momentum():
     assert copy.steps == 3
 
 
+@pytest.mark.slow
 def test_views_of_other_cells_move_apart():
     config = config_of(ImageAugmentation(crop=0.2))
     model, rows = compiled(config), contract.rows_of(config, 32)

@@ -62,6 +62,7 @@ class TestInAModel:
             bert.predicted(loaded), bert.predicted(model), rtol=1e-4, atol=1e-6
         )
 
+    @pytest.mark.slow
     def test_merged_it_exports_with_the_size_and_operations_of_the_base(self, bert, tmp_path):
         model, base = bert.model(), bert.model()
         peft.add_lora(model, "*query_dense", "*/token_embedding", "*feedforward_*")
