@@ -63,6 +63,10 @@ def run(settings: tuners.Settings, workers: int, address: Address, chief: bool) 
             processes.start(name)
         while processes.any_alive(names[-workers:]):
             processes.restart_dead()
+            if chief and not processes.any_alive([CHIEF]):
+                # It ends when no trial is left; a worker restarted since would wait for it.
+                processes.join(names[-workers:])
+                break
             time.sleep(0.1)
         if chief and not is_loopback(address[0]):
             _wait_for_others(settings.project, processes)
@@ -110,6 +114,12 @@ class _Processes:
     def any_alive(self, names: Iterable[str]) -> bool:
         """Whether any of them has not ended with exit code 0."""
         return any(self._running[name].exitcode != 0 for name in names)
+
+    def join(self, names: Iterable[str]) -> None:
+        """Gives them a few seconds to end."""
+        deadline = time.monotonic() + _DEADLINE
+        for name in names:
+            self._running[name].join(max(0.0, deadline - time.monotonic()))
 
     def restart_dead(self) -> None:
         """Restarts processes that died; raises ChildProcessError after the last restart."""
