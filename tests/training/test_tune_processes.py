@@ -1,5 +1,6 @@
 """A search over several processes: no trial is lost if one is killed, and none is left running."""
 
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -122,6 +123,20 @@ def test_ctrl_c_leaves_no_process(tune_records, tmp_path):
     command.communicate(timeout=60)
     assert command.returncode != 0
     assert psutil.wait_procs(everyone, timeout=20)[1] == []
+
+
+def the_chief_alone_ends(name, *others):
+    if name != processes.CHIEF:
+        time.sleep(600)
+
+
+@pytest.mark.slow
+def test_a_worker_that_the_chief_did_not_wait_for_is_ended(tmp_path, monkeypatch):
+    """It was restarted when no trial was left."""
+    monkeypatch.setattr(processes, "_work", the_chief_alone_ends)
+    settings = types.SimpleNamespace(out=tmp_path, project=None)
+    processes.run(settings, 1, ("127.0.0.1", 1), chief=True)
+    assert multiprocessing.active_children() == []
 
 
 def test_processes_that_die_again_and_again_end_the_search_in_one_sentence(tmp_path, monkeypatch):
