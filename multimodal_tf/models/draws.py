@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.step_counter import step_counter
 
 
 class DrawsPerRow(layers.Layer):
@@ -29,16 +30,7 @@ class DrawsPerRow(layers.Layer):
         self.supports_jit = False
 
     def build(self, *shapes: Shape) -> None:
-        # a weight: a checkpoint has it
-        self.steps = self.add_weight(
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            # all replicas count the same steps
-            aggregation="only_first_replica",
-            name="steps",
-        )
+        self.steps = step_counter(self)
 
     def uniform(self, cells: Any, count: int, training: bool | None) -> Any:
         """Random numbers for each row. In training each call counts one step.

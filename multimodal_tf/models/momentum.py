@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from multimodal_tf.models.peft import layer_paths
+from multimodal_tf.models.step_counter import step_counter
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -44,15 +45,7 @@ class MomentumEncoder(layers.Layer):
         pass
 
     def build(self, inputs_shape: Any) -> None:
-        self.steps = self.add_weight(
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            # all replicas count the same steps
-            aggregation="only_first_replica",
-            name="steps",
-        )
+        self.steps = step_counter(self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return ops.stop_gradient(self.network(inputs, training=training))
