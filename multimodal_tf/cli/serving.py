@@ -8,8 +8,8 @@ import typer
 from multimodal_tf.cli.app import Root, TablePath, app, console, error_console
 
 if TYPE_CHECKING:
+    from multimodal_tf.data.trained import Trained
     from multimodal_tf.evaluation.fit_guard import Fitted
-    from multimodal_tf.serving.ensemble import Trained
     from multimodal_tf.serving.zero_shot import ZeroShot
 
 _ExportOut = Annotated[

@@ -9,7 +9,7 @@ from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Model, Predictor, predictor_of
 from multimodal_tf.metrics.clustered import group_codes, share, weighted_metrics
-from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.metric import ONE_SIDED, Metric
 from multimodal_tf.schema import Classes
 
 
@@ -75,7 +75,7 @@ def mean_score(predictor: Predictor, eval_split: EvalSplit, resamples: int, seed
         return {"mean": weights @ scores / weights.sum()}
 
     codes = group_codes(groups, len(scores))
-    found = weighted_metrics(statistic, codes, resamples, seed)["mean"]
+    found = weighted_metrics(statistic, codes, resamples, seed, ONE_SIDED)["mean"]
     return row_scores.with_unit(found, row_scores.unit_of(eval_split.config, eval_split.head))
 
 

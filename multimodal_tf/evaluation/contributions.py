@@ -8,10 +8,17 @@ import tensorflow as tf
 
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.predictor import Predictor
-from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of, values, with_unit
+from multimodal_tf.evaluation.row_scores import (
+    ACCURACY,
+    is_defined,
+    losses,
+    unit_of,
+    values,
+    with_unit,
+)
 from multimodal_tf.metrics.clustered import group_codes, share
-from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.metrics.shapley import Contributions, coalitions, contributions
+from multimodal_tf.metrics.metric import ONE_SIDED, Metric
+from multimodal_tf.metrics.shapley import Contributions, SubsetMetric, coalitions, contributions
 
 
 def modality_contributions(
@@ -33,6 +40,10 @@ def modality_contributions(
         eval_split, features: from `load_eval_split`.
         resamples, seed: as in `metrics.shapley.contributions`.
         step: called after each subset.
+
+    Returns:
+        `Contributions`. Where the labels do not define the score (`row_scores.is_defined`), no
+        metric has a value.
     """
     names = list(eval_split.config.inputs)
     subsets, known = coalitions(names, seed=seed), eval_split.known
@@ -57,8 +68,8 @@ def modality_contributions(
     found = [
         contributions(
             subsets,
-            np.stack(column, axis=1),
-            value(eval_split, no_inputs)[known],
+            _numbers(np.stack(column, axis=1)),
+            _numbers(value(eval_split, no_inputs)[known]),
             labels=eval_split.labels[known] if value is log_probabilities else None,
             classes=classes,
             groups=groups,
@@ -68,7 +79,35 @@ def modality_contributions(
         for column, value in zip(columns, of_rows)
     ]
     whole = _with_units(found[0], unit_of(eval_split.config, eval_split.head))
+    if not is_defined(eval_split):
+        return _undefined(whole)
     return whole.model_copy(update={"classes": found[-1].classes})
+
+
+def _numbers(scores: np.ndarray) -> np.ndarray:
+    """Zeros in place of scores that are not defined, whose metrics `_undefined` replaces."""
+    return np.asarray(np.nan_to_num(scores))
+
+
+def _undefined(found: Contributions) -> Contributions:
+    """The same without any value."""
+
+    def without(metric: Metric) -> Metric:
+        return Metric(None, metric.n, metric.unit, reason=ONE_SIDED)
+
+    def each(of: Mapping[str, Metric]) -> dict[str, Metric]:
+        return {name: without(metric) for name, metric in of.items()}
+
+    return Contributions(
+        n=found.n,
+        groups=found.groups,
+        none=without(found.none),
+        all=without(found.all),
+        subsets=[SubsetMetric(inputs=of.inputs, metric=without(of.metric)) for of in found.subsets],
+        shapley=each(found.shapley),
+        share=each(found.share),
+        drop=each(found.drop),
+    )
 
 
 def _with_units(found: Contributions, unit: str) -> Contributions:

@@ -9,7 +9,6 @@ from scipy import stats
 from multimodal_tf.config.heads import comparing, input_pairs
 from multimodal_tf.evaluation.agreement import vectors_present
 from multimodal_tf.evaluation.eval_split import EvalSplit
-from multimodal_tf.metrics.clustered import group_codes
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.retrieval import FIRST, retrieval
 from multimodal_tf.scoring.retrieval import relevance_groups
@@ -40,11 +39,12 @@ def cross_modal_retrieval(
 ) -> tuple[list[InputRetrieval], list[str]]:
     """Retrieval between the inputs of each head that compares them, in both directions.
 
-    Rows of one group are relevant to each other, and so are rows with an equal cell.
+    Rows with an equal cell are relevant to each other, as in `metrics.alignment`.
 
     Args:
         eval_split: `EvalSplit`.
-        resamples: int. For the intervals, which draw groups as a whole; 0: no intervals.
+        resamples: int. For the intervals, which draw rows with an equal cell and groups as a whole;
+            0: no intervals.
         seed: int.
 
     Returns:
@@ -66,7 +66,8 @@ def cross_modal_retrieval(
             if reason:
                 left_out.append(f"{' and '.join(pair)}: {reason}")
             else:
-                found += _both_directions(pair, of_pair[rows], codes, resamples, seed)
+                groups = None if eval_split.groups is None else eval_split.groups[rows]
+                found += _both_directions(pair, of_pair[rows], codes, (resamples, seed, groups))
     return found, left_out
 
 
@@ -93,14 +94,15 @@ def _reason_left_out(vectors: np.ndarray, codes: np.ndarray) -> str:
 
 
 def _both_directions(
-    pair: tuple[str, str], vectors: np.ndarray, codes: np.ndarray, resamples: int, seed: int
+    pair: tuple[str, str],
+    vectors: np.ndarray,
+    codes: np.ndarray,
+    drawn: tuple[int, int, np.ndarray | None],
 ) -> list[InputRetrieval]:
     chance = _recalls_by_chance(codes)
     found = []
     for query, target in ((0, 1), (1, 0)):
-        result = retrieval(
-            vectors[:, query], vectors[:, target], codes, resamples=resamples, seed=seed
-        )
+        result = retrieval(vectors[:, query], vectors[:, target], codes, FIRST, *drawn)
         metrics = {
             key: dataclasses.replace(metric, unit=_UNITS.get(key, "share of queries"))
             for key, metric in result.metrics.items()
@@ -112,12 +114,10 @@ def _both_directions(
 def _relevance_groups(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
     """Codes of the groups of rows that are relevant to each other, int `(rows,)`.
 
-    Rows are, if they are of one group of the split, or have an equal cell of an input.
+    Rows are, if they have an equal cell of one of the inputs.
     """
     inputs = eval_split.config.vector_inputs()
-    kinds = [_equal_cells(eval_split, inputs[name], rows) for name in names]
-    kinds += [] if eval_split.groups is None else [group_codes(eval_split.groups[rows], len(rows))]
-    return relevance_groups(kinds)
+    return relevance_groups([_equal_cells(eval_split, inputs[name], rows) for name in names])
 
 
 def _equal_cells(eval_split: EvalSplit, names: Sequence[str], rows: np.ndarray) -> np.ndarray:

@@ -15,9 +15,10 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
+from multimodal_tf.data.trained import Trained
 from multimodal_tf.evaluation import alignment, ood
 from multimodal_tf.evaluation.agreement import aligned
-from multimodal_tf.evaluation.predictor import Trained, embedding_model
+from multimodal_tf.evaluation.predictor import embedding_model
 from multimodal_tf.metrics.calibration import Temperature, decisions
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import Guard

@@ -5,7 +5,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -22,6 +22,7 @@ from multimodal_tf.config.saved_model.files import (
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.data.trained import Trained
 from multimodal_tf.evaluation.frozen_outputs import FrozenOutputs
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.presence import any_present
@@ -201,17 +202,6 @@ class Predictor:
             )
             for name, spec in self._preprocessor.raw_spec.items()
         }
-
-
-class Trained(Protocol):
-    """A model with its configuration and schema, such as what `load_run` gives."""
-
-    @property
-    def model(self) -> keras.Model: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def schema(self) -> Schema: ...
 
 
 Model: TypeAlias = keras.Model | Trained | Predictor | str | os.PathLike[str]

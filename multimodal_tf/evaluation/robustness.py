@@ -35,7 +35,8 @@ class CorruptionScores:
 
     Args:
         unit: what the mean of the scores measures, such as accuracy.
-        clean: float `(rows,)`, the scores without corruption, of rows with a label.
+        clean: float `(rows,)`, the scores without corruption, of rows with a label; NaN where these
+            do not define the score.
         scores: by input and corruption float `(rows, severities)`.
         codes: int `(rows,)`, groups that a bootstrap draws as a whole.
         strengths: by input and corruption, what the severities mean.

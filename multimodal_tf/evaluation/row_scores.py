@@ -10,7 +10,7 @@ from multimodal_tf.config.heads import labelled
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.metrics.average_precision_rows import average_precision_rows
 from multimodal_tf.metrics.metric import ONE_SIDED, Metric
-from multimodal_tf.metrics.per_class import clipped
+from multimodal_tf.metrics.per_class import clipped, two_sided
 
 ACCURACY, PRECISION, ERROR = "accuracy", "average precision", "negative absolute error"
 # of a split whose rows tell no label from another
@@ -39,9 +39,9 @@ def values(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.n
     """The score of each prediction, float `(rows,)`, higher is better.
 
     A hit (1 or 0) for a head that chooses one class; for a multi-label head a pseudo-value of the
-    macro average precision of the known rows, which is what ranks labels whatever the threshold;
-    for numbers the negative absolute error, of a quantile head that of the quantile nearest to the
-    median. Only the rows of `eval_split.known` have a meaning.
+    macro average precision of the known rows, which is what ranks labels whatever the threshold,
+    NaN in all rows where it is not defined (`is_defined`); for numbers the negative absolute error,
+    of a quantile head that of the quantile nearest to the median. Only the rows of `eval_split.known` have a meaning.
 
     Args:
         eval_split: the rows and their labels.
@@ -53,9 +53,22 @@ def values(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.n
         return np.asarray(outputs.argmax(axis=1) == labels).astype(float)
     if unit == PRECISION:
         known, found = np.asarray(eval_split.known, bool), np.zeros(len(outputs))
+        if not is_defined(eval_split):
+            return np.full(len(outputs), np.nan)
         found[known] = average_precision_rows(labels[known] > 0, outputs[known])
         return found
     return -_errors(eval_split, outputs)
+
+
+def is_defined(eval_split: EvalSplit) -> bool:
+    """Whether the labels of the known rows define the score that `values` gives.
+
+    An average precision needs a label that some of these rows bear and others do not.
+    """
+    if _unit(eval_split) != PRECISION:
+        return True
+    known = np.asarray(eval_split.known, bool)
+    return bool(two_sided(np.asarray(eval_split.labels)[known] > 0))
 
 
 def with_unit(metric: Metric, unit: str) -> Metric:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -10,6 +10,7 @@ from keras import ops
 from multimodal_tf.config import Config, EmbeddingHead, Head
 from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.names import DISAGREEMENT, SERVED, embedding_layers
+from multimodal_tf.data.trained import Trained
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving.served_heads import served_config
 
@@ -17,17 +18,6 @@ Tensors = dict[str, Any]
 _PREDICTIONS, _VECTORS = "predictions", "vectors"
 # of the logarithm of a probability
 _LEAST = 1e-30
-
-
-class Trained(Protocol):
-    """A model with its configuration and schema, such as what `load_run` gives."""
-
-    @property
-    def model(self) -> keras.Model: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def schema(self) -> Schema: ...
 
 
 class Ensemble(NamedTuple):

@@ -24,12 +24,13 @@ from multimodal_tf.config.saved_model.files import (
 )
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.data.trained import Trained
 from multimodal_tf.schema import Schema, check_schema, thresholds
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import endpoints, finite, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
-from multimodal_tf.serving.ensemble import Trained, disagreements, ensemble
+from multimodal_tf.serving.ensemble import disagreements, ensemble
 from multimodal_tf.serving.served_heads import served_config, served_model
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 

@@ -208,13 +208,18 @@ def test_without_equal_cells_only_the_row_itself_is_right():
     assert found["recall at 1"].value == pytest.approx(1 / 15)
     assert found["recall at 10"].value == pytest.approx(10 / 15)
     assert found["recall at 1 by chance"] == pytest.approx(1 / 45)
-    grouped = dataclasses.replace(whole, groups=np.arange(45) % 3 + 3 * (np.arange(45) < 6))
-    assert (
-        retrieved(retrieval_section(grouped, resamples=0, seed=0))["photo", "title"][
-            "recall at 1"
-        ].value
-        > 0.6
+    # a row of the same group with other cells is no right answer, as in `evaluate`
+    groups = np.arange(45) % 3 + 3 * (np.arange(45) < 6)
+    grouped = dataclasses.replace(whole, groups=groups)
+    again = retrieved(retrieval_section(grouped, resamples=0, seed=0))["photo", "title"]
+    assert again == found
+    # but they are drawn together
+    ungrouped, drawn = (
+        retrieved(retrieval_section(one, resamples=50, seed=0))["photo", "title"]["recall at 1"]
+        for one in (whole, grouped)
     )
+    assert drawn.value == ungrouped.value
+    assert (drawn.low, drawn.high) != (ungrouped.low, ungrouped.high)
 
 
 def test_rows_without_one_of_the_two_or_without_a_vector_are_left_out():
@@ -266,8 +271,8 @@ def test_hand_made_vectors_give_metrics_worked_by_hand():
 
 
 def test_rows_that_are_all_relevant_to_each_other_are_left_out():
-    section = retrieval_section(
-        eval_split(matching=True, groups=np.zeros(45, int)), resamples=0, seed=0
-    )
+    whole = eval_split(matching=True)
+    whole.raw["photo"][:] = whole.raw["photo"][0]
+    section = retrieval_section(whole, resamples=0, seed=0)
     assert "photo and title: all 45 rows are relevant to each other" in notes(section)
     assert not section.sentences

@@ -46,8 +46,7 @@ def contributions_section(
         unimodal_scores: by input, the metric of a model that was trained with this input only.
     """
     unit = unit_of(eval_split.config, eval_split.head)
-    # where it is defined, it is above 0
-    if unit == PRECISION and not found.all.value:
+    if unit == PRECISION and found.all.value is None:
         tile = Tile(f"{unit} of {eval_split.head}", "–", TITLE, [ONE_SIDED])
         return report_section(TITLE, _DESCRIPTION, [Note(UNDEFINED)], [UNDEFINED], [tile])
     shares = {name: replace(metric, unit=_SHARE) for name, metric in found.share.items()}

@@ -10,8 +10,8 @@ from multimodal_tf.report.page import Block, Cell, Column, Note, Table
 TITLE = "Cross-modal retrieval"
 _DESCRIPTION = (
     "One input of a row is the query; the other inputs of all rows are ranked by the cosine of the "
-    "vectors that a matching or alignment head compares. Rows of one group, and rows with an equal "
-    "cell, are relevant to each other."
+    "vectors that a matching or alignment head compares. Rows with an equal cell are relevant to "
+    "each other."
 )
 _NO_MATCHING_HEAD = (
     "No head of this model aligns inputs (type: matching or alignment), so no input can be "
@@ -24,7 +24,8 @@ def retrieval_section(eval_split: EvalSplit, resamples: int, seed: int) -> Repor
 
     Args:
         eval_split: `EvalSplit`.
-        resamples: int. For the intervals, which draw groups as a whole; 0: no intervals.
+        resamples: int. For the intervals, which draw rows with an equal cell and groups as a whole;
+            0: no intervals.
         seed: int.
 
     Returns:

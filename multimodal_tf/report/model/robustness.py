@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.robustness import (
     CorruptionScores,
@@ -52,7 +54,7 @@ def robustness_section(
         resamples, seed: for the intervals.
         baseline: scores of another model on the same rows, for effective robustness; None: without.
     """
-    if scores.unit == PRECISION and not scores.clean.any():
+    if scores.unit == PRECISION and np.isnan(scores.clean).all():
         return report_section(TITLE, _DESCRIPTION, [Note(UNDEFINED)], [UNDEFINED])
     means = means_by_severity(scores, resamples, seed)
     blocks: list[Block] = []
