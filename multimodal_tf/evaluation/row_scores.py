@@ -41,7 +41,8 @@ def values(eval_split: EvalSplit, predictions: Mapping[str, np.ndarray]) -> np.n
     A hit (1 or 0) for a head that chooses one class; for a multi-label head a pseudo-value of the
     macro average precision of the known rows, which is what ranks labels whatever the threshold,
     NaN in all rows where it is not defined (`is_defined`); for numbers the negative absolute error,
-    of a quantile head that of the quantile nearest to the median. Only the rows of `eval_split.known` have a meaning.
+    of a quantile head that of the quantile nearest to the median. Only the rows of
+    `eval_split.known` have a meaning.
 
     Args:
         eval_split: the rows and their labels.
