@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.losses import BatchwiseLoss
-from multimodal_tf.models import intermediate_outputs
+from multimodal_tf.models import intermediate_outputs, replicas
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
 from multimodal_tf.models.intermediate_outputs import Outputs
 from multimodal_tf.models.momentum import MomentumEncoder
@@ -113,9 +113,9 @@ class DistributedModel(FrozenStartModel):
         on no rows. The model then gets one row of zeros, whose output is dropped.
         """
         call = self.outputs_of if call is None else call
-        if _replicas() == 1:
+        if replicas.count() == 1:
             return call(x, training=training)
-        rows = _rows(x)
+        rows = replicas.rows_of(x)
         padding = tf.cast(rows == 0, tf.int32)
         padded = tf.nest.map_structure(
             lambda one: tf.concat([one, tf.zeros([padding, *one.shape[1:]], one.dtype)], 0), x
@@ -128,17 +128,17 @@ class DistributedModel(FrozenStartModel):
         Keras averages the mean losses of the replicas as if all had the same number of rows. In the
         last batch of an epoch they may not.
         """
-        if _replicas() == 1:
+        if replicas.count() == 1:
             return 1.0
-        rows = tf.cast(_rows(x), tf.float32)
-        return rows * _replicas() / tf.maximum(_sum_over_replicas(rows), 1.0)
+        rows = tf.cast(replicas.rows_of(x), tf.float32)
+        return rows * replicas.count() / tf.maximum(replicas.summed(rows), 1.0)
 
     def _tracked_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
         """`compute_loss`, tracked in the metrics `loss` and, with several heads, `{head}_loss`.
 
         Keras' mean of a head's loss gives every batch the same weight, however few rows it has.
         """
-        rows = tf.cast(_rows(x), tf.float32)
+        rows = tf.cast(replicas.rows_of(x), tf.float32)
         before = {
             metric: (tf.identity(metric.total), tf.identity(metric.count))
             for metric in self._head_losses()
@@ -151,7 +151,7 @@ class DistributedModel(FrozenStartModel):
             total, count = before.get(metric, (0.0, 0.0))
             metric.total.assign(total + metric.result() * rows)
             metric.count.assign(count + rows)
-        self._loss_tracker.update_state(loss * _replicas(), sample_weight=rows)
+        self._loss_tracker.update_state(loss * replicas.count(), sample_weight=rows)
         return loss
 
     def compute_loss(
@@ -196,10 +196,10 @@ class DistributedModel(FrozenStartModel):
         heads: list[str] = []
         if isinstance(self.loss, dict):
             heads = [name for name, loss in self.loss.items() if isinstance(loss, BatchwiseLoss)]
-        if _replicas() == 1 or not heads:
+        if replicas.count() == 1 or not heads:
             return y, y_pred, sample_weight
         own = [one for one in (y, y_pred, sample_weight) if one is not None]
-        gathered = _of_all_replicas([{name: one[name] for name in heads} for one in own])
+        gathered = replicas.gathered([{name: one[name] for name in heads} for one in own])
         y, y_pred, *weights = [one | every for one, every in zip(own, gathered)]
         return y, y_pred, weights[0] if weights else None
 
@@ -210,7 +210,7 @@ class DistributedModel(FrozenStartModel):
         The seed generators of all replicas have the same state, and so Keras draws the same for
         each. They have it again after the block: a checkpoint holds one state for all.
         """
-        if _replicas() == 1:
+        if replicas.count() == 1:
             yield
             return
         states = [one for one in self.variables if one.path.endswith("seed_generator_state")]
@@ -238,13 +238,13 @@ class DistributedModel(FrozenStartModel):
         clips = inner.clipnorm or inner.global_clipnorm or inner.clipvalue
         if clips:
             gradients = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
-        if _replicas() > 1 and (clips or inner is not self.optimizer):
+        if replicas.count() > 1 and (clips or inner is not self.optimizer):
             known = [index for index, one in enumerate(gradients) if one is not None]
             scale = self.optimizer.scale_loss(1.0)
-            summed = _sum_over_replicas([gradients[index] for index in known])
+            summed = replicas.summed([gradients[index] for index in known])
             clipped = inner._clip_gradients([one / scale for one in summed])
             for index, gradient in zip(known, clipped):
-                gradients[index] = gradient * scale / _replicas()
+                gradients[index] = gradient * scale / replicas.count()
         self.optimizer.apply_gradients(zip(gradients, weights))
 
     # --- Keras' loop around the steps
@@ -261,17 +261,21 @@ class DistributedModel(FrozenStartModel):
         return keras.tree.map_structure(lambda one: one[:rows], y_pred)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Builds metrics and optimizer from the data set's element specification.
+        """Creates the variables of losses, metrics and optimizer before a step is traced.
 
-        Keras draws a batch for it and averages that over replicas, which fails on several workers.
-        It also starts an epoch of the data that nothing trains on.
+        On one device Keras leaves them to the step, and TensorFlow then traces it twice. On several
+        it draws a batch for them and averages that over replicas, which fails on several workers,
+        and it starts an epoch of the data that nothing trains on.
         """
-        if iterator is not None and self._distribute_strategy is not None:
-            spec = iterator._distributed_dataset.element_spec
-            data_batch = keras.tree.map_structure(
-                lambda one: getattr(one, "_value_specs", [one])[0], spec
-            )
-        super()._maybe_symbolic_build(data_batch=data_batch)
+        if iterator is not None:
+            data_batch = iterator._distributed_dataset.element_spec
+        y = keras.tree.map_structure(_symbolic, keras.utils.unpack_x_y_sample_weight(data_batch)[1])
+        with self.distribute_strategy.scope():
+            for one in (self._compile_metrics, self._compile_loss):
+                if not (y is None or one is None or one.built):
+                    one.build(y, self.output)
+            if self.optimizer is not None and not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force: bool = False) -> Any:
         """As in Keras, but refuses settings that would fail while a step is traced."""
@@ -354,40 +358,16 @@ def _loop(step: Callable[[Any], Any], count: int, names: list[str]) -> Callable[
     return steps
 
 
-def _replicas() -> int:
-    replicas: int = tf.distribute.get_strategy().num_replicas_in_sync
-    return replicas
-
-
-def _sum_over_replicas(tensors: Any) -> Any:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-
-
-def _of_all_replicas(tensors: Any) -> Any:
-    """The rows of all replicas, in their order, with gradients.
-
-    Each replica pads its rows with zeros to those of all, and these are summed.
-    """
-    context, rows = tf.distribute.get_replica_context(), _rows(tensors)
-    replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    counts = _sum_over_replicas(tf.one_hot(replica, _replicas(), on_value=rows, off_value=0))
-    before = tf.reduce_sum(counts[:replica])
-    ends = [[before, tf.reduce_sum(counts) - before - rows]]
-    padded = [
-        tf.pad(one, ends + [[0, 0]] * (len(one.shape) - 1)) for one in tf.nest.flatten(tensors)
-    ]
-    # a reduction of several tensors concatenates them
-    for dtype in {one.dtype for one in padded}:
-        index = [number for number, one in enumerate(padded) if one.dtype == dtype]
-        for number, total in zip(index, _sum_over_replicas([padded[number] for number in index])):
-            padded[number] = total
-    return tf.nest.pack_sequence_as(tensors, padded)
+def _symbolic(one: Any) -> Any:
+    """A symbolic tensor like an array, or like what an element specification says of one."""
+    # of the first replica
+    one = getattr(one, "_value_specs", [one])[0]
+    # Keras' form of a missing tensor
+    if one is None or isinstance(one, tf.OptionalSpec):
+        return None
+    return keras.KerasTensor(one.shape, keras.backend.standardize_dtype(one.dtype))
 
 
 def _inner(optimizer: Any) -> Any:
     """The optimizer itself, also within the one that scales the loss for float16."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _rows(x: Any) -> Any:
-    return tf.shape(tf.nest.flatten(x)[0])[0]

@@ -97,3 +97,50 @@ def test_an_embeddings_gradient_is_clipped_by_the_norm_of_its_sum(make, right):
     model.compile(keras.optimizers.SGD(1.0, global_clipnorm=1.0), "mse")
     model.fit(np.ones(4, "int32"), np.full((4, 2), 100, "float32"), verbose=0)
     assert (np.linalg.norm(model.get_weights()[0]) == pytest.approx(1)) == right
+
+
+@pytest.mark.parametrize(("make", "times"), [(DistributedModel, 1), (keras.Model, 2)])
+def test_a_step_is_traced_once(make, times):
+    """Keras creates variables in the first step, after which TensorFlow traces it again."""
+    traced = []
+
+    class Counted(make):
+        def train_step(self, data):
+            traced.append("training")
+            return super().train_step(data)
+
+        def test_step(self, data):
+            traced.append("test")
+            return super().test_step(data)
+
+    for method, kind in (("fit", "training"), ("evaluate", "test")):
+        model = plain(Counted)
+        model.compile("adam", "mse", metrics=["mae"])
+        traced.clear()
+        getattr(model, method)(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        assert traced == [kind] * times
+
+
+@pytest.mark.parametrize("make", [DistributedModel, keras.Model])
+def test_whatever_a_batch_has(make):
+    """Weights or none, of a data set or not, several heads, no targets."""
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    for weights in ({}, {"sample_weight": np.ones(4, "float32")}):
+        model = plain(make)
+        model.compile("adam", "mse", metrics=["mae"])
+        model.fit(x, y, **weights, verbose=0)
+        model.train_on_batch(x, y, **weights)
+        batch = tf.data.Dataset.from_tensors((x, y, *weights.values()))
+        assert set(model.fit(batch, verbose=0).history) == {"loss", "mae"}
+    model = two_heads(make)
+    found = model.evaluate(y, {"a": y, "b": y}, verbose=0, return_dict=True)
+    assert set(found) == {"loss", "a_loss", "b_loss"}
+
+    class WithoutTargets(make):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            assert y is None
+            return tf.reduce_mean(y_pred)
+
+    model = plain(WithoutTargets)
+    model.compile("adam")
+    assert set(model.fit(x, verbose=0).history) == {"loss"}
