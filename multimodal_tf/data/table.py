@@ -15,6 +15,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas
 
 from multimodal_tf.data import table_files
@@ -88,11 +89,12 @@ class Table:
             # a row group of a Parquet file may be empty
             if not count:
                 continue
-            data = {
-                name: pandas.Series(list(map(clean, cells[name])), dtype=object) for name in columns
-            }
-            frame = pandas.DataFrame(data, columns=list(columns), index=range(count))
-            frame.index = pandas.RangeIndex(start, start + count)
+            # a series for each of thousands of columns would take most of the time
+            data = np.empty([len(columns), count], dtype=object)
+            for row, name in zip(data, columns):
+                row[:] = np.fromiter(map(clean, cells[name]), dtype=object, count=count)
+            index = pandas.RangeIndex(start, start + count)
+            frame = pandas.DataFrame(data.T, index, list(columns), dtype=object)
             start += count
             yield frame
 

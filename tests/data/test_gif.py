@@ -331,13 +331,16 @@ def test_frames_hidden_by_an_opaque_one_are_not_drawn():
 
 
 def test_the_frames_to_be_drawn_are_bounded():
-    def why(frames, transparent, pixels):
-        data = drawn([np.full((18, 24), 1)] * 20, [1] * 20, transparent, [(0, 0)] * 20)
+    def why(frames, transparent, pixels, size=(18, 24)):
+        data = drawn([np.full(size, 1)] * 20, [1] * 20, transparent, [(0, 0)] * 20)
         return gif.problem(tf.constant(data), pixels, frames).numpy()
 
     # every frame hides the others, so that five are drawn, or eleven
     assert why(5, None, 2 * 432) == b""
     assert b"more than can be read" in why(11, None, 2 * 432)
-    # the last of these needs all before it
-    assert b"more than can be read" in why(5, 0, 2 * 432)
-    assert why(5, 0, 5 * 432) == b""
+    # the last of these needs all before it, and each is unpacked twice
+    assert b"more than can be read" in why(5, 0, 7 * 432)
+    assert why(5, 0, 8 * 432) == b""
+    # small ones leave the canvas to be copied
+    assert why(5, 0, 2 * 432, (4, 4)) == b""
+    assert b"more than can be read" in why(5, 0, 432, (4, 4))

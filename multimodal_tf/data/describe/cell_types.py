@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from multimodal_tf.config import Input
-from multimodal_tf.data.codecs import dates
+from multimodal_tf.data.codecs import audio_decoders, dates, image_file, video_file
 from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 from multimodal_tf.data.describe.kinds import FILES, KINDS, OPENED
 from multimodal_tf.data.describe.kinds.kind import ARRAYS, nested
@@ -21,6 +21,8 @@ _KEPT = 2**16
 _LONGEST_LIST = 1000
 # characters
 _LONGEST_PATH = 4096
+# how files of any kind begin
+_MAGICS = (image_file.MAGIC, audio_decoders.MAGIC, video_file.MAGIC)
 
 
 def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -> Cell:
@@ -54,7 +56,7 @@ def inspect_cell(row: int, cell: Any, root: PathLike, kind: str | None = None) -
             return found
     named = None if kind == "plain" else _named(cell, root)
     # most texts are no files: that is found once, not by each kind
-    if kind != "plain" and (named or may_be_file(cell, root)):
+    if kind != "plain" and (named or may_be_file(cell, root, _MAGICS)):
         for name in _possible(cell):
             found = _open(row, cell, root, name)
             if found.opened or named == name:
@@ -109,7 +111,8 @@ def _possible(cell: Any) -> list[str]:
 
 def _named(cell: Any, root: PathLike) -> str | None:
     """The kind of file that the cell's text says it is, by suffix or data URI."""
-    path = file_of(cell, root)
+    # most texts have no suffix, and a path takes longer to make than all that follows
+    path = None if isinstance(cell, str) and "." not in cell else file_of(cell, root)
     if path is not None:
         return next(
             (name for name, kind in FILES.items() if kind.suffixes.fullmatch(path.suffix)), None

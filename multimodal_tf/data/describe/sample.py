@@ -28,6 +28,7 @@ class Cell:
         grey: whether an image has no colours.
         seconds: duration, if it has one.
         rate: samples or frames per second.
+        words: of a text, if they have been counted.
     """
 
     row: int
@@ -40,6 +41,7 @@ class Cell:
     grey: bool = False
     seconds: float | None = None
     rate: float | None = None
+    words: int | None = None
 
 
 @dataclasses.dataclass

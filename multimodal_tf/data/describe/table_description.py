@@ -201,7 +201,7 @@ def _described(
     columns = _count(table)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))
     _open_sample(table, columns, given, sample, seed)
-    found = [_describe_column(column, given.get(column.name), table.root) for column in columns]
+    found = _describe_columns(columns, given, table.root)
     _keep_one(found, given)
     _count_classes(table, found)
     _set_names(found)
@@ -314,7 +314,23 @@ def _open_sample(
                     column.cells.append(inspect_cell(row, cell, table.root, read_as))
 
 
-def _describe_column(column: Column, given: str | None, root: PathLike) -> ColumnDescription:
+def _describe_columns(
+    columns: list[Column], given: Mapping[str, str], root: PathLike
+) -> list[ColumnDescription]:
+    found = [_describe_column(column, given.get(column.name), root) for column in columns]
+    for name, kind in KINDS.items():
+        mine = [(column, good) for column, good in found if column.type == name]
+        kind.measure_together([cell for _, good in mine for cell in good])
+        for column, good in mine:
+            for field, value in kind.summarize(good).items():
+                setattr(column, field, value)
+    return [column for column, _ in found]
+
+
+def _describe_column(
+    column: Column, given: str | None, root: PathLike
+) -> tuple[ColumnDescription, list[Cell]]:
+    """The column without its measures, and its cells that can be read."""
     kind, why, separator = given or "", "", None
     if given is None:
         kind, why = describe_input_column(column)
@@ -328,7 +344,7 @@ def _describe_column(column: Column, given: str | None, root: PathLike) -> Colum
     reasons = [(cell, _rejection(cell, kind, separator, root, config)) for cell in column.cells]
     rejections = [Rejection(row=cell.row, reason=reason) for cell, reason in reasons if reason]
     good = [cell for cell, reason in reasons if not reason]
-    return ColumnDescription(
+    description = ColumnDescription(
         name=column.name,
         column=column.name,
         type=kind,
@@ -338,8 +354,8 @@ def _describe_column(column: Column, given: str | None, root: PathLike) -> Colum
         separator=separator,
         rejected=len(rejections),
         rejections=rejections[:_REASONS],
-        **(KINDS[kind].summarize(good) if kind in KINDS else {}),
     )
+    return description, good
 
 
 def _rejection(

@@ -9,6 +9,7 @@ import pathlib
 import re
 import stat
 import urllib.parse
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,6 +35,11 @@ def file_of(value: Any, root: PathLike = ".") -> pathlib.Path | None:
 
     None for bytes, arrays, data URIs and text that is too long for a path.
     """
+    name = _name_of(value)
+    return None if name is None else pathlib.Path(str(root), name)
+
+
+def _name_of(value: Any) -> str | None:
     if isinstance(value, dict) and is_missing(value.get("bytes")):
         value = value.get("path")
     if isinstance(value, os.PathLike):
@@ -46,20 +52,30 @@ def file_of(value: Any, root: PathLike = ".") -> pathlib.Path | None:
         or _DATA_URI.match(value)
     ):
         return None
-    return pathlib.Path(str(root), value)
+    return value
 
 
-def may_be_file(value: Any, root: PathLike) -> bool:
+def may_be_file(value: Any, root: PathLike, magics: Iterable[re.Pattern[bytes]]) -> bool:
     """Whether `open_file` may find a file of some kind in a cell; False for other texts.
 
+    Args:
+        value, root: as `open_file` takes them.
+        magics: how files of each kind begin.
+
     Example:
-        >>> may_be_file("no such file", "."), may_be_file("data:,x", "."), may_be_file("AA==", ".")
-        (False, True, True)
+        >>> png = [re.compile(b"\\x89PNG")]
+        >>> cells = ("no such file", "data:,x", "blue", "iVBORw==")
+        >>> [may_be_file(cell, ".", png) for cell in cells]
+        [False, True, False, True]
     """
     if not isinstance(value, str) or _DATA_URI.match(value):
         return True
-    path = file_of(value, root)
-    return (path is not None and os.path.lexists(path)) or bool(_base64(value))
+    name = _name_of(value)
+    # a `pathlib.Path` takes several times as long
+    if name is not None and os.path.lexists(os.path.join(root, name)):
+        return True
+    data = _base64(value)
+    return bool(data) and any(magic.match(data) for magic in magics)
 
 
 def open_file(value: Any, root: Root, magic: re.Pattern[bytes]) -> BinaryIO:

@@ -39,6 +39,7 @@ class Kind:
         config_of: the configuration of a column's cells, where it depends on them; None: `config`.
         check: the cheapest configuration that finds what is broken; None: `config`.
         measure: fills in what a cell's content shows: `(cell, content, table cell, root)`.
+        measure_together: fills in what is cheaper to find of the cells of all columns at once.
         summarize: fields of `ColumnDescription` from the cells that can be read.
         render: these fields as text.
         shows: what a notebook shows of a cell: `(content, table cell, root)`.
@@ -58,6 +59,7 @@ class Kind:
     config_of: Callable[[list[Cell]], Input] | None = None
     check: Input | None = None
     measure: Callable[[Cell, Any, Any, PathLike], None] = lambda cell, content, value, root: None
+    measure_together: Callable[[list[Cell]], None] = lambda cells: None
     summarize: Callable[[list[Cell]], Measures] = lambda cells: {}
     render: Callable[[ColumnDescription], str] = lambda column: ""
     shows: Callable[[Any, Any, PathLike], Shown | None] = lambda content, value, root: None

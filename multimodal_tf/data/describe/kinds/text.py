@@ -1,5 +1,6 @@
 """Texts in `describe`."""
 
+import itertools
 import math
 
 import tensorflow as tf
@@ -30,18 +31,29 @@ ATTENTION_ROWS = 100_000
 _UNSPACED = 3
 # subwords per word, at the vocabulary's default size (rule of thumb)
 _SUBWORDS = 1.5
+# characters of the texts whose words are counted together
+_BATCH = 1_000_000
+
+
+def _count_words(cells: list[Cell]) -> None:
+    known = [cell for cell in cells if cell.value is not None]
+    ends = itertools.accumulate(len(str(cell.value)) for cell in known)
+    for _, group in itertools.groupby(zip(known, ends), lambda one: one[1] // _BATCH):
+        batch = [cell for cell, _ in group]
+        counts = _counts(tf.constant([str(cell.value) for cell in batch])).numpy()
+        for cell, count in zip(batch, counts.tolist()):
+            cell.words = count
 
 
 def _text_measures(cells: list[Cell]) -> Measures:
-    texts = [str(cell.value) for cell in cells if cell.value is not None]
-    if not texts:
+    words = [cell.words for cell in cells if cell.words is not None]
+    if not words:
         return {"words": None}
-    words = _counts(tf.constant(texts)).numpy()
-    spaced = sum(len(text.split()) for text in texts)
-    return {"words": Spread.of(words.tolist()), "unspaced": bool(words.sum() > _UNSPACED * spaced)}
+    spaced = sum(len(str(cell.value).split()) for cell in cells if cell.words is not None)
+    return {"words": Spread.of(words), "unspaced": sum(words) > _UNSPACED * spaced}
 
 
-# traced once, which takes as long as some fifty columns without
+# traced once, and called for many cells: a call takes as long as some thousand words
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 def _counts(texts: tf.Tensor) -> tf.Tensor:
     return normalization.words(texts).row_lengths()
@@ -81,6 +93,7 @@ def _tokens(tokens: int) -> int:
 KIND = Kind(
     TextInput(),
     _default_text,
+    measure_together=_count_words,
     summarize=_text_measures,
     render=_text_values,
     also_reads=("number", "date"),
