@@ -72,7 +72,7 @@ def may_be_file(value: Any, root: PathLike, magics: Iterable[re.Pattern[bytes]])
         return True
     name = _name_of(value)
     # a `pathlib.Path` takes several times as long
-    if name is not None and os.path.lexists(os.path.join(root, name)):
+    if name is not None and os.path.lexists(os.path.join(str(root), name)):
         return True
     data = _base64(value)
     return bool(data) and any(magic.match(data) for magic in magics)
