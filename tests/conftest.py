@@ -129,7 +129,9 @@ def one_device(once):
 
         scope = contextlib.nullcontext()
         metrics, arrays = models.trained(scope, models.batches())
-        arrays |= models.single_steps(scope, models.batches(heads=models.COMPARING))
+        stepped = models.batches(heads=models.STEPS_OF)
+        metrics["single steps"], after = models.single_steps(scope, stepped)
+        arrays |= after
         (folder / "found.json").write_text(json.dumps(metrics))
         np.savez(folder / "found.npz", **arrays)
 

@@ -317,7 +317,7 @@ class DistributedModel(FrozenStartModel):
         def step(data: Any) -> Any:
             return strategy.reduce("MEAN", strategy.run(on_replica, args=(data,)), axis=None)
 
-        steps = _loop(step, self.steps_per_execution, names)
+        steps = _loop(step, self.steps_per_execution)
         run_step: Callable[..., Any] = step
         if not self.run_eagerly:
             run_step, steps = (
@@ -337,23 +337,22 @@ class DistributedModel(FrozenStartModel):
         return metrics
 
 
-def _loop(step: Callable[[Any], Any], count: int, names: list[str]) -> Callable[[Any], Any]:
+def _loop(step: Callable[[Any], Any], count: int) -> Callable[[Any], Any]:
     """A function from a data iterator to whether there were data, and the last of `count` steps."""
 
     def steps(iterator: Any) -> Any:
-        data = iterator.get_next_as_optional()
-        has_data = data.has_value()
-        values = tf.cond(has_data, lambda: step(data.get_value()), lambda: tf.zeros([len(names)]))
-
-        def further(number: Any, values: Any) -> Any:
+        def one(number: Any, has_data: Any, values: Any) -> Any:
             data = iterator.get_next_as_optional()
-            return number + 1, tf.cond(
-                data.has_value(), lambda: step(data.get_value()), lambda: values
-            )
+            has_value = data.has_value()
+            values = tf.cond(has_value, lambda: step(data.get_value()), lambda: values)
+            return number + 1, tf.logical_or(has_data, has_value), values
 
-        if count > 1:
-            values = tf.while_loop(lambda number, _: number < count, further, (1, values))[1]
-        return has_data, values
+        # the step is traced once, which is when it is known how many values it has
+        state = (tf.constant(0), tf.constant(False), tf.zeros([0]))
+        if count == 1:
+            return one(*state)[1:]
+        shapes = (tf.TensorShape([]), tf.TensorShape([]), tf.TensorShape([None]))
+        return tf.while_loop(lambda number, *_: number < count, one, state, shapes)[1:]
 
     return steps
 

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from distributed_models import (
-    comparing_share,
     difference,
     fails,
     line,
@@ -21,6 +20,7 @@ from distributed_models import (
     share,
     single_steps,
     small,
+    stepped_share,
     trained,
     without,
 )
@@ -39,10 +39,11 @@ def replicas(out):
         distribute.distribute_dataset(strategy, share),
         steps_per_execution=3,
     )
-    comparing = distribute.distribute_dataset(strategy, comparing_share)
-    two |= single_steps(strategy.scope(), comparing)
+    stepped = distribute.distribute_dataset(strategy, stepped_share)
+    history, after = single_steps(strategy.scope(), stepped)
+    two |= after
     metrics = {
-        "two replicas": two_metrics,
+        "two replicas": two_metrics | {"single steps": history},
         "replicas": strategy.num_replicas_in_sync,
     }
     for check in (

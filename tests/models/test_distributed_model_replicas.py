@@ -35,6 +35,8 @@ def test_two_replicas_end_where_one_device_does(found, one_device):
     """
     arrays = {name: x for name, x in one_device[1].items() if not name.startswith(STEP)}
     assert len(arrays) > 20
+    for head in ("zone", "cost", "pair", "siglip", "patches"):
+        assert f"prediction {head}" in arrays
     for name, one in arrays.items():
         np.testing.assert_allclose(
             found["arrays"][name],
@@ -45,14 +47,14 @@ def test_two_replicas_end_where_one_device_does(found, one_device):
         )
 
 
-def test_one_step_of_heads_that_compare_inputs_is_that_of_one_device(found, one_device):
-    """Of InfoNCE, the sigmoid with a queue, the distance and matching, on each batch.
+def test_one_step_of_each_other_head_is_that_of_one_device(found, one_device):
+    """Of InfoNCE, the sigmoid with a queue, the distance, matching and others, on each batch.
 
     Learning rate 1: these are differences of gradients. The last batch has one row.
     """
     steps = {name: x for name, x in one_device[1].items() if name.startswith(STEP)}
     assert len(steps) == 4 * len({name.partition(": ")[2] for name in steps})
-    for head in ("space", "siglip", "near", "pair", "simclr", "moco"):
+    for head in ("space", "siglip", "near", "pair", "simclr", "moco", "words", "order", "tags"):
         assert any(name.partition(": ")[2].startswith(head) for name in steps)
     for name, one in steps.items():
         largest = np.abs(found["arrays"][name] - one).max()
@@ -68,8 +70,10 @@ def test_two_replicas_have_the_metrics_of_one_device(found, one_device):
         == one["history"].keys()
         >= {"val_zone_loss", "pair_accuracy", "cost_mae"}
     )
-    for name, values in one["history"].items():
-        np.testing.assert_allclose(two["history"][name], values, rtol=ROUNDING, err_msg=name)
+    assert two["single steps"].keys() == one["single steps"].keys() >= {"space_loss", "order_loss"}
+    for fitted in ("history", "single steps"):
+        for name, values in one[fitted].items():
+            np.testing.assert_allclose(two[fitted][name], values, rtol=ROUNDING, err_msg=name)
     assert two["evaluated"] == pytest.approx(one["evaluated"], rel=ROUNDING)
 
 

@@ -181,7 +181,7 @@ def test_both_workers_have_equal_weights_and_those_of_one_process(folder, one_de
     assert one.keys() == other.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-        # after a single step, of heads that compare inputs
+        # after a single step by the gradient
         bound = 1e-6 if name.startswith("step on batch") else ROUNDING
         np.testing.assert_allclose(
             one[name], array, rtol=0, atol=bound * max(1.0, np.abs(array).max()), err_msg=name
@@ -193,8 +193,10 @@ def test_both_workers_have_the_metrics_of_one_process(found, one_device):
     expected = one_device[0]
     assert found[0]["history"] == found[1]["history"]
     assert found[0]["steps"] == expected["steps"]
-    for name, metrics in expected["history"].items():
-        np.testing.assert_allclose(found[0]["history"][name], metrics, rtol=ROUNDING, err_msg=name)
+    for fitted in ("history", "single steps"):
+        assert found[0][fitted].keys() == expected[fitted].keys()
+        for name, metrics in expected[fitted].items():
+            np.testing.assert_allclose(found[0][fitted][name], metrics, ROUNDING, err_msg=name)
     assert found[0]["evaluated"] == pytest.approx(expected["evaluated"], rel=ROUNDING)
 
 

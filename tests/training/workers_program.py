@@ -27,8 +27,9 @@ def worker(records, folder):
     number = strategy.cluster_resolver.task_id
     rows = distribute.distribute_dataset(strategy, distributed_models.share)
     metrics, arrays = distributed_models.trained(strategy.scope(), rows, steps_per_execution=3)
-    comparing = distribute.distribute_dataset(strategy, distributed_models.comparing_share)
-    arrays |= distributed_models.single_steps(strategy.scope(), comparing)
+    stepped = distribute.distribute_dataset(strategy, distributed_models.stepped_share)
+    metrics["single steps"], after = distributed_models.single_steps(strategy.scope(), stepped)
+    arrays |= after
     metrics["chief"] = distribute.is_chief(strategy)
     metrics["records"] = with_records(strategy, records, folder / "model.keras")
     for correction in ("_maybe_symbolic_build", "_make_function"):
