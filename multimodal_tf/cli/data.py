@@ -13,8 +13,10 @@ _ConfigOut = Annotated[
     typer.Option("--out", "-o", help="YAML file for the configuration, to be edited."),
 ]
 _Label = Annotated[
-    str | None,
-    typer.Option(help="Column to predict. (default: the one named label, class or target)"),
+    list[str] | None,
+    typer.Option(
+        help="Column to predict; may be repeated. (default: the one named label, class or target)"
+    ),
 ]
 _Types = Annotated[
     list[str] | None,

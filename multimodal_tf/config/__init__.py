@@ -79,6 +79,7 @@ from multimodal_tf.config.names import (
 )
 from multimodal_tf.config.peft import Adapters, LoRA, Peft
 from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
+from multimodal_tf.config.split import Split
 from multimodal_tf.config.teacher import Teacher
 from multimodal_tf.config.text import (
     BytePairTokenizer,
@@ -115,7 +116,7 @@ from multimodal_tf.config.towers import (
     ViTTower,
     WaveformTower,
 )
-from multimodal_tf.config.training import Split, Training
+from multimodal_tf.config.training import Training
 
 __all__ = [
     "Peft",

@@ -38,9 +38,10 @@ from multimodal_tf.config.names import (
     sentence,
 )
 from multimodal_tf.config.peft import Peft
+from multimodal_tf.config.split import Split
 from multimodal_tf.config.teacher import Teacher, check_teacher
 from multimodal_tf.config.towers import TabularTower
-from multimodal_tf.config.training import Split, Training
+from multimodal_tf.config.training import Training
 from multimodal_tf.config.yaml_text import load_yaml, read_yaml_file
 
 # numbers in the tensors of one batch: 16 GiB

@@ -1,39 +1,10 @@
-"""How a model is trained: the split of the rows, the optimizer and the schedule."""
+"""How a model is trained: the optimizer and the schedule."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.names import Fraction, NonNegative, Positive, Repeats, Strict
-
-
-class Split(Strict):
-    """How rows are split into train, validation and test.
-
-    `column` names a column that holds the split (`train`, `validation` or `val`, `test`). Without
-    it, rows are drawn by the seed: all rows of one value in the column `group` get the same split,
-    and the values of the column `stratify` keep their proportions.
-    """
-
-    column: str | None = None
-    group: str | None = None
-    stratify: str | None = None
-    validation: Fraction = 0.1
-    test: Fraction = 0.2
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.column is not None and (self.group is not None or self.stratify is not None):
-            raise ValueError(
-                "split.column gives the split, so split.group and split.stratify must be absent"
-            )
-        if self.validation + self.test >= 1:
-            raise ValueError(
-                "split.validation + split.test must leave rows to train on, "
-                f"received {self.validation} + {self.test}"
-            )
-        return self
 
 
 class Training(Strict):

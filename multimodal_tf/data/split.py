@@ -1,7 +1,7 @@
 """Assigns rows to training, validation and test: by a column, or at random from the seed."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from multimodal_tf.config import Config, Split
+from multimodal_tf.config.split import split_key
 from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
@@ -39,7 +40,7 @@ def assign_splits(table: Table, config: Config) -> NDArray[np.int8]:
     By `config.split`:
 
     - `column`: the column's words: train or training; validation, valid, val or dev; test or
-      testing; in any case.
+      testing; in any case. Or the values that `values` names.
     - none of these fields: random, `round(fraction * rows)` rows for validation and test, at least
       one of each while training keeps one.
     - `stratify`: the same numbers of rows, with every class in proportion to within about a row.
@@ -57,15 +58,15 @@ def assign_splits(table: Table, config: Config) -> NDArray[np.int8]:
         int8 `(rows,)`: index into `SPLITS`.
 
     Raises:
-        ValueError: a column does not exist, a cell of `column` is none of these words (the message
-            names the row), or no row is left for training.
+        ValueError: a column does not exist, a cell of `column` is none of these words or values
+            (the message names the row), or no row is left for training.
 
     Source: stratification is systematic sampling with a random start in each class: Cochran 1977,
     Sampling Techniques, chapter 8.
     """
     split = config.split
     if split.column is not None:
-        return _given(table, split.column)
+        return _given(table, split.column, split.values)
     generator = np.random.default_rng(config.seed)
     classes = column_codes(table, split.stratify, missing_alone=False)
     rare = np.bincount(classes)[classes] < (_RARE if split.stratify is not None else 0)
@@ -81,16 +82,21 @@ def assign_splits(table: Table, config: Config) -> NDArray[np.int8]:
     return splits
 
 
-def _given(table: Table, column: str) -> NDArray[np.int8]:
+def _given(table: Table, column: str, values: Mapping[str, str] | None) -> NDArray[np.int8]:
+    words: dict[str | None, int] = {**SPLIT_WORDS}
+    if values is not None:
+        words = {split_key(value): SPLITS.index(split) for value, split in values.items()}
     parts = []
     for chunk in table.chunks(columns=[column]):
         parts.append(np.empty(len(chunk), np.int8))
         for index, (row, cell) in enumerate(chunk[column].items()):
-            split = SPLIT_WORDS.get(cell.strip().lower()) if isinstance(cell, str) else None
+            split = words.get(split_key(cell))
             if split is None:
                 raise ValueError(
-                    f"{table.name}, row {row}: column {column!r} must say {', '.join(SPLITS)},"
-                    f" received {cell!r:.80}"
+                    f"{table.name}, row {row}: column {column!r} must say"
+                    f" {', '.join(SPLITS if values is None else values)}, received {cell!r:.80}:"
+                    " split.values names the split of each value, as in"
+                    f" {{{'0' if cell is None else cell!s:.20}: train}}"
                 )
             parts[-1][index] = split
     splits = np.concatenate(parts)

@@ -143,7 +143,19 @@ def test_a_type_can_make_a_label():
         {"title": ["a b", "c d"], "price": [1, 2], "label": ["u", "v"]},
         types={"price": "regression"},
     )
-    assert types_of(found) == {"title": "text", "price": "regression", "label": "text"}
+    # and the usual label is one, too: as an input it would tell the answer
+    assert types_of(found) == {"title": "text", "price": "regression", "label": "classification"}
+    assert column_of(found, "label").why.endswith(
+        "named as a label: give it a type to make it an input"
+    )
+    given = {"price": "regression", "label": "category"}
+    found = described({"title": ["a b", "c d"], "price": [1, 2], "label": ["u", "v"]}, types=given)
+    assert list(found.config().heads) == ["price"]
+    # of columns that are named as the labels, no other is added
+    found = described(
+        {"title": ["a b", "c d"], "price": [1, 2], "label": ["u", "v"]}, label="price"
+    )
+    assert list(found.config().heads) == ["price"]
     assert (
         described({"title": ["a"], "tags": ["x;y"]}, types={"tags": "multi_label"})
         .config()
@@ -163,23 +175,6 @@ def test_a_given_group_leaves_no_other():
         "label": "classification",
     }
     assert types_of(described(columns))["speaker"] == "ignored"
-
-
-def test_a_column_of_splits_is_the_split():
-    columns = {
-        "title": ["a b", "c d", "e f"],
-        "split": ["train", "val", "TEST"],
-        "family": [1, 1, 2],
-        "label": list("aba"),
-    }
-    found = described(columns)
-    assert types_of(found)["split"] == "split"
-    assert found.config().split.model_dump(exclude={"validation", "test"}) == {
-        "column": "split",
-        "group": None,
-        "stratify": None,
-    }
-    assert types_of(described({**columns, "split": ["train", "banana", "test"]}))["split"] == "text"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,34 @@ def test_another_value_is_an_error_with_its_row(cell):
         assign_splits(read_table(rows), config_of(column="part"))
 
 
+def test_values_of_any_spelling():
+    values = {0: "train", "1.0": "validation", " Private Test ": "test", True: "test"}
+    cells = ["0", 0, 0.0, "0.0", 1, "1", 1.0, "private test", "TRUE", True]
+    splits = split_of({"part": pd.Series(cells, dtype=object)}, column="part", values=values)
+    assert splits.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+    # a code is no number, and a word of no value is none
+    for cell in ("00", "train", 2, None, b"0"):
+        rows = pd.DataFrame({"part": pd.Series([0, cell], dtype=object)})
+        with pytest.raises(ValueError, match="row 1: .* split.values names the split of each"):
+            assign_splits(read_table(rows), config_of(column="part", values=values))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"values": {"a": "train"}}, "split.column, which must be given"),
+        ({"column": "a", "values": {"a": "test"}}, "must name one as train"),
+        ({"column": "a", "values": {}}, "at least 1"),
+        ({"column": "a", "values": {0: "train", "0.0": "test"}}, "two values are one"),
+        ({"column": "a", "values": {"a": "holdout"}}, "'train', 'validation' or 'test'"),
+        ({"column": "a", "values": ["train"]}, "dictionary"),
+    ],
+)
+def test_wrong_values(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Split.model_validate(fields)
+
+
 def test_nothing_to_train_on():
     with pytest.raises(ValueError, match="no row of column 'part' says train"):
         split_of({"part": ["test", "val"]}, column="part")

@@ -71,6 +71,8 @@ class ColumnDescription(pydantic.BaseModel):
     separator: str | None = None
     rejected: int = 0
     rejections: list[Rejection] = []
+    # of a column of splits that has values of its own
+    split: dict[str, str] | None = None
     # of a label that is a class or several
     classes: ClassShares | None = None
     # of a column that is an input

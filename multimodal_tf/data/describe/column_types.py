@@ -7,12 +7,11 @@ import numpy as np
 from multimodal_tf.data.codecs.dates import looks_like_date
 from multimodal_tf.data.describe.kinds import FILES, OPENED
 from multimodal_tf.data.describe.sample import Column
-from multimodal_tf.data.split import SPLIT_WORDS
+from multimodal_tf.data.describe.splits import about_name, proposed_split
 
 # a column's type and why, as a phrase
 Found = tuple[str, str]
 
-_SPLIT_NAMES = ("split", "subset", "partition", "set", "fold")
 _ROW_NAME = re.compile(
     r"(row|image|item|record|sample)?[ _-]?(id|index|key|uuid|guid|no|nr)|unnamed: \d+|#",
     re.IGNORECASE,
@@ -41,19 +40,15 @@ def describe_input_column(column: Column) -> Found:
     for rule in (_split, _opened, _unreadable, _date, _row, _group, _boolean, _number, _category):
         found = rule(column)
         if found is not None:
-            return found
-    return "text", "texts that seldom repeat" if column.present > 1 else "a text"
+            kind, why = found
+            return kind, why if rule is _split or kind == "ignored" else why + about_name(column)
+    why = "texts that seldom repeat" if column.present > 1 else "a text"
+    return "text", why + about_name(column)
 
 
 def _split(column: Column) -> Found | None:
-    texts = column.texts()
-    if (
-        column.name.strip().lower() in _SPLIT_NAMES
-        and len(texts) == len(column.cells)
-        and all(text.lower() in SPLIT_WORDS for text in texts)
-    ):
-        return "split", "train, validation or test in every sampled row"
-    return None
+    found = proposed_split(column)
+    return None if found is None else found[:2]
 
 
 def _opened(column: Column) -> Found | None:

@@ -53,6 +53,7 @@ class Column:
         missing: rows without a value.
         distinct: distinct values, counted up to `COUNTED`.
         cells: the sampled cells that are not missing.
+        words: the values of a column that may be the split, as `splits.words_of`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Column:
     missing: int = 0
     distinct: int = 0
     cells: list[Cell] = dataclasses.field(default_factory=list)
+    words: dict[str, str] | None = None
 
     @property
     def present(self) -> int:

@@ -30,6 +30,12 @@ from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
+from multimodal_tf.data.describe.splits import (
+    MOST_VALUES,
+    may_be_split,
+    proposed_split,
+    words_of,
+)
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
@@ -89,10 +95,12 @@ class Description(pydantic.BaseModel):
 
     def _split(self) -> Split:
         split, group, stratify = (
-            next((column.column for column in self.columns if column.type == kind), None)
+            next((column for column in self.columns if column.type == kind), None)
             for kind in ("split", "group", "classification")
         )
-        return Split(group=group, stratify=stratify) if split is None else Split(column=split)
+        if split is not None:
+            return Split.model_validate({"column": split.column, "values": split.split})
+        return Split(group=group and group.column, stratify=stratify and stratify.column)
 
     def showing(self, table: Table) -> "Description":
         """The same description, which shows rows of this table in a notebook."""
@@ -154,8 +162,8 @@ def describe(
         types: column to type, instead of the default: an input's (image, text, number, ...; moving
             GIFs count as images otherwise) or a head's (classification, regression, ...); label,
             whose head is chosen; split, group or ignored.
-        label: column or columns to predict; None: those of `types`, else the one named label,
-            class, target or the like.
+        label: column or columns to predict; None: those of `types`, and the one named label, class,
+            target or the like.
         sample: rows whose cells are opened, drawn from the whole table; fewer where the table has
             more than 400 columns.
         seed: of this draw.
@@ -198,11 +206,12 @@ def _check(table: object, sample: int, presets: object, fetch: bool) -> None:
 def _described(
     table: Table, given: dict[str, str], sample: int, seed: int, pretrained: Pretrained | None
 ) -> Description:
-    columns = _count(table)
+    columns = _count(table, given)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))
     _open_sample(table, columns, given, sample, seed)
     found = _describe_columns(columns, given, table.root)
     _keep_one(found, given)
+    _say_which_are_labels(found, given)
     _count_classes(table, found)
     _set_names(found)
     rows = columns[0].rows
@@ -265,7 +274,8 @@ def _given(
         if len(several) > 1:
             raise ValueError(f"only one column can be the {kind}, received {several}")
     labels = [label] if isinstance(label, str) else list(label or [])
-    if not labels and not any(kind in (*HEADS, "label") for kind in types.values()):
+    if not labels and "label" not in types.values():
+        # a second head, which `types` may name, does not make the first one's label an input
         usual = label_column([name for name in table.columns if name not in types])
         labels = [] if usual is None else [usual]
     for column in labels:
@@ -277,9 +287,13 @@ def _given(
     return types
 
 
-def _count(table: Table) -> list[Column]:
+def _count(table: Table, given: Mapping[str, str]) -> list[Column]:
     """Rows, missing cells and distinct values of every column, over the whole table."""
     columns = [Column(name) for name in table.columns]
+    for column in columns:
+        kind = given.get(column.name)
+        if kind == "split" or (kind is None and may_be_split(column.name)):
+            column.words = {}
     hashes: list[set[int]] = [set() for _ in columns]
     for chunk in table.chunks(rows=_ROWS):
         for column, values, (_, series) in zip(columns, hashes, chunk.items()):
@@ -288,6 +302,8 @@ def _count(table: Table) -> list[Column]:
             column.missing += len(chunk) - len(cells)
             if len(values) < COUNTED:
                 values.update(map(_hash, cells))
+            if column.words is not None and len(column.words) < MOST_VALUES:
+                column.words = words_of([*column.words.values(), *cells])
     for column, values in zip(columns, hashes):
         column.distinct = min(len(values), COUNTED)
     return columns
@@ -339,6 +355,9 @@ def _describe_column(
     if given is not None and given != "label":
         separator = separator if given == kind else None
         kind, why = given, "given"
+    split = proposed_split(column) if kind == "split" else None
+    if kind == "split" and column.missing:
+        why += f"; ingest refuses its {column.missing} empty cells"
     config_of = KINDS[kind].config_of if kind in KINDS else None
     config = None if config_of is None else config_of(column.cells)
     reasons = [(cell, _rejection(cell, kind, separator, root, config)) for cell in column.cells]
@@ -352,6 +371,7 @@ def _describe_column(
         missing=column.missing,
         distinct=column.distinct,
         separator=separator,
+        split=None if split is None else split[2],
         rejected=len(rejections),
         rejections=rejections[:_REASONS],
     )
@@ -364,6 +384,14 @@ def _rejection(
     if kind in KINDS:
         return rejection(cell, kind, root, config)
     return label_rejection(cell, kind, separator) if kind in HEADS else ""
+
+
+def _say_which_are_labels(columns: list[ColumnDescription], given: Mapping[str, str]) -> None:
+    """Of several heads, the one that is chosen by its name may have been meant as an input."""
+    heads = [column for column in columns if column.type in HEADS]
+    for column in heads if len(heads) > 1 else []:
+        if given[column.column] == "label" and label_column([column.column]) is not None:
+            column.why += "; named as a label: give it a type to make it an input"
 
 
 def _keep_one(columns: list[ColumnDescription], given: Mapping[str, str]) -> None:
