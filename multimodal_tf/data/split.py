@@ -83,14 +83,14 @@ def assign_splits(table: Table, config: Config) -> NDArray[np.int8]:
 
 
 def _given(table: Table, column: str, values: Mapping[str, str] | None) -> NDArray[np.int8]:
-    words: dict[str | None, int] = {**SPLIT_WORDS}
+    words = SPLIT_WORDS
     if values is not None:
-        words = {split_key(value): SPLITS.index(split) for value, split in values.items()}
+        words = {split_key(value) or "": SPLITS.index(split) for value, split in values.items()}
     parts = []
     for chunk in table.chunks(columns=[column]):
         parts.append(np.empty(len(chunk), np.int8))
         for index, (row, cell) in enumerate(chunk[column].items()):
-            split = words.get(split_key(cell))
+            split = words.get(split_key(cell) or "")
             if split is None:
                 raise ValueError(
                     f"{table.name}, row {row}: column {column!r} must say"
