@@ -98,12 +98,12 @@ def cross_validate(
 
 
 def _check_heads(first: "Config", *others: "Config") -> None:
-    """Refuses configurations that have no head with a label in common."""
-    from multimodal_tf.config import labelled
+    """Refuses configurations that have no head in common that learns."""
+    from multimodal_tf.config.heads import with_loss
 
-    wanted = labelled(first.heads)
+    wanted = with_loss(first.heads)
     for other in others:
-        heads = labelled(other.heads)
+        heads = with_loss(other.heads)
         both = [name for name in wanted if name in heads]
         if not both:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from multimodal_tf.config.heads import LabelledHead
+from multimodal_tf.config.heads import LabelledHead, LossHead
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,6 +135,27 @@ class HeadPredictions:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ObjectivePredictions:
+    """The outputs of one head that learns without labels, on rows that training did not see.
+
+    Args:
+        head: the head of the configuration.
+        targets: as `data.targets.Targets`: of a head that compares cells int `(rows, cells)`, equal
+            numbers for equal cells.
+        predictions: float `(rows, ...)`, as `models.heads.output`.
+    """
+
+    head: LossHead
+    targets: np.ndarray
+    predictions: np.ndarray
+
+    def only(self, rows: ArrayLike) -> "ObjectivePredictions":
+        """Some of the rows, by int or bool `(rows,)`."""
+        index = np.asarray(rows)
+        return ObjectivePredictions(self.head, self.targets[index], self.predictions[index])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Predicted:
     """A model's predictions for rows of a table.
 
@@ -176,12 +197,18 @@ class OutOfFold:
     Args:
         rows: int `(rows,)`, rising: each row's number in the table.
         fold: int `(repeats, rows)`: the fold that a row is held out in.
-        heads: by head one `HeadPredictions` a repetition, its rows in the order of `rows`.
+        heads: by head with labels one `HeadPredictions` a repetition, its rows in the order of
+            `rows`.
+        objectives: the same of heads that learn without labels. Their outputs are those of other
+            models in each fold, and are evaluated fold by fold.
     """
 
     rows: np.ndarray
     fold: np.ndarray
     heads: Mapping[str, tuple[HeadPredictions, ...]]
+    objectives: Mapping[str, tuple[ObjectivePredictions, ...]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def folds(self) -> int:

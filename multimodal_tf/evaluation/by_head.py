@@ -21,7 +21,7 @@ from multimodal_tf.config import (
     ViewsHead,
 )
 from multimodal_tf.config.heads import LossHead
-from multimodal_tf.data.predictions import HeadPredictions
+from multimodal_tf.data.predictions import HeadPredictions, ObjectivePredictions
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.alignment import alignment
 from multimodal_tf.metrics.bootstrap import Samples
@@ -105,8 +105,10 @@ def head_metrics(
             assert_never(head)
 
 
-def metrics_of(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) -> HeadMetrics:
-    """The metrics of one head on its known rows.
+def metrics_of(
+    predicted: HeadPredictions | ObjectivePredictions, resamples: int = 0, seed: int = 0
+) -> HeadMetrics:
+    """The metrics of one head on its known rows; of one that learns without labels on all.
 
     Raises:
         ValueError: a prediction is NaN.
@@ -119,6 +121,9 @@ def metrics_of(predicted: HeadPredictions, resamples: int = 0, seed: int = 0) ->
         >>> metrics_of(rows).metrics["accuracy"].value
         0.5
     """
+    if isinstance(predicted, ObjectivePredictions):
+        of_rows = predicted.targets, predicted.predictions
+        return head_metrics(predicted.head, (), *of_rows, None, resamples, seed)
     return head_metrics(
         predicted.head,
         predicted.classes,

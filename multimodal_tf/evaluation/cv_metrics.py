@@ -8,11 +8,11 @@ import pydantic
 from rich.console import Group
 from rich.table import Table
 
-from multimodal_tf.data.predictions import OutOfFold
+from multimodal_tf.data.predictions import HeadPredictions, ObjectivePredictions, OutOfFold
 from multimodal_tf.evaluation import by_head
 from multimodal_tf.metrics import resampled_t
 from multimodal_tf.metrics.bootstrap import LEVEL
-from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.metrics.metric import HeadMetrics, Metric
 from multimodal_tf.metrics.resampled_t import PairedTest
 
 
@@ -27,7 +27,10 @@ class FoldMetric(pydantic.BaseModel):
 
 
 class FoldHeadMetrics(pydantic.BaseModel):
-    """Metrics of one head; `n` rows have a label that training saw in every repetition."""
+    """Metrics of one head; `n` rows have a label that training saw in every repetition.
+
+    Of a head that learns without labels `n` is the number of rows that teach it something.
+    """
 
     type: str
     n: int
@@ -88,14 +91,17 @@ def cross_validation_metrics(predictions: OutOfFold) -> CrossValidated:
         ValueError: a prediction is NaN.
     """
     heads = {}
-    for name, repeated in predictions.heads.items():
-        kind, by_metric = repeated[0].head.type, _scores(predictions, name)
-        known = np.all([one.known for one in repeated], axis=0)
+    for name, repeated in _learning(predictions).items():
+        of_folds = _of_folds(predictions, name)
+        by_metric = _scores(of_folds)
+        n = sum(one.n for one in of_folds[0])
+        if name in predictions.heads:
+            n = int(np.all([one.known for one in predictions.heads[name]], axis=0).sum())
         metrics = {
             metric: FoldMetric(mean=_mean(by_metric[metric]), scores=_listed(by_metric[metric]))
             for metric in by_metric
         }
-        heads[name] = FoldHeadMetrics(type=kind, n=int(known.sum()), metrics=metrics)
+        heads[name] = FoldHeadMetrics(type=repeated[0].head.type, n=n, metrics=metrics)
     repeats, rows = predictions.fold.shape
     return CrossValidated(rows=rows, folds=predictions.folds, repeats=repeats, heads=heads)
 
@@ -115,8 +121,9 @@ def compare(first: OutOfFold, second: OutOfFold) -> list[Difference]:
     check_same_folds(first, second)
     found = []
     for head in common_heads(first, second):
-        one, other = _scores(first, head), _scores(second, head)
-        for metric in one:
+        one, other = (_scores(_of_folds(of, head)) for of in (first, second))
+        # alignments of other inputs have other metrics
+        for metric in (name for name in one if name in other):
             if np.isfinite(one[metric]).all() and np.isfinite(other[metric]).all():
                 test = resampled_t.paired_test(one[metric], other[metric])
                 means = {"first": float(one[metric].mean()), "second": float(other[metric].mean())}
@@ -150,14 +157,15 @@ def common_heads(first: OutOfFold, second: OutOfFold) -> list[str]:
     Raises:
         ValueError: there is none, or one is of two types.
     """
-    both = [name for name in first.heads if name in second.heads]
+    heads = [_learning(of) for of in (first, second)]
+    both = [name for name in heads[0] if name in heads[1]]
     if not both:
         raise ValueError(
             "both configurations must have a head in common, "
-            f"received {sorted(first.heads)} and {sorted(second.heads)}"
+            f"received {sorted(heads[0])} and {sorted(heads[1])}"
         )
     for name in both:
-        kinds = [of.heads[name][0].head.type for of in (first, second)]
+        kinds = [of[name][0].head.type for of in heads]
         if kinds[0] != kinds[1]:
             raise ValueError(
                 f"the head {name!r} must be of one type in both configurations, "
@@ -185,20 +193,36 @@ def render(differences: list[Difference]) -> Table:
     return table
 
 
-def _scores(predictions: OutOfFold, head: str) -> dict[str, np.ndarray]:
-    """By metric its values on each held-out fold, float `(repeats, folds)`."""
-    repeated = predictions.heads[head]
-    shape = len(predictions.fold), predictions.folds
-    found: dict[str, np.ndarray] = {}
+def _learning(
+    predictions: OutOfFold,
+) -> dict[str, tuple[HeadPredictions, ...] | tuple[ObjectivePredictions, ...]]:
+    """The predictions of all heads, by name."""
+    return {**predictions.heads, **predictions.objectives}
+
+
+def _of_folds(predictions: OutOfFold, head: str) -> list[list[HeadMetrics]]:
+    """The metrics of one head on each held-out fold, repetition by repetition."""
+    repeated = _learning(predictions)[head]
+    found: list[list[HeadMetrics]] = []
     for repeat, fold in enumerate(predictions.fold):
+        found.append([])
         for number in range(predictions.folds):
             try:
-                metrics = by_head.metrics_of(repeated[repeat].only(fold == number)).metrics
+                found[-1].append(by_head.metrics_of(repeated[repeat].only(fold == number)))
             except ValueError as error:
                 raise ValueError(
                     f"head {head!r}, fold {number} of repetition {repeat}: {error}"
                 ) from error
-            for name, metric in metrics.items():
+    return found
+
+
+def _scores(of_folds: list[list[HeadMetrics]]) -> dict[str, np.ndarray]:
+    """By metric its values on each held-out fold, float `(repeats, folds)`."""
+    found: dict[str, np.ndarray] = {}
+    for repeat, of_repeat in enumerate(of_folds):
+        for number, of_fold in enumerate(of_repeat):
+            for name, metric in of_fold.metrics.items():
+                shape = len(of_folds), len(of_repeat)
                 values = found.setdefault(name, np.full(shape, np.nan))
                 if metric.value is not None:
                     values[repeat, number] = metric.value

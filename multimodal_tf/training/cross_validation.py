@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from multimodal_tf.config import Config, labelled
+from multimodal_tf.config.heads import with_loss
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.cache import FOLDER, started_after
 from multimodal_tf.data.csv_frame import escape_frame
@@ -71,11 +72,12 @@ def cross_validate(
             kept in `out/cache`.
 
     Returns:
-        `OutOfFold`, of the heads with a label; `evaluation.cv_metrics` computes metrics from it.
+        `OutOfFold`, of all heads that learn; `evaluation.cv_metrics` computes metrics from it, and
+        `predictions.csv` has those of heads with a label.
 
     Raises:
         OSError: `out` cannot be used, or another process writes there.
-        ValueError: an argument is too small, no head has a label, a fold cannot be trained on,
+        ValueError: an argument is too small, no head learns, a fold cannot be trained on,
             `out` holds another cross-validation, or as `ingest`, `make_folds` and `fit`.
 
     Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation and
@@ -144,9 +146,10 @@ def _check(config: Config, folds: int, repeats: int, seed: int) -> None:
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, received {value}")
-    if not labelled(config.heads):
+    if not with_loss(config.heads):
         raise ValueError(
-            f"cross-validation needs a head with a label, received {sorted(config.heads)}"
+            "cross-validation needs a head that learns from labels or without, "
+            f"received {sorted(config.heads)}"
         )
 
 
@@ -244,7 +247,7 @@ def _predict(
         batches = load_split(*opened, "test", batch_size=_BATCH, frozen=frozen)
         for inputs, targets, weights in batches.as_numpy_iterator():
             predictions = run.model.predict_on_batch(inputs)
-            for name in labelled(run.config.heads):
+            for name in with_loss(run.config.heads):
                 batch = {
                     "targets": targets[name],
                     "known": weights[name] > 0,

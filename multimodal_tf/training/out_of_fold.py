@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import LabelledHead
-from multimodal_tf.data.predictions import HeadPredictions, OutOfFold
+from multimodal_tf.config.heads import LabelledHead, objectives
+from multimodal_tf.data.predictions import HeadPredictions, ObjectivePredictions, OutOfFold
 from multimodal_tf.schema import Schema
 
 # the held-out rows of one fold: ROWS holds their numbers in the table, and for each head there are
-# `{head}/targets`, `{head}/known` and `{head}/predictions`
+# `{head}/targets`, `{head}/known` and `{head}/predictions`; without labels all rows are known
 Arrays = Mapping[str, np.ndarray]
 ROWS = "rows"
 # and of a multi-label head `{head}/thresholds`, float `(classes,)`
@@ -34,8 +34,21 @@ def combine(
         name: _combine_head(name, head, [one.heads[name] for one in schemas], held_out, folds)
         for name, head in labelled(config.heads).items()
     }
+    without_labels = {
+        name: tuple(
+            ObjectivePredictions(
+                head,
+                *(
+                    np.concatenate([arrays[f"{name}/{part}"] for arrays in held_out[chosen]])[order]
+                    for part in ("targets", "predictions")
+                ),
+            )
+            for chosen, order in _repetitions(held_out, folds)
+        )
+        for name, head in objectives(config.heads).items()
+    }
     rows, fold = fold_of_rows(held_out, folds)
-    return OutOfFold(rows, fold, heads)
+    return OutOfFold(rows, fold, heads, without_labels)
 
 
 def fold_of_rows(held_out: Sequence[Arrays], folds: int) -> tuple[np.ndarray, np.ndarray]:

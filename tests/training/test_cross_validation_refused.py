@@ -81,7 +81,11 @@ class TestRefused:
 
     def test_a_model_without_labels(self, tmp_path):
         config = Config(inputs={"price": NumberInput()}, heads={"vector": EmbeddingHead()})
-        self.refused(tmp_path, "needs a head with a label, received .'vector'.", config=config)
+        self.refused(
+            tmp_path,
+            "needs a head that learns from labels or without, received .'vector'.",
+            config=config,
+        )
 
     def test_a_missing_group_column(self, tmp_path):
         self.refused(tmp_path, "no column 'street'", group="street")

@@ -49,6 +49,7 @@ __all__ = [
     "input_pairs",
     "labelled",
     "learns_without_labels",
+    "objectives",
     "nearest_to_median",
     "output_key",
     "prediction_keys",
@@ -89,6 +90,17 @@ def with_loss(heads: Mapping[str, Head]) -> dict[str, LossHead]:
     return {name: head for name, head in heads.items() if isinstance(head, LossHead)}
 
 
+def objectives(heads: Mapping[str, Head]) -> dict[str, LossHead]:
+    """The heads that learn without labels.
+
+    Example:
+        >>> order = OrderHead(inputs=["title"])
+        >>> list(objectives({"label": ClassificationHead(), "order": order}))
+        ['order']
+    """
+    return {name: head for name, head in with_loss(heads).items() if head.target_type is None}
+
+
 def comparing(heads: Mapping[str, Head]) -> dict[str, PairHead]:
     """The heads that compare inputs.
 
@@ -127,7 +139,7 @@ def learns_without_labels(heads: Mapping[str, Head]) -> bool:
         >>> learns_without_labels({"label": ClassificationHead(), "vector": EmbeddingHead()})
         False
     """
-    return any(head.target_type is None for head in with_loss(heads).values())
+    return bool(objectives(heads))
 
 
 def prediction_keys(heads: Mapping[str, Head]) -> list[str]:
