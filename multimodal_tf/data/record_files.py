@@ -88,6 +88,13 @@ def parse(
     return parsed["row"], inputs, labels
 
 
+def parse_labels(config: Config, serialized: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Rows and labels as `parse` gives them, of heads with a column; no cell is read."""
+    of_labels = config.model_copy(update={"inputs": {}, "heads": labelled(config.heads)})
+    rows, _, labels = parse(of_labels, serialized)
+    return rows, labels
+
+
 def _feature(
     dtype: str, shape: tuple[int | None, ...] = ()
 ) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:

@@ -162,7 +162,10 @@ def _facts(head: Head, classes: tuple[str, ...]) -> dict[str, Any]:
 def _check_heads(facts: Mapping[str, dict[str, dict[str, Any]]]) -> None:
     (first, expected), *others = facts.items()
     if not expected:
-        raise ValueError(f"a comparison needs a head with a label, received {first!r} without one")
+        raise ValueError(
+            f"a comparison needs a head with a label, received {first!r} without one: compare "
+            "heads that learn without labels by cross-validate --against, or evaluate each run"
+        )
     for name, heads in others:
         if heads.keys() != expected.keys():
             raise ValueError(

@@ -69,7 +69,7 @@ class Predictor:
         model: keras.Model | None = None,
         embedder: keras.Model | None = None,
     ) -> None:
-        self.config, self.schema = config, schema
+        self.config, self.schema, self.model = config, schema, model
         # its graph is traced once; a data set for each call would take seconds
         self._preprocessor = Preprocessor(config, schema)
         self._readers = {tuple(config.inputs): self._preprocessor}

@@ -263,10 +263,9 @@ def _predict(
 
 
 def _row_numbers(config: Config, manifest: Manifest) -> np.ndarray:
-    without_inputs = config.model_copy(update={"inputs": {}})
     return np.concatenate(
         [
-            record_files.parse(without_inputs, serialized)[0].numpy()
+            record_files.parse_labels(config, serialized)[0].numpy()
             for serialized in record_files.read(manifest.shards("test"), _BATCH)
         ]
     )

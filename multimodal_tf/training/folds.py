@@ -150,11 +150,10 @@ def _read_rows(config: Config, content: Manifest) -> tuple[Ints, dict[str, list[
         for name, head in labelled(config.heads).items()
         if head.target_type == "class"
     }
-    without_inputs = config.model_copy(update={"inputs": {}})
     numbers: list[Ints] = []
     labels: dict[str, list[bytes]] = {column: [] for column in columns.values()}
     for serialized in _serialized(content):
-        rows, _, cells = record_files.parse(without_inputs, serialized)
+        rows, cells = record_files.parse_labels(config, serialized)
         numbers.append(rows.numpy())
         for name, column in columns.items():
             labels[column].extend(cells[name].numpy())

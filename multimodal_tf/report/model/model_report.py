@@ -30,6 +30,7 @@ from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.model.retrieval import retrieval_section
 from multimodal_tf.report.model.robustness import robustness_section
 from multimodal_tf.report.model.section import Finding, ReportSection, ranked
+from multimodal_tf.report.model.without_labels import page_without_labels
 from multimodal_tf.schema import Schema
 
 # sections that need the split only, by what the progress bar shows
@@ -49,13 +50,13 @@ class ModelReport:
 
     Args:
         page: the page.
-        contributions: Shapley values and subsets of inputs.
-        robustness: row scores on corrupted cells.
+        contributions: Shapley values and subsets of inputs; None where no head has a label.
+        robustness: row scores on corrupted cells; None where no head has a label.
     """
 
     page: page.Page
-    contributions: Contributions
-    robustness: CorruptionScores
+    contributions: Contributions | None
+    robustness: CorruptionScores | None
 
 
 def model_report(
@@ -76,6 +77,9 @@ def model_report(
     progress: bool = False,
 ) -> ModelReport:
     """Evaluates a model on one split, and writes one HTML page with its data as JSON and CSV.
+
+    Of a run whose heads all learn without labels the page has the metrics of each head, and of an
+    alignment retrieval and the detection of mismatched rows; the rest needs a label.
 
     Args:
         model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel that
@@ -104,6 +108,12 @@ def model_report(
     """
     folder, limits = page.check_out(out), Limits(rows, corrupted, resamples, seed)
     predictor = predictor_of(model, config, schema)
+    if not labelled(predictor.config.heads):
+        given = {"head": head, "unimodal": unimodal, "baseline": baseline}
+        _check_needs_labels(given, predictor.config)
+        written = page_without_labels(predictor, records, split, table, limits)
+        page.save(written, folder)
+        return ModelReport(written, None, None)
     chosen = _head(predictor.config, head)
     setup = EvalSetup.open(predictor, chosen, records, table, unimodal, baseline)
     found = evaluate_in_depth(setup, split, limits, _SECTIONS, progress)
@@ -113,12 +123,18 @@ def model_report(
     return ModelReport(written, found.contributions, found.robustness)
 
 
+def _check_needs_labels(given: Mapping[str, object], config: Config) -> None:
+    """Refuses arguments that a model without labels has no use for."""
+    for name, value in given.items():
+        if value:
+            raise ValueError(
+                f"{name} needs a model that has a head with a label, "
+                f"received one with {sorted(config.heads)}"
+            )
+
+
 def _head(config: Config, head: str | None) -> str:
     heads = list(labelled(config.heads))
-    if not heads:
-        raise ValueError(
-            f"the model must have a head with a label, received {sorted(config.heads)}"
-        )
     if head is not None and head not in config.heads:
         raise ValueError(f"head must be one of {heads}, received {head!r}")
     chosen = heads[0] if head is None else head

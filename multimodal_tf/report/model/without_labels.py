@@ -1,0 +1,75 @@
+"""The model report of a run whose heads all learn without labels: metrics, retrieval, agreement."""
+
+import dataclasses
+import os
+
+from multimodal_tf.config.heads import comparing, with_loss
+from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
+from multimodal_tf.evaluation.evaluate import evaluate
+from multimodal_tf.evaluation.in_depth import MAX_FIT_ROWS, Limits
+from multimodal_tf.evaluation.predictor import Predictor
+from multimodal_tf.report import page
+from multimodal_tf.report.evaluation_page import evaluation_page
+from multimodal_tf.report.model.alignment import alignment_section
+from multimodal_tf.report.model.retrieval import retrieval_section
+from multimodal_tf.report.model.section import ranked
+
+
+def page_without_labels(
+    predictor: Predictor,
+    records: str | os.PathLike[str],
+    split: str,
+    table: SourceTable | None,
+    limits: Limits,
+) -> page.Page:
+    """The metrics of each head, and where heads compare inputs retrieval and mismatched rows.
+
+    Contributions, robustness, errors and calibration are left out: they need a label.
+
+    Args:
+        predictor: of a run; a served model does not answer what such heads learn from.
+        records: folder of the ingested records.
+        split: "train", "validation" or "test".
+        table: as in `EvalRecords.open`.
+        limits: of rows, for retrieval and mismatched rows; metrics are those of the whole split.
+
+    Raises:
+        FileNotFoundError: ingest has not ended in `records`.
+        ValueError: the model is served or none of its heads learns, or as `evaluate`.
+    """
+    config, heads = predictor.config, list(with_loss(predictor.config.heads))
+    if predictor.model is None or not heads:
+        kind = "a served model" if predictor.model is None else "a run"
+        raise ValueError(
+            "the model must have a head with a label, or be a run with a head that learns without, "
+            f"received {kind} of {sorted(config.heads)}"
+        )
+    opened = EvalRecords.open(predictor, records, table)
+    resamples, seed = limits.resamples, limits.seed
+    evaluation = evaluate(
+        predictor.model,
+        config,
+        predictor.schema,
+        records,
+        split,
+        resamples,
+        seed,
+        table=opened.table,
+    )
+    written = evaluation_page(evaluation)
+    findings, sections = list(written.summary), list(written.sections)
+    if comparing(config.heads):
+        rows, _ = opened.read(predictor, split, heads[0], limits.rows, seed)
+        train, validation = (
+            opened.other(predictor, name, rows, MAX_FIT_ROWS, seed)
+            for name in ("train", "validation")
+        )
+        rows = dataclasses.replace(rows, train=train, validation=validation)
+        further = [
+            section(rows, resamples, seed) for section in (retrieval_section, alignment_section)
+        ]
+        sections += [each.section for each in further]
+        findings += ranked(finding for each in further for finding in each.findings)
+    return dataclasses.replace(
+        written, title=f"Model report: {', '.join(heads)}", summary=findings, sections=sections
+    )
