@@ -46,9 +46,13 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_finish():
-    """Garbage collection leaves out the million objects of the imported modules."""
+    """Garbage collection leaves out the million objects of the imported modules.
+
+    It runs rarely: models and graphs are many objects, and live for a whole test.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
 
 
 @pytest.fixture(scope="session")

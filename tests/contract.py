@@ -25,6 +25,7 @@ from multimodal_tf.config import (
     NumberInput,
 )
 from multimodal_tf.models import build_model, build_towers, compile_arguments, embeddings
+from multimodal_tf.serving import export, saved_functions
 from multimodal_tf.serving.endpoints import core
 
 
@@ -180,13 +181,9 @@ def exported(config, tmp_path):
     model, rows = model_of(config), rows_of(config, 3)
     if config.fusion.presence:
         rows = without(rows, next(iter(config.inputs)), np.array([False, True, False]))
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        "core",
-        core(model),
-        [{name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}],
-    )
-    archive.write_out(str(tmp_path / "exported"), verbose=False)
+    specs = {name: tf.TensorSpec(x.shape, x.dtype, name) for name, x in model.input.items()}
+    tables = export.tables_of(model)
+    saved_functions.save({"core": (core(model), specs)}, tables, tmp_path / "exported")
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
     same(model(rows), loaded.signatures["core"](**tensors), rtol=1e-5, atol=1e-6)

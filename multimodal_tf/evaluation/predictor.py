@@ -278,19 +278,30 @@ def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
             f"{path} must be a SavedModel that export_model wrote, "
             f"which has {ASSETS}/{CONFIG_FILE}, received another folder"
         )
+    # the functions stay as long as what they were loaded from
     loaded = load(path)
-    lacking = [name for name in _ENDPOINTS if not hasattr(loaded, name)]
+    lacking = [name for name in _ENDPOINTS if name not in loaded.signatures]
     if lacking:
         raise ValueError(
             f"{path} must have the endpoints {' and '.join(_ENDPOINTS)}, as export_model writes "
             f"them, received none {lacking[0]!r}"
         )
 
+    def signature(name: str, batch: Tensors) -> Tensors:
+        function = loaded.signatures[name]
+        specs = function.structured_input_signature[1]
+        outputs: Tensors = function(
+            **{key: tf.convert_to_tensor(batch[key], spec.dtype) for key, spec in specs.items()}
+        )
+        return outputs
+
     def embed(batch: Tensors) -> Tensors:
-        return {name: vectors for name, vectors in loaded.embed(batch).items() if name != "error"}
+        vectors = signature("embed", batch)
+        return {name: vector for name, vector in vectors.items() if name != "error"}
 
     config, schema = Config.load(assets / CONFIG_FILE), Schema.load(assets / SCHEMA_FILE)
-    core = _tempered_core(loaded.core, load_temperatures(path), config)
+    core: Function = functools.partial(signature, "core")
+    core = _tempered_core(core, load_temperatures(path), config)
     return Predictor(config, schema, core, embed, embeds_cells=True)
 
 

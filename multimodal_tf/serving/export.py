@@ -27,7 +27,7 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.trained import Trained
 from multimodal_tf.schema import Schema, check_schema, thresholds
 from multimodal_tf.scoring.guard import Guard
-from multimodal_tf.serving import endpoints, finite, warmup
+from multimodal_tf.serving import endpoints, finite, saved_functions, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 from multimodal_tf.serving.ensemble import disagreements, ensemble
@@ -50,7 +50,7 @@ def export_model(
 ) -> pathlib.Path:
     """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
-    It is written whole or not at all. Its signatures are listed in `_endpoints`. The batch may be
+    It is written whole or not at all. Its signatures are listed in `_signatures`. The batch may be
     empty. A cell that cannot be read is its row's `error` and counts as missing; other rows do not
     change. A row without any input is always for review. Heads that only teach, such as
     `config.OrderHead`, are not served, and the folder's configuration has them no more.
@@ -95,8 +95,9 @@ def export_model(
         with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )
     core = endpoints.core(served, prior)
-    endpoint = _endpoints(model, preprocessor, prepare, predict, core, embedder, explainer)
-    _write(path, *endpoint, config, schema, _beside(guard, temperature, classifier))
+    functions = _signatures(model, preprocessor, prepare, predict, core, embedder, explainer)
+    tables = [preprocessor, *tables_of(model)]
+    _write(path, functions, tables, config, schema, _beside(guard, temperature, classifier))
     return path
 
 
@@ -160,16 +161,17 @@ def _check_guard(guard: Guard | None, embedder: keras.Model, config: Config) -> 
 
 def _write(
     path: pathlib.Path,
-    archive: keras.export.ExportArchive,
-    signatures: list[str],
+    functions: Mapping[str, tuple[endpoints.Endpoint, saved_functions.Specs]],
+    tables: Sequence[object],
     config: Config,
     schema: Schema,
     beside: Mapping[str, Mapping[str, object] | None],
 ) -> None:
     """Writes the folder, with the files that `Client` and `evaluate` read: of `beside` not None."""
-    logs = warmup.requests(config, schema, path.absolute().parent.name, signatures)
+    of_cells = ["serving_default", *(name for name in functions if name != "core")]
+    logs = warmup.requests(config, schema, path.absolute().parent.name, of_cells)
     with _new_folder(path) as folder:
-        archive.write_out(str(folder), verbose=False)
+        saved_functions.save(functions, tables, folder)
         assets = folder / ASSETS
         assets.mkdir()
         config.save(assets / CONFIG_FILE)
@@ -198,7 +200,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
         )
 
 
-def _endpoints(
+def _signatures(
     model: keras.Model,
     preprocessor: Preprocessor,
     prepare: endpoints.Prepare,
@@ -206,8 +208,8 @@ def _endpoints(
     core: endpoints.Endpoint,
     embedder: keras.Model,
     explainer: keras.Model | None,
-) -> tuple[keras.export.ExportArchive, list[str]]:
-    """The archive with all endpoints, and the names of the signatures that take raw cells.
+) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
+    """The function of each signature, and the tensors that it takes.
 
     - `serving_default` and `predict` take by input name what `Preprocessor.raw_spec` says: float32
       `(batch,)` for numbers and booleans, float32 `(batch, length)` for vectors, string
@@ -220,26 +222,18 @@ def _endpoints(
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
     - `core` takes the model's tensors and returns its outputs by head.
     """
-    # it finds the model's variables in the endpoints; tracking the model would write them twice
-    archive = keras.export.ExportArchive()
-    # but lookup tables it does not find, nor those of a pretrained tower
-    archive.track(preprocessor)
-    for table in _tables(model):
-        archive.track(table)
-    raw = [preprocessor.raw_spec]
-    # the first is `serving_default` too
-    archive.add_endpoint("predict", predict, raw)
-    archive.add_endpoint("embed", endpoints.embed(embedder, prepare), raw)
-    signatures = ["serving_default", "predict", "embed"]
+    raw = preprocessor.raw_spec
+    functions = {
+        "predict": (predict, raw),
+        "embed": (endpoints.embed(embedder, prepare), raw),
+    }
     if explainer is not None:
-        archive.add_endpoint("explain", endpoints.embed(explainer, prepare), raw)
-        signatures.append("explain")
+        functions["explain"] = endpoints.embed(explainer, prepare), raw
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in model.input.items()
     }
-    archive.add_endpoint("core", core, [tensors])
-    return archive, signatures
+    return functions | {"core": (core, tensors)}
 
 
 @contextlib.contextmanager
@@ -263,7 +257,7 @@ def _write_json(file: pathlib.Path, content: Mapping[str, object]) -> None:
     file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _tables(model: keras.Model) -> Iterator[object]:
+def tables_of(model: keras.Model) -> Iterator[object]:
     """The lookup tables of a model: those of a SavedModel as a tower, and of Keras' own layers."""
     for layer in model._flatten_layers():
         yield from getattr(layer, "tables", [])
