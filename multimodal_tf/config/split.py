@@ -10,6 +10,17 @@ from pydantic import Field
 
 from multimodal_tf.config.names import Fraction, Strict
 
+# the words of a column of splits, and the index of each split
+SPLIT_WORDS = {
+    "train": 0,
+    "training": 0,
+    "validation": 1,
+    "valid": 1,
+    "val": 1,
+    "dev": 1,
+    "test": 2,
+    "testing": 2,
+}
 # 1.0, as pandas writes the 1 of a column with gaps; 01 is a code
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d{0,18}))(?:\.0*)?")
 

@@ -9,23 +9,13 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from multimodal_tf.config import Config, Split
-from multimodal_tf.config.split import split_key
+from multimodal_tf.config.split import SPLIT_WORDS, split_key
 from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
 # a row's split is an index into this tuple
 SPLITS = ("train", "validation", "test")
 
-SPLIT_WORDS = {
-    "train": 0,
-    "training": 0,
-    "validation": 1,
-    "valid": 1,
-    "val": 1,
-    "dev": 1,
-    "test": 2,
-    "testing": 2,
-}
 # a class of fewer rows cannot be in all three splits
 _RARE = 3
 # grouped fractions are whole numbers of folds

@@ -21,7 +21,7 @@ import pandas
 from multimodal_tf.data import table_files
 from multimodal_tf.data.codecs.cell import unreadable
 from multimodal_tf.data.kinds.cell import clean
-from multimodal_tf.data.table_files import Columns, Reader
+from multimodal_tf.data.table_formats.reader import Columns, Reader, check_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,9 @@ def read_table(
         source: path of a file with one of the `SUFFIXES`, or of a folder of files by class, or a
             pandas DataFrame. A folder gives the columns `file` (path relative to it) and `label`
             (name of its subfolder that holds the file), sorted; hidden files and files outside
-            subfolders are left out.
+            subfolders are left out, links are followed. Where its subfolders are called train,
+            test and the like, they are a third column `split`, and the labels are the folders
+            below; files in no such folder have no label.
         root: folder that relative paths in cells start from; None: the file's own folder, or for a
             DataFrame the current one.
 
@@ -156,7 +158,7 @@ def read_table(
 def _check_columns(table: Table) -> None:
     if not table.columns:
         raise ValueError(f"{table.name} has no columns")
-    table_files.check_width(table.name, len(table.columns))
+    check_width(table.name, len(table.columns))
     seen: set[str] = set()
     for name in table.columns:
         if name != name.encode("utf-8", "replace").decode():

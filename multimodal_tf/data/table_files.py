@@ -4,25 +4,28 @@ Every reader is bounded before it reads: a row of text by `MAX_ROW`, a table by 
 """
 
 import collections
-import contextlib
 import csv
 import functools
 import gzip
 import itertools
 import json
-import os
 import pathlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import pyarrow
-import pyarrow.parquet
-
-from multimodal_tf.data import parquet_footer
-from multimodal_tf.data.arrow_cells import arrow_cells
 from multimodal_tf.data.codecs.cell import BrokenCell
+from multimodal_tf.data.table_formats.folder import open_folder
+from multimodal_tf.data.table_formats.parquet import open_parquet
+from multimodal_tf.data.table_formats.reader import (
+    MAX_ROW,
+    Reader,
+    Records,
+    check_width,
+    first_line,
+    record_cells,
+)
 
 SUFFIXES = (
     ".csv",
@@ -35,23 +38,9 @@ SUFFIXES = (
     ".ndjson.gz",
     ".parquet",
 )
-# the columns of a folder of files by class
-FILE, LABEL = "file", "label"
-# bytes of a row of text, with all its cells: a larger file is named by its path
-MAX_ROW = 2**27
-# more columns make a model that nobody can build
-MAX_COLUMNS = 10_000
-
 # lists and maps in one another, in a line of JSON: far fewer than Python's own limit
 _DEEPEST = 100
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-
-# cells by column
-Columns = Mapping[str, list[Any]]
-# (rows, columns) -> (number of rows, cells) of each chunk
-Reader = Callable[[int, Sequence[str]], Iterator[tuple[int, Columns]]]
-# one list of cells per row
-Records = Callable[[], Iterator[list[Any]]]
 
 # a cell may hold a whole file as base64; the default refuses 128 KB
 csv.field_size_limit(MAX_ROW)
@@ -60,9 +49,7 @@ csv.field_size_limit(MAX_ROW)
 def open_file(path: pathlib.Path) -> tuple[list[str], Reader]:
     """The columns and the reader of a file or folder."""
     if path.is_dir():
-        return [FILE, LABEL], functools.partial(
-            _record_cells, functools.partial(_folder_records, path), [FILE, LABEL]
-        )
+        return open_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no table {path}")
     # a pipe would block until it is written, and a table is read more than once
@@ -72,12 +59,12 @@ def open_file(path: pathlib.Path) -> tuple[list[str], Reader]:
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path} must be a folder or end in one of {', '.join(SUFFIXES)}")
     if kind == "parquet":
-        return _parquet(path).schema_arrow.names, functools.partial(_parquet_cells, path)
+        return open_parquet(path)
     if kind in ("jsonl", "ndjson"):
         # any line may have a new key
         columns = _keys(path)
         return columns, functools.partial(
-            _record_cells, functools.partial(_json_records, path, columns), columns
+            record_cells, functools.partial(_json_records, path, columns), columns
         )
     records: Records = functools.partial(_csv_records, path, "\t" if kind == "tsv" else ",")
     header = next(records(), [])
@@ -86,20 +73,7 @@ def open_file(path: pathlib.Path) -> tuple[list[str], Reader]:
     # A column without a name gets pandas' name for it: it is usually the index that
     # `DataFrame.to_csv` wrote.
     columns = [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(header)]
-    return columns, functools.partial(_record_cells, functools.partial(_body, records), columns)
-
-
-def check_width(name: str, columns: int) -> None:
-    """Checks the number of columns.
-
-    Raises:
-        ValueError: there are more than `MAX_COLUMNS`.
-    """
-    if columns > MAX_COLUMNS:
-        raise ValueError(
-            f"{name} must have at most {MAX_COLUMNS:,} columns, received {columns:,} or more:"
-            " leave some out, or join numbers to one column of lists"
-        )
+    return columns, functools.partial(record_cells, functools.partial(_body, records), columns)
 
 
 def _keys(path: pathlib.Path) -> list[str]:
@@ -113,49 +87,6 @@ def _keys(path: pathlib.Path) -> list[str]:
 
 def _body(records: Records) -> Iterator[list[Any]]:
     return itertools.islice(records(), 1, None)
-
-
-def _parquet_cells(
-    path: pathlib.Path, rows: int, columns: Sequence[str]
-) -> Iterator[tuple[int, Columns]]:
-    with _parquet_errors(path):
-        # not through pandas, which turns integers into floats where a cell is missing
-        for batch in _parquet(path).iter_batches(batch_size=rows, columns=list(columns)):
-            yield batch.num_rows, {name: arrow_cells(batch.column(name)) for name in columns}
-
-
-def _parquet(path: pathlib.Path) -> pyarrow.parquet.ParquetFile:
-    with _parquet_errors(path):
-        problem = parquet_footer.problem(path)
-        if problem:
-            raise pyarrow.ArrowInvalid(problem)
-        # by default whole row groups are read ahead
-        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-
-
-@contextlib.contextmanager
-def _parquet_errors(path: pathlib.Path) -> Iterator[None]:
-    """Turns Arrow's errors into one sentence."""
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, KeyError, UnicodeDecodeError, MemoryError) as error:
-        # of the operating system, such as a missing permission
-        if getattr(error, "errno", None) is not None:
-            raise
-        raise ValueError(f"{path} is not a readable Parquet file: {_first_line(error)}") from error
-
-
-def _record_cells(
-    records: Records, names: Sequence[str], rows: int, columns: Sequence[str]
-) -> Iterator[tuple[int, Columns]]:
-    places = {name: index for index, name in enumerate(names)}
-    indices = [places[name] for name in columns]
-    stream = records()
-    while chunk := list(itertools.islice(stream, rows)):
-        yield (
-            len(chunk),
-            {name: [record[index] for record in chunk] for name, index in zip(columns, indices)},
-        )
 
 
 # Records
@@ -290,28 +221,5 @@ class _Lines:
                     yield line
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise ValueError(
-                    f"{path} is not a readable gzip file: {_first_line(error)}"
+                    f"{path} is not a readable gzip file: {first_line(error)}"
                 ) from error
-
-
-def _folder_records(root: pathlib.Path) -> Iterator[list[Any]]:
-    """Sorted by class, folder and file name, so that the table is the same on every machine."""
-    folders = sorted(
-        entry.name
-        for entry in os.scandir(root)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    for label in folders:
-        for folder, inner, files in os.walk(root / label, onerror=_raise):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            for name in sorted(files):
-                if not name.startswith("."):
-                    yield [(pathlib.Path(folder) / name).relative_to(root).as_posix(), label]
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from multimodal_tf.config.split import split_key
+from multimodal_tf.config.split import SPLIT_WORDS, split_key
 from multimodal_tf.data.describe.sample import Column
-from multimodal_tf.data.split import SPLIT_WORDS, SPLITS
+from multimodal_tf.data.split import SPLITS
 
 # (type, why, the split of each value where the values are not the usual words)
 Proposed = tuple[str, str, dict[str, str] | None]
