@@ -18,6 +18,7 @@ from multimodal_tf.config.heads import Head
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.config.model import check_config
+from multimodal_tf.config.spelling import spelling
 
 # the package whose tokenizers a schema may hold
 _TOKENIZERS = "keras_hub"
@@ -266,7 +267,7 @@ def check_class_weight(name: str, head: Head, stats: HeadStats | None) -> None:
     weighed = getattr(head, "class_weight", None)
     if not isinstance(weighed, dict) or not isinstance(stats, Classes):
         return
-    unknown = sorted(set(weighed) - set(stats.names))
+    unknown = sorted(set(weighed) - {spelling(one) for one in stats.names})
     if unknown:
         raise ValueError(
             f"heads.{name}.class_weight must name classes of the training split {stats.names}, "
@@ -330,7 +331,8 @@ def _check_head(name: str, head: Head, column: str, stats: HeadStats | None) -> 
             f"{field}: a {head.type} needs {head.min_classes} or more classes in the training"
             f" split, column {column!r} has {stats.names}"
         )
-    if head.declared_classes not in (None, stats.names):
+    # those of an earlier version may be written as 1.0
+    if head.declared_classes not in (None, stats.names, [spelling(one) for one in stats.names]):
         raise ValueError(
             f"{field}.classes: must be those of the schema, {stats.names}, received"
             f" {head.declared_classes}: ingest again"

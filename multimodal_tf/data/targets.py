@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, with_loss
+from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data import record_files
-from multimodal_tf.data.tokenizers import normalization
+from multimodal_tf.data.tokenizers.spelling import value_table
 from multimodal_tf.schema import Classes, Schema, check_class_weight
 
 # a head's targets and weights
@@ -39,8 +40,7 @@ class Targets:
             name: stats for name, stats in schema.heads.items() if isinstance(stats, Classes)
         }
         self._tables = {
-            name: normalization.vocabulary(classes.names, 0, -1)
-            for name, classes in self._classes.items()
+            name: value_table(classes.names, 0, -1) for name, classes in self._classes.items()
         }
         self._weights = {
             name: _class_weights(
@@ -118,4 +118,4 @@ def _class_weights(
         return tf.constant(
             [rows / (len(classes.counts) * count) for count in classes.counts], tf.float32
         )
-    return tf.constant([choice.get(label, 1.0) for label in classes.names], tf.float32)
+    return tf.constant([choice.get(spelling(label), 1.0) for label in classes.names], tf.float32)

@@ -19,6 +19,7 @@ from rich.text import Text
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, LossHead, labelled, with_loss
 from multimodal_tf.config.json_files import read_model
+from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.cache import started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
@@ -235,7 +236,7 @@ def _left_out(head: Head, classes: Sequence[str], labels: list[Any]) -> tuple[in
         )
     else:
         counts = collections.Counter(text.strip() for text in texts)
-    seen = {"", *classes}
+    seen = {"", *map(spelling, classes)}
     unseen = {label: rows for label, rows in sorted(counts.items()) if label not in seen}
     return texts.count(""), unseen
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.saved_model.files import ASSETS, ZERO_SHOT_FILE
+from multimodal_tf.data.kinds.cell import read_value
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.table import Table
 from multimodal_tf.scoring.zero_shot import class_probabilities
@@ -166,10 +167,10 @@ def classes_of(table: Table, column: str) -> list[str]:
         ValueError: there is no such column, or fewer than two different texts.
     """
     found = {
-        str(cell).strip()
+        read_value(cell)
         for chunk in table.chunks(columns=[column])
         for cell in chunk[column]
-        if cell is not None and str(cell).strip()
+        if cell is not None
     }
     if len(found) < 2:
         raise ValueError(

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.config.names import NonNegative, Strict
+from multimodal_tf.config.spelling import spelling
 
 TargetType = Literal["class", "classes", "number"]
 
@@ -26,6 +27,17 @@ CLASS_SCORES = (
     "accuracy",
     "balanced_accuracy",
 )
+
+
+def _class_name(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number or isinstance(value, str):
+        return spelling(str(value))
+    return value
+
+
+# YAML may name the class 1 by a number
+ClassName = Annotated[str, pydantic.BeforeValidator(_class_name)]
 
 
 class BaseHead(Strict):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.heads.bases import CLASS_SCORES, LabelColumn
+from multimodal_tf.config.heads.bases import CLASS_SCORES, ClassName, LabelColumn
 from multimodal_tf.config.names import (
     HIGH,
     LOW,
@@ -33,7 +33,7 @@ class ClassificationHead(LabelColumn):
     type: Literal["classification"] = "classification"
     loss: Literal["crossentropy", "focal"] = "crossentropy"
     gamma: NonNegative | None = None
-    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    class_weight: Literal["balanced"] | dict[ClassName, NonNegative] | None = None
     # share of the target that is spread evenly over all classes
     label_smoothing: Fraction = 0.1
 
@@ -60,7 +60,7 @@ class OrdinalHead(LabelColumn):
     endings = (PROBABILITY, PROBABILITIES)
 
     type: Literal["ordinal"] = "ordinal"
-    classes: Annotated[list[str], Field(min_length=2)] | None = None
+    classes: Annotated[list[ClassName], Field(min_length=2)] | None = None
 
     @property
     def declared_classes(self) -> list[str] | None:
@@ -100,7 +100,7 @@ class MultiLabelHead(LabelColumn):
 
     type: Literal["multi_label"] = "multi_label"
     separator: str = Field(";", min_length=1)
-    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    class_weight: Literal["balanced"] | dict[ClassName, NonNegative] | None = None
     threshold: Literal["fitted"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5,
         description="the probability from which on a label is predicted; fitted: one for each "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from multimodal_tf.config.spelling import number_spelling, spelling
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 
@@ -18,6 +19,8 @@ from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 _DEEPEST = 32
 # of a whole number: Python writes no more than 4,300 digits as text
 _MOST_BITS = 14_000
+# of a decimal number that is written without an exponent
+_MOST_DIGITS = 400
 # these need no look
 _PLAIN = (str, float, bytes, bool, type(None))
 _NESTED = (list, tuple, set, frozenset, dict)
@@ -56,9 +59,16 @@ def readable(value: Any) -> Any:
 
 
 def cell_key(cell: Any) -> Hashable:
-    """Equal for equal cells: a text without white space at its ends, an array by its content."""
+    """Equal for equal cells: a text or number by its spelling, an array by its content.
+
+    Example:
+        >>> cell_key(1.0) == cell_key("1") == cell_key(" 1.0")
+        True
+    """
     if isinstance(cell, str):
-        return cell.strip()
+        return spelling(cell)
+    if isinstance(cell, (numbers.Number, np.bool_, *dates.TYPES)):
+        return read_value(cell)
     if isinstance(cell, np.ndarray):
         return (cell.shape, repr(cell.tolist()) if cell.dtype == object else cell.tobytes())
     try:
@@ -163,6 +173,7 @@ def is_missing(value: Any) -> bool:
         or value is pd.NaT
         or value is pd.NA
         or (isinstance(value, (float, np.floating)) and math.isnan(value))
+        or (isinstance(value, decimal.Decimal) and value.is_nan())
     )
 
 
@@ -181,9 +192,12 @@ def read_text(value: Any) -> str:
             return bytes(value).decode("utf-8")
         except UnicodeDecodeError as error:
             raise CellError(f"not UTF-8: byte {value[error.start]:#04x} at {error.start}") from None
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+    if isinstance(value, (float, np.floating)):
         # pandas turns the integers of a column with gaps into floats: 3.0 means 3
-        return str(int(value))
+        return number_spelling(value)
+    if isinstance(value, decimal.Decimal) and abs(value.adjusted()) < _MOST_DIGITS:
+        # not 1E+2
+        return format(value, "f")
     if not isinstance(value, (str, numbers.Number, np.bool_, *dates.TYPES)):
         raise CellError(f"neither text nor a number, but {type(value).__name__}")
     text = str(value)
@@ -195,6 +209,23 @@ def read_text(value: Any) -> str:
         what = f"byte {code - 0xDC00:#04x}" if 0xDC80 <= code <= 0xDCFF else "a lone surrogate"
         raise CellError(f"not UTF-8: {what}") from None
     return text
+
+
+def read_value(value: Any) -> str:
+    """The one spelling of a category, class, label, group or stratum: `config.spelling`.
+
+    Raises:
+        CellError: as `read_text`.
+
+    Example:
+        >>> read_value(1), read_value("1.0"), read_value(b" 2.50"), read_value("007")
+        ('1', '1', '2.5', '007')
+    """
+    if isinstance(value, np.datetime64):
+        # as pandas writes it; a moment that Python does not know is a number
+        moment = value.astype("datetime64[us]").item()
+        value = moment if isinstance(moment, datetime.date) else value
+    return spelling(read_text(value))
 
 
 def scalar(value: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from multimodal_tf.config import Head
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
-from multimodal_tf.data.kinds.cell import is_missing, read_text, readable
+from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
 from multimodal_tf.data.kinds.number import read_number
 
 
@@ -57,7 +57,7 @@ def _read_number(value: Any, head: Head) -> float | None:
 
 
 def _read_class(value: Any) -> str:
-    text = read_text(value).strip()
+    text = read_value(value)
     if record_files.LABEL_SEPARATOR in text:
         raise CellError("a label may not hold the control character U+001F")
     return text

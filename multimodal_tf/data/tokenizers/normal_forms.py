@@ -231,7 +231,22 @@ def nfc_lower(texts: tf.Tensor) -> tf.Tensor:
     return _lower(texts, "NFC")
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+def nfc(texts: tf.Tensor) -> tf.Tensor:
+    """NFC alone: as `nfc_lower`, but capital letters stay.
+
+    Example:
+        >>> [text.decode() for text in nfc(["Ａ①", "E\\u0301"]).numpy()]
+        ['Ａ①', 'É']
+    """
+    return _changed(texts, "NFC", in_lower_case=False)
+
+
 def _lower(texts: tf.Tensor, form: _Form) -> tf.Tensor:
+    return _changed(texts, form, in_lower_case=True)
+
+
+def _changed(texts: tf.Tensor, form: _Form, in_lower_case: bool) -> tf.Tensor:
     # shared, or every use would hold a copy
     tables = tf.nest.map_structure(tf.constant, _tables(form))
     decoded = tf.strings.unicode_decode(texts, "UTF-8")
@@ -240,7 +255,8 @@ def _lower(texts: tf.Tensor, form: _Form) -> tf.Tensor:
     points, rows = tf.cond(
         tf.reduce_any(unsettled), lambda: _normal_form(points, rows, tables), lambda: (points, rows)
     )
-    points, rows = _expand(points, rows, tables.lower)
+    if in_lower_case:
+        points, rows = _expand(points, rows, tables.lower)
     return tf.strings.unicode_encode(
         tf.RaggedTensor.from_value_rowids(points, rows, decoded.nrows(), validate=False), "UTF-8"
     )

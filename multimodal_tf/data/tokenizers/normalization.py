@@ -6,6 +6,8 @@ Burmese...), and so is an emoji (also a family or a flag) or another symbol such
 Other characters, such as punctuation, separate words and are dropped.
 """
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from multimodal_tf.data.codecs.scripts import UNSPACED
@@ -17,9 +19,9 @@ LIMIT = 65_536
 # ids before those of the vocabulary
 PADDING, UNKNOWN = 0, 1
 
-_ASCII = r"[\x00-\x7F]*"
+ASCII = r"[\x00-\x7F]*"
 # white space of Python's str.isspace()
-_BLANK = r"[\pZ\t-\r\x{1c}-\x{1f}\x{85}]*"
+WHITE = r"[\pZ\t-\r\x{1c}-\x{1f}\x{85}]"
 _UNSPACED = rf"([{UNSPACED}]\pM*)"
 _SKIN = r"[\x{1F3FB}-\x{1F3FF}]"
 _SYMBOL = (
@@ -51,7 +53,7 @@ def normalize(texts: tf.Tensor) -> tf.Tensor:
     texts = cut(tf.convert_to_tensor(texts))
     # valid for ASCII; the other rows are overwritten
     lower = tf.strings.lower(texts)
-    others = tf.where(~tf.strings.regex_full_match(texts, _ASCII))
+    others = tf.where(~tf.strings.regex_full_match(texts, ASCII))
     normal = tf.cond(tf.size(others) > 0, lambda: _with_others(lower, texts, others), lambda: lower)
     return tf.strings.regex_replace(normal, r"\p{Cc}", " ")
 
@@ -118,10 +120,15 @@ def vocabulary(entries: list[str], first: int, unknown: int) -> tf.lookup.Static
 
     "" is unknown.
     """
+    return lookup_table(dict(zip(entries, range(first, first + len(entries)))), unknown)
+
+
+def lookup_table(numbers: Mapping[str, int], unknown: int) -> tf.lookup.StaticHashTable:
+    """A lookup table of texts to their numbers; other strings, and "", are `unknown`."""
     # TensorFlow refuses a table without entries
-    numbers = [unknown, *range(first, first + len(entries))]
+    entries = {"": unknown} | {text: number for text, number in numbers.items() if text}
     pairs = tf.lookup.KeyValueTensorInitializer(
-        tf.constant(["", *entries]), tf.constant(numbers, tf.int64)
+        tf.constant(list(entries)), tf.constant(list(entries.values()), tf.int64)
     )
     return tf.lookup.StaticHashTable(pairs, default_value=unknown)
 
@@ -134,7 +141,7 @@ def problem(texts: tf.Tensor) -> tf.Tensor:
 
 def blank(texts: tf.Tensor) -> tf.Tensor:
     """Which texts are missing because they are only white space: bool `(batch,)`."""
-    return tf.strings.regex_full_match(texts, _BLANK)
+    return tf.strings.regex_full_match(texts, f"{WHITE}*")
 
 
 def cut(texts: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@ import math
 import keras
 
 from multimodal_tf.config import MultiLabelHead
+from multimodal_tf.config.spelling import spelling
 from multimodal_tf.losses import WeightedBinaryCrossentropy
 from multimodal_tf.models.heads.prior import dense
 from multimodal_tf.schema import Classes
@@ -45,7 +46,7 @@ def label_weights(head: MultiLabelHead, stats: Classes) -> tuple[list[float], li
     """The weight of each label where a row bears it, and where not."""
     if head.class_weight != "balanced":
         given = head.class_weight or {}
-        return [given.get(name, 1.0) for name in stats.names], [1.0] * len(stats.names)
+        return [given.get(spelling(name), 1.0) for name in stats.names], [1.0] * len(stats.names)
     rows = _rows(stats)
     # as the prior: half a row away from none and from all
     borne = [min(max(count, 0.5), rows - 0.5) for count in stats.counts]

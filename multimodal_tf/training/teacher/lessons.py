@@ -7,6 +7,7 @@ from typing import assert_never
 
 from multimodal_tf.config import Config, EmbeddingHead, Head
 from multimodal_tf.config.heads import LabelledHead
+from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.cache.rows import row_outputs
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
@@ -186,4 +187,5 @@ def _number_columns(name: str, head: Head, taught: Head) -> list[int]:
 
 def _classes(schema: Schema, name: str) -> list[str]:
     stats = schema.heads.get(name)
-    return stats.names if isinstance(stats, Classes) else []
+    # a model of an earlier version may write 1.0
+    return [spelling(one) for one in stats.names] if isinstance(stats, Classes) else []
