@@ -50,16 +50,6 @@ def spelling(text: str) -> str:
     return _without_exponent(text) if _EXPONENT.fullmatch(text) else text
 
 
-def number_spelling(number: float) -> str:
-    """The spelling of a number of Python's, as the text that pandas writes of it has.
-
-    Example:
-        >>> number_spelling(1.0), number_spelling(1), number_spelling(1e-05)
-        ('1', '1', '0.00001')
-    """
-    return spelling(str(number))
-
-
 def _without_exponent(text: str) -> str:
     mantissa, _, exponent = text.partition("e")
     sign = "-" if mantissa[0] == "-" else ""

@@ -1,7 +1,6 @@
 """How the rows are split into training, validation and test."""
 
 import numbers
-import re
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -9,6 +8,7 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.spelling import spelling
 
 # the words of a column of splits, and the index of each split
 SPLIT_WORDS = {
@@ -21,8 +21,6 @@ SPLIT_WORDS = {
     "test": 2,
     "testing": 2,
 }
-# 1.0, as pandas writes the 1 of a column with gaps; 01 is a code
-_WHOLE = re.compile(r"([+-]?(?:0|[1-9]\d{0,18}))(?:\.0*)?")
 
 
 class Split(Strict):
@@ -96,10 +94,6 @@ def split_key(value: Any) -> str | None:
         >>> [split_key(value) for value in (" Training", 0, 0.0, "0.0", True, "TRUE", None)]
         ['training', '0', '0', '0', 'true', 'true', None]
     """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     if not isinstance(value, (str, numbers.Number, np.bool_)):
         return None
-    text = str(value).strip().casefold()
-    whole = _WHOLE.fullmatch(text)
-    return str(int(whole[1])) if whole else text
+    return spelling(str(value)).casefold()

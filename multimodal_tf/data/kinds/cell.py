@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multimodal_tf.config.spelling import number_spelling, spelling
+from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import BrokenCell, CellError
 
@@ -194,7 +194,7 @@ def read_text(value: Any) -> str:
             raise CellError(f"not UTF-8: byte {value[error.start]:#04x} at {error.start}") from None
     if isinstance(value, (float, np.floating)):
         # pandas turns the integers of a column with gaps into floats: 3.0 means 3
-        return number_spelling(value)
+        return spelling(str(value))
     if isinstance(value, decimal.Decimal) and abs(value.adjusted()) < _MOST_DIGITS:
         # not 1E+2
         return format(value, "f")
