@@ -82,6 +82,10 @@ class AlignmentLoss(BatchwiseLoss):
             count += one.both
         return total / ops.maximum(count, 1.0)
 
+    def counted(self, y_pred: Any) -> Any:
+        """1 for each row that has two inputs or more, else 0: float `(batch,)`."""
+        return _has_pair(y_pred)
+
     def of_queries(self, compared: Compared) -> Any:
         """The loss of each query, `(rows,)`; not read where the row lacks one of the inputs."""
         raise NotImplementedError
@@ -187,6 +191,15 @@ class PairedDistance(keras.losses.Loss):
             apart = ops.sum(ops.square(vectors[:, first] - vectors[:, second]), axis=1)
             total, count = total + both * apart, count + both
         return total / ops.maximum(count, 1.0)
+
+    def counted(self, y_pred: Any) -> Any:
+        """1 for each row that has two inputs or more, else 0: float `(batch,)`."""
+        return _has_pair(y_pred)
+
+
+def _has_pair(y_pred: Any) -> Any:
+    present = ops.cast(ops.convert_to_tensor(y_pred)[:, :, -2] > 0, "float32")
+    return ops.cast(ops.sum(present, axis=1) > 1, "float32")
 
 
 def contrasted(compared: Compared) -> Any:

@@ -43,6 +43,10 @@ class MatchingLoss(BatchwiseLoss):
         )
         return 0.5 * present * (ops.softplus(-own) + wrong)
 
+    def counted(self, y_pred: Any) -> Any:
+        """1 for each row that has both inputs, else 0: float `(batch,)`."""
+        return ops.cast(ops.any(ops.convert_to_tensor(y_pred) != 0, axis=(1, 2)), "float32")
+
 
 class Pairs(NamedTuple):
     """The pairs of vectors in a batch.
@@ -105,3 +109,7 @@ class TokenMatchingLoss(keras.losses.Loss):
         mismatched = ops.sum(ops.softplus(logits[:, 1:]) * counts[:, 1:], axis=1)
         wrong = mismatched / ops.maximum(ops.sum(counts[:, 1:], axis=1), 1.0)
         return 0.5 * counts[:, 0] * (ops.softplus(-logits[:, 0]) + wrong)
+
+    def counted(self, y_pred: Any) -> Any:
+        """1 for each row that has both inputs, else 0: float `(batch,)`."""
+        return ops.cast(ops.convert_to_tensor(y_pred)[:, 1, 0], "float32")

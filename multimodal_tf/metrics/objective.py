@@ -22,8 +22,8 @@ def objective(
     """Loss and accuracy of an objective, and the accuracy of a guess.
 
     The draws are those of validation: the same in every evaluation. `accuracy` is the hits of all
-    rows over how many there could be, `loss` the mean over rows; rows that teach nothing do not
-    count.
+    rows over how many there could be, `loss` the mean over rows, as in `fit`; rows that teach
+    nothing do not count.
 
     Args:
         kind: type of the head.
@@ -48,14 +48,15 @@ def objective(
         raise ValueError(f"predictions must have the shape (rows, 3), received {rows.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("predictions must be finite numbers, received NaN or infinity")
-    counted = rows[:, 2] > 0
+    # as `losses.RowLoss` counts rows
+    counted = (rows[:, 2] > 0) | (rows[:, 0] > 0)
     codes = known_groups(groups, counted, len(rows))
     losses, hits, counts = rows[counted].T
     n = len(losses)
 
     def statistic(index: np.ndarray) -> dict[str, float]:
         return {
-            metric: float(hits[index].sum() / counts[index].sum()),
+            metric: float(hits[index].sum() / total) if (total := counts[index].sum()) else np.nan,
             "loss": float(losses[index].mean()),
         }
 

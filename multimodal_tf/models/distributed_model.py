@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from multimodal_tf.losses import BatchwiseLoss
 from multimodal_tf.models import intermediate_outputs, replicas
+from multimodal_tf.models.counted_rows import per_counted_row
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
 from multimodal_tf.models.intermediate_outputs import Outputs
 from multimodal_tf.models.momentum import MomentumEncoder
@@ -136,8 +137,10 @@ class DistributedModel(FrozenStartModel):
     def _tracked_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
         """`compute_loss`, tracked in the metrics `loss` and, with several heads, `{head}_loss`.
 
-        Keras' mean of a head's loss gives every batch the same weight, however few rows it has.
+        Keras' mean of a head's loss gives every batch the same weight, however few rows it has, and
+        counts rows that teach nothing.
         """
+        sample_weight, shares = per_counted_row(self.loss, y, y_pred, sample_weight)
         rows = tf.cast(replicas.rows_of(x), tf.float32)
         before = {
             metric: (tf.identity(metric.total), tf.identity(metric.count))
@@ -149,9 +152,11 @@ class DistributedModel(FrozenStartModel):
         # Keras creates them in the first call
         for metric in self._head_losses():
             total, count = before.get(metric, (0.0, 0.0))
-            metric.total.assign(total + metric.result() * rows)
-            metric.count.assign(count + rows)
-        self._loss_tracker.update_state(loss * replicas.count(), sample_weight=rows)
+            counted = rows * shares.get(metric.name.removesuffix("_loss"), 1.0)
+            metric.total.assign(total + metric.result() * counted)
+            metric.count.assign(count + counted)
+        alone = next(iter(shares.values())) if shares and len(self.loss) == 1 else 1.0
+        self._loss_tracker.update_state(loss * replicas.count(), sample_weight=rows * alone)
         return loss
 
     def compute_loss(
