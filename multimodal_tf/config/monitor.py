@@ -28,7 +28,8 @@ def chosen_monitor(monitor: str | None, heads: Mapping[str, Head]) -> str:
     """The name of the score that chooses an epoch.
 
     An alignment that knows its training rows by heart is too sure of other pairs: its loss grows
-    while its ranks still improve.
+    while its ranks still improve. Views of one cell soon all find each other, and their loss goes
+    on to tell better epochs from worse.
 
     Args:
         monitor: `training.monitor`; None: the default of these heads.
@@ -41,7 +42,7 @@ def chosen_monitor(monitor: str | None, heads: Mapping[str, Head]) -> str:
     if monitor is not None:
         return monitor
     learned = list(with_loss(heads).items())
-    if len(learned) == 1 and _RETRIEVAL in learned[0][1].monitors:
+    if len(learned) == 1 and learned[0][1].aligns_inputs:
         return f"val_{learned[0][0]}_{_RETRIEVAL}"
     return VAL_LOSS
 

@@ -99,8 +99,8 @@ def make_monitor(
 
 def _is_defined(wanted: str, head: Head, rows: ValidationRows, of_head: str) -> bool:
     """Whether these rows define a score, whatever is predicted."""
-    if head.aligns_inputs:
-        # which inputs a row has shows in what is predicted
+    if head.compared_cells:
+        # which cells a row has shows in what is predicted
         return not np.isnan(score(wanted, head, rows.predicted()[of_head]))
     targets = rows.targets()[of_head]
     # where a teacher teaches rows without labels

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import input_pairs, with_loss
+from multimodal_tf.config.heads import LossHead, input_pairs, objectives
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw
@@ -26,13 +26,10 @@ def check_pairs(config: Config, records: PathLike) -> None:
 
     Raises:
         ValueError: a head does not; an input of a head is never present together with another of
-            its inputs; or its queue is longer than the training split.
+            its inputs, or one of its `context` with its input; or its queue is longer than the
+            training split.
     """
-    heads = {
-        name: head
-        for name, head in with_loss(config.heads).items()
-        if head.target_type is None and head.inputs
-    }
+    heads = objectives(config.heads)
     rows = Manifest.load(records).rows("train")
     for name, head in config.heads.items():
         queue = getattr(head, "queue", 0)
@@ -41,25 +38,35 @@ def check_pairs(config: Config, records: PathLike) -> None:
                 f"heads.{name}.queue must be at most the {rows} rows of the training split, or a "
                 f"row would meet itself in it, received {queue}"
             )
-    found = {(name, own): 0 for name, head in heads.items() for own in head.inputs or ()}
+    pairs = {name: _pairs(head) for name, head in heads.items()}
+    found = {(name, own): 0 for name, of_head in pairs.items() for pair in of_head for own in pair}
     wanted = dict(found)
     for _, raw, _ in load_raw(config, records, "train", _BATCH).as_numpy_iterator():
         if not wanted:
             return
         present = _present(config, raw)
-        for name, head in heads.items():
-            for pair in input_pairs(head) or [(own, own) for own in head.inputs or ()]:
+        for name, of_head in pairs.items():
+            for pair in of_head:
                 together = int((present[pair[0]] & present[pair[1]]).sum())
                 for own in {*pair}:
                     found[name, own] += together
         wanted = {key: count for key, count in found.items() if count < _ENOUGH}
     for (name, own), count in wanted.items():
-        others = " or ".join(other for other in heads[name].inputs or () if other != own)
+        inputs = heads[name].inputs or ()
+        others = " or ".join(other for other in inputs if other != own)
         beside = f" together with {others}" if others else ""
+        field = "inputs" if own in inputs else "context"
         raise ValueError(
-            f"heads.{name}.inputs: {own!r} must be present{beside} in "
+            f"heads.{name}.{field}: {own!r} must be present{beside} in "
             f"{_ENOUGH} or more rows of the training split, received {count} of {rows}"
         )
+
+
+def _pairs(head: LossHead) -> list[tuple[str, str]]:
+    """Pairs of inputs that must meet in rows; an input that learns alone with itself."""
+    alone = [(own, own) for own in head.inputs or ()]
+    context = [(own, other) for own in head.inputs or () for other in getattr(head, "context", ())]
+    return input_pairs(head) or alone + context
 
 
 def _present(config: Config, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

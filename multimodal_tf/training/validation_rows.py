@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from multimodal_tf.config import AlignmentHead, Config
+from multimodal_tf.config import AlignmentHead, Config, ViewsHead
 from multimodal_tf.config.heads import Head
 from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
@@ -102,7 +102,7 @@ def score(name: str, head: Head, rows: HeadRows) -> float:
         rows: `HeadRows`.
     """
     targets, predictions = rows
-    if isinstance(head, AlignmentHead):
+    if isinstance(head, AlignmentHead | ViewsHead):
         return monitored.alignment_score(name, targets, predictions[:, :, : head.vector_end])
     match head.target_type:
         case "class":

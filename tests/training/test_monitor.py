@@ -19,8 +19,9 @@ from multimodal_tf.config import (
     RegressionHead,
     Split,
     Training,
+    ViewsHead,
 )
-from multimodal_tf.config.monitor import chosen_monitor, monitors
+from multimodal_tf.config.monitor import check_monitor, chosen_monitor, monitors
 from multimodal_tf.config.search_space import Choice, Space
 from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.evaluation.evaluate import evaluate
@@ -235,6 +236,9 @@ def test_a_head_that_aligns_inputs_is_chosen_by_its_retrieval(folder, tmp_path):
 
 def test_the_default_is_the_loss_unless_an_alignment_is_all_that_is_learned():
     space, label = AlignmentHead(inputs=["a", "b"]), ClassificationHead()
+    views = {"same": ViewsHead(inputs=["a"])}
+    assert chosen_monitor(None, views) == "val_loss"
+    check_monitor("val_same_recall_at_5", views)
     assert chosen_monitor(None, {"space": space}) == "val_space_mean_average_precision"
     assert chosen_monitor("val_loss", {"space": space}) == "val_loss"
     vector = EmbeddingHead()

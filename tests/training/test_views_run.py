@@ -9,8 +9,10 @@ from same_run import assert_same_run
 from multimodal_tf.config import Config
 from multimodal_tf.data.fit_schema import fit_schema
 from multimodal_tf.data.ingest.table_ingest import ingest
+from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.table import read_table
 from multimodal_tf.evaluation.evaluate import evaluate
+from multimodal_tf.models import compile_arguments
 from multimodal_tf.serving.export import export_model
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.peft import replace_heads
@@ -65,6 +67,18 @@ def test_a_queue_longer_than_the_data_is_refused_before_anything_is_written(reco
 
 
 @pytest.mark.slow
+def test_retrieval_of_views_chooses_the_epoch_where_it_is_asked_for(records, tmp_path):
+    config = config_of({"same": VIEWS | {"momentum": 0, "queue": 0}})
+    monitor = "val_same_recall_at_1"
+    training = config.training.model_copy(update={"monitor": monitor})
+    config = config.model_copy(update={"training": training})
+    run = fit(config, fit_schema(config, records), records, tmp_path, verbose=0)
+    history = run.history[monitor]
+    assert run.record.best_epoch == np.argmax(history) + 1
+    assert all(0 <= one <= 1 for one in history)
+
+
+@pytest.mark.slow
 def test_a_run_of_views_resumes_bit_exactly_and_is_continued_with_labels(records, tmp_path):
     config = config_of({"same": VIEWS})
     schema = fit_schema(config, records)
@@ -73,6 +87,13 @@ def test_a_run_of_views_resumes_bit_exactly_and_is_continued_with_labels(records
         fit(config, schema, records, tmp_path / "run", callbacks=[_Stop(5)], verbose=0)
     resumed = fit(config, schema, records, tmp_path / "run", callbacks=[_Stop()], verbose=0)
     assert_same_run(resumed, whole)
+    # validation rows are changed alike in every epoch, so that their loss chooses one
+    losses = whole.history["val_loss"]
+    assert whole.record.best_epoch == np.argmin(losses) + 1
+    whole.model.compile(**compile_arguments(config, schema))
+    rows = load_split(config, schema, records, "validation", batch_size=8)
+    again = [whole.model.evaluate(rows, verbose=0) for _ in range(2)]
+    assert again[0] == again[1]
     metrics = evaluate(whole.model, config, schema, records, "validation", resamples=0)
     assert 0 <= metrics.heads["same"].metrics["recall_at_1"].value <= 1
     with pytest.raises(ValueError, match="must have one that answers"):

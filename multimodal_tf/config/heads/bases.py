@@ -39,6 +39,9 @@ def _class_name(value: Any) -> Any:
 # YAML may name the class 1 by a number
 ClassName = Annotated[str, pydantic.BeforeValidator(_class_name)]
 
+# scores of heads whose vectors find each other
+RETRIEVAL_SCORES = ("mean_average_precision", "recall_at_1", "recall_at_5", "recall_at_10")
+
 
 class BaseHead(Strict):
     """Facts of a head, with the values that hold for most heads."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.heads.bases import BaseHead
+from multimodal_tf.config.heads.bases import RETRIEVAL_SCORES, BaseHead
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import (
     AttentionHeads,
@@ -98,7 +98,7 @@ class AlignmentHead(BaseHead):
     give the same vector to every row.
     """
 
-    monitors = ("mean_average_precision", "recall_at_1", "recall_at_5", "recall_at_10")
+    monitors = RETRIEVAL_SCORES
     compares_inputs = True
     aligns_inputs = True
     # index in an output's last axis where the vector ends

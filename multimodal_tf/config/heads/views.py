@@ -1,9 +1,10 @@
 """The objective of two views of one cell."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from multimodal_tf.config.heads.bases import RETRIEVAL_SCORES
 from multimodal_tf.config.heads.objectives import Objective
 from multimodal_tf.config.inputs import Input, TextInput
 from multimodal_tf.config.names import Fraction, QueueLength, Temperature, Width
@@ -25,6 +26,10 @@ class ViewsHead(Objective):
 
     Source: Chen et al. 2020, arXiv:2002.05709; He et al. 2020, arXiv:1911.05722.
     """
+
+    monitors = RETRIEVAL_SCORES
+    # index in an output's last axis where the vector ends
+    vector_end: ClassVar[int] = -2
 
     type: Literal["views"] = "views"
     # width of the vectors that are compared
