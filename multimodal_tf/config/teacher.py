@@ -44,12 +44,31 @@ class Teacher(Strict):
         {}, description="inputs that the teacher alone reads; `ingest` fills them in"
     )
 
+    @pydantic.field_validator("model", mode="before")
+    @classmethod
+    def _folders(cls, model: Any) -> Any:
+        if not _names([model] if isinstance(model, str) else model):
+            raise ValueError(
+                "must be the folder of a run or of an exported SavedModel, or a list of such "
+                f"folders, received {model!r:.80}"
+            )
+        return model
+
+    @pydantic.field_validator("heads", mode="before")
+    @classmethod
+    def _heads(cls, heads: Any) -> Any:
+        names = [*heads, *heads.values()] if isinstance(heads, Mapping) else heads
+        if heads is not None and not _names(names):
+            raise ValueError(
+                "must be a list of heads, or a mapping of heads to the teacher's own names, "
+                f"received {heads!r:.80}"
+            )
+        return heads
+
     @pydantic.model_validator(mode="after")
     def _distinct(self) -> Self:
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"model must name each teacher once, received {self.models}")
-        if isinstance(self.heads, dict) and not self.heads:
-            raise ValueError("heads must name a head at least, received none")
         return self
 
     @property
@@ -62,15 +81,30 @@ class Teacher(Strict):
         return {name: name for name in self.heads} if isinstance(self.heads, list) else self.heads
 
 
+def _names(value: Any) -> bool:
+    """Whether it is a list of one text or more, none of them empty."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, str) and one for one in value)
+    )
+
+
 def check_teacher(
     teacher: Teacher, heads: Mapping[str, Head], inputs: Mapping[str, Any], weighting: LossWeighting
 ) -> None:
     """Checks a teacher against the rest of a configuration.
 
     Raises:
-        ValueError: a head does not exist, or is none that a teacher teaches, or learned weights of
-            losses meet an embedding, or an input of the teacher alone has a name of the model.
+        ValueError: a head does not exist, or is none that a teacher teaches, or there is no such
+            head, or learned weights of losses meet an embedding, or an input of the teacher alone
+            has a name of the model.
     """
+    if not any(isinstance(head, LabelledHead | EmbeddingHead) for head in heads.values()):
+        raise ValueError(
+            "teacher: needs a head of labels or an embedding, which it teaches, received heads "
+            f"{sorted(heads)}"
+        )
     for name in teacher.taught_by() or {}:
         head = heads.get(name)
         if head is None:

@@ -29,7 +29,7 @@ from multimodal_tf.training.run_dir import (
     load_record,
     resume_run,
 )
-from multimodal_tf.training.teacher import Lessons, find_lessons
+from multimodal_tf.training.teacher import Lessons, check_folder, find_lessons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,7 @@ def prepare(
     """Checks the arguments of `fit` before any work; raises as `fit`."""
     strategy = distribute.strategy_of(strategy_name)
     distribute.check_batch_size(strategy, config.training.batch_size)
+    check_folder(config, run_dir)
     manifest = manifest_for(config, records)
     check_run_dir(run_dir)
     # heads may have been taken away from a configuration that was valid

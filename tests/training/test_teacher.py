@@ -1,4 +1,4 @@
-"""A teacher: its predictions beside the labels, kept, in every training; what is refused."""
+"""A teacher: its predictions beside the labels, kept, in every training."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import small_table
 import tensorflow as tf
 from small_table import with_parts
 
-from multimodal_tf.config import Config, EmbeddingHead, QuantileHead, Training
+from multimodal_tf.config import Config, EmbeddingHead, Training
 from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.manifest import Manifest
@@ -306,59 +306,3 @@ def test_a_run_is_reproduced_with_the_same_teacher(runs, tmp_path, small_run):
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="the one that taught the run .SHA-256 000000000000"):
         prepare(tmp_path / "run.json")
-
-
-REFUSED = {
-    "no model": ({"model": "nowhere"}, {}, "without saved_model.pb"),
-    "a head of the teacher": ({"heads": {"label": "age"}}, {}, "same type of target"),
-    "no head": ({"heads": {"label": "colour"}}, {}, "received none"),
-}
-
-
-@pytest.mark.parametrize(("teacher", "fields", "message"), REFUSED.values(), ids=REFUSED)
-def test_refused(small_run, records, tmp_path, teacher, fields, message):
-    config = student({"model": str(small_run)} | teacher, heads=("label",), **fields)
-    with pytest.raises(ValueError, match=message) as error:
-        fit(config, schema_for(config, records), records, tmp_path / "run", verbose=0)
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_teacher_of_other_classes_is_refused(small_run, tmp_path):
-    frame = small_table.frame()
-    frame["label"] = frame["label"].replace("b", "ibis")
-    config = student(small_run, heads=("label",))
-    ingest(read_table(frame), config, tmp_path / "records", processes=1)
-    with pytest.raises(ValueError, match="received the teacher without 'ibis', with 3 classes"):
-        fit(config, schema_for(config, tmp_path / "records"), tmp_path / "records", tmp_path / "r")
-
-
-def test_a_teacher_of_what_the_records_lack_is_refused(small_run, tmp_path):
-    config = student(small_run, heads=("label",))
-    without = config.model_copy(update={"teacher": None})
-    ingest(read_table(small_table.frame()), without, tmp_path / "records", processes=1)
-    with pytest.raises(ValueError, match="records lack what it reads .inputs.colour"):
-        fit(config, schema_for(config, tmp_path / "records"), tmp_path / "records", tmp_path / "r")
-
-
-def test_a_teacher_of_other_quantiles_is_refused(small_run, records, small_schema):
-    config = student(small_run, heads=("age",))
-    heads = {"age": QuantileHead()}
-    config = config.model_validate(config.model_dump() | {"heads": heads})
-    with pytest.raises(ValueError, match="the same quantiles"):
-        find_lessons(config, small_schema, records)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"temperature": 0}, "teacher.temperature: .*greater than or equal to 0.01, received 0"),
-        ({"weight": 0}, "teacher.weight"),
-        ({"heads": ["colour"]}, r"teacher.heads must be of \['label'\], received 'colour'"),
-        ({"model": ["a", "a"]}, "each teacher once"),
-        ({"model": []}, "teacher.model"),
-    ],
-)
-def test_a_wrong_configuration_is_one_sentence(fields, message):
-    with pytest.raises(ValueError, match=message):
-        student({"model": "runs/teacher"} | fields, heads=("label",))

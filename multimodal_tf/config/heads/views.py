@@ -50,6 +50,8 @@ class ViewsHead(Objective):
             return f"must be an image, a sound or a text, which have views, received {kind}"
         if isinstance(own, TextInput) and own.tokenizer.type == "none":
             return "must be a text with tokens, received the tokenizer none"
+        if isinstance(own, TextInput) and own.max_tokens < 2:
+            return f"must have max_tokens of 2 or more, received {own.max_tokens}"
         return ""
 
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
@@ -76,6 +77,20 @@ def find_lessons(config: Config, schema: Schema, records: PathLike) -> Lessons:
         except ValueError as error:
             raise ValueError(f"teacher.model {model}: {error}") from error
     return Lessons(found)
+
+
+def check_folder(config: Config, run_dir: pathlib.Path) -> None:
+    """Checks that a training does not overwrite its teacher.
+
+    Raises:
+        ValueError: a teacher is the run that the training would write.
+    """
+    for model in () if config.teacher is None else config.teacher.models:
+        if pathlib.Path(model).resolve() == run_dir.resolve():
+            raise ValueError(
+                "teacher.model must be another folder than the one that the training writes, "
+                f"received {model!r} for both"
+            )
 
 
 def _of_teacher(
