@@ -11,7 +11,7 @@ from multimodal_tf.evaluation.disagreement import Disagreement, disagreement
 from multimodal_tf.evaluation.paired import HeadComparison, PairedMetric
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report import page
-from multimodal_tf.report.model.section import Finding, ranked
+from multimodal_tf.report.findings import Finding, ranked
 
 # rows on which runs disagree, at most
 MAX_ROWS = 50

@@ -11,7 +11,7 @@ from multimodal_tf.metrics.clustered import share
 from multimodal_tf.metrics.metric import ClassMetrics, HeadMetrics, Metric
 from multimodal_tf.report import page
 from multimodal_tf.report.confusion_map import confusion_map
-from multimodal_tf.report.model.section import Finding, ranked
+from multimodal_tf.report.findings import Finding, ranked
 
 # the score of a head is the first of these that it has
 _SCORES = ("average_precision_macro", "accuracy", "mae")

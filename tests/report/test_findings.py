@@ -7,11 +7,11 @@ from hand_made_split import blocks, eval_split
 from multimodal_tf.config import MultiLabelHead
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.shapley import coalitions, contributions
+from multimodal_tf.report.findings import Finding, ranked
 from multimodal_tf.report.model.contribution_findings import poor_classes
 from multimodal_tf.report.model.contributions import contributions_section
 from multimodal_tf.report.model.errors import errors_section
 from multimodal_tf.report.model.explanations import explanations_section
-from multimodal_tf.report.model.section import Finding, ranked
 from multimodal_tf.report.page import Examples
 
 

@@ -8,8 +8,8 @@ from multimodal_tf.evaluation import mismatches, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.mismatches import MismatchDetection, detect_mismatches
 from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.report.findings import Finding
 from multimodal_tf.report.model.section import (
-    Finding,
     ReportSection,
     in_sentence,
     listed,

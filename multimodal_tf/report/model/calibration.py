@@ -10,12 +10,8 @@ from multimodal_tf.metrics import calibration
 from multimodal_tf.metrics.calibration import Bin, Calibration, RiskCoverage, Temperature
 from multimodal_tf.metrics.clustered import group_codes, share, weighted_metrics
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.model.section import (
-    Finding,
-    ReportSection,
-    note_section,
-    report_section,
-)
+from multimodal_tf.report.findings import Finding
+from multimodal_tf.report.model.section import ReportSection, note_section, report_section
 from multimodal_tf.report.page import (
     Block,
     Cell,

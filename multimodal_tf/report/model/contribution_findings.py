@@ -7,7 +7,8 @@ from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ERROR, unit_of
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.metrics.shapley import Contributions
-from multimodal_tf.report.model.section import Finding, listed
+from multimodal_tf.report.findings import Finding
+from multimodal_tf.report.model.section import listed
 
 # the share from which the model is said to rely on one input
 DOMINANT = 0.9

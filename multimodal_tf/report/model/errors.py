@@ -12,8 +12,9 @@ from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.row_scores import ACCURACY, losses, unit_of
 from multimodal_tf.evaluation.slices import Confusion, Slice, confusions, slices, worst_rows
 from multimodal_tf.report.confusion_map import confusion_map
+from multimodal_tf.report.findings import Finding
 from multimodal_tf.report.model.example import example
-from multimodal_tf.report.model.section import Finding, ReportSection, note_section, report_section
+from multimodal_tf.report.model.section import ReportSection, note_section, report_section
 from multimodal_tf.report.page import (
     Block,
     Cell,

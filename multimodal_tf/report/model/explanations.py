@@ -9,14 +9,9 @@ from multimodal_tf.evaluation.explanations.of_split import (
     explain_split,
     has_hits,
 )
+from multimodal_tf.report.findings import Finding
 from multimodal_tf.report.model.example import explained_example
-from multimodal_tf.report.model.section import (
-    Finding,
-    ReportSection,
-    listed,
-    note_section,
-    report_section,
-)
+from multimodal_tf.report.model.section import ReportSection, listed, note_section, report_section
 from multimodal_tf.report.page import Bars, Block, Examples, Line, Lines
 
 TITLE = "Explanations of single rows"

@@ -21,6 +21,7 @@ from multimodal_tf.evaluation.predictor import Model, predictor_of
 from multimodal_tf.evaluation.robustness import CorruptionScores
 from multimodal_tf.metrics.shapley import Contributions
 from multimodal_tf.report import page
+from multimodal_tf.report.findings import Finding, ranked
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.calibration import calibration_section
 from multimodal_tf.report.model.contributions import contributions_section
@@ -29,7 +30,7 @@ from multimodal_tf.report.model.explanations import explanations_section
 from multimodal_tf.report.model.ood import ood_section
 from multimodal_tf.report.model.retrieval import retrieval_section
 from multimodal_tf.report.model.robustness import robustness_section
-from multimodal_tf.report.model.section import Finding, ReportSection, ranked
+from multimodal_tf.report.model.section import ReportSection
 from multimodal_tf.report.model.without_labels import page_without_labels
 from multimodal_tf.schema import Schema
 

@@ -8,8 +8,8 @@ from multimodal_tf.evaluation import ood_detection, ood_scores
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.ood_detection import OodDetection, detect_ood
 from multimodal_tf.metrics.metric import Metric
+from multimodal_tf.report.findings import Finding
 from multimodal_tf.report.model.section import (
-    Finding,
     ReportSection,
     in_sentence,
     listed,

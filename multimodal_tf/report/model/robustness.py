@@ -16,7 +16,8 @@ from multimodal_tf.evaluation.robustness import (
 )
 from multimodal_tf.evaluation.row_scores import ERROR, PRECISION, UNDEFINED
 from multimodal_tf.metrics.metric import Metric
-from multimodal_tf.report.model.section import Finding, ReportSection, report_section
+from multimodal_tf.report.findings import Finding
+from multimodal_tf.report.model.section import ReportSection, report_section
 from multimodal_tf.report.page import (
     Block,
     Cell,

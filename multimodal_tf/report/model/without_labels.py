@@ -10,9 +10,9 @@ from multimodal_tf.evaluation.in_depth import MAX_FIT_ROWS, Limits
 from multimodal_tf.evaluation.predictor import Predictor
 from multimodal_tf.report import page
 from multimodal_tf.report.evaluation_page import evaluation_page
+from multimodal_tf.report.findings import ranked
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.retrieval import retrieval_section
-from multimodal_tf.report.model.section import ranked
 
 
 def page_without_labels(
