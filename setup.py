@@ -11,6 +11,7 @@ TEST = [
     "ipykernel",
     "mypy",
     "nbclient",
+    "openpyxl",
     "pandas-stubs",
     "psutil",
     "pydot",
@@ -21,6 +22,7 @@ TEST = [
     "regex",
     "ruff",
     "types-PyYAML",
+    "zstandard",
 ]
 DOCS = ["mkdocs-jupyter", "mkdocs-material", "mkdocstrings[python]"]
 
@@ -62,6 +64,7 @@ setuptools.setup(
         "keras-hub>=0.32,<0.33",
         "keras-tuner>=1.4.8,<1.5",
         "av>=14",
+        "charset-normalizer>=3.4",
         "filelock>=3.16",
         "fsspec>=2024.5",
         "jinja2>=3.1",
@@ -94,6 +97,7 @@ setuptools.setup(
         # it imports pkg_resources
         "tfhub": ["tensorflow-hub>=0.16", "setuptools<82"],
         "beam": ["apache-beam>=2.77,<2.78"],
+        "excel": ["openpyxl>=3.1.5"],
         "word2vec": ["gensim"],
     },
     entry_points={"console_scripts": ["multimodal-tf=multimodal_tf.cli:main"]},

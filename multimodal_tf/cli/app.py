@@ -25,7 +25,8 @@ TablePath = Annotated[
     pathlib.Path,
     typer.Argument(
         metavar="TABLE",
-        help="CSV, TSV, JSON Lines or Parquet file, or a folder with a folder of files per class.",
+        help="CSV, TSV, JSON, JSON Lines, Parquet, Excel or SQLite file, or a folder with a folder"
+        " of files per class.",
     ),
 ]
 IngestedTable = Annotated[
@@ -35,6 +36,18 @@ IngestedTable = Annotated[
 Root = Annotated[
     pathlib.Path | None,
     typer.Option(help="Folder that relative paths in the table start from. (default: its own)"),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a table of text, such as cp1252 or utf-16. (default: found where it is sure)"
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        help="Of CSV and TSV, such as ';' or tab. (default: the one that divides all lines alike)"
+    ),
 ]
 ConfigPath = Annotated[
     pathlib.Path,
@@ -70,8 +83,26 @@ def verbosity() -> Literal[1, 2]:
     return 1 if sys.stdout.isatty() else 2
 
 
-def read_optional(table: pathlib.Path | None, root: pathlib.Path | None) -> "Table | None":
-    """Opens a table that an option may name."""
+def open_table(
+    table: pathlib.Path,
+    root: pathlib.Path | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> "Table":
+    """Opens a table, and says how it is read where that is not plain."""
     from multimodal_tf.data.table import read_table
 
-    return None if table is None else read_table(table, root=root)
+    found = read_table(table, root=root, encoding=encoding, delimiter=delimiter)
+    if found.note:
+        error_console.print(f"note: {found.name}: {found.note}", markup=False)
+    return found
+
+
+def read_optional(
+    table: pathlib.Path | None,
+    root: pathlib.Path | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> "Table | None":
+    """Opens a table that an option may name."""
+    return None if table is None else open_table(table, root, encoding, delimiter)

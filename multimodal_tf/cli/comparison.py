@@ -8,6 +8,8 @@ import typer
 from multimodal_tf.cli.app import (
     Cache,
     ConfigPath,
+    Delimiter,
+    Encoding,
     Group,
     IngestedTable,
     Root,
@@ -16,6 +18,7 @@ from multimodal_tf.cli.app import (
     app,
     console,
     error_console,
+    open_table,
     read_optional,
 )
 from multimodal_tf.cli.evaluation import load_model
@@ -57,12 +60,13 @@ def cross_validate(
     against: _Against = None,
     seed: _Seed = 0,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     cache: Cache = True,
 ) -> None:
     """Cross-validate a configuration, and compare it with another one. Run it again to resume."""
     from multimodal_tf.config import Config
     from multimodal_tf.data import atomic
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.evaluation import cv_metrics
     from multimodal_tf.training import cross_validation
 
@@ -70,7 +74,7 @@ def cross_validate(
     if against is not None:
         configs[out / "against"] = Config.load(against)
     _check_heads(*configs.values())
-    rows = read_table(table, root=root)
+    rows = open_table(table, root, encoding, delimiter)
     if len(configs) == 2:
         # before hours of training
         dealt = [
@@ -126,6 +130,8 @@ def compare(
     table: IngestedTable = None,
     group: Group = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
 ) -> None:
     """Compare two or more runs on the same rows, with intervals of their differences: one page."""
     from multimodal_tf.data.manifest import Manifest
@@ -145,7 +151,8 @@ def compare(
                 " it may have seen rows of this split",
                 markup=False,
             )
-    written = compare_runs(models, records, out, split, read_optional(table, root), group)
+    source = read_optional(table, root, encoding, delimiter)
+    written = compare_runs(models, records, out, split, source, group)
     for sentence in written.page.summary:
         console.print(f"- {sentence}", markup=False, highlight=False)
     console.print(f"Report: {out / 'index.html'}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, TablePath, app, console
+from multimodal_tf.cli.app import Delimiter, Encoding, Root, TablePath, app, console, open_table
 
 _ConfigOut = Annotated[
     pathlib.Path | None,
@@ -74,18 +74,19 @@ def describe(
     label: _Label = None,
     types: _Types = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     presets: _Presets = None,
     no_presets: _NoPresets = False,
     fetch: _FetchMissing = False,
 ) -> None:
     """Describe a table: types, missing values, sizes, bad cells; and write a configuration."""
     from multimodal_tf.data.describe.table_description import describe as describe_table
-    from multimodal_tf.data.table import read_table
 
     if no_presets and (presets is not None or fetch):
         raise ValueError("--no-presets excludes --presets and --fetch, received both")
     description = describe_table(
-        read_table(table, root=root),
+        open_table(table, root, encoding, delimiter),
         types=_given_types(types or []),
         label=label,
         presets=False if no_presets else presets,
@@ -98,7 +99,7 @@ def describe(
     description.config().save(out)
     console.print(
         f"Configuration: {out}. Next: multimodal-tf ingest {shlex.quote(str(table))}"
-        f" --config {shlex.quote(str(out))} --out RECORDS"
+        f" --config {shlex.quote(str(out))} --out RECORDS{_options(encoding, delimiter)}"
     )
 
 
@@ -109,16 +110,17 @@ def ingest(
     out: _RecordsOut,
     processes: _Processes = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     runner: _Runner = None,
     beam_options: _BeamOptions = None,
 ) -> None:
     """Check every cell and write the rows as sharded records. Run it again to resume."""
     from multimodal_tf.config import Config
     from multimodal_tf.data.ingest.table_ingest import ingest as ingest_table
-    from multimodal_tf.data.table import read_table
 
     manifest = ingest_table(
-        read_table(table, root=root),
+        open_table(table, root, encoding, delimiter),
         Config.load(config),
         out,
         processes=processes,
@@ -129,6 +131,12 @@ def ingest(
         f"{manifest.kept} of {manifest.table_rows} rows in {out};"
         f" {manifest.rejected} rejections in {out}/rejected.csv"
     )
+
+
+def _options(encoding: str | None, delimiter: str | None) -> str:
+    """How the table is read, for the next command."""
+    given = (("encoding", encoding), ("delimiter", delimiter))
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value is not None)
 
 
 def _given_types(pairs: list[str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ import typer
 
 from multimodal_tf.cli.app import (
     Cache,
+    Delimiter,
+    Encoding,
     Records,
     Root,
     RunDir,
@@ -62,6 +64,8 @@ def evaluate(
     out: _MetricsOut = None,
     table: _Table = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     cache: Cache = True,
     page: _Page = None,
 ) -> None:
@@ -74,7 +78,7 @@ def evaluate(
     if page is not None:
         check_out(page)
     run = load_run(run_dir)
-    source = read_optional(table, root)
+    source = read_optional(table, root, encoding, delimiter)
     evaluation = evaluate_model(
         run.model.predict, run.config, run.schema, records, split=split, table=source, cache=cache
     )
@@ -98,6 +102,8 @@ def report(
     baseline: _Baseline = None,
     table: _Table = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     rows: _Rows = 2000,
     corrupted: _Corrupted = 500,
 ) -> None:
@@ -110,7 +116,7 @@ def report(
         out,
         split=split,
         head=head,
-        table=read_optional(table, root),
+        table=read_optional(table, root, encoding, delimiter),
         unimodal={name: load_model(path) for name, path in map(_input_and_path, unimodal or [])},
         baseline=None if baseline is None else load_model(baseline),
         rows=rows,

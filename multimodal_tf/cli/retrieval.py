@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, TablePath, app, console
+from multimodal_tf.cli.app import Delimiter, Encoding, Root, TablePath, app, console, open_table
 from multimodal_tf.cli.serving import Paths, SavedModel
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def retrieve(
     save_index: _SaveIndex = None,
     index: _Index = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     paths: Paths = True,
 ) -> None:
     """Find the nearest cells of one input for each cell of another, with an exported model."""
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.serving import retrieve_table
     from multimodal_tf.serving.client import Client
 
@@ -69,10 +70,10 @@ def retrieve(
             + ("--queries" if queries is not None else "--save-index")
         )
     retrieve_table.check_paths(out, save_index)
-    client, rows = Client(saved_model, paths), read_table(table, root=root)
+    client, rows = Client(saved_model, paths), open_table(table, root, encoding, delimiter)
     space = retrieve_table.space(client, by, for_, head)
     items = _items(client, rows, for_, space, index, save_index)
-    asked = rows if queries is None else read_table(queries, root=root)
+    asked = rows if queries is None else open_table(queries, root, encoding, delimiter)
     count = retrieve_table.retrieve_table(client, asked, items, by, out, first, progress=True)
     console.print(f"Found for {count} queries among {len(items.rows)} cells of {for_}: {out}")
 

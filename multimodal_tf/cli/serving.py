@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from multimodal_tf.cli.app import Root, TablePath, app, console, error_console
+from multimodal_tf.cli.app import (
+    Delimiter,
+    Encoding,
+    Root,
+    TablePath,
+    app,
+    console,
+    error_console,
+    open_table,
+)
 
 if TYPE_CHECKING:
     from multimodal_tf.data.trained import Trained
@@ -196,14 +205,15 @@ def predict(
     table: TablePath,
     out: _PredictionsOut,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     paths: Paths = True,
 ) -> None:
     """Predict every row of a table with an exported model."""
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.serving.client import Client
     from multimodal_tf.serving.predict_table import predict_table
 
-    rows = read_table(table, root=root)
+    rows = open_table(table, root, encoding, delimiter)
     for note in predict_table(Client(saved_model, paths), rows, out, progress=True):
         error_console.print(f"note: {note}", markup=False)
     console.print(f"Predictions: {out}")

@@ -11,6 +11,8 @@ import typer
 
 from multimodal_tf.cli.app import (
     Cache,
+    Delimiter,
+    Encoding,
     Group,
     IngestedTable,
     Records,
@@ -194,6 +196,8 @@ def tune(
     listen: _Listen = "127.0.0.1",
     chief: _Chief = None,
     root: Root = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     cache: Cache = True,
 ) -> None:
     """Search for the best configuration. Run it again to resume."""
@@ -215,7 +219,7 @@ def tune(
         trials,
         tuner,
         folds=folds,
-        table=read_optional(table, root),
+        table=read_optional(table, root, encoding, delimiter),
         group=group,
         workers=workers,
         listen=listen,

@@ -42,6 +42,8 @@ class Manifest(pydantic.BaseModel):
     version: int = VERSION
     # its name, for messages
     table: str
+    # the arguments by which `read_table` read it, besides its name and root
+    table_options: dict[str, str] = {}
     # of all settings of the configuration that a record depends on
     config_hash: str
     splits: dict[str, list[Shard]]

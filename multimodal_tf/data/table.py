@@ -1,4 +1,4 @@
-"""A table as a stream of chunks: CSV, TSV, JSON Lines, Parquet, DataFrame, or a folder of files.
+"""A table as a stream of chunks: a file of any format, a DataFrame, or a folder of files.
 
 Cells keep the type they were written with: a CSV cell is text ("007" stays "007"), a JSON or
 Parquet cell keeps its type. `is_missing` says what is missing (None, NaN, NaT, empty bytes, white
@@ -12,7 +12,7 @@ import difflib
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,16 @@ class Table:
         name: its name in messages.
         root: the folder that relative paths in its cells start from.
         columns: names of the columns, in the table's order.
+        note: how it is read where that is not plain: its encoding, its delimiter; "" otherwise.
+        given: the arguments of `read_table` by which it is read, besides its name and root.
     """
 
     name: str
     root: pathlib.Path
     columns: list[str]
     read: Reader = dataclasses.field(repr=False)
+    note: str = ""
+    given: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def chunks(
         self, rows: int = 1000, columns: Sequence[str] | None = None
@@ -100,7 +104,10 @@ class Table:
 
 
 def read_table(
-    source: str | os.PathLike[str] | pandas.DataFrame, root: str | os.PathLike[str] | None = None
+    source: str | os.PathLike[str] | pandas.DataFrame,
+    root: str | os.PathLike[str] | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Table:
     """Opens a table and checks that it has a header and a row.
 
@@ -113,21 +120,29 @@ def read_table(
             below; files in no such folder have no label.
         root: folder that relative paths in cells start from; None: the file's own folder, or for a
             DataFrame the current one.
+        encoding: of a file of text, such as "cp1252"; None: found where it is sure (a byte order
+            mark, UTF-16, UTF-8, Windows-1252 with words of one language).
+        delimiter: of a CSV or TSV, such as ";"; None: found where one alone divides all lines into
+            as many cells as the header has, or named by a first line such as `sep=;`.
 
     Returns:
         `Table`. Only the caller's DataFrame, if any, is in memory.
 
     Raises:
         FileNotFoundError: `source` does not exist.
-        ValueError: unknown suffix; no rows or header; a repeated column or one that is not UTF-8;
-            a line of another length than the header, or that is not JSON; not Parquet. The message
-            names the file and the line.
+        ValueError: unknown suffix; an encoding or a delimiter in doubt; no rows or header; a
+            repeated column or one that is not UTF-8; a line of another length than the header, or
+            that is not JSON; not Parquet. The message names the file and the line.
 
     Example:
         >>> read_table(pandas.DataFrame({"title": ["red shoe"], "label": ["shoe"]})).columns
         ['title', 'label']
     """
+    options = {"encoding": encoding, "delimiter": delimiter}
+    given = {name: value for name, value in options.items() if value is not None}
     if isinstance(source, pandas.DataFrame):
+        if given:
+            raise ValueError(f"{next(iter(given))} is for files of text, received a DataFrame")
         columns = [str(name) for name in source.columns]
         table = Table(
             "the DataFrame",
@@ -137,9 +152,9 @@ def read_table(
         )
     elif isinstance(source, (str, os.PathLike)):
         path = pathlib.Path(source)
-        columns, reader = table_files.open_file(path)
+        columns, reader, note = table_files.open_file(path, **given)
         folder = _folder(root or (path if path.is_dir() else path.parent))
-        table = Table(str(path), folder, columns, reader)
+        table = Table(str(path), folder, columns, reader, note, given)
     else:
         raise ValueError(
             f"a table must be a path or a pandas DataFrame, received {type(source).__name__}"

@@ -1,105 +1,149 @@
-"""Reads the files that a table can be: CSV, TSV, JSON Lines, Parquet, a folder of files by class.
+"""Reads the files that a table can be.
 
-Every reader is bounded before it reads: a row of text by `MAX_ROW`, a table by `MAX_COLUMNS`.
+CSV, TSV, JSON Lines, JSON, Parquet, Excel's sheets, SQLite's tables, and a folder of files by
+class. Every reader is bounded before it reads: a row of text by `MAX_ROW`, a table by
+`MAX_COLUMNS`.
 """
 
-import collections
 import csv
 import functools
-import gzip
 import itertools
-import json
 import pathlib
-import re
-import zlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from multimodal_tf.data.codecs.cell import BrokenCell
+from multimodal_tf.data.table_formats import compression, json_objects
+from multimodal_tf.data.table_formats.delimiter import (
+    check_delimiter,
+    find_delimiter,
+    named_delimiter,
+    shown,
+)
+from multimodal_tf.data.table_formats.encoding import check_encoding, find_encoding
 from multimodal_tf.data.table_formats.folder import open_folder
+from multimodal_tf.data.table_formats.lines import Lines
 from multimodal_tf.data.table_formats.parquet import open_parquet
 from multimodal_tf.data.table_formats.reader import (
     MAX_ROW,
     Reader,
     Records,
     check_width,
-    first_line,
+    named,
     record_cells,
 )
 
-SUFFIXES = (
-    ".csv",
-    ".tsv",
-    ".jsonl",
-    ".ndjson",
-    ".csv.gz",
-    ".tsv.gz",
-    ".jsonl.gz",
-    ".ndjson.gz",
-    ".parquet",
-)
-# lists and maps in one another, in a line of JSON: far fewer than Python's own limit
-_DEEPEST = 100
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_TEXT = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+SUFFIXES = (*_TEXT, ".parquet")
+_COMPRESSED = tuple(compression.SUFFIXES)
 
 # a cell may hold a whole file as base64; the default refuses 128 KB
 csv.field_size_limit(MAX_ROW)
 
 
-def open_file(path: pathlib.Path) -> tuple[list[str], Reader]:
-    """The columns and the reader of a file or folder."""
-    if path.is_dir():
-        return open_folder(path)
+class Opened(NamedTuple):
+    """The columns and the reader of a table, and how it is read where that is not plain."""
+
+    columns: list[str]
+    read: Reader
+    note: str = ""
+
+
+def open_file(
+    path: pathlib.Path, encoding: str | None = None, delimiter: str | None = None
+) -> Opened:
+    """The columns and the reader of a file or folder.
+
+    Args:
+        encoding: of a file of text; None: found.
+        delimiter: of CSV and TSV; None: found.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no table, or is given an encoding or a delimiter that it cannot have.
+    """
     if not path.exists():
         raise FileNotFoundError(f"there is no table {path}")
     # a pipe would block until it is written, and a table is read more than once
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise ValueError(f"{path} must be a folder or a regular file")
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    if not path.name.lower().endswith(SUFFIXES):
-        raise ValueError(f"{path} must be a folder or end in one of {', '.join(SUFFIXES)}")
-    if kind == "parquet":
-        return open_parquet(path)
-    if kind in ("jsonl", "ndjson"):
-        # any line may have a new key
-        columns = _keys(path)
-        return columns, functools.partial(
-            record_cells, functools.partial(_json_records, path, columns), columns
+    suffix = "" if path.is_dir() else _suffix(path)
+    for name, value, kinds in (
+        ("encoding", encoding, _TEXT),
+        ("delimiter", delimiter, (".csv", ".tsv")),
+    ):
+        if value is not None and suffix not in kinds:
+            raise ValueError(
+                f"{name} is for files that end in {', '.join(kinds)}, received {value!r} for {path}"
+            )
+    if path.is_dir():
+        return Opened(*open_folder(path))
+    if suffix == ".parquet":
+        return Opened(*open_parquet(path))
+    return _open_text(path, suffix, encoding, delimiter)
+
+
+def _suffix(path: pathlib.Path) -> str:
+    """The kind of a file, in lower case and without that of its compression."""
+    name = path.name.lower()
+    for packed in _COMPRESSED:
+        if name.endswith(tuple(suffix + packed for suffix in _TEXT)):
+            name = name.removesuffix(packed)
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+    if suffix is None:
+        raise ValueError(
+            f"{path} must be a folder or end in one of {', '.join(SUFFIXES)}; those of text may be"
+            f" compressed ({', '.join(_COMPRESSED)})"
         )
-    records: Records = functools.partial(_csv_records, path, "\t" if kind == "tsv" else ",")
+    return suffix
+
+
+def _open_text(
+    path: pathlib.Path, suffix: str, encoding: str | None, delimiter: str | None
+) -> Opened:
+    note = ""
+    if encoding is None:
+        encoding, note = find_encoding(path)
+    else:
+        encoding = check_encoding(encoding)
+    if suffix == ".json":
+        return Opened(*json_objects.open_json(path, encoding), note)
+    if suffix in (".jsonl", ".ndjson"):
+        return Opened(*json_objects.open_lines(path, encoding), note)
+    usual = "\t" if suffix == ".tsv" else ","
+    if delimiter is None:
+        delimiter = find_delimiter(path, encoding, usual)
+        if delimiter != usual:
+            note = "; ".join(filter(None, [note, f"its cells are separated by {shown(delimiter)}"]))
+    else:
+        delimiter = check_delimiter(delimiter)
+    records: Records = functools.partial(_csv_records, path, encoding, delimiter)
     header = next(records(), [])
     if not any(name.strip() for name in header):
         raise ValueError(f"{path} has no header: its first line must name the columns")
-    # A column without a name gets pandas' name for it: it is usually the index that
-    # `DataFrame.to_csv` wrote.
-    columns = [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(header)]
-    return columns, functools.partial(record_cells, functools.partial(_body, records), columns)
-
-
-def _keys(path: pathlib.Path) -> list[str]:
-    """The keys of all lines in order of appearance."""
-    keys: dict[str, None] = {}
-    for row in _objects(path):
-        keys.update(dict.fromkeys(row))
-        check_width(str(path), len(keys))
-    return list(keys)
+    columns = named(header)
+    body = functools.partial(_body, records)
+    return Opened(columns, functools.partial(record_cells, body, columns), note)
 
 
 def _body(records: Records) -> Iterator[list[Any]]:
     return itertools.islice(records(), 1, None)
 
 
-# Records
-
-
-def _csv_records(path: pathlib.Path, delimiter: str) -> Iterator[list[str]]:
+def _csv_records(path: pathlib.Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
     """The header, then the rows, each as long as the header; blank lines are skipped.
 
     Not by pandas, which silently fills short lines, shifts long ones and renames repeated columns.
     """
-    lines = _Lines(path)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    width, line = None, 1
+    lines = Lines(path, encoding)
+    stream = iter(lines)
+    first = next(stream, "")
+    # `sep=;`, a line of Excel's before the header
+    skipped = named_delimiter(first) is not None
+    reader = csv.reader(
+        stream if skipped else itertools.chain([first], stream), delimiter=delimiter, strict=True
+    )
+    width, line = None, 1 + skipped
+    divided = "" if delimiter in ",\t" else f", divided by {shown(delimiter)}"
     try:
         for record in reader:
             lines.bytes = 0
@@ -110,116 +154,11 @@ def _csv_records(path: pathlib.Path, delimiter: str) -> Iterator[list[str]]:
                 if len(record) != width:
                     raise ValueError(
                         f"{path}, line {line}: every line must have {width} cells as the header"
-                        f" has, received {len(record)}"
+                        f" has, received {len(record)}{divided}"
                     )
                 yield record
-            line = reader.line_num + 1
+            line = reader.line_num + 1 + skipped
     except csv.Error as error:
         # the csv module's message is about opening the file
         reason = "a carriage return outside quotes" if "new-line" in str(error) else error
         raise ValueError(f"{path}, line {line}: {reason}") from error
-
-
-def _json_records(path: pathlib.Path, columns: Sequence[str]) -> Iterator[list[Any]]:
-    return ([row.get(name) for name in columns] for row in _objects(path))
-
-
-def _objects(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    lines = _Lines(path)
-    for number, line in enumerate(lines, start=1):
-        lines.bytes = 0
-        if line.isspace():
-            continue
-        try:
-            row = _json(line)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{path}, line {number}: every line must be a JSON object, received"
-                f" {line.strip():.40}"
-            )
-        yield row
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line, object_pairs_hook=_object)
-    except json.JSONDecodeError:
-        raise
-    # what is nested too deeply, or has more digits than Python converts, spoils its cell alone
-    except (RecursionError, ValueError):
-        return json.loads(_shallow(line), object_pairs_hook=_object, parse_int=_whole_number)
-
-
-def _shallow(line: str) -> str:
-    """JSON without what is nested more than `_DEEPEST` deep: empty lists stand there.
-
-    The cell is still nested too deeply for any kind of input, and so broken.
-    """
-    depth = keep = 0
-    parts = []
-    for found in _TOKEN.finditer(line):
-        if found[0] in ("[", "{"):
-            depth += 1
-            if depth == _DEEPEST:
-                parts.append(line[keep : found.start()])
-                keep = len(line)
-        elif found[0] in ("]", "}"):
-            if depth == _DEEPEST:
-                parts.append("[]")
-                keep = found.end()
-            depth -= 1
-    return "".join([*parts, line[keep:]])
-
-
-def _whole_number(text: str) -> int | BrokenCell:
-    try:
-        return int(text)
-    except ValueError as error:
-        return BrokenCell(f"not a number: {error}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        counts = collections.Counter(key for key, _ in pairs)
-        repeated = next(key for key, count in counts.items() if count > 1)
-        raise ValueError(f"the key {repeated!r} is repeated")
-    return result
-
-
-class _Lines:
-    """Lines of a UTF-8 file, with their ends and without a byte order mark.
-
-    A byte that is not UTF-8 becomes a lone surrogate, which no text may hold: `ingest` rejects
-    its cell, not the table.
-
-    Attributes:
-        bytes: read since this was last set to 0, as it is at the end of every row.
-    """
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.bytes = 0
-        self._path = path
-
-    def __iter__(self) -> Iterator[str]:
-        for number, line in enumerate(self._raw_lines(), start=1):
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
-
-    def _raw_lines(self) -> Iterator[bytes]:
-        path = self._path
-        with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
-            try:
-                while line := file.readline(MAX_ROW - self.bytes + 1):
-                    self.bytes += len(line)
-                    if self.bytes > MAX_ROW:
-                        raise ValueError(
-                            f"{path}: a row must have at most {MAX_ROW:,} bytes, received more: is"
-                            " a quote not closed? Large files are named by their path"
-                        )
-                    yield line
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise ValueError(
-                    f"{path} is not a readable gzip file: {first_line(error)}"
-                ) from error

@@ -88,7 +88,7 @@ def source_table(manifest: Manifest, table: Table | None) -> Table | None:
         # it may have been moved, or be another file by now
         with contextlib.suppress(OSError, ValueError):
             if os.path.exists(manifest.table):
-                found = read_table(manifest.table)
+                found = read_table(manifest.table, **manifest.table_options)
                 return found if _rows(found) == manifest.table_rows else None
         return None
     rows = _rows(table)

@@ -54,7 +54,11 @@ def test_bytes_that_are_not_utf8_spoil_their_cell_alone(tmp_path):
         ("a.csv", "a,b\n1,é\nü,2\n"),
         ("a.jsonl", '{"a": "1", "b": "é"}\n{"a": "ü", "b": "2"}\n'),
     ):
-        rows = rows_of(read_table(write(tmp_path, name, text.encode("latin-1"))))
+        # its encoding is in doubt, as so few letters could be anything
+        path = write(tmp_path, name, text.encode("latin-1"))
+        with pytest.raises(ValueError, match="^[^\n]*line [12] is not UTF-8.* in doubt: name it"):
+            read_table(path)
+        rows = rows_of(read_table(path, encoding="utf-8"))
         assert rows == [["1", "\udce9"], ["\udcfc", "2"]]
         with pytest.raises(CellError, match="^not UTF-8: byte 0xe9$"):
             read_cell(rows[0][1], TextInput())

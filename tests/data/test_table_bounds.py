@@ -6,14 +6,14 @@ import time
 import pandas as pd
 import pytest
 
-from multimodal_tf.data import table_files
 from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.table import read_table
+from multimodal_tf.data.table_formats import reader
 
 
 @pytest.fixture
 def small_rows(monkeypatch):
-    monkeypatch.setattr(table_files, "MAX_ROW", 2**20)
+    monkeypatch.setattr(reader, "MAX_ROW", 2**20)
 
 
 def write_gzip(path, head, megabytes, tail=b""):

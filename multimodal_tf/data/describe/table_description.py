@@ -1,7 +1,6 @@
 """Describes a table: column types, gaps, sizes, unreadable cells, and the configuration to use."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from multimodal_tf.data.describe.cell_types import inspect_cell, rejection
 from multimodal_tf.data.describe.class_shares import class_shares
 from multimodal_tf.data.describe.column_description import ColumnDescription, Rejection
 from multimodal_tf.data.describe.column_types import describe_input_column
+from multimodal_tf.data.describe.given_types import given_types
 from multimodal_tf.data.describe.heads import (
     HEADS,
     LABEL_NAMES,
@@ -40,8 +40,6 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
-# columns that neither are inputs nor labels
-_OTHERS = ("split", "group", "ignored")
 # rejected cells that are listed
 _REASONS = 5
 # rows in memory at a time
@@ -69,6 +67,8 @@ class Description(pydantic.BaseModel):
     tabular: TabularTower | None = None
     # which pretrained weights were looked for in vain, and what they would bring
     pretrained: str = ""
+    # how the table is read where that is not plain: its encoding, its delimiter
+    reading: str = ""
     _source: _Source = pydantic.PrivateAttr(default_factory=lambda: _Source(None))
 
     def config(self) -> Config:
@@ -119,13 +119,13 @@ class Description(pydantic.BaseModel):
             "description.html.jinja",
             title=self._title(),
             columns=columns,
-            note=self.pretrained,
+            note=". ".join(filter(None, [self.reading, self.pretrained])),
             preview=Markup(rows),
         )
 
     def render(self) -> Group:
         """For the terminal: `rich.print(description.render())`."""
-        return render(self._title(), self.columns, self.pretrained)
+        return render(self._title(), self.columns, self.reading, self.pretrained)
 
     def _title(self) -> str:
         looked = (
@@ -189,7 +189,7 @@ def describe(
         [('title', 'text'), ('price', 'number'), ('label', 'classification')]
     """
     _check(table, sample, presets, fetch)
-    given = _given(table, dict(types or {}), label)
+    given = given_types(table, dict(types or {}), label)
     pretrained = None if presets is False else Pretrained(presets, fetch)
     return _described(table, given, sample, seed, pretrained).showing(table)
 
@@ -222,6 +222,7 @@ def _described(
         sampled=min(rows, sample),
         columns=found,
         tabular=tabular,
+        reading=table.note,
         pretrained="" if pretrained is None else pretrained.set_towers(found, columns, rows),
     )
 
@@ -253,38 +254,6 @@ def _set_defaults(columns: list[ColumnDescription], rows: int) -> TabularTower |
             column.input, tower = defaults.default_input(column, rows - column.missing)
             column.tower = tower or why
     return tabular
-
-
-def _given(
-    table: Table, types: dict[str, str], label: str | Iterable[str] | None
-) -> dict[str, str]:
-    """The types that the caller gives, and "label" for the labels; by default the usual name's."""
-    known = (*KINDS, *HEADS, "label", *_OTHERS)
-    for column, kind in types.items():
-        table.column(column)
-        if kind not in known:
-            similar = difflib.get_close_matches(str(kind), known, n=1)
-            hint = f": did you mean {similar[0]!r}?" if similar else ""
-            raise ValueError(
-                f"the type of column {column!r} must be one of {', '.join(known)},"
-                f" received {kind!r}{hint}"
-            )
-    for kind in ("split", "group"):
-        several = [column for column in types if types[column] == kind]
-        if len(several) > 1:
-            raise ValueError(f"only one column can be the {kind}, received {several}")
-    labels = [label] if isinstance(label, str) else list(label or [])
-    if not labels and "label" not in types.values():
-        # a second head, which `types` may name, does not make the first one's label an input
-        usual = label_column([name for name in table.columns if name not in types])
-        labels = [] if usual is None else [usual]
-    for column in labels:
-        if types.setdefault(table.column(column), "label") not in (*HEADS, "label"):
-            raise ValueError(
-                f"column {column!r} is the label, so its type must be one of {', '.join(HEADS)},"
-                f" received {types[column]!r}"
-            )
-    return types
 
 
 def _count(table: Table, given: Mapping[str, str]) -> list[Column]:

@@ -206,6 +206,7 @@ def _conclude(
     hashes = "".join(f"{shard.file} {shard.sha256}\n" for shard in every)
     content = Manifest(
         table=table.name,
+        table_options=dict(table.given),
         config_hash=settings_hash(config),
         splits=listed,
         table_rows=table_rows,
