@@ -43,10 +43,23 @@ _LANGUAGES = (
     "àçèéíïòóúü",
 )
 # encodings that a sentence may propose: those that tables are still written in
-_OTHERS = (
-    "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r mac_roman cp850 cp932 gb18030"
-    " big5 cp949"
-).split()
+_OTHERS = [
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "cp1257",
+    "koi8_r",
+    "mac_roman",
+    "cp850",
+    "cp932",
+    "gb18030",
+    "big5",
+    "cp949",
+]
 # letters that may be others', as in names
 _STRANGERS = 0.05
 _SYMBOLS = "€‚„…‰‹‘’“”•–—™› ¡£§©«¬\u00ad®°±²³´µ¶·»¼½¾¿×÷"
