@@ -46,6 +46,7 @@ def compiled(config, run_eagerly=True, optimizer="adam"):
     return model
 
 
+KEPT = 20
 _made = {}
 
 
@@ -53,17 +54,29 @@ def model_of(config):
     """The compiled model of the configuration, with the weights that its seed gives.
 
     The checks of one configuration share it: it is made once, and a check may change its weights.
+    The last ones are kept.
     """
     key = config.model_dump_json()
     if key not in _made:
-        _made.clear()
+        if len(_made) == KEPT:
+            del _made[next(iter(_made))]
         model = compiled(config, optimizer="sgd")
         # random seeds are among them
-        _made[key] = model, [(one, one.numpy()) for one in model.variables]
-    model, values = _made[key]
+        _made[key] = model, [(one, one.numpy()) for one in model.variables], whole(model)
+    model, values, _ = _made[key]
     for variable, value in values:
         variable.assign(value)
     return model
+
+
+def whole(model):
+    """The model's outputs and its embeddings, in one pass."""
+    return keras.Model(model.input, {"outputs": model.output, "vectors": embeddings(model).output})
+
+
+def whole_of(config):
+    """`whole(model_of(config))`, made once; the model's weights are what it has now."""
+    return _made[config.model_dump_json()][2]
 
 
 def tower_weights(model, name):
@@ -114,8 +127,7 @@ def shape_and_dtype(config, tmp_path):
     model = model_of(config)
     # not 0: oneDNN's convolution returns a wrong shape; the served graph never runs it
     for batch in (1, 3):
-        rows = rows_of(config, batch)
-        outputs, vectors = model(rows), embeddings(model)(rows)
+        outputs, vectors = whole_of(config)(rows_of(config, batch)).values()
         for name, output in outputs.items():
             assert output.shape == (batch, *model.output[name].shape[1:])
             assert output.dtype == "float32"
@@ -247,7 +259,7 @@ def missing_has_no_influence(config, tmp_path):
     for name in config.inputs:
         harmed = without(harmed, name, missing[name])
         zeroed = without(zeroed, name, missing[name], value=0)
-    outputs, vectors = model(harmed), embeddings(model)(harmed)
+    outputs, vectors = whole_of(config)(harmed).values()
     same(outputs, model(zeroed))
     assert all(np.isfinite(output).all() for output in outputs.values())
     # a column of a tower over several has no vector of its own

@@ -70,6 +70,13 @@ def decode(data: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor
     Raises:
         tf.errors.InvalidArgumentError: the bytes are not such an image, truncated or broken.
     """
+    pixels = decode_to(data, tf.constant(height), tf.constant(width), channels)
+    return tf.ensure_shape(pixels, [height, width, channels])
+
+
+@tf.autograph.experimental.do_not_convert
+def decode_to(data: tf.Tensor, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
+    """As `decode`, to a size of int32 scalars: one graph serves all sizes."""
     header = image_header.read(data)
     refusal = tf.debugging.Assert(header.problem == "", [header.problem])
     # eagerly, Assert has raised already
@@ -100,7 +107,7 @@ def decode(data: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor
         channels,
         tf.cast(shrunk, tf.float32),
     )
-    return tf.ensure_shape(_turn(pixels, header.orientation), [height, width, channels])
+    return _turn(pixels, header.orientation)
 
 
 def fit(

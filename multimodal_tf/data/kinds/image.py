@@ -15,6 +15,7 @@ from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.files import array_of, open_file, read_bytes
 from multimodal_tf.data.kinds.kind import Kind, Reader
 
+_FILE, _SIZE = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
 # the header is valid, the rest is not
 _DAMAGED = "damaged image"
 # the graph's reasons against files that Pillow may decode all the same; the others are limits
@@ -87,12 +88,29 @@ def checked_image(data: bytes, decoder: FileDecoder, max_pixels: int) -> tuple[b
 
 @functools.cache
 def image_decoder(height: int, width: int, channels: int, max_pixels: int) -> FileDecoder:
-    """A decoder to uint8 `(height, width, channels)`."""
+    """A decoder to uint8 `(height, width, channels)`; decoders of all sizes share their graphs."""
+    decode = _decode(channels)
     return FileDecoder(
-        lambda data: image.problem(data, max_pixels),
-        lambda data: image.decode(data, height, width, channels),
+        _problem(max_pixels),
+        lambda data: decode(data, height, width),
         tf.TensorSpec([height, width, channels], tf.uint8),
         _DAMAGED,
+    )
+
+
+@functools.cache
+def _problem(max_pixels: int) -> Any:
+    return tf.function(
+        lambda data: image.problem(data, max_pixels), input_signature=[_FILE], autograph=False
+    )
+
+
+@functools.cache
+def _decode(channels: int) -> Any:
+    return tf.function(
+        lambda data, height, width: image.decode_to(data, height, width, channels),
+        input_signature=[_FILE, _SIZE, _SIZE],
+        autograph=False,
     )
 
 

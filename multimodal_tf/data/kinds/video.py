@@ -116,7 +116,9 @@ class VideoReader(Reader[VideoInput]):
 
         gif_pixels, gif_present, gif_reason = tf.cond(
             tf.reduce_any(is_gif),
-            lambda: self._gif_decoder().decode(tf.where(is_gif, first, "")),
+            lambda: _gif_decoder(*self.config.model_shape, self.config.max_pixels).decode(
+                tf.where(is_gif, first, "")
+            ),
             none,
         )
         pixels = tf.where(tf.reshape(is_gif, [-1, 1, 1, 1, 1]), gif_pixels, pixels)
@@ -129,16 +131,6 @@ class VideoReader(Reader[VideoInput]):
     def model_input(self, tensor: tf.Tensor) -> tf.Tensor:
         """float32 0..1."""
         return tf.cast(tensor, tf.float32) / 255
-
-    def _gif_decoder(self) -> FileDecoder:
-        config = self.config
-        return FileDecoder(
-            lambda data: gif.problem(data, config.max_pixels, config.frames),
-            lambda data: gif.decode(data, *config.model_shape),
-            tf.TensorSpec(config.model_shape, tf.uint8),
-            # the header is valid, the rest is not
-            "damaged GIF",
-        )
 
     def _files(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`(chosen files, their numbers, counts)`: `(batch, frames)` twice, and `(batch,)`.
@@ -172,6 +164,21 @@ class VideoReader(Reader[VideoInput]):
 
 def _frame_decoder(config: VideoInput) -> FileDecoder:
     return image_decoder(config.height, config.width, config.channels, config.max_pixels)
+
+
+@functools.cache
+def _gif_decoder(
+    frames: int, height: int, width: int, channels: int, max_pixels: int
+) -> FileDecoder:
+    """A decoder to uint8 `(frames, height, width, channels)`."""
+    shape = (frames, height, width, channels)
+    return FileDecoder(
+        lambda data: gif.problem(data, max_pixels, frames),
+        lambda data: gif.decode(data, *shape),
+        tf.TensorSpec(shape, tf.uint8),
+        # the header is valid, the rest is not
+        "damaged GIF",
+    )
 
 
 def _first_reason(reasons: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -104,7 +104,7 @@ def test_without_presence_all_inputs_count(kind):
     known = small_fusions.of(kind)
     fusion = known.fusion.model_copy(update={"presence": False})
     unknown = known.model_copy(update={"fusion": fusion})
-    models = [build_model(config, contract.schema_of(config)) for config in (known, unknown)]
+    models = [contract.model_of(known), build_model(unknown, contract.schema_of(unknown))]
     assert set(models[1].input) == set(known.inputs)
     with_flags = kind in ("concatenation", "decision, stacking")
     assert (models[0].count_params() > models[1].count_params()) == with_flags
