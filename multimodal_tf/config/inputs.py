@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
-from multimodal_tf.config.names import Fraction, Pixels, Side, StatsType, Strict
+from multimodal_tf.config.names import ColumnName, Fraction, Pixels, Side, StatsType, Strict
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
     AudioTower,
@@ -31,7 +31,7 @@ class Column(Strict):
     cell_settings: ClassVar[tuple[str, ...]] = ()
 
     type: str
-    column: str | None = Field(
+    column: ColumnName | None = Field(
         None, description="the table's column, where it differs from the name"
     )
 

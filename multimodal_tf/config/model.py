@@ -6,6 +6,7 @@ keeps its spelling in `column`.
 """
 
 import collections
+import itertools
 import json
 import keyword
 import math
@@ -25,6 +26,7 @@ from multimodal_tf.config.loss_weighting import FixedWeights, LossWeighting, che
 from multimodal_tf.config.monitor import check_monitor
 from multimodal_tf.config.names import (
     ALIGNED,
+    BYTES,
     EMBEDDING,
     FUSED,
     FUSED_OF,
@@ -86,6 +88,13 @@ class Config(Strict):
                     f"Python keyword, received {name!r}: "
                     "choose such a name and give the table's spelling in `column`"
                 )
+        for name in self.heads:
+            if name.endswith(BYTES):
+                raise ValueError(
+                    f"a head's name must not end in {BYTES}, which TensorFlow Serving's REST takes"
+                    f" for base64, received {name!r}: choose another name and give the table's in"
+                    " `column`"
+                )
         return self
 
     @pydantic.model_validator(mode="after")
@@ -106,6 +115,21 @@ class Config(Strict):
                 raise ValueError(
                     f"two {what} would be called {twice[0]!r}: "
                     "choose another name and give the table's in `column`"
+                )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _arguments_differ_by_more_than_case(self) -> Self:
+        # those of the served functions, which TensorFlow takes in lower case
+        arguments = sorted(
+            (name + ending for name in self.inputs for ending in ("", PRESENT)),
+            key=lambda name: (name.lower(), name),
+        )
+        for first, second in itertools.pairwise(arguments):
+            if first.lower() == second.lower():
+                raise ValueError(
+                    f"two input keys would be called {first!r} and {second!r}, which differ only in"
+                    " case: choose another name and give the table's in `column`"
                 )
         return self
 

@@ -27,6 +27,8 @@ QUANTILES = "_quantiles"
 LOW, HIGH = "_low", "_high"
 # an exported ensemble serves in `label_disagreement` how far its models are apart
 DISAGREEMENT = "_disagreement"
+# TensorFlow Serving's REST takes texts of outputs with this ending for base64
+BYTES = "_bytes"
 # outputs of the served signature besides those of the heads
 SERVED = ("valid", "error", "present")
 # the column with a row's number in a table of predictions
@@ -76,6 +78,10 @@ Temperature = Annotated[float, Field(ge=0.01, le=100)]
 QueueLength = Annotated[int, Field(ge=0, le=10_000_000)]
 # epochs, batches
 Repeats = Annotated[int, Field(gt=0, le=1_000_000_000)]
+# YAML may name the column 0 by a number
+ColumnName = Annotated[
+    str, pydantic.BeforeValidator(lambda name: str(name) if type(name) is int else name)
+]
 # types of the entries of `schema.Schema`
 StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes"]
 

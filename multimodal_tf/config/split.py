@@ -7,7 +7,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.names import Fraction, Strict
+from multimodal_tf.config.names import ColumnName, Fraction, Strict
 from multimodal_tf.config.spelling import spelling
 
 # the words of a column of splits, and the index of each split
@@ -37,7 +37,7 @@ class Split(Strict):
         {'Training': 'train', 'PublicTest': 'test'}
     """
 
-    column: str | None = None
+    column: ColumnName | None = None
     values: Annotated[
         dict[str, Literal["train", "validation", "test"]] | None,
         Field(
@@ -47,8 +47,8 @@ class Split(Strict):
             " null: the words themselves",
         ),
     ] = None
-    group: str | None = None
-    stratify: str | None = None
+    group: ColumnName | None = None
+    stratify: ColumnName | None = None
     validation: Fraction = 0.1
     test: Fraction = 0.2
 

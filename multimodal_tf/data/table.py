@@ -7,6 +7,7 @@ texts "NA", "null" and "nan" are not missing, because they can be real values (a
 surname); read as a number, "nan" is NaN and so missing.
 """
 
+import collections
 import dataclasses
 import difflib
 import functools
@@ -71,15 +72,16 @@ class Table:
             rows, self.columns if columns is None else [self.column(name) for name in columns]
         )
 
-    def column(self, name: str) -> str:
-        """Returns the name, if it is a column's.
+    def column(self, name: str | int) -> str:
+        """Returns the name as text, if it is a column's.
 
         Raises:
             ValueError: it is not; the message names a similar one.
         """
+        name = str(name)
         if name in self.columns:
             return name
-        similar = difflib.get_close_matches(str(name), self.columns, n=1)
+        similar = difflib.get_close_matches(name, self.columns, n=1)
         hint = (
             f"did you mean {similar[0]!r}?"
             if similar
@@ -143,7 +145,7 @@ def read_table(
     if isinstance(source, pandas.DataFrame):
         if given:
             raise ValueError(f"{next(iter(given))} is for files of text, received a DataFrame")
-        columns = [str(name) for name in source.columns]
+        columns = column_names(source)
         table = Table(
             "the DataFrame",
             _folder(root or "."),
@@ -170,17 +172,36 @@ def read_table(
     return table
 
 
+def column_names(frame: pandas.DataFrame) -> list[str]:
+    """The names of a DataFrame's columns as text: a column may be called 0.
+
+    Raises:
+        ValueError: two have one name.
+
+    Example:
+        >>> column_names(pandas.DataFrame({0: [1], "title": ["owl"]}))
+        ['0', 'title']
+    """
+    names = [str(name) for name in frame.columns]
+    _check_unique("the DataFrame", names)
+    return names
+
+
+def _check_unique(table: str, names: Sequence[str]) -> None:
+    counts = collections.Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
+    if twice is not None:
+        raise ValueError(f"{table} has two columns named {twice!r}: rename one")
+
+
 def _check_columns(table: Table) -> None:
     if not table.columns:
         raise ValueError(f"{table.name} has no columns")
     check_width(table.name, len(table.columns))
-    seen: set[str] = set()
     for name in table.columns:
         if name != name.encode("utf-8", "replace").decode():
             raise ValueError(f"{table.name} is not UTF-8: it has a column named {name!r}")
-        if name in seen:
-            raise ValueError(f"{table.name} has two columns named {name!r}: rename one")
-        seen.add(name)
+    _check_unique(table.name, table.columns)
 
 
 def _folder(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -195,7 +216,7 @@ def _listed(names: Sequence[str], limit: int = 20) -> str:
 def _frame_cells(
     frame: pandas.DataFrame, rows: int, columns: Sequence[str]
 ) -> Iterator[tuple[int, Columns]]:
-    positions = {str(name): position for position, name in enumerate(frame.columns)}
+    positions = {name: position for position, name in enumerate(column_names(frame))}
     for start in range(0, len(frame), rows):
         part = frame.iloc[start : start + rows]
         yield (

@@ -16,6 +16,7 @@ from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import DISAGREEMENT
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.config.saved_model.load import check_own_files, load
+from multimodal_tf.data import table
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
 from multimodal_tf.schema import Schema
@@ -119,7 +120,7 @@ class Client:
             from its other inputs.
 
         Raises:
-            ValueError: there are keys, and none of them is an input's.
+            ValueError: there are keys, and none of them is an input's; two columns have one name.
         """
         listed, index = self._listed(rows)
         frames = [self._predict_batch(batch, root) for batch in _batches(listed)]
@@ -224,12 +225,15 @@ class Client:
 
     def _listed(self, rows: pd.DataFrame | Iterable[Row]) -> tuple[list[Any], "pd.Index[Any]"]:
         """The rows as dicts, and their index."""
-        keys: list[Any]
+        listed: list[dict[Any, Any]]
+        keys: list[str]
         index: pd.Index[Any]
         if isinstance(rows, pd.DataFrame):
-            keys, index, listed = list(rows.columns), rows.index, rows.to_dict("records")
+            # a column may be called 0
+            keys, index = table.column_names(rows), rows.index
+            listed = list(rows.set_axis(keys, axis=1).to_dict("records"))
         else:
-            listed = [dict(row) for row in rows]
+            listed = [{str(key): cell for key, cell in row.items()} for row in rows]
             keys = list(dict.fromkeys(key for row in listed for key in row))
             index = pd.RangeIndex(len(listed))
         if keys:

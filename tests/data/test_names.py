@@ -105,3 +105,46 @@ def test_odd_columns_end_to_end(tmp_path):
         "a_b": "a/b",
         "class_": "class",
     }
+
+
+def test_names_that_differ_in_case_alone():
+    assert safe_names([("Age", False), ("age", False), ("AGE", True), ("Fused", False)]) == [
+        "Age",
+        "age_2",
+        "AGE_3",
+        "Fused",
+    ]
+
+
+def test_a_head_does_not_end_as_base64():
+    columns = [("size_bytes", False), ("size bytes", True), ("raw_bytes", True)]
+    assert safe_names(columns) == ["size_bytes", "size_bytes_", "raw_bytes_"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "heads", "message"),
+    [
+        (["Age", "age"], ["y"], "two input keys would be called 'Age' and 'age', which differ"),
+        (["x", "X_present"], ["y"], "two input keys .* 'X_present' and 'x_present', which differ"),
+        (["x"], ["y", "y_probability"], "two head keys would be called 'y_probability': choose"),
+        (["x"], ["size_bytes"], "a head's name must not end in _bytes, .* received 'size_bytes'"),
+    ],
+)
+def test_names_that_cannot_be_served_are_refused(inputs, heads, message):
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate(
+            {
+                "inputs": {name: {"type": "number"} for name in inputs},
+                "heads": {name: {"type": "classification"} for name in heads},
+            }
+        )
+
+
+def test_an_input_may_end_as_base64():
+    # only texts that are served go by their ending, and outputs are told apart by case
+    Config.model_validate(
+        {
+            "inputs": {"size_bytes": {"type": "number"}},
+            "heads": {name: {"type": "classification"} for name in ("y", "Y", "Size_Bytes")},
+        }
+    )

@@ -198,3 +198,17 @@ def test_any_cells_are_described(cells, kind):
     assert found.columns[0].missing + found.columns[0].distinct <= len(cells)
     assert found.columns[0].rejected <= len(cells)
     Console(file=io.StringIO()).print(found.render())
+
+
+def test_columns_may_be_called_by_numbers():
+    frame = pd.DataFrame({0: ["a small owl", "an old oak"], 1: ["bird", "tree"]})
+    found = describe(read_table(frame), types={0: "text"}, label=1)
+    assert [(one.column, one.type) for one in found.columns] == [
+        ("0", "text"),
+        ("1", "classification"),
+    ]
+    # YAML writes such names as it likes
+    config = Config.from_yaml(found.config().to_yaml().replace("'0'", "0").replace("'1'", "1"))
+    assert [config.column(name) for name in (*config.inputs, *config.heads)] == ["0", "1"]
+    first = describe(read_table(frame), types={1: "text"}, label=0)
+    assert [one.type for one in first.columns] == ["classification", "text"]

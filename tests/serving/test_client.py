@@ -185,6 +185,17 @@ def test_no_rows(client, empty):
     assert given["label"].dtype == client.predict([{"title": "a"}])["label"].dtype
 
 
+def test_a_column_may_be_called_by_a_number(client, monkeypatch):
+    monkeypatch.setitem(client._keys, "title", ("0",))
+    named = client.predict([{"0": "red", "price": 2.0}, {"0": "bird", "price": 3.0}])
+    frame = pd.DataFrame({0: ["red", "bird"], "price": [2.0, 3.0]})
+    same(client.predict(frame), named)
+    same(client.predict([{0: "red", "price": 2.0}, {0: "bird", "price": 3.0}]), named)
+    assert list(named["present"]) == ["title,price"] * 2
+    with pytest.raises(ValueError, match="^the DataFrame has two columns named '0': rename one$"):
+        client.predict(pd.DataFrame([["red", "bird"]], columns=[0, "0"]))
+
+
 def test_only_unknown_keys_are_an_error(client):
     with pytest.raises(
         ValueError, match=r"reads 'Photo \(front\)', 'title', .* received \['Title'\]"

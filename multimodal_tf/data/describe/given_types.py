@@ -1,7 +1,7 @@
 """The types and labels of columns that a caller names, checked."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from multimodal_tf.data.describe.heads import HEADS, label_column
 from multimodal_tf.data.describe.kinds import KINDS
@@ -12,7 +12,7 @@ _OTHERS = ("split", "group", "ignored")
 
 
 def given_types(
-    table: Table, types: dict[str, str], label: str | Iterable[str] | None
+    table: Table, types: Mapping[str, str], label: str | int | Iterable[str | int] | None
 ) -> dict[str, str]:
     """The types that the caller gives, and "label" for the labels; by default the usual name's.
 
@@ -20,6 +20,8 @@ def given_types(
         ValueError: a column is not in the table, a type is unknown, or two columns are given as
             split or group.
     """
+    # a column of a DataFrame may be called 0
+    types = {str(name): kind for name, kind in types.items()}
     known = (*KINDS, *HEADS, "label", *_OTHERS)
     for column, kind in types.items():
         table.column(column)
@@ -34,13 +36,13 @@ def given_types(
         several = [column for column in types if types[column] == kind]
         if len(several) > 1:
             raise ValueError(f"only one column can be the {kind}, received {several}")
-    labels = [label] if isinstance(label, str) else list(label or [])
+    labels = [label] if isinstance(label, str | int) else list(label or [])
     if not labels and "label" not in types.values():
         # a second head, which `types` may name, does not make the first one's label an input
         usual = label_column([name for name in table.columns if name not in types])
         labels = [] if usual is None else [usual]
-    for column in labels:
-        if types.setdefault(table.column(column), "label") not in (*HEADS, "label"):
+    for column in map(table.column, labels):
+        if types.setdefault(column, "label") not in (*HEADS, "label"):
             raise ValueError(
                 f"column {column!r} is the label, so its type must be one of {', '.join(HEADS)},"
                 f" received {types[column]!r}"

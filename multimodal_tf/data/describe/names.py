@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from multimodal_tf import config as configuration
+from multimodal_tf.config.names import BYTES
 
 # keys of the served `embed` endpoint besides those of inputs
 _RESERVED = {configuration.FUSED, configuration.TABULAR, "error"}
@@ -26,19 +27,23 @@ def safe_names(columns: Iterable[tuple[str, bool]]) -> list[str]:
         ['photo', 'prix_reel', 'class_']
     """
     names: list[str] = []
-    taken: set[str] = set(_RESERVED)
+    # in lower case: TensorFlow does not tell keys of inputs apart by case
+    taken: set[str] = set()
     # by name and kind: where to go on, as many columns may have one name without their signs
     attempts: collections.Counter[tuple[str, bool]] = collections.Counter()
     for number, (column, is_head) in enumerate(columns, start=1):
-        served = _SERVED if is_head else frozenset()
+        reserved = _RESERVED | _SERVED if is_head else _RESERVED
         plain = _plain(column, number)
-        for attempt in itertools.count(max(1, attempts[plain, is_head])):
+        if is_head and plain.endswith(BYTES):
+            plain = f"{plain}_"
+        for attempt in itertools.count(max(1, attempts[plain.lower(), is_head])):
             name = plain if attempt == 1 else f"{plain}_{attempt}"
             keys = _keys(name)
-            if taken.isdisjoint(keys) and served.isdisjoint(keys):
-                attempts[plain, is_head] = attempt
+            lower = {key.lower() for key in keys}
+            if taken.isdisjoint(lower) and reserved.isdisjoint(keys):
+                attempts[plain.lower(), is_head] = attempt
                 break
-        taken |= keys
+        taken |= lower
         names.append(name)
     return names
 

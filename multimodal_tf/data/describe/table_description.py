@@ -137,7 +137,7 @@ class Description(pydantic.BaseModel):
 def describe(
     table: Table,
     types: Mapping[str, str] | None = None,
-    label: str | Iterable[str] | None = None,
+    label: str | int | Iterable[str | int] | None = None,
     sample: int = 500,
     seed: int = 0,
     presets: PathLike | Literal[False] | None = None,
@@ -189,7 +189,7 @@ def describe(
         [('title', 'text'), ('price', 'number'), ('label', 'classification')]
     """
     _check(table, sample, presets, fetch)
-    given = given_types(table, dict(types or {}), label)
+    given = given_types(table, types or {}, label)
     pretrained = None if presets is False else Pretrained(presets, fetch)
     return _described(table, given, sample, seed, pretrained).showing(table)
 
