@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from multimodal_tf.config import ROW
+from multimodal_tf.config import PROBABILITIES, ROW, MultiLabelHead
 from multimodal_tf.data import atomic
 from multimodal_tf.data.csv_frame import escape_frame
+from multimodal_tf.data.kinds.lists import is_bracketed
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
+from multimodal_tf.schema import Classes, thresholds
 from multimodal_tf.serving import zero_shot
 from multimodal_tf.serving.client import BATCH, Client
 from multimodal_tf.serving.columns import DERIVED
@@ -35,8 +38,10 @@ def predict_table(
         table: `Table`. Columns that the model does not read are ignored.
         out: `.csv` or `.parquet` file to write, whole or not at all; an older one is replaced. Its
             columns are `row` (the row's number in the table, from 0) and those of `Client.predict`;
-            in a CSV, probabilities are a JSON list, and a text that a spreadsheet would run as a
-            formula has an apostrophe before it (`config.formulas.unescape`).
+            several labels are written as ingest reads them, as a JSON list where none applies or
+            where a label holds the separator; in a CSV, probabilities are a JSON list, and a text
+            that a spreadsheet would run as a formula has an apostrophe before it
+            (`config.formulas.unescape`).
         progress: whether to show on stderr how many rows are done.
 
     Returns:
@@ -71,13 +76,33 @@ def predict_table(
             for chunk in table.chunks(rows=BATCH, columns=list(dict.fromkeys(sources.values())))
         )
         while group := list(itertools.islice(predicted, _GROUP)):
-            frame = pd.concat(group).rename_axis(ROW).reset_index()
+            frame = _as_ingest_reads(pd.concat(group), client).rename_axis(ROW).reset_index()
             write(frame)
             done, invalid = done + len(frame), invalid + int((~frame["valid"]).sum())
             update(completed=done)
     if invalid:
         notes.append(f"{invalid} of {done} rows are not valid: the column `error` says why")
     return notes
+
+
+def _as_ingest_reads(frame: pd.DataFrame, client: Client) -> pd.DataFrame:
+    """Several labels as cells that mean the same in a table."""
+    columns = {}
+    for name, head in client.config.heads.items():
+        stats = client.schema.heads.get(name)
+        if not isinstance(head, MultiLabelHead) or not isinstance(stats, Classes):
+            continue
+        if any(head.separator in one or is_bracketed(one) for one in stats.names):
+            least = np.array(thresholds(name, head, stats), np.float32)
+            columns[name] = [
+                json.dumps(list(itertools.compress(stats.names, row >= least)), ensure_ascii=False)
+                for row in frame[name + PROBABILITIES]
+            ]
+        elif head.empty == "unknown":
+            columns[name] = ["[]" if labels == "" else labels for labels in frame[name]]
+    return frame.assign(
+        **{name: pd.Series(cells, frame.index, "str") for name, cells in columns.items()}
+    )
 
 
 @contextlib.contextmanager

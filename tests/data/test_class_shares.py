@@ -27,11 +27,13 @@ def test_shares_are_those_of_all_rows_and_unequal_classes_get_weights():
     [shares] = [column.classes for column in found.columns if column.classes]
     assert shares.model_dump() == {
         "rows": 1000,
+        "without": 0,
         "classes": 2,
         "commonest": "no",
         "commonest_rows": 990,
         "rarest": "yes",
         "rarest_rows": 10,
+        "alike": [],
     }
     assert found.config().heads == {
         "label": ClassificationHead(class_weight="balanced", label_smoothing=0)

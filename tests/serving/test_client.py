@@ -14,6 +14,7 @@ from media import random_audio, random_image
 from small_model import raw_rows
 
 from multimodal_tf.config import ClassificationHead, Config, TextInput
+from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.table import read_table
 from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving import predict_table as predict_table_module
@@ -248,6 +249,8 @@ def test_a_table_into_parquet(client, tmp_path, monkeypatch):
     written = pd.read_parquet(tmp_path / "new" / "out.parquet")
     assert list(written.columns) == ["row", *COLUMNS]
     assert list(written["row"]) == list(range(70))
+    # a table has a missing cell for a label that is not known
+    written["tags"] = written["tags"].replace("[]", "")
     same(written, client.predict(table))
     assert os.listdir(tmp_path / "new") == ["out.parquet"]
 
@@ -270,6 +273,29 @@ def test_a_table_into_csv(client, folder, tmp_path):
     assert list(written.columns) == ["row", *COLUMNS]
     same(written, given)
     assert os.listdir(tmp_path) == ["out.csv"]
+
+
+def test_several_labels_are_written_as_ingest_reads_them(client, tmp_path, monkeypatch):
+    table = read_table(rows_of_table(8).drop(columns="Photo (front)"))
+    names = client.schema.heads["tags"].names
+    tags = client.predict(next(table.chunks()))["tags"]
+    assert "" in set(tags)
+
+    def labels(names):
+        changed = client.schema.heads["tags"].model_copy(update={"names": names})
+        heads = client.schema.heads | {"tags": changed}
+        monkeypatch.setattr(client, "schema", client.schema.model_copy(update={"heads": heads}))
+        predict_table(client, table, tmp_path / "out.csv")
+        cells = next(read_table(tmp_path / "out.csv").chunks())["tags"]
+        return [set(read_label(cell, client.config.heads["tags"]).split("\x1f")) for cell in cells]
+
+    assert labels(names) == [set(one.split(" | ")) for one in tags]
+    # the first holds the separator
+    renamed = ["a | b", *names[1:]]
+    right = [
+        {dict(zip(names, renamed)).get(each, each) for each in one.split(" | ")} for one in tags
+    ]
+    assert labels(renamed) == right
 
 
 def test_memory_holds_one_batch(client, tmp_path, monkeypatch):

@@ -83,10 +83,12 @@ class OrdinalHead(LabelColumn):
 class MultiLabelHead(LabelColumn):
     """Any number of labels a row: sigmoids and binary cross-entropy.
 
-    A cell is a list, or labels joined by `separator`. `class_weight` "balanced" weighs each label
-    as a decision of its own: rows / (2 * rows that bear it) where a row bears it, rows / (2 * rows
-    that do not) where it does not. A dict gives the weight of the rows that bear a label; the
-    others keep 1.
+    A cell is a list, its text as JSON or pandas write it, or labels joined by `separator`. An empty
+    list says that no label applies; `empty` says it of missing cells.
+
+    `class_weight` "balanced" weighs each label as a decision of its own: rows / (2 * rows that bear
+    it) where a row bears it, rows / (2 * rows that do not) where it does not. A dict gives the
+    weight of the rows that bear a label; the others keep 1.
 
     Source: `sklearn.utils.class_weight.compute_class_weight` of each label; a dict is `pos_weight`
     of PyTorch's `BCEWithLogitsLoss`.
@@ -96,10 +98,15 @@ class MultiLabelHead(LabelColumn):
     monitors = CLASS_SCORES
     min_classes = 1
     endings = (PROBABILITIES,)
-    cell_settings = ("separator",)
+    cell_settings = ("separator", "empty")
 
     type: Literal["multi_label"] = "multi_label"
     separator: str = Field(";", min_length=1)
+    empty: Literal["unknown", "none"] = Field(
+        "unknown",
+        description="what a missing cell says: nothing is known (the row does not teach this head),"
+        " or none of the labels applies",
+    )
     class_weight: Literal["balanced"] | dict[ClassName, NonNegative] | None = None
     threshold: Literal["fitted"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5,

@@ -8,6 +8,7 @@ import pydantic
 from multimodal_tf.config.heads import LabelledHead
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.describe.alike import alike
 from multimodal_tf.data.describe.sample import COUNTED
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.table import Table
@@ -31,23 +32,29 @@ class ClassShares(pydantic.BaseModel):
 
     # labelled rows
     rows: int
+    # of these, rows to which no class applies
+    without: int = 0
     classes: int
     commonest: str
     commonest_rows: int
     rarest: str
     rarest_rows: int
+    # groups of classes that differ only in case or spaces
+    alike: list[list[str]] = []
 
     @classmethod
-    def of(cls, counts: Mapping[str, int], rows: int) -> "ClassShares":
+    def of(cls, counts: Mapping[str, int], rows: int, without: int = 0) -> "ClassShares":
         """From the rows of each class; of equally frequent ones the first by name."""
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls(
             rows=rows,
+            without=without,
             classes=len(ordered),
             commonest=ordered[0][0],
             commonest_rows=ordered[0][1],
             rarest=ordered[-1][0],
             rarest_rows=ordered[-1][1],
+            alike=alike(counts),
         )
 
     @property
@@ -83,16 +90,17 @@ def class_shares(table: Table, heads: Mapping[str, LabelledHead]) -> dict[str, C
     if not counted:
         return {}
     counts: dict[str, collections.Counter[str]] = {name: collections.Counter() for name in counted}
-    rows = dict.fromkeys(counted, 0)
+    rows, without = dict.fromkeys(counted, 0), dict.fromkeys(counted, 0)
     for chunk in table.chunks(columns=list(counted)):
         for name, head in counted.items():
             if len(counts[name]) <= COUNTED:
                 labels = [_classes(cell, head) for cell in chunk[name]]
                 known = [each for each in labels if each is not None]
                 rows[name] += len(known)
+                without[name] += sum(not each for each in known)
                 counts[name].update(one for each in known for one in each)
     return {
-        name: ClassShares.of(found, rows[name])
+        name: ClassShares.of(found, rows[name], without[name])
         for name, found in counts.items()
         if 0 < len(found) <= COUNTED
     }

@@ -1,6 +1,7 @@
 """The description of one column."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -69,6 +70,8 @@ class ColumnDescription(pydantic.BaseModel):
     unspaced: bool = False
     # of labels that a text joins
     separator: str | None = None
+    # of several labels: what a missing cell says
+    empty: Literal["unknown", "none"] = "unknown"
     rejected: int = 0
     rejections: list[Rejection] = []
     # of a column of splits that has values of its own
@@ -83,7 +86,7 @@ class ColumnDescription(pydantic.BaseModel):
     def config(self) -> Input | Head:
         """The configuration of this input or head, with `column` where it differs from the name."""
         config: Input | Head = (
-            proposed_head(self.type, self.separator, self.classes)
+            proposed_head(self.type, self.separator, self.classes, self.empty)
             if self.input is None
             else self.input.model_copy()
         )

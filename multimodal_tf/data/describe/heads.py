@@ -1,7 +1,7 @@
 """Columns of labels: which column is one, and which head learns from it."""
 
 import collections
-from typing import get_args
+from typing import Literal, get_args
 
 from multimodal_tf.config import ClassificationHead, MultiLabelHead
 from multimodal_tf.config.heads import LabelledHead
@@ -9,6 +9,7 @@ from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.class_shares import ClassShares
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.kinds.label import read_label
+from multimodal_tf.data.kinds.lists import list_of
 
 # the heads that a column can be given, by type; `describe_head_column` chooses from some of them
 HEADS: dict[str, type[LabelledHead]] = {head().type: head for head in get_args(LabelledHead)}
@@ -28,7 +29,10 @@ def describe_head_column(column: Column) -> tuple[str, str, str | None]:
     """The type of a label's head, why, and the separator of several labels in one text."""
     if column.share("list") >= 0.5:
         return "multi_label", "cells are lists", None
-    separator = _separator(column.texts())
+    texts = column.texts()
+    if texts and 2 * sum(list_of(text) is not None for text in texts) >= len(column.cells):
+        return "multi_label", "cells are lists, written as text", None
+    separator = _separator(texts)
     if separator is not None:
         return "multi_label", f"cells join labels that recur by {separator!r}", separator
     if column.share("number") >= 0.9 and not column.has_codes and _continuous(column):
@@ -44,7 +48,12 @@ def head_config(kind: str, separator: str | None = None) -> LabelledHead:
     return HEADS[kind]()
 
 
-def proposed_head(kind: str, separator: str | None, shares: ClassShares | None) -> LabelledHead:
+def proposed_head(
+    kind: str,
+    separator: str | None,
+    shares: ClassShares | None,
+    empty: Literal["unknown", "none"] = "unknown",
+) -> LabelledHead:
     """With weights where the classes are unequal, and thresholds that validation rows give.
 
     Without label smoothing: where a head begins as logistic regression, whose probabilities are
@@ -53,6 +62,7 @@ def proposed_head(kind: str, separator: str | None, shares: ClassShares | None) 
     head = head_config(kind, separator)
     if isinstance(head, MultiLabelHead):
         head.threshold = "fitted"
+        head.empty = empty
     if isinstance(head, ClassificationHead):
         head.label_smoothing = 0.0
         if shares and shares.is_unequal:

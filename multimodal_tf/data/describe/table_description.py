@@ -26,6 +26,7 @@ from multimodal_tf.data.describe.heads import (
 )
 from multimodal_tf.data.describe.kinds import KINDS, OPENED
 from multimodal_tf.data.describe.names import safe_names
+from multimodal_tf.data.describe.notes import add_notes
 from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
 from multimodal_tf.data.describe.render import render
@@ -213,6 +214,7 @@ def _described(
     _keep_one(found, given)
     _say_which_are_labels(found, given)
     _count_classes(table, found)
+    add_notes(found, columns)
     _set_names(found)
     rows = columns[0].rows
     tabular = _set_defaults(found, rows)

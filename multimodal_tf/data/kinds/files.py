@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import stat
+import unicodedata
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any, BinaryIO
@@ -33,10 +34,26 @@ _DATA_URI = re.compile(r"data:(?P<type>[^,]*?)(?P<base64>;base64)?,", re.IGNOREC
 def file_of(value: Any, root: PathLike = ".") -> pathlib.Path | None:
     """The path that a cell names, whether or not the file exists.
 
+    Letters with accents are one or two characters (NFC, NFD): where nothing exists under the name
+    as it is written, it is the other one.
+
     None for bytes, arrays, data URIs and text that is too long for a path.
     """
     name = _name_of(value)
-    return None if name is None else pathlib.Path(str(root), name)
+    return None if name is None else pathlib.Path(str(root), _existing(name, root))
+
+
+def _existing(name: str, root: PathLike) -> str:
+    """The name as it is written, or in the normal form in which something exists."""
+    if name.isascii():
+        return name
+    return next(
+        (one for one in _forms(name) if os.path.lexists(os.path.join(str(root), one))), name
+    )
+
+
+def _forms(name: str) -> list[str]:
+    return [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
 
 
 def _name_of(value: Any) -> str | None:
@@ -72,7 +89,7 @@ def may_be_file(value: Any, root: PathLike, magics: Iterable[re.Pattern[bytes]])
         return True
     name = _name_of(value)
     # a `pathlib.Path` takes several times as long
-    if name is not None and os.path.lexists(os.path.join(str(root), name)):
+    if name is not None and os.path.lexists(os.path.join(str(root), _existing(name, root))):
         return True
     data = _base64(value)
     return bool(data) and any(magic.match(data) for magic in magics)

@@ -8,6 +8,7 @@ from multimodal_tf.config import Head
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
+from multimodal_tf.data.kinds.lists import is_bracketed, list_of
 from multimodal_tf.data.kinds.number import read_number
 
 
@@ -15,9 +16,10 @@ def read_label(value: Any, head: Head) -> str | float | None:
     """Converts a cell to a label.
 
     Args:
-        value: a class or a number, as in a category or number input. Several labels are a list, or
-            one text that the head's separator divides. An empty list or a separator alone means
-            that no label applies, which is not the same as missing.
+        value: a class or a number, as in a category or number input. Several labels are a list, the
+            text of a list (`lists.list_of`), or one text that the head's separator divides. An
+            empty list or a separator alone means that no label applies; a missing cell means what
+            the head's `empty` says.
         head: the head's configuration, such as `config.heads["label"]`.
 
     Returns:
@@ -34,7 +36,7 @@ def read_label(value: Any, head: Head) -> str | float | None:
     """
     value = readable(value)
     if value is None:
-        return None
+        return record_files.LABEL_SEPARATOR if getattr(head, "empty", "") == "none" else None
     if head.target_type == "number":
         return _read_number(value, head)
     if head.target_type == "class":
@@ -42,7 +44,7 @@ def read_label(value: Any, head: Head) -> str | float | None:
     several = (
         value
         if isinstance(value, (list, tuple, set, frozenset, np.ndarray))
-        else read_text(value).split(getattr(head, "separator", None))
+        else _divided(read_text(value), getattr(head, "separator", ""))
     )
     labels = sorted({_read_class(one) for one in several if not is_missing(one)})
     return record_files.LABEL_SEPARATOR.join(labels) or record_files.LABEL_SEPARATOR
@@ -56,8 +58,27 @@ def _read_number(value: Any, head: Head) -> float | None:
     return number
 
 
+def _divided(text: str, separator: str) -> list[Any]:
+    """The labels in one text."""
+    listed = text.strip()
+    if is_bracketed(listed):
+        found = list_of(listed)
+        if found is not None:
+            return found
+        # [a];[b] are two labels in brackets
+        if not {"[", "]"} & {*listed[1:-1]}:
+            raise CellError(
+                f"a list of labels is JSON, or as Python writes it, received {listed!r:.60}"
+            )
+    return list(text.split(separator))
+
+
 def _read_class(value: Any) -> str:
     text = read_value(value)
+    if is_bracketed(text):
+        found = list_of(text)
+        if found and all(isinstance(one, str) for one in found):
+            raise CellError(f"a list, which a multi_label head reads, and no class: {text!r:.60}")
     if record_files.LABEL_SEPARATOR in text:
         raise CellError("a label may not hold the control character U+001F")
     return text

@@ -1,6 +1,5 @@
 """Vectors: several numbers a cell, float32, all NaN where missing."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds import scaling
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.kinds.kind import Kind, Reader
+from multimodal_tf.data.kinds.lists import list_of
 from multimodal_tf.schema import VectorMoments
 
 _NOT_FINITE = "not a vector of finite numbers"
@@ -22,7 +22,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class VectorKind(Kind[VectorInput, VectorMoments]):
-    """A list, tuple or array of `dim` numbers, or its text as JSON."""
+    """A list, tuple or array of `dim` numbers, or its text as JSON, Python or NumPy writes it."""
 
     def read(self, value: Any, root: Root) -> list[float] | None:
         """`dim` numbers within ±2^64, rounded to float32; None where all are NaN or null."""
@@ -91,9 +91,9 @@ class VectorReader(Reader[VectorInput]):
 
 
 def numbers_of(value: Any) -> npt.NDArray[np.float64] | None:
-    """float64 of a list, tuple or array of numbers, or of its JSON; None: it is no such thing.
+    """float64 of a list, tuple or array of numbers, or of its text; None: it is no such thing.
 
-    A null is NaN. A text that is a number is not a number.
+    A text is read by `lists.list_of`. A null is NaN. A text that is a number is not a number.
 
     Example:
         >>> numbers_of("[1, 2.5, null]"), numbers_of("[1, 2.5"), numbers_of(["1"])
@@ -101,7 +101,7 @@ def numbers_of(value: Any) -> npt.NDArray[np.float64] | None:
     """
     try:
         if isinstance(value, (str, bytes, bytearray, memoryview)):
-            value = json.loads(read_text(value))
+            value = list_of(read_text(value))
         if not isinstance(value, (list, tuple, np.ndarray)):
             return None
         array = np.asarray(value)
