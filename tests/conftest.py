@@ -45,6 +45,36 @@ def pytest_addoption(parser):
     )
 
 
+# files of slow tests that take more than half a minute, the longest first
+LONGEST = [
+    "test_notebooks.py",
+    "test_distribute.py",
+    "test_distributed_model_replicas.py",
+    "test_teacher.py",
+    "test_strategies.py",
+    "test_tune_processes.py",
+    "test_docs.py",
+    "test_tune.py",
+    "test_fit_frozen_everywhere.py",
+    "test_resume_killed.py",
+    "test_ingest_resume.py",
+    "test_towers_pretrained.py",
+    "test_masked_runs.py",
+    "test_resume.py",
+    "test_saved_towers.py",
+    "test_odd_table.py",
+    "test_beam.py",
+    "test_tabular_towers.py",
+]
+
+
+def pytest_collection_modifyitems(config, items):
+    """The slow tests alone: the longest first, so that no process is left with them at the end."""
+    if config.option.markexpr == "slow":
+        rank = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+
+
 def pytest_collection_finish():
     """Garbage collection leaves out the million objects of the imported modules.
 

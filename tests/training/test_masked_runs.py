@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 PLAIN = with_parts(
     ["colour"],
     fusion={"dropout": 0},
-    training=Training(epochs=2, batch_size=16, learning_rate=0.01),
+    training=Training(epochs=2, batch_size=16, learning_rate=0.01, checkpoint_steps=1),
 )
 TITLE = TextInput(max_tokens=4, tower=LSTMTower(units=4, embedding_dim=4, dropout=0.1))
 PRETRAINING = Config(
@@ -44,7 +44,7 @@ class Stop(keras.callbacks.Callback):
 def folder(once):
     def make(folder):
         schema = ingested(folder / "records", PRETRAINING)
-        fit(PRETRAINING, schema, folder / "records", folder / "run", verbose=0)
+        fit(PRETRAINING, schema, folder / "records", folder / "run", [Stop()], verbose=0)
 
     return once("masked_run", make)
 
@@ -55,20 +55,16 @@ def run(folder):
 
 
 def test_a_stopped_run_resumes_exactly(folder, run, tmp_path):
-    config = PRETRAINING.model_copy(
-        update={"training": PRETRAINING.training.model_copy(update={"checkpoint_steps": 1})}
-    )
+    def train(at=None):
+        stop, cut = [Stop(at)], tmp_path / "cut"
+        return fit(PRETRAINING, run.schema, folder / "records", cut, callbacks=stop, verbose=0)
 
-    def train(name, at=None):
-        records, stop = folder / "records", [Stop(at)]
-        return fit(config, run.schema, records, tmp_path / name, callbacks=stop, verbose=0)
-
-    whole = train("whole")
     # in the second epoch
     with pytest.raises(KeyboardInterrupt):
-        train("cut", at=4)
-    assert_same_run(train("cut"), whole)
-    assert whole.model.get_layer("words_hidden").steps == 6
+        train(at=4)
+    resumed = train()
+    assert_same_run(resumed, run)
+    assert resumed.model.get_layer("words_hidden").steps == 6
 
 
 def test_it_is_judged_by_the_same_draws(folder, run):
