@@ -45,6 +45,8 @@ def pytest_addoption(parser):
     )
 
 
+# for programs of their own: as in this process
+RARE_GARBAGE = "import gc; gc.set_threshold(20_000, 50, 50)"
 # files of slow tests that take more than half a minute, the longest first
 LONGEST = [
     "test_notebooks.py",
@@ -128,7 +130,7 @@ def new_process():
     def run(program, *arguments, **environment):
         path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
         done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)],
+            [sys.executable, "-c", f"{RARE_GARBAGE}\n{program}", *map(str, arguments)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": path} | environment,
             capture_output=True,

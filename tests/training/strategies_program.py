@@ -5,6 +5,7 @@
 `FOLDER/records` holds records of `small_table`; each training writes a run into `FOLDER`.
 """
 
+import gc
 import os
 import pathlib
 import signal
@@ -80,4 +81,6 @@ def main(name, folder):
 
 
 if __name__ == "__main__":
+    # models and graphs are many objects, and live to the end
+    gc.set_threshold(20_000, 50, 50)
     main(sys.argv[1], pathlib.Path(sys.argv[2]))

@@ -59,8 +59,8 @@ def ended(directory):
     return len(list((directory / "outcomes").glob("*.json")))
 
 
-def start(records, directory, workers=1):
-    """The command in a process of its own, and with processes of its own."""
+def start(records, directory):
+    """The command in a process of its own."""
     (directory.parent / "space.yaml").write_text(SPACE.to_yaml())
     words = [
         "tune",
@@ -71,7 +71,7 @@ def start(records, directory, workers=1):
         "--trials",
         TRIALS,
         "--workers",
-        workers,
+        2,
         "--tuner",
         "random",
     ]
@@ -95,7 +95,7 @@ def test_a_worker_the_chief_and_all_are_killed_and_the_search_is_completed(tune_
     assert alive == []
 
     before = ended(directory)
-    command = start(tune_records, directory, workers=2)
+    command = start(tune_records, directory)
     wait_for(lambda: children(command.pid, "worker"))
     wait_for(lambda: ended(directory) >= before + 1)
     children(command.pid, "worker")[0].send_signal(signal.SIGKILL)

@@ -7,6 +7,7 @@ name, into the folder; the chief also writes `model.keras`.
 """
 
 import functools
+import gc
 import json
 import pathlib
 import sys
@@ -74,4 +75,6 @@ def named_rows():
 
 
 if __name__ == "__main__":
+    # models and graphs are many objects, and live to the end
+    gc.set_threshold(20_000, 50, 50)
     worker(*map(pathlib.Path, sys.argv[1:]))
