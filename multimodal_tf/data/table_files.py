@@ -146,7 +146,7 @@ def _csv_records(path: pathlib.Path, encoding: str, delimiter: str) -> Iterator[
     divided = "" if delimiter in ",\t" else f", divided by {shown(delimiter)}"
     try:
         for record in reader:
-            lines.bytes = 0
+            lines.end_row(is_blank=not record)
             if record:
                 if width is None:
                     width = len(record)

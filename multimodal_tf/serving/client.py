@@ -29,6 +29,8 @@ from multimodal_tf.serving.search_index import SearchIndex
 BATCH = 64
 
 Row: TypeAlias = Mapping[Any, Any]
+# of an error
+_ROWS = "rows must be a DataFrame or dicts, such as [{'title': 'a red bird'}], received "
 
 
 class Client:
@@ -120,7 +122,8 @@ class Client:
             from its other inputs.
 
         Raises:
-            ValueError: there are keys, and none of them is an input's; two columns have one name.
+            ValueError: there are keys, and none of them is an input's; rows are neither a DataFrame
+                nor dicts, or two columns have one name.
         """
         listed, index = self._listed(rows)
         frames = [self._predict_batch(batch, root) for batch in _batches(listed)]
@@ -233,7 +236,7 @@ class Client:
             keys, index = table.column_names(rows), rows.index
             listed = list(rows.set_axis(keys, axis=1).to_dict("records"))
         else:
-            listed = [{str(key): cell for key, cell in row.items()} for row in rows]
+            listed = _dicts(rows)
             keys = list(dict.fromkeys(key for row in listed for key in row))
             index = pd.RangeIndex(len(listed))
         if keys:
@@ -349,6 +352,18 @@ class Client:
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None
+
+
+def _dicts(rows: Iterable[Row]) -> list[dict[Any, Any]]:
+    if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
+        raise ValueError(_ROWS + type(rows).__name__)
+    listed: list[dict[Any, Any]] = []
+    for row in rows:
+        try:
+            listed.append({str(key): cell for key, cell in dict(row).items()})
+        except (TypeError, ValueError):
+            raise ValueError(f"{_ROWS}an iterable of {type(row).__name__}") from None
+    return listed
 
 
 def _batches(rows: list[Any]) -> list[list[Any]]:

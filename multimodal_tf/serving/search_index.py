@@ -16,6 +16,8 @@ from multimodal_tf.scoring.nearest import nearest
 ROW, VECTOR = "row", "vector"
 _FACTS = ("head", "input", "model")
 _SUFFIXES = (".npz", ".parquet")
+# of a vector of length 1, and rounding
+_LARGEST = 1.001
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class SearchIndex:
         vectors: float32 `(n, dim)`, of length 1.
 
     Raises:
-        ValueError: the shapes disagree, or a number is not finite.
+        ValueError: the shapes disagree, or a number is not finite or beyond -1..1.
 
     Example:
         >>> index = SearchIndex("space", "photo", "", [4, 7], [[1.0, 0.0], [0.0, 1.0]])
@@ -59,6 +61,12 @@ class SearchIndex:
             )
         if not np.isfinite(vectors).all():
             raise ValueError("vectors must be finite numbers, received NaN or infinity")
+        # in a damaged file they may be so large that cosines overflow
+        if np.abs(vectors).max(initial=0) > _LARGEST:
+            raise ValueError(
+                "vectors must have length 1, with numbers from -1 to 1, "
+                f"received {np.abs(vectors).max():g}"
+            )
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "rows", rows)
 

@@ -73,15 +73,19 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.table import read_table
 
 config = Config(inputs={"a": CategoryInput()}, heads={"y": ClassificationHead()})
-ingest(read_table(sys.argv[1]), config, sys.argv[2], processes=1)
+way = {"beam": ["--runner=DirectRunner"]} if sys.argv[3] == "beam" else {"processes": 1}
+ingest(read_table(sys.argv[1]), config, sys.argv[2], **way)
 """
 
 
 @pytest.mark.slow
-def test_the_next_ingest_names_the_cell_at_which_a_process_alone_died(tmp_path):
+@pytest.mark.parametrize("way", ["alone", "beam"])
+def test_the_next_ingest_names_the_cell_at_which_a_process_alone_died(tmp_path, way):
+    if way == "beam":
+        pytest.importorskip("apache_beam", reason="needs the extra `beam`")
     table, out = tmp_path / "t.csv", tmp_path / "records"
     table.write_text("a,y\n" + "a,0\na,1\nb,0\na,1\n" * 3)
-    died = subprocess.run([sys.executable, "-c", ALONE, table, out], capture_output=True)
+    died = subprocess.run([sys.executable, "-c", ALONE, table, out, way], capture_output=True)
     assert died.returncode == -signal.SIGABRT
     config = Config(inputs={"a": CategoryInput()}, heads={"y": ClassificationHead()})
     # the first row of the shard that has it

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import time
 import warnings
 
 import numpy as np
@@ -154,3 +155,34 @@ def test_sizes_are_checked_before_pixels_are_decoded(reason):
     icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(file.getvalue()), 22)
     assert "13000 x 13000 pixels" in reason(icon + file.getvalue(), ImageInput())
     assert "more pixels than" in reason(b"P6 1000000 1000000 255\n", ImageInput())
+
+
+def _gif_of_comments(count):
+    gif = image_bytes(Image.new("P", (4, 4)), "GIF")
+    start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    return gif[:start] + (b"!\xfe\1x\0") * count + gif[start:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # Pillow joins its comments, which takes the square of their number
+        pytest.param(_gif_of_comments(200_000), id="GIF"),
+        pytest.param(b"P6\n#" + b"x" * 2_000_000 + b"\n1 1 255\n" + bytes(3), id="PPM"),
+        pytest.param(b"\0\0\1\0\xff\xff" + bytes(16 * 65_535), id="ICO"),
+        pytest.param(b"/* XPM */\n" + b'"2000 2000 999999 2",\n' + b'"a c #1",' * 99, id="XPM"),
+    ],
+)
+def test_headers_of_millions_of_pieces_are_refused(data):
+    start = time.process_time()
+    with pytest.raises(CellError):
+        image_file.convert(data, 10**6)
+    assert time.process_time() - start < 2
+
+
+def test_pixels_that_python_decodes_are_bounded(monkeypatch):
+    monkeypatch.setattr(image_file, "_READS", 1000)
+    data = image_bytes(Image.new("RGB", (8, 8)), "QOI")
+    assert image_file.convert(data, 10**6)
+    with pytest.raises(CellError, match="too many small pieces"):
+        image_file.convert(random_image(size=(40, 50), kind="QOI"), 10**6)

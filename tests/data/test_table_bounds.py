@@ -81,3 +81,18 @@ def test_many_columns_are_described_in_seconds():
 def test_fewer_rows_of_many_columns_are_looked_at():
     frame = pd.DataFrame({f"c{number}": range(350) for number in range(600)} | {"label": "a"})
     assert describe(read_table(frame)).sampled == 332
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "blank"),
+    [("a.csv.gz", b"a,b\n", b"\n"), ("a.jsonl.gz", b'{"a": 1}\n', b" \r\n")],
+)
+def test_blank_lines_without_end_are_refused(tmp_path, monkeypatch, name, row, blank):
+    monkeypatch.setattr(reader, "MAX_BLANK", 1000)
+    with gzip.open(tmp_path / name, "wb") as file:
+        file.write((row + 1000 * blank) * 3)
+    assert sum(map(len, read_table(tmp_path / name).chunks())) >= 2
+    with gzip.open(tmp_path / name, "wb") as file:
+        file.write(row * 3 + 1001 * blank)
+    with pytest.raises(ValueError, match="at most 1,000 blank lines may follow one another"):
+        list(read_table(tmp_path / name).chunks())

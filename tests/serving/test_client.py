@@ -204,6 +204,28 @@ def test_only_unknown_keys_are_an_error(client):
         client.predict([{"Title": "red"}])
 
 
+@pytest.mark.parametrize(
+    ("rows", "received"),
+    [
+        ({"title": "x"}, "dict"),
+        (None, "NoneType"),
+        ("abc", "an iterable of str"),
+        ([{"title": "x"}, None], "an iterable of NoneType"),
+        (np.zeros((2, 2)), "an iterable of ndarray"),
+        (pd.Series({"title": "x"}), "an iterable of str"),
+    ],
+)
+def test_rows_are_dicts(client, rows, received):
+    with pytest.raises(ValueError, match=rf"rows must be a DataFrame or dicts.*{received}$"):
+        client.predict(rows)
+
+
+def test_two_columns_of_one_name_are_refused(client):
+    rows = pd.DataFrame([["x", "y"]], columns=["title", "title"])
+    with pytest.raises(ValueError, match="has two columns named 'title': rename one"):
+        client.predict(rows)
+
+
 def test_a_folder_that_is_no_exported_model(guarded, tmp_path):
     with pytest.raises(FileNotFoundError, match="is no SavedModel: give the folder of a version"):
         Client(guarded.parent)

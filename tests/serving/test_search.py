@@ -199,6 +199,7 @@ def test_refused_searches(client, prices):
         (lambda: client.search(TABLE, prices, "title", first=0), "first must be 1 or more"),
         (lambda: client.index(TABLE, "photo"), "photo must be aligned by one head"),
         (lambda: client.index(TABLE, "price", head="pair"), r"one of \['space'\], .*'pair'"),
+        (lambda: SearchIndex("s", "p", "", [0], [[2e38, 0]]), "numbers from -1 to 1, received 2e"),
         (lambda: prices.nearest(np.ones((1, 3))), r"shape \(n, 4\), received \(1, 3\)"),
         (lambda: prices.save("prices.csv"), r"\.npz or \.parquet file, received 'prices\.csv'"),
     ]

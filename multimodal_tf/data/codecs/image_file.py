@@ -26,6 +26,10 @@ _UNSAFE = {"EPS", "WMF", "FITS"}
 # what the messages of Pillow quote of a file
 _QUOTED = re.compile(r"b?'[^']*'|b?\"[^\"]*\"")
 _JPEG = b"\xff\xd8\xff"
+# Pillow reads headers piece by piece, and some formats pixel by pixel in Python. The comments of a
+# GIF take the square of their pieces: two seconds for so many; as many pixels take twenty
+_HEADER_READS, _READS = 30_000, 20_000_000
+_PIECES = "an image file of too many small pieces"
 
 
 def is_decodable(data: bytes) -> bool:
@@ -65,8 +69,10 @@ def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     if data[:3] == _JPEG and _has_many_scans(tf.constant(data)):
         raise CellError(image_cost.MANY_SCANS)
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        file = _BoundedFile(data)
+        with Image.open(file, formats=_formats()) as image:
             _check_pixels(*image.size, max_pixels)
+            file.reads_left = _READS
             yield image
     except UnidentifiedImageError:
         raise CellError("not an image of a format that is read") from None
@@ -79,6 +85,31 @@ def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     # each of some forty formats has a decoder of its own, which may raise anything
     except Exception as error:  # noqa: BLE001
         raise CellError(f"a broken image: {_reason(error)}") from error
+
+
+class _BoundedFile(io.BytesIO):
+    """A file in memory that is read a bounded number of times.
+
+    Args:
+        data: its bytes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads_left = _HEADER_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        # no call of a method: a format that is read pixel by pixel calls this millions of times
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise CellError(_PIECES)
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise CellError(_PIECES)
+        return super().readline(size)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)

@@ -60,7 +60,7 @@ def _records(objects: Objects, columns: Sequence[str]) -> Iterator[list[Any]]:
 def _lines(path: pathlib.Path, encoding: str) -> Iterator[dict[str, Any]]:
     lines = Lines(path, encoding)
     for number, line in enumerate(lines, start=1):
-        lines.bytes = 0
+        lines.end_row(is_blank=line.isspace())
         if line.isspace():
             continue
         try:

@@ -25,11 +25,12 @@ class Lines:
             the end of every row.
 
     Raises:
-        ValueError: (while reading) a row is too long, or a line is not in the encoding.
+        ValueError: (while reading) a row is too long, too many blank lines follow one another, or
+            a line is not in the encoding.
     """
 
     def __init__(self, path: pathlib.Path, encoding: str = UTF8) -> None:
-        self.bytes = 0
+        self.bytes = self._blank = 0
         self._path, self._encoding = path, encoding
 
     def __iter__(self) -> Iterator[str]:
@@ -38,6 +39,20 @@ class Lines:
                 yield from self._utf8(file)
             else:
                 yield from self._decoded(file)
+
+    def end_row(self, is_blank: bool) -> None:
+        """Says that the lines since the last row were a row, or blank.
+
+        Raises:
+            ValueError: more than `reader.MAX_BLANK` blank lines follow one another.
+        """
+        self.bytes = 0
+        self._blank = self._blank + 1 if is_blank else 0
+        if self._blank > reader.MAX_BLANK:
+            raise ValueError(
+                f"{self._path}: at most {reader.MAX_BLANK:,} blank lines may follow one another,"
+                " received more"
+            )
 
     def _utf8(self, file: BinaryIO) -> Iterator[str]:
         number = 0

@@ -8,6 +8,8 @@ from typing import Any
 MAX_ROW = 2**27
 # more columns make a model that nobody can build
 MAX_COLUMNS = 10_000
+# blank lines after one another: a few bytes of gzip hold millions
+MAX_BLANK = 1_000_000
 
 # cells by column
 Columns = Mapping[str, list[Any]]
