@@ -9,12 +9,16 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 # a file's tests share trainings: one process runs them all, and the longest files come first
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow test-changed fuzz docs lint clean
+.PHONY: demo test pytest test-slow test-changed fuzz docs lint clean
 
 demo: .venv/package
 	$(BIN)/multimodal-tf demo
 
-test: .venv/test lint
+# two at once: mypy takes one core
+test: .venv/test
+	$(MAKE) --jobs 2 lint pytest
+
+pytest: .venv/test
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/test
