@@ -65,6 +65,7 @@ from .config import SpectrogramTransformerTower as SpectrogramTransformerTower
 from .config import Split as Split
 from .config import SumFusion as SumFusion
 from .config import Teacher as Teacher
+from .config import TextHead as TextHead
 from .config import TextInput as TextInput
 from .config import TokenMatchingHead as TokenMatchingHead
 from .config import Training as Training

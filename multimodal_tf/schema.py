@@ -14,7 +14,7 @@ import upath
 from pydantic import Field
 
 from multimodal_tf.config import Config, TextInput
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config.heads import Head, TextHead
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.config.model import check_config
@@ -129,8 +129,36 @@ class Classes(pydantic.BaseModel):
     thresholds: list[float] | None = None
 
 
+class Texts(pydantic.BaseModel):
+    """The target texts of a head: their tokens, and the most frequent one.
+
+    Ids are those of the tokenizer, then one for a text's end and one for its beginning.
+    """
+
+    type: Literal["texts"] = "texts"
+    tokens: Annotated[Vocabulary | Subwords, Field(discriminator="type")]
+    # training rows with a text
+    rows: int
+    # the text of the most rows that has no unknown character and at most `max_tokens` tokens, its
+    # ids, and its share of the rows; "" and [] where there is none
+    commonest: str
+    commonest_ids: list[int]
+    share: float
+
+    @property
+    def end(self) -> int:
+        """The id of a text's end."""
+        tokens = self.tokens
+        return len(tokens.words) + 2 if isinstance(tokens, Vocabulary) else tokens.size
+
+    @property
+    def size(self) -> int:
+        """The number of ids."""
+        return self.end + 2
+
+
 InputStats = Vocabulary | Subwords | Moments | VectorMoments
-HeadStats = Classes | Moments
+HeadStats = Classes | Moments | Texts
 
 
 class Schema(pydantic.BaseModel):
@@ -320,10 +348,20 @@ def _check_tokenizer(field: str, text: TextInput, stats: Vocabulary | Subwords) 
         )
 
 
+def _check_target_tokenizer(field: str, head: TextHead, stats: Texts) -> None:
+    if head.tokenizer.type != stats.tokens.tokenizer:
+        raise ValueError(
+            f"{field}.tokenizer: must be {stats.tokens.tokenizer!r}, which the schema was learned"
+            f" with, received {head.tokenizer.type!r}"
+        )
+
+
 def _check_head(name: str, head: Head, column: str, stats: HeadStats | None) -> None:
     field = f"heads.{name}"
-    wanted = {"number": "moments", None: None}.get(head.target_type, "classes")
+    wanted = {"number": "moments", "text": "texts", None: None}.get(head.target_type, "classes")
     _check_type(field, head.type, wanted, stats)
+    if isinstance(head, TextHead) and isinstance(stats, Texts):
+        _check_target_tokenizer(field, head, stats)
     if not isinstance(stats, Classes):
         return
     if len(stats.names) < head.min_classes:

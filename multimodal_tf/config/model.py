@@ -35,6 +35,7 @@ from multimodal_tf.config.names import (
     ROW,
     SERVED,
     TABULAR,
+    TARGET,
     TOKENS,
     Strict,
     sentence,
@@ -103,6 +104,7 @@ class Config(Strict):
         endings = (PRESENT, EMBEDDING, TOKENS)
         own = [*towers, *(name + ending for name in towers for ending in endings), FUSED]
         own += [FUSED_OF + head for head in self.heads]
+        own += [name + TARGET for name, head in self.heads.items() if head.generates]
         own += [head + ALIGNED + one for head in self.heads for one in towers]
         served = [*prediction_keys(self.heads), *SERVED, ROW]
         for taken, what in (

@@ -25,6 +25,11 @@ PROBABILITY = "_probability"
 QUANTILES = "_quantiles"
 # `Client.predict` gives the bounds of its interval in the columns `price_low` and `price_high`
 LOW, HIGH = "_low", "_high"
+# a served text head `caption` has the logarithm of the text's probability in
+# `caption_log_probability`
+LOG_PROBABILITY = "_log_probability"
+# in training, the model's input `caption_target` has the tokens of its target
+TARGET = "_target"
 # an exported ensemble serves in `label_disagreement` how far its models are apart
 DISAGREEMENT = "_disagreement"
 # TensorFlow Serving's REST takes texts of outputs with this ending for base64
@@ -83,7 +88,7 @@ ColumnName = Annotated[
     str, pydantic.BeforeValidator(lambda name: str(name) if type(name) is int else name)
 ]
 # types of the entries of `schema.Schema`
-StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes"]
+StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes", "texts"]
 
 
 def embedding_layers(

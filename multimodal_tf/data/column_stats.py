@@ -93,6 +93,11 @@ class ValueCounts:
         self.rows = 0
         self._counts: collections.Counter[str] = collections.Counter()
 
+    @property
+    def counts(self) -> "collections.Counter[str]":
+        """How often each value occurs."""
+        return self._counts
+
     def add(self, cells: tf.Tensor) -> None:
         """Counts a batch of cells, string `(batch,)`."""
         values, counts = self._split(cells)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from multimodal_tf.config import Config, Head, labelled
+from multimodal_tf.config import Config, Head
+from multimodal_tf.config.heads import TextHead, with_column
 from multimodal_tf.data import record_files
 from multimodal_tf.data.column_stats import (
     ROWS,
@@ -16,13 +17,14 @@ from multimodal_tf.data.column_stats import (
 from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.target_stats import TargetStats
 from multimodal_tf.schema import Classes, HeadStats, InputStats, Schema
 
 
 def fit_schema(config: Config, records: PathLike) -> Schema:
     """Reads the training records once, and once more for each text with subwords or vectors.
 
-    Memory holds a batch of rows and each distinct word, value and class.
+    Memory holds a batch of rows and each distinct word, value, class and target text.
 
     Args:
         config: `Config`.
@@ -32,13 +34,15 @@ def fit_schema(config: Config, records: PathLike) -> Schema:
         `Schema`: for a text its tokenizer, with vectors where the configuration asks for them; for
         a category all its values; for a number its mean and standard deviation, for a vector those
         of each component, for a date those of days since 1970-01-01 (0 and 1 where no row has a
-        value); for a head its classes with their counts, or its mean and standard deviation.
+        value); for a head its classes with their counts, its mean and standard deviation, or the
+        tokens of its texts.
 
     Raises:
         FileNotFoundError: there is no manifest.
         ValueError: the training split is empty, the variance of a number is too large, a head has
-            no label or only one class, the order of a head's classes is not known, or as
-            `train_subwords.fit_subwords`, `word_vectors.skip_gram` and `word_vectors.read_vectors`.
+            no label or only one class, the order of a head's classes is not known, all its
+            texts are longer than its `max_tokens`, or as `train_subwords.fit_subwords`,
+            `word_vectors.skip_gram` and `word_vectors.read_vectors`.
     """
     manifest = Manifest.load(records)
     rows = manifest.rows("train")
@@ -47,9 +51,9 @@ def fit_schema(config: Config, records: PathLike) -> Schema:
             f"the training split of {manifest.table} must have rows, received none of the table's"
             f" {manifest.table_rows}"
         )
-    shards, heads = manifest.shards("train"), labelled(config.heads)
+    shards, heads = manifest.shards("train"), with_column(config.heads)
     of_inputs = {name: kind_of(one).learner() for name, one in config.inputs.items()}
-    of_heads = {name: _head_learner(head) for name, head in heads.items()}
+    of_heads = {name: _head_learner(name, head) for name, head in heads.items()}
     for serialized in record_files.read(shards, ROWS):
         _, inputs, labels = record_files.parse(config, serialized)
         for name, cells in inputs.items():
@@ -77,16 +81,20 @@ def _input_stats(
     }
 
 
-def _head_learner(head: Head) -> RunningMoments | ValueCounts:
+def _head_learner(name: str, head: Head) -> RunningMoments | ValueCounts | TargetStats:
+    if isinstance(head, TextHead):
+        return TargetStats(f"heads.{name}", head)
     if head.target_type == "number":
         return RunningMoments()
     return ValueCounts(count_values if head.target_type == "class" else count_labels)
 
 
 def _head_stats(
-    config: Config, name: str, head: Head, learner: RunningMoments | ValueCounts
+    config: Config, name: str, head: Head, learner: RunningMoments | ValueCounts | TargetStats
 ) -> HeadStats:
     title = f"the head {name!r} (column {config.column(name)!r})"
+    if isinstance(learner, TargetStats):
+        return learner.stats(title)
     if isinstance(learner, RunningMoments):
         if not learner.rows:
             raise ValueError(

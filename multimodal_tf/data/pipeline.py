@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.heads import generating
+from multimodal_tf.config.names import TARGET
 from multimodal_tf.data import filesystem, record_files, shuffle
 from multimodal_tf.data.cache import FrozenCells
 from multimodal_tf.data.filesystem import PathLike
@@ -71,7 +73,8 @@ def load_split(
 
     Returns:
         `tf.data.Dataset` of known cardinality, of dicts `(inputs, targets, sample_weight)`:
-        `Preprocessor.model_inputs`, and by head what `Targets` returns. A row whose label is
+        `Preprocessor.model_inputs`, with the target of each text head in `{head}_target`, and by
+        head what `Targets` returns. A row whose label is
         missing or was not seen in training has weight 0 for that head.
 
     Raises:
@@ -132,6 +135,8 @@ def open_split(
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
         inputs = preprocessor.model_inputs(tensors)
+        # the decoder of a text reads the target, too
+        inputs |= {name + TARGET: target[name] for name in generating(config.heads)}
         if join is not None:
             target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight

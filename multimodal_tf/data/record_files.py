@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from multimodal_tf.config import Config, labelled
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import with_column
 from multimodal_tf.data import cell_identity, filesystem
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.filesystem import Path, PathLike
@@ -78,7 +79,7 @@ def parse(
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for name, input_config in config.inputs.items():
         spec[f"inputs/{name}"] = _feature(input_config.cell_dtype, input_config.cell_shape)
-    for name, head in labelled(config.heads).items():
+    for name, head in with_column(config.heads).items():
         spec[f"labels/{name}"] = _feature("float32" if head.target_type == "number" else "string")
     parsed = tf.io.parse_example(serialized, spec)
     inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}

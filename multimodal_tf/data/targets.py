@@ -10,7 +10,8 @@ from multimodal_tf.config.heads import Head, with_loss
 from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data import record_files
 from multimodal_tf.data.tokenizers.spelling import value_table
-from multimodal_tf.schema import Classes, Schema, check_class_weight
+from multimodal_tf.data.tokenizers.target_texts import TargetTokens
+from multimodal_tf.schema import Classes, Schema, Texts, check_class_weight
 
 # a head's targets and weights
 Target: TypeAlias = tuple[tf.Tensor, tf.Tensor]
@@ -39,6 +40,11 @@ class Targets:
         self._classes = {
             name: stats for name, stats in schema.heads.items() if isinstance(stats, Classes)
         }
+        self._texts = {
+            name: TargetTokens(stats)
+            for name, stats in schema.heads.items()
+            if isinstance(stats, Texts)
+        }
         self._tables = {
             name: value_table(classes.names, 0, -1) for name, classes in self._classes.items()
         }
@@ -64,8 +70,8 @@ class Targets:
 
         Returns:
             `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label
-            float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit.
-            Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
+            float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit; a
+            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`. Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
             target 0 and weight 0; of a multi-label row only the labels that training saw count. A
             head without a label column has targets of 1, and weights of 1 if it has a loss, else 0;
             one that compares cells has the labels as targets, int64 `(batch, cells)`.
@@ -84,6 +90,9 @@ class Targets:
                 known = tf.math.is_finite(labels)
                 numbers = tf.where(known, labels, 0.0)[:, tf.newaxis]
                 return numbers, tf.cast(known, tf.float32)
+            case "text":
+                ids = self._texts[name](labels, getattr(head, "max_tokens", 0))
+                return ids, tf.cast(labels != "", tf.float32)
             case None if head.compared_cells:
                 return labels, tf.ones(tf.shape(labels)[:1])
             case None:

@@ -17,6 +17,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TextHead,
     TokenMatchingHead,
     ViewsHead,
 )
@@ -42,6 +43,7 @@ from multimodal_tf.metrics.regression import (
     quantile_scores,
     regression,
 )
+from multimodal_tf.metrics.text import text
 from multimodal_tf.metrics.views import views
 
 
@@ -55,6 +57,7 @@ def head_metrics(
     seed: int = 0,
     groups: ArrayLike | None = None,
     thresholds: ArrayLike | None = None,
+    texts: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> HeadMetrics:
     """The metrics of one head.
 
@@ -70,6 +73,7 @@ def head_metrics(
             whole groups. None: independent rows.
         thresholds: of a multi-label head, float `(classes,)` or `(rows, classes)`, as
             `schema.thresholds` gives them; None: 0.5.
+        texts: of a text head, the targets and the predicted texts, one a row.
 
     Raises:
         ValueError: as the function of each type of head.
@@ -89,6 +93,8 @@ def head_metrics(
         case QuantileHead():
             levels, middle = head.quantiles, head.point_index
             return quantile(targets, predictions, levels, middle, known, resamples, seed, groups)
+        case TextHead():
+            return text(predictions, texts, known, resamples, seed, groups)
         case MatchingHead():
             return matching(predictions, resamples, seed, groups)
         case TokenMatchingHead():

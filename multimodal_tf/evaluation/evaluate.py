@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import Head, LossHead, labelled, with_loss
+from multimodal_tf.config.heads import Head, LossHead, with_column, with_loss
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.cache import started_after
@@ -29,6 +29,7 @@ from multimodal_tf.data.record_files import LABEL_SEPARATOR
 from multimodal_tf.evaluation.by_head import head_metrics
 from multimodal_tf.evaluation.eval_records import SourceTable, source_table
 from multimodal_tf.evaluation.eval_split import groups_of
+from multimodal_tf.evaluation.predicted_texts import predicted_texts
 from multimodal_tf.metrics.bootstrap import LEVEL
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.schema import Schema, thresholds
@@ -103,6 +104,7 @@ def evaluate(
     Args:
         predict: a model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
             arrays by name, that returns a dict by head, as the model does.
+            Of a function the texts that text heads predict are not evaluated.
         config: `Config`.
         schema: `Schema`; that of the run where thresholds are fitted.
         records: folder of ingested records.
@@ -134,13 +136,17 @@ def evaluate(
     with started_after(_model_of(predict), config, schema, records, [split], cache) as frozen:
         batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
         collected = _collect(_per_batch(predict), batches, list(evaluated))
-    rows, labels = _labels(load_raw(config, records, split, BATCH), list(labelled(evaluated)))
+        generated = predicted_texts(_model_of(predict), config, schema, batches)
+    rows, labels = _labels(load_raw(config, records, split, BATCH), list(with_column(evaluated)))
     groups = None if source is None else groups_of(source, config, rows)
     drawn = (resamples, seed, groups)
     heads = {}
     for name, head in evaluated.items():
         classes = getattr(schema.heads.get(name), "names", ())
-        heads[name] = _of_head(name, head, classes, collected[name], drawn, least[name])
+        texts = None
+        if name in generated:
+            texts = ([label.decode() for label in labels[name]], generated[name])
+        heads[name] = _of_head(name, head, classes, collected[name], drawn, least[name], texts)
         if name in labels:
             heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
     group = None if groups is None else config.split.group
@@ -156,10 +162,13 @@ def _of_head(
     collected: list[np.ndarray],
     drawn: tuple[int, int, np.ndarray | None],
     least: list[float],
+    texts: tuple[list[str], list[str]] | None,
 ) -> HeadMetrics:
     targets, predictions, known = collected
     try:
-        return head_metrics(head, classes, targets, predictions, known, *drawn, least or None)
+        return head_metrics(
+            head, classes, targets, predictions, known, *drawn, least or None, texts
+        )
     except ValueError as error:
         raise ValueError(f"head {name!r}: {error}") from error
 
@@ -230,6 +239,8 @@ def _left_out(head: Head, classes: Sequence[str], labels: list[Any]) -> tuple[in
     if head.target_type == "number":
         return int(np.isnan(labels).sum()), {}
     texts = [label.decode() for label in labels]
+    if head.target_type == "text":
+        return texts.count(""), {}
     if head.target_type == "classes":
         counts = collections.Counter(
             label for text in texts for label in set(text.split(LABEL_SEPARATOR))

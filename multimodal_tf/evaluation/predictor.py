@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, Config
+from multimodal_tf.config.heads import generating
 from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.config.saved_model.files import (
     ASSETS,
@@ -247,10 +248,27 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             "the model must be a functional keras.Model with the outputs "
             f"{sorted(config.heads)}, received {model!r}"
         )
+    if generating(config.heads):
+        model = without_texts(model)
     embedder = embedding_model(model, config)
     return Predictor(
         config, schema, _graph(_inference(model)), lambda inputs: {}, model=model, embedder=embedder
     )
+
+
+def without_texts(model: Any) -> keras.Model:
+    """The model without its text heads, whose predictions take many steps.
+
+    Raises:
+        ValueError: it is not of `build_model`.
+    """
+    if not hasattr(model, "without_texts"):
+        raise ValueError(
+            "a model with text heads must be of build_model, or loaded from what it saved, "
+            f"received {type(model).__name__}"
+        )
+    found: keras.Model = model.without_texts()
+    return found
 
 
 def embedding_model(model: keras.Model, config: Config) -> keras.Model | None:

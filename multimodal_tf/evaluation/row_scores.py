@@ -27,7 +27,7 @@ def unit_of(config: Config, head: str) -> str:
         ValueError: the head has no label to compare its predictions with.
     """
     target_type = config.heads[head].target_type
-    if target_type is None:
+    if target_type not in _UNITS:
         raise ValueError(
             f"head {head!r}: a head of type {config.heads[head].type} has no label to compare "
             f"with: choose one of {list(labelled(config.heads))}"

@@ -17,13 +17,15 @@ from multimodal_tf.config import (
     HybridFusion,
     feature_fusion,
 )
-from multimodal_tf.config.names import embedding_layers
+from multimodal_tf.config.heads import cell_tensors, generating
+from multimodal_tf.config.names import TARGET, embedding_layers
 from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
 from multimodal_tf.models.fusion import fuse
 from multimodal_tf.models.fusion.decision import Decision, decide
 from multimodal_tf.models.fusion.explanations import Fused
 from multimodal_tf.models.fusion.vectors import beside_wide
+from multimodal_tf.models.heads import text
 from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.presence import AnyPresent
@@ -46,7 +48,8 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         A functional `keras.Model`. Its inputs are a dict by name, `(batch, *model_shape)` of
         `model_dtype` as the input's configuration says (pixels 0 to 1, waveforms -1 to 1, text
         int32 `(batch, max_tokens)`), and, with `config.fusion.presence`, float32 `(batch,)` flags
-        `{name}_present`: where one is 0, that input has no influence, whatever its values. Its
+        `{name}_present`: where one is 0, that input has no influence, whatever its values; with text
+        heads, int32 `{head}_target` `(batch, max_tokens + 1)`, see `generating`. Its
         outputs are a dict by head, see `models.heads.output`. Layer `{name}_embedding` has an
         input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the
         fused vector.
@@ -68,9 +71,13 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
     check_schema(config, schema)
     with _seeded(config.seed):
         encodings = input_layers.encode(config, schema, _reads_tokens(config))
-        outputs, explanations = _outputs(config, schema, encodings)
+        targets = {
+            name: text.target_input(head, name) for name, head in generating(config.heads).items()
+        }
+        outputs, explanations = _outputs(config, schema, encodings, targets)
+        inputs = encodings.inputs | {name + TARGET: one for name, one in targets.items()}
         make = loss_weighting.model_of(config)
-        model = _model(config, encodings.inputs, outputs, "multimodal", make)
+        model = _model(config, inputs, outputs, "multimodal", make)
     model.keep_explanations(explanations)
     model.built_from = settings_digest(config, schema)
     return model
@@ -137,7 +144,8 @@ def embeddings(model: keras.Model) -> keras.Model:
     layers = {layer.name: layer.output for layer in model.layers}
     names = embedding_layers(layers, model.input, model.output)
     outputs = {name: layers[layer] for name, layer in names.items()}
-    return keras.Model(model.input, outputs, name="embeddings")
+    inputs = cell_tensors(model.input, model.output)
+    return keras.Model(inputs, outputs, name="embeddings")
 
 
 def explanations(model: DistributedModel) -> keras.Model | None:
@@ -164,7 +172,8 @@ def explanations(model: DistributedModel) -> keras.Model | None:
         `fused_of_{head}_`.
     """
     outputs = model.explanations()
-    return keras.Model(model.input, outputs, name="explanations") if outputs else None
+    inputs = cell_tensors(model.input, model.output)
+    return keras.Model(inputs, outputs, name="explanations") if outputs else None
 
 
 class _Group(NamedTuple):
@@ -182,7 +191,7 @@ class _Group(NamedTuple):
 
 
 def _outputs(
-    config: Config, schema: Schema, encodings: Encodings
+    config: Config, schema: Schema, encodings: Encodings, targets: Tensors
 ) -> tuple[Tensors, dict[str, keras.KerasTensor | Derived]]:
     """Each head's prediction, and explanations; heads that read the same inputs share a fusion."""
     names = _fusion_names(config)
@@ -193,6 +202,13 @@ def _outputs(
         stats = schema.heads.get(name)
         if head.compares_inputs:
             outputs[name] = _comparison(head, stats, encodings, name)
+            continue
+        if head.generates:
+            read = _read(config, head)
+            present = {own: encodings.present[own] for own in read if encodings.present}
+            of_inputs = {own: encodings.by_name[own] for own in read}
+            given = text.Read(of_inputs, present, targets[name])
+            outputs[name] = heads.output(head, stats, given, name)
             continue
         if head.rereads_inputs:
             inputs = [Reread.of(encodings, own) for own in head.inputs or ()]

@@ -20,7 +20,7 @@ import tensorflow as tf
 from multimodal_tf.losses import BatchwiseLoss
 from multimodal_tf.models import intermediate_outputs, replicas
 from multimodal_tf.models.counted_rows import per_counted_row
-from multimodal_tf.models.frozen_start_model import FrozenStartModel
+from multimodal_tf.models.generating import GeneratingModel
 from multimodal_tf.models.intermediate_outputs import Outputs
 from multimodal_tf.models.momentum import MomentumEncoder
 
@@ -29,7 +29,7 @@ _SEED_OFFSET = 0x3C6EF372
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class DistributedModel(FrozenStartModel):
+class DistributedModel(GeneratingModel):
     """A functional `keras.Model`, for one or several replicas.
 
     For several replicas build and compile it inside the strategy's scope.

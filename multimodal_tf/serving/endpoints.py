@@ -10,7 +10,8 @@ import tensorflow as tf
 from multimodal_tf.config import PRESENT, Config, Head
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.data.preprocessor import Preprocessor
-from multimodal_tf.schema import Schema, thresholds
+from multimodal_tf.data.tokenizers.target_texts import texts_of
+from multimodal_tf.schema import Schema, Texts, thresholds
 from multimodal_tf.scoring.agreement import mean_cosine
 from multimodal_tf.scoring.guard import Guard
 from multimodal_tf.serving import finite
@@ -83,13 +84,14 @@ def predict(
         inputs, status = prepare(raw)
         result = call(model, inputs)
         outputs, vectors = result[PREDICTIONS], result[VECTORS]
-        outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
+        outputs = {name: _float32(output) for name, output in outputs.items()}
         answers = dict(outputs)
         for name, value in (temperature or {}).items():
             answers[name] = temperatures.scaled(
                 outputs[name], value, status["present"], config, name
             )
         answers, reasons = finite.replaced(answers, without_inputs)
+        answers = finite.replaced_texts(answers, reasons, without_inputs)
         status = finite.with_reasons(status, reasons)
         # a score that is not finite is not small
         served = status | {
@@ -98,8 +100,9 @@ def predict(
         }
         if guard is not None:
             served |= guards.judge(guard, outputs, vectors, status, config)
-        for name, output in answers.items():
-            served |= predictions(name, config.heads[name], output, schema)
+        for name, head in config.heads.items():
+            served |= predictions(name, head, answers[name], schema)
+        served |= {key: answers[key] for key in answers.keys() - config.heads.keys()}
         if classifier is not None:
             served |= classifier(answers[classifier.head])
         return served
@@ -113,7 +116,7 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
     Args:
         name: of the head.
         head: its configuration.
-        output: float32, as `models.heads.output`.
+        output: float32, as `models.heads.output`; of a text head int32, as `models.generating`.
         schema: of the model.
 
     Returns:
@@ -122,13 +125,17 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         probability is at least their threshold, joined by the head's separator, and
         `{name}_probabilities`. A
         number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
-        `{name}_quantiles` float32 `(batch, quantiles)`. None: of a head that compares two inputs
+        `{name}_quantiles` float32 `(batch, quantiles)`. A text: `{name}` string `(batch,)`; its
+        log probability is another output of the model. None: of a head that compares two inputs
         or their tokens `{name}` float32 `(batch,)`, the probability that they belong together; of
         one that aligns inputs `{name}` float32 `(batch,)`, the mean cosine between those of the
         row, -1 to 1, 0 where fewer than two are present; of an embedding `{name}` float32 `(batch,
         dim)`.
     """
     whole = {output_key(name, head): output} if head.endings else {}
+    stats = schema.heads.get(name)
+    if isinstance(stats, Texts):
+        return {name: texts_of(output, stats)}
     match head.target_type:
         case "class":
             return {name: tf.gather(_classes(schema, name), tf.argmax(output, axis=1))} | whole
@@ -138,6 +145,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: _joined(_classes(schema, name), output >= least, separator)} | whole
         case "number":
             return {name: output[:, head.point_index]} | whole
+        case "text":
+            raise ValueError(f"heads.{name}: the schema must hold its texts, received none")
         case None if head.aligns_inputs:
             return {name: mean_cosine(output[:, :, :-2])}
         case None if head.compares_inputs:
@@ -216,6 +225,11 @@ def call(model: keras.Model, inputs: Tensors) -> Tensors:
         lambda output: output[:rows], model(filled, training=False)
     )
     return outputs
+
+
+def _float32(output: tf.Tensor) -> tf.Tensor:
+    """Numbers in float32; token ids as they are."""
+    return tf.cast(output, tf.float32) if output.dtype.is_floating else output
 
 
 def _or_zeros(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from multimodal_tf.config import Config, EmbeddingHead, Head
-from multimodal_tf.config.heads import prediction_keys
+from multimodal_tf.config.heads import generating, prediction_keys
 from multimodal_tf.config.names import DISAGREEMENT, SERVED, embedding_layers
 from multimodal_tf.data.trained import Trained
 from multimodal_tf.schema import Classes, Schema
@@ -180,6 +180,12 @@ def _check(members: Sequence[Trained]) -> None:
     if len(members) < 2:
         raise ValueError(f"an ensemble needs two runs or more, received {len(members)}")
     first = served_config(members[0].config)
+    texts = list(generating(first.heads))
+    if texts:
+        raise ValueError(
+            "an ensemble averages predictions, and texts have no average, received the head "
+            f"{texts[0]!r} of type text"
+        )
     comparing = [name for name, head in first.heads.items() if head.compares_inputs]
     if comparing:
         raise ValueError(

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
+from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.model import check_config
 from multimodal_tf.config.names import embedding_layers
 from multimodal_tf.config.saved_model.files import (
@@ -87,7 +88,7 @@ def export_model(
     prepare = endpoints.preparation(preprocessor, config)
     _check_inputs(model, prepare)
     prior = finite.outputs_without_inputs(served, endpoints.call)
-    classifier = None if zero_shot is None else Classifier(zero_shot, model, config, prepare)
+    classifier = None if zero_shot is None else Classifier(zero_shot, served, config, prepare)
     with_scores = endpoints.with_vectors(
         served, embedder, None if guard is None else guard.embedding, disagreements(model, config)
     )
@@ -231,7 +232,7 @@ def _signatures(
         functions["explain"] = endpoints.embed(explainer, prepare), raw
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
-        for name, tensor in model.input.items()
+        for name, tensor in cell_tensors(model.input, model.output).items()
     }
     return functions | {"core": (core, tensors)}
 
@@ -297,10 +298,10 @@ def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
 def _check_inputs(model: keras.Model, prepare: endpoints.Prepare) -> None:
     """Compares the model's inputs with the preprocessing's, by name, shape and dtype."""
     given, _ = prepare.get_concrete_function().structured_outputs  # type: ignore[attr-defined]
-    if model.input.keys() != given.keys():
+    inputs = cell_tensors(model.input, model.output)
+    if inputs.keys() != given.keys():
         raise ValueError(
-            f"the model's inputs are {sorted(model.input)}, "
-            f"but the configuration gives {sorted(given)}"
+            f"the model's inputs are {sorted(inputs)}, but the configuration gives {sorted(given)}"
         )
     for name, spec in given.items():
         wanted = model.input[name]
@@ -316,7 +317,8 @@ def _check_explainer(explainer: keras.Model | None, model: keras.Model) -> None:
     if explainer is None:
         return
     own = {id(weight) for weight in model.weights}
-    if explainer.input.keys() != model.input.keys() or any(
+    inputs = cell_tensors(model.input, model.output)
+    if explainer.input.keys() != inputs.keys() or any(
         id(weight) not in own for weight in explainer.weights
     ):
         raise ValueError(
@@ -337,4 +339,4 @@ def _embedder(model: keras.Model, config: Config) -> keras.Model:
             "whose output the endpoint `embed` gives"
         )
     outputs = {name: model.get_layer(layer).output for name, layer in layers.items()}
-    return keras.Model(model.input, outputs)
+    return keras.Model(cell_tensors(model.input, model.output), outputs)

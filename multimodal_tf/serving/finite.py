@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from multimodal_tf.config.names import LOG_PROBABILITY
+
 Tensors: TypeAlias = dict[str, tf.Tensor]
 NOT_FINITE = "the output is not finite"
 
@@ -70,6 +72,24 @@ def replaced(
         kept[name] = tf.where(row, output, tf.cast(other, output.dtype))
         reasons[name] = tf.where(fine, "", f"{name}: {NOT_FINITE}")
     return kept, reasons
+
+
+def replaced_texts(
+    outputs: Tensors, reasons: Mapping[str, tf.Tensor], others: Mapping[str, np.ndarray]
+) -> Tensors:
+    """The token ids of a row without inputs, where the log probability of a text is not finite.
+
+    Args:
+        outputs, reasons: of `replaced`.
+        others: what replaces a row, `(1, ...)` by name.
+    """
+    found = dict(outputs)
+    for key, reason in reasons.items():
+        name = key.removesuffix(LOG_PROBABILITY)
+        if name != key and name in outputs and not outputs[name].dtype.is_floating:
+            row = (reason == "")[:, tf.newaxis]
+            found[name] = tf.where(row, outputs[name], tf.cast(others[name], tf.int32))
+    return found
 
 
 def with_reasons(status: Tensors, reasons: Mapping[str, tf.Tensor]) -> Tensors:

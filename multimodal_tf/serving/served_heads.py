@@ -1,9 +1,12 @@
 """The part of a model that is served: without the heads that only teach."""
 
+from typing import Any
+
 import keras
 
 from multimodal_tf.config import Config, FixedWeights
-from multimodal_tf.config.heads import served
+from multimodal_tf.config.heads import generating, served
+from multimodal_tf.config.names import LOG_PROBABILITY
 
 
 def served_config(config: Config) -> Config:
@@ -36,12 +39,27 @@ def served_config(config: Config) -> Config:
 
 
 def served_model(model: keras.Model, config: Config) -> keras.Model:
-    """The model with the outputs of these heads alone.
+    """The model with the outputs of these heads alone; of text heads their predictions.
 
     Args:
         model: functional `keras.Model` with a dict of outputs.
         config: the result of `served_config`.
     """
-    if model.output.keys() == config.heads.keys():
+    texts = generating(config.heads)
+    if not texts and model.output.keys() == config.heads.keys():
         return model
-    return keras.Model(model.input, {name: model.output[name] for name in config.heads})
+    names = list(config.heads)
+    if texts:
+        model = _generating(model)
+        names += [name + LOG_PROBABILITY for name in texts]
+    return keras.Model(model.input, {name: model.output[name] for name in names})
+
+
+def _generating(model: Any) -> keras.Model:
+    if not hasattr(model, "generating"):
+        raise ValueError(
+            "a model with text heads must be of build_model, or loaded from what it saved, "
+            f"received {type(model).__name__}"
+        )
+    found: keras.Model = model.generating()
+    return found

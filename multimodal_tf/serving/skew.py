@@ -9,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import output_key
+from multimodal_tf.config.heads import cell_tensors, generating, output_key
 from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
 from multimodal_tf.serving import temperature
 from multimodal_tf.serving.endpoints import predictions
-from multimodal_tf.serving.served_heads import served_config
+from multimodal_tf.serving.served_heads import served_config, served_model
 
 
 def skew(
@@ -42,13 +42,17 @@ def skew(
 
     Returns:
         dict of head to float, the largest absolute difference of a probability, of a number in its
-        own unit, or of a number of an embedding.
+        own unit, of a number of an embedding, or of a text's log probability.
 
     Raises:
         ValueError: the two have different numbers of rows.
     """
     config = served_config(config)
-    trained = model.predict(load_split(config, schema, records, split), verbose=0)
+    batches = load_split(config, schema, records, split)
+    if generating(config.heads):
+        model = served_model(model, config)
+        batches = batches.map(lambda x, y, weight: (cell_tensors(x, config.heads), y, weight))
+    trained = model.predict(batches, verbose=0)
     served, present = _served(
         path, load_raw(config, records, split, config.training.batch_size), config
     )
@@ -63,7 +67,8 @@ def skew(
         own = tf.constant(trained[name])
         if name in temperatures:
             own = temperature.scaled(own, temperatures[name], present, config, name)
-        own = predictions(name, head, own, schema)[output_key(name, head)].numpy()
+        key = output_key(name, head)
+        own = trained[key] if key in trained else predictions(name, head, own, schema)[key].numpy()
         differences[name] = float(np.abs(served[name] - own).max(initial=0))
     return differences
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 import multimodal_tf.models
 import multimodal_tf.training.layerwise_learning_rates  # noqa: F401
 from multimodal_tf.config import PRESENT, Config
+from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.data import atomic, filesystem
 from multimodal_tf.data.filesystem import PathLike
@@ -287,6 +288,8 @@ def _check_fit(model: keras.Model, config: Config, schema: Schema, run_dir: path
     """
     for side, wanted in (("output", config.heads), ("input", config.inputs)):
         own = getattr(model, side, None)
+        if side == "input" and isinstance(own, dict):
+            own = cell_tensors(own, config.heads)
         names = [
             name
             for name in (own if isinstance(own, dict) else {})

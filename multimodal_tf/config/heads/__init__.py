@@ -5,8 +5,8 @@ or a method), so that they do not branch on its type.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -22,12 +22,15 @@ from multimodal_tf.config.heads.of_labels import (
     RegressionHead,
     nearest_to_median,
 )
+from multimodal_tf.config.heads.text import TextHead
 from multimodal_tf.config.heads.views import ViewsHead
 from multimodal_tf.config.inputs import Input
+from multimodal_tf.config.names import TARGET
 
 __all__ = [
     "AlignmentHead",
     "ClassificationHead",
+    "ColumnHead",
     "CountHead",
     "EmbeddingHead",
     "Head",
@@ -42,10 +45,13 @@ __all__ = [
     "PairHead",
     "QuantileHead",
     "RegressionHead",
+    "TextHead",
     "ViewsHead",
     "TokenMatchingHead",
+    "cell_tensors",
     "check_inputs",
     "comparing",
+    "generating",
     "input_pairs",
     "labelled",
     "learns_without_labels",
@@ -54,6 +60,7 @@ __all__ = [
     "output_key",
     "prediction_keys",
     "served",
+    "with_column",
     "with_loss",
 ]
 
@@ -61,17 +68,54 @@ __all__ = [
 LabelledHead = (
     ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | CountHead | QuantileHead
 )
+# heads that read a column of the table
+ColumnHead: TypeAlias = LabelledHead | TextHead
 # heads that compare inputs
 PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads whose target is drawn from the cells of their own inputs
 ObjectiveHead: TypeAlias = OrderHead | MaskedHead | ViewsHead
 # heads with a loss and metrics
-LossHead = LabelledHead | PairHead | TokenMatchingHead | ObjectiveHead
+LossHead = LabelledHead | TextHead | PairHead | TokenMatchingHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
 
+def with_column(heads: Mapping[str, Head]) -> dict[str, ColumnHead]:
+    """The heads that read a column of the table.
+
+    Example:
+        >>> list(with_column({"caption": TextHead(), "vector": EmbeddingHead()}))
+        ['caption']
+    """
+    return {name: head for name, head in heads.items() if isinstance(head, ColumnHead)}
+
+
+def generating(heads: Mapping[str, Head]) -> dict[str, TextHead]:
+    """The heads whose prediction is a text.
+
+    Example:
+        >>> list(generating({"caption": TextHead(), "label": ClassificationHead()}))
+        ['caption']
+    """
+    return {name: head for name, head in heads.items() if isinstance(head, TextHead)}
+
+
+def cell_tensors(inputs: Mapping[str, Any], heads: Iterable[str]) -> dict[str, Any]:
+    """The inputs of a model that cells fill: all but the targets of heads that generate texts.
+
+    Args:
+        inputs: of the model, by key.
+        heads: names of the model's heads.
+
+    Example:
+        >>> list(cell_tensors({"photo": 1, "caption_target": 2}, ["caption"]))
+        ['photo']
+    """
+    targets = {name + TARGET for name in heads}
+    return {name: tensor for name, tensor in inputs.items() if name not in targets}
+
+
 def labelled(heads: Mapping[str, Head]) -> dict[str, LabelledHead]:
-    """The heads that read a column of labels.
+    """The heads that read a column of classes or numbers.
 
     Example:
         >>> list(labelled({"label": ClassificationHead(), "vector": EmbeddingHead()}))

@@ -10,7 +10,7 @@ from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.config.names import NonNegative, Strict
 from multimodal_tf.config.spelling import spelling
 
-TargetType = Literal["class", "classes", "number"]
+TargetType = Literal["class", "classes", "number", "text"]
 
 OWN_INPUTS = "names of the inputs that it reads, `tabular` for that tower's; null: all"
 
@@ -59,6 +59,8 @@ class BaseHead(Strict):
     # whether it reads the cells and tokens of its own inputs, or runs their towers again on changed
     # cells, and does not read the fused vector
     rereads_inputs: ClassVar[bool] = False
+    # whether its prediction is a text that a decoder generates from the tokens of its inputs
+    generates: ClassVar[bool] = False
     # whether it reads the tokens of towers, and not their vectors alone
     reads_tokens: ClassVar[bool] = False
     # whether an exported model answers it; False: it only teaches
@@ -84,7 +86,7 @@ class BaseHead(Strict):
     @property
     def reads_fused(self) -> bool:
         """Whether it reads the vector that a fusion makes of its inputs."""
-        return not (self.compares_inputs or self.rereads_inputs)
+        return not (self.compares_inputs or self.rereads_inputs or self.generates)
 
     def input_problem(self, own: Input | None) -> str:
         """Why an input cannot be one of this head's, as "must be ..."; "" where it can.

@@ -1,10 +1,11 @@
 """Checks the arguments of an ingest before anything is written."""
 
 import difflib
+import mimetypes
 from collections.abc import Iterable
 
-from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import Head
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import Head, with_column
 from multimodal_tf.config.model import check_config
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds.label import read_label
@@ -33,7 +34,7 @@ def check_arguments(
     if processes is not None and processes < 1:
         raise ValueError(f"processes must be at least 1 or None, received {processes}")
     named: dict[str, str | None] = {
-        name: config.column(name) for name in [*config.inputs, *labelled(config.heads)]
+        name: config.column(name) for name in [*config.inputs, *with_column(config.heads)]
     }
     for field in ("column", "group", "stratify"):
         named[f"split.{field}"] = getattr(config.split, field)
@@ -51,7 +52,7 @@ def check_arguments(
 
 def _check_labels(table: Table, config: Config) -> None:
     """Checks the labels of the first rows against the type of their head."""
-    heads = labelled(config.heads)
+    heads = with_column(config.heads)
     if not heads:
         return
     first = next(table.chunks(_ROWS, list({config.column(name) for name in heads})))
@@ -63,6 +64,11 @@ def _check_labels(table: Table, config: Config) -> None:
             raise ValueError(
                 f"{where} must hold what a {head.type} learns from, received {len(broken)} broken"
                 f" labels, such as {broken[0]}"
+            )
+        files = [label for label in labels if isinstance(label, str) and _names_a_file(label)]
+        if head.target_type == "text" and 2 * len(files) > len(labels):
+            raise ValueError(
+                f"{where} must hold texts, received names of files, such as {files[0]:.80}"
             )
         if (
             head.target_type == "class"
@@ -88,6 +94,15 @@ def _read_labels(cells: Iterable[object], head: Head) -> tuple[list[str | float]
         if label is not None:
             labels.append(label)
     return labels, broken
+
+
+def _names_a_file(label: str) -> bool:
+    """Whether a text is the path or the data URI of a picture, sound or video."""
+    kind, _ = mimetypes.guess_type(label)
+    media = ("image/", "audio/", "video/")
+    return (kind or "").startswith(media) or label.lower().startswith(
+        tuple("data:" + one for one in media)
+    )
 
 
 def _is_fraction(label: str | float) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimodal_tf.config import Config, labelled
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import with_column
 from multimodal_tf.data.ingest.fingerprint import Row, fingerprint
 from multimodal_tf.data.split import SPLITS
 from multimodal_tf.data.table import Table
@@ -70,7 +71,7 @@ def jobs_of(
 
 def columns_of(config: Config) -> tuple[str, ...]:
     """The columns that are read, in the order of a job's cells."""
-    names = [*config.inputs, *labelled(config.heads)]
+    names = [*config.inputs, *with_column(config.heads)]
     return tuple(dict.fromkeys(config.column(name) for name in names))
 
 

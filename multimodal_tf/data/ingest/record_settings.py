@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import learns_without_labels
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import learns_without_labels, with_column
 from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.data.filesystem import PathLike, to_path
 from multimodal_tf.data.manifest import Manifest
@@ -21,7 +21,7 @@ def record_settings(config: Config) -> str:
     """JSON of all settings of a configuration that a record depends on."""
     groups: dict[str, Mapping[str, Any]] = {
         "inputs": recorded_inputs(config),
-        "heads": labelled(config.heads),
+        "heads": with_column(config.heads),
     }
     settings = {
         group: {name: _settings_of(name, one) for name, one in configs.items()}
@@ -39,7 +39,7 @@ def settings_hash(config: Config) -> str:
 def keeps_unlabelled(config: Config) -> bool:
     """Whether a row without any label is of use in training."""
     without = learns_without_labels(config.heads) or config.teacher is not None
-    return without or not labelled(config.heads)
+    return without or not with_column(config.heads)
 
 
 def recorded_inputs(config: Config) -> dict[str, Input]:

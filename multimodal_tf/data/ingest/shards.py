@@ -16,7 +16,8 @@ import pydantic
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from multimodal_tf.config import Config, Head, Input, labelled
+from multimodal_tf.config import Config, Head, Input
+from multimodal_tf.config.heads import with_column
 from multimodal_tf.data import atomic, filesystem, record_files
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.filesystem import Path, PathLike, to_path
@@ -145,7 +146,7 @@ def _record(
 
     before = len(rejected)
     numbers = {column: number for number, column in enumerate(values)}
-    labels = read(labelled(config.heads), read_label)
+    labels = read(with_column(config.heads), read_label)
     bad_label = len(rejected) > before
     inputs = read(config.inputs, lambda value, one: _read_input(value, one, root))
     positions.leave()

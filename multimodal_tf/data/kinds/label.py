@@ -10,16 +10,17 @@ from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
 from multimodal_tf.data.kinds.lists import is_bracketed, list_of
 from multimodal_tf.data.kinds.number import read_number
+from multimodal_tf.data.tokenizers.target_texts import canonical
 
 
 def read_label(value: Any, head: Head) -> str | float | None:
     """Converts a cell to a label.
 
     Args:
-        value: a class or a number, as in a category or number input. Several labels are a list, the
-            text of a list (`lists.list_of`), or one text that the head's separator divides. An
-            empty list or a separator alone means that no label applies; a missing cell means what
-            the head's `empty` says.
+        value: a class or a number, as in a category or number input, or a target text. Several
+            labels are a list, the text of a list (`lists.list_of`), or one text that the head's
+            separator divides. An empty list or a separator alone means that no label applies; a
+            missing cell means what the head's `empty` says.
         head: the head's configuration, such as `config.heads["label"]`.
 
     Returns:
@@ -41,6 +42,8 @@ def read_label(value: Any, head: Head) -> str | float | None:
         return _read_number(value, head)
     if head.target_type == "class":
         return _read_class(value)
+    if head.target_type == "text":
+        return canonical(read_text(value)) or None
     several = (
         value
         if isinstance(value, (list, tuple, set, frozenset, np.ndarray))

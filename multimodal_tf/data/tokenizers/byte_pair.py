@@ -52,7 +52,7 @@ class BytePairs(tf.Module):
         self._unknown, self._prefix_space, self._closed = unknown, prefix_space, end != ""
         self._size = max(vocabulary.values(), default=0) + 1
         self._bytes, self._last = (
-            tf.constant([vocabulary.get(letter + end, self._size) for letter in _letters()])
+            tf.constant([vocabulary.get(letter + end, self._size) for letter in letters()])
             for end in ("", end)
         )
         pairs = [merge.split(" ") for merge in merges if not merge.startswith("#version:")]
@@ -136,7 +136,7 @@ class BytePairs(tf.Module):
         return ids, ~tf.reduce_any(merging)
 
 
-def _letters() -> list[str]:
+def letters() -> list[str]:
     """GPT-2's letter of each byte, from 0 to 255.
 
     It is the byte's own character where that is visible, otherwise one from U+0100 on.

@@ -45,8 +45,15 @@ def characters(texts: tf.Tensor) -> tf.RaggedTensor:
         >>> [letter.decode() for letter in characters(["Né 👍🏽"])[0].numpy()]
         ['n', 'é', ' ', '👍🏽']
     """
-    found = tf.strings.split(
-        tf.strings.regex_replace(normalization.plain(texts), _CLUSTER, rf"\1{_END}"), _END
-    )
+    return clusters(normalization.plain(texts))
+
+
+def clusters(texts: tf.Tensor) -> tf.RaggedTensor:
+    """The grapheme clusters of texts as they are: ragged string `(batch, None)`.
+
+    Args:
+        texts: string `(batch,)`, UTF-8 without control characters.
+    """
+    found = tf.strings.split(tf.strings.regex_replace(texts, _CLUSTER, rf"\1{_END}"), _END)
     # drops the empty string after the last cluster
     return tf.ragged.boolean_mask(found, found != "")

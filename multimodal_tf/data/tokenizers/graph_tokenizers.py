@@ -60,6 +60,11 @@ def graph_tokenizer(tokenizer: Tokenizer, stats: Any) -> GraphTokenizer:
             assert_never(tokenizer)
 
 
+def reversible_subwords(stats: Subwords) -> GraphTokenizer:
+    """A subword tokenizer of texts as they are, which keeps their case."""
+    return _Subwords(normalization.cut, stats)
+
+
 class _Vocabulary(tf.Module):
     """Indices of words or characters in a vocabulary, after those of padding and unknown."""
 

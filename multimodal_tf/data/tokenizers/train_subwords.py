@@ -40,7 +40,9 @@ _LONGEST = 2 * normalization.LIMIT
 _REQUIRED = re.compile(r"required_chars\. \d+ vs (\d+)")
 
 
-def fit_subwords(field: str, settings: SubwordTokenizer, texts: Texts) -> Subwords:
+def fit_subwords(
+    field: str, settings: SubwordTokenizer, texts: Texts, as_they_are: bool = False
+) -> Subwords:
     """The tokenizer of a text input.
 
     Args:
@@ -50,6 +52,7 @@ def fit_subwords(field: str, settings: SubwordTokenizer, texts: Texts) -> Subwor
         texts: function of a graph function of string `(batch,)`, which returns an iterable of the
             training texts after it, without empty ones. It is iterated once or twice; for a preset
             not at all.
+        as_they_are: whether texts are learned without normalization, in their own case.
 
     Returns:
         `schema.Subwords`. A trained tokenizer has padding 0 and unknown 1, and may have fewer
@@ -71,7 +74,7 @@ def fit_subwords(field: str, settings: SubwordTokenizer, texts: Texts) -> Subwor
             train, normalize = _sentence_piece, normalization.plain
         case _:
             assert_never(settings)
-    normalized = texts(normalize)
+    normalized = texts(normalization.cut if as_they_are else normalize)
     if next(iter(normalized), None) is None:
         raise ValueError(
             f"{field}: {settings.type} must have texts in the training split to learn from,"

@@ -29,6 +29,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TextHead,
     TokenMatchingHead,
     ViewsHead,
 )
@@ -45,15 +46,16 @@ from multimodal_tf.models.heads import (
     ordinal,
     quantile,
     regression,
+    text,
     token_matching,
     views,
 )
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.models.heads.prior import PriorFallback
 from multimodal_tf.models.reread import Reread
-from multimodal_tf.schema import Classes, Moments, Schema
+from multimodal_tf.schema import Classes, Moments, Schema, Texts
 
-Stats = Classes | Moments | None
+Stats = Classes | Moments | Texts | None
 
 
 def module_of(head: Head) -> HeadModule:
@@ -76,6 +78,8 @@ def module_of(head: Head) -> HeadModule:
             return count
         case QuantileHead():
             return quantile
+        case TextHead():
+            return text
         case MatchingHead():
             return matching
         case TokenMatchingHead():
@@ -97,7 +101,7 @@ def module_of(head: Head) -> HeadModule:
 def output(
     head: Head,
     stats: Stats,
-    x: keras.KerasTensor | Sequence[keras.KerasTensor] | Sequence[Reread],
+    x: keras.KerasTensor | Sequence[keras.KerasTensor] | Sequence[Reread] | text.Read,
     name: str,
     any_present: keras.KerasTensor | Sequence[keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
@@ -108,11 +112,12 @@ def output(
         stats: what the schema holds for it: `Classes`, or `Moments` for a number; else None.
         x: `(batch, dim)`, the fused vector; of a head that compares inputs
             (`head.compares_inputs`) a list of their vectors, in the order of `head.inputs`; of one
-            that reads changed cells (`head.rereads_inputs`) a list of `Reread`.
+            that reads changed cells (`head.rereads_inputs`) a list of `Reread`; of one that
+            generates a text (`head.generates`) a `text.Read`.
         name: of the last layer.
         any_present: float32 `(batch,)`, 1 where any of the head's inputs is present, 0 where the
             output is to be the prior; of a head that compares inputs a list of their flags.
-            None: every row has an input, or the head rereads them.
+            None: every row has an input, or the head rereads them or generates a text.
 
     Returns:
         float32: classification and ordinal `(batch, classes)`, sums to 1; multi-label `(batch,
@@ -123,7 +128,8 @@ def output(
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
         each input, then scale and shift of the logits, zeros where the input is missing; order
         and masked `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches
-        nothing; views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell;
+        nothing; text `(batch, 4)`, as `TargetScores` says; views `(batch, 2, head.dim + 2)`: as
+        alignment, of two views of one cell;
         token matching `(batch, 2, 3)`: logits of the row's pair and of two mismatched ones, and 1
         for each that counts, zeros where an input is missing.
     """

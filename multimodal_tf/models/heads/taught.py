@@ -14,9 +14,9 @@ from multimodal_tf.losses import (
     TaughtLoss,
 )
 from multimodal_tf.models import heads
-from multimodal_tf.schema import Classes, Moments, Schema
+from multimodal_tf.schema import Classes, Moments, Schema, Texts
 
-Stats = Classes | Moments | None
+Stats = Classes | Moments | Texts | None
 
 
 def compile_arguments(config: Config, schema: Schema, taught: Collection[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from multimodal_tf.config import (
     OrdinalHead,
     QuantileHead,
     RegressionHead,
+    TextHead,
     TextInput,
     TokenMatchingHead,
     ViewsHead,
@@ -38,6 +39,9 @@ HEADS = {
     "order": OrderHead(inputs=["note"]),
     "views": ViewsHead(inputs=["note"], dim=3),
     "hidden": MaskedHead(inputs=["note"], context=["price"], dim=4),
+    "caption": TextHead(
+        dim=4, heads=2, depth=1, mlp_units=4, max_tokens=4, dropout=0, inputs=["price", "note"]
+    ),
     "tokens": TokenMatchingHead(inputs=["note", "price"], dim=4, heads=2),
 }
 NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))

@@ -1,0 +1,91 @@
+"""The head that predicts a text, token by token."""
+
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from multimodal_tf.config.heads.bases import LabelColumn
+from multimodal_tf.config.names import (
+    LOG_PROBABILITY,
+    AttentionHeads,
+    Depth,
+    Fraction,
+    MLPWidth,
+    Width,
+)
+from multimodal_tf.config.text import (
+    BytePairTokenizer,
+    CharacterTokenizer,
+    SentencePieceTokenizer,
+)
+
+# tokenizers whose tokens give the text back
+_REVERSIBLE = ("characters", "byte_pair", "sentence_piece")
+
+TargetTokenizer = Annotated[
+    CharacterTokenizer | BytePairTokenizer | SentencePieceTokenizer, Field(discriminator="type")
+]
+
+
+class TextHead(LabelColumn):
+    """A text, such as a caption, an answer or what a sound says, predicted token by token.
+
+    A decoder attends to the tokens of all inputs that the head reads, and to its own tokens so far.
+    In training it gets the target's tokens (teacher forcing); a missing input has no influence. The
+    prediction takes the most probable token at each step, until the text ends or has `max_tokens`
+    tokens. A row without any input gets the training split's most frequent text.
+
+    The target is read in NFC with single spaces, in its own case. Its tokenizer is learned from the
+    training targets and must be reversible: `characters`, `byte_pair` or `sentence_piece`. Of a
+    target with more than `max_tokens` tokens the first ones are learned.
+
+    The loss of a row is the mean cross-entropy of its tokens, its end among them: a long text does
+    not count more than a short one.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762; recurrent, with attention: Luong et al. 2015,
+    arXiv:1508.04025.
+    """
+
+    target_type = "text"
+    generates = True
+    reads_tokens = True
+    endings = (LOG_PROBABILITY,)
+
+    type: Literal["text"] = "text"
+    decoder: Literal["transformer", "lstm", "gru"] = "transformer"
+    tokenizer: TargetTokenizer = CharacterTokenizer()
+    max_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
+    # width of the decoder, its layers, and the heads of its attention to the inputs
+    dim: Width = 128
+    depth: Depth = 2
+    heads: AttentionHeads = 4
+    # of a transformer's blocks
+    mlp_units: MLPWidth = 256
+    dropout: Fraction = 0.1
+    # share of the target that is spread evenly over all tokens
+    label_smoothing: Fraction = 0.1
+
+    @pydantic.field_validator("tokenizer", mode="before")
+    @classmethod
+    def _reversible(cls, tokenizer: Any) -> Any:
+        kind = tokenizer.get("type") if isinstance(tokenizer, dict) else tokenizer
+        kind = getattr(kind, "type", kind)
+        if isinstance(kind, str) and kind not in _REVERSIBLE:
+            raise ValueError(
+                f"must be one whose tokens give the text back, {', '.join(_REVERSIBLE)}, received "
+                f"{kind}"
+            )
+        return tokenizer
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(
+                f"dim must be a multiple of the {self.heads} heads, received {self.dim}"
+            )
+        return self
+
+    def output_shape(self, classes: int) -> tuple[int, ...]:
+        """The row's loss, its target's log probability, its hits, and of how many tokens."""
+        return (4,)

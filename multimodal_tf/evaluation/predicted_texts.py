@@ -1,0 +1,44 @@
+"""The texts that a model predicts for the rows of a split."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from multimodal_tf.config import Config
+from multimodal_tf.config.heads import cell_tensors, generating
+from multimodal_tf.data.tokenizers.target_texts import texts_of
+from multimodal_tf.schema import Schema, Texts
+
+
+def predicted_texts(
+    model: keras.Model | None, config: Config, schema: Schema, batches: tf.data.Dataset
+) -> dict[str, list[str]]:
+    """The predicted text of each row, by head.
+
+    Args:
+        model: of `build_model`; None: there are none.
+        config, schema: of the model.
+        batches: of `load_split`.
+
+    Returns:
+        By text head a text for each row; empty without a model or without such heads.
+    """
+    found: dict[str, list[str]] = {name: [] for name in generating(config.heads)}
+    made: Any = model
+    if made is None or not found or not hasattr(made, "generating"):
+        return {}
+    whole = made.generating()
+    generator = keras.Model(whole.input, {name: whole.output[name] for name in found})
+    predict = tf.function(
+        lambda x: made.outputs_of(x, training=False, model=generator),
+        reduce_retracing=True,
+        autograph=False,
+    )
+    for inputs, _, _ in batches:
+        outputs = predict(cell_tensors(inputs, config.heads))
+        for name, texts in found.items():
+            stats = schema.heads[name]
+            if isinstance(stats, Texts):
+                texts += [one.decode() for one in texts_of(outputs[name], stats).numpy()]
+    return found

@@ -1,0 +1,82 @@
+"""Metrics of a head that predicts texts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from multimodal_tf.metrics import bootstrap
+from multimodal_tf.metrics.known_rows import known_groups
+from multimodal_tf.metrics.metric import HeadMetrics, estimate
+
+NO_TEXT = "no row has a target text and an input"
+NOT_GENERATED = "no texts were predicted: give the model, not a function"
+
+
+def text(
+    scores: ArrayLike,
+    texts: tuple[Sequence[str], Sequence[str]] | None = None,
+    known: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> HeadMetrics:
+    """How well texts are predicted, with intervals.
+
+    `exact_match` is the share of rows whose predicted text is the target. Of the target's tokens,
+    each predicted from those before it, `token_accuracy` is the share of right ones, and
+    `log_perplexity` their mean cross-entropy in nats; a row counts in these by its tokens, and not
+    at all without any input.
+
+    Args:
+        scores: float `(rows, 4)`, as `models.heads.output` gives them: the loss, the target's log
+            probability, right tokens and their number.
+        texts: the targets and the predicted texts, one a row; None: none were predicted.
+        known: `(rows,)`, 0 where there is no target. None: all have one.
+        resamples, seed, groups: as in `classification`.
+
+    Raises:
+        ValueError: a shape differs, or a number is NaN.
+
+    Example:
+        >>> scores = [[0.5, -1.0, 2, 2], [1.5, -3.0, 0, 2]]
+        >>> found = text(scores, (["a", "b"], ["a", "c"]), resamples=0)
+        >>> {name: metric.value for name, metric in found.metrics.items()}
+        {'exact_match': 0.5, 'token_accuracy': 0.5, 'log_perplexity': 1.0}
+    """
+    rows = np.asarray(scores, dtype=float)
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise ValueError(f"predictions must have the shape (rows, 4), received {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise ValueError("predictions must be finite numbers, received NaN or infinity")
+    chosen = np.ones(len(rows), bool) if known is None else np.asarray(known) > 0
+    _, logs, hits, counts = rows[chosen].T
+    n = int(chosen.sum())
+    codes = known_groups(groups, chosen, len(rows))
+    right = None if texts is None else _equal(texts, chosen)
+
+    def statistic(index: np.ndarray) -> dict[str, float]:
+        tokens = counts[index].sum()
+        of_tokens = {
+            "token_accuracy": hits[index].sum() / tokens if tokens else np.nan,
+            "log_perplexity": -logs[index].sum() / tokens if tokens else np.nan,
+        }
+        return of_tokens if right is None else {"exact_match": right[index].mean(), **of_tokens}
+
+    values = statistic(np.arange(n)) if n else {}
+    samples = bootstrap.resample(statistic, n, resamples, seed, codes)
+    found = {}
+    for name in ("exact_match", "token_accuracy", "log_perplexity"):
+        reason = NOT_GENERATED if n and name not in values else NO_TEXT
+        found[name] = estimate(values.get(name), n, samples.get(name), reason)
+    return HeadMetrics(type="text", n=n, metrics=found)
+
+
+def _equal(texts: tuple[Sequence[str], Sequence[str]], chosen: np.ndarray) -> np.ndarray:
+    targets, predicted = (np.asarray(one, dtype=object) for one in texts)
+    if targets.shape != chosen.shape or predicted.shape != chosen.shape:
+        raise ValueError(
+            f"texts must be {len(chosen)} targets and predictions, received {len(targets)} and "
+            f"{len(predicted)}"
+        )
+    return np.asarray((targets == predicted)[chosen], dtype=float)

@@ -1,0 +1,1 @@
+"""Decoders: texts from the tokens of inputs, step by step."""

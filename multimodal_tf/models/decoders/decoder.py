@@ -1,0 +1,75 @@
+"""What the decoders of texts have in common."""
+
+import abc
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+# tensors that a decoder keeps from one token to the next, `(batch, ...)` each
+State = tuple[Any, ...]
+# a logit that no token has
+NEVER = -1e9
+
+
+class Decoder(layers.Layer, abc.ABC):
+    """Logits of each next token, given the tokens before it and the memory that it attends to.
+
+    Token ids are 0 for padding, 1 for an unknown one, then those of the tokenizer, `size - 2` for a
+    text's end and `size - 1` for its beginning. Padding and the beginning are never predicted.
+
+    Args:
+        size: int, the number of token ids.
+        length: int, the most tokens of a text, its end included.
+        dim: int, width of the memory and the decoder.
+
+    Call:
+        `tokens` is int `(batch, length)`, beginning with the beginning; `memory` `(batch, memory
+        length, dim)`, `visible` bool `(batch, memory length)`, which of it is present: at least one
+        token in each row. Returns float32 logits `(batch, length, size)`.
+    """
+
+    def __init__(self, size: int, length: int, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size, self.length, self.dim = size, length, dim
+
+    @property
+    def begin(self) -> int:
+        """The id of a text's beginning."""
+        return self.size - 1
+
+    @property
+    def end(self) -> int:
+        """The id of a text's end."""
+        return self.size - 2
+
+    @abc.abstractmethod
+    def start(self, memory: Any, visible: Any) -> tuple[Any, State]:
+        """Logits of the first token `(batch, size)`, and the state after the beginning."""
+
+    @abc.abstractmethod
+    def step(
+        self, tokens: Any, index: Any, memory: Any, visible: Any, state: State
+    ) -> tuple[Any, State]:
+        """Logits of the token at `index + 1`, and the state.
+
+        Args:
+            tokens: int `(batch,)`, those at `index`, the beginning being at 0.
+            index: int scalar.
+            memory, visible: as in `call`.
+            state: of the step before.
+        """
+
+    def allowed(self, logits: Any) -> Any:
+        """float32 logits, without padding and the beginning."""
+        never = ops.one_hot(ops.array([0, self.begin]), self.size, dtype="float32")
+        return ops.cast(logits, "float32") + NEVER * ops.sum(never, axis=0)
+
+    def compute_output_spec(
+        self, tokens: keras.KerasTensor, memory: keras.KerasTensor, visible: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor((*tokens.shape, self.size), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"size": self.size, "length": self.length, "dim": self.dim}
+        return {**super().get_config(), **own}

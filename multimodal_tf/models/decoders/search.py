@@ -1,0 +1,107 @@
+"""Texts from a decoder: the most probable token at each step."""
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from multimodal_tf.models.decoders.decoder import NEVER, Decoder, State
+from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+
+# the unknown token is no prediction: there are no characters to write
+_UNKNOWN = 1
+
+
+class Generated(NamedTuple):
+    """Token ids int32 `(batch, length)`, 0 behind the end, and their log probability `(batch,)`."""
+
+    tokens: tf.Tensor
+    log_probability: tf.Tensor
+
+
+class GreedySearch(layers.Layer):
+    """The most probable token at each step, until every row has ended.
+
+    What a row gets depends on no other row. A row without any input gets the training split's most
+    frequent text, with the log of its share.
+
+    Args:
+        scores: the layer whose decoder and settings are used; its weights are shared.
+
+    Call:
+        `memory`, `visible` and `any_present` as of `TargetScores`. Returns `(tokens,
+        log_probability)`: int32 `(batch, length)`, the end among them, and float32 `(batch,)`.
+    """
+
+    def __init__(self, scores: TargetScores, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scores = scores
+
+    def build(self, *shapes: Any) -> None:
+        self.built = True
+
+    def call(self, memory: Any, visible: Any, any_present: Any = None) -> Any:
+        found = greedy(self.scores.decoder, memory, visible)
+        return found if any_present is None else or_commonest(found, self.scores, any_present)
+
+    def compute_output_spec(self, memory: keras.KerasTensor, *others: Any) -> Any:
+        rows, length = memory.shape[0], self.scores.decoder.length
+        return (
+            keras.KerasTensor((rows, length), "int32"),
+            keras.KerasTensor((rows,), "float32"),
+        )
+
+
+def greedy(decoder: Decoder, memory: Any, visible: Any) -> Generated:
+    """The most probable token at each step; see `GreedySearch`."""
+    rows = tf.shape(memory)[0]
+    logits, state = decoder.start(memory, visible)
+    tokens, total, running = _chosen(logits, decoder, tf.zeros([rows]), tf.ones([rows], tf.bool))
+    written = tf.concat([tokens[:, tf.newaxis], tf.zeros([rows, decoder.length - 1], tf.int32)], 1)
+
+    def step(
+        index: Any, written: Any, last: Any, total: Any, running: Any, state: State
+    ) -> tuple[Any, ...]:
+        logits, state = decoder.step(last, index, memory, visible, state)
+        last, total, running = _chosen(logits, decoder, total, running)
+        place = tf.one_hot(index, decoder.length, dtype=tf.int32)
+        written += place * last[:, tf.newaxis]
+        return index + 1, written, last, total, running, state
+
+    found = tf.while_loop(
+        lambda index, written, last, total, running, state: (
+            (index < decoder.length) & tf.reduce_any(running)
+        ),
+        step,
+        (tf.constant(1), written, tokens, total, running, tuple(state)),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None, decoder.length]),
+            *[tf.TensorShape([None])] * 3,
+            tuple(tf.TensorShape([None, *one.shape[1:]]) for one in state),
+        ),
+        maximum_iterations=decoder.length,
+    )
+    return Generated(found[1], found[3])
+
+
+def _chosen(logits: Any, decoder: Decoder, total: Any, running: Any) -> tuple[Any, Any, Any]:
+    """The next token of each row, 0 in one that has ended; the sums; which rows go on."""
+    logs = tf.nn.log_softmax(logits) + NEVER * tf.one_hot(_UNKNOWN, decoder.size)
+    tokens = tf.argmax(logs, axis=-1, output_type=tf.int32)
+    total += tf.where(running, tf.reduce_max(logs, axis=-1), 0.0)
+    tokens = tf.where(running, tokens, 0)
+    return tokens, total, running & (tokens != decoder.end)
+
+
+def or_commonest(found: Generated, scores: TargetScores, any_present: Any) -> Generated:
+    """What was found where any input is present, else the training split's most frequent text."""
+    length, end = scores.decoder.length, scores.decoder.end
+    ids = [*scores.commonest, end, *[0] * length][:length]
+    present = any_present > 0.5
+    return Generated(
+        tf.where(present[:, tf.newaxis], found.tokens, tf.constant(ids, tf.int32)),
+        tf.where(present, found.log_probability, math.log(scores.share or 1.0)),
+    )

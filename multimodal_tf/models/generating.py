@@ -1,0 +1,73 @@
+"""The model that predicts texts, made of the layers of one that learns them."""
+
+from typing import Any
+
+import keras
+
+from multimodal_tf.config.heads import cell_tensors
+from multimodal_tf.config.names import LOG_PROBABILITY, embedding_layers
+from multimodal_tf.models.decoders.search import GreedySearch
+from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.frozen_start_model import FrozenStartModel
+
+
+class GeneratingModel(FrozenStartModel):
+    """A model whose text heads can be turned from learning a text into predicting one."""
+
+    def generating(self) -> FrozenStartModel:
+        """The model with the same layers that predicts texts; see `models.generating`."""
+        return generating(self)
+
+    def without_texts(self) -> keras.Model:
+        """The same layers without the heads of texts and their targets; itself without any.
+
+        Where no other head is left, the outputs are the vectors of the inputs.
+        """
+        outputs = {n: one for n, one in self.output.items() if scores_layer(self, n) is None}
+        if len(outputs) == len(self.output):
+            return self
+        inputs = cell_tensors(self.input, self.output)
+        if not outputs:
+            layers = {layer.name: layer.output for layer in self.layers}
+            names = embedding_layers(layers, inputs, ())
+            outputs = {name: layers[layer] for name, layer in names.items()}
+        return FrozenStartModel(inputs, outputs, name="without_texts")
+
+
+def generating(model: keras.Model) -> FrozenStartModel:
+    """The functional model with a model's layers and weights that predicts its heads' texts.
+
+    A model of `build_model` learns a text: it also reads the target, and says how probable it is.
+    This one does not read it. Both share their weights: what one learns, the other knows.
+
+    Args:
+        model: functional `keras.Model` of `build_model`.
+
+    Returns:
+        A functional `keras.Model`. Its inputs are the model's without `{head}_target`. Its outputs
+        are the model's, but for a text head `{head}` int32 `(batch, max_tokens + 1)`, token ids up
+        to the end and 0 behind it, and `{head}_log_probability` float32 `(batch,)`, in nats. A row
+        without any of the head's inputs gets the training split's most frequent text.
+
+    Example:
+        >>> generating(model).predict(rows)["caption"].shape  # doctest: +SKIP
+        (64, 33)
+    """
+    outputs: dict[str, Any] = {}
+    for name, output in model.output.items():
+        scores = scores_layer(model, name)
+        if scores is None:
+            outputs[name] = output
+            continue
+        _, *read = scores.input
+        outputs[name], outputs[name + LOG_PROBABILITY] = GreedySearch(
+            scores, name=f"{name}_search"
+        )(*read)
+    inputs = cell_tensors(model.input, model.output)
+    return FrozenStartModel(inputs, outputs, name="generating")
+
+
+def scores_layer(model: keras.Model, name: str) -> TargetScores | None:
+    """The last layer of a text head; None for other heads."""
+    found = {layer.name: layer for layer in model.layers if isinstance(layer, TargetScores)}
+    return found.get(name)

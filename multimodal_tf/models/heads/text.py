@@ -1,0 +1,107 @@
+"""A text: a decoder over the tokens of the head's inputs."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, assert_never
+
+import keras
+
+from multimodal_tf.config import TextHead
+from multimodal_tf.config.names import TARGET
+from multimodal_tf.losses import RowLoss
+from multimodal_tf.models.decoders.decoder import Decoder
+from multimodal_tf.models.decoders.memory import memory
+from multimodal_tf.models.decoders.recurrent import RecurrentTextDecoder
+from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.decoders.transformer import TransformerTextDecoder
+from multimodal_tf.models.presence import AnyPresent
+from multimodal_tf.models.towers.encoding import Encoding
+from multimodal_tf.schema import Texts
+
+
+class Read(NamedTuple):
+    """What a text head reads.
+
+    Attributes:
+        encodings: by vector, with tokens and masks.
+        present: float32 `(batch,)` by vector; empty if the model does not know presence.
+        target: Keras input int32 `(batch, max_tokens + 1)`.
+    """
+
+    encodings: Mapping[str, Encoding]
+    present: Mapping[str, keras.KerasTensor]
+    target: keras.KerasTensor
+
+
+def target_input(head: TextHead, name: str) -> keras.KerasTensor:
+    """The Keras input of the head's target."""
+    return keras.Input((head.max_tokens + 1,), dtype="int32", name=name + TARGET)
+
+
+def output(
+    head: TextHead, stats: Texts, x: Read, name: str, any_present: None = None
+) -> keras.KerasTensor:
+    """How well the target is predicted, `(batch, 4)`; see `models.heads.output`."""
+    x_memory, mask = memory(head.dim, x.encodings, x.present, name)
+    read = [x.target, x_memory, mask]
+    if x.present:
+        any_one = AnyPresent(name=f"{name}_any", dtype="float32")
+        read.append(any_one(list(x.present.values())))
+    scores = TargetScores(
+        _decoder(head, stats, name),
+        head.label_smoothing,
+        stats.commonest_ids,
+        stats.share,
+        name=name,
+    )
+    return scores(*read)
+
+
+def prior(head: TextHead, stats: Texts, width: int) -> list[float]:
+    """Zeros: a row without inputs teaches nothing."""
+    return [0.0] * width
+
+
+def loss(head: TextHead, stats: Texts) -> keras.losses.Loss:
+    """The rows' losses, as the output holds them."""
+    return RowLoss()
+
+
+def metrics(head: TextHead) -> list[keras.metrics.Metric]:
+    """The share of right tokens."""
+    return [TokenAccuracy(name="token_accuracy")]
+
+
+def _decoder(head: TextHead, stats: Texts, name: str) -> Decoder:
+    rest: dict[str, Any] = {
+        "size": stats.size,
+        "length": head.max_tokens + 1,
+        "dim": head.dim,
+        "depth": head.depth,
+        "heads": head.heads,
+        "dropout": head.dropout,
+        "name": f"{name}_decoder",
+    }
+    match head.decoder:
+        case "transformer":
+            return TransformerTextDecoder(mlp_units=head.mlp_units, **rest)
+        case "lstm" | "gru":
+            return RecurrentTextDecoder(kind=head.decoder, **rest)
+        case _:
+            assert_never(head.decoder)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class TokenAccuracy(keras.metrics.Mean):
+    """Right tokens of all rows, divided by their number.
+
+    `y_true` is not read, `y_pred` is the output of `TargetScores`. A row of weight 0 does not
+    count.
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_pred = keras.ops.convert_to_tensor(y_pred)
+        hits, count = y_pred[:, 2], y_pred[:, 3]
+        weight = count
+        if sample_weight is not None:
+            weight = weight * keras.ops.cast(sample_weight, weight.dtype)
+        return super().update_state(hits / keras.ops.maximum(count, 1.0), weight)
