@@ -68,6 +68,7 @@ setuptools.setup(
         "filelock>=3.16",
         "fsspec>=2024.5",
         "jinja2>=3.1",
+        "jiwer>=4",
         "lazy_loader>=0.4",
         "matplotlib>=3.9",
         "numpy>=2",
@@ -77,6 +78,7 @@ setuptools.setup(
         "pydantic>=2.10",
         "pyyaml>=6",
         "rich>=13",
+        "sacrebleu>=2.5",
         # KerasHub reads Hugging Face's presets with it, and does not say so
         "safetensors>=0.4",
         "scikit-learn>=1.6",

@@ -98,6 +98,7 @@ from .models.build import build_model as build_model
 from .models.build import build_towers as build_towers
 from .models.build import compile_arguments as compile_arguments
 from .models.build import explanations as explanations
+from .models.generating import generating as generating
 from .report.compare import compare as compare
 from .report.model.model_report import model_report as model_report
 from .schema import Schema as Schema

@@ -71,10 +71,11 @@ class Targets:
         Returns:
             `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label
             float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit; a
-            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`. Weights: float32 `(batch,)`. A label that is missing, or that training did not see, has
-            target 0 and weight 0; of a multi-label row only the labels that training saw count. A
-            head without a label column has targets of 1, and weights of 1 if it has a loss, else 0;
-            one that compares cells has the labels as targets, int64 `(batch, cells)`.
+            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`. Weights: float32
+            `(batch,)`. A label that is missing, or that training did not see, has target 0 and
+            weight 0; of a multi-label row only the labels that training saw count. A head without
+            a label column has targets of 1, and weights of 1 if it has a loss, else 0; one that
+            compares cells has the labels as targets, int64 `(batch, cells)`.
         """
         found = {name: self._target(name, head, labels[name]) for name, head in self._heads.items()}
         targets = {name: target for name, (target, _) in found.items()}

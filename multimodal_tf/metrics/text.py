@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike
 from multimodal_tf.metrics import bootstrap
 from multimodal_tf.metrics.known_rows import known_groups
 from multimodal_tf.metrics.metric import HeadMetrics, estimate
+from multimodal_tf.metrics.text_overlap import Statistic, overlap
 
+_OF_TEXTS = ("exact_match", "wer", "cer", "bleu", "chrf")
 NO_TEXT = "no row has a target text and an input"
 NOT_GENERATED = "no texts were predicted: give the model, not a function"
 
@@ -23,7 +25,8 @@ def text(
 ) -> HeadMetrics:
     """How well texts are predicted, with intervals.
 
-    `exact_match` is the share of rows whose predicted text is the target. Of the target's tokens,
+    `exact_match` is the share of rows whose predicted text is the target; `wer`, `cer`, `bleu` and
+    `chrf` are those of `overlap`. Of the target's tokens,
     each predicted from those before it, `token_accuracy` is the share of right ones, and
     `log_perplexity` their mean cross-entropy in nats; a row counts in these by its tokens, and not
     at all without any input.
@@ -41,8 +44,8 @@ def text(
     Example:
         >>> scores = [[0.5, -1.0, 2, 2], [1.5, -3.0, 0, 2]]
         >>> found = text(scores, (["a", "b"], ["a", "c"]), resamples=0)
-        >>> {name: metric.value for name, metric in found.metrics.items()}
-        {'exact_match': 0.5, 'token_accuracy': 0.5, 'log_perplexity': 1.0}
+        >>> {name: found.metrics[name].value for name in ("exact_match", "wer", "log_perplexity")}
+        {'exact_match': 0.5, 'wer': 0.5, 'log_perplexity': 1.0}
     """
     rows = np.asarray(scores, dtype=float)
     if rows.ndim != 2 or rows.shape[1] != 4:
@@ -53,30 +56,33 @@ def text(
     _, logs, hits, counts = rows[chosen].T
     n = int(chosen.sum())
     codes = known_groups(groups, chosen, len(rows))
-    right = None if texts is None else _equal(texts, chosen)
+    of_texts = {} if texts is None or not n else _of_texts(texts, chosen)
 
     def statistic(index: np.ndarray) -> dict[str, float]:
         tokens = counts[index].sum()
-        of_tokens = {
+        return {name: each(index) for name, each in of_texts.items()} | {
             "token_accuracy": hits[index].sum() / tokens if tokens else np.nan,
             "log_perplexity": -logs[index].sum() / tokens if tokens else np.nan,
         }
-        return of_tokens if right is None else {"exact_match": right[index].mean(), **of_tokens}
 
     values = statistic(np.arange(n)) if n else {}
     samples = bootstrap.resample(statistic, n, resamples, seed, codes)
     found = {}
-    for name in ("exact_match", "token_accuracy", "log_perplexity"):
+    for name in (*_OF_TEXTS, "token_accuracy", "log_perplexity"):
         reason = NOT_GENERATED if n and name not in values else NO_TEXT
         found[name] = estimate(values.get(name), n, samples.get(name), reason)
     return HeadMetrics(type="text", n=n, metrics=found)
 
 
-def _equal(texts: tuple[Sequence[str], Sequence[str]], chosen: np.ndarray) -> np.ndarray:
+def _of_texts(
+    texts: tuple[Sequence[str], Sequence[str]], chosen: np.ndarray
+) -> dict[str, Statistic]:
     targets, predicted = (np.asarray(one, dtype=object) for one in texts)
     if targets.shape != chosen.shape or predicted.shape != chosen.shape:
         raise ValueError(
             f"texts must be {len(chosen)} targets and predictions, received {len(targets)} and "
             f"{len(predicted)}"
         )
-    return np.asarray((targets == predicted)[chosen], dtype=float)
+    right = np.asarray((targets == predicted)[chosen], dtype=float)
+    pairs = targets[chosen].tolist(), predicted[chosen].tolist()
+    return {"exact_match": lambda index: float(right[index].mean()), **overlap(*pairs)}

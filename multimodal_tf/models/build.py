@@ -48,8 +48,8 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         A functional `keras.Model`. Its inputs are a dict by name, `(batch, *model_shape)` of
         `model_dtype` as the input's configuration says (pixels 0 to 1, waveforms -1 to 1, text
         int32 `(batch, max_tokens)`), and, with `config.fusion.presence`, float32 `(batch,)` flags
-        `{name}_present`: where one is 0, that input has no influence, whatever its values; with text
-        heads, int32 `{head}_target` `(batch, max_tokens + 1)`, see `generating`. Its
+        `{name}_present`: where one is 0, that input has no influence, whatever its values; with
+        text heads, int32 `{head}_target` `(batch, max_tokens + 1)`, see `generating`. Its
         outputs are a dict by head, see `models.heads.output`. Layer `{name}_embedding` has an
         input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the
         fused vector.
@@ -144,12 +144,13 @@ def embeddings(model: keras.Model) -> keras.Model:
     layers = {layer.name: layer.output for layer in model.layers}
     names = embedding_layers(layers, model.input, model.output)
     outputs = {name: layers[layer] for name, layer in names.items()}
-    inputs = cell_tensors(model.input, model.output)
-    return keras.Model(inputs, outputs, name="embeddings")
+    return keras.Model(model.input, outputs, name="embeddings")
 
 
 def explanations(model: DistributedModel) -> keras.Model | None:
     """A model with the layers and inputs of a `build_model` model, and explanations as outputs.
+
+    It does not read the targets of text heads.
 
     Returns:
         None where the fusion explains nothing (concatenation, sum, mean, product, bilinear,

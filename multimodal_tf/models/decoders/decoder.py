@@ -65,6 +65,10 @@ class Decoder(layers.Layer, abc.ABC):
         never = ops.one_hot(ops.array([0, self.begin]), self.size, dtype="float32")
         return ops.cast(logits, "float32") + NEVER * ops.sum(never, axis=0)
 
+    def choices(self, logits: Any) -> Any:
+        """Logits without the unknown token: it is learned, but has no characters to write."""
+        return logits + NEVER * ops.one_hot(1, self.size, dtype="float32")
+
     def compute_output_spec(
         self, tokens: keras.KerasTensor, memory: keras.KerasTensor, visible: keras.KerasTensor
     ) -> keras.KerasTensor:

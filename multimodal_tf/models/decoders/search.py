@@ -7,11 +7,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from multimodal_tf.models.decoders.decoder import NEVER, Decoder, State
+from multimodal_tf.models.decoders.decoder import Decoder, State
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
-
-# the unknown token is no prediction: there are no characters to write
-_UNKNOWN = 1
 
 
 class Generated(NamedTuple):
@@ -89,7 +86,7 @@ def greedy(decoder: Decoder, memory: Any, visible: Any) -> Generated:
 
 def _chosen(logits: Any, decoder: Decoder, total: Any, running: Any) -> tuple[Any, Any, Any]:
     """The next token of each row, 0 in one that has ended; the sums; which rows go on."""
-    logs = tf.nn.log_softmax(logits) + NEVER * tf.one_hot(_UNKNOWN, decoder.size)
+    logs = decoder.choices(tf.nn.log_softmax(logits))
     tokens = tf.argmax(logs, axis=-1, output_type=tf.int32)
     total += tf.where(running, tf.reduce_max(logs, axis=-1), 0.0)
     tokens = tf.where(running, tokens, 0)

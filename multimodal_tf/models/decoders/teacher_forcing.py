@@ -72,7 +72,7 @@ class TargetScores(layers.Layer):
             counted = ops.logical_and(counted, ops.expand_dims(any_present > 0.5, 1))
         smooth = self.label_smoothing
         losses = -(1 - smooth) * of_target - smooth * spread
-        hits = ops.cast(ops.argmax(logits, axis=-1), target.dtype) == target
+        hits = ops.cast(ops.argmax(decoder.choices(logits), axis=-1), target.dtype) == target
         counts = ops.sum(ops.cast(counted, "float32"), axis=1)
         sums = [
             ops.sum(ops.where(counted, one, ops.zeros_like(one)), axis=1)

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import Config
-from multimodal_tf.config.heads import output_key
-from multimodal_tf.config.names import PRESENT
+from multimodal_tf.config.heads import generating, output_key
+from multimodal_tf.config.names import PRESENT, TARGET
 from multimodal_tf.config.saved_model.load import load
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.teacher_files import TeacherFiles
@@ -68,6 +68,10 @@ def _of_run(files: TeacherFiles, config: Config, names: list[str]) -> Function:
     def predict(raw: Tensors) -> tuple[Tensors, tf.Tensor]:
         features, _ = preprocessor.features(raw)
         inputs = preprocessor.model_inputs(features)
+        rows = tf.shape(features[next(iter(features))])[0]
+        for name, head in generating(config.heads).items():
+            # it has no target, and what the teacher writes is not taught
+            inputs[name + TARGET] = tf.zeros([rows, head.max_tokens + 1], tf.int32)
         found = dict(run.model(inputs, training=False))
         if any(name not in found for name in names):
             found = vectors(inputs, training=False) | found

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from all_heads import CONFIG
+from random_rows import texts_of
 
 import multimodal_tf
-from multimodal_tf.config import Config, Head
+from multimodal_tf.config import Config, Head, TextHead
 from multimodal_tf.config.heads import LabelledHead, LossHead, output_key
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.evaluation import by_head
@@ -27,12 +28,15 @@ STATS = {
     "class": Classes(names=list(CLASSES), counts=[3, 2, 1]),
     "classes": Classes(names=list(CLASSES), counts=[3, 2, 1], rows=6),
     "number": Moments(mean=5.0, std=2.0),
+    "text": texts_of(TextHead()),
     None: None,
 }
 TARGETS = {
     "class": np.arange(ROWS, dtype="int32") % 3,
     "classes": (np.arange(3 * ROWS).reshape(ROWS, 3) % 2).astype("float32"),
     "number": np.arange(ROWS, dtype="float32")[:, None],
+    # not read: the model's input has the target
+    "text": np.ones((ROWS, 1), "float32"),
     None: np.ones((ROWS, 1), "float32"),
 }
 # of two inputs, all different
@@ -41,13 +45,18 @@ CELLS = np.arange(2 * ROWS).reshape(ROWS, 2)
 
 def _most(head):
     """How many inputs a head may have."""
-    return next(getattr(one, "max_length", 0) for one in head.model_fields["inputs"].metadata[::-1])
+    found = (getattr(one, "max_length", 0) for one in head.model_fields["inputs"].metadata[::-1])
+    return next(found, None)
 
 
 # every head has defaults, but for the inputs of one that compares or rereads them
 TYPES = get_args(get_args(Head)[0])
 EVERY = [
-    head(inputs=["a", "b"] if not head.rereads_inputs else ["note", "price"][: _most(head)])
+    head(
+        inputs=["note", "price"][: _most(head)]
+        if head.rereads_inputs or head.generates
+        else ["a", "b"]
+    )
     for head in TYPES
 ]
 WITH_LOSS = [head for head in EVERY if isinstance(head, LossHead)]
@@ -68,7 +77,7 @@ def targets_of(head):
 def output_of(head):
     """The output of untrained layers for random vectors, float32 `(ROWS, ...)`."""
     keras.utils.set_random_seed(0)
-    if head.rereads_inputs:
+    if head.rereads_inputs or head.generates:
         config = Config(inputs=CONFIG.inputs, heads={"h": head})
         return build_model(config, contract.schema_of(config))(contract.rows_of(config, ROWS))[
             "h"
@@ -125,7 +134,11 @@ def test_metrics_and_their_bootstrap_samples(head):
 def test_served_keys_and_columns(head):
     stats = {} if head.target_type is None else {"h": STATS[head.target_type]}
     schema = Schema(rows=ROWS, inputs={}, heads=stats)
-    served = endpoints.predictions("h", head, tf.constant(output_of(head)), schema)
+    # a text is served of the tokens that `generating` gives
+    output = np.full((ROWS, 5), 2, "int32") if head.generates else output_of(head)
+    served = endpoints.predictions("h", head, tf.constant(output), schema)
+    if head.generates:
+        served["h_log_probability"] = np.zeros(ROWS)
     computed = [ending for ending in head.endings if ending in DERIVED]
     assert {*served} == {"h", *("h" + ending for ending in head.endings)} - {
         "h" + ending for ending in computed
@@ -144,7 +157,8 @@ def test_every_head_is_public(head):
 
 @pytest.mark.parametrize("head", EVERY, ids=of_type)
 def test_the_facts_agree(head):
-    assert isinstance(head, LabelledHead) == (head.target_type is not None)
+    assert isinstance(head, LabelledHead) == (head.target_type not in (None, "text"))
+    assert head.generates == (head.target_type == "text")
     assert head.served or head.rereads_inputs
     assert not head.rereads_inputs or (head.target_type is None and not head.reads_fused)
     assert (head.min_classes > 0) == (head.target_type in ("class", "classes"))
