@@ -25,7 +25,8 @@ def overlap(targets: Sequence[str], predicted: Sequence[str]) -> Mapping[str, St
     """
     # these imports take a second, and other heads do not need them
     import jiwer
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     words = [jiwer.process_words(*pair) for pair in zip(targets, predicted)]
     characters = [jiwer.process_characters(*pair) for pair in zip(targets, predicted)]

@@ -120,6 +120,6 @@ def test_what_no_target_can_be_is_refused():
 def test_a_head_and_an_input_have_no_name_in_common():
     with pytest.raises(ValueError, match="two input keys would be called 'caption_target'"):
         Config(inputs={"caption_target": NumberInput()}, heads={"caption": TextHead()})
+    heads = {"caption": TextHead(), "caption_log_probability": TextHead()}
     with pytest.raises(ValueError, match="two head keys would be called"):
-        heads = {"caption": TextHead(), "caption_log_probability": TextHead()}
         Config(inputs={"size": NumberInput()}, heads=heads)

@@ -97,7 +97,7 @@ def test_what_needs_another_head_says_so(made, tmp_path):
     with pytest.raises(ValueError, match="must have a head with a label"):
         model_report(made.run, made.records, tmp_path / "page")
     with pytest.raises(ValueError, match="cross-validation needs a head with a label"):
-        cross_validate(mm.read_table(made.table), CONFIG, tmp_path / "folds")
+        cross_validate(CONFIG, mm.read_table(made.table), tmp_path / "folds")
     with pytest.raises(ValueError, match="texts have no average, received the head 'caption'"):
         mm.export_ensemble([made.run, made.run], made.folder / "both" / "1")
     # their vectors are there
