@@ -91,7 +91,7 @@ def parse(
 
 def parse_labels(config: Config, serialized: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Rows and labels as `parse` gives them, of heads with a column; no cell is read."""
-    of_labels = config.model_copy(update={"inputs": {}, "heads": labelled(config.heads)})
+    of_labels = config.model_copy(update={"inputs": {}, "heads": with_column(config.heads)})
     rows, _, labels = parse(of_labels, serialized)
     return rows, labels
 
