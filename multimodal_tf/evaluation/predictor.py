@@ -248,12 +248,13 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             "the model must be a functional keras.Model with the outputs "
             f"{sorted(config.heads)}, received {model!r}"
         )
-    if generating(config.heads):
-        model = without_texts(model)
-    embedder = embedding_model(model, config)
-    return Predictor(
-        config, schema, _graph(_inference(model)), lambda inputs: {}, model=model, embedder=embedder
+    core = without_texts(model) if generating(config.heads) else model
+    embedder = embedding_model(core, config)
+    found = Predictor(
+        config, schema, _graph(_inference(core)), lambda inputs: {}, model=core, embedder=embedder
     )
+    found.model = model
+    return found
 
 
 def without_texts(model: Any) -> keras.Model:

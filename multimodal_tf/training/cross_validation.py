@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.config.heads import with_loss
+from multimodal_tf.config.heads import generating, with_loss
 from multimodal_tf.data import atomic, record_files
 from multimodal_tf.data.cache import FOLDER, started_after
 from multimodal_tf.data.csv_frame import escape_frame
@@ -146,7 +146,13 @@ def _check(config: Config, folds: int, repeats: int, seed: int) -> None:
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, received {value}")
-    if not with_loss(config.heads):
+    learning = with_loss(config.heads)
+    if learning and learning.keys() == generating(config.heads).keys():
+        raise ValueError(
+            "cross-validation needs a head other than of texts, which it does not predict, "
+            f"received {sorted(config.heads)}"
+        )
+    if not learning:
         raise ValueError(
             "cross-validation needs a head that learns from labels or without, "
             f"received {sorted(config.heads)}"
@@ -247,7 +253,7 @@ def _predict(
         batches = load_split(*opened, "test", batch_size=_BATCH, frozen=frozen)
         for inputs, targets, weights in batches.as_numpy_iterator():
             predictions = run.model.predict_on_batch(inputs)
-            for name in with_loss(run.config.heads):
+            for name in with_loss(run.config.heads).keys() - generating(run.config.heads).keys():
                 batch = {
                     "targets": targets[name],
                     "known": weights[name] > 0,

@@ -93,10 +93,17 @@ def test_evaluation(made):
     assert "give the model" in other.heads["caption"].metrics["exact_match"].reason
 
 
+def test_report_of_texts_alone(made, tmp_path):
+    written = model_report(made.run, made.records, tmp_path / "page", resamples=10)
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert written.page.sections
+    assert "exact_match" in page or "exact match" in page
+
+
 def test_what_needs_another_head_says_so(made, tmp_path):
     with pytest.raises(ValueError, match="must have a head with a label"):
-        model_report(made.run, made.records, tmp_path / "page")
-    with pytest.raises(ValueError, match="cross-validation needs a head with a label"):
+        model_report(made.path, made.records, tmp_path / "page")
+    with pytest.raises(ValueError, match="cross-validation needs a head other than of texts"):
         cross_validate(CONFIG, mm.read_table(made.table), tmp_path / "folds")
     with pytest.raises(ValueError, match="texts have no average, received the head 'caption'"):
         mm.export_ensemble([made.run, made.run], made.folder / "both" / "1")
