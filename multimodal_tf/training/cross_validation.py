@@ -247,13 +247,15 @@ def _predict(
     run: Run, records: PathLike, manifest: Manifest, cache: pathlib.Path | Literal[False]
 ) -> dict[str, np.ndarray]:
     """Numbers of the held-out rows; by head targets, whether they are known, and predictions."""
+    heads = with_loss(run.config.heads).items()
+    names = [name for name, head in heads if not head.generates]
     found: dict[str, list[np.ndarray]] = {ROWS: [_row_numbers(run.config, manifest)]}
     opened = (run.config, run.schema, records)
     with started_after(run.model, *opened, ["test"], cache, progress=False) as frozen:
         batches = load_split(*opened, "test", batch_size=_BATCH, frozen=frozen)
         for inputs, targets, weights in batches.as_numpy_iterator():
             predictions = run.model.predict_on_batch(inputs)
-            for name in with_loss(run.config.heads).keys() - generating(run.config.heads).keys():
+            for name in names:
                 batch = {
                     "targets": targets[name],
                     "known": weights[name] > 0,
