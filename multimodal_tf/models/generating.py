@@ -50,8 +50,17 @@ def generating(model: keras.Model) -> FrozenStartModel:
         without any of the head's inputs gets the training split's most frequent text.
 
     Example:
-        >>> generating(model).predict(rows)["caption"].shape  # doctest: +SKIP
-        (64, 33)
+        >>> from multimodal_tf.config import Config, NumberInput, TextHead
+        >>> from multimodal_tf.models import build_model
+        >>> from multimodal_tf.schema import Moments, Schema, Texts, Vocabulary
+        >>> head = TextHead(decoder="gru", dim=8, depth=1, max_tokens=3)
+        >>> config = Config(inputs={"size": NumberInput()}, heads={"caption": head})
+        >>> letters = Vocabulary(words=["a", "b"], tokenizer="characters")
+        >>> texts = Texts(tokens=letters, rows=2, commonest="a", commonest_ids=[2], share=0.5)
+        >>> learned = {"size": Moments(mean=0.0, std=1.0)}
+        >>> schema = Schema(rows=2, inputs=learned, heads={"caption": texts})
+        >>> generating(build_model(config, schema)).output["caption"].shape
+        (None, 4)
     """
     outputs: dict[str, Any] = {}
     for name, output in model.output.items():
