@@ -14,6 +14,7 @@ from multimodal_tf.losses import (
     TokenMatchingLoss,
     ViewsLoss,
 )
+from multimodal_tf.metrics.objective import objective
 from multimodal_tf.models.counted_rows import per_counted_row
 from multimodal_tf.models.distributed_model import DistributedModel
 
@@ -41,6 +42,18 @@ def test_rows_that_count(loss, counts, not_counted):
     # one that does not count has no loss
     cells = np.arange(2 * rows.shape[1]).reshape(2, -1)
     assert float(loss.call(cells, rows)[1]) == 0
+
+
+def test_evaluation_counts_the_same_rows():
+    """A picture of one colour has a loss, and nothing that could be explained."""
+    outputs = [[0.5, 0, 0], [1.0, 0.5, 1], [0, 0, 0]]
+    found = objective("masked", outputs, resamples=20, metric="score")
+    assert found.n == RowLoss().counted(np.array(outputs)).numpy().sum() == 2
+    assert found.metrics["loss"].value == 0.75
+    assert found.metrics["score"].value == 0.5
+    alone = objective("masked", outputs[:1], resamples=20, metric="score").metrics
+    assert alone["loss"].value == 0.5
+    assert alone["score"].value is None
 
 
 def rows_of(losses):
