@@ -3,9 +3,11 @@
 import datetime
 import os
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 
+from multimodal_tf.config.heads import LossHead
 from multimodal_tf.evaluation.evaluate import Evaluation
 from multimodal_tf.metrics.clustered import share
 from multimodal_tf.metrics.metric import ClassMetrics, HeadMetrics, Metric
@@ -19,6 +21,14 @@ _DESCRIPTION = (
     "Every metric on the rows of this split whose label is known. Precision, recall and F1 of a "
     "class are of the rows that are predicted as it, or bear it."
 )
+_WITHOUT_LABELS = (
+    "Every metric on the rows of this split that have what the head learns from; it needs no "
+    "labels."
+)
+# types of heads that learn without labels
+_OBJECTIVES = {
+    head.model_fields["type"].default for head in get_args(LossHead) if head.target_type is None
+}
 _OF_CLASSES = ("precision", "recall", "f1", "average_precision", "auroc")
 
 
@@ -182,7 +192,8 @@ def _section(name: str, head: HeadMetrics) -> page.Section:
                 "that training never saw."
             )
         )
-    return page.Section(name, _DESCRIPTION, blocks, [_plain(name, head)])
+    description = _WITHOUT_LABELS if head.type in _OBJECTIVES else _DESCRIPTION
+    return page.Section(name, description, blocks, [_plain(name, head)])
 
 
 def _classes_table(name: str, classes: dict[str, ClassMetrics]) -> page.Table:

@@ -81,6 +81,7 @@ def test_the_report_has_metrics_retrieval_and_mismatched_rows(run, records, tabl
     assert found.contributions is found.robustness is None
     titles = [section.title for section in found.page.sections]
     assert titles == ["order", "space", "Cross-modal retrieval", "Cross-modal alignment"]
+    assert all("it needs no labels" in one.description for one in found.page.sections[:2])
     expected = evaluate(run.model, BOTH, run.schema, records, resamples=0).heads
     blocks = [section.blocks[0] for section in found.page.sections]
     for name, block in zip(expected, blocks):
