@@ -22,6 +22,7 @@ import pandas
 from multimodal_tf.data import table_files
 from multimodal_tf.data.codecs.cell import unreadable
 from multimodal_tf.data.kinds.cell import clean
+from multimodal_tf.data.table_formats.choice import divided
 from multimodal_tf.data.table_formats.reader import Columns, Reader, check_width
 
 
@@ -115,11 +116,12 @@ def read_table(
 
     Args:
         source: path of a file with one of the `SUFFIXES`, or of a folder of files by class, or a
-            pandas DataFrame. A folder gives the columns `file` (path relative to it) and `label`
-            (name of its subfolder that holds the file), sorted; hidden files and files outside
-            subfolders are left out, links are followed. Where its subfolders are called train,
-            test and the like, they are a third column `split`, and the labels are the folders
-            below; files in no such folder have no label.
+            pandas DataFrame. Of a database or workbook that holds several tables,
+            "shop.db::prices" names one. A folder gives the columns `file` (path relative to it)
+            and `label` (name of its subfolder that holds the file), sorted; hidden files and files
+            outside subfolders are left out, links are followed. Where its subfolders are called
+            train, test and the like, they are a third column `split`, and the labels are the
+            folders below; files in no such folder have no label.
         root: folder that relative paths in cells start from; None: the file's own folder, or for a
             DataFrame the current one.
         encoding: of a file of text, such as "cp1252"; None: found where it is sure (a byte order
@@ -153,10 +155,10 @@ def read_table(
             functools.partial(_frame_cells, source),
         )
     elif isinstance(source, (str, os.PathLike)):
-        path = pathlib.Path(source)
-        columns, reader, note = table_files.open_file(path, **given)
+        path, part = divided(pathlib.Path(source))
+        columns, reader, note = table_files.open_file(path, part, **given)
         folder = _folder(root or (path if path.is_dir() else path.parent))
-        table = Table(str(path), folder, columns, reader, note, given)
+        table = Table(str(pathlib.Path(source)), folder, columns, reader, note, given)
     else:
         raise ValueError(
             f"a table must be a path or a pandas DataFrame, received {type(source).__name__}"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from multimodal_tf.data.table_formats import compression, json_objects
+from multimodal_tf.data.table_formats.choice import PART
 from multimodal_tf.data.table_formats.delimiter import (
     check_delimiter,
     find_delimiter,
@@ -20,6 +21,7 @@ from multimodal_tf.data.table_formats.delimiter import (
     shown,
 )
 from multimodal_tf.data.table_formats.encoding import check_encoding, find_encoding
+from multimodal_tf.data.table_formats.excel import open_excel
 from multimodal_tf.data.table_formats.folder import open_folder
 from multimodal_tf.data.table_formats.lines import Lines
 from multimodal_tf.data.table_formats.parquet import open_parquet
@@ -31,9 +33,13 @@ from multimodal_tf.data.table_formats.reader import (
     named,
     record_cells,
 )
+from multimodal_tf.data.table_formats.sqlite import open_sqlite
 
 _TEXT = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-SUFFIXES = (*_TEXT, ".parquet")
+_SQLITE = (".db", ".sqlite", ".sqlite3")
+# files that hold several tables
+_SEVERAL = (*_SQLITE, ".xlsx")
+SUFFIXES = (*_TEXT, ".parquet", *_SEVERAL)
 _COMPRESSED = tuple(compression.SUFFIXES)
 
 # a cell may hold a whole file as base64; the default refuses 128 KB
@@ -49,11 +55,15 @@ class Opened(NamedTuple):
 
 
 def open_file(
-    path: pathlib.Path, encoding: str | None = None, delimiter: str | None = None
+    path: pathlib.Path,
+    part: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Opened:
     """The columns and the reader of a file or folder.
 
     Args:
+        part: the name of a table in a file that may hold several; None: the only one.
         encoding: of a file of text; None: found.
         delimiter: of CSV and TSV; None: found.
 
@@ -75,8 +85,17 @@ def open_file(
             raise ValueError(
                 f"{name} is for files that end in {', '.join(kinds)}, received {value!r} for {path}"
             )
+    if part is not None and suffix not in _SEVERAL:
+        raise ValueError(
+            f"{PART}name is for files that end in {', '.join(_SEVERAL)}, received"
+            f" {path}{PART}{part}"
+        )
     if path.is_dir():
         return Opened(*open_folder(path))
+    if suffix in _SQLITE:
+        return Opened(*open_sqlite(path, part))
+    if suffix == ".xlsx":
+        return Opened(*open_excel(path, part))
     if suffix == ".parquet":
         return Opened(*open_parquet(path))
     return _open_text(path, suffix, encoding, delimiter)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import pathlib
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tensorflow as tf
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table, read_table
+from multimodal_tf.data.table_formats.choice import divided
 from multimodal_tf.evaluation.eval_split import EvalSplit, load_eval_split
 from multimodal_tf.evaluation.predictor import Predictor
 
@@ -87,7 +89,7 @@ def source_table(manifest: Manifest, table: Table | None) -> Table | None:
     if table is None:
         # it may have been moved, or be another file by now
         with contextlib.suppress(OSError, ValueError):
-            if os.path.exists(manifest.table):
+            if divided(pathlib.Path(manifest.table))[0].exists():
                 found = read_table(manifest.table, **manifest.table_options)
                 return found if _rows(found) == manifest.table_rows else None
         return None

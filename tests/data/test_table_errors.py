@@ -39,7 +39,7 @@ BAD = {
     ),
     "broken.csv.gz": (b"a,b\n1,2\n", "not a readable gzip file"),
     "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:-9], "not a readable gzip file"),
-    "table.xlsx": (b"PK", "must be a folder or end in one of .csv, .tsv, .jsonl"),
+    "table.xls": (b"PK", "must be a folder or end in one of .csv, .tsv, .jsonl"),
     "zero.jsonl": (b"", "has no columns"),
     "empty.jsonl": (b"{}\n", "has no columns"),
     "broken.jsonl": (b'{"a": 1}\n\n{"a": 1\n', "line 3: not JSON: Expecting ',' delimiter"),
