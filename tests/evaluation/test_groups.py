@@ -23,6 +23,7 @@ from multimodal_tf.config import (
     QuantileHead,
     RegressionHead,
     Split,
+    TextHead,
     TextInput,
     TokenMatchingHead,
     ViewsHead,
@@ -57,6 +58,9 @@ CONFIG = Config(
         "order": OrderHead(inputs=["title"]),
         "hidden": MaskedHead(inputs=["title"], share=0.5, dim=4),
         "views": ViewsHead(inputs=["title"], dim=2),
+        "caption": TextHead(
+            column="title", decoder="gru", dim=4, heads=1, depth=1, max_tokens=20, dropout=0
+        ),
     },
     fusion={"hidden": [4]},
     split=Split(group="family", test=0.5),

@@ -25,6 +25,10 @@ def predictions_and_targets(rows=11):
         "views": np.abs(random.normal(size=(rows, 2, 5))),
         "hidden": random.integers(0, 2, (rows, 3)),
         "tokens": random.normal(size=(rows, 2, 3)),
+        # the last two: right tokens, and of how many
+        "caption": np.concatenate(
+            [random.normal(size=(rows, 2)), random.integers([[0, 3]], [[3, 6]], (rows, 2))], axis=1
+        ),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
@@ -64,6 +68,8 @@ def metrics_by_hand(predictions, targets, known):
         / predictions["order"][:, 2].sum(),
         "hidden_score": (predictions["hidden"][:, 1:].prod(axis=1)).sum()
         / predictions["hidden"][:, 2].sum(),
+        "caption_token_accuracy": (predictions["caption"][:, 2] * known["caption"]).sum()
+        / (predictions["caption"][:, 3] * known["caption"]).sum(),
     }
 
 
