@@ -101,6 +101,12 @@ def test_bad_databases(tmp_path, name):
 
 
 def test_other_databases_that_are_refused(tmp_path):
+    path = database(tmp_path / "odd.db", "CREATE TABLE abcde (b)")
+    for old, new in ((b"TABLE", b"TA\xb9LE"), (b"abcde", b"abc\xb9e"), (b"(b)", b"(\xb9)")):
+        broken = tmp_path / "broken.db"
+        broken.write_bytes(path.read_bytes().replace(old, new))
+        with pytest.raises(ValueError, match=f"^{broken}[^\n]*$"):
+            read_table(broken)
     path = database(tmp_path / "none.db", "CREATE TABLE a (b)")
     with pytest.raises(ValueError, match="none.db has no rows"):
         read_table(path)

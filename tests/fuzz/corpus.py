@@ -3,10 +3,13 @@
 `python -m fuzz.corpus FOLDER` writes them, a folder for each target.
 """
 
+import contextlib
 import gzip
 import io
 import json
+import lzma
 import pathlib
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -146,7 +149,7 @@ def gifs() -> Files:
 
 
 def tables() -> Files:
-    """CSV, TSV, JSON Lines and Parquet of every type of cell, some of them compressed."""
+    """Every format of a table with every type of cell, some of them compressed."""
     rows = 12
     frame = pd.DataFrame(
         {
@@ -171,7 +174,16 @@ def tables() -> Files:
         "plain.jsonl": lines,
         "packed.csv.gz": gzip.compress(csv, mtime=0),
         "packed.ndjson.gz": gzip.compress(lines, mtime=0),
+        "utf16.csv": frame.to_csv(index=False, sep=";").encode("utf-16"),
+        "packed.csv": lzma.compress(csv),
+        "plain.json": frame.to_json(orient="records", date_format="iso").encode(),
     }
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        nested.drop(columns="vector").astype({"when": str}).to_sql("shop", connection, index=False)
+        files["plain.db"] = connection.serialize()
+    workbook = io.BytesIO()
+    frame.astype({"when": str}).to_excel(workbook, index=False)
+    files["plain.xlsx"] = workbook.getvalue()
     for compression in ("none", "snappy", "gzip", "zstd"):
         file = io.BytesIO()
         nested.to_parquet(file, compression=compression, row_group_size=5)

@@ -72,5 +72,6 @@ def _connected(path: pathlib.Path) -> Iterator[sqlite3.Connection]:
             # as in files of text: what is not UTF-8 spoils its cell alone
             connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
             yield connection
-    except sqlite3.Error as error:
+    # the latter of names and messages that are not UTF-8
+    except (sqlite3.Error, UnicodeError) as error:
         raise ValueError(f"{path} is not a readable SQLite file: {first_line(error)}") from error
