@@ -6,4 +6,8 @@ because TensorFlow takes seconds to import and `multimodal-tf --help` must not w
 
 import lazy_loader
 
+from multimodal_tf.keras_settings import check_backend
+
+check_backend()
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -68,6 +68,7 @@ class Client:
     def __init__(self, path: str | os.PathLike[str], paths: bool = True) -> None:
         path = pathlib.Path(path)
         self.paths = paths
+        self._process = os.getpid()
         if not (path / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 f"{path} is no SavedModel: give the folder of a version, "
@@ -325,6 +326,9 @@ class Client:
     def _serve(
         self, cells: Mapping[str, Sequence[Cell | None]], endpoint: Any = None
     ) -> dict[str, np.ndarray]:
+        # a fork has none of TensorFlow's threads, and would wait for them
+        if os.getpid() != self._process:
+            raise RuntimeError("this Client was loaded before a fork: load one in each process")
         raw = {name: _tensor(one, cells[name]) for name, one in self.config.inputs.items()}
         served = (endpoint or self._predict)(**raw)
         return {name: tensor.numpy() for name, tensor in served.items()}

@@ -187,7 +187,8 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """Checks that a path can be the folder of a new version.
 
     Raises:
-        ValueError: its name is not a whole number, or it exists and is not empty.
+        ValueError: its name is not a whole number, or it exists and is not empty, or stands beside
+            the same number in other digits, such as `01` beside `1`.
     """
     path = pathlib.Path(path)
     if not _VERSION.fullmatch(path.name):
@@ -199,6 +200,14 @@ def check_path(path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"{path} exists already, and a version is never overwritten: choose another number"
         )
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    for other in beside:
+        same = _VERSION.fullmatch(other.name) and int(other.name) == int(path.name)
+        if same and other.name != path.name:
+            raise ValueError(
+                f"{path} is the same version to TensorFlow Serving as {other}: "
+                "choose another number"
+            )
 
 
 def _signatures(

@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -73,6 +74,28 @@ class BestFromStart(keras.callbacks.EarlyStopping):
         """Takes what `get_state` returned."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Checks that `fit` can call the callbacks of its caller.
+
+    Raises:
+        ValueError: one sets the learning rate, which has a schedule, or swaps averaged weights.
+    """
+    for one in callbacks:
+        name = type(one).__name__
+        if isinstance(
+            one, keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler
+        ):
+            raise ValueError(
+                "callbacks: the learning rate of `fit` follows training.schedule and "
+                "training.warmup_epochs, and no callback can set it: call `model.fit` of a model "
+                f"from `build_model` for that, received {name}"
+            )
+        if isinstance(one, keras.callbacks.SwapEMAWeights):
+            raise ValueError(
+                f"callbacks: set training.ema, which averages the weights in `fit`, received {name}"
+            )
 
 
 def make_callbacks(

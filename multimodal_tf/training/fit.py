@@ -42,7 +42,7 @@ from multimodal_tf.models.heads.taught import compile_arguments as taught_argume
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
 from multimodal_tf.training.batches import Batches, training_batches, validation_batches
-from multimodal_tf.training.callbacks import make_callbacks
+from multimodal_tf.training.callbacks import check_callbacks, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
@@ -125,6 +125,7 @@ def fit_model(
         saves: whether the model and logs are written to `run_dir`, beside what resuming needs.
     """
     run_dir = pathlib.Path(run_dir)
+    check_callbacks(callbacks)
     arguments = [name for name, one in (("model", model), ("callbacks", callbacks)) if one]
     job = prepare(config, schema, records, run_dir, arguments, strategy)
     job = dataclasses.replace(job, begins=begins, saves=saves)

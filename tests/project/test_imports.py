@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "config": set(),
     "schema": {"config"},
     "losses": set(),
+    "keras_settings": set(),
     "scoring": set(),
     "data": {"config", "schema"},
     "models": LEAVES,

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -195,6 +196,20 @@ def test_a_column_may_be_called_by_a_number(client, monkeypatch):
     assert list(named["present"]) == ["title,price"] * 2
     with pytest.raises(ValueError, match="^the DataFrame has two columns named '0': rename one$"):
         client.predict(pd.DataFrame([["red", "bird"]], columns=[0, "0"]))
+
+
+def test_a_fork_is_refused_in_a_sentence_and_does_not_hang(client):
+    child = os.fork()
+    if not child:
+        # a hang ends, too
+        signal.alarm(20)
+        try:
+            client.predict([{"title": "a"}])
+        except RuntimeError as error:
+            os._exit(0 if "before a fork: load one in each process" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_only_unknown_keys_are_an_error(client):

@@ -38,6 +38,14 @@ def test_a_version_is_never_overwritten(exportable, tmp_path, kind):
     assert kept.read_text() == "mine"
 
 
+@pytest.mark.parametrize(("there", "name"), [("1", "01"), ("007", "7")])
+def test_a_version_in_other_digits_is_the_same_one(exportable, tmp_path, there, name):
+    (tmp_path / there).mkdir()
+    with pytest.raises(ValueError, match="the same version to TensorFlow Serving"):
+        export_model(*exportable, tmp_path / name)
+    assert os.listdir(tmp_path) == [there]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,5 +1,6 @@
 """What `fit` refuses before it decodes any data."""
 
+import keras
 import pytest
 from small_table import CONFIG
 
@@ -88,3 +89,22 @@ def test_folders_that_cannot_hold_a_run(small_schema, small_records, tmp_path):
         pytest.raises(OSError, match="another process is writing into"),
     ):
         fit(CONFIG, small_schema, small_records, tmp_path / "busy", verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (keras.callbacks.ReduceLROnPlateau(), r"training\.schedule .* received ReduceLROnPlateau"),
+        (
+            keras.callbacks.LearningRateScheduler(float),
+            r"training\.schedule .* received LearningRateScheduler",
+        ),
+        (keras.callbacks.SwapEMAWeights(), r"set training\.ema.* received SwapEMAWeights"),
+    ],
+)
+def test_callbacks_that_the_optimizer_of_a_run_refuses(
+    callback, said, small_schema, small_records, tmp_path
+):
+    with pytest.raises(ValueError, match=f"callbacks: .*{said}"):
+        fit(CONFIG, small_schema, small_records, tmp_path / "run", callbacks=[callback])
+    assert not (tmp_path / "run").exists()
