@@ -29,6 +29,8 @@ BATCH = 64
 FEWEST = 20
 # of the training split that the distance is fitted on
 MAX_ROWS = 20_000
+# of a served score, relative, and absolute below 1
+_ROUNDING = 1e-5
 
 # a batch of model inputs to outputs by name
 Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -206,7 +208,7 @@ def _guard(run: Trained, records: PathLike, fpr: float) -> Guard:
     held_out = list(_batches(run.config, run.schema, records, "validation"))
     vectors = np.concatenate([embed(batch)[score.embedding] for batch, _, _ in held_out])
     with _naming_rows(records):
-        threshold = ood.threshold(score(vectors), fpr)
+        threshold = _rounded_up(ood.threshold(score(vectors), fpr))
         if not comparing(run.config.heads):
             return Guard(score, threshold)
         outputs = [run.model.predict_on_batch(batch) for batch, _, _ in held_out]
@@ -221,7 +223,15 @@ def _agreement_threshold(
     }
     present = _present(config, records, "validation")
     found = aligned(predictions, present, config).agreement
-    return alignment.threshold(found[~np.isnan(found)], fpr)
+    return -_rounded_up(-alignment.threshold(found[~np.isnan(found)], fpr))
+
+
+def _rounded_up(threshold: float) -> float:
+    """Above the threshold by more than a served score differs from the model's.
+
+    Equal rows have one score: if it is the threshold, all of them are on one side of it.
+    """
+    return threshold + _ROUNDING * max(1.0, abs(threshold))
 
 
 @contextlib.contextmanager

@@ -68,7 +68,11 @@ def skew(
         if name in temperatures:
             own = temperature.scaled(own, temperatures[name], present, config, name)
         key = output_key(name, head)
-        own = trained[key] if key in trained else predictions(name, head, own, schema)[key].numpy()
+        own = (
+            trained[key]
+            if key != name and key in trained
+            else predictions(name, head, own, schema)[key].numpy()
+        )
         differences[name] = float(np.abs(served[name] - own).max(initial=0))
     return differences
 
