@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 import multimodal_tf as mm
+from multimodal_tf.config import PRESENT
 from multimodal_tf.data.ingest.schema_cache import schema_for
 from multimodal_tf.data.pipeline import load_split
 
@@ -120,6 +121,8 @@ def trained(folder, name, seed, arguments, config):
     for inputs, targets, weights in load_split(config, run.schema, records, "test"):
         predicted = np.asarray(run.model.predict_on_batch(inputs)[LABEL]).argmax(axis=1)
         known = weights[LABEL].numpy() > 0
+        # records that a teacher reads keep rows without the student's inputs
+        known &= np.any([inputs[name + PRESENT] > 0 for name in config.inputs], axis=0)
         right += (predicted == targets[LABEL].numpy())[known].tolist()
     found = {
         "right": right,
