@@ -1,9 +1,7 @@
 """`build_model`: the only place where towers, fusion and heads meet."""
 
-import contextlib
 import hashlib
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -30,15 +28,15 @@ from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.models.reread import Reread
+from multimodal_tf.models.seeds import seeded
 from multimodal_tf.schema import Schema, check_schema
 
 
 def build_model(config: Config, schema: Schema) -> DistributedModel:
     """Builds the model that the configuration describes.
 
-    Its weights are a function of the configuration and its seed: Python's random generator, from
-    which Keras draws the seeds of initialisers and dropout, is seeded while the model is built and
-    restored afterwards.
+    Its weights are a function of the configuration and its seed, in any thread: the seeds of
+    initialisers and dropout come from a generator of this call, and Python's own stays as it is.
 
     Args:
         config: what the model is.
@@ -56,7 +54,7 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
 
     Raises:
         ValueError: settings contradict each other, or the schema does not belong to the
-            configuration.
+            configuration, or Keras' `image_data_format` is not `channels_last`.
 
     Example:
         >>> from multimodal_tf.config import CategoryInput, ClassificationHead
@@ -68,8 +66,9 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         >>> build_model(config, schema).output["label"].shape
         (None, 2)
     """
+    _check_data_format()
     check_schema(config, schema)
-    with _seeded(config.seed):
+    with seeded(config.seed):
         encodings = input_layers.encode(config, schema, _reads_tokens(config))
         targets = {
             name: text.target_input(head, name) for name, head in generating(config.heads).items()
@@ -108,8 +107,9 @@ def build_towers(config: Config, schema: Schema) -> DistributedModel:
     Raises:
         ValueError: as `build_model`.
     """
+    _check_data_format()
     check_schema(config, schema)
-    with _seeded(config.seed):
+    with seeded(config.seed):
         encodings = input_layers.encode(config, schema, with_tokens=True)
         outputs = {
             name: {"tokens": one.tokens, "mask": one.mask, "vector": one.vector}
@@ -175,6 +175,16 @@ def explanations(model: DistributedModel) -> keras.Model | None:
     outputs = model.explanations()
     inputs = cell_tensors(model.input, model.output)
     return keras.Model(inputs, outputs, name="explanations") if outputs else None
+
+
+def _check_data_format() -> None:
+    """Keras' layers would take rows of pixels for channels."""
+    found = keras.config.image_data_format()
+    if found != "channels_last":
+        raise ValueError(
+            "image_data_format in keras.json or `keras.config.set_image_data_format` must be "
+            f"channels_last, received {found!r}"
+        )
 
 
 class _Group(NamedTuple):
@@ -315,14 +325,3 @@ def _model(
                         "choose another name and give the table's in `column`"
                     ) from error
         raise
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds Python's generator, from which Keras draws its seeds, and restores it."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)

@@ -1,17 +1,16 @@
 """Base class of layers that draw at random for each row, the same in any batch."""
 
 import math
-import random
 from typing import Any
 
 import tensorflow as tf
-from keras import layers
 
-from multimodal_tf.models.chain import Shape
+from multimodal_tf.models import seeds
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.step_counter import step_counter
 
 
-class DrawsPerRow(layers.Layer):
+class DrawsPerRow(Layer):
     """A layer whose random numbers depend on a row's cell, the step of training and a seed alone.
 
     So they do not depend on the rows beside it or on how rows are split over replicas, and a
@@ -20,16 +19,16 @@ class DrawsPerRow(layers.Layer):
     draws.
 
     Args:
-        seed: int, of the draws. None: drawn from Python's generator, which `build_model` seeds.
+        seed: int, of the draws. None: drawn, by `build_model` from its own seed.
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = seeds.generator.randrange(2**31) if seed is None else seed
         # XLA has no fingerprints
         self.supports_jit = False
 
-    def build(self, *shapes: Shape) -> None:
+    def build(self, *shapes: Any, **shapes_by_name: Any) -> None:
         self.steps = step_counter(self)
 
     def uniform(self, cells: Any, count: int, training: bool | None) -> Any:

@@ -4,14 +4,15 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.peft import layer_paths
 from multimodal_tf.models.step_counter import step_counter
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MomentumEncoder(layers.Layer):
+class MomentumEncoder(Layer):
     """A network that is not trained, but follows the model's layers of the same names.
 
     `follow` moves its weights; in the first step they become equal. Statistics, such as those of
@@ -51,7 +52,9 @@ class MomentumEncoder(layers.Layer):
         return ops.stop_gradient(self.network(inputs, training=training))
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        return keras.KerasTensor(self.network.output.shape, self.network.output.dtype)
+        rows = keras.tree.flatten(inputs)[0].shape[0]
+        output = self.network.output
+        return keras.KerasTensor((rows, *output.shape[1:]), output.dtype)
 
     def follow(self, model: keras.Model) -> None:
         """One step of the moving average, before a step of training.

@@ -7,11 +7,12 @@ import tensorflow as tf
 from keras import layers, ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.random_in_training import RandomInTraining
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ZeroWhereMissing(layers.Layer):
+class ZeroWhereMissing(Layer):
     """Sets the rows of a missing input to zero, whatever they hold, with zero gradient.
 
     It stands before a tower, so that a NaN or an out-of-range token does no harm there, and after
@@ -46,12 +47,11 @@ class ZeroWhereMissing(layers.Layer):
     def compute_output_spec(
         self, x: keras.KerasTensor, present: keras.KerasTensor
     ) -> keras.KerasTensor:
-        # Keras casts only floats
-        return keras.KerasTensor(x.shape, self.compute_dtype if "float" in x.dtype else x.dtype)
+        return self.spec_like(x)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TokensPresent(layers.Layer):
+class TokensPresent(Layer):
     """A mask of tokens, False throughout where the input is missing.
 
     Call:
@@ -69,7 +69,7 @@ class TokensPresent(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LearnedMissingEmbedding(layers.Layer):
+class LearnedMissingEmbedding(Layer):
     """Replaces the vector of a missing input by a learned one.
 
     What it replaces may be NaN, and gets no gradient.
@@ -103,7 +103,7 @@ class LearnedMissingEmbedding(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class AnyPresent(layers.Layer):
+class AnyPresent(Layer):
     """Whether any of several inputs is present.
 
     Call:
@@ -111,7 +111,7 @@ class AnyPresent(layers.Layer):
     """
 
     def call(self, present: list[Any]) -> Any:
-        return ops.max(ops.stack(present), axis=0)
+        return tf.reduce_max(ops.stack(present), axis=0)
 
     def compute_output_shape(self, shapes: list[Shape]) -> Shape:
         return shapes[0]
@@ -130,22 +130,29 @@ class PresentBatchNormalization(layers.BatchNormalization):
         the compute dtype.
     """
 
+    def build(self, x_shape: Shape, present_shape: Shape | None = None) -> None:
+        super().build(x_shape)
+
     def call(self, x: Any, present: Any, training: bool | None = None) -> Any:
         if not (training and self.trainable):
             return super().call(x, training=False)
         # as in Keras: float16 overflows in the squares
-        x = ops.cast(x, "float32")
-        present = ops.cast(present, "float32")
+        wide = "float64" if self.compute_dtype == "float64" else "float32"
+        x, present = ops.cast(x, wide), ops.cast(present, wide)
         rows = self._sum_over_replicas(ops.sum(present))
         weights = present / ops.maximum(rows, 1.0)
         mean = self._average(x, weights)
         variance = self._average(ops.square(x - mean), weights)
         any_present = rows > 0.5
-        mean = ops.where(any_present, mean, self.moving_mean)
-        variance = ops.where(any_present, variance, self.moving_variance)
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + now * (1 - self.momentum))
-        beta, gamma = ops.cast(self.beta, "float32"), ops.cast(self.gamma, "float32")
+        before = [ops.cast(one, wide) for one in (self.moving_mean, self.moving_variance)]
+        mean = ops.where(any_present, mean, before[0])
+        variance = ops.where(any_present, variance, before[1])
+        for moving, then, now in (
+            (self.moving_mean, before[0], mean),
+            (self.moving_variance, before[1], variance),
+        ):
+            moving.assign(then * self.momentum + now * (1 - self.momentum))
+        beta, gamma = ops.cast(self.beta, wide), ops.cast(self.gamma, wide)
         x = ops.batch_normalization(
             x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon
         )
@@ -164,7 +171,7 @@ class PresentBatchNormalization(layers.BatchNormalization):
         return super().compute_output_shape(x_shape)
 
 
-class NetworkLayer(layers.Layer):
+class NetworkLayer(Layer):
     """A layer around a library's network.
 
     Args:
@@ -184,7 +191,8 @@ class NetworkLayer(layers.Layer):
                 tf.nest.map_structure(_any_batch, x)
             )
         # a Keras tensor of its own for each call
-        return keras.KerasTensor(self._output_spec.shape, self._output_spec.dtype)
+        rows = tf.nest.flatten(x)[0].shape[0]
+        return keras.KerasTensor((rows, *self._output_spec.shape[1:]), self._output_spec.dtype)
 
     def build_network(self, x_shape: Any) -> None:
         """Builds the network, unless it is built."""
@@ -271,7 +279,9 @@ class MaskedNetwork(NetworkLayer):
             weight.assign(tf.where(padding == 0, weight.value, value))
         shape = tf.concat([tf.shape(present), tf.shape(output)[1:]], 0)
         scattered = tf.scatter_nd(rows, output, tf.cast(shape, rows.dtype))
-        return tf.ensure_shape(scattered, spec.shape)
+        # not `tf.ensure_shape`, an operation that LiteRT lacks
+        scattered.set_shape(spec.shape)
+        return scattered
 
     def _statistics(self, training: bool) -> list[Any]:
         """The weights that a call in training may change without the optimizer.

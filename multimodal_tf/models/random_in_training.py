@@ -3,12 +3,11 @@
 from typing import Any
 
 import keras
-from keras import layers
 
-from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 
-class RandomInTraining(layers.Layer):
+class RandomInTraining(Layer):
     """In training it returns what its `change` makes of the input, otherwise the input itself.
 
     The shape stays the same.
@@ -29,8 +28,8 @@ class RandomInTraining(layers.Layer):
         """The changed input. Random numbers come from `seed_generator`."""
         raise NotImplementedError
 
-    def compute_output_shape(self, shape: Shape, *others: Shape) -> Shape:
-        return shape
+    def compute_output_spec(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.spec_like(x)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}

@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple, Self
 
 import keras
-from keras import layers
 
 from multimodal_tf.config import Input
 from multimodal_tf.models.input_layers import Encodings
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 
 
@@ -76,7 +76,7 @@ class Reread(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class After(layers.Layer):
+class After(Layer):
     """Returns `x`, and stands in the graph behind `before`, which it does not read.
 
     The first call of a tower's layers, on the cells as they are, then belongs to the model, also if

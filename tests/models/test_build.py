@@ -1,5 +1,6 @@
 """The whole model: names, the classic graph, seeds, saving, and contradictory settings."""
 
+import concurrent.futures
 import io
 import random
 import re
@@ -148,6 +149,16 @@ def test_the_classic_graph_has_its_vectors_by_name():
     }
 
 
+def test_channels_first_is_refused_in_a_sentence():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        for build in (build_model, build_towers):
+            with pytest.raises(ValueError, match="channels_last, received 'channels_first'"):
+                build(WHOLE, contract.schema_of(WHOLE))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 class TestSeed:
     def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(self):
         first = built(WHOLE).get_weights()
@@ -155,6 +166,17 @@ class TestSeed:
         keras.utils.set_random_seed(123)
         for one, other in zip(first, built(WHOLE).get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+    def test_threads_draw_the_weights_of_their_seeds(self):
+        def weights(seed):
+            return built(WHOLE.model_copy(update={"seed": seed})).get_weights()
+
+        seeds = [7, 8, 7]
+        expected = {seed: weights(seed) for seed in {*seeds}}
+        with concurrent.futures.ThreadPoolExecutor(len(seeds)) as pool:
+            for seed, found in zip(seeds, pool.map(weights, seeds)):
+                for one, other in zip(found, expected[seed], strict=True):
+                    np.testing.assert_array_equal(one, other)
 
     def test_another_seed_gives_others(self):
         other = built(WHOLE.model_copy(update={"seed": 8}))

@@ -6,10 +6,11 @@ They have no weights, and are float32 under mixed precision too.
 from typing import Any, NamedTuple
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.intermediate_outputs import Outputs
+from multimodal_tf.models.layer import Layer
 
 
 class Fused(NamedTuple):
@@ -25,7 +26,7 @@ class Fused(NamedTuple):
     explanations: Outputs
 
 
-class _Explanation(layers.Layer):
+class _Explanation(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32"} | kwargs)
 

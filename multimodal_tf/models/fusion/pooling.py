@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from multimodal_tf.config import (
@@ -23,10 +24,11 @@ from multimodal_tf.models.fusion.vectors import (
     projected,
     steps,
 )
+from multimodal_tf.models.layer import Layer
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class VectorSum(layers.Layer):
+class VectorSum(Layer):
     """The sum of several vectors.
 
     Call:
@@ -41,7 +43,7 @@ class VectorSum(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PresentMean(layers.Layer):
+class PresentMean(Layer):
     """The mean over the present inputs; zeros where there are none.
 
     Call:
@@ -66,7 +68,7 @@ class PresentMean(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PresentProduct(layers.Layer):
+class PresentProduct(Layer):
     """The elementwise product over the present inputs; ones where there are none.
 
     Call:
@@ -92,7 +94,7 @@ class PresentProduct(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class InputScores(layers.Layer):
+class InputScores(Layer):
     """One learned number per input, the same in every row; zeros at first.
 
     Call:
@@ -110,7 +112,7 @@ class InputScores(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PresentSoftmax(layers.Layer):
+class PresentSoftmax(Layer):
     """Scores to weights that sum to 1 over the present inputs; zeros where there are none.
 
     Call:
@@ -130,7 +132,7 @@ class PresentSoftmax(layers.Layer):
         mask = present > 0.5
         # within float16
         scores = ops.where(mask, scores, ops.full_like(scores, -3e4))
-        peak = ops.stop_gradient(ops.max(scores, axis=1, keepdims=True))
+        peak = ops.stop_gradient(tf.reduce_max(scores, axis=1, keepdims=True))
         shares = ops.where(mask, ops.exp(scores - peak), ops.zeros_like(scores))
         # the largest share is 1 where any input is present
         return shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+import tensorflow as tf
+from keras import ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 # Least probability that counts. It is small for classes that add up to 1, so that a confidently
 # wrong prediction still has a gradient.
@@ -15,7 +17,7 @@ _LEAST_OF_TWO = 1e-7
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class AllWhereNonePresent(layers.Layer):
+class AllWhereNonePresent(Layer):
     """Presence flags, but all 1 in a row without any input.
 
     The combined prediction of such a row is then that of all members without inputs.
@@ -30,14 +32,14 @@ class AllWhereNonePresent(layers.Layer):
     """
 
     def call(self, present: Any) -> Any:
-        none = ops.max(present, axis=1, keepdims=True) <= 0.5
+        none = tf.reduce_max(present, axis=1, keepdims=True) <= 0.5
         return ops.where(none, ops.ones_like(present), present)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape
 
 
-class _OfPredictions(layers.Layer):
+class _OfPredictions(Layer):
     """A combination of probabilities.
 
     Args:
@@ -121,7 +123,7 @@ class MaximumOfPredictions(_OfPredictions):
     """
 
     def call(self, p: Any, present: Any = None) -> Any:
-        largest = ops.max(_where_present(p, present, 0.0), axis=1)
+        largest = tf.reduce_max(_where_present(p, present, 0.0), axis=1)
         return largest if self.independent else largest / ops.sum(largest, axis=1, keepdims=True)
 
 

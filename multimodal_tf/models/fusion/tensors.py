@@ -15,10 +15,11 @@ from multimodal_tf.config import BilinearFusion, LowRankTensorFusion
 from multimodal_tf.models.chain import Shape
 from multimodal_tf.models.fusion.explanations import Fused
 from multimodal_tf.models.fusion.vectors import Encodings, Present, last_layers, projected
+from multimodal_tf.models.layer import Layer
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PairwiseBilinear(layers.Layer):
+class PairwiseBilinear(Layer):
     """`sum over i < j of [x_i, 1] W_ij [x_j, 1]`: a bilinear form of every two inputs.
 
     Args:
@@ -67,7 +68,7 @@ class PairwiseBilinear(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LowRankTensor(layers.Layer):
+class LowRankTensor(Layer):
     """`sum over r of the product over i of (W_i,r x_i + c_i,r)`, elementwise, plus a bias.
 
     It is a linear map of the outer product of all `[x_i, 1]`, whose weight tensor has rank `rank`;

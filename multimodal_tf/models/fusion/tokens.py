@@ -6,10 +6,11 @@ import keras
 from keras import layers, ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LearnedTokens(layers.Layer):
+class LearnedTokens(Layer):
     """Learned tokens, the same in every row.
 
     Args:
@@ -42,7 +43,7 @@ class LearnedTokens(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskWithLearned(layers.Layer):
+class MaskWithLearned(Layer):
     """A mask of tokens, or flags, followed by learned tokens, which are always present.
 
     Args:
@@ -74,7 +75,7 @@ class MaskWithLearned(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MaskWithVector(layers.Layer):
+class MaskWithVector(Layer):
     """A mask of tokens, preceded by one for the vector of their input.
 
     Call:
@@ -99,7 +100,7 @@ class MaskWithVector(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LastTokens(layers.Layer):
+class LastTokens(Layer):
     """The last tokens, or all but these.
 
     Args:

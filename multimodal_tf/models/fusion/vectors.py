@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from multimodal_tf.config import FeatureFusion
 from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.presence import LearnedMissingEmbedding, ZeroWhereMissing
 from multimodal_tf.models.towers.encoding import Encoding
 
@@ -18,7 +19,7 @@ Present = Mapping[str, keras.KerasTensor]
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class Stack(layers.Layer):
+class Stack(Layer):
     """Several tensors of one shape as one, along a new axis after the batch.
 
     Call:
@@ -37,7 +38,7 @@ class Stack(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class WeightedVectorSum(layers.Layer):
+class WeightedVectorSum(Layer):
     """The sum of the inputs' vectors, each times its weight.
 
     Call:

@@ -14,6 +14,7 @@ from multimodal_tf.losses import (
     PairwiseSigmoidLoss,
     compared_inputs,
 )
+from multimodal_tf.models.layer import Layer
 
 # of the logits' scale, 100: Radford et al. 2021, arXiv:2103.00020, section 2.5
 _MAX_LOG_SCALE = math.log(100)
@@ -70,7 +71,7 @@ def metrics(head: AlignmentHead) -> list[keras.metrics.Metric]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class UnitVector(layers.Layer):
+class UnitVector(Layer):
     """Scales vectors to length 1; zeros where the input is missing.
 
     Call:
@@ -89,7 +90,7 @@ class UnitVector(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class AlignedVectors(layers.Layer):
+class AlignedVectors(Layer):
     """Side by side the vectors of several inputs, each with scale and shift of its logits.
 
     The logit of two vectors is `scale * cosine + shift`, both learned.

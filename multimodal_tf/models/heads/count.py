@@ -9,6 +9,7 @@ from keras import layers, ops
 from multimodal_tf.config import CountHead
 from multimodal_tf.losses import PoissonLoss
 from multimodal_tf.models.heads.prior import or_prior
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.schema import Moments
 
 # of the logarithm of a rate over the mean: no rate is 0 or infinite, and no loss overflows
@@ -44,7 +45,7 @@ def metrics(head: CountHead) -> list[keras.metrics.Metric]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PoissonRate(layers.Layer):
+class PoissonRate(Layer):
     """A rate from a number without unit: `mean * exp(spread * x)`.
 
     `spread` is the standard deviation of the logarithm of a log-normal variable with this mean and

@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from multimodal_tf.config import MatchingHead
 from multimodal_tf.losses import MatchingLoss, pairs
+from multimodal_tf.models.layer import Layer
 
 
 def output(
@@ -42,7 +43,7 @@ def metrics(head: MatchingHead) -> list[keras.metrics.Metric]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class MatchingVectors(layers.Layer):
+class MatchingVectors(Layer):
     """Two vectors a row whose scalar product is the logit of their belonging together.
 
     The logit is `scale * cosine + shift`, both learned.

@@ -9,6 +9,7 @@ from keras import layers, ops
 from multimodal_tf.config import OrderHead
 from multimodal_tf.models.draws import DrawsPerRow
 from multimodal_tf.models.heads.objective import loss, metrics, prior
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.reread import Reread
 from multimodal_tf.models.towers.text import mask_layer, padding_mask
 from multimodal_tf.schema import Subwords
@@ -105,7 +106,7 @@ class SwappedHalves(DrawsPerRow):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class BinaryRowLosses(layers.Layer):
+class BinaryRowLosses(Layer):
     """Cross-entropy of a binary target, and whether it was hit.
 
     Call:

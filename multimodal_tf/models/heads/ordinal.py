@@ -10,6 +10,7 @@ from keras import layers, ops
 from multimodal_tf.config import OrdinalHead
 from multimodal_tf.losses import CumulativeLinkLoss
 from multimodal_tf.models.heads.prior import class_shares, or_prior
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.schema import Classes
 
 # a logit beyond all others
@@ -45,7 +46,7 @@ def metrics(head: OrdinalHead) -> list[keras.metrics.Metric]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class OrderedClasses(layers.Layer):
+class OrderedClasses(Layer):
     """Probabilities of ordered classes from a score and rising thresholds.
 
     The probability of a class above the k-th is `sigmoid(score - threshold_k)`, with one score for
@@ -102,7 +103,8 @@ class OrderedClasses(layers.Layer):
         end = ops.full_like(score, _FAR)
         lower, upper = ops.concatenate([end, above], axis=1), ops.concatenate([above, -end], axis=1)
         # sigmoid(lower) - sigmoid(upper), from the side on which both are small
-        flip = ops.where(lower + upper > 0, -1.0, 1.0)
+        ones = ops.ones_like(lower)
+        flip = ops.where(lower + upper > 0, -ones, ones)
         return ops.maximum(flip * (ops.sigmoid(flip * lower) - ops.sigmoid(flip * upper)), 0.0)
 
     def compute_output_shape(self, score_shape: Any, any_present_shape: Any = None) -> Any:

@@ -9,11 +9,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.schema import Classes
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PriorFallback(layers.Layer):
+class PriorFallback(Layer):
     """Replaces the rows of a tensor that have no input by the prior.
 
     Args:
@@ -63,6 +64,9 @@ class DenseWithPrior(layers.Dense):
         self.prior = [float(one) for one in prior]
         # Dense's own would act on the logits before the prior replaces some
         self.last_activation = keras.activations.get(activation)
+
+    def build(self, x_shape: Any, any_present_shape: Any = None) -> None:
+        super().build(x_shape)
 
     def call(self, x: Any, any_present: Any, training: bool | None = None) -> Any:
         logits = super().call(x, training=training)

@@ -11,6 +11,7 @@ from multimodal_tf.config import QuantileHead
 from multimodal_tf.losses import PinballLoss
 from multimodal_tf.models.heads.ordinal import inverse_softplus
 from multimodal_tf.models.heads.prior import or_prior
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.schema import Moments
 
 
@@ -44,7 +45,7 @@ def metrics(head: QuantileHead) -> list[keras.metrics.Metric]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class RisingQuantiles(layers.Layer):
+class RisingQuantiles(Layer):
     """Quantiles of a number, each the one below it and a positive step.
 
     Zeros give the quantiles of a normal distribution.

@@ -10,6 +10,7 @@ from multimodal_tf.config import CrossModalFusion, TokenMatchingHead
 from multimodal_tf.losses import TokenMatchingLoss
 from multimodal_tf.models.draws import DrawsPerRow, fingerprints
 from multimodal_tf.models.fusion import fuse
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.reread import Reread
 
 # of the similarities by which mismatched pairs are drawn
@@ -107,7 +108,9 @@ class MismatchedRows(DrawsPerRow):
             upto = ops.cumsum(near * ops.cast(allowed, near.dtype), axis=1)
             # rounding must not reach the whole sum
             least = drawn[:, column, None] * (1 - 1e-6) * upto[:, -1:]
-            rows.append(ops.argmax(ops.cast(upto > least, "int32"), axis=1))
+            # a column that is never drawn, because there is no maximum of no rows
+            reached = ops.pad(ops.cast(upto > least, "int32"), [[0, 0], [0, 1]])
+            rows.append(ops.argmax(reached, axis=1))
             counts.append(ops.any(allowed, axis=1))
         return (
             ops.cast(ops.stack(rows, axis=1), "int32"),
@@ -122,7 +125,7 @@ class MismatchedRows(DrawsPerRow):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class WithMismatched(layers.Layer):
+class WithMismatched(Layer):
     """One input of all pairs of a batch: the rows' own, those with another second, another first.
 
     Args:
@@ -148,14 +151,15 @@ class WithMismatched(layers.Layer):
         return ops.concatenate([x, other, x] if self.side else [x, x, other], axis=0)
 
     def compute_output_spec(self, x: keras.KerasTensor, rows: Any) -> keras.KerasTensor:
-        return keras.KerasTensor((None, *x.shape[1:]), x.dtype)
+        batch = None if x.shape[0] is None else 3 * x.shape[0]
+        return keras.KerasTensor((batch, *x.shape[1:]), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "side": self.side}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PairLogits(layers.Layer):
+class PairLogits(Layer):
     """The logits of each row's pairs, and which of them count.
 
     Call:

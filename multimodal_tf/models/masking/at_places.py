@@ -7,13 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TokensAtPlaces(layers.Layer):
+class TokensAtPlaces(Layer):
     """A tower's tokens at places of its cell: the mean of those that overlap a place.
 
     Tokens divide the axes of the cell, time or height and width, evenly, row by row; a class token
@@ -95,7 +96,7 @@ def _overlaps(places: int, extent: float, tokens: int) -> np.ndarray[Any, Any]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class HiddenTokenLosses(layers.Layer):
+class HiddenTokenLosses(Layer):
     """Mean cross-entropy of a row's hidden tokens, how many were predicted, and of how many.
 
     Call:
@@ -115,12 +116,12 @@ class HiddenTokenLosses(layers.Layer):
         hits = tf.cast(tf.equal(tf.argmax(logits, -1, target.dtype), target), tf.float32)
         return _of_rows(losses, hits, counted)
 
-    def compute_output_shape(self, shape: Shape, *others: Shape) -> Shape:
-        return (shape[0], 3)
+    def compute_output_spec(self, logits: Any, target: Any, counted: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((logits.shape[0], 3), "float32")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class HiddenValueLosses(layers.Layer):
+class HiddenValueLosses(Layer):
     """Mean squared error of a row's hidden values, and what share of their variance is explained.
 
     Call:
@@ -136,14 +137,15 @@ class HiddenValueLosses(layers.Layer):
     """
 
     def call(self, values: Any, target: Any, counted: Any) -> Any:
-        losses = tf.reduce_mean(tf.square(ops.cast(values, "float32") - target), axis=-1)
+        values, target = ops.cast(values, "float32"), ops.cast(target, "float32")
+        losses = tf.reduce_mean(tf.square(values - target), axis=-1)
         varied = tf.reduce_mean(tf.square(target), axis=-1) > 0.5
         rows = _of_rows(losses, 1 - losses, counted)
         explained = _of_rows(losses, 1 - losses, counted & varied)
         return tf.concat([rows[:, :1], explained[:, 1:]], axis=1)
 
-    def compute_output_shape(self, shape: Shape, *others: Shape) -> Shape:
-        return (shape[0], 3)
+    def compute_output_spec(self, values: Any, target: Any, counted: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((values.shape[0], 3), "float32")
 
 
 def _of_rows(losses: Any, hits: Any, counted: Any) -> Any:

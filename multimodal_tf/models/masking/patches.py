@@ -63,7 +63,7 @@ def mask_patches(pixels: Any, draws: Any, grid: Grid, share: float) -> Masked:
     patch of one colour they are zeros.
 
     Args:
-        pixels: float32 `(batch, height, width, channels)`.
+        pixels: float `(batch, height, width, channels)`.
         draws: float32 `(batch, patches)`, uniform from 0 to 1: their order.
         grid: the patches.
         share: float, 0 to 1.
@@ -71,6 +71,7 @@ def mask_patches(pixels: Any, draws: Any, grid: Grid, share: float) -> Masked:
     Source: targets: He et al. 2022, arXiv:2111.06377, section 3; hidden patches that stay in the
     tower's input: Xie et al. 2022, arXiv:2111.09886 (SimMIM).
     """
+    given, pixels = pixels.dtype, tf.cast(pixels, "float32")
     count = count_of(share, grid.rows * grid.columns)
     _, places = tf.math.top_k(-draws, count)
     hidden = tf.reduce_max(tf.one_hot(places, grid.rows * grid.columns), axis=1)
@@ -81,7 +82,8 @@ def mask_patches(pixels: Any, draws: Any, grid: Grid, share: float) -> Masked:
     seen = tf.reduce_sum(1 - hidden, axis=(1, 2), keepdims=True)
     colour = tf.reduce_sum(pixels * (1 - hidden), axis=(1, 2), keepdims=True) / tf.maximum(seen, 1)
     target = normalized(tf.gather(_patches(pixels, grid), places, batch_dims=1))
-    return Masked(tf.where(hidden > 0, colour, pixels), places, tf.ones_like(places, bool), target)
+    seen_pixels = tf.cast(tf.where(hidden > 0, colour, pixels), given)
+    return Masked(seen_pixels, places, tf.ones_like(places, bool), target)
 
 
 def mask_spans(clip: Any, spectrogram: Any, draws: Any, spans: Spans, share: float) -> Masked:
@@ -113,7 +115,7 @@ def mask_spans(clip: Any, spectrogram: Any, draws: Any, spans: Spans, share: flo
     hidden = tf.repeat(hidden, samples, axis=1)[:, : clip.shape[1]]
     hidden = tf.pad(hidden, [[0, 0], [0, clip.shape[1] - hidden.shape[1]]])
     hidden = (hidden > 0) & (tf.range(clip.shape[1]) < length)
-    frames = spectrogram[:, : spans.number * spans.frames]
+    frames = tf.cast(spectrogram, "float32")[:, : spans.number * spans.frames]
     each = tf.reshape(frames, [-1, spans.number, spans.frames * frames.shape[2]])
     target = normalized(tf.gather(each, places, batch_dims=1))
     return Masked(tf.where(hidden, QUIET, clip), places, counted, target)

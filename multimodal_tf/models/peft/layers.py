@@ -15,13 +15,14 @@ import keras
 from keras import layers, ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 # the equation of a `Dense`
 DENSE = "...x,xy->...y"
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LowRank(layers.Layer):
+class LowRank(Layer):
     """What LoRA adds to a `Dense` or `EinsumDense`: `alpha / rank * (x A) B`.
 
     It is added before the bias and the activation. A is drawn uniformly from +-1 / sqrt(inputs), B
@@ -94,12 +95,17 @@ class LowRank(layers.Layer):
 
     def call(self, x: Any) -> Any:
         scale = self.alpha / self.rank
+        a, b = (ops.cast(one, self.compute_dtype) for one in (self.a, self.b))
         # `x` may have any number of axes
         if self.equation == DENSE:
-            return ops.matmul(ops.matmul(x, self.a), self.b) * scale
+            return ops.matmul(ops.matmul(x, a), b) * scale
         given, _, output = _letters(self.equation)
-        narrow = ops.einsum(f"{given},{self._first}->{self._between}", x, self.a)
-        return ops.einsum(f"{self._between},{self._second}->{output}", narrow, self.b) * scale
+        narrow = ops.einsum(f"{given},{self._first}->{self._between}", x, a)
+        return ops.einsum(f"{self._between},{self._second}->{output}", narrow, b) * scale
+
+    def compute_output_spec(self, x: Any) -> keras.KerasTensor:
+        # Keras traces `call` with the float32 weights
+        return keras.KerasTensor(super().compute_output_spec(x).shape, self.compute_dtype)
 
     def delta(self) -> Any:
         """The update of the kernel, float32 of its shape."""
@@ -126,7 +132,7 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LowRankEmbedding(layers.Layer):
+class LowRankEmbedding(Layer):
     """What LoRA adds to an `Embedding`: `alpha / rank * A[ids] B`, for the given ids alone.
 
     A is zero, B is drawn uniformly from +-1 / sqrt(rank). A step changes only few rows of A, so B
@@ -162,7 +168,10 @@ class LowRankEmbedding(layers.Layer):
 
     def call(self, ids: Any) -> Any:
         rows = ops.cast(ops.take(self.a, ops.cast(ids, "int32"), axis=0), self.compute_dtype)
-        return ops.matmul(rows, self.b) * (self.alpha / self.rank)
+        return ops.matmul(rows, ops.cast(self.b, rows.dtype)) * (self.alpha / self.rank)
+
+    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((*ids.shape, self.shape[1]), self.compute_dtype)
 
     def delta(self) -> Any:
         """The update of the table, float32 of its shape."""
@@ -179,7 +188,7 @@ class LowRankEmbedding(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class Adapter(layers.Layer):
+class Adapter(Layer):
     """A bottleneck after a layer: `x + activation(x D + d) U + u`.
 
     U and u are zero at first, so that the output is unchanged.
@@ -217,7 +226,8 @@ class Adapter(layers.Layer):
         self.built = True
 
     def call(self, x: Any) -> Any:
-        return ops.add(x, self.up(self.down(x)))
+        # not `ops.add`, which takes a batch of no rows for a bias
+        return x + self.up(self.down(x))
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape

@@ -12,6 +12,7 @@ from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import ApplicationTower, ImageInput
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.presence import masked_network
 from multimodal_tf.models.towers.encoding import Encoding, TowerInput
 from multimodal_tf.models.towers.image import encode_feature_map
@@ -49,7 +50,7 @@ def application(tower: ApplicationTower, given: TowerInput[ImageInput], last: st
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ApplicationPixels(layers.Layer):
+class ApplicationPixels(Layer):
     """Scales pixels by the `preprocess_input` of a Keras application.
 
     Args:

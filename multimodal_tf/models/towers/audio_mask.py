@@ -3,7 +3,10 @@
 from typing import Any
 
 import keras
-from keras import KerasTensor, layers, ops
+import tensorflow as tf
+from keras import KerasTensor, ops
+
+from multimodal_tf.models.layer import Layer
 
 # dB: about the noise floor of 16-bit samples; digital silence would be minus infinity
 SILENCE = -60.0
@@ -23,11 +26,11 @@ def clip_length(x: KerasTensor) -> KerasTensor:
         [2, 0]
     """
     counts = ops.arange(1, ops.shape(x)[1] + 1, dtype="int32")
-    return ops.max(ops.where(ops.not_equal(x, 0), counts, ops.zeros_like(counts)), axis=1)
+    return tf.reduce_max(ops.where(ops.not_equal(x, 0), counts, ops.zeros_like(counts)), axis=1)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class AudioMask(layers.Layer):
+class AudioMask(Layer):
     """The mask of tokens: False for those in the silence that pads a clip to the input's length.
 
     A token is valid if its `window` ends at or before the last sample that is not zero. The first

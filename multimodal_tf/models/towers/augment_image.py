@@ -5,10 +5,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import KerasTensor, layers
+from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import ImageAugmentation, ImageInput
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 
 _RANGE = (0, 1)
 
@@ -36,7 +37,7 @@ def last_layer(augmentation: ImageAugmentation, name: str) -> str | None:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TrainingOnly(layers.Layer):
+class TrainingOnly(Layer):
     """Applies layers one after another in training, and nothing in inference.
 
     Keras' augmentation layers default to `training=True`, so that they also change the images of a
@@ -67,7 +68,7 @@ class TrainingOnly(layers.Layer):
             return x
         for step in self.steps:
             x = step(x, training=True)
-        return x
+        return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape
@@ -92,12 +93,21 @@ class RandAugment(layers.RandAugment):
     """
 
     def transform_images(
-        self, images: tf.Tensor, transformation: dict[str, Any], training: bool = True
+        self, images: tf.Tensor, transformation: dict[str, Any] | None, training: bool = True
     ) -> tf.Tensor:
-        for index in tf.unstack(transformation["layer_idxes"], self.num_ops):
-            transforms = transformation["transforms"].items()
-            images = tf.switch_case(index, [self._branch(images, *one) for one in transforms])
-        return images
+        # what Keras draws where nothing is to be changed
+        if transformation is None:
+            return images
+
+        def transformed() -> tf.Tensor:
+            changed = images
+            for index in tf.unstack(transformation["layer_idxes"], self.num_ops):
+                transforms = transformation["transforms"].items()
+                changed = tf.switch_case(index, [self._branch(changed, *one) for one in transforms])
+            return changed
+
+        # some of Keras' transformations fail on no rows
+        return tf.cond(tf.shape(images)[0] > 0, transformed, lambda: images)
 
     def _branch(self, images: tf.Tensor, layer: str, drawn: Any) -> Callable[[], tf.Tensor]:
         return lambda: getattr(self, layer).transform_images(images, drawn)

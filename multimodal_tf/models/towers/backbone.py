@@ -10,6 +10,7 @@ import keras
 from keras import KerasTensor, layers
 
 from multimodal_tf.config import Input, PresetTower
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.pretrained import is_encodable, one_line
 
 Tensors: TypeAlias = dict[str, KerasTensor]
@@ -24,7 +25,7 @@ _TOKENS = ("sequence_output", "encoder_sequence_output", "last_hidden_state")
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class BackbonePart(layers.Layer):
+class BackbonePart(Layer):
     """The part of a KerasHub backbone between some of its inputs and one output.
 
     A pooler or a decoder that this output does not need adds no weights. It is a layer, because a

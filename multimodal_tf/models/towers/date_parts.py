@@ -4,7 +4,9 @@ import math
 from typing import Any
 
 import keras
-from keras import KerasTensor, layers, ops
+from keras import KerasTensor, ops
+
+from multimodal_tf.models.layer import Layer
 
 # features of a date
 PARTS = 9
@@ -20,7 +22,7 @@ _ERA, _CENTURY, _FOUR_YEARS, _YEAR = 146_097, 36_524, 1_460, 365
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class DateParts(layers.Layer):
+class DateParts(Layer):
     """Turns days and seconds into features.
 
     The circles turn once a day, a week (from Monday), a month and a year, whatever the length of

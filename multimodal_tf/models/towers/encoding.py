@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import keras
+import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config.tower_bases import Tower
 from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.layer import Layer
 
 Config = TypeVar("Config", covariant=True)
 
@@ -65,7 +67,7 @@ class PooledTower(Protocol):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ScaledToLength(layers.Layer):
+class ScaledToLength(Layer):
     """Scales each vector to one length; zeros stay zeros, with a finite gradient.
 
     `keras.layers.UnitNormalization` has a gradient of NaN there, and sums squares in float16.
@@ -100,7 +102,7 @@ class ScaledToLength(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class AllTokens(layers.Layer):
+class AllTokens(Layer):
     """The mask of tokens that are all valid: True everywhere.
 
     Call:
@@ -114,7 +116,7 @@ class AllTokens(layers.Layer):
         return KerasTensor(tokens.shape[:2], "bool")
 
 
-class _Pooling(layers.Layer):
+class _Pooling(Layer):
     """From tokens `(batch, length, dim)` and their mask to one vector; the mask ends here."""
 
     def compute_mask(self, x: KerasTensor, mask: KerasTensor | None = None) -> None:
@@ -158,11 +160,13 @@ class MaskedMax(_Pooling):
 
     def call(self, x: KerasTensor, mask: KerasTensor | None = None) -> KerasTensor:
         if mask is None:
-            return ops.max(x, axis=1)
+            return tf.reduce_max(x, axis=1)
         mask = ops.expand_dims(mask, -1)
         # -3e4 is within the range of float16.
         valid = ops.where(mask, x, ops.full_like(x, -3e4))
-        return ops.where(ops.any(mask, axis=1), ops.max(valid, axis=1), ops.zeros_like(x[:, 0]))
+        return ops.where(
+            ops.any(mask, axis=1), tf.reduce_max(valid, axis=1), ops.zeros_like(x[:, 0])
+        )
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -186,7 +190,7 @@ class TokenAt(_Pooling):
         if mask is None:
             return x[:, -1]
         steps = ops.arange(ops.shape(x)[1], dtype="int32")
-        last = ops.max(ops.where(mask, steps, ops.zeros_like(steps)), axis=1)
+        last = tf.reduce_max(ops.where(mask, steps, ops.zeros_like(steps)), axis=1)
         return ops.squeeze(ops.take_along_axis(x, ops.reshape(last, (-1, 1, 1)), axis=1), 1)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import ImageInput, PresetTower, TextInput
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.backbone import (
     BackbonePart,
     Tensors,
@@ -21,7 +22,7 @@ from multimodal_tf.models.towers.text import mask_layer, padding_mask, token_cou
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TokenInputs(layers.Layer):
+class TokenInputs(Layer):
     """The inputs of a text backbone.
 
     Args:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import PresetTower
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.audio import ClipInput
 from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
 from multimodal_tf.models.towers.backbone import (
@@ -31,7 +32,7 @@ _SECONDS = (0.1, 64.0)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SpeechFeatures(layers.Layer):
+class SpeechFeatures(Layer):
     """The inputs of a speech model's backbone, computed by the preset's own converter.
 
     Args:

@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import KerasTensor, layers, ops
+from keras import KerasTensor, ops
 
 from multimodal_tf.models.chain import Shape
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers import saved_model_files
 from multimodal_tf.models.towers.saved_model_files import Files
 
@@ -17,7 +18,7 @@ _Table = tf.saved_model.experimental.TrackableResource
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class SavedModelLayer(layers.Layer):
+class SavedModelLayer(Layer):
     """One output of one signature of a SavedModel, whose variables are the layer's weights.
 
     The signature computes as in serving: batch normalization and dropout are in inference mode,

@@ -11,6 +11,7 @@ from keras import KerasTensor, layers, ops
 from multimodal_tf.config import AudioAugmentation
 from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.audio_mask import SILENCE, AudioMask
 from multimodal_tf.models.towers.augment_audio import SpecAugment
 
@@ -21,7 +22,7 @@ FLOOR = 10 ** (SILENCE / 10)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class LogMelSpectrogram(layers.Layer):
+class LogMelSpectrogram(Layer):
     """Power in decibels by time and mel band.
 
     Hann windows, one every `hop` samples, the last ones padded with silence; power spectrum;
@@ -36,8 +37,8 @@ class LogMelSpectrogram(layers.Layer):
         mel_bins: int.
 
     Call:
-        `x` is float32 `(batch, samples)`, -1 to 1. Returns float32 `(batch, ceil(samples / hop),
-        mel_bins)`, dB.
+        `x` is float `(batch, samples)`, -1 to 1. Returns `(batch, ceil(samples / hop), mel_bins)`,
+        dB, in the compute dtype; all is computed in float32.
 
     Example:
         >>> spectrogram = LogMelSpectrogram(8000, window=200, hop=80, fft_length=256, mel_bins=4)
@@ -62,6 +63,8 @@ class LogMelSpectrogram(layers.Layer):
         self.fft_length, self.mel_bins = fft_length, mel_bins
 
     def call(self, x: KerasTensor) -> KerasTensor:
+        # of float16 there is no Fourier transform
+        x = ops.cast(x, "float32")
         # tf.signal.stft also pads the windows to the FFT's length, but fails on a batch of 0.
         hann = tf.pad(tf.signal.hann_window(self.window), [[0, self.fft_length - self.window]])
         spectrum = tf.signal.rfft(
@@ -71,7 +74,8 @@ class LogMelSpectrogram(layers.Layer):
         bands = tf.signal.linear_to_mel_weight_matrix(
             self.mel_bins, self.fft_length // 2 + 1, self.sample_rate, LOWEST, self.sample_rate / 2
         )
-        return 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), FLOOR))
+        decibels = 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), FLOOR))
+        return ops.cast(decibels, self.compute_dtype)
 
     def compute_output_shape(self, shape: tuple[int | None, int]) -> Shape:
         return (shape[0], math.ceil(shape[1] / self.hop), self.mel_bins)

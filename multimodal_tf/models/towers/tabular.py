@@ -16,6 +16,7 @@ from multimodal_tf.config import (
     NumberInput,
 )
 from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.presence import ZeroWhereMissing
 from multimodal_tf.models.random_in_training import RandomInTraining
 from multimodal_tf.models.regularize import regularize
@@ -72,7 +73,7 @@ class UnknownDropout(RandomInTraining):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class StackColumns(layers.Layer):
+class StackColumns(Layer):
     """Stacks single numbers as the columns of a matrix.
 
     Call:
@@ -87,7 +88,7 @@ class StackColumns(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ClassToken(layers.Layer):
+class ClassToken(Layer):
     """Prepends a learned token.
 
     Call:
@@ -114,7 +115,7 @@ class ClassToken(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ColumnMask(layers.Layer):
+class ColumnMask(Layer):
     """The mask of a class token, which is always valid, and one token per column.
 
     Call:

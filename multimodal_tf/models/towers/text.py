@@ -5,11 +5,13 @@ from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import BagTower, GRUTower, LSTMTower, NgramTokenizer, TextInput
 from multimodal_tf.config import TransformerTower as TransformerConfig
 from multimodal_tf.models.chain import Steps, chain
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers import wide
 from multimodal_tf.models.towers.encoding import (
     Encoding,
@@ -31,7 +33,7 @@ RESERVED = 2
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class PaddingMask(layers.Layer):
+class PaddingMask(Layer):
     """The mask of tokens: True up to the last that is not `padding`.
 
     A `padding` before that is a token of the text: GPT-2's tokenizer, for one, pads with 0, which
@@ -68,7 +70,7 @@ def padding_mask(tokens: KerasTensor, padding: int, ends_with_padding: bool) -> 
     """Returns what `PaddingMask` does, with its arguments."""
     counts = ops.arange(1, ops.shape(tokens)[1] + 1, dtype="int32")
     valid = ops.where(ops.not_equal(tokens, padding), counts, ops.zeros_like(counts))
-    length = ops.max(valid, axis=1, keepdims=True)
+    length = tf.reduce_max(valid, axis=1, keepdims=True)
     return counts <= (length + ops.cast(length > 0, "int32") if ends_with_padding else length)
 
 

@@ -17,6 +17,7 @@ from multimodal_tf.config import (
     VideoInput,
 )
 from multimodal_tf.models.chain import Shape, Steps, chain
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.regularize import regularize
 from multimodal_tf.models.towers.encoding import AllTokens, Encoding, TowerInput, projection
 from multimodal_tf.models.towers.image import conv_block
@@ -36,7 +37,7 @@ _SPATIAL_POOLING: dict[str, Callable[..., Any]] = {
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class FramesToRows(layers.Layer):
+class FramesToRows(Layer):
     """Merges the batch axis and the frame axis.
 
     Call:
@@ -47,11 +48,12 @@ class FramesToRows(layers.Layer):
         return ops.reshape(x, (-1, *x.shape[2:]))
 
     def compute_output_shape(self, shape: Shape) -> Shape:
-        return (None, *shape[2:])
+        rows = None if shape[0] is None or shape[1] is None else shape[0] * shape[1]
+        return (rows, *shape[2:])
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class RowsToFrames(layers.Layer):
+class RowsToFrames(Layer):
     """Reverses `FramesToRows`.
 
     Args:
@@ -69,14 +71,15 @@ class RowsToFrames(layers.Layer):
         return ops.reshape(x, (-1, self.frames, *x.shape[1:]))
 
     def compute_output_shape(self, shape: Shape) -> Shape:
-        return (None, self.frames, *shape[1:])
+        rows = None if shape[0] is None else shape[0] // self.frames
+        return (rows, self.frames, *shape[1:])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class RepeatPerFrame(layers.Layer):
+class RepeatPerFrame(Layer):
     """Repeats the presence flag of a row for each of its frames.
 
     Args:
@@ -98,7 +101,7 @@ class RepeatPerFrame(layers.Layer):
         return ops.repeat(present, self.frames)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
-        return (None,)
+        return (None if shape[0] is None else shape[0] * self.frames,)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}

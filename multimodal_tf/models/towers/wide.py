@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import KerasTensor, layers, ops
 
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.encoding import ScaledToLength
 from multimodal_tf.schema import Vocabulary
 
@@ -41,7 +42,7 @@ def side_by_side(features: Sequence[KerasTensor], name: str) -> KerasTensor:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class TFIDF(layers.Layer):
+class TFIDF(Layer):
     """How often each token is in a text, times its inverse document frequency.
 
     Args:
@@ -96,7 +97,7 @@ def idf(stats: Any, count: int, padding: int) -> npt.NDArray[np.float64]:
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class ColourHistogram(layers.Layer):
+class ColourHistogram(Layer):
     """Square roots of the shares of `levels` to the power of the channels colours.
 
     Args:
@@ -133,7 +134,7 @@ class ColourHistogram(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class Thumbnail(layers.Layer):
+class Thumbnail(Layer):
     """Grey values of a picture of `side` x `side` cells, less their mean.
 
     Args:
@@ -164,7 +165,7 @@ class Thumbnail(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class BandLevels(layers.Layer):
+class BandLevels(Layer):
     """Mean and standard deviation over time of each mel band, both about 0.
 
     Call:
@@ -187,7 +188,7 @@ class BandLevels(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
-class KnownValue(layers.Layer):
+class KnownValue(Layer):
     """A column for each value of a category but the unknown one, which is 0.
 
     Args:

@@ -59,7 +59,7 @@ class AudioView(DrawsPerRow):
         seed: as of `DrawsPerRow`.
 
     Call:
-        `x` is float32 `(batch, samples)`. Returns the same; a silent row stays silent.
+        `x` is float `(batch, samples)`. Returns the same; a silent row stays silent.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class AudioView(DrawsPerRow):
         self.spans, self.span = spans, span
 
     def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
+        x = ops.cast(x, "float32")
         count = 3 + 2 * self.spans
         drawn = ops.unstack(self.uniform(x, count, training), num=count, axis=1)
         index = ops.arange(x.shape[1], dtype="int32")
@@ -90,9 +91,9 @@ class AudioView(DrawsPerRow):
             place = ops.cast(index, "float32")
             inside = ops.logical_and(place >= begin[:, None], place < (begin + width)[:, None])
             x = ops.where(inside, 0.0, x)
-        if self.noise is None:
-            return x
-        return ops.where(index < length[:, None], x + self._noise(index, drawn[2]), x)
+        if self.noise is not None:
+            x = ops.where(index < length[:, None], x + self._noise(index, drawn[2]), x)
+        return ops.cast(x, self.compute_dtype)
 
     def _shifted(self, x: Any, index: Any, drawn: Any) -> Any:
         offset = ops.cast(ops.floor(drawn * (2 * self.shift + 1)), "int32") - self.shift

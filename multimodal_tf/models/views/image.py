@@ -77,6 +77,7 @@ class ImageView(DrawsPerRow):
         self.horizontal, self.vertical = horizontal, vertical
 
     def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
+        x = ops.cast(x, "float32")
         drawn = ops.unstack(self.uniform(x, 12, training), num=12, axis=1)
         moved = ops.image.affine_transform(
             x,
@@ -85,7 +86,8 @@ class ImageView(DrawsPerRow):
             fill_mode="nearest",
             data_format="channels_last",
         )
-        return self._erased(self._coloured(moved, drawn[6:9]), drawn[9:])
+        view = self._erased(self._coloured(moved, drawn[6:9]), drawn[9:])
+        return ops.cast(view, self.compute_dtype)
 
     def _transform(self, drawn: Any, height: int, width: int) -> Any:
         """From places of the view to those of the image, `(batch, 8)`, as Keras takes it."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import KerasTensor, ops
 
 from multimodal_tf.models.draws import DrawsPerRow
@@ -71,7 +72,7 @@ class TextView(DrawsPerRow):
         index = ops.arange(length, dtype="int32")[None]
         inner = ops.logical_and(index >= self.starts, index < count - self.ends)
         drawn = ops.where(inner, self.uniform(tokens, length, training), -1.0)
-        highest = drawn == ops.max(drawn, axis=1, keepdims=True)
+        highest = drawn == tf.reduce_max(drawn, axis=1, keepdims=True)
         gone = ops.logical_and(
             inner, ops.logical_and(drawn < self.dropped, ops.logical_not(highest))
         )
