@@ -29,6 +29,18 @@ def network():
     return {"network": small_network()}
 
 
+def text_decoder():
+    from multimodal_tf.models.decoders.transformer import TransformerTextDecoder
+
+    return TransformerTextDecoder(**_DECODER, mlp_units=8)
+
+
+def scores():
+    return {"decoder": text_decoder(), "label_smoothing": 0.1, "commonest": [2, 3], "share": 0.5}
+
+
+_DECODER = {"size": 8, "length": 3, "dim": 4, "depth": 1, "heads": 2, "dropout": 0.1}
+_DECODED = {"tokens": i(3), "memory": f(2, 4), "visible": b(2)}
 _SHARES = [0.5, 0.3, 0.2]
 
 CASES = {
@@ -162,7 +174,15 @@ CASES = {
     ),
     "LowRankEmbedding": ({"shape": [3, 4], "rank": 2, "alpha": 2.0, "seed": 1}, {"ids": i(2)}),
     "Adapter": ({"dim": 3, "units": 2, "activation": "gelu", "seed": 1}, {"x": f(3)}),
+    # texts
+    "Positions": ({}, {"x": f(3, 4)}),
+    "RecurrentTextDecoder": ({**_DECODER, "kind": "lstm"}, _DECODED),
+    "TransformerTextDecoder": ({**_DECODER, "mlp_units": 8}, _DECODED),
+    "TargetScores": (scores, {"target": i(3), "memory": f(2, 4), "visible": b(2)}),
 }
 
 # they need a library's files; tests of their towers have these
 WITH_FILES = {"SavedModelLayer", "SpeechFeatures"}
+
+# Keras' LSTM takes neither a batch of no rows nor weights of 16 bits that are not float16
+RECURRENT = {"RecurrentTextDecoder"}

@@ -81,7 +81,9 @@ class TargetScores(layers.Layer):
         sums[0] = sums[0] / ops.maximum(counts, 1.0)
         return ops.stack([*sums, counts], axis=1)
 
-    def compute_output_spec(self, target: keras.KerasTensor, *others: Any) -> keras.KerasTensor:
+    def compute_output_spec(
+        self, target: keras.KerasTensor, *others: Any, **others_by_name: Any
+    ) -> keras.KerasTensor:
         return keras.KerasTensor((target.shape[0], 4), "float32")
 
     def get_config(self) -> dict[str, Any]:
