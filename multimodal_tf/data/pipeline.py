@@ -104,7 +104,7 @@ def open_split(
     """A function from `start` and `epoch` to the data set of `load_split`, with one cache of rows.
 
     With `class_weights`, the heads' class weights are applied without `training`, too. With
-    `taught`, targets and weights of the heads that a teacher teaches are those of `Taught.join`.
+    `taught`, targets and weights of taught heads are those of `Taught.join`.
 
     Example:
         >>> batches = open_split(config, schema, "records", "train", True)  # doctest: +SKIP
@@ -141,8 +141,7 @@ def open_split(
             target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
 
-    seed = config.seed if training else None
-    ordered = {} if threads is None else {"deterministic": True}
+    seed, ordered = config.seed if training else None, {"deterministic": True} if threads else {}
 
     def batches(start: int = 0, epoch: tf.Variable | None = None) -> tf.data.Dataset:
         _check_start(start, -(-rows // batch_size), split)

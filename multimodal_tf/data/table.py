@@ -145,15 +145,7 @@ def read_table(
     options = {"encoding": encoding, "delimiter": delimiter}
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(source, pandas.DataFrame):
-        if given:
-            raise ValueError(f"{next(iter(given))} is for files of text, received a DataFrame")
-        columns = column_names(source)
-        table = Table(
-            "the DataFrame",
-            _folder(root or "."),
-            columns,
-            functools.partial(_frame_cells, source),
-        )
+        table = _of_frame(source, _folder(root or "."), given)
     elif isinstance(source, (str, os.PathLike)):
         path, part = divided(pathlib.Path(source))
         columns, reader, note = table_files.open_file(path, part, **given)
@@ -194,6 +186,13 @@ def _check_unique(table: str, names: Sequence[str]) -> None:
     twice = next((name for name in names if counts[name] > 1), None)
     if twice is not None:
         raise ValueError(f"{table} has two columns named {twice!r}: rename one")
+
+
+def _of_frame(frame: pandas.DataFrame, root: pathlib.Path, options: Mapping[str, str]) -> Table:
+    if options:
+        raise ValueError(f"{next(iter(options))} is for files of text, received a DataFrame")
+    read = functools.partial(_frame_cells, frame)
+    return Table("the DataFrame", root, column_names(frame), read)
 
 
 def _check_columns(table: Table) -> None:

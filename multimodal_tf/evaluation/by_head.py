@@ -71,8 +71,7 @@ def head_metrics(
         seed: of the resamples.
         groups: `(rows,)` of any type: rows of one value depend on each other, and resamples draw
             whole groups. None: independent rows.
-        thresholds: of a multi-label head, float `(classes,)` or `(rows, classes)`, as
-            `schema.thresholds` gives them; None: 0.5.
+        thresholds: of a multi-label head, as `schema.thresholds` gives them; None: 0.5.
         texts: of a text head, the targets and the predicted texts, one a row.
 
     Raises:
@@ -91,8 +90,8 @@ def head_metrics(
         case CountHead():
             return count(targets, predictions, known, resamples, seed, groups)
         case QuantileHead():
-            levels, middle = head.quantiles, head.point_index
-            return quantile(targets, predictions, levels, middle, known, resamples, seed, groups)
+            cut = (head.quantiles, head.point_index)
+            return quantile(targets, predictions, *cut, known, resamples, seed, groups)
         case TextHead():
             return text(predictions, texts, known, resamples, seed, groups)
         case MatchingHead():
@@ -104,9 +103,8 @@ def head_metrics(
         case ViewsHead():
             return views(targets, predictions, resamples, seed, groups)
         case OrderHead() | MaskedHead():
-            return objective(
-                head.type, predictions, head.chance, resamples, seed, groups, head.metric
-            )
+            drawn = (resamples, seed, groups)
+            return objective(head.type, predictions, head.chance, *drawn, head.metric)
         case _:
             assert_never(head)
 

@@ -42,8 +42,7 @@ def modality_contributions(
         step: called after each subset.
 
     Returns:
-        `Contributions`. Where the labels do not define the score (`row_scores.is_defined`), no
-        metric has a value.
+        `Contributions`, without values where labels do not define the score.
     """
     names = list(eval_split.config.inputs)
     subsets, known = coalitions(names, seed=seed), eval_split.known
@@ -52,9 +51,9 @@ def modality_contributions(
     columns: list[list[np.ndarray]] = [[] for _ in of_rows]
     for present in subsets.present:
         without = tuple(name for name, is_present in zip(names, present) if not is_present)
-        predictions = (
-            predictor.predict_features(features, without) if without else eval_split.predictions
-        )
+        predictions = eval_split.predictions
+        if without:
+            predictions = predictor.predict_features(features, without)
         for column, value in zip(columns, of_rows):
             column.append(value(eval_split, predictions)[known])
         step()

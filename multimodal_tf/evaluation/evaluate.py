@@ -103,14 +103,12 @@ def evaluate(
 
     Args:
         predict: a model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
-            arrays by name, that returns a dict by head, as the model does.
-            Of a function the texts that text heads predict are not evaluated.
-        config: `Config`.
-        schema: `Schema`; that of the run where thresholds are fitted.
+            arrays by name, that returns a dict by head. Texts are those of a model alone.
+        config, schema: of the model; where thresholds are fitted, the run's schema.
         records: folder of ingested records.
         split: "train", "validation" or "test".
-        resamples: int. Bootstrap resamples for the intervals; 0: no intervals. Where the
-            configuration has `split.group`, they draw whole groups, as the model report does.
+        resamples: int. Bootstrap resamples for the intervals, of whole groups where the
+            configuration has `split.group`; 0: no intervals.
         seed: int, of the resamples.
         table: what was ingested, for the groups; None: read from where ingest found it. If it is
             not there any more, resamples draw rows, and `note` says so.
@@ -126,8 +124,7 @@ def evaluate(
             split has no rows, `table` is another one, thresholds are fitted and not in the schema,
             or a prediction lacks a head, has another shape or holds NaN.
     """
-    if resamples < 0:
-        raise ValueError(f"resamples must be 0 or more, received {resamples}")
+    _check_resamples(resamples)
     check_records(config, records)
     evaluated, manifest = with_loss(config.heads), Manifest.load(records)
     least = {name: thresholds(name, one, schema.heads.get(name)) for name, one in evaluated.items()}
@@ -139,20 +136,23 @@ def evaluate(
         generated = predicted_texts(_model_of(predict), config, schema, batches)
     rows, labels = _labels(load_raw(config, records, split, BATCH), list(with_column(evaluated)))
     groups = None if source is None else groups_of(source, config, rows)
-    drawn = (resamples, seed, groups)
-    heads = {}
+    texts = {name: (list(map(bytes.decode, labels[name])), one) for name, one in generated.items()}
+    drawn, heads = (resamples, seed, groups), {}
     for name, head in evaluated.items():
         classes = getattr(schema.heads.get(name), "names", ())
-        texts = None
-        if name in generated:
-            texts = ([label.decode() for label in labels[name]], generated[name])
-        heads[name] = _of_head(name, head, classes, collected[name], drawn, least[name], texts)
+        found = (drawn, least[name], texts.get(name))
+        heads[name] = _of_head(name, head, classes, collected[name], *found)
         if name in labels:
             heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
-    group = None if groups is None else config.split.group
     note = _ungrouped(manifest, config) if grouped and groups is None else ""
     settings: dict[str, Any] = {"split": split, "resamples": resamples, "seed": seed}
-    return Evaluation(rows=manifest.rows(split), group=group, note=note, heads=heads, **settings)
+    settings["group"] = None if groups is None else config.split.group
+    return Evaluation(rows=manifest.rows(split), note=note, heads=heads, **settings)
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 0:
+        raise ValueError(f"resamples must be 0 or more, received {resamples}")
 
 
 def _of_head(

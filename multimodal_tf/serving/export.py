@@ -61,12 +61,11 @@ def export_model(
         config, schema: those that it was built from.
         out: folder to write, `.../NAME/VERSION`. It must not exist, or be empty.
         explainer: `models.build.explanations(model)`; None: there is no `explain`.
-        guard: for the served outputs `ood_score`, `agreement` and `review`; None: none of them.
+        guard: for the outputs `ood_score`, `agreement` and `review`; None: none of them.
         temperature: by head, above 0, such as `evaluation.fit_guard.fit_temperatures` finds:
             `predict` divides the head's log probabilities (of a multi-label head its logits) by it,
             `core` and `explain` never do. Fitted thresholds follow: the same labels are served.
-        zero_shot: classes that `predict` chooses by their names; their texts' vectors become
-            constants of the graph. None: there are none.
+        zero_shot: classes that `predict` chooses by their names; None: there are none.
 
     Returns:
         Path of the folder.

@@ -5,7 +5,8 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from multimodal_tf.config import PROBABILITIES, ROW, MultiLabelHead
+from multimodal_tf.config import PROBABILITIES, ROW
 from multimodal_tf.data import atomic
 from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.kinds.lists import is_bracketed
@@ -88,9 +89,10 @@ def predict_table(
 def _as_ingest_reads(frame: pd.DataFrame, client: Client) -> pd.DataFrame:
     """Several labels as cells that mean the same in a table."""
     columns = {}
-    for name, head in client.config.heads.items():
+    heads: Mapping[str, Any] = client.config.heads
+    for name, head in heads.items():
         stats = client.schema.heads.get(name)
-        if not isinstance(head, MultiLabelHead) or not isinstance(stats, Classes):
+        if head.target_type != "classes" or not isinstance(stats, Classes):
             continue
         if any(head.separator in one or is_bracketed(one) for one in stats.names):
             least = np.array(thresholds(name, head, stats), np.float32)

@@ -56,32 +56,31 @@ def cross_validate(
     drawn again in each repetition, and the same for all configurations with the same rows, split
     and first head. The best epoch is chosen on a share of the other folds, `split.validation`.
 
-    Call it again with the same arguments to resume, or with more `repeats` to continue.
+    The same call resumes it, and one with more `repeats` continues it.
 
     Args:
         config: `Config`. Its seed is that of the first model's weights; each model has its own.
         table: from `data.table.read_table`.
-        out: gets `records`; `folds/0` and so on for each repetition; a run for each repetition and
-            fold, `runs/0-0` and so on; `predictions.csv`, a line for each row and repetition.
+        out: gets `records`, `folds/0` and so on for each repetition, `runs/0-0` and so on for each
+            repetition and fold, `predictions.csv` with a line for each row and repetition.
         folds: int >= 2.
         repeats: int >= 1.
         group: a column whose values are in one fold each; None: `split.group`.
-        seed: int >= 0. The folds of repetition r are drawn with `seed + r`.
+        seed: int >= 0; `seed + r` draws the folds of repetition r.
         progress: whether to show progress bars; None: if standard error is a terminal.
         cache: whether all models share the outputs of frozen towers, which are computed once and
             kept in `out/cache`.
 
     Returns:
-        `OutOfFold`, of all heads that learn; `evaluation.cv_metrics` computes metrics from it, and
-        `predictions.csv` has those of heads with a label.
+        `OutOfFold`, of all heads that learn; `evaluation.cv_metrics` computes metrics from it.
+        `predictions.csv` has the heads with a label.
 
     Raises:
         OSError: `out` cannot be used, or another process writes there.
         ValueError: an argument is too small, no head learns, a fold cannot be trained on,
             `out` holds another cross-validation, or as `ingest`, `make_folds` and `fit`.
 
-    Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation and
-    model selection".
+    Source: Kohavi 1995, "A study of cross-validation and bootstrap for accuracy estimation".
     """
     _check(config, folds, repeats, seed)
     config, out = _without_test_rows(config, group), pathlib.Path(out)

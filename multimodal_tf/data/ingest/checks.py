@@ -4,7 +4,7 @@ import difflib
 import mimetypes
 from collections.abc import Iterable
 
-from multimodal_tf.config import Config
+from multimodal_tf.config import INPUTS, Config
 from multimodal_tf.config.heads import Head, with_column
 from multimodal_tf.config.model import check_config
 from multimodal_tf.data.codecs.cell import CellError
@@ -97,11 +97,11 @@ def _read_labels(cells: Iterable[object], head: Head) -> tuple[list[str | float]
 
 
 def _names_a_file(label: str) -> bool:
-    """Whether a text is the path or the data URI of a picture, sound or video."""
+    """Whether a text is the path or the data URI of media."""
     kind, _ = mimetypes.guess_type(label)
-    media = ("image/", "audio/", "video/")
+    media = tuple(f"{name}/" for name, one in INPUTS.items() if one.is_media)
     return (kind or "").startswith(media) or label.lower().startswith(
-        tuple("data:" + one for one in media)
+        tuple(f"data:{one}" for one in media)
     )
 
 

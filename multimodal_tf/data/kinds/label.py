@@ -81,7 +81,9 @@ def _read_class(value: Any) -> str:
     if is_bracketed(text):
         found = list_of(text)
         if found and all(isinstance(one, str) for one in found):
-            raise CellError(f"a list, which a multi_label head reads, and no class: {text!r:.60}")
+            raise CellError(
+                f"a list, which a head of several labels reads, and no class: {text!r:.60}"
+            )
     if record_files.LABEL_SEPARATOR in text:
         raise CellError("a label may not hold the control character U+001F")
     return text

@@ -79,18 +79,18 @@ def model_report(
 ) -> ModelReport:
     """Evaluates a model on one split, and writes one HTML page with its data as JSON and CSV.
 
-    Of a run whose heads all learn without labels the page has the metrics of each head, and of an
-    alignment retrieval and the detection of mismatched rows; the rest needs a label.
+    Where all heads learn without labels it has the metrics of each, and of an alignment retrieval
+    and the detection of mismatched rows.
 
     Args:
         model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel that
             `export_model` wrote.
         records: folder of the ingested records.
         out: folder for `index.html`, `report.json` and `data/`; an earlier report is replaced.
-        config, schema: of a Keras model. A run and a SavedModel have their own.
+        config, schema: of a Keras model; others have their own.
         split: "train", "validation" or "test".
         head: the head to report on; None: the first with a label.
-        table: what was ingested; None: read from where ingest found it, if it is still there.
+        table: what was ingested; None: read from where ingest found it, if still there.
         unimodal: by input, a model that was trained with this input only.
         baseline: another model, for effective robustness.
         rows, corrupted: int, random samples for all, and for each corruption; None: all rows.
@@ -99,10 +99,9 @@ def model_report(
         progress: whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: ingest has not ended in `records`, or there is no such SavedModel.
-        FileExistsError: `out` holds other files.
+        OSError: ingest has not ended in `records`, there is no such SavedModel, `out` holds others.
         ValueError: models, records, table, head and split do not fit together, a number is out of
-            range, fewer than two rows have labels, or a prediction is NaN. Nothing is written then.
+            range, fewer than two rows have labels, or a prediction is NaN. Nothing is written.
 
     Example:
         >>> model_report("saved_models/shop/1", "runs/shop/records", "report")  # doctest: +SKIP
@@ -110,8 +109,7 @@ def model_report(
     folder, limits = page.check_out(out), Limits(rows, corrupted, resamples, seed)
     predictor = predictor_of(model, config, schema)
     if not labelled(predictor.config.heads):
-        given = {"head": head, "unimodal": unimodal, "baseline": baseline}
-        _check_needs_labels(given, predictor.config)
+        _check_needs_labels(predictor.config, head=head, unimodal=unimodal, baseline=baseline)
         written = page_without_labels(predictor, records, split, table, limits)
         page.save(written, folder)
         return ModelReport(written, None, None)
@@ -124,7 +122,7 @@ def model_report(
     return ModelReport(written, found.contributions, found.robustness)
 
 
-def _check_needs_labels(given: Mapping[str, object], config: Config) -> None:
+def _check_needs_labels(config: Config, **given: object) -> None:
     """Refuses arguments that a model without labels has no use for."""
     for name, value in given.items():
         if value:
