@@ -80,7 +80,7 @@ def test_broken_lists_are_refused(cell):
 
 
 def test_a_class_is_no_list():
-    with pytest.raises(CellError, match="^a list, which a multi_label head reads, and no class"):
+    with pytest.raises(CellError, match="^a list, which a head of several labels reads, and no"):
         read_label("['red']", ClassificationHead())
     # an interval of pandas
     assert read_label("[0, 10]", ClassificationHead()) == "[0, 10]"
