@@ -20,6 +20,7 @@ from multimodal_tf.config import (
     UncertaintyWeights,
 )
 from multimodal_tf.config.heads import with_loss
+from multimodal_tf.models import replicas
 from multimodal_tf.models.distributed_model import DistributedModel
 
 
@@ -154,12 +155,13 @@ class UncertaintyWeighted(_LearnedWeights):
         }
 
     def _correction(self, losses: dict[str, Any]) -> Any:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         total = 0.0
         for head, loss in losses.items():
             log_variance = ops.convert_to_tensor(self.log_variances[head])
             factor = ops.exp(-log_variance) * (0.5 if head in self.gaussian else 1.0)
-            total += (factor - 1) * loss + self.head_weights[head] * log_variance / 2 / replicas
+            total += (factor - 1) * loss + self.head_weights[
+                head
+            ] * log_variance / 2 / replicas.count()
         return total
 
     def get_config(self) -> dict[str, Any]:
@@ -275,9 +277,7 @@ class GradNormWeighted(_LearnedWeights):
             squares: by head, this replica's part of the gradient's squared length.
         """
         parts = tf.stop_gradient(ops.stack([ops.stack(losses), ops.stack(squares)]))
-        loss, square = ops.unstack(
-            tf.distribute.get_replica_context().all_reduce("SUM", parts), num=2
-        )
+        loss, square = ops.unstack(replicas.summed(parts), num=2)
         lengths = ops.sqrt(square)
         weights = ops.convert_to_tensor(self.task_weights)
         first = ops.convert_to_tensor(self.first_losses)
