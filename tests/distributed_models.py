@@ -23,6 +23,7 @@ from multimodal_tf.config import (
     OrderHead,
     RegressionHead,
     TextInput,
+    TokenMatchingHead,
     ViewsHead,
 )
 from multimodal_tf.models import build_model, compile_arguments
@@ -58,6 +59,7 @@ STEPPED = {
     "order": OrderHead(inputs=["note"], weight=0.5),
     "simclr": ViewsHead(inputs=["photo"], dim=3, temperature=0.5),
     "moco": ViewsHead(inputs=["photo"], dim=3, temperature=0.5, momentum=0.75, queue=9),
+    "jointly": TokenMatchingHead(inputs=["note", "photo"], dim=16, heads=2, weight=0.02),
 }
 EVERY = CONFIG.model_copy(update={"heads": CONFIG.heads | STEPPED})
 # heads that compare rows

@@ -35,5 +35,18 @@ def gathered(tensors: Any) -> Any:
     return tf.nest.pack_sequence_as(tensors, padded)
 
 
+def every_row(tensors: Any) -> Any:
+    """As `gathered`, also for booleans and any int32; on one device the tensors themselves."""
+    if count() == 1:
+        return tensors
+    # not int32: TensorFlow reduces no two tensors of it at once
+    whole = tf.nest.map_structure(
+        lambda one: tf.cast(one, tf.int64) if one.dtype in (tf.bool, tf.int32) else one, tensors
+    )
+    return tf.nest.map_structure(
+        lambda one, every: tf.cast(every, one.dtype), tensors, gathered(whole)
+    )
+
+
 def rows_of(x: Any) -> Any:
     return tf.shape(tf.nest.flatten(x)[0])[0]

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from distributed_models import STEPS_OF
 
 # The largest difference between two replicas and one device, of numbers around 1: several times the
 # 2e-6 that was found.
@@ -54,7 +55,19 @@ def test_one_step_of_each_other_head_is_that_of_one_device(found, one_device):
     """
     steps = {name: x for name, x in one_device[1].items() if name.startswith(STEP)}
     assert len(steps) == 4 * len({name.partition(": ")[2] for name in steps})
-    for head in ("space", "siglip", "near", "pair", "simclr", "moco", "words", "order", "tags"):
+    heads = (
+        "space",
+        "siglip",
+        "near",
+        "pair",
+        "simclr",
+        "moco",
+        "words",
+        "order",
+        "jointly",
+        "tags",
+    )
+    for head in heads:
         assert any(name.partition(": ")[2].startswith(head) for name in steps)
     for name, one in steps.items():
         largest = np.abs(found["arrays"][name] - one).max()

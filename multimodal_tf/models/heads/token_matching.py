@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from multimodal_tf.config import CrossModalFusion, TokenMatchingHead
 from multimodal_tf.losses import TokenMatchingLoss
+from multimodal_tf.models import replicas
 from multimodal_tf.models.draws import DrawsPerRow, fingerprints
 from multimodal_tf.models.fusion import fuse
 from multimodal_tf.models.layer import Layer
@@ -77,15 +78,17 @@ def metrics(head: TokenMatchingHead) -> list[keras.metrics.Metric]:
 class MismatchedRows(DrawsPerRow):
     """Draws for each row two others of the batch: one gives the second input, one the first.
 
+    The batch is that of all replicas.
+
     A row is the likelier the more its input's vector resembles the row's own, in proportion to
     `exp(cosine / 0.1)`. Rows that lack the input, and rows with a cell that is equal to one of the
     row's, are never drawn.
 
     Call:
         `cells` and `vectors` are lists of two tensors `(batch, ...)` of numbers and `(batch, dim)`,
-        `present` a list of two float `(batch,)`, or None. Returns int32 `(batch, 2)`, the rows that
-        give the second and the first input, and float32 `(batch, 3)`: 1 where the row has both
-        inputs, and where a row was found for it; else 0.
+        `present` a list of two float `(batch,)`, or None. Returns int32 `(batch, 2)`, the rows of
+        all replicas that give the second and the first input, and float32 `(batch, 3)`: 1 where the
+        row has both inputs, and where a row was found for it; else 0.
 
     Source: Li et al. 2021, arXiv:2107.07651, section 3.3 (ALBEF). There an image's similarity to
     the texts of other rows counts, here that of the texts, which needs no common space.
@@ -93,18 +96,26 @@ class MismatchedRows(DrawsPerRow):
 
     def call(self, cells: Any, vectors: Any, present: Any = None, training: Any = None) -> Any:
         numbers = [fingerprints(one) for one in cells]
-        equal = [one[:, None] == one[None, :] for one in numbers]
-        unequal = ops.logical_not(ops.logical_or(*equal))
         if present is None:
             present = [ops.ones_like(vectors[0][:, 0])] * 2
+        units = [
+            ops.normalize(ops.stop_gradient(ops.cast(one, "float32")), axis=1) for one in vectors
+        ]
         there = [one > 0.5 for one in present]
+        every_number, every_unit, every_there = replicas.every_row((numbers, units, there))
+        unequal = ops.logical_not(
+            ops.logical_or(
+                *(own[:, None] == every[None] for own, every in zip(numbers, every_number))
+            )
+        )
         both = ops.logical_and(*there)
         drawn = self.uniform(ops.stack(numbers, axis=1), 2, training)
         rows, counts = [], [both]
         for column, side in enumerate((1, 0)):
-            allowed = ops.logical_and(unequal, ops.logical_and(both[:, None], there[side][None]))
-            unit = ops.normalize(ops.stop_gradient(ops.cast(vectors[side], "float32")), axis=1)
-            near = ops.exp((ops.matmul(unit, ops.transpose(unit)) - 1) / _TEMPERATURE)
+            candidates = ops.logical_and(both[:, None], every_there[side][None])
+            allowed = ops.logical_and(unequal, candidates)
+            cosines = ops.matmul(units[side], ops.transpose(every_unit[side]))
+            near = ops.exp((cosines - 1) / _TEMPERATURE)
             upto = ops.cumsum(near * ops.cast(allowed, near.dtype), axis=1)
             # rounding must not reach the whole sum
             least = drawn[:, column, None] * (1 - 1e-6) * upto[:, -1:]
@@ -133,7 +144,7 @@ class WithMismatched(Layer):
 
     Call:
         `x` is `(batch, ...)`, `rows` int32 `(batch, 2)` of `MismatchedRows`. Returns `(3 * batch,
-        ...)`.
+        ...)`. Rows of other replicas get their gradients.
     """
 
     def __init__(self, side: int, **kwargs: Any) -> None:
@@ -147,7 +158,7 @@ class WithMismatched(Layer):
         return None
 
     def call(self, x: Any, rows: Any) -> Any:
-        other = ops.take(x, rows[:, 1 - self.side], axis=0)
+        other = ops.take(replicas.every_row(x), rows[:, 1 - self.side], axis=0)
         return ops.concatenate([x, other, x] if self.side else [x, x, other], axis=0)
 
     def compute_output_spec(self, x: keras.KerasTensor, rows: Any) -> keras.KerasTensor:
