@@ -55,19 +55,7 @@ def test_one_step_of_each_other_head_is_that_of_one_device(found, one_device):
     """
     steps = {name: x for name, x in one_device[1].items() if name.startswith(STEP)}
     assert len(steps) == 4 * len({name.partition(": ")[2] for name in steps})
-    heads = (
-        "space",
-        "siglip",
-        "near",
-        "pair",
-        "simclr",
-        "moco",
-        "words",
-        "order",
-        "jointly",
-        "tags",
-    )
-    for head in heads:
+    for head in STEPS_OF:
         assert any(name.partition(": ")[2].startswith(head) for name in steps)
     for name, one in steps.items():
         largest = np.abs(found["arrays"][name] - one).max()
