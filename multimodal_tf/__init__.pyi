@@ -46,6 +46,7 @@ from .config import MLPTower as MLPTower
 from .config import MultiLabelHead as MultiLabelHead
 from .config import NgramTokenizer as NgramTokenizer
 from .config import NoTokenizer as NoTokenizer
+from .config import NumberFormat as NumberFormat
 from .config import NumberInput as NumberInput
 from .config import OrderHead as OrderHead
 from .config import OrdinalHead as OrdinalHead

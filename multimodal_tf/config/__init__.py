@@ -78,6 +78,7 @@ from multimodal_tf.config.names import (
     TABULAR,
     TOKENS,
 )
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.config.peft import Adapters, LoRA, Peft
 from multimodal_tf.config.pretrained_towers import KerasTower, PresetTower, SavedModelTower
 from multimodal_tf.config.split import Split
@@ -182,6 +183,7 @@ __all__ = [
     "NAME",
     "NgramTokenizer",
     "NoTokenizer",
+    "NumberFormat",
     "NumberInput",
     "OrderHead",
     "OrdinalHead",

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
 from multimodal_tf.config.names import ColumnName, Fraction, Pixels, Side, StatsType, Strict
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
     AudioTower,
@@ -254,12 +255,18 @@ class ValueInput(_Input):
 
 
 class NumberInput(ValueInput):
-    """A number, normalized by the training split's mean and standard deviation."""
+    """A number, normalized by the training split's mean and standard deviation.
+
+    `format` says how texts write it, where that is not as programs do: `1 234,5`, `$12.50`.
+    """
 
     is_tabular: ClassVar[bool] = True
     cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
 
+    cell_settings: ClassVar[tuple[str, ...]] = ("format",)
+
     type: Literal["number"] = "number"
+    format: NumberFormat = NumberFormat()
     tower: DenseTower = DenseTower()
 
     @property

@@ -41,6 +41,7 @@ from multimodal_tf.config.names import (
     sentence,
 )
 from multimodal_tf.config.peft import Peft
+from multimodal_tf.config.spelling import as_text
 from multimodal_tf.config.split import Split
 from multimodal_tf.config.teacher import Teacher, check_teacher
 from multimodal_tf.config.towers import TabularTower
@@ -69,6 +70,12 @@ class Config(Strict):
     )
     fusion: Fusion = ConcatenationFusion()
     loss_weighting: LossWeighting = FixedWeights()
+    missing: Annotated[
+        list[
+            Annotated[str, pydantic.BeforeValidator(as_text), Field(min_length=1, max_length=100)]
+        ],
+        Field(max_length=1000, description="words that stand for gaps in all columns: NA, ?"),
+    ] = []
     split: Split = Split()
     training: Training = Training()
     peft: Peft | None = Field(

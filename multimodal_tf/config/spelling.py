@@ -6,6 +6,7 @@ pandas writes the whole numbers of a column with gaps as `1.0`, a Mac writes `é
 
 import re
 import unicodedata
+from typing import Any
 
 # characters of a text that is brought to its normal form
 LONGEST = 65_536
@@ -48,6 +49,19 @@ def spelling(text: str) -> str:
     if midnight:
         return midnight[1]
     return _without_exponent(text) if _EXPONENT.fullmatch(text) else text
+
+
+def as_text(value: Any) -> Any:
+    """The spelling of a text or number, as which YAML may name a class or a word for gaps.
+
+    Other values are unchanged.
+
+    Example:
+        >>> as_text(-999.0), as_text(" NA"), as_text(True)
+        ('-999', 'NA', True)
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return spelling(str(value)) if is_number or isinstance(value, str) else value
 
 
 def _without_exponent(text: str) -> str:

@@ -3,8 +3,8 @@
 Cells keep the type they were written with: a CSV cell is text ("007" stays "007"), a JSON or
 Parquet cell keeps its type. `is_missing` says what is missing (None, NaN, NaT, empty bytes, white
 space); a chunk holds None there, and a `BrokenCell` where no Python value can hold the cell. The
-texts "NA", "null" and "nan" are not missing, because they can be real values (a country code, a
-surname); read as a number, "nan" is NaN and so missing.
+texts "NA", "null" and "nan" are not missing unless `Table.with_missing` names them, because they
+can be real values (a country code, a surname); read as a number, "nan" is NaN and so missing.
 """
 
 import collections
@@ -13,7 +13,7 @@ import difflib
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import pandas
 
 from multimodal_tf.data import table_files
 from multimodal_tf.data.codecs.cell import unreadable
-from multimodal_tf.data.kinds.cell import clean
+from multimodal_tf.data.kinds.cell import clean, is_gap
 from multimodal_tf.data.table_formats.choice import divided
 from multimodal_tf.data.table_formats.reader import Columns, Reader, check_width
 
@@ -35,6 +35,7 @@ class Table:
         root: the folder that relative paths in its cells start from.
         columns: names of the columns, in the table's order.
         note: how it is read where that is not plain: its encoding, its delimiter; "" otherwise.
+        missing: words that stand for gaps, in the spelling of `Config.missing`.
         given: the arguments of `read_table` by which it is read, besides its name and root.
     """
 
@@ -43,6 +44,7 @@ class Table:
     columns: list[str]
     read: Reader = dataclasses.field(repr=False)
     note: str = ""
+    missing: frozenset[str] = frozenset()
     given: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def chunks(
@@ -73,6 +75,16 @@ class Table:
             rows, self.columns if columns is None else [self.column(name) for name in columns]
         )
 
+    def with_missing(self, words: Iterable[str]) -> "Table":
+        """The same table, with these words for gaps: their cells are missing.
+
+        Example:
+            >>> frame = pandas.DataFrame({"price": ["1.5", "NA"]})
+            >>> next(read_table(frame).with_missing(["NA"]).chunks()).values.tolist()
+            [['1.5'], [None]]
+        """
+        return dataclasses.replace(self, missing=frozenset(words))
+
     def column(self, name: str | int) -> str:
         """Returns the name as text, if it is a column's.
 
@@ -90,6 +102,10 @@ class Table:
         )
         raise ValueError(f"{self.name} has no column {name!r}: {hint}")
 
+    def _cell(self, value: Any) -> Any:
+        value = clean(value)
+        return None if is_gap(value, self.missing) else value
+
     def _frames(self, rows: int, columns: Sequence[str]) -> Iterator[pandas.DataFrame]:
         start = 0
         for count, cells in self.read(rows, columns):
@@ -99,7 +115,7 @@ class Table:
             # a series for each of thousands of columns would take most of the time
             data = np.empty([len(columns), count], dtype=object)
             for row, name in zip(data, columns):
-                row[:] = np.fromiter(map(clean, cells[name]), dtype=object, count=count)
+                row[:] = np.fromiter(map(self._cell, cells[name]), dtype=object, count=count)
             index = pandas.RangeIndex(start, start + count)
             frame = pandas.DataFrame(data.T, index, list(columns), dtype=object)
             start += count
@@ -150,7 +166,7 @@ def read_table(
         path, part = divided(pathlib.Path(source))
         columns, reader, note = table_files.open_file(path, part, **given)
         folder = _folder(root or (path if path.is_dir() else path.parent))
-        table = Table(str(pathlib.Path(source)), folder, columns, reader, note, given)
+        table = Table(str(pathlib.Path(source)), folder, columns, reader, note, given=given)
     else:
         raise ValueError(
             f"a table must be a path or a pandas DataFrame, received {type(source).__name__}"

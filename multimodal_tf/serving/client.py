@@ -352,7 +352,8 @@ class Client:
         """The cell for the graph; a broken one is None and adds to `fault`."""
         value = next((row[key] for key in self._keys[name] if key in row), None)
         try:
-            return read_cell(value, self.config.inputs[name], root if self.paths else None)
+            folder = root if self.paths else None
+            return read_cell(value, self.config.inputs[name], folder, self.config.missing)
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None

@@ -33,6 +33,7 @@ def test_shares_are_those_of_all_rows_and_unequal_classes_get_weights():
         "commonest_rows": 990,
         "rarest": "yes",
         "rarest_rows": 10,
+        "singles": 0,
         "alike": [],
     }
     assert found.config().heads == {

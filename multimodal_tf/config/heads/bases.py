@@ -8,7 +8,7 @@ from pydantic import Field
 
 from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.config.names import NonNegative, Strict
-from multimodal_tf.config.spelling import spelling
+from multimodal_tf.config.spelling import as_text
 
 TargetType = Literal["class", "classes", "number", "text"]
 
@@ -28,16 +28,8 @@ CLASS_SCORES = (
     "balanced_accuracy",
 )
 
-
-def _class_name(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number or isinstance(value, str):
-        return spelling(str(value))
-    return value
-
-
 # YAML may name the class 1 by a number
-ClassName = Annotated[str, pydantic.BeforeValidator(_class_name)]
+ClassName = Annotated[str, pydantic.BeforeValidator(as_text)]
 
 # scores of heads whose vectors find each other
 RETRIEVAL_SCORES = ("mean_average_precision", "recall_at_1", "recall_at_5", "recall_at_10")

@@ -16,6 +16,17 @@ from multimodal_tf.config.names import (
     Fraction,
     NonNegative,
 )
+from multimodal_tf.config.number_format import NumberFormat
+
+
+class NumberHead(LabelColumn):
+    """A head whose labels are numbers; `format` says how texts write them."""
+
+    target_type = "number"
+    monitors = ("mae",)
+    cell_settings = ("format",)
+
+    format: NumberFormat = NumberFormat()
 
 
 class ClassificationHead(LabelColumn):
@@ -125,11 +136,9 @@ class MultiLabelHead(LabelColumn):
         return threshold
 
 
-class RegressionHead(LabelColumn):
+class RegressionHead(NumberHead):
     """A number, in its own unit; the squared error is divided by the training split's variance."""
 
-    target_type = "number"
-    monitors = ("mae",)
     squared_error = True
 
     type: Literal["regression"] = "regression"
@@ -139,15 +148,12 @@ class RegressionHead(LabelColumn):
         return (1,)
 
 
-class CountHead(LabelColumn):
+class CountHead(NumberHead):
     """A whole number from 0, such as visits or defects: the rate of a Poisson distribution.
 
     The rate is the expected count. The loss is the Poisson deviance, divided by how much more the
     training split's counts vary than a Poisson distribution.
     """
-
-    target_type = "number"
-    monitors = ("mae",)
 
     type: Literal["count"] = "count"
 
@@ -162,15 +168,13 @@ class CountHead(LabelColumn):
         return (1,)
 
 
-class QuantileHead(LabelColumn):
+class QuantileHead(NumberHead):
     """A number with its uncertainty: its quantiles at the probabilities `quantiles`, in its unit.
 
     The lowest and the highest bound an interval; the one nearest to 0.5 is the point prediction.
     Quantiles never cross.
     """
 
-    target_type = "number"
-    monitors = ("mae",)
     endings = (LOW, HIGH, QUANTILES)
 
     type: Literal["quantile"] = "quantile"

@@ -39,6 +39,8 @@ class ClassShares(pydantic.BaseModel):
     commonest_rows: int
     rarest: str
     rarest_rows: int
+    # classes of one row
+    singles: int = 0
     # groups of classes that differ only in case or spaces
     alike: list[list[str]] = []
 
@@ -54,6 +56,7 @@ class ClassShares(pydantic.BaseModel):
             commonest_rows=ordered[0][1],
             rarest=ordered[-1][0],
             rarest_rows=ordered[-1][1],
+            singles=sum(count == 1 for count in counts.values()),
             alike=alike(counts),
         )
 

@@ -8,6 +8,7 @@ import pydantic
 
 from multimodal_tf.config import Input
 from multimodal_tf.config.heads import Head
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data.describe.class_shares import ClassShares
 from multimodal_tf.data.describe.heads import proposed_head
 
@@ -78,6 +79,8 @@ class ColumnDescription(pydantic.BaseModel):
     split: dict[str, str] | None = None
     # of a label that is a class or several
     classes: ClassShares | None = None
+    # of numbers that are not written as programs do
+    format: NumberFormat | None = None
     # of a column that is an input
     input: Input | None = None
     # its tower, and why this one
@@ -92,4 +95,6 @@ class ColumnDescription(pydantic.BaseModel):
         )
         if self.name != self.column:
             config.column = self.column
+        if self.format is not None:
+            config = config.model_copy(update={"format": self.format})
         return config

@@ -41,9 +41,16 @@ def describe_input_column(column: Column) -> Found:
         found = rule(column)
         if found is not None:
             kind, why = found
+            why += _doubt(column)
             return kind, why if rule is _split or kind == "ignored" else why + about_name(column)
     why = "texts that seldom repeat" if column.present > 1 else "a text"
-    return "text", why + about_name(column)
+    return "text", why + _doubt(column) + about_name(column)
+
+
+def _doubt(column: Column) -> str:
+    """What is to be said of texts that may be numbers."""
+    written = column.written
+    return f"; {written.why}" if written.format is None and written.why else ""
 
 
 def _split(column: Column) -> Found | None:
@@ -79,7 +86,7 @@ def _row(column: Column) -> Found | None:
     texts = column.texts()
     if (
         len(texts) >= _ENOUGH
-        and (column.share("number") < 0.9 or column.has_codes)
+        and not column.holds_numbers
         and sum(bool(_KEY.fullmatch(text)) for text in texts) >= 0.9 * len(texts)
     ):
         return "ignored", "identifies the row: a code, path or address that never repeats"
@@ -114,9 +121,11 @@ def _boolean(column: Column) -> Found | None:
 
 def _number(column: Column) -> Found | None:
     share = column.share("number")
-    if share >= 0.9 and not column.has_codes:
-        return "number", "numbers" if share == 1 else f"{share:.0%} numbers"
-    return None
+    if column.written.format is not None:
+        return "number", f"numbers, {column.written.why}"
+    if not column.holds_numbers:
+        return None
+    return "number", "numbers" if share == 1 else f"{share:.0%} numbers"
 
 
 def _category(column: Column) -> Found | None:

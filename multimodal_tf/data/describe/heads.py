@@ -5,11 +5,13 @@ from typing import Literal, get_args
 
 from multimodal_tf.config import ClassificationHead, MultiLabelHead
 from multimodal_tf.config.heads import LabelledHead
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.class_shares import ClassShares
 from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.kinds.lists import list_of
+from multimodal_tf.data.kinds.number import read_number
 
 # the heads that a column can be given, by type; `describe_head_column` chooses from some of them
 HEADS: dict[str, type[LabelledHead]] = {head().type: head for head in get_args(LabelledHead)}
@@ -32,17 +34,29 @@ def describe_head_column(column: Column) -> tuple[str, str, str | None]:
     texts = column.texts()
     if texts and 2 * sum(list_of(text) is not None for text in texts) >= len(column.cells):
         return "multi_label", "cells are lists, written as text", None
-    separator = _separator(texts)
+    if _has_number(column, texts):
+        why = f", {column.written.why}" if column.written.why else ""
+        return "regression", f"numbers that take many values{why}", None
+    separator = None if _is_doubtful(column) else _separator(texts)
     if separator is not None:
         return "multi_label", f"cells join labels that recur by {separator!r}", separator
-    if column.share("number") >= 0.9 and not column.has_codes and _continuous(column):
-        return "regression", "numbers that take many values", None
     distinct = f"{column.distinct} or more" if column.distinct >= COUNTED else column.distinct
-    return "classification", f"{distinct} distinct values", None
+    doubt = f"; {column.written.why}" if _is_doubtful(column) else ""
+    return "classification", f"{distinct} distinct values{doubt}", None
 
 
-def head_config(kind: str, separator: str | None = None) -> LabelledHead:
-    """The configuration of a head; `separator` joins several labels in a text."""
+def head_config(
+    kind: str, separator: str | None = None, written: NumberFormat | None = None
+) -> LabelledHead:
+    """The configuration of a head.
+
+    Args:
+        kind: its type.
+        separator: joins several labels in a text.
+        written: how texts write numbers.
+    """
+    if written is not None and HEADS[kind].target_type == "number":
+        return HEADS[kind].model_validate({"format": written})
     if separator is not None and HEADS[kind] is MultiLabelHead:
         return MultiLabelHead(separator=separator)
     return HEADS[kind]()
@@ -70,22 +84,55 @@ def proposed_head(
     return head
 
 
-def label_rejection(cell: Cell, kind: str, separator: str | None) -> str:
+def label_rejection(
+    cell: Cell, kind: str, separator: str | None, written: NumberFormat | None = None
+) -> str:
     """Why a cell cannot be a label of such a head; "" if it can."""
     if cell.value is None:
         return cell.reason or f"{cell.kind}, not a label"
     try:
-        read_label(cell.value, head_config(kind, separator))
+        read_label(cell.value, head_config(kind, separator, written))
     except CellError as error:
         return str(error)
     return ""
 
 
+def _is_doubtful(column: Column) -> bool:
+    """Whether texts may be numbers in more than one way."""
+    return column.written.format is None and bool(column.written.why)
+
+
+def _has_number(column: Column, texts: list[str]) -> bool:
+    """Whether the labels are numbers, and no classes that are called by numbers."""
+    written = column.written.format
+    if written is not None and written.decimal == "," and _are_lists(texts):
+        return False
+    return column.holds_numbers and _continuous(column)
+
+
+def _are_lists(texts: list[str]) -> bool:
+    """Whether numbers with a comma are lists of two: 1,2 and 2,3 rise, decimals need not."""
+    pairs = [text.split(",") for text in texts if "," in text]
+    return all(
+        all(part.strip().isdecimal() for part in pair) and int(pair[0]) < int(pair[1])
+        for pair in pairs
+    )
+
+
 def _continuous(column: Column) -> bool:
-    values = [float(cell.value) for cell in column.cells if cell.kind == "number"]
+    written = column.written.format or NumberFormat()
+    found = (_number(cell, written) for cell in column.cells)
+    values = [value for value in found if value is not None]
     if any(not value.is_integer() for value in values):
         return column.distinct > 10
     return column.distinct > 20 and column.distinct > min(1000, column.present / 20)
+
+
+def _number(cell: Cell, written: NumberFormat) -> float | None:
+    try:
+        return read_number(cell.value, written) if cell.kind in ("number", "text") else None
+    except CellError:
+        return None
 
 
 def _separator(texts: list[str]) -> str | None:

@@ -11,11 +11,13 @@ from multimodal_tf.data.describe.sample import Column
 # groups of values that are named, and values of each
 _SHOWN = 3
 # types whose cell is one value
+# classes, and the share of them with one row, of which it is said
+_MANY_CLASSES, _NEARLY_ALL = 10, 0.9
 _ONE_VALUE = ("category", "classification", "ordinal")
 
 
 def add_notes(columns: Sequence[ColumnDescription], sampled: Sequence[Column]) -> None:
-    """Says what missing labels mean, and which values look like one another.
+    """Says what missing labels mean, which classes have one row, and which values look alike.
 
     Args:
         columns: with their classes; `why` grows.
@@ -25,6 +27,7 @@ def add_notes(columns: Sequence[ColumnDescription], sampled: Sequence[Column]) -
     for column in heads:
         if HEADS[column.type].target_type == "classes" and column.missing:
             _decide_empty(column, is_only=len(heads) == 1)
+        _say_single(column)
     for column, cells in zip(columns, sampled):
         _say_alike(column, set(cells.texts()) if column.type in _ONE_VALUE else set())
 
@@ -45,6 +48,18 @@ def _decide_empty(column: ColumnDescription, is_only: bool) -> None:
     if shares is not None:
         counts = {"rows": shares.rows + column.missing, "without": column.missing}
         column.classes = shares.model_copy(update=counts)
+
+
+def _say_single(column: ColumnDescription) -> None:
+    """Classes of one row teach nothing that could be tested on another."""
+    shares = column.classes
+    if shares is None or column.type == "text":
+        return
+    if shares.classes >= _MANY_CLASSES and shares.singles >= _NEARLY_ALL * shares.classes:
+        column.why += (
+            f"; nearly every class has one row ({shares.singles} of {shares.classes}), and cannot"
+            " be learned from it: is it a number, a text or a code?"
+        )
 
 
 def _say_alike(column: ColumnDescription, texts: set[str]) -> None:

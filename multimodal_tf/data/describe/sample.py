@@ -1,8 +1,13 @@
 """What `describe` sees of a table: counts of every column, and sampled cells, each opened."""
 
+import collections
 import dataclasses
+import functools
 import re
 from typing import Any
+
+from multimodal_tf.config.number_format import Decimal
+from multimodal_tf.data.describe.number_formats import ENOUGH, Written, written_numbers
 
 # distinct values are counted up to here
 COUNTED = 10_000
@@ -54,6 +59,8 @@ class Column:
         distinct: distinct values, counted up to `COUNTED`.
         cells: the sampled cells that are not missing.
         words: the values of a column that may be the split, as `splits.words_of`.
+        decimal: the sign before the fractions of the table's numbers, if it is known.
+        gaps: how often each word for a gap occurs, as `gap_words.gap_word`.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Column:
     distinct: int = 0
     cells: list[Cell] = dataclasses.field(default_factory=list)
     words: dict[str, str] | None = None
+    decimal: Decimal | None = None
+    gaps: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     @property
     def present(self) -> int:
@@ -84,6 +93,22 @@ class Column:
             for cell in self.cells
             if cell.kind in ("text", "number") and cell.value is not None
         ]
+
+    @functools.cached_property
+    def written(self) -> Written:
+        """How the sampled cells write numbers."""
+        found = [cell.value for cell in self.cells if cell.kind in ("text", "number")]
+        texts = [value for value in found if isinstance(value, str)]
+        if not texts or len(found) < ENOUGH * len(self.cells):
+            return Written()
+        return written_numbers(texts, len(found) - len(texts), self.decimal)
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether nearly all sampled cells are numbers, in one format, and no codes."""
+        if self.written.format is not None:
+            return True
+        return self.share("number") >= ENOUGH and not self.has_codes
 
     @property
     def has_codes(self) -> bool:

@@ -2,19 +2,21 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import pydantic
 from markupsafe import Markup
 from rich.console import Group
 
-from multimodal_tf.config import TABULAR_TYPES, Config, Input, Split, TabularTower
+from multimodal_tf.config import TABULAR_TYPES, Config, Input, NumberInput, Split, TabularTower
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data.describe import defaults
-from multimodal_tf.data.describe.cell_types import inspect_cell, rejection
+from multimodal_tf.data.describe.cell_types import rejection
 from multimodal_tf.data.describe.class_shares import class_shares
 from multimodal_tf.data.describe.column_description import ColumnDescription, Rejection
 from multimodal_tf.data.describe.column_types import describe_input_column
+from multimodal_tf.data.describe.count_columns import count_columns, open_sample
+from multimodal_tf.data.describe.gap_words import find_gap_words, without_gaps
 from multimodal_tf.data.describe.given_types import given_types
 from multimodal_tf.data.describe.heads import (
     HEADS,
@@ -24,27 +26,19 @@ from multimodal_tf.data.describe.heads import (
     label_column,
     label_rejection,
 )
-from multimodal_tf.data.describe.kinds import KINDS, OPENED
+from multimodal_tf.data.describe.kinds import KINDS
 from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.notes import add_notes
 from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
 from multimodal_tf.data.describe.render import render
-from multimodal_tf.data.describe.sample import COUNTED, Cell, Column
-from multimodal_tf.data.describe.splits import (
-    MOST_VALUES,
-    may_be_split,
-    proposed_split,
-    words_of,
-)
+from multimodal_tf.data.describe.sample import Cell, Column
+from multimodal_tf.data.describe.splits import proposed_split
 from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.kinds.cell import cell_key
 from multimodal_tf.data.table import Table
 
 # rejected cells that are listed
 _REASONS = 5
-# rows in memory at a time
-_ROWS = 200
 # cells that are opened, of many columns; but at least so many rows
 _CELLS, _FEWEST = 200_000, 20
 
@@ -68,7 +62,9 @@ class Description(pydantic.BaseModel):
     tabular: TabularTower | None = None
     # which pretrained weights were looked for in vain, and what they would bring
     pretrained: str = ""
-    # how the table is read where that is not plain: its encoding, its delimiter
+    # words that stand for gaps
+    missing: list[str] = []
+    # how the table is read where that is not plain: its encoding, its delimiter, words for gaps
     reading: str = ""
     _source: _Source = pydantic.PrivateAttr(default_factory=lambda: _Source(None))
 
@@ -92,7 +88,13 @@ class Description(pydantic.BaseModel):
                 f"{self.table} has no column to predict from: give one a type, as in"
                 f" types={{'photo': 'image'}}; it has {names}"
             )
-        return Config(inputs=inputs, heads=heads, tabular=self.tabular, split=self._split())
+        return Config(
+            inputs=inputs,
+            heads=heads,
+            tabular=self.tabular,
+            missing=self.missing,
+            split=self._split(),
+        )
 
     def _split(self) -> Split:
         split, group, stratify = (
@@ -207,9 +209,12 @@ def _check(table: object, sample: int, presets: object, fetch: bool) -> None:
 def _described(
     table: Table, given: dict[str, str], sample: int, seed: int, pretrained: Pretrained | None
 ) -> Description:
-    columns = _count(table, given)
+    columns = count_columns(table, given)
     sample = min(sample, max(_FEWEST, _CELLS // len(columns)))
-    _open_sample(table, columns, given, sample, seed)
+    open_sample(table, columns, given, sample, seed)
+    missing, about_gaps = find_gap_words(columns, given)
+    without_gaps(columns, missing)
+    table = table.with_missing(missing)
     found = _describe_columns(columns, given, table.root)
     _keep_one(found, given)
     _say_which_are_labels(found, given)
@@ -224,7 +229,8 @@ def _described(
         sampled=min(rows, sample),
         columns=found,
         tabular=tabular,
-        reading=table.note,
+        missing=missing,
+        reading=". ".join(filter(None, [table.note, about_gaps])),
         pretrained="" if pretrained is None else pretrained.set_towers(found, columns, rows),
     )
 
@@ -258,49 +264,6 @@ def _set_defaults(columns: list[ColumnDescription], rows: int) -> TabularTower |
     return tabular
 
 
-def _count(table: Table, given: Mapping[str, str]) -> list[Column]:
-    """Rows, missing cells and distinct values of every column, over the whole table."""
-    columns = [Column(name) for name in table.columns]
-    for column in columns:
-        kind = given.get(column.name)
-        if kind == "split" or (kind is None and may_be_split(column.name)):
-            column.words = {}
-    hashes: list[set[int]] = [set() for _ in columns]
-    for chunk in table.chunks(rows=_ROWS):
-        for column, values, (_, series) in zip(columns, hashes, chunk.items()):
-            cells = [cell for cell in series.tolist() if cell is not None]
-            column.rows += len(chunk)
-            column.missing += len(chunk) - len(cells)
-            if len(values) < COUNTED:
-                values.update(map(_hash, cells))
-            if column.words is not None and len(column.words) < MOST_VALUES:
-                column.words = words_of([*column.words.values(), *cells])
-    for column, values in zip(columns, hashes):
-        column.distinct = min(len(values), COUNTED)
-    return columns
-
-
-def _hash(cell: Any) -> int:
-    return hash(cell_key(cell))
-
-
-def _open_sample(
-    table: Table, columns: list[Column], types: Mapping[str, str], sample: int, seed: int
-) -> None:
-    """Opens the cells of the sampled rows."""
-    rows = columns[0].rows
-    chosen = np.sort(np.random.default_rng(seed).choice(rows, min(sample, rows), replace=False))
-    for chunk in table.chunks(rows=_ROWS):
-        mine = chosen[(chosen >= chunk.index[0]) & (chosen <= chunk.index[-1])]
-        # pandas takes ten times as long for a cell as for a column
-        for column, (_, cells) in zip(columns, chunk.iloc[mine - chunk.index[0]].items()):
-            kind = types.get(column.name)
-            read_as = kind if kind is None or kind in OPENED else "plain"
-            for row, cell in zip(mine.tolist(), cells.tolist()):
-                if cell is not None:
-                    column.cells.append(inspect_cell(row, cell, table.root, read_as))
-
-
 def _describe_columns(
     columns: list[Column], given: Mapping[str, str], root: PathLike
 ) -> list[ColumnDescription]:
@@ -331,7 +294,12 @@ def _describe_column(
         why += f"; ingest refuses its {column.missing} empty cells"
     config_of = KINDS[kind].config_of if kind in KINDS else None
     config = None if config_of is None else config_of(column.cells)
-    reasons = [(cell, _rejection(cell, kind, separator, root, config)) for cell in column.cells]
+    written = column.written.format if _is_number(kind) else None
+    if written is not None and kind in KINDS:
+        config = NumberInput(format=written)
+    reasons = [
+        (cell, _rejection(cell, kind, separator, root, config, written)) for cell in column.cells
+    ]
     rejections = [Rejection(row=cell.row, reason=reason) for cell, reason in reasons if reason]
     good = [cell for cell, reason in reasons if not reason]
     description = ColumnDescription(
@@ -343,18 +311,28 @@ def _describe_column(
         distinct=column.distinct,
         separator=separator,
         split=None if split is None else split[2],
+        format=written,
         rejected=len(rejections),
         rejections=rejections[:_REASONS],
     )
     return description, good
 
 
+def _is_number(kind: str) -> bool:
+    return kind == "number" or (kind in HEADS and HEADS[kind].target_type == "number")
+
+
 def _rejection(
-    cell: Cell, kind: str, separator: str | None, root: PathLike, config: Input | None
+    cell: Cell,
+    kind: str,
+    separator: str | None,
+    root: PathLike,
+    config: Input | None,
+    written: NumberFormat | None,
 ) -> str:
     if kind in KINDS:
         return rejection(cell, kind, root, config)
-    return label_rejection(cell, kind, separator) if kind in HEADS else ""
+    return label_rejection(cell, kind, separator, written) if kind in HEADS else ""
 
 
 def _say_which_are_labels(columns: list[ColumnDescription], given: Mapping[str, str]) -> None:

@@ -47,7 +47,7 @@ def check_arguments(
                 else f"it has {', '.join(map(repr, table.columns[:20]))}"
             )
             raise ValueError(f"{table.name} has no column {column!r}, which {name} reads: {hint}")
-    _check_labels(table, config)
+    _check_labels(table.with_missing(config.missing), config)
 
 
 def _check_labels(table: Table, config: Config) -> None:

@@ -28,7 +28,8 @@ def record_settings(config: Config) -> str:
         for group, configs in groups.items()
     }
     kept = ["rows without labels"] if keeps_unlabelled(config) else []
-    return json.dumps([_FORMAT, *kept, settings], sort_keys=True)
+    gaps = [{"missing": sorted(config.missing)}] if config.missing else []
+    return json.dumps([_FORMAT, *kept, *gaps, settings], sort_keys=True)
 
 
 def settings_hash(config: Config) -> str:
@@ -62,6 +63,11 @@ def check_records(config: Config, records: PathLike) -> Config:
     if settings_hash(ingested) != manifest.config_hash:
         raise ValueError(
             f"{records} was ingested by another version of multimodal_tf: ingest the table again"
+        )
+    if {*ingested.missing} != {*config.missing}:
+        raise ValueError(
+            f"missing: {records} was ingested with {ingested.missing}, received {config.missing}:"
+            " ingest the table again"
         )
     theirs, ours = (json.loads(record_settings(one))[-1] for one in (ingested, config))
     for group, settings in ours.items():

@@ -80,6 +80,7 @@ def ingest(
     # with the cells that the teacher alone reads
     recorded = config.model_copy(update={"inputs": recorded_inputs(config)})
     check_arguments(table, recorded, processes, rows_per_shard)
+    table = table.with_missing(config.missing)
     records = filesystem.to_path(out)
     run = None
     if beam is not None:

@@ -1,5 +1,6 @@
 """One module for every kind of input: its cells in a table, in a record and in the graph."""
 
+from collections.abc import Collection
 from typing import Any, assert_never
 
 from multimodal_tf.config import (
@@ -19,7 +20,7 @@ from multimodal_tf.data.filesystem import Root
 from multimodal_tf.data.kinds.audio import AudioKind
 from multimodal_tf.data.kinds.boolean import BooleanKind
 from multimodal_tf.data.kinds.category import CategoryKind
-from multimodal_tf.data.kinds.cell import readable
+from multimodal_tf.data.kinds.cell import is_gap, readable
 from multimodal_tf.data.kinds.date import DateKind
 from multimodal_tf.data.kinds.image import ImageKind
 from multimodal_tf.data.kinds.kind import Kind
@@ -60,7 +61,9 @@ def kind_of(input_config: Input) -> Kind[Any, Any]:
             assert_never(input_config)
 
 
-def read_cell(value: Any, input_config: Input, root: Root = ".") -> Cell | None:
+def read_cell(
+    value: Any, input_config: Input, root: Root = ".", missing: Collection[str] = ()
+) -> Cell | None:
     """Converts a cell of a table to what a record holds and the served model reads.
 
     Ingest and the serving client share it, so that both send the same bytes to the graph. It does
@@ -73,6 +76,7 @@ def read_cell(value: Any, input_config: Input, root: Root = ".") -> Cell | None:
         input_config: the input's configuration, such as `config.inputs["photo"]`.
         root: directory that relative paths start from; None: a cell that names a file is broken,
             and no file is looked for.
+        missing: words that stand for gaps, such as `config.missing`.
 
     Returns:
         bytes, float, or a list of bytes or floats, by the kind of input; None where the cell is
@@ -86,4 +90,6 @@ def read_cell(value: Any, input_config: Input, root: Root = ".") -> Cell | None:
         (b'red', 7.5)
     """
     value = readable(value)
-    return None if value is None else kind_of(input_config).read(value, root)
+    return (
+        None if value is None or is_gap(value, missing) else kind_of(input_config).read(value, root)
+    )

@@ -5,7 +5,7 @@ import decimal
 import math
 import numbers
 import os
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ _DEEPEST = 32
 _MOST_BITS = 14_000
 # of a decimal number that is written without an exponent
 _MOST_DIGITS = 400
+# characters of a word for gaps, and of spaces around it
+_LONGEST_WORD = 200
 # these need no look
 _PLAIN = (str, float, bytes, bool, type(None))
 _NESTED = (list, tuple, set, frozenset, dict)
@@ -175,6 +177,24 @@ def is_missing(value: Any) -> bool:
         or (isinstance(value, (float, np.floating)) and math.isnan(value))
         or (isinstance(value, decimal.Decimal) and value.is_nan())
     )
+
+
+def is_gap(value: Any, words: Collection[str]) -> bool:
+    """Whether a cell is one of the words that a table has for gaps.
+
+    Args:
+        value: any cell.
+        words: in the one spelling of `config.spelling`, as `Config.missing` has them.
+
+    Example:
+        >>> is_gap(" NA", ["NA"]), is_gap(-999.0, ["-999"]), is_gap("NA", [])
+        (True, True, False)
+    """
+    if not words:
+        return False
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_WORD and spelling(value) in words
+    return isinstance(value, (int, float, np.number)) and spelling(str(value)) in words
 
 
 def read_text(value: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from multimodal_tf.config import Head
+from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
@@ -54,7 +55,7 @@ def read_label(value: Any, head: Head) -> str | float | None:
 
 
 def _read_number(value: Any, head: Head) -> float | None:
-    number = read_number(value)
+    number = read_number(value, getattr(head, "format", NumberFormat()))
     problem = "" if number is None else head.number_problem(number)
     if problem:
         raise CellError(problem)

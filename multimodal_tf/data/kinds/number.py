@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import NumberInput
+from multimodal_tf.config.number_format import MINUS, NumberFormat
 from multimodal_tf.data.codecs.cell import LARGEST_NUMBER, TOO_LARGE, Cell, CellError
 from multimodal_tf.data.column_stats import Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
@@ -17,6 +18,7 @@ from multimodal_tf.data.kinds.cell import read_text, scalar
 from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import Moments
 
+_PLAIN = NumberFormat()
 _NOT_FINITE = "not a finite number"
 
 
@@ -25,7 +27,7 @@ class NumberKind(Kind[NumberInput, Moments]):
 
     def read(self, value: Any, root: Root) -> float | None:
         """float; None for NaN."""
-        return read_number(value)
+        return read_number(value, self.config.format)
 
     def _problem(self, cell: Cell) -> str:
         if cell in (math.inf, -math.inf):
@@ -65,23 +67,29 @@ class NumberReader(Reader[NumberInput]):
         )
 
 
-def read_number(value: Any) -> float | None:
+def read_number(value: Any, written: NumberFormat = _PLAIN) -> float | None:
     """A number or its text; None for NaN.
+
+    Args:
+        value: a number, or a text in the format `written`; its minus may be U+2212.
 
     Raises:
         CellError: it is no number, or beyond ±2^64.
 
     Example:
-        >>> read_number(" 7.5 "), read_number("nan")
-        (7.5, None)
+        >>> read_number(" 7.5 "), read_number("nan"), read_number("$1,250", NumberFormat(
+        ...     thousands=",", unit="$"))
+        (7.5, None, 1250.0)
     """
     value = scalar(value)
     try:
         number = float(
             value
             if isinstance(value, (numbers.Real, decimal.Decimal, np.bool_))
-            else read_text(value)
+            else _plain(read_text(value), written)
         )
+    except CellError:
+        raise
     except (ValueError, TypeError, OverflowError):
         raise CellError(f"not a number: {value!r:.60}") from None
     # Python's float() reads 1_000, other programs do not
@@ -92,3 +100,21 @@ def read_number(value: Any) -> float | None:
     if abs(number) > LARGEST_NUMBER:
         raise CellError(f"{TOO_LARGE}: {value!r:.60}")
     return None if math.isnan(number) else number
+
+
+def _plain(text: str, written: NumberFormat) -> str:
+    """The text as `float` reads it; what is no number in the format is left as it is."""
+    if written.is_plain:
+        return text.replace(MINUS, "-")
+    # NaN is missing however numbers are written
+    if text.strip().lower() == "nan":
+        return text
+    plain = written.plain(text)
+    if plain is None:
+        raise CellError(f"not a number in the format {_shown(written)}: {text!r:.60}")
+    return plain
+
+
+def _shown(written: NumberFormat) -> str:
+    fields = written.model_dump(exclude_none=True)
+    return "{" + ", ".join(f"{name}: {value!r}" for name, value in fields.items()) + "}"
