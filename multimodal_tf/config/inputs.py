@@ -40,8 +40,9 @@ class Column(Strict):
 class _Input(Column):
     """The facts of a kind of input. The rest of the package reads them and never asks which kind.
 
-    `cell_dtype` and `cell_shape` describe one cell, in a record and in a request to the served
-    model; `model_dtype` and `model_shape` one row of the model's input.
+    `cell_dtype` and `cell_shape` describe one cell in a record, `cell_dtype` and `request_shape`
+    one in a request to the served model; `model_dtype` and `model_shape` one row of the model's
+    input.
     """
 
     # whether a cell is one file or several, whose bytes have to be decoded
@@ -58,6 +59,16 @@ class _Input(Column):
     def cell_shape(self) -> tuple[int | None, ...]:
         """Shape of a cell; None: any number."""
         return ()
+
+    @property
+    def is_several(self) -> bool:
+        """Whether a cell is any number of files; a request holds them in one string."""
+        return None in self.cell_shape
+
+    @property
+    def request_shape(self) -> tuple[int, ...]:
+        """Shape of a cell in a request: no axis of it is free."""
+        return () if self.is_several else tuple(size or 0 for size in self.cell_shape)
 
     @property
     def model_shape(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.kind import batch_spec
+from multimodal_tf.data.requests import request_spec, strings_spec
 from multimodal_tf.schema import Schema, check_input_stats
 
 Tensors = dict[str, tf.Tensor]
@@ -57,6 +58,14 @@ class Preprocessor(tf.Module):
         """
         return {name: batch_spec(reader.config, name) for name, reader in self._readers.items()}
 
+    @property
+    def request_spec(self) -> dict[str, tf.TensorSpec]:
+        """What `request_features` takes: as `raw_spec`, but string `(None,)` for several files.
+
+        No axis but the batch is free.
+        """
+        return {name: request_spec(reader.config, name) for name, reader in self._readers.items()}
+
     def features(self, raw: Mapping[str, Any]) -> tuple[Tensors, tf.Tensor]:
         """Decodes a batch of cells to compact tensors.
 
@@ -77,6 +86,37 @@ class Preprocessor(tf.Module):
         )
         return features, errors
 
+    @property
+    def strings_spec(self) -> dict[str, tf.TensorSpec]:
+        """What `of_strings` takes: string `(None,)` for every input."""
+        return {name: strings_spec(reader.config, name) for name, reader in self._readers.items()}
+
+    def of_strings(self, raw: Mapping[str, Any]) -> tuple[Tensors, tf.Tensor]:
+        """Cells of a request from strings, as JSON clients send them; inside a graph.
+
+        Args:
+            raw: by input, string `(batch,)`; "" is missing.
+
+        Returns:
+            `(cells, errors)`: by input as `request_spec`, and string `(batch,)` as of `features`.
+        """
+        cells, reasons = {}, []
+        for name, reader in self._readers.items():
+            cells[name], reason = reader.of_strings(raw[name])
+            reasons.append(_named(name, reason))
+        return cells, _all(reasons)
+
+    def request_features(self, raw: Mapping[str, Any]) -> tuple[Tensors, tf.Tensor]:
+        """As `features`, for the cells of a request to an exported model; inside a graph.
+
+        Args:
+            raw: by input, as `request_spec`. Several files are one string: `codecs.frames`.
+        """
+        cells, broken = {}, {}
+        for name, reader in self._readers.items():
+            cells[name], broken[name] = reader.of_request(raw[name])
+        return self._features(cells, broken)
+
     def model_inputs(self, features: Tensors) -> Tensors:
         """The model's inputs from `features`.
 
@@ -90,12 +130,21 @@ class Preprocessor(tf.Module):
                 inputs[name + PRESENT] = features[name + PRESENT]
         return inputs
 
-    def _features(self, raw: Tensors) -> tuple[Tensors, tf.Tensor]:
+    def _features(self, raw: Tensors, broken: Tensors | None = None) -> tuple[Tensors, tf.Tensor]:
+        """As `features`; `broken` holds by input why cells were left out before."""
         features, reasons = {}, []
         for name, reader in self._readers.items():
             features[name], present, reason = reader.read(raw[name])
             features[name + PRESENT] = tf.cast(present, tf.float32)
-            reasons.append(tf.where(reason == "", "", tf.strings.join([f"; {name}: ", reason])))
-        return features, tf.strings.regex_replace(
-            tf.strings.join(reasons), "^; ", "", replace_global=False
-        )
+            if broken is not None:
+                reason = tf.where(broken[name] == "", reason, broken[name])
+            reasons.append(_named(name, reason))
+        return features, _all(reasons)
+
+
+def _named(name: str, reason: tf.Tensor) -> tf.Tensor:
+    return tf.where(reason == "", "", tf.strings.join([f"; {name}: ", reason]))
+
+
+def _all(reasons: list[tf.Tensor]) -> tf.Tensor:
+    return tf.strings.regex_replace(tf.strings.join(reasons), "^; ", "", replace_global=False)

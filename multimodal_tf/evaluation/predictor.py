@@ -21,6 +21,7 @@ from multimodal_tf.config.saved_model.files import (
     load_temperatures,
 )
 from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.data import requests
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.trained import Trained
@@ -315,7 +316,7 @@ def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
         return outputs
 
     def embed(batch: Tensors) -> Tensors:
-        vectors = signature("embed", batch)
+        vectors = signature("embed", requests.of_records(config, batch))
         return {name: vector for name, vector in vectors.items() if name != "error"}
 
     config, schema = Config.load(assets / CONFIG_FILE), Schema.load(assets / SCHEMA_FILE)

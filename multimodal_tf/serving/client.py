@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from multimodal_tf.config import ALIGNED, Config
 from multimodal_tf.config.heads import prediction_keys
-from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import DISAGREEMENT
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.config.saved_model.load import check_own_files, load
 from multimodal_tf.data import table
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.kinds import kind_of, read_cell
+from multimodal_tf.data.requests import of_cells
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import search, signature, text_operations, zero_shot
@@ -329,7 +329,7 @@ class Client:
         # a fork has none of TensorFlow's threads, and would wait for them
         if os.getpid() != self._process:
             raise RuntimeError("this Client was loaded before a fork: load one in each process")
-        raw = {name: _tensor(one, cells[name]) for name, one in self.config.inputs.items()}
+        raw = {name: of_cells(one, cells[name]) for name, one in self.config.inputs.items()}
         served = (endpoint or self._predict)(**raw)
         return {name: tensor.numpy() for name, tensor in served.items()}
 
@@ -386,15 +386,3 @@ def _keys(config: Config) -> dict[str, tuple[str, ...]]:
         name: (column,) if name in columns.values() else (column, name)
         for name, column in columns.items()
     }
-
-
-def _tensor(input_config: Input, cells: Sequence[Cell | None]) -> tf.Tensor:
-    """What `read_cell` gave for a batch as a tensor for the graph."""
-    missing = float("nan") if input_config.cell_dtype == "float32" else b""
-    if not input_config.cell_shape:
-        values = [missing if cell is None else cell for cell in cells]
-        return tf.constant(values, input_config.cell_dtype)
-    lists = [cell if isinstance(cell, list) else [] for cell in cells]
-    longest = input_config.cell_shape[0] or max(map(len, lists), default=0)
-    padded = [[*cell, *[missing] * (longest - len(cell))] for cell in lists]
-    return tf.reshape(tf.constant(padded, input_config.cell_dtype), [len(cells), longest])

@@ -13,7 +13,7 @@ from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.target_texts import texts_of
 from multimodal_tf.schema import Schema, Texts, thresholds
 from multimodal_tf.scoring.agreement import mean_cosine
-from multimodal_tf.scoring.guard import Guard
+from multimodal_tf.scoring.guard import REVIEW, Guard
 from multimodal_tf.serving import finite
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
@@ -35,17 +35,17 @@ def preparation(preprocessor: Preprocessor, config: Config) -> Prepare:
     It is one `tf.function`, so that it is traced and written once.
 
     Returns:
-        A `tf.function` of raw cells, a dict by input name as `Preprocessor.raw_spec` (missing: ""
-        or NaN), that returns `(inputs, status)`: the model's inputs, and `valid` bool `(batch,)`,
-        `error` string `(batch,)`, `present` bool `(batch, inputs)`.
+        A `tf.function` of raw cells, a dict by input name as `Preprocessor.request_spec`
+        (missing: "" or NaN), that returns `(inputs, status)`: the model's inputs, and `valid` bool
+        `(batch,)`, `error` string `(batch,)`, `present` bool `(batch, inputs)`.
     """
 
     def prepare(raw: Tensors) -> tuple[Tensors, Tensors]:
-        features, errors = preprocessor.features(raw)
+        features, errors = preprocessor.request_features(raw)
         return preprocessor.model_inputs(features), _status(features, errors, config)
 
     prepared: Prepare = tf.function(
-        prepare, input_signature=[preprocessor.raw_spec], autograph=False
+        prepare, input_signature=[preprocessor.request_spec], autograph=False
     )
     return prepared
 
@@ -203,6 +203,35 @@ def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
         return vectors | {"error": finite.with_reasons(status, reasons)["error"]}
 
     return function
+
+
+def of_strings(function: Endpoint, preprocessor: Preprocessor) -> Endpoint:
+    """The function behind `predict_json` and others: `function` of cells that are all strings.
+
+    Strict JSON has no NaN, so that a missing number could not be sent.
+
+    Args:
+        function: of cells, as `predict` and `embed` return.
+        preprocessor: whose `of_strings` reads the strings.
+
+    Returns:
+        A function of string `(batch,)` by input, "" where missing, that returns the same. A string
+        that is no number where one belongs is its row's `error`, and the row is not valid.
+    """
+
+    def strings(raw: Tensors) -> Tensors:
+        cells, broken = preprocessor.of_strings(raw)
+        served = dict(function(cells))
+        both = tf.strings.join([broken, served["error"]], "; ")
+        both = tf.where(served["error"] == "", broken, both)
+        served["error"] = tf.where(broken == "", served["error"], both)
+        if "valid" in served:
+            served["valid"] &= broken == ""
+        if REVIEW in served and served[REVIEW].dtype == tf.bool:
+            served[REVIEW] |= broken != ""
+        return served
+
+    return strings
 
 
 def core(model: keras.Model, without_inputs: Mapping[str, np.ndarray] | None = None) -> Endpoint:

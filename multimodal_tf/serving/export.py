@@ -35,6 +35,8 @@ from multimodal_tf.serving.ensemble import disagreements, ensemble
 from multimodal_tf.serving.served_heads import served_config, served_model
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
+# ends the names of signatures whose inputs are all strings
+STRINGS = "_json"
 # what the server's file watcher reads as a version: an int64
 _VERSION = re.compile(r"[0-9]{1,18}")
 
@@ -168,7 +170,8 @@ def _write(
     beside: Mapping[str, Mapping[str, object] | None],
 ) -> None:
     """Writes the folder, with the files that `Client` and `evaluate` read: of `beside` not None."""
-    of_cells = ["serving_default", *(name for name in functions if name != "core")]
+    of_cells = {name: specs for name, (_, specs) in functions.items() if name != "core"}
+    of_cells = {"serving_default": next(iter(of_cells.values()))} | of_cells
     logs = warmup.requests(config, schema, path.absolute().parent.name, of_cells)
     with _new_folder(path) as folder:
         saved_functions.save(functions, tables, folder)
@@ -220,24 +223,28 @@ def _signatures(
 ) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
     """The function of each signature, and the tensors that it takes.
 
-    - `serving_default` and `predict` take by input name what `Preprocessor.raw_spec` says: float32
-      `(batch,)` for numbers and booleans, float32 `(batch, length)` for vectors, string
-      `(batch, any)` where a cell is several files, shorter rows padded with "", and string
-      `(batch,)` for other inputs. Missing is "" or NaN.
-      They return what `endpoints.predict` says.
+    - `serving_default` and `predict` take by input name what `Preprocessor.request_spec` says:
+      numbers `(batch,)` for numbers and booleans, `(batch, dim)` for vectors, and string `(batch,)`
+      for other inputs; a video is an image file, or a `tf.train.Example` that lists several
+      (`data.codecs.frames`). Missing is "" or NaN. They return what `endpoints.predict` says.
     - `embed` takes the same and returns float32 `(batch, dim)` by input name (`tabular` in place
       of the columns that this tower reads), `fused` (or `fused_of_{head}`) and
       `{head}_aligned_{input}`, of length 1, of heads that align inputs; and `error`.
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
+    - `predict_json`, `embed_json` and `explain_json` take string `(batch,)` for every input, and
+      return the same: strict JSON has no NaN.
     - `core` takes the model's tensors and returns its outputs by head.
     """
-    raw = preprocessor.raw_spec
-    functions = {
-        "predict": (predict, raw),
-        "embed": (endpoints.embed(embedder, prepare), raw),
-    }
+    raw, strings = preprocessor.request_spec, preprocessor.strings_spec
+    of_cells = {"predict": predict, "embed": endpoints.embed(embedder, prepare)}
     if explainer is not None:
-        functions["explain"] = endpoints.embed(explainer, prepare), raw
+        of_cells["explain"] = endpoints.embed(explainer, prepare)
+    functions: dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]] = {}
+    for name, function in of_cells.items():
+        functions[name] = saved_functions.graph(function, raw), raw
+    for name in of_cells:
+        of_strings = endpoints.of_strings(functions[name][0], preprocessor)
+        functions[name + STRINGS] = of_strings, strings
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in cell_tensors(model.input, model.output).items()

@@ -9,6 +9,11 @@ import tensorflow as tf
 Specs: TypeAlias = Mapping[str, tf.TensorSpec]
 
 
+def graph(function: Callable[..., Any], specs: Specs) -> Any:
+    """The function as a graph, which `save` and other functions that call it trace once."""
+    return tf.function(function, input_signature=[dict(specs)], autograph=False)
+
+
 def save(
     functions: Mapping[str, tuple[Callable[..., Any], Specs]],
     resources: Iterable[object],
@@ -21,15 +26,16 @@ def save(
     none, and loaded functions are found in `signatures` alone.
 
     Args:
-        functions: by signature, a function of a dict of tensors, and their specifications. The
-            first is `serving_default`, too.
+        functions: by signature, a function of a dict of tensors (`graph` makes one that others
+            call), and their specifications. The first is `serving_default`, too.
         resources: what holds the lookup tables that the functions read.
         folder: to write.
     """
     traced: dict[str, Any] = {}
     for name, (function, specs) in functions.items():
-        graph = tf.function(function, input_signature=[dict(specs)], autograph=False)
-        traced[name] = graph.get_concrete_function()
+        if not isinstance(function, tf.types.experimental.PolymorphicFunction):
+            function = graph(function, specs)
+        traced[name] = function.get_concrete_function()
     traced["serving_default"] = next(iter(traced.values()))
     held = tf.Module()
     held.weights = _variables(traced.values())

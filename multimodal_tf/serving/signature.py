@@ -9,7 +9,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.config.saved_model.files import CONFIG_FILE, SCHEMA_FILE
-from multimodal_tf.data.kinds.kind import batch_spec
+from multimodal_tf.data.requests import request_spec
 from multimodal_tf.schema import Schema, check_schema
 
 
@@ -37,7 +37,7 @@ def check(path: pathlib.Path, config: Config, schema: Schema, model: Any) -> Non
             f"{path} was not written by export_model: it lacks the signature 'serving_default'"
         )
     difference = _difference(
-        {name: batch_spec(one) for name, one in config.inputs.items()},
+        {name: request_spec(one) for name, one in config.inputs.items()},
         function.structured_input_signature[1],
     ) or _difference(_outputs(config, schema), function.structured_outputs, only=False)
     if difference:

@@ -12,6 +12,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import cell_tensors, generating, output_key
 from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.data import requests
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
 from multimodal_tf.serving import temperature
@@ -84,7 +85,7 @@ def _served(
 ) -> tuple[dict[str, np.ndarray], tf.Tensor]:
     """The whole outputs by head of all rows, and which inputs are present."""
     signature = load(pathlib.Path(path)).signatures["serving_default"]
-    results = [signature(**raw) for _, raw, _ in batches]
+    results = [signature(**requests.of_records(config, raw)) for _, raw, _ in batches]
     keys = {name: output_key(name, head) for name, head in config.heads.items()}
     outputs = {
         name: np.concatenate([result[key].numpy() for result in results])

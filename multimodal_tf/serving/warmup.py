@@ -4,21 +4,23 @@ Without them the first client would wait for the graph's initialization.
 """
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from multimodal_tf.config import Config
 from multimodal_tf.data.kinds import kind_of
+from multimodal_tf.data.requests import of_records, to_strings
 from multimodal_tf.schema import Schema
+from multimodal_tf.serving.saved_functions import Specs
 
 # TensorFlow Serving looks for this name under the version's folder
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def requests(
-    config: Config, schema: Schema, model_name: str, signatures: Iterable[str]
+    config: Config, schema: Schema, model_name: str, signatures: Mapping[str, Specs]
 ) -> list[prediction_log_pb2.PredictionLog]:
     """One request for each signature, of two rows: all inputs missing, and all present.
 
@@ -27,20 +29,26 @@ def requests(
         schema: `Schema`. The present cells are `Kind.example`, such as its most frequent words and
             its means.
         model_name: the name that the server knows the model by.
-        signatures: names of signatures that take raw cells.
+        signatures: specifications of the inputs of signatures that take raw cells; strings where
+            all are.
 
     Returns:
         `PredictionLog` messages of the package `tensorflow-serving-api`.
     """
-    inputs = {}
+    cells = {}
     for name, input_config in config.inputs.items():
         example = kind_of(input_config).example(schema.inputs.get(name))
         missing = "" if example.dtype == tf.string else float("nan")
-        inputs[name] = tf.make_tensor_proto(
-            tf.stack([tf.fill(tf.shape(example), missing), example])
-        )
+        cells[name] = tf.stack([tf.fill(tf.shape(example), missing), example])
+    cells = of_records(config, cells)
     logs = []
-    for signature in signatures:
+    for signature, specs in signatures.items():
+        inputs = {
+            name: tf.make_tensor_proto(
+                one if one.dtype == specs[name].dtype else to_strings(config.inputs[name], one)
+            )
+            for name, one in cells.items()
+        }
         spec = model_pb2.ModelSpec(name=model_name, signature_name=signature)
         request = predict_pb2.PredictRequest(model_spec=spec, inputs=inputs)
         logs.append(

@@ -15,7 +15,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.saved_model.files import ASSETS, ZERO_SHOT_FILE
 from multimodal_tf.data.kinds.cell import read_value
-from multimodal_tf.data.kinds.kind import batch_spec
+from multimodal_tf.data.requests import request_spec
 from multimodal_tf.data.table import Table
 from multimodal_tf.scoring.zero_shot import class_probabilities
 
@@ -219,7 +219,7 @@ def _only(config: Config, name: str, texts: Sequence[str]) -> Tensors:
     """Rows that have the texts alone."""
     cells = {}
     for own, one in config.inputs.items():
-        spec = batch_spec(one)
-        shape = [len(texts), *(size or 1 for size in spec.shape[1:])]
-        cells[own] = tf.fill(shape, "" if spec.dtype == tf.string else np.nan)
+        spec = request_spec(one)
+        missing = "" if spec.dtype == tf.string else np.nan
+        cells[own] = tf.fill([len(texts), *spec.shape[1:]], tf.constant(missing, spec.dtype))
     return cells | {name: tf.constant(texts)}

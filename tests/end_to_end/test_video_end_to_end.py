@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from one_axis import check_axes
 
 from multimodal_tf.config import (
     ClassificationHead,
@@ -22,6 +23,7 @@ from multimodal_tf.config import (
     VideoInput,
 )
 from multimodal_tf.data import record_files
+from multimodal_tf.data.codecs import frames
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.describe.table_description import describe
 from multimodal_tf.data.ingest.record_settings import check_records
@@ -245,20 +247,25 @@ def test_a_broken_video_is_an_error_of_its_row_alone(client, table):
 
 @pytest.mark.slow
 def test_the_served_model_takes_frames_and_gifs_and_names_errors(made):
-    served = tf.saved_model.load(str(made[2])).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(made[2])).signatures
+    check_axes(signatures)
+    served = signatures["serving_default"]
     rows = [
-        [media.numbered_image(0), media.numbered_image(1), b""],
-        [media.gif_bytes(4), b"", b""],
-        [b"", b"", b""],
-        [media.numbered_image(0), b"junk", b""],
+        frames.pack([media.numbered_image(0), media.numbered_image(1)]),
+        media.gif_bytes(4),
+        b"",
+        frames.pack([media.numbered_image(0), b"junk", b""]),
+        b"\njunk",
+        media.numbered_image(0),
     ]
-    output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 4))
-    assert output["valid"].numpy().tolist() == [True, True, True, False]
+    output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 6))
+    assert output["valid"].numpy().tolist() == [True, True, True, False, False, True]
     assert output["error"].numpy()[3] == b"clip: frame 2: not a JPEG, PNG, GIF, BMP or WebP image"
-    assert output["present"].numpy()[:, 0].tolist() == [True, True, False, False]
-    empty = served(clip=tf.zeros([0, 3], tf.string), price=tf.zeros([0]))
+    assert output["error"].numpy()[4].decode() == f"clip: {frames.NO_FRAMES}"
+    assert output["present"].numpy()[:, 0].tolist() == [True, True, False, False, False, True]
+    empty = served(clip=tf.zeros([0], tf.string), price=tf.zeros([0]))
     assert empty["label_probabilities"].shape == (0, 2)
-    none = served(clip=tf.zeros([2, 0], tf.string), price=tf.constant([1.0, np.nan]))
+    none = served(clip=tf.constant(["", ""]), price=tf.constant([1.0, np.nan]))
     assert none["error"].numpy().tolist() == [b"", b"no input is present"]
 
 

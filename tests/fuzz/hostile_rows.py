@@ -23,6 +23,7 @@ from multimodal_tf.config import (
     VectorInput,
     VideoInput,
 )
+from multimodal_tf.data.codecs import frames
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.models.build import build_model
 from multimodal_tf.schema import Classes, Moments, Schema, VectorMoments, Vocabulary
@@ -89,7 +90,7 @@ class HostileRows:
         if one.cell_dtype == "float32":
             number = json.loads(data)
             cell = np.array([number] + [0.5] * (_DIM - 1) if one.cell_shape else number, np.float32)
-        answer = self._served(name, [data] if name == "clip" else cell)
+        answer = self._served(name, cell)
         others = np.arange(ROWS) != HOSTILE
         for key, expected in self._expected.items():
             values = answer[key]
@@ -107,10 +108,9 @@ class HostileRows:
         raw = {}
         for name, one in CONFIG.inputs.items():
             cells = [self._good[name]] * ROWS
+            if one.is_several:
+                cells = [frames.pack(list(files)) for files in cells]
             if name == hostile:
                 cells[HOSTILE] = cell
-            if name == "clip":
-                longest = max(map(len, cells))
-                cells = [[*files, *[b""] * (longest - len(files))] for files in cells]
             raw[name] = tf.constant(np.stack(cells) if one.cell_dtype == "float32" else cells)
         return {key: value.numpy() for key, value in self._signature(**raw).items()}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small_model as small
 import tensorflow as tf
+from one_axis import check_axes
 from small_model import CONFIG, SCHEMA, raw_rows, served
 from small_text_model import small_text
 from tensorflow_serving.apis import prediction_log_pb2
@@ -41,7 +42,15 @@ def prepared():
 
 def test_signature_keys_are_the_names_of_the_configuration(signatures):
     small_signatures = signatures["small"]
-    assert set(small_signatures) == {"serving_default", "predict", "embed", "core"}
+    assert set(small_signatures) == {
+        "serving_default",
+        "predict",
+        "embed",
+        "core",
+        "predict_json",
+        "embed_json",
+    }
+    check_axes(small_signatures)
     for name in ("serving_default", "predict", "embed"):
         given = small_signatures[name].structured_input_signature[1]
         assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in given.items()} == {
@@ -197,7 +206,8 @@ def test_warm_up_requests_are_served(name, called, exported, guarded, signatures
         for record in tf.data.TFRecordDataset(str(path / warmup.FILE))
     ]
     requests = {log.predict_log.request.model_spec.signature_name: log for log in logs}
-    assert list(requests) == ["serving_default", "predict", "embed"]
+    of_cells = ["serving_default", "predict", "embed"]
+    assert list(requests) == [*of_cells, "predict_json", "embed_json"]
     requests = {key: log.predict_log.request for key, log in requests.items()}
     assert {request.model_spec.name for request in requests.values()} == {name}
     assert len(logs) == 3

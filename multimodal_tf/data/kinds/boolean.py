@@ -14,6 +14,7 @@ from multimodal_tf.data.kinds.kind import Kind, Reader
 _VALUES = dict.fromkeys(("true", "yes", "t", "y", "1", "1.0"), 1.0) | dict.fromkeys(
     ("false", "no", "f", "n", "0", "0.0"), 0.0
 )
+_NOT_A_WORD = "neither true nor false"
 _NOT_A_BOOLEAN = "neither 0 nor 1"
 
 
@@ -25,7 +26,7 @@ class BooleanKind(Kind[BooleanInput, None]):
         value = scalar(value)
         word = str(value) if isinstance(value, (bool, np.bool_)) else read_text(value).strip()
         if word.lower() not in _VALUES:
-            raise CellError(f"neither true nor false: {value!r:.60}")
+            raise CellError(f"{_NOT_A_WORD}: {value!r:.60}")
         return _VALUES[word.lower()]
 
     def _problem(self, cell: Cell) -> str:
@@ -42,6 +43,19 @@ class BooleanKind(Kind[BooleanInput, None]):
 
 class BooleanReader(Reader[BooleanInput]):
     """float32 `(batch,)`, 1 or 0."""
+
+    def of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The words of `BooleanKind`."""
+        words = tf.strings.lower(tf.strings.strip(texts))
+        truth, falsehood = (
+            tf.reduce_any(words[:, tf.newaxis] == chosen, axis=1)
+            for chosen in (
+                [word for word, one in _VALUES.items() if one == value] for value in (1, 0)
+            )
+        )
+        cells = tf.where(truth, 1.0, tf.where(falsehood, 0.0, float("nan")))
+        known = truth | falsehood | (words == "")
+        return tf.cast(cells, self.config.cell_dtype), tf.where(known, "", _NOT_A_WORD)
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch,)`; 0 where missing."""

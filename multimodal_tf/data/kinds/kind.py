@@ -37,6 +37,29 @@ class Reader(tf.Module, abc.ABC, Generic[C]):
             The reason is "" for cells that are not broken.
         """
 
+    def of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `of_request` takes, and why a cell cannot be read, from cells that are strings.
+
+        Args:
+            texts: string `(batch,)`; "" is missing.
+
+        Returns:
+            `(cells, reason)`: `(batch, *request_shape)` of the configuration's `cell_dtype`; a cell
+            with a reason is missing; string `(batch,)`, "" for others.
+        """
+        return texts, tf.fill(tf.shape(texts), "")
+
+    def of_request(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `read` takes, and why a cell cannot be read, from the cells of a request.
+
+        Args:
+            cells: `(batch, *request_shape)` of the configuration's `cell_dtype`.
+
+        Returns:
+            `(cells, reason)`: a cell with a reason is missing; string `(batch,)`, "" for others.
+        """
+        return cells, tf.fill(tf.shape(cells)[:1], "")
+
     def model_input(self, tensor: tf.Tensor) -> tf.Tensor:
         """The model's input, of `model_shape` and `model_dtype`, from `read`'s tensor."""
         return tensor

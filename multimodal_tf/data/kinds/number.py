@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import NumberInput
 from multimodal_tf.config.number_format import MINUS, NumberFormat
+from multimodal_tf.data.codecs import number_text
 from multimodal_tf.data.codecs.cell import LARGEST_NUMBER, TOO_LARGE, Cell, CellError
 from multimodal_tf.data.column_stats import Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
@@ -19,6 +20,7 @@ from multimodal_tf.data.kinds.kind import Kind, Reader
 from multimodal_tf.schema import Moments
 
 _PLAIN = NumberFormat()
+_NOT_A_NUMBER = "not a number"
 _NOT_FINITE = "not a finite number"
 
 
@@ -53,6 +55,11 @@ class NumberReader(Reader[NumberInput]):
     def __init__(self, config: NumberInput, stats: Moments) -> None:
         super().__init__(config)
         self._mean, self._std = stats.mean, max(stats.std, scaling.LEAST_STD)
+
+    def of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Numbers as Python, C and JSON write them."""
+        numbers, is_number = number_text.scalars(texts)
+        return tf.cast(numbers, self.config.cell_dtype), tf.where(is_number, "", _NOT_A_NUMBER)
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch,)`."""

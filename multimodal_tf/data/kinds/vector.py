@@ -7,6 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.config import VectorInput
+from multimodal_tf.data.codecs import number_text
 from multimodal_tf.data.codecs.cell import LARGEST_NUMBER, TOO_LARGE, CellError
 from multimodal_tf.data.column_stats import Learner, RunningVectorMoments
 from multimodal_tf.data.filesystem import Root
@@ -71,6 +72,12 @@ class VectorReader(Reader[VectorInput]):
     def __init__(self, config: VectorInput, stats: VectorMoments) -> None:
         super().__init__(config)
         self._stats = stats
+
+    def of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Lists as JSON, Python and NumPy write them."""
+        numbers, is_list = number_text.lists(texts, self.config.dim)
+        reason = f"not a list of {self.config.dim} numbers"
+        return tf.cast(numbers, self.config.cell_dtype), tf.where(is_list, "", reason)
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 `(batch, dim)`, computed in float64."""

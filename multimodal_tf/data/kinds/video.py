@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from multimodal_tf.config import VideoInput
-from multimodal_tf.data.codecs import gif, image_file, video_file
+from multimodal_tf.data.codecs import frames, gif, image_file, video_file
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.codecs.decoder_file import readable
 from multimodal_tf.data.codecs.file_decoder import FileDecoder
@@ -102,7 +102,11 @@ class VideoReader(Reader[VideoInput]):
     first one, from 1.
     """
 
-    def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def of_request(self, cells: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """Files of frames, which one string of a request holds."""
+        return frames.unpack(cells)
+
+    def read(self, cells: tf.Tensor | tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """uint8 `(batch, frames, height, width, channels)`."""
         files, numbers, counts = self._files(cells)
         first = files[:, 0]
@@ -132,7 +136,7 @@ class VideoReader(Reader[VideoInput]):
         """float32 0..1."""
         return tf.cast(tensor, tf.float32) / 255
 
-    def _files(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _files(self, cells: tf.Tensor | tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`(chosen files, their numbers, counts)`: `(batch, frames)` twice, and `(batch,)`.
 
         Numbers count a row's files from 1.

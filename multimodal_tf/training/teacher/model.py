@@ -9,6 +9,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import generating, output_key
 from multimodal_tf.config.names import PRESENT, TARGET
 from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.data import requests
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.teacher_files import TeacherFiles
 from multimodal_tf.models.build import embeddings
@@ -87,6 +88,7 @@ def _of_saved_model(files: TeacherFiles, config: Config, names: list[str]) -> Fu
     predict, embed = (loaded.signatures.get(name) for name in ("serving_default", "embed"))
 
     def function(raw: Tensors) -> tuple[Tensors, tf.Tensor]:
+        raw = requests.of_records(config, raw)
         served = predict(**raw)
         found = {
             name: served[output_key(name, head)]
