@@ -9,6 +9,7 @@ from multimodal_tf.config import PRESENT, Config
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.kind import batch_spec
 from multimodal_tf.data.requests import request_spec, strings_spec
+from multimodal_tf.data.tokenizers.spelling import spelled
 from multimodal_tf.schema import Schema, check_input_stats
 
 Tensors = dict[str, tf.Tensor]
@@ -45,7 +46,7 @@ class Preprocessor(tf.Module):
             name: kind_of(input_config).reader(schema.inputs.get(name))
             for name, input_config in config.inputs.items()
         }
-        self._presence = config.fusion.presence
+        self._presence, self._gaps = config.fusion.presence, list(config.missing)
         # traced once, which takes seconds, for all graphs and eager calls that use it
         self._graph = tf.function(self._features, input_signature=[self.raw_spec], autograph=False)
 
@@ -95,14 +96,18 @@ class Preprocessor(tf.Module):
         """Cells of a request from strings, as JSON clients send them; inside a graph.
 
         Args:
-            raw: by input, string `(batch,)`; "" is missing.
+            raw: by input, string `(batch,)`; missing is "" or a word of `config.missing`.
 
         Returns:
             `(cells, errors)`: by input as `request_spec`, and string `(batch,)` as of `features`.
         """
         cells, reasons = {}, []
         for name, reader in self._readers.items():
-            cells[name], reason = reader.of_strings(raw[name])
+            texts = raw[name]
+            if self._gaps and not reader.config.is_media:
+                is_gap = tf.reduce_any(spelled(texts)[:, tf.newaxis] == self._gaps, axis=1)
+                texts = tf.where(is_gap, "", texts)
+            cells[name], reason = reader.of_strings(texts)
             reasons.append(_named(name, reason))
         return cells, _all(reasons)
 

@@ -31,6 +31,7 @@ CONFIG = Config(
         "match": MatchingHead(inputs=["number", "text"], dim=3),
     },
     fusion=small_fusions.FUSIONS["gated"],
+    missing=["n/a"],
 )
 SCHEMA = schema_of(CONFIG)
 ENDPOINTS = ("predict", "embed", "explain")
@@ -124,11 +125,12 @@ def test_an_unreadable_string_is_its_row_s_error(signatures, cells, name):
 def test_words_of_booleans_and_numbers_as_people_write_them(signatures, cells):
     raw = {name: tf.repeat(one[:1], 4) for name, one in strings(cells).items()}
     raw["boolean"] = tf.constant([" TRUE", "no", "1.0", "0"])
-    raw["number"] = tf.constant(["+1e1", " 7.5 ", ".5", "16777217"])
+    raw["number"] = tf.constant(["+1e1", " 7.5 ", ".5", "n/a"])
     found = outputs(signatures["predict_json"], raw)
     assert found["valid"].all(), found["error"]
+    assert found["present"][:, list(raw).index("number")].tolist() == [True, True, True, False]
     numbers = {name: tf.repeat(cells[name][:1], 4, axis=0) for name in cells} | {
         "boolean": tf.constant([1, 0, 1, 0], cells["boolean"].dtype),
-        "number": tf.constant([10, 7.5, 0.5, 16777217], cells["number"].dtype),
+        "number": tf.constant([10, 7.5, 0.5, np.nan], cells["number"].dtype),
     }
     np.testing.assert_array_equal(found["age"], outputs(signatures["predict"], numbers)["age"])
