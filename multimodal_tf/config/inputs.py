@@ -6,6 +6,7 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
+from multimodal_tf.config.date_format import DateFormat
 from multimodal_tf.config.names import ColumnName, Fraction, Pixels, Side, StatsType, Strict
 from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
@@ -321,14 +322,19 @@ class BooleanInput(ValueInput):
 
 
 class DateInput(ValueInput):
-    """A date in ISO 8601, with or without the time of day.
+    """A date in ISO 8601, with or without the time of day, or as `format` writes it.
 
-    The model reads the time passed and the position in the day, week, month and year.
+    `format` is one of Python's `strptime`, such as `%d.%m.%Y` or `%m/%d/%Y %I %p`, or `unix`
+    (seconds since 1970-01-01) or `unix_ms`. ISO 8601 is read in any case. The model reads the time
+    passed and the position in the day, week, month and year.
     """
 
     is_tabular: ClassVar[bool] = True
 
+    cell_settings: ClassVar[tuple[str, ...]] = ("format",)
+
     type: Literal["date"] = "date"
+    format: DateFormat | None = None
     tower: DenseTower = DenseTower()
 
     @property

@@ -19,7 +19,7 @@ NOT_A_DATE = "not a date in ISO 8601"
 DAY = 86_400
 
 # 0001-01-01 and 9999-12-31, in days since 1970-01-01
-_FIRST, _LAST = -719_162, 2_932_896
+FIRST, LAST = -719_162, 2_932_896
 _EPOCH = "1970-01-01"
 # days of a common year
 _BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
@@ -59,7 +59,7 @@ def parse(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         hour * 3600 + minute * 60 + second - zone_sign * (zone_hours * 3600 + zone_minutes * 60)
     )
     days = _days(year, month, day) + seconds // DAY
-    valid = written & clock & calendar & (days >= _FIRST) & (days <= _LAST)
+    valid = written & clock & calendar & (days >= FIRST) & (days <= LAST)
     return tf.where(valid[:, tf.newaxis], tf.stack([days, seconds % DAY], axis=1), 0), valid
 
 
@@ -88,7 +88,7 @@ def _days(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
         before // 4 - before // 100 + before // 400 + tf.cast(_leap(year) & (month > 2), tf.int32)
     )
     return (
-        before * 365 + leap_days + tf.gather(_BEFORE_MONTH, _month_index(month)) + day - 1 + _FIRST
+        before * 365 + leap_days + tf.gather(_BEFORE_MONTH, _month_index(month)) + day - 1 + FIRST
     )
 
 

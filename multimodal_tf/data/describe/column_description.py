@@ -79,8 +79,8 @@ class ColumnDescription(pydantic.BaseModel):
     split: dict[str, str] | None = None
     # of a label that is a class or several
     classes: ClassShares | None = None
-    # of numbers that are not written as programs do
-    format: NumberFormat | None = None
+    # of numbers that are not written as programs do, and of dates that are not in ISO 8601
+    format: NumberFormat | str | None = None
     # of a column that is an input
     input: Input | None = None
     # its tower, and why this one

@@ -41,16 +41,16 @@ def describe_input_column(column: Column) -> Found:
         found = rule(column)
         if found is not None:
             kind, why = found
-            why += _doubt(column)
+            why += "" if kind in ("date", "split") else _doubt(column)
             return kind, why if rule is _split or kind == "ignored" else why + about_name(column)
     why = "texts that seldom repeat" if column.present > 1 else "a text"
     return "text", why + _doubt(column) + about_name(column)
 
 
 def _doubt(column: Column) -> str:
-    """What is to be said of texts that may be numbers."""
-    written = column.written
-    return f"; {written.why}" if written.format is None and written.why else ""
+    """What is to be said of cells that may be numbers or dates."""
+    found = [one.why for one in (column.written, column.dates) if one.format is None and one.why]
+    return "".join(f"; {why}" for why in found)
 
 
 def _split(column: Column) -> Found | None:
@@ -107,7 +107,7 @@ def _date(column: Column) -> Found | None:
     share = dates / len(column.cells)
     if share >= 0.9:
         return "date", "dates" if share == 1 else f"{share:.0%} dates"
-    return None
+    return None if column.dates.format is None else ("date", f"dates, {column.dates.why}")
 
 
 def _boolean(column: Column) -> Found | None:

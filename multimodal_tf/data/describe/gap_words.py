@@ -87,11 +87,13 @@ def _has_gaps(column: Column, given: Mapping[str, str]) -> bool:
     others.decimal = column.decimal
     if len(others.cells) < 2 or len(others.cells) == len(column.cells):
         return False
+    if others.holds_numbers or others.dates.format is not None:
+        return True
     dates = sum(
         cell.kind == "date" or (cell.kind == "text" and looks_like_date(str(cell.value)))
         for cell in others.cells
     )
-    return others.holds_numbers or dates >= ENOUGH * len(others.cells)
+    return dates >= ENOUGH * len(others.cells)
 
 
 def _is_gap(cell: Cell, words: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from multimodal_tf.config.number_format import MINUS, Decimal, NumberFormat, Thousands
 
@@ -35,22 +36,25 @@ _MANY = 20
 _CODE = re.compile(r"\D*0\d")
 
 
+F = TypeVar("F")
+
+
 @dataclasses.dataclass(frozen=True)
-class Written:
-    """How a column writes its numbers.
+class Written(Generic[F]):
+    """How a column writes its numbers or its dates.
 
     Attributes:
-        format: the format; None: its texts are no numbers, or plain ones.
-        why: what is to be said of it, as a phrase; also of numbers that may mean two things.
+        format: the format; None: its texts are none, or plain ones.
+        why: what is to be said of it, as a phrase; also of what may mean two things.
     """
 
-    format: NumberFormat | None = None
+    format: F | None = None
     why: str = ""
 
 
 def written_numbers(
     texts: Sequence[str], others: int = 0, decimal: Decimal | None = None
-) -> Written:
+) -> Written[NumberFormat]:
     """The format that explains nearly all texts of a column.
 
     Args:
@@ -94,7 +98,7 @@ def _decided(
     formats: list[NumberFormat],
     values: list[list[float | None]],
     counts: list[int],
-) -> Written:
+) -> Written[NumberFormat]:
     """The simplest of the formats that read most; none where they read different numbers."""
     best = [index for index, count in enumerate(counts) if count == max(counts)]
     grouped = [index for index in best if _has_small_numbers(texts, formats[index], values[index])]

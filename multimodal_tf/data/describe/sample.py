@@ -6,7 +6,8 @@ import functools
 import re
 from typing import Any
 
-from multimodal_tf.config.number_format import Decimal
+from multimodal_tf.config.number_format import Decimal, NumberFormat
+from multimodal_tf.data.describe.date_formats import unix_seconds, written_dates
 from multimodal_tf.data.describe.number_formats import ENOUGH, Written, written_numbers
 
 # distinct values are counted up to here
@@ -95,13 +96,32 @@ class Column:
         ]
 
     @functools.cached_property
-    def written(self) -> Written:
+    def written(self) -> Written[NumberFormat]:
         """How the sampled cells write numbers."""
         found = [cell.value for cell in self.cells if cell.kind in ("text", "number")]
         texts = [value for value in found if isinstance(value, str)]
         if not texts or len(found) < ENOUGH * len(self.cells):
             return Written()
         return written_numbers(texts, len(found) - len(texts), self.decimal)
+
+    @functools.cached_property
+    def dates(self) -> Written[str]:
+        """How the sampled cells write dates."""
+        found = [cell.value for cell in self.cells if cell.kind in ("text", "number")]
+        if len(found) < ENOUGH * len(self.cells):
+            return Written()
+        if self.share("number") == 1 and self.written.format is None:
+            unix = unix_seconds(self.name, found)
+            if unix.format is not None or unix.why:
+                return unix
+        texts = [value for value in found if isinstance(value, str)]
+        return written_dates(texts) if len(texts) == len(found) else Written()
+
+    def date_format(self, is_given: bool) -> str | None:
+        """The format of dates; where their type is given, numbers need no name of a time."""
+        if self.dates.format is not None or not is_given or self.share("number") < 1:
+            return self.dates.format
+        return unix_seconds("time", [cell.value for cell in self.cells]).format
 
     @property
     def holds_numbers(self) -> bool:

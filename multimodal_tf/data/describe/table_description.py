@@ -8,7 +8,15 @@ import pydantic
 from markupsafe import Markup
 from rich.console import Group
 
-from multimodal_tf.config import TABULAR_TYPES, Config, Input, NumberInput, Split, TabularTower
+from multimodal_tf.config import (
+    TABULAR_TYPES,
+    Config,
+    DateInput,
+    Input,
+    NumberInput,
+    Split,
+    TabularTower,
+)
 from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data.describe import defaults
 from multimodal_tf.data.describe.cell_types import rejection
@@ -297,6 +305,9 @@ def _describe_column(
     written = column.written.format if _is_number(kind) else None
     if written is not None and kind in KINDS:
         config = NumberInput(format=written)
+    dates = column.date_format(is_given=given == "date") if kind == "date" else None
+    if dates is not None:
+        config = DateInput(format=dates)
     reasons = [
         (cell, _rejection(cell, kind, separator, root, config, written)) for cell in column.cells
     ]
@@ -311,7 +322,7 @@ def _describe_column(
         distinct=column.distinct,
         separator=separator,
         split=None if split is None else split[2],
-        format=written,
+        format=written or dates,
         rejected=len(rejections),
         rejections=rejections[:_REASONS],
     )

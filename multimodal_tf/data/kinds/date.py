@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import DateInput
-from multimodal_tf.data.codecs import dates, iso8601
+from multimodal_tf.data.codecs import date_formats, dates, iso8601
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.column_stats import CELLS, Learner, RunningMoments
 from multimodal_tf.data.filesystem import Root
@@ -22,11 +22,14 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 
 class DateKind(Kind[DateInput, Moments]):
-    """ISO 8601 (`data.codecs.iso8601` lists the forms), or a date of Python, pandas or NumPy."""
+    """ISO 8601 (`data.codecs.iso8601` lists the forms), a date of Python, pandas or NumPy, or text
+    in the column's own format.
+    """
 
     def read(self, value: Any, root: Root) -> bytes:
         """ISO 8601 in UTC."""
-        return dates.to_iso(value if isinstance(value, dates.TYPES) else read_text(value)).encode()
+        read = value if isinstance(value, dates.TYPES) else read_text(value)
+        return date_formats.to_iso(read, self.config.format).encode()
 
     def _problem(self, cell: Cell) -> str:
         return str(_problem(tf.constant(cell)).numpy().decode())
@@ -45,7 +48,7 @@ class DateKind(Kind[DateInput, Moments]):
 
 
 class DateReader(Reader[DateInput]):
-    """UTF-8 in ISO 8601 to days since 1970-01-01 and seconds of the day, in UTC."""
+    """UTF-8 in ISO 8601, or the column's format, to days since 1970-01-01 and seconds, in UTC."""
 
     def __init__(self, config: DateInput, stats: Moments) -> None:
         super().__init__(config)
@@ -53,10 +56,12 @@ class DateReader(Reader[DateInput]):
 
     def read(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """int32 `(batch, 2)`; the training mean where missing."""
-        moments, valid = iso8601.parse(cells)
+        moments, valid = date_formats.parse(cells, self.config.format)
         mean, std = self._stats.mean, self._stats.std
         present = valid & scaling.is_scalable(moments[:, 0], mean, std)
-        broken = tf.where(valid, scaling.TOO_FAR, iso8601.NOT_A_DATE)
+        form = self.config.format
+        not_one = iso8601.NOT_A_DATE + (f", nor in the format {form}" if form else "")
+        broken = tf.where(valid, scaling.TOO_FAR, not_one)
         return (
             tf.where(present[:, tf.newaxis], moments, [round(mean), 0]),
             present,
