@@ -254,10 +254,10 @@ def _prediction(
         x = None if fused is None else fused.vector
         if x is not None and head.target_type is not None:
             wide = [encodings.by_name[own].wide for own in group.read]
-            x = beside_wide(x, wide, fusion.dropout, f"{name}_wide")
+            x = beside_wide(x, wide, f"{name}_wide")
         return Decision(heads.output(head, stats, x, name, group.any_present), {})
     vectors = {
-        own: beside_wide(one.vector, [one.wide], 0.0, f"{name}_from_{own}_wide")
+        own: beside_wide(one.vector, [one.wide], f"{name}_from_{own}_wide")
         for own, one in ((own, encodings.by_name[own]) for own in group.read)
     }
     present = {own: encodings.present[own] for own in group.read if encodings.present}

@@ -122,22 +122,21 @@ def side_by_side(tensors: list[keras.KerasTensor], name: str) -> keras.KerasTens
 
 
 def beside_wide(
-    x: keras.KerasTensor, wide: Iterable[keras.KerasTensor | None], dropout: float, name: str
+    x: keras.KerasTensor, wide: Iterable[keras.KerasTensor | None], name: str
 ) -> keras.KerasTensor:
     """A vector and the fixed features of inputs, `Encoding.wide`; the vector alone without any.
+
+    The features get no dropout: their weights are solved with L2 before training.
 
     Args:
         x: `(batch, dim)`.
         wide: by input, `(batch, width)` or None.
-        dropout: of the features, as the vector has had its own.
         name: of the layer that joins them.
     """
     fixed = [one for one in wide if one is not None]
     if not fixed:
         return x
     joined = side_by_side(fixed, f"{name}_features")
-    if dropout > 0:
-        joined = layers.Dropout(dropout, name=f"{name}_dropout", dtype="float32")(joined)
     return layers.Concatenate(name=name, dtype="float32")([x, joined])
 
 

@@ -13,7 +13,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 Floats = npt.NDArray[np.float64]
 
-# of L2, as scikit-learn's C, from the strongest; features of an input have length 10
+# of the rows of a group of columns, on average, about the group's mean
+LENGTH = 10.0
+# of L2, as scikit-learn's C, from the strongest, for features of this length
 STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 # where there are no validation rows
 _USUAL = 0.01
@@ -26,6 +28,8 @@ _SCALES = (0.3, 0.1)
 # strengths after the best one
 _BEYOND = 2
 _ITERATIONS = 300
+# variance of a group's rows below which they are equal
+_CONSTANT = 1e-6
 
 
 class Rows(NamedTuple):
@@ -85,6 +89,46 @@ def weighed(
             if one.is_better(found):
                 found, best = one._replace(kernel=one.kernel * scales[:, None]), scales
     return found
+
+
+def centred(
+    solve: Callable[[Rows, Rows | None], Linear],
+    train: Rows,
+    validation: Rows | None,
+    groups: Sequence[slice],
+) -> Linear:
+    """A regression over groups of columns about their means, whose rows have length 10 there.
+
+    What all rows share, such as the spectrum of speech, says nothing about the target, but would
+    set the scale for L2, and hide what differs from the solver. Sparse rows are scaled alone.
+
+    Args:
+        solve: as for `weighed`.
+        train, validation: as for it.
+        groups: of columns; others stay as they are.
+
+    Returns:
+        The `Linear` for the columns as they were given.
+    """
+    width = train.x.shape[1]
+    means, scales = np.zeros(width, np.float32), np.ones(width, np.float32)
+    for group in groups:
+        own = train.x[:, group]
+        mean = np.asarray(own.mean(axis=0)).ravel()
+        squares = own.multiply(own) if issparse(own) else own**2
+        # of the rows about their mean
+        variance = float(squares.sum() / own.shape[0] - np.square(mean).sum())
+        if variance > _CONSTANT:
+            scales[group] = LENGTH / np.sqrt(variance)
+        if not issparse(own):
+            means[group] = mean
+
+    def shifted(rows: Rows) -> Rows:
+        return _scaled(rows if issparse(rows.x) else rows._replace(x=rows.x - means), scales)
+
+    found = solve(shifted(train), None if validation is None else shifted(validation))
+    kernel = found.kernel * scales[:, None]
+    return found._replace(kernel=kernel, bias=found.bias - means @ kernel)
 
 
 def _scaled(rows: Rows, scales: Any) -> Rows:

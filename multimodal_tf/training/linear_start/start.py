@@ -29,6 +29,7 @@ from multimodal_tf.training.linear_start.fixed_columns import Columns, fixed_col
 from multimodal_tf.training.linear_start.regression import (
     Linear,
     Rows,
+    centred,
     ridge_regression,
     sigmoid_regression,
     softmax_regression,
@@ -45,8 +46,6 @@ _VALUES = 2**28
 _SPARSE = 0.8
 # columns of a group whose weight is chosen, and how many groups at most
 _WIDE, _GROUPS = 32, 8
-# by which the initial weights of all that is not fixed are multiplied, so that they say nothing yet
-_QUIET = 0.01
 
 Weights = list[npt.NDArray[Any]]
 
@@ -63,7 +62,7 @@ def start_linear_heads(
     Fixed features are vectors of frozen towers and those that `wide` towers add. Such a head is a
     convex problem, which logistic regression (classes), one per label (several labels) or ridge
     regression (numbers) solves; the validation rows select the strength of L2. What is trained
-    later begins near zero there.
+    later begins at zero there.
 
     Args:
         model: of `build_model`, with its first weights.
@@ -88,7 +87,9 @@ def start_linear_heads(
         train, validation = read("train"), read("validation")
         if train is not None:
             solve = functools.partial(_solve, head, schema.heads[name])
-            solved = weighed(solve, train, validation, _groups(columns))
+            groups = _groups(columns)
+            weigh = functools.partial(weighed, solve, groups=groups)
+            solved = centred(weigh, train, validation, groups)
             found[layer.name] = _weights(layer, columns, solved)
     return found
 
@@ -203,7 +204,8 @@ def _normalised(rows: Rows, stats: Any) -> Rows:
 
 
 def _weights(layer: layers.Dense, columns: list[Columns], solved: Linear) -> Weights:
-    kernel = np.asarray(layer.kernel) * _QUIET
+    # what is trained later says nothing yet
+    kernel = np.zeros(layer.kernel.shape, np.float32)
     row = 0
     for start, width in columns:
         kernel[start : start + width] = solved.kernel[row : row + width]
