@@ -6,8 +6,10 @@ BIN := .venv/bin
 # Python compiles the few modules that are used when they are; all of them take half a minute
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
-# a file's tests share trainings: one process runs them all, and the longest files come first
-BY_FILE := --dist loadfile --no-loadscope-reorder
+# a file's tests share trainings: one process runs them all, and the longest files come first.
+# They wait for processes of their own: three at once for two cores
+SLOW := --numprocesses $$((3 * $$($(BIN)/python -c 'import os; print(os.cpu_count())') / 2)) \
+	--dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test pytest test-slow test-changed fuzz docs lint clean
 
@@ -22,7 +24,7 @@ pytest: .venv/test
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/test
-	$(PYTEST) -m slow $(BY_FILE) --save-notebooks=docs/notebooks $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(SLOW) --save-notebooks=docs/notebooks $(PYTEST_ARGS)
 
 # the first call runs every test and notes what each of them executes
 test-changed: .venv/test

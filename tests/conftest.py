@@ -47,16 +47,22 @@ def pytest_addoption(parser):
 
 # for programs of their own: as in this process
 RARE_GARBAGE = "import gc; gc.set_threshold(20_000, 50, 50)"
-# files of slow tests that take more than half a minute, the longest first
+# slow tests that take more than half a minute, by a part of their names, the longest first
 LONGEST = [
-    "test_notebooks.py",
+    "05_model_report.ipynb",
+    "test_tune_processes.py",
     "test_distribute.py",
     "test_distributed_model_replicas.py",
-    "test_teacher.py",
     "test_strategies.py",
-    "test_tune_processes.py",
+    "04_search_and_scale.ipynb",
+    "03_fusion_and_fine_tuning.ipynb",
+    "02_towers.ipynb",
+    "06_alignment_and_teachers.ipynb",
+    "01_quickstart.ipynb",
+    "test_teacher.py",
     "test_docs.py",
     "test_tune.py",
+    "test_tabular_towers.py",
     "test_fit_frozen_everywhere.py",
     "test_resume_killed.py",
     "test_ingest_resume.py",
@@ -66,15 +72,27 @@ LONGEST = [
     "test_saved_towers.py",
     "test_odd_table.py",
     "test_beam.py",
-    "test_tabular_towers.py",
 ]
+# files whose tests share nothing: several processes run them at once
+APART = ["test_notebooks.py", "test_docs.py"]
 
 
 def pytest_collection_modifyitems(config, items):
-    """The slow tests alone: the longest first, so that no process is left with them at the end."""
-    if config.option.markexpr == "slow":
-        rank = {name: number for number, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+    """The slow tests alone: the longest first, so that no process is left with them at the end.
+
+    Others of one file share trainings: one process runs them all.
+    """
+    if config.option.markexpr != "slow":
+        return
+
+    def rank(item):
+        found = (number for number, name in enumerate(LONGEST) if name in item.nodeid)
+        return next(found, len(LONGEST))
+
+    items.sort(key=rank)
+    for item in items:
+        if item.path.name not in APART:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_collection_finish():
