@@ -23,6 +23,7 @@ from multimodal_tf.corruptions import image_files, wav
 from multimodal_tf.data.codecs import image as served_image
 from multimodal_tf.data.codecs import riff as served_audio
 from multimodal_tf.evaluation.explanations import (
+    bands,
     over_image,
     over_spectrogram,
     over_words,
@@ -217,3 +218,14 @@ def test_bands_are_as_wide_as_the_mel_scale_says():
     hertz = parts_of(AudioInput(sample_rate=16_000), tones(500, rate=16_000)).edges[0]
     mel = 2595 * np.log10(1 + hertz / 700)
     assert np.diff(mel) == pytest.approx([mel[-1] / 8] * 8, rel=0.2)
+
+
+@pytest.mark.parametrize(("rate", "length"), [(8000, 8001), (44_100, 5000), (8000, 40), (100, 16)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_all_windows_at_once_give_what_scipy_gives(rate, length, channels):
+    random = np.random.default_rng(0)
+    transform = bands.short_time_fft(rate, length)
+    spectrum = transform.stft(random.normal(size=(length, channels)), axis=0)
+    spectrum = spectrum * (random.random(spectrum.shape) < 0.5)
+    expected = transform.istft(spectrum, k1=length, f_axis=0)
+    np.testing.assert_allclose(bands.inverse(transform, spectrum, length), expected, atol=1e-12)

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.fft import irfft
 from scipy.signal import ShortTimeFFT, windows
 
 from multimodal_tf.corruptions import wav
@@ -53,8 +54,7 @@ def bands(cell: bytes, sample_rate: int, seconds: float) -> Parts:
 
     def keep(mask: np.ndarray) -> bytes:
         of_spectrum = mask[band_of_bin][:, interval_of_window][:, None, :]
-        inverse = transform.istft(spectrum * of_spectrum, k1=len(padded), f_axis=0)
-        masked = inverse[: len(waveform)]
+        masked = inverse(transform, spectrum * of_spectrum, len(waveform))
         return wav.encode(masked / max(1.0, np.abs(masked).max()), rate)
 
     return Parts((hertz, moments), keep)
@@ -71,6 +71,30 @@ def short_time_fft(rate: int, length: int) -> ShortTimeFFT:
     """
     size = 2 ** max(4, round(math.log2(max(1.0, min(_WINDOW * rate, length / TIMES)))))
     return ShortTimeFFT(windows.hann(size, sym=False), size // 4, rate)
+
+
+def inverse(transform: ShortTimeFFT, spectrum: np.ndarray, length: int) -> np.ndarray:
+    """`transform.istft`, of all windows in one call: SciPy takes one after the other.
+
+    Args:
+        transform: of `short_time_fft`.
+        spectrum: complex array (frequencies, channels, windows), what `transform.stft` gave.
+        length: int, samples.
+
+    Returns:
+        Array (length, channels).
+    """
+    size, hop = transform.m_num, transform.hop
+    # SciPy's phases are of the middle of a window
+    samples = np.roll(irfft(spectrum, n=size, axis=0), transform.m_num_mid, axis=0)
+    samples *= transform.dual_win[:, None, None]
+    quarters = samples.reshape(size // hop, hop, *samples.shape[1:])
+    windows_and_more = samples.shape[2] + len(quarters) - 1
+    added = np.zeros((windows_and_more, hop, samples.shape[1]))
+    for number, quarter in enumerate(quarters):
+        added[number : number + samples.shape[2]] += np.moveaxis(quarter, 2, 0)
+    first = transform.m_num_mid - transform.p_min * hop
+    return added.reshape(-1, samples.shape[1])[first : first + length]
 
 
 def _frequency_bands(frequencies: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
