@@ -9,16 +9,16 @@ from multimodal_tf.cli.app import (
     Cache,
     Delimiter,
     Encoding,
-    Records,
     Root,
-    RunDir,
     Split,
     app,
     console,
+    open_table,
     read_optional,
 )
 
 if TYPE_CHECKING:
+    from multimodal_tf.data.table import Table
     from multimodal_tf.training.run_dir import Run
 
 _MetricsOut = Annotated[
@@ -31,6 +31,13 @@ _Model = Annotated[
     pathlib.Path,
     typer.Argument(
         metavar="MODEL", help="Folder that `train` wrote, or a SavedModel that `export` wrote."
+    ),
+]
+_RecordsOrTable = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECORDS|TABLE",
+        help="Folder that `ingest` wrote, or any table with the labels, of which all rows count.",
     ),
 ]
 _ReportOut = Annotated[
@@ -58,8 +65,8 @@ _Corrupted = Annotated[int, typer.Option(min=2, help="Rows for each corruption, 
 
 @app.command()
 def evaluate(
-    run_dir: RunDir,
-    records: Records,
+    model: _Model,
+    records: _RecordsOrTable,
     split: Split = "test",
     out: _MetricsOut = None,
     table: _Table = None,
@@ -69,18 +76,16 @@ def evaluate(
     cache: Cache = True,
     page: _Page = None,
 ) -> None:
-    """Metrics of a trained model on one split, with confidence intervals."""
+    """Metrics of a trained model on one split or on any table, with confidence intervals."""
     from multimodal_tf.evaluation.evaluate import evaluate as evaluate_model
     from multimodal_tf.report.evaluation_page import save_evaluation_page
     from multimodal_tf.report.page import check_out
-    from multimodal_tf.training.run_dir import load_run
 
     if page is not None:
         check_out(page)
-    run = load_run(run_dir)
-    source = read_optional(table, root, encoding, delimiter)
+    rows, source = _rows(records, table, root, encoding, delimiter)
     evaluation = evaluate_model(
-        run.model.predict, run.config, run.schema, records, split=split, table=source, cache=cache
+        load_model(model), records=rows, split=split, table=source, cache=cache
     )
     console.print(evaluation.render())
     if out is not None:
@@ -94,7 +99,7 @@ def evaluate(
 @app.command()
 def report(
     model: _Model,
-    records: Records,
+    records: _RecordsOrTable,
     out: _ReportOut,
     split: Split = "test",
     head: _Head = None,
@@ -110,13 +115,14 @@ def report(
     """Model report, one page: contributions of inputs, robustness, errors, calibration and more."""
     from multimodal_tf.report.model import model_report
 
+    of_rows, source = _rows(records, table, root, encoding, delimiter)
     written = model_report(
         load_model(model),
-        records,
+        of_rows,
         out,
         split=split,
         head=head,
-        table=read_optional(table, root, encoding, delimiter),
+        table=source,
         unimodal={name: load_model(path) for name, path in map(_input_and_path, unimodal or [])},
         baseline=None if baseline is None else load_model(baseline),
         rows=rows,
@@ -128,6 +134,23 @@ def report(
     for sentence in written.page.summary:
         console.print(f"- {sentence}", markup=False, highlight=False)
     console.print(f"Report: {out / 'index.html'}")
+
+
+def _rows(
+    records: str,
+    table: pathlib.Path | None,
+    root: pathlib.Path | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> "tuple[str | Table, Table | None]":
+    """Records and the table that was ingested, or the table to evaluate and None."""
+    from multimodal_tf.data.ingest.whole_table import is_table
+
+    if not is_table(records):
+        return records, read_optional(table, root, encoding, delimiter)
+    if table is not None:
+        raise ValueError(f"--table is of RECORDS, received it with the table {records}")
+    return open_table(pathlib.Path(records), root, encoding, delimiter), None
 
 
 def load_model(path: pathlib.Path) -> "Run | pathlib.Path":

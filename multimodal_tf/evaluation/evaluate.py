@@ -1,10 +1,9 @@
 """`evaluate`: predicts every row of a split once, and computes the metrics of each head."""
 
 import collections
-import inspect
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +22,7 @@ from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.cache import started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
+from multimodal_tf.data.ingest.whole_table import SPLIT, Source, opened_rows
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
@@ -30,11 +30,18 @@ from multimodal_tf.evaluation.by_head import head_metrics
 from multimodal_tf.evaluation.eval_records import SourceTable, source_table
 from multimodal_tf.evaluation.eval_split import groups_of
 from multimodal_tf.evaluation.predicted_texts import predicted_texts
+from multimodal_tf.evaluation.subject import (
+    Predict,
+    Subject,
+    check_no_split,
+    check_own_records,
+    model_of,
+    per_batch,
+    subject,
+)
 from multimodal_tf.metrics.bootstrap import LEVEL
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.schema import Schema, thresholds
-
-Predict = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 # rows per call of the model; how rows are batched changes no metric
 BATCH = 256
@@ -61,6 +68,8 @@ class Evaluation(pydantic.BaseModel):
     group: str | None = None
     # what the reader must know of the intervals
     note: str = ""
+    # what the reader must know of the rows of a table
+    notes: list[str] = []
     heads: dict[str, HeadMetrics]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -78,7 +87,8 @@ class Evaluation(pydantic.BaseModel):
 
     def render(self) -> Group:
         """Tables for `rich.print`: the metrics of each head with their intervals, and by class."""
-        tables: list[Table | Text] = [Text(_intervals_text(self))] if self.resamples else []
+        tables: list[Table | Text] = [Text(f"note: {note}") for note in self.notes]
+        tables += [Text(_intervals_text(self))] * bool(self.resamples)
         for name, head in self.heads.items():
             tables.append(_metric_table(name, head, self))
             if head.missing or head.unseen:
@@ -89,51 +99,87 @@ class Evaluation(pydantic.BaseModel):
 
 
 def evaluate(
-    predict: Predict | keras.Model,
-    config: Config,
-    schema: Schema,
-    records: PathLike,
+    predict: Subject,
+    config: Config | None = None,
+    schema: Schema | None = None,
+    records: Source | None = None,
     split: str = "test",
     resamples: int = 1000,
     seed: int = 0,
     table: SourceTable | None = None,
     cache: bool | PathLike = True,
 ) -> Evaluation:
-    """Metrics of a model on one split of ingested records, each row counted once.
+    """Metrics of a model on one split of ingested records, or on all rows of any labelled table.
+
+    Each row counts once.
 
     Args:
-        predict: a model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
+        predict: what `load_run` gives; the folder of a SavedModel; or with `config` and `schema` a
+            model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
             arrays by name, that returns a dict by head. Texts are those of a model alone.
-        config, schema: of the model; where thresholds are fitted, the run's schema.
-        records: folder of ingested records.
-        split: "train", "validation" or "test".
+        config, schema: of the model; where thresholds are fitted, the run's schema. None: those of
+            the run or SavedModel.
+        records: folder of ingested records; or a table, as its path, a `Table` or a DataFrame,
+            whose cells are checked as `ingest` checks them. What it lacks, and rows that are left
+            out, are named in `notes`.
+        split: "train", "validation" or "test", of records. Of a table all rows are evaluated.
         resamples: int. Bootstrap resamples for the intervals, of whole groups where the
             configuration has `split.group`; 0: no intervals.
         seed: int, of the resamples.
         table: what was ingested, for the groups; None: read from where ingest found it. If it is
             not there any more, resamples draw rows, and `note` says so.
-        cache: as for `fit`.
+        cache: as for `fit`; of a table nothing is kept.
 
     Returns:
         `Evaluation`. Rows without a label for a head (`missing`), or only with labels that training
         never saw (`unseen`), do not count for that head. An embedding head has no metrics.
 
     Raises:
-        FileNotFoundError: `records` are not completely ingested.
+        FileNotFoundError: `records` are not completely ingested, or there is no such table.
         ValueError: `resamples` is negative, the records were ingested with other settings, the
             split has no rows, `table` is another one, thresholds are fitted and not in the schema,
-            or a prediction lacks a head, has another shape or holds NaN.
+            or a prediction lacks a head, has another shape or holds NaN; a table lacks the columns
+            of all inputs or of all labels, or no row of it can be read.
+
+    Example:
+        >>> evaluate(load_run("run"), records="new.csv").render()  # doctest: +SKIP
     """
     _check_resamples(resamples)
+    if records is None:
+        raise ValueError("records must be a folder of ingested records or a table, received None")
+    model, config, schema = subject(predict, config, schema)
+    with opened_rows(records, config) as rows:
+        if rows.table is None:
+            check_own_records(predict, rows.records)
+            where = (rows.records, split, table, cache)
+            return _evaluate(model, config, schema, *where, resamples, seed)
+        check_no_split(split, table)
+        where = (rows.records, SPLIT, rows.table, False)
+        found = _evaluate(model, config, schema, *where, resamples, seed)
+        update = {"split": f"all rows of {rows.table.name}", "notes": list(rows.notes)}
+        return found.model_copy(update=update)
+
+
+def _evaluate(
+    predict: Predict | keras.Model,
+    config: Config,
+    schema: Schema,
+    records: PathLike,
+    split: str,
+    table: SourceTable | None,
+    cache: bool | PathLike,
+    resamples: int,
+    seed: int,
+) -> Evaluation:
     check_records(config, records)
     evaluated, manifest = with_loss(config.heads), Manifest.load(records)
     least = {name: thresholds(name, one, schema.heads.get(name)) for name, one in evaluated.items()}
     grouped = config.split.group is not None and resamples > 0
     source = source_table(manifest, table) if grouped else None
-    with started_after(_model_of(predict), config, schema, records, [split], cache) as frozen:
+    with started_after(model_of(predict), config, schema, records, [split], cache) as frozen:
         batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
-        collected = _collect(_per_batch(predict), batches, list(evaluated))
-        generated = predicted_texts(_model_of(predict), config, schema, batches)
+        collected = _collect(per_batch(predict), batches, list(evaluated))
+        generated = predicted_texts(model_of(predict), config, schema, batches)
     rows, labels = _labels(load_raw(config, records, split, BATCH), list(with_column(evaluated)))
     groups = None if source is None else groups_of(source, config, rows)
     texts = {name: (list(map(bytes.decode, labels[name])), one) for name, one in generated.items()}
@@ -179,23 +225,6 @@ def _ungrouped(manifest: Manifest, config: Config) -> str:
         f"intervals take rows as independent, and are too narrow: {manifest.table} with the groups "
         f"of {config.split.group!r} cannot be read, so give it as table"
     )
-
-
-def _per_batch(predict: Predict | keras.Model) -> Predict:
-    """A function of one batch.
-
-    `model.predict` would open a data set and a progress bar in every call.
-    """
-    model = _model_of(predict)
-    found: Predict = predict if model is None else model.predict_on_batch
-    return found
-
-
-def _model_of(predict: Predict | keras.Model) -> keras.Model | None:
-    """The model itself, or that of its `predict`; None for another function."""
-    if inspect.ismethod(predict) and predict.__name__ == "predict":
-        predict = predict.__self__
-    return predict if isinstance(predict, keras.Model) else None
 
 
 def _collect(

@@ -82,6 +82,10 @@ class Predictor:
             if embedder is not None:
                 self._embed = _graph(functools.partial(self._frozen.predict, model=embedder))
 
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """The outputs by head for a batch of model inputs."""
+        return _joined([self._core(dict(inputs))])
+
     def predict(self, raw: Mapping[str, np.ndarray]) -> Arrays:
         """The model's outputs by head.
 

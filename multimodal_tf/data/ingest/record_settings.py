@@ -48,6 +48,11 @@ def recorded_inputs(config: Config) -> dict[str, Input]:
     return config.inputs | ({} if config.teacher is None else config.teacher.inputs)
 
 
+def recorded_config(config: Config) -> Config:
+    """The configuration whose inputs are those of the records."""
+    return config.model_copy(update={"inputs": recorded_inputs(config)})
+
+
 def check_records(config: Config, records: PathLike) -> Config:
     """Checks that records hold what a configuration reads, with the same settings.
 

@@ -21,7 +21,7 @@ from multimodal_tf.data.ingest import processes as local
 from multimodal_tf.data.ingest.beam import BeamPipeline
 from multimodal_tf.data.ingest.checks import check_arguments
 from multimodal_tf.data.ingest.jobs import Job, columns_of, jobs_of
-from multimodal_tf.data.ingest.record_settings import CONFIG, recorded_inputs, settings_hash
+from multimodal_tf.data.ingest.record_settings import CONFIG, recorded_config, settings_hash
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
@@ -78,7 +78,7 @@ def ingest(
     check_config(config)
     config = with_teacher_inputs(config)
     # with the cells that the teacher alone reads
-    recorded = config.model_copy(update={"inputs": recorded_inputs(config)})
+    recorded = recorded_config(config)
     check_arguments(table, recorded, processes, rows_per_shard)
     table = table.with_missing(config.missing)
     records = filesystem.to_path(out)
@@ -93,7 +93,7 @@ def ingest(
         run = run or functools.partial(
             local.results, processes=processes or _default_processes(len(splits))
         )
-        files = _write_shards(table, recorded, records, splits, run, rows_per_shard, progress)
+        files = write_shards(table, recorded, records, splits, run, rows_per_shard, progress)
         filesystem.forget_listings(records)
         _remove_other_shards(records, files)
         return _conclude(table, config, records, files, len(splits))
@@ -133,7 +133,7 @@ def _default_processes(rows: int) -> int:
     return max(1, min(os.cpu_count() or 1, rows // _ROWS_PER_PROCESS))
 
 
-def _write_shards(
+def write_shards(
     table: Table,
     config: Config,
     records: Path,
@@ -192,6 +192,19 @@ def _conclude(
     table: Table, config: Config, records: Path, files: Files, table_rows: int
 ) -> Manifest:
     """Writes the files that describe all shards."""
+    content = write_manifest(table, config, records, files, table_rows)
+    schema_cache.refresh(config, records, content.hash)
+    return Manifest.load(records)
+
+
+def write_manifest(
+    table: Table, config: Config, records: Path, files: Files, table_rows: int, trains: bool = True
+) -> Manifest:
+    """Writes configuration, rejected cells and manifest.
+
+    Args:
+        trains: whether rows to train on are needed.
+    """
     atomic.write_text(records / CONFIG, config.to_yaml())
     count = rejected.write_rejected(
         records,
@@ -215,10 +228,9 @@ def _conclude(
         rejected=count,
         hash=hashlib.sha256(hashes.encode()).hexdigest(),
     )
-    if not content.rows("train"):
+    if trains and not content.rows("train"):
         raise ValueError(
             f"no row of {table.name} is left to train on: see {records / rejected.FILE}"
         )
     atomic.write_text(records / manifest.FILE, content.model_dump_json(indent=1))
-    schema_cache.refresh(config, records, content.hash)
-    return Manifest.load(records)
+    return content

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 from multimodal_tf.config import Config, labelled
+from multimodal_tf.data.ingest.whole_table import SPLIT, Rows, Source, opened_rows
 from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
 from multimodal_tf.evaluation.eval_split import EvalSplit
@@ -19,6 +20,7 @@ from multimodal_tf.evaluation.in_depth import (
 )
 from multimodal_tf.evaluation.predictor import Model, predictor_of
 from multimodal_tf.evaluation.robustness import CorruptionScores
+from multimodal_tf.evaluation.subject import check_no_split, check_own_records
 from multimodal_tf.metrics.shapley import Contributions
 from multimodal_tf.report import page
 from multimodal_tf.report.findings import Finding, ranked
@@ -62,7 +64,7 @@ class ModelReport:
 
 def model_report(
     model: Model,
-    records: str | os.PathLike[str],
+    records: Source,
     out: str | os.PathLike[str],
     config: Config | None = None,
     schema: Schema | None = None,
@@ -85,10 +87,12 @@ def model_report(
     Args:
         model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel that
             `export_model` wrote.
-        records: folder of the ingested records.
+        records: folder of the ingested records; or a labelled table, as its path, a `Table` or a
+            DataFrame, all of whose rows are evaluated. OOD scores need training rows: of a table
+            there are none.
         out: folder for `index.html`, `report.json` and `data/`; an earlier report is replaced.
         config, schema: of a Keras model; others have their own.
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test", of records.
         head: the head to report on; None: the first with a label.
         table: what was ingested; None: read from where ingest found it, if still there.
         unimodal: by input, a model that was trained with this input only.
@@ -108,18 +112,34 @@ def model_report(
     """
     folder, limits = page.check_out(out), Limits(rows, corrupted, resamples, seed)
     predictor = predictor_of(model, config, schema)
-    if not labelled(predictor.config.heads):
+    chosen = _head(predictor.config, head) if labelled(predictor.config.heads) else None
+    if chosen is None:
         _check_needs_labels(predictor.config, head=head, unimodal=unimodal, baseline=baseline)
-        written = page_without_labels(predictor, records, split, table, limits)
+    with opened_rows(records, predictor.config) as of:
+        if of.table is None:
+            check_own_records(model, of.records)
+        else:
+            check_no_split(split, table)
+            split, table = SPLIT, of.table
+        if chosen is None:
+            written = page_without_labels(predictor, of.records, split, table, limits)
+            page.save(_noted(written, of), folder)
+            return ModelReport(written, None, None)
+        setup = EvalSetup.open(predictor, chosen, of.records, table, unimodal, baseline)
+        found = evaluate_in_depth(setup, split, limits, _SECTIONS, progress)
+        sections = _sections(found, resamples, seed)
+        written = _noted(_page(found.eval_split, sections, setup.records, resamples, seed), of)
         page.save(written, folder)
-        return ModelReport(written, None, None)
-    chosen = _head(predictor.config, head)
-    setup = EvalSetup.open(predictor, chosen, records, table, unimodal, baseline)
-    found = evaluate_in_depth(setup, split, limits, _SECTIONS, progress)
-    sections = _sections(found, resamples, seed)
-    written = _page(found.eval_split, sections, setup.records, resamples, seed)
-    page.save(written, folder)
     return ModelReport(written, found.contributions, found.robustness)
+
+
+def _noted(written: page.Page, of: Rows) -> page.Page:
+    """The page with what of the table is missing or left out."""
+    if of.table is None:
+        return written
+    made_with = dict(written.made_with) | {"split": f"all rows of {of.table.name}"}
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in of.notes]
+    return dataclasses.replace(written, made_with=made_with, summary=[*notes, *written.summary])
 
 
 def _check_needs_labels(config: Config, **given: object) -> None:

@@ -1,0 +1,107 @@
+"""What is evaluated: a run, a SavedModel, or a model or function with its configuration."""
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+
+from multimodal_tf.config import Config
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.trained import Trained
+from multimodal_tf.evaluation.predictor import Predictor, of_saved_model
+from multimodal_tf.schema import Schema
+
+# a batch of model inputs to outputs by head
+Predict: TypeAlias = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
+Subject: TypeAlias = Predict | keras.Model | Trained | Predictor | str | os.PathLike[str]
+
+
+def subject(
+    given: Subject, config: Config | None, schema: Schema | None
+) -> tuple[Predict | keras.Model, Config, Schema]:
+    """A model, or a function of model inputs, with its configuration and schema.
+
+    Args:
+        given: as `predict` of `evaluate`.
+        config, schema: of a model or function; of a run and a SavedModel its own are the default.
+
+    Raises:
+        FileNotFoundError: there is no such SavedModel.
+        ValueError: the folder is none, or a model or function comes without its configuration.
+    """
+    found: Any = given
+    if isinstance(given, str | os.PathLike):
+        found = of_saved_model(given)
+    if isinstance(found, Predictor):
+        config, schema = config or found.config, schema or found.schema
+        found = found.outputs if found.model is None else found.model
+    elif not isinstance(found, keras.Model) and hasattr(found, "model"):
+        config, schema = config or found.config, schema or found.schema
+        found = found.model
+    if config is None or schema is None:
+        raise ValueError(
+            "a model or a function must come with its config and its schema, received it without:"
+            " what load_run gives, and a SavedModel's folder, have their own"
+        )
+    return found, config, schema
+
+
+def model_of(predict: Predict | keras.Model) -> keras.Model | None:
+    """The model itself, or that of its `predict`; None for another function."""
+    if inspect.ismethod(predict) and predict.__name__ == "predict":
+        predict = predict.__self__
+    return predict if isinstance(predict, keras.Model) else None
+
+
+def per_batch(predict: Predict | keras.Model) -> Predict:
+    """A function of one batch.
+
+    `model.predict` would open a data set and a progress bar in every call.
+    """
+    model = model_of(predict)
+    found: Predict = predict if model is None else model.predict_on_batch
+    return found
+
+
+def check_no_split(split: str, table: object) -> None:
+    """Refuses what belongs to records where all rows of a table are evaluated.
+
+    Raises:
+        ValueError: a split other than the default, or an ingested table is given, too.
+    """
+    if split != "test":
+        raise ValueError(
+            f"split is of records: of a table all rows are evaluated, received {split!r}"
+        )
+    if table is not None:
+        raise ValueError(
+            "table is of records: a table that is evaluated has its own columns, received both"
+        )
+
+
+def check_own_records(given: object, records: PathLike) -> None:
+    """Checks that records are those on which a run was trained.
+
+    A split of others may hold rows that the run was trained on, and then its metrics are wrong.
+
+    Args:
+        given: what `load_run` gives; other models do not know their records.
+        records: folder of ingested records.
+
+    Raises:
+        ValueError: the contents of the records are others.
+    """
+    data = getattr(getattr(given, "record", None), "data", None)
+    if data is None:
+        return
+    manifest = Manifest.load(records)
+    if manifest.hash != data.hash:
+        raise ValueError(
+            f"{records} must be the records that the run was trained on, ingested from"
+            f" {data.table} into {data.records}, received others, of {manifest.table}, whose splits"
+            " may hold rows of the training: give the table itself to evaluate all of its rows"
+        )
