@@ -99,7 +99,7 @@ def describe(
     description.config().save(out)
     console.print(
         f"Configuration: {out}. Next: multimodal-tf ingest {shlex.quote(str(table))}"
-        f" --config {shlex.quote(str(out))} --out RECORDS{_options(encoding, delimiter)}"
+        f" --config {shlex.quote(str(out))} --out RECORDS{_options(root, encoding, delimiter)}"
     )
 
 
@@ -133,10 +133,12 @@ def ingest(
     )
 
 
-def _options(encoding: str | None, delimiter: str | None) -> str:
+def _options(root: pathlib.Path | None, encoding: str | None, delimiter: str | None) -> str:
     """How the table is read, for the next command."""
-    given = (("encoding", encoding), ("delimiter", delimiter))
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value is not None)
+    given = (("root", root), ("encoding", encoding), ("delimiter", delimiter))
+    return "".join(
+        f" --{name} {shlex.quote(str(value))}" for name, value in given if value is not None
+    )
 
 
 def _given_types(pairs: list[str]) -> dict[str, str]:

@@ -84,6 +84,11 @@ class Config(Strict):
     teacher: Teacher | None = Field(
         None, description="a trained model whose predictions it learns, too; null: labels alone"
     )
+    max_unreadable: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2,
+        description="share of an input's cells that may be broken: of a table with more, `ingest`"
+        " refuses the whole",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @pydantic.model_validator(mode="after")

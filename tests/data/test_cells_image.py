@@ -181,7 +181,8 @@ class TestBrokenImages:
             "x" * 300: "neither a file's path nor base64 of a known format",
             "x" * 100_000: "neither a file's path nor base64 of a known format",
             base64.b64encode(b"plain words").decode(): "no such file",
-            "https://example.org/a.jpg": "no such file",
+            "https://example.org/a.jpg": "no such file: an address: download the file, and give its"
+            " path",
             "data:image/png;base64,???": "a data URI whose base64 is broken",
             "data:,": "an empty data URI",
         }

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
+from multimodal_tf.config import Config
 from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.describe.alike import alike, grouped
 from multimodal_tf.data.describe.column_description import ColumnDescription
 from multimodal_tf.data.describe.heads import HEADS
-from multimodal_tf.data.describe.sample import Column
+from multimodal_tf.data.describe.kinds import KINDS
+from multimodal_tf.data.describe.sample import Cell, Column
+from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.ingest.unreadable import is_refused
+from multimodal_tf.data.kinds.files import file_of
 
 # groups of values that are named, and values of each
 _SHOWN = 3
@@ -29,7 +34,24 @@ def add_notes(columns: Sequence[ColumnDescription], sampled: Sequence[Column]) -
             _decide_empty(column, is_only=len(heads) == 1)
         _say_single(column)
     for column, cells in zip(columns, sampled):
+        if column.type in KINDS:
+            _say_refused(column, len(cells.cells))
         _say_alike(column, set(cells.texts()) if column.type in _ONE_VALUE else set())
+
+
+def tried(cell: Cell, reason: str, root: PathLike) -> str:
+    """The reason of a rejected cell, with the path that was tried where there is no file."""
+    path = file_of(cell.value, root) if reason.startswith("no such file") else None
+    return reason if path is None else f"{reason} ({path})"
+
+
+def _say_refused(column: ColumnDescription, cells: int) -> None:
+    most: float = Config.model_fields["max_unreadable"].default
+    if is_refused(column.rejected, cells, most):
+        column.why += (
+            f"; {column.rejected} of {cells} looked at cannot be read: ingest refuses more than"
+            f" {100 * most:.0f} % (max_unreadable)"
+        )
 
 
 def _decide_empty(column: ColumnDescription, is_only: bool) -> None:

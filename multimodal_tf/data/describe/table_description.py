@@ -36,7 +36,7 @@ from multimodal_tf.data.describe.heads import (
 )
 from multimodal_tf.data.describe.kinds import KINDS
 from multimodal_tf.data.describe.names import safe_names
-from multimodal_tf.data.describe.notes import add_notes
+from multimodal_tf.data.describe.notes import add_notes, tried
 from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
 from multimodal_tf.data.describe.render import render
@@ -311,7 +311,11 @@ def _describe_column(
     reasons = [
         (cell, _rejection(cell, kind, separator, root, config, written)) for cell in column.cells
     ]
-    rejections = [Rejection(row=cell.row, reason=reason) for cell, reason in reasons if reason]
+    rejections = [
+        Rejection(row=cell.row, reason=tried(cell, reason, root))
+        for cell, reason in reasons
+        if reason
+    ]
     good = [cell for cell, reason in reasons if not reason]
     description = ColumnDescription(
         name=column.name,

@@ -4,7 +4,9 @@ The part file holds the fingerprint of what the shard was made from, its size an
 rejected cells.
 """
 
+import collections
 import contextlib
+import dataclasses
 import errno
 import os
 import pathlib
@@ -42,6 +44,16 @@ class Part(pydantic.BaseModel):
     fingerprint: str
     shard: Shard
     rejected: list[Rejected]
+    # by input, cells that are not missing: the good and the broken ones
+    cells: dict[str, int]
+
+
+@dataclasses.dataclass
+class _Found:
+    """What is found while the rows of a job are read."""
+
+    rejected: list[Rejected] = dataclasses.field(default_factory=list)
+    cells: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
 def part_path(records: PathLike, file: str) -> Path:
@@ -78,18 +90,19 @@ def write(job: Job, config: Config, root: PathLike, records: PathLike) -> int:
     Raises:
         OSError: the disk is full, or the like.
     """
-    rejected: list[Rejected] = []
+    found = _Found()
     path = to_path(records) / job.file
     part_file = part_path(records, job.file)
     with _at_cells(part_file), atomic.replacing(path) as temporary:
-        lengths = _write_records(temporary, _records(job, config, root, rejected))
+        lengths = _write_records(temporary, _records(job, config, root, found))
         size, digest = temporary.stat().st_size, record_files.sha256(temporary)
     with atomic.replacing(record_files.lengths_path(path)) as temporary:
         temporary.write_bytes(lengths.tobytes())
     part = Part(
         fingerprint=job.fingerprint,
         shard=Shard(file=job.file, rows=len(lengths), bytes=size, sha256=digest),
-        rejected=rejected,
+        rejected=found.rejected,
+        cells={name: found.cells[name] for name in config.inputs},
     )
     atomic.write_text(part_file, part.model_dump_json())
     return len(job.rows)
@@ -117,20 +130,21 @@ def _write_records(path: pathlib.Path, serialized: Iterable[bytes]) -> NDArray[n
     return np.array(lengths, "<u4")
 
 
-def _records(job: Job, config: Config, root: PathLike, rejected: list[Rejected]) -> Iterator[bytes]:
+def _records(job: Job, config: Config, root: PathLike, found: _Found) -> Iterator[bytes]:
     for row, values in job.rows:
-        record = _record(row, dict(zip(job.columns, values)), config, root, rejected)
+        record = _record(row, dict(zip(job.columns, values)), config, root, found)
         if record is not None:
             yield record
 
 
 def _record(
-    row: int, values: Mapping[str, Any], config: Config, root: PathLike, rejected: list[Rejected]
+    row: int, values: Mapping[str, Any], config: Config, root: PathLike, found: _Found
 ) -> bytes | None:
-    """One row's record; None if the row is left out. Its faults are appended to `rejected`."""
+    """One row's record; None if the row is left out. Its faults and cells are added to `found`."""
+    rejected = found.rejected
 
     def read(configs: Mapping[str, C], reader: Callable[[Any, C], Any]) -> dict[str, Any]:
-        found = {}
+        cells = {}
         for name, one in configs.items():
             column = config.column(name)
             positions.at(row, numbers[column])
@@ -139,10 +153,12 @@ def _record(
             except CellError as error:
                 path = shown_path(values[column]) if getattr(one, "is_media", False) else ""
                 rejected.append(Rejected(row=row, column=column, path=path, reason=_clean(error)))
+                found.cells[name] += 1
                 continue
             if cell is not None:
-                found[name] = cell
-        return found
+                cells[name] = cell
+                found.cells[name] += 1
+        return cells
 
     before = len(rejected)
     numbers = {column: number for number, column in enumerate(values)}

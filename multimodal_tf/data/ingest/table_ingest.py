@@ -22,6 +22,7 @@ from multimodal_tf.data.ingest.beam import BeamPipeline
 from multimodal_tf.data.ingest.checks import check_arguments
 from multimodal_tf.data.ingest.jobs import Job, columns_of, jobs_of
 from multimodal_tf.data.ingest.record_settings import CONFIG, recorded_config, settings_hash
+from multimodal_tf.data.ingest.unreadable import check_readable
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
@@ -70,7 +71,8 @@ def ingest(
 
     Raises:
         ValueError: a column of the configuration is not in the table, or holds labels of another
-            type than its head's; no row is left to train on; Beam is not installed, or does not
+            type than its head's; more than `config.max_unreadable` of an input's cells cannot be
+            read; no row is left to train on; Beam is not installed, or does not
             know the runner or an option.
         OSError: `out` cannot be written, another process writes there, the disk is full, a worker
             process died, or the pipeline failed.
@@ -213,6 +215,8 @@ def write_manifest(
             for split in SPLITS
         ],
     )
+    parts = (shards.load_part(records, file) for split in SPLITS for file in files[split])
+    check_readable(config, parts, table.root, table.name, records)
     listed = {
         split: [shards.load_part(records, file).shard for file in files[split]] for split in SPLITS
     }

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from multimodal_tf.data.codecs.cell import CellError
 from multimodal_tf.data.filesystem import PathLike, Root
 from multimodal_tf.data.kinds.cell import is_missing
+from multimodal_tf.data.kinds.path_hints import path_hint
 
 # a larger file is refused: a record holds less than 2 GiB, and a cell is read into memory
 MAX_BYTES = 2**30
@@ -125,11 +126,11 @@ def open_file(value: Any, root: Root, magic: re.Pattern[bytes]) -> BinaryIO:
         return file
     data = _base64(value)
     if not magic.match(data):
-        raise CellError(
-            "no such file"
-            if len(str(value)) <= _LONGEST_NAME
-            else "neither a file's path nor base64 of a known format"
-        )
+        if len(str(value)) > _LONGEST_NAME:
+            raise CellError("neither a file's path nor base64 of a known format")
+        name = _name_of(value)
+        hint = "" if name is None else path_hint(name, root)
+        raise CellError(f"no such file: {hint}" if hint else "no such file")
     return io.BytesIO(data)
 
 
