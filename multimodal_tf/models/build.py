@@ -84,7 +84,9 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
 
 def settings_digest(config: Config, schema: Schema) -> str:
     """A digest of all that `build_model` reads; the attribute `built_from` of what it returns."""
-    settings = config.model_dump_json(exclude={"split", "training", "peft", "teacher"})
+    settings = config.model_dump_json(
+        exclude={"split", "training", "peft", "teacher", "max_unreadable"}
+    )
     return hashlib.sha256(f"{settings} {schema.model_dump_json()}".encode()).hexdigest()
 
 
