@@ -1,6 +1,7 @@
 """The commands of exported models."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,6 +113,7 @@ def export(
     prompt: _Prompt = "{}",
 ) -> None:
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
+    from multimodal_tf.data.trained import check_own_records
     from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
     from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.ensemble import ensemble as ensemble_of
@@ -136,9 +138,11 @@ def export(
     run: Trained = ensemble_of(members) if ensemble else members[0]
     fitted, source = Fitted(None, {}), records or members[0].record.data.records
     if guard or calibrate:
+        for member in members:
+            check_own_records(member, source)
         fitted = fit_guard(run, source, fpr, guard, bool(calibrate))
     if calibrate is None:
-        fitted = fitted._replace(temperature=_calibrated(run, source))
+        fitted = fitted._replace(temperature=_calibrated(run, members, source))
     _print_fitted(fitted)
     # of an ensemble each model would explain its own prediction
     explainer = None if ensemble else explanations(members[0].model)
@@ -185,11 +189,14 @@ def _print_fitted(fitted: "Fitted") -> None:
         console.print(f"Calibrated. Temperature: {values}", highlight=False)
 
 
-def _calibrated(run: "Trained", records: str) -> dict[str, float]:
+def _calibrated(run: "Trained", members: "Sequence[Trained]", records: str) -> dict[str, float]:
     """The temperatures that validation rows allow; prints why other heads have none."""
+    from multimodal_tf.data.trained import check_own_records
     from multimodal_tf.evaluation.fit_guard import calibrate_where_possible
 
     try:
+        for member in members:
+            check_own_records(member, records)
         temperature, reasons = calibrate_where_possible(run, records)
     except (FileNotFoundError, ValueError) as error:
         console.print(f"Not calibrated: {error}", highlight=False, markup=False)

@@ -26,15 +26,16 @@ from multimodal_tf.data.ingest.whole_table import SPLIT, Source, opened_rows
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
+from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation.by_head import head_metrics
 from multimodal_tf.evaluation.eval_records import SourceTable, source_table
 from multimodal_tf.evaluation.eval_split import groups_of
 from multimodal_tf.evaluation.predicted_texts import predicted_texts
 from multimodal_tf.evaluation.subject import (
+    EVALUATE_TABLE,
     Predict,
     Subject,
     check_no_split,
-    check_own_records,
     model_of,
     per_batch,
     subject,
@@ -150,7 +151,7 @@ def evaluate(
     model, config, schema = subject(predict, config, schema)
     with opened_rows(records, config) as rows:
         if rows.table is None:
-            check_own_records(predict, rows.records)
+            check_own_records(predict, rows.records, EVALUATE_TABLE)
             where = (rows.records, split, table, cache)
             return _evaluate(model, config, schema, *where, resamples, seed)
         check_no_split(split, table)

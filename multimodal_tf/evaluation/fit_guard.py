@@ -15,7 +15,7 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
-from multimodal_tf.data.trained import Trained
+from multimodal_tf.data.trained import Trained, check_own_records
 from multimodal_tf.evaluation import alignment, ood
 from multimodal_tf.evaluation.agreement import aligned
 from multimodal_tf.evaluation.predictor import embedding_model
@@ -69,14 +69,15 @@ def fit_guard(
         `calibrate`.
 
     Raises:
-        ValueError: the records were ingested with other settings; the model has no fused embedding,
-            as with a decision fusion; a split has no rows, or too few for this rate; an embedding
+        ValueError: the records are not those of the run, or were ingested with other settings; the
+            model has no fused embedding, as with a decision fusion; a split has no rows, or too few for this rate; an embedding
             is not finite; with `calibrate`, no head predicts classes, or one has fewer than 2
             labelled validation rows.
 
     Example:
         >>> guard, temperature = fit_guard(load_run("run"), "records")  # doctest: +SKIP
     """
+    check_own_records(run, records)
     check_records(run.config, records)
     fitted = _guard(run, records, fpr) if guard else None
     found = fit_temperatures(run, records) if calibrate else {}
@@ -92,8 +93,8 @@ def fit_temperatures(run: Trained, records: PathLike) -> dict[str, Temperature]:
         run, records: as in `fit_guard`.
 
     Raises:
-        ValueError: the records were ingested with other settings, no head predicts classes, or one
-            has fewer than 2 labelled validation rows.
+        ValueError: the records are not those of the run, or were ingested with other settings, no
+            head predicts classes, or one has fewer than 2 labelled validation rows.
     """
     found = {}
     for name, (outputs, labels) in _calibrated_rows(run, records).items():
@@ -127,11 +128,13 @@ def calibrate_where_possible(run: Trained, records: PathLike) -> Calibrated:
 
     Raises:
         FileNotFoundError: there are no such records.
-        ValueError: the records were ingested with other settings.
+        ValueError: the records are not those of the run, or were ingested with other settings.
     """
     found: dict[str, float] = {}
     reasons: dict[str, str] = {}
     heads = _calibrated_heads(run.config)
+    if heads:
+        check_own_records(run, records)
     if heads and not Manifest.load(records).rows("validation"):
         return Calibrated({}, dict.fromkeys(heads, "there are no validation rows"))
     for name, (outputs, labels) in (_calibrated_rows(run, records) if heads else {}).items():
@@ -159,6 +162,7 @@ def _calibrated_rows(run: Trained, records: PathLike) -> dict[str, tuple[np.ndar
             f"a temperature needs a head that chooses one class, received {list(config.heads)}, "
             "or a head of several labels"
         )
+    check_own_records(run, records)
     check_records(config, records)
     batches = [
         (run.model.predict_on_batch(inputs), targets, known)

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from multimodal_tf.config import Config
-from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.trained import Trained
 from multimodal_tf.evaluation.predictor import Predictor, of_saved_model
 from multimodal_tf.schema import Schema
 
+# what to do instead of evaluating a run on the records of others
+EVALUATE_TABLE = "give the table itself to evaluate all of its rows"
 # a batch of model inputs to outputs by head
 Predict: TypeAlias = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 Subject: TypeAlias = Predict | keras.Model | Trained | Predictor | str | os.PathLike[str]
@@ -80,28 +80,4 @@ def check_no_split(split: str, table: object) -> None:
     if table is not None:
         raise ValueError(
             "table is of records: a table that is evaluated has its own columns, received both"
-        )
-
-
-def check_own_records(given: object, records: PathLike) -> None:
-    """Checks that records are those on which a run was trained.
-
-    A split of others may hold rows that the run was trained on, and then its metrics are wrong.
-
-    Args:
-        given: what `load_run` gives; other models do not know their records.
-        records: folder of ingested records.
-
-    Raises:
-        ValueError: the contents of the records are others.
-    """
-    data = getattr(getattr(given, "record", None), "data", None)
-    if data is None:
-        return
-    manifest = Manifest.load(records)
-    if manifest.hash != data.hash:
-        raise ValueError(
-            f"{records} must be the records that the run was trained on, ingested from"
-            f" {data.table} into {data.records}, received others, of {manifest.table}, whose splits"
-            " may hold rows of the training: give the table itself to evaluate all of its rows"
         )

@@ -10,8 +10,13 @@ from typer.testing import CliRunner
 
 from multimodal_tf.cli import app
 from multimodal_tf.data.table import read_table
+from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation.evaluate import evaluate
-from multimodal_tf.evaluation.subject import check_own_records
+from multimodal_tf.evaluation.fit_guard import (
+    calibrate_where_possible,
+    fit_guard,
+    fit_temperatures,
+)
 from multimodal_tf.report.model import model_report
 from multimodal_tf.training.run_dir import load_run
 
@@ -110,6 +115,9 @@ def test_records_of_another_ingest_are_refused(run, tmp_path):
         evaluate(run, records=tmp_path / "records")
     with pytest.raises(ValueError, match=message):
         model_report(run, tmp_path / "records", tmp_path / "report")
+    for function in (fit_guard, fit_temperatures, calibrate_where_possible):
+        with pytest.raises(ValueError, match="must be the records that the run was trained on"):
+            function(run, tmp_path / "records")
     # a model alone does not know its records
     check_own_records(run.model, tmp_path / "records")
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from multimodal_tf.config import Config, labelled
 from multimodal_tf.data.ingest.whole_table import SPLIT, Rows, Source, opened_rows
+from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation import row_scores
 from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
 from multimodal_tf.evaluation.eval_split import EvalSplit
@@ -20,7 +21,7 @@ from multimodal_tf.evaluation.in_depth import (
 )
 from multimodal_tf.evaluation.predictor import Model, predictor_of
 from multimodal_tf.evaluation.robustness import CorruptionScores
-from multimodal_tf.evaluation.subject import check_no_split, check_own_records
+from multimodal_tf.evaluation.subject import EVALUATE_TABLE, check_no_split
 from multimodal_tf.metrics.shapley import Contributions
 from multimodal_tf.report import page
 from multimodal_tf.report.findings import Finding, ranked
@@ -117,7 +118,7 @@ def model_report(
         _check_needs_labels(predictor.config, head=head, unimodal=unimodal, baseline=baseline)
     with opened_rows(records, predictor.config) as of:
         if of.table is None:
-            check_own_records(model, of.records)
+            check_own_records(model, of.records, EVALUATE_TABLE)
         else:
             check_no_split(split, table)
             split, table = SPLIT, of.table
