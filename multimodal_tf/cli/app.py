@@ -1,7 +1,9 @@
 """What all commands share: the application, its consoles, and common arguments and options."""
 
+import contextlib
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -81,6 +83,18 @@ Group = Annotated[
 def verbosity() -> Literal[1, 2]:
     """Keras' progress bar on a terminal, a line per epoch elsewhere."""
     return 1 if sys.stdout.isatty() else 2
+
+
+@contextlib.contextmanager
+def stop_explained() -> Iterator[None]:
+    """Ends a command whose training a signal stopped, with the sentence on how to go on."""
+    from multimodal_tf.training.interrupt import TrainingStopped
+
+    try:
+        yield
+    except TrainingStopped as stopped:
+        error_console.print(f"\n{stopped}", markup=False, highlight=False)
+        sys.exit(128 + stopped.signal)
 
 
 def open_table(

@@ -20,6 +20,7 @@ from multimodal_tf.cli.app import (
     error_console,
     open_table,
     read_optional,
+    stop_explained,
 )
 from multimodal_tf.cli.evaluation import load_model
 
@@ -84,11 +85,12 @@ def cross_validate(
         cv_metrics.check_same_folds(*dealt)
     found = []
     for path, one in configs.items():
-        found.append(
-            cross_validation.cross_validate(
-                one, rows, path, folds, repeats, group, seed, progress=True, cache=cache
+        with stop_explained():
+            found.append(
+                cross_validation.cross_validate(
+                    one, rows, path, folds, repeats, group, seed, progress=True, cache=cache
+                )
             )
-        )
         metrics = cv_metrics.cross_validation_metrics(found[-1])
         atomic.write_text(path / "metrics.json", metrics.model_dump_json(indent=1))
         console.print(metrics.render())

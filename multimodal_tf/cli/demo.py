@@ -40,7 +40,7 @@ def demo(
     console.print(f"{manifest.kept} of {manifest.table_rows} rows, {manifest.rejected} rejections")
     console.rule("2 of 5: train")
     schema = Schema.load(records / "schema.json")
-    run = fit(config, schema, records, run_dir, verbose=verbosity())
+    run = fit(config, schema, records, run_dir, verbose=verbosity(), overwrite=True)
     console.rule("3 of 5: evaluate on the test split")
     evaluation = evaluate(run.model.predict, config, schema, records)
     evaluation.save(run_dir / "metrics.json")

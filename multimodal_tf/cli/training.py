@@ -21,6 +21,7 @@ from multimodal_tf.cli.app import (
     console,
     error_console,
     read_optional,
+    stop_explained,
     verbosity,
 )
 from multimodal_tf.config.json_files import read_object
@@ -69,6 +70,9 @@ _Reproduce = Annotated[
     typer.Option(
         metavar="RUN.json", help="run.json of a run to reproduce, with its settings and threads."
     ),
+]
+_Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")
 ]
 _Space = Annotated[
     pathlib.Path,
@@ -129,6 +133,7 @@ def train(
     teacher: _Teacher = None,
     reproduce: _Reproduce = None,
     cache: Cache = True,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Train the configured model. Run it again to resume."""
     if reproduce is not None:
@@ -151,8 +156,9 @@ def train(
     from multimodal_tf.training.fit import fit
     from multimodal_tf.training.peft import replace_heads
     from multimodal_tf.training.reproduce import compare_metrics, prepare
-    from multimodal_tf.training.run_dir import load_record, load_run
+    from multimodal_tf.training.run_dir import check_unfinished, load_record, load_run
 
+    check_unfinished(out, overwrite)
     if reproduce is not None:
         records, settings = prepare(reproduce, records or None, out)
         strategy = load_record(reproduce).strategy
@@ -170,9 +176,9 @@ def train(
         with distribution.scope():
             model, schema = replace_heads(settings, schema, load_run(towers))
     verbose = verbosity() if is_chief(distribution) else 0
-    run = fit(
-        settings, schema, records, out, verbose=verbose, model=model, strategy=name, cache=cache
-    )
+    with stop_explained():
+        given = settings, schema, records, out, (), verbose, model, name, cache
+        run = fit(*given, overwrite=overwrite)
     if reproduce is not None:
         console.print(compare_metrics(reproduce, run), markup=False)
     console.print(

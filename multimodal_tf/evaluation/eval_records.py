@@ -4,19 +4,81 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import tensorflow as tf
 
+from multimodal_tf.config import Config
 from multimodal_tf.data.ingest.record_settings import check_records
+from multimodal_tf.data.ingest.whole_table import SPLIT, Source, opened_rows
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table, read_table
 from multimodal_tf.data.table_formats.choice import divided
+from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation.eval_split import EvalSplit, load_eval_split
 from multimodal_tf.evaluation.predictor import Predictor
 
 # what was ingested
 SourceTable: TypeAlias = Table
+# what is evaluated: a folder of records, or a table
+EvalSource: TypeAlias = Source
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalRows:
+    """The rows that a model is evaluated on.
+
+    Attributes:
+        records: folder of ingested records.
+        split: of the records.
+        table: what was ingested, if it was given.
+        named: what they are, for people.
+        notes: what of a table is missing or left out, one sentence each.
+        keeps: whether the records are the user's, and results may be kept beside them.
+    """
+
+    records: str | os.PathLike[str]
+    split: str
+    table: Table | None
+    named: str
+    notes: tuple[str, ...] = ()
+    keeps: bool = True
+
+
+@contextlib.contextmanager
+def evaluated_rows(
+    model: object, config: Config, source: Source, split: str, table: Table | None
+) -> Iterator[EvalRows]:
+    """A split of the records of a run, or all rows of a table for as long as the block lasts.
+
+    Args:
+        model: what `load_run` gives; others do not know their records.
+        config: of the model.
+        source: a folder of records, the path of a table, a `Table` or a DataFrame.
+        split: "train", "validation" or "test", of records.
+        table: what was ingested; None: it is not given.
+
+    Raises:
+        FileNotFoundError: there is no such table or no such records.
+        ValueError: the records are not those of the run; the table has not the columns of the
+            model, or no row that can be read, or comes with a split or another table.
+    """
+    with opened_rows(source, config) as rows:
+        if rows.table is None:
+            check_own_records(model, rows.records, "give the table itself to evaluate all its rows")
+            yield EvalRows(rows.records, split, table, split)
+            return
+        if split != SPLIT:
+            raise ValueError(
+                f"split is of records: of a table all rows are evaluated, received {split!r}"
+            )
+        if table is not None:
+            raise ValueError(
+                "table is of records: a table that is evaluated has its own columns, received both"
+            )
+        named = f"all rows of {rows.table.name}"
+        yield EvalRows(rows.records, SPLIT, rows.table, named, rows.notes, keeps=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,20 +22,17 @@ from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.cache import started_after
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.ingest.record_settings import check_records
-from multimodal_tf.data.ingest.whole_table import SPLIT, Source, opened_rows
+from multimodal_tf.data.ingest.whole_table import Source
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.data.record_files import LABEL_SEPARATOR
-from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation.by_head import head_metrics
-from multimodal_tf.evaluation.eval_records import SourceTable, source_table
+from multimodal_tf.evaluation.eval_records import SourceTable, evaluated_rows, source_table
 from multimodal_tf.evaluation.eval_split import groups_of
 from multimodal_tf.evaluation.predicted_texts import predicted_texts
 from multimodal_tf.evaluation.subject import (
-    EVALUATE_TABLE,
     Predict,
     Subject,
-    check_no_split,
     model_of,
     per_batch,
     subject,
@@ -149,16 +146,10 @@ def evaluate(
     if records is None:
         raise ValueError("records must be a folder of ingested records or a table, received None")
     model, config, schema = subject(predict, config, schema)
-    with opened_rows(records, config) as rows:
-        if rows.table is None:
-            check_own_records(predict, rows.records, EVALUATE_TABLE)
-            where = (rows.records, split, table, cache)
-            return _evaluate(model, config, schema, *where, resamples, seed)
-        check_no_split(split, table)
-        where = (rows.records, SPLIT, rows.table, False)
+    with evaluated_rows(predict, config, records, split, table) as rows:
+        where = rows.records, rows.split, rows.table, cache if rows.keeps else False
         found = _evaluate(model, config, schema, *where, resamples, seed)
-        update = {"split": f"all rows of {rows.table.name}", "notes": list(rows.notes)}
-        return found.model_copy(update=update)
+        return found.model_copy(update={"split": rows.named, "notes": [*rows.notes]})
 
 
 def _evaluate(

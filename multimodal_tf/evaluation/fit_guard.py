@@ -70,9 +70,9 @@ def fit_guard(
 
     Raises:
         ValueError: the records are not those of the run, or were ingested with other settings; the
-            model has no fused embedding, as with a decision fusion; a split has no rows, or too few for this rate; an embedding
-            is not finite; with `calibrate`, no head predicts classes, or one has fewer than 2
-            labelled validation rows.
+            model has no fused embedding, as with a decision fusion; a split has no rows, or too few
+            for this rate; an embedding is not finite; with `calibrate`, no head predicts classes,
+            or one has fewer than 2 labelled validation rows.
 
     Example:
         >>> guard, temperature = fit_guard(load_run("run"), "records")  # doctest: +SKIP

@@ -13,8 +13,6 @@ from multimodal_tf.data.trained import Trained
 from multimodal_tf.evaluation.predictor import Predictor, of_saved_model
 from multimodal_tf.schema import Schema
 
-# what to do instead of evaluating a run on the records of others
-EVALUATE_TABLE = "give the table itself to evaluate all of its rows"
 # a batch of model inputs to outputs by head
 Predict: TypeAlias = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 Subject: TypeAlias = Predict | keras.Model | Trained | Predictor | str | os.PathLike[str]
@@ -65,19 +63,3 @@ def per_batch(predict: Predict | keras.Model) -> Predict:
     model = model_of(predict)
     found: Predict = predict if model is None else model.predict_on_batch
     return found
-
-
-def check_no_split(split: str, table: object) -> None:
-    """Refuses what belongs to records where all rows of a table are evaluated.
-
-    Raises:
-        ValueError: a split other than the default, or an ingested table is given, too.
-    """
-    if split != "test":
-        raise ValueError(
-            f"split is of records: of a table all rows are evaluated, received {split!r}"
-        )
-    if table is not None:
-        raise ValueError(
-            "table is of records: a table that is evaluated has its own columns, received both"
-        )

@@ -224,7 +224,7 @@ def _predict_held_out(
         run = load_run(run_dir)
     else:
         path.unlink(missing_ok=True)
-        run = fit(config, schema, records, run_dir, verbose=0, cache=cache)
+        run = fit(config, schema, records, run_dir, verbose=0, cache=cache, overwrite=True)
     predicted: dict[str, Any] = _predict(run, records, manifest, cache)
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **predicted)

@@ -46,13 +46,22 @@ from multimodal_tf.training.callbacks import check_callbacks, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
+from multimodal_tf.training.interrupt import Signals
 from multimodal_tf.training.job import Job, begin_or_resume, prepare
 from multimodal_tf.training.linear_start import LinearStart, begin_linear
 from multimodal_tf.training.monitor import make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
 from multimodal_tf.training.result import History, record_result
 from multimodal_tf.training.resume import Resumable
-from multimodal_tf.training.run_dir import CHECKPOINTS, HISTORY, PEFT, Run, RunRecord, finish_run
+from multimodal_tf.training.run_dir import (
+    CHECKPOINTS,
+    HISTORY,
+    PEFT,
+    Run,
+    RunRecord,
+    check_unfinished,
+    finish_run,
+)
 from multimodal_tf.training.teacher import teacher_note
 from multimodal_tf.training.validation_rows import with_thresholds
 
@@ -67,13 +76,15 @@ def fit(
     model: keras.Model | None = None,
     strategy: StrategyName = "none",
     cache: bool | PathLike = True,
+    overwrite: bool = False,
 ) -> Run:
     """Trains the configured model on ingested records, and keeps the best epoch's weights.
 
     The best epoch has the lowest validation loss, with the class weights of training, or the best
     score that `training.monitor` names. Thresholds of heads with `threshold: fitted` are those of
     the validation rows, and stand in the run's schema. Called again with the same arguments, it
-    resumes an interrupted training bit-identically; a finished run is trained anew.
+    resumes an interrupted training bit-identically. Ctrl-C and SIGTERM let the step end, write a
+    checkpoint, and raise `KeyboardInterrupt` with a sentence on how to go on.
 
     Args:
         config: `Config`. Its inputs and heads may be some of those that were ingested.
@@ -89,6 +100,7 @@ def fit(
         strategy: as for `distribute.strategy_of`.
         cache: whether outputs of frozen towers are computed once for each distinct cell and kept
             in `records/cache`; or another folder. The weights are the same but for rounding.
+        overwrite: whether a finished run in `run_dir` is replaced.
 
     Returns:
         `Run`.
@@ -96,9 +108,11 @@ def fit(
     Raises:
         FileNotFoundError: ingest has not finished in `records`.
         OSError: `run_dir` cannot be written or is in use by another process, or the disk is full.
+        FileExistsError: `run_dir` holds a finished run, and not `overwrite`.
         ValueError: configuration, schema, records, model, strategy and `run_dir` do not fit
             together; there are no training rows; the loss became NaN or infinite.
     """
+    check_unfinished(pathlib.Path(run_dir), overwrite)
     given = (config, schema, records, run_dir, callbacks, verbose, model, strategy, cache)
     return fit_model(*given, begins=model is None)
 
@@ -265,6 +279,7 @@ def _train(
     """
     batches, validation = data
     training, epoch = job.config.training, tf.Variable(0, dtype=tf.int64)
+    signals = Signals()
     resumable = Resumable(
         callbacks,
         model,
@@ -275,21 +290,24 @@ def _train(
         seconds=training.checkpoint_seconds,
         steps_between=training.checkpoint_steps,
         state=state,
+        signals=signals,
         verbose=verbose,
         epochs=training.epochs,
         steps=job.steps,
     )
     try:
-        fitted = model.fit(
-            batches(0, epoch),
-            validation_data=validation,
-            initial_epoch=0 if state is None else state["epoch"],
-            epochs=training.epochs,
-            callbacks=resumable,
-            # the dataset shuffles; with Keras' default there would be a warning
-            shuffle=False,
-            verbose=verbose,
-        )
+        # several workers would have to stop together, and a trial ends with its search
+        with signals.awaited(job.saves and job.strategy_name != "multi_worker"):
+            fitted = model.fit(
+                batches(0, epoch),
+                validation_data=validation,
+                initial_epoch=0 if state is None else state["epoch"],
+                epochs=training.epochs,
+                callbacks=resumable,
+                # the dataset shuffles; with Keras' default there would be a warning
+                shuffle=False,
+                verbose=verbose,
+            )
     except tf.errors.DataLossError as error:
         raise ValueError(
             f"a training shard is damaged ({error.message}): ingest the table again"

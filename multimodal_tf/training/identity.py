@@ -36,8 +36,12 @@ def training_identity(
         teachers: digests of the teachers, by folder.
     """
     settings = config.model_dump(mode="json")
+    without_effect = {*_WITHOUT_EFFECT}
+    if config.training.schedule == "constant":
+        # of these, more or fewer may follow the same ones
+        without_effect.add("epochs")
     settings["training"] = {
-        name: value for name, value in settings["training"].items() if name not in _WITHOUT_EFFECT
+        name: value for name, value in settings["training"].items() if name not in without_effect
     }
     return {
         "data": manifest.hash,

@@ -102,6 +102,7 @@ def begin_or_resume(
         state = Checkpoints(run_dir / CHECKPOINTS).latest()
     if state is not None:
         check_resumable(job.identity, state["identity"], run_dir / CHECKPOINTS)
+        _check_epochs(state["epoch"], job.config.training.epochs, run_dir)
     seen = json.dumps(None if state is None else (state["epoch"], state["step"]))
     distribute.check_same(job.strategy, f"a run_dir in which they see the same, {run_dir}", seen)
     if interrupted is not None and state is not None:
@@ -117,3 +118,11 @@ def begin_or_resume(
         job.lessons.digests,
     )
     return record, None
+
+
+def _check_epochs(done: int, epochs: int, run_dir: pathlib.Path) -> None:
+    if done >= epochs:
+        raise ValueError(
+            f"training.epochs must be more than {done}, so many of the interrupted training in"
+            f" {run_dir} are done, received {epochs}"
+        )

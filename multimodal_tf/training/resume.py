@@ -12,6 +12,7 @@ import tensorflow as tf
 from multimodal_tf.training import distribute
 from multimodal_tf.training.checkpoint import Checkpoints, State
 from multimodal_tf.training.distribute import ReplicaValues
+from multimodal_tf.training.interrupt import Signals, TrainingStopped
 
 # Keras' metrics by name
 Logs = dict[str, Any]
@@ -53,6 +54,7 @@ class Resumable(keras.callbacks.CallbackList):
             training for more than a 50th of the time.
         steps_between: int > 0. Steps between two checkpoints, instead of `seconds`; or None.
         state: what `checkpoints.latest()` returned; None: from the beginning.
+        signals: after one, a checkpoint is written, and `TrainingStopped` raised; None: no matter.
         params: what `fit` would pass to its own `CallbackList`: `verbose`, `epochs`, `steps`.
     """
 
@@ -67,6 +69,7 @@ class Resumable(keras.callbacks.CallbackList):
         seconds: float,
         steps_between: int | None = None,
         state: State = None,
+        signals: Signals | None = None,
         **params: Any,
     ) -> None:
         super().__init__(
@@ -75,6 +78,7 @@ class Resumable(keras.callbacks.CallbackList):
         self._checkpoints, self._batches = checkpoints, batches
         self._epoch, self._identity = epoch, identity
         self._seconds, self._steps, self._state = seconds, steps_between, state
+        self._signals = Signals() if signals is None else signals
         # steps of this epoch that are skipped
         self._done = 0
         self._train_function: TrainFunction | None = None
@@ -103,8 +107,14 @@ class Resumable(keras.callbacks.CallbackList):
         super().on_train_batch_end(batch, logs)
         self._checkpoints.check()
         self._since += self.model.steps_per_execution
-        if self._is_due() and not self.model.stop_training:
-            self._save(batch + 1)
+        received = self._signals.received
+        if self.model.stop_training or not (received or self._is_due()):
+            return
+        self._save(batch + 1)
+        if received is not None:
+            self._checkpoints.close()
+            folder = self._checkpoints.folder.parent
+            raise TrainingStopped(received, int(self._epoch), batch + 1, folder)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Ends the skipping of steps, and calls the callbacks."""

@@ -138,6 +138,22 @@ def check_run_dir(run_dir: pathlib.Path) -> None:
             )
 
 
+def check_unfinished(run_dir: pathlib.Path, overwrite: bool) -> None:
+    """Checks that a training replaces no finished run.
+
+    Raises:
+        FileExistsError: it would, and not `overwrite`.
+    """
+    if overwrite or not (run_dir / RECORD).is_file():
+        return
+    record = load_record(run_dir / RECORD)
+    if record.status == "finished":
+        raise FileExistsError(
+            f"{run_dir} holds a finished run, of {record.epochs} epochs on {record.data.table}:"
+            " choose another folder, or replace it with overwrite=True (--overwrite)"
+        )
+
+
 def begin_run(
     config: Config,
     schema: Schema,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -208,7 +209,10 @@ def test_where_rows_do_not_allow_it_an_export_is_not_calibrated_and_says_so(
     assert run_command(monkeypatch, *words[:2], tmp_path / "other" / "1", *words[3:], "--calibrate")
     few = ingested(tmp_path / "few", config(), frame().query("split != 'validation' or a > 1.5"))
     assert few.heads["tags"].names
-    temperature, reasons = calibrate_where_possible(trained, tmp_path / "few")
+    with pytest.raises(ValueError, match="must be the records that the run was trained on"):
+        calibrate_where_possible(trained, tmp_path / "few")
+    bare = types.SimpleNamespace(model=trained.model, config=trained.config, schema=trained.schema)
+    temperature, reasons = calibrate_where_possible(bare, tmp_path / "few")
     assert temperature == {}
     assert "labelled validation rows, fewer than 20" in reasons["tags"]
     no_class = trained.config.model_copy(update={"heads": {"price": RegressionHead()}})

@@ -7,10 +7,14 @@ import os
 from collections.abc import Mapping
 
 from multimodal_tf.config import Config, labelled
-from multimodal_tf.data.ingest.whole_table import SPLIT, Rows, Source, opened_rows
-from multimodal_tf.data.trained import check_own_records
 from multimodal_tf.evaluation import row_scores
-from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
+from multimodal_tf.evaluation.eval_records import (
+    EvalRecords,
+    EvalRows,
+    EvalSource,
+    SourceTable,
+    evaluated_rows,
+)
 from multimodal_tf.evaluation.eval_split import EvalSplit
 from multimodal_tf.evaluation.in_depth import (
     Analysis,
@@ -21,7 +25,6 @@ from multimodal_tf.evaluation.in_depth import (
 )
 from multimodal_tf.evaluation.predictor import Model, predictor_of
 from multimodal_tf.evaluation.robustness import CorruptionScores
-from multimodal_tf.evaluation.subject import EVALUATE_TABLE, check_no_split
 from multimodal_tf.metrics.shapley import Contributions
 from multimodal_tf.report import page
 from multimodal_tf.report.findings import Finding, ranked
@@ -65,7 +68,7 @@ class ModelReport:
 
 def model_report(
     model: Model,
-    records: Source,
+    records: EvalSource,
     out: str | os.PathLike[str],
     config: Config | None = None,
     schema: Schema | None = None,
@@ -116,29 +119,25 @@ def model_report(
     chosen = _head(predictor.config, head) if labelled(predictor.config.heads) else None
     if chosen is None:
         _check_needs_labels(predictor.config, head=head, unimodal=unimodal, baseline=baseline)
-    with opened_rows(records, predictor.config) as of:
-        if of.table is None:
-            check_own_records(model, of.records, EVALUATE_TABLE)
-        else:
-            check_no_split(split, table)
-            split, table = SPLIT, of.table
+    with evaluated_rows(model, predictor.config, records, split, table) as of:
         if chosen is None:
-            written = page_without_labels(predictor, of.records, split, table, limits)
+            where = of.records, of.split, of.table
+            written = page_without_labels(predictor, *where, limits)
             page.save(_noted(written, of), folder)
             return ModelReport(written, None, None)
-        setup = EvalSetup.open(predictor, chosen, of.records, table, unimodal, baseline)
-        found = evaluate_in_depth(setup, split, limits, _SECTIONS, progress)
+        setup = EvalSetup.open(predictor, chosen, of.records, of.table, unimodal, baseline)
+        found = evaluate_in_depth(setup, of.split, limits, _SECTIONS, progress)
         sections = _sections(found, resamples, seed)
         written = _noted(_page(found.eval_split, sections, setup.records, resamples, seed), of)
         page.save(written, folder)
     return ModelReport(written, found.contributions, found.robustness)
 
 
-def _noted(written: page.Page, of: Rows) -> page.Page:
-    """The page with what of the table is missing or left out."""
-    if of.table is None:
+def _noted(written: page.Page, of: EvalRows) -> page.Page:
+    """The page with what of a table is missing or left out."""
+    if of.keeps:
         return written
-    made_with = dict(written.made_with) | {"split": f"all rows of {of.table.name}"}
+    made_with = dict(written.made_with) | {"split": of.named}
     notes = [f"{note[:1].upper()}{note[1:]}." for note in of.notes]
     return dataclasses.replace(written, made_with=made_with, summary=[*notes, *written.summary])
 
