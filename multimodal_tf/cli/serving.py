@@ -88,6 +88,13 @@ SavedModel = Annotated[
 _PredictionsOut = Annotated[
     pathlib.Path, typer.Option("--out", "-o", help=".csv or .parquet file to write.")
 ]
+_Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of the table to write beside the predictions, such as an id; may be repeated.",
+    ),
+]
 Paths = Annotated[
     bool,
     typer.Option(
@@ -215,12 +222,13 @@ def predict(
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     paths: Paths = True,
+    keep: _Keep = None,
 ) -> None:
     """Predict every row of a table with an exported model."""
     from multimodal_tf.serving.client import Client
     from multimodal_tf.serving.predict_table import predict_table
 
     rows = open_table(table, root, encoding, delimiter)
-    for note in predict_table(Client(saved_model, paths), rows, out, progress=True):
+    for note in predict_table(Client(saved_model, paths), rows, out, True, keep or []):
         error_console.print(f"note: {note}", markup=False)
     console.print(f"Predictions: {out}")

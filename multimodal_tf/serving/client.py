@@ -22,7 +22,7 @@ from multimodal_tf.data.requests import of_cells
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import search, signature, text_operations, zero_shot
-from multimodal_tf.serving.columns import column, head_columns, texts
+from multimodal_tf.serving.columns import column, head_columns, of_whole_numbers, texts
 from multimodal_tf.serving.search_index import SearchIndex
 
 # rows that go through the graph at once
@@ -52,6 +52,8 @@ class Client:
         zero_shot: the head and the names of the classes that it chooses by texts; None: none.
         guard_keys: tuple of str, the served keys of a guard: `ood_score`, `agreement`,
             `compared`, `review`; empty where the model was exported without one.
+        whole_numbers: frozenset of str, the heads whose classes are whole numbers, and come back as
+            such.
         disagreement_keys: tuple of str, those of an ensemble: `{head}_disagreement`.
 
     Raises:
@@ -92,6 +94,7 @@ class Client:
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
         self._keys = _keys(self.config)
         heads = prediction_keys(self.config.heads)
+        self.whole_numbers = of_whole_numbers(self.config, self.schema)
         self.zero_shot = zero_shot.load(path)
         given = (name + DISAGREEMENT for name in self.config.heads)
         self.disagreement_keys = tuple(key for key in given if key in self.served)
@@ -111,9 +114,9 @@ class Client:
 
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept).
-            For each head what `endpoints.predictions` serves: a class or classes str, a number
-            float32, several numbers float32 `(numbers,)`; and for a class `{name}_probability`
-            float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
+            For each head what `endpoints.predictions` serves: a class (int64 where all classes of
+            the head are whole numbers) or classes str, a number float32, several numbers float32
+            `(numbers,)`; and for a class `{name}_probability` float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
             the interval. With classes by texts (`zero_shot`): `{head}_class` str, "" where no other
             input is present, and `{head}_class_probability` float32. With an ensemble:
             `{head}_disagreement` float32, 0 where its models agree. With a guard: `ood_score` and
@@ -302,6 +305,8 @@ class Client:
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
             columns |= head_columns(name, head, served)
+            if name in self.whole_numbers:
+                columns[name] = np.array(list(map(int, columns[name])), np.int64)
         if self.zero_shot is not None:
             name = self.zero_shot[0]
             columns[name + zero_shot.CLASS] = column(served[name + zero_shot.CLASS])

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multimodal_tf.config import HIGH, LOW, PROBABILITY, Head
+from multimodal_tf.config import HIGH, LOW, PROBABILITY, Config, Head
 from multimodal_tf.config.heads import output_key
+from multimodal_tf.schema import Classes, Schema
 
 # columns that are computed from the whole output of a head `(rows, numbers)`
 DERIVED = {
@@ -38,3 +39,24 @@ def column(served: np.ndarray) -> Any:
     if served.dtype == object:
         return pd.Series(texts(served), dtype="str")
     return served if served.ndim == 1 else pd.Series(list(served), dtype=object)
+
+
+def of_whole_numbers(config: Config, schema: Schema) -> frozenset[str]:
+    """The heads that choose one class, all of which are whole numbers: labels that were integers.
+
+    Codes such as 007 are texts.
+    """
+    found = set()
+    for name, head in config.heads.items():
+        stats = schema.heads.get(name)
+        of_classes = head.target_type == "class" and isinstance(stats, Classes)
+        if of_classes and all(map(_is_whole, stats.names)):
+            found.add(name)
+    return frozenset(found)
+
+
+def _is_whole(name: str) -> bool:
+    try:
+        return str(int(name)) == name and -(2**63) <= int(name) < 2**63
+    except ValueError:
+        return False
