@@ -3,8 +3,8 @@
 import itertools
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,11 @@ from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import search, signature, text_operations, zero_shot
 from multimodal_tf.serving.columns import column, head_columns, of_whole_numbers, texts
+from multimodal_tf.serving.rows import Row, Rows, dicts
 from multimodal_tf.serving.search_index import SearchIndex
 
 # rows that go through the graph at once
 BATCH = 64
-
-Row: TypeAlias = Mapping[Any, Any]
-# of an error
-_ROWS = "rows must be a DataFrame or dicts, such as [{'title': 'a red bird'}], received "
 
 
 class Client:
@@ -100,30 +97,28 @@ class Client:
         self.disagreement_keys = tuple(key for key in given if key in self.served)
         self.guard_keys = tuple(key for key in SERVED if key in self.served and key not in heads)
 
-    def predict(
-        self, rows: pd.DataFrame | Iterable[Row], root: str | os.PathLike[str] = "."
-    ) -> pd.DataFrame:
+    def predict(self, rows: Rows, root: str | os.PathLike[str] = ".") -> pd.DataFrame:
         """Predicts rows, 64 at a time.
 
         Args:
-            rows: DataFrame, or iterable of dicts, by the table's column or by the input's name;
-                other keys are ignored. A cell is what `data.kinds.read_cell` reads: a path, bytes,
-                a data URI, base64, an array, a list of frames or numbers, text, a number. A key
-                that does not exist is a missing cell.
+            rows: DataFrame, iterable of dicts, or a dict, which is one row, by the table's column
+                or by the input's name; other keys are ignored. A cell is what
+                `data.kinds.read_cell` reads: a path, bytes, a data URI, base64, an array, a list of
+                frames or numbers, text, a number. A key that does not exist is a missing cell.
             root: folder that relative paths start from, where paths are taken.
 
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept).
             For each head what `endpoints.predictions` serves: a class (int64 where all classes of
             the head are whole numbers) or classes str, a number float32, several numbers float32
-            `(numbers,)`; and for a class `{name}_probability` float32, its probability, for quantiles `{name}_low` and `{name}_high`, the bounds of
-            the interval. With classes by texts (`zero_shot`): `{head}_class` str, "" where no other
-            input is present, and `{head}_class_probability` float32. With an ensemble:
-            `{head}_disagreement` float32, 0 where its models agree. With a guard: `ood_score` and
-            `agreement` float32 and `review` bool, whether a person should look, as an invalid row
-            always needs. And `valid` bool; `error` str, each broken input and its reason; `present`
-            str, names of the inputs that were used, joined by commas. An invalid row is predicted
-            from its other inputs.
+            `(numbers,)`; and for a class `{name}_probability` float32, its probability, for
+            quantiles `{name}_low` and `{name}_high`, the bounds of the interval. With classes by
+            texts (`zero_shot`): `{head}_class` str, "" where no other input is present, and
+            `{head}_class_probability` float32. With an ensemble: `{head}_disagreement` float32, 0
+            where its models agree. With a guard: `ood_score` and `agreement` float32 and `review`
+            bool, whether a person should look, as an invalid row always needs. And `valid` bool;
+            `error` str, each broken input and its reason; `present` str, names of the inputs that
+            were used, joined by commas. An invalid row is predicted from its other inputs.
 
         Raises:
             ValueError: there are keys, and none of them is an input's; rows are neither a DataFrame
@@ -135,7 +130,7 @@ class Client:
 
     def embed(
         self,
-        rows: pd.DataFrame | Iterable[Row],
+        rows: Rows,
         root: str | os.PathLike[str] = ".",
         inputs: Collection[str] | None = None,
     ) -> dict[str, np.ndarray]:
@@ -163,7 +158,7 @@ class Client:
 
     def index(
         self,
-        rows: pd.DataFrame | Iterable[Row],
+        rows: Rows,
         input: str,
         head: str | None = None,
         root: str | os.PathLike[str] = ".",
@@ -192,7 +187,7 @@ class Client:
 
     def search(
         self,
-        rows: pd.DataFrame | Iterable[Row],
+        rows: Rows,
         index: SearchIndex,
         by: str,
         first: int = 10,
@@ -222,7 +217,7 @@ class Client:
 
     def _aligned(
         self,
-        rows: pd.DataFrame | Iterable[Row],
+        rows: Rows,
         root: str | os.PathLike[str],
         head: str,
         name: str,
@@ -230,7 +225,7 @@ class Client:
         inputs = self.config.vector_inputs()[name]
         return self.embed(rows, root, inputs)[head + ALIGNED + name]
 
-    def _listed(self, rows: pd.DataFrame | Iterable[Row]) -> tuple[list[Any], "pd.Index[Any]"]:
+    def _listed(self, rows: Rows) -> tuple[list[Any], "pd.Index[Any]"]:
         """The rows as dicts, and their index."""
         listed: list[dict[Any, Any]]
         keys: list[str]
@@ -240,7 +235,7 @@ class Client:
             keys, index = table.column_names(rows), rows.index
             listed = list(rows.set_axis(keys, axis=1).to_dict("records"))
         else:
-            listed = _dicts(rows)
+            listed = dicts(rows)
             keys = list(dict.fromkeys(key for row in listed for key in row))
             index = pd.RangeIndex(len(listed))
         if keys:
@@ -362,18 +357,6 @@ class Client:
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None
-
-
-def _dicts(rows: Iterable[Row]) -> list[dict[Any, Any]]:
-    if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        raise ValueError(_ROWS + type(rows).__name__)
-    listed: list[dict[Any, Any]] = []
-    for row in rows:
-        try:
-            listed.append({str(key): cell for key, cell in dict(row).items()})
-        except (TypeError, ValueError):
-            raise ValueError(f"{_ROWS}an iterable of {type(row).__name__}") from None
-    return listed
 
 
 def _batches(rows: list[Any]) -> list[list[Any]]:

@@ -49,8 +49,8 @@ def of_whole_numbers(config: Config, schema: Schema) -> frozenset[str]:
     found = set()
     for name, head in config.heads.items():
         stats = schema.heads.get(name)
-        of_classes = head.target_type == "class" and isinstance(stats, Classes)
-        if of_classes and all(map(_is_whole, stats.names)):
+        names = stats.names if isinstance(stats, Classes) else []
+        if head.target_type == "class" and names and all(map(_is_whole, names)):
             found.add(name)
     return frozenset(found)
 

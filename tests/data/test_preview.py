@@ -85,7 +85,8 @@ def test_broken_cells_have_the_reason_of_ingest_and_missing_ones_say_so(shown, t
     assert [cell.shown is None for cell in photos] == [False, True, True, True]
     described = {each.column: each for each in mm.describe(table).columns}
     reasons = [each.reason for each in described["photo"].rejections]
-    assert reasons == [photos[1].reason, photos[2].reason]
+    # with the path that was tried
+    assert reasons == [photos[1].reason, f"{photos[2].reason} ({table.root / 'gone.png'})"]
     html = shown._repr_html_()
     assert html.count("<em>missing</em>") == 5
     assert photos[2].reason in html
@@ -141,5 +142,6 @@ def test_a_description_shows_its_columns_and_rows(table):
     read = Description.model_validate_json(description.model_dump_json())
     assert read == description
     assert "<img" not in read._repr_html_()
-    assert "gone.png" not in read._repr_html_()
+    assert "the first 4 rows" in html
+    assert "the first 4 rows" not in read._repr_html_()
     assert "no such file" in read._repr_html_()

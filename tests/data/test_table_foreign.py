@@ -118,7 +118,7 @@ def check(table, tmp_path):
         for kind in kinds
         if column != "label"
     }
-    config = Config(inputs=inputs, heads={"label": ClassificationHead()})
+    config = Config(inputs=inputs, heads={"label": ClassificationHead()}, max_unreadable=1)
     manifest = ingest(table, config, tmp_path / "records", processes=1)
     assert manifest.kept == ROWS
     refused = pd.read_csv(tmp_path / "records" / "rejected.csv")

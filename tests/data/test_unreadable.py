@@ -104,12 +104,19 @@ def test_too_many_are_refused(paths, message, pictures, tmp_path):
 
 
 def test_texts_of_another_encoding_are_refused(tmp_path):
-    table = read_table(
-        pd.DataFrame({"title": ["caf\xe9".encode("latin-1")] * 9, "label": list("ab") * 4 + ["a"]})
-    )
+    titles, labels = ["café".encode("latin-1")] * 8, ["x", "y"] * 4
+    table = read_table(pd.DataFrame({"title": titles, "label": labels}))
     config = CONFIG.model_copy(update={"inputs": {"title": CONFIG.inputs["title"]}})
     with pytest.raises(ValueError, match="8 of 8 cells of the input 'title'.*not UTF-8: byte 0xe9"):
         ingest(table, config, tmp_path / "r", processes=1)
+
+
+def test_two_inputs_of_one_column_are_counted_apart(pictures, tmp_path):
+    both = {"photo": CONFIG.inputs["photo"], "name": TextInput(max_tokens=4, column="photo")}
+    config = CONFIG.model_copy(update={"inputs": both, "max_unreadable": 0.5})
+    paths = ["a.png"] * 8 + ["gone.png"] * 12
+    with pytest.raises(ValueError, match="12 of 20 cells of the input 'photo'.*row 8"):
+        ingest(table_of(paths, pictures), config, tmp_path / "r", processes=1)
 
 
 def test_few_broken_cells_are_listed_as_before(pictures, tmp_path):

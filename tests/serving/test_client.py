@@ -1,7 +1,6 @@
 """The Python client of an exported model, and predictions of a whole table in a file."""
 
 import base64
-import json
 import os
 import pathlib
 import shutil
@@ -33,6 +32,23 @@ COLUMNS = [
     "error",
     "present",
 ]
+
+
+# of a file, in which each class has a column
+IN_FILE = [
+    "row",
+    *("label", "label_probability", "label=bird", "label=猫", "label=dog"),
+    *("tags", "tags=old", "tags=new", "tags=odd", "age", "valid", "error", "present"),
+]
+
+
+def together(written):
+    """A file's columns as `Client.predict` gives them."""
+    assert list(written.columns) == IN_FILE
+    for head in ("label", "tags"):
+        classes = [name for name in IN_FILE if name.startswith(f"{head}=")]
+        written[f"{head}_probabilities"] = list(written[classes].to_numpy("float32"))
+    return written[["row", *COLUMNS]]
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +238,6 @@ def test_only_unknown_keys_are_an_error(client):
 @pytest.mark.parametrize(
     ("rows", "received"),
     [
-        ({"title": "x"}, "dict"),
         (None, "NoneType"),
         ("abc", "an iterable of str"),
         ([{"title": "x"}, None], "an iterable of NoneType"),
@@ -233,6 +248,11 @@ def test_only_unknown_keys_are_an_error(client):
 def test_rows_are_dicts(client, rows, received):
     with pytest.raises(ValueError, match=rf"rows must be a DataFrame or dicts.*{received}$"):
         client.predict(rows)
+
+
+def test_a_dict_is_one_row(client):
+    row = {"title": "a red bird", "price": 3}
+    pd.testing.assert_frame_equal(client.predict(row), client.predict([row]))
 
 
 def test_two_columns_of_one_name_are_refused(client):
@@ -284,8 +304,8 @@ def test_a_table_into_parquet(client, tmp_path, monkeypatch):
         "10 of 70 rows are not valid: the column `error` says why",
     ]
     written = pd.read_parquet(tmp_path / "new" / "out.parquet")
-    assert list(written.columns) == ["row", *COLUMNS]
     assert list(written["row"]) == list(range(70))
+    written = together(written)
     # a table has a missing cell for a label that is not known
     written["tags"] = written["tags"].replace("[]", "")
     same(written, client.predict(table))
@@ -305,10 +325,7 @@ def test_a_table_into_csv(client, folder, tmp_path):
         [{"title": "red bird", "photo": "a.png"}, {"photo": "page.jpg"}, {"title": "的"}],
         root=folder,
     )
-    for name in ("label_probabilities", "tags_probabilities"):
-        written[name] = written[name].map(json.loads)
-    assert list(written.columns) == ["row", *COLUMNS]
-    same(written, given)
+    same(together(written), given)
     assert os.listdir(tmp_path) == ["out.csv"]
 
 

@@ -44,8 +44,10 @@ class Part(pydantic.BaseModel):
     fingerprint: str
     shard: Shard
     rejected: list[Rejected]
-    # by input, cells that are not missing: the good and the broken ones
+    # by input, cells that are not missing, those of them that are broken, and the first of these
     cells: dict[str, int]
+    broken: dict[str, int]
+    first: dict[str, Rejected]
 
 
 @dataclasses.dataclass
@@ -54,6 +56,15 @@ class _Found:
 
     rejected: list[Rejected] = dataclasses.field(default_factory=list)
     cells: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    broken: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    first: dict[str, Rejected] = dataclasses.field(default_factory=dict)
+
+    def reject(self, name: str, one: Rejected) -> None:
+        """Notes a broken cell of an input or head."""
+        self.rejected.append(one)
+        self.cells[name] += 1
+        self.broken[name] += 1
+        self.first.setdefault(name, one)
 
 
 def part_path(records: PathLike, file: str) -> Path:
@@ -102,7 +113,9 @@ def write(job: Job, config: Config, root: PathLike, records: PathLike) -> int:
         fingerprint=job.fingerprint,
         shard=Shard(file=job.file, rows=len(lengths), bytes=size, sha256=digest),
         rejected=found.rejected,
-        cells={name: found.cells[name] for name in config.inputs},
+        cells=dict(found.cells),
+        broken=dict(found.broken),
+        first=found.first,
     )
     atomic.write_text(part_file, part.model_dump_json())
     return len(job.rows)
@@ -152,8 +165,8 @@ def _record(
                 cell = reader(values[column], one)
             except CellError as error:
                 path = shown_path(values[column]) if getattr(one, "is_media", False) else ""
-                rejected.append(Rejected(row=row, column=column, path=path, reason=_clean(error)))
-                found.cells[name] += 1
+                reason = _clean(error)
+                found.reject(name, Rejected(row=row, column=column, path=path, reason=reason))
                 continue
             if cell is not None:
                 cells[name] = cell

@@ -34,20 +34,19 @@ def check_readable(
     first: dict[str, Rejected] = {}
     for part in parts:
         cells.update(part.cells)
-        for one in part.rejected:
-            broken[one.column] += 1
-            if one.column not in first or one.row < first[one.column].row:
-                first[one.column] = one
+        broken.update(part.broken)
+        for name, one in part.first.items():
+            if name not in first or one.row < first[name].row:
+                first[name] = one
     for name in config.inputs:
-        column = config.column(name)
-        unread, all_cells = broken[column], cells[name]
-        if not is_refused(unread, all_cells, config.max_unreadable):
+        if not is_refused(broken[name], cells[name], config.max_unreadable):
             continue
+        one = first[name]
         raise ValueError(
-            f"{table}: {unread:,} of {all_cells:,} cells of the input {name!r} cannot be read,"
-            f" more than max_unreadable={config.max_unreadable:g}; the first, row"
-            f" {first[column].row}{_tried(first[column], root)}: {first[column].reason}"
-            f"{_advice(first[column])}; all are in {records / rejected.FILE}"
+            f"{table}: {broken[name]:,} of {cells[name]:,} cells of the input {name!r} cannot be"
+            f" read, more than max_unreadable={config.max_unreadable:g}; the first, row"
+            f" {one.row}{_tried(one, root)}: {one.reason}{_advice(one)}; all are in"
+            f" {records / rejected.FILE}"
         )
 
 
