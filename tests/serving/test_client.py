@@ -250,11 +250,6 @@ def test_rows_are_dicts(client, rows, received):
         client.predict(rows)
 
 
-def test_a_dict_is_one_row(client):
-    row = {"title": "a red bird", "price": 3}
-    pd.testing.assert_frame_equal(client.predict(row), client.predict([row]))
-
-
 def test_two_columns_of_one_name_are_refused(client):
     rows = pd.DataFrame([["x", "y"]], columns=["title", "title"])
     with pytest.raises(ValueError, match="has two columns named 'title': rename one"):

@@ -46,7 +46,7 @@ def test_each_class_has_a_column_that_holds_its_probability(client, tmp_path):
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        (["Id"], "has no column 'Id': did you mean 'id'"),
+        (["idd"], "has no column 'idd': did you mean 'id'"),
         (["valid"], "keep: 'valid' is a column of"),
     ],
 )
@@ -90,6 +90,11 @@ def test_whole_numbers_come_back_as_such(client, tmp_path, monkeypatch):
     assert client.predict([])["label"].dtype == "int64"
     predict_table(client, read_table(TABLE), tmp_path / "out.parquet")
     assert pd.read_parquet(tmp_path / "out.parquet")["label"].dtype == "int64"
+
+
+def test_a_dict_is_one_row(client):
+    row = {"title": "a red bird", "price": 3}
+    pd.testing.assert_frame_equal(client.predict(row), client.predict([row]))
 
 
 def test_the_command_carries_columns_along(exported, tmp_path):
