@@ -210,7 +210,7 @@ def test_warm_up_requests_are_served(name, called, exported, guarded, signatures
     assert list(requests) == [*of_cells, "predict_json", "embed_json"]
     requests = {key: log.predict_log.request for key, log in requests.items()}
     assert {request.model_spec.name for request in requests.values()} == {name}
-    assert len(logs) == 3
+    assert len(logs) == 5
     for request in requests.values():
         assert request.inputs == requests["serving_default"].inputs
     for signature in called:
