@@ -42,6 +42,10 @@ def model_of(config: Config) -> Callable[..., DistributedModel]:
             assert_never(config.loss_weighting)
 
 
+# what `clone_model` hands on of a model: an attribute of its output tensors
+_SETTINGS = "_loss_weighting"
+
+
 class _LearnedWeights(DistributedModel):
     """A functional model that multiplies each head's loss by a factor of its own in training.
 
@@ -70,6 +74,21 @@ class _LearnedWeights(DistributedModel):
                 f"{type(self).__name__}: heads must be outputs of the model, {list(outputs)}, "
                 f"received {unknown!r}"
             )
+
+    def _run_through_graph(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, whose `clone_model` then calls the class with tensors and a name alone."""
+        outputs = super()._run_through_graph(inputs, *args, **kwargs)
+        for output in keras.tree.flatten(outputs):
+            if isinstance(output, keras.KerasTensor):
+                setattr(output, _SETTINGS, self._settings())
+        return outputs
+
+    def _settings(self) -> dict[str, Any]:
+        """The arguments of the class that a functional model does not have."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self._settings()
 
     def _losses_by_head(self, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
         """Each head's loss times its fixed weight.
@@ -141,10 +160,11 @@ class UncertaintyWeighted(_LearnedWeights):
         outputs: dict[str, Any],
         name: str | None = None,
         *,
-        weights: Mapping[str, float],
-        gaussian: Sequence[str],
+        weights: Mapping[str, float] | None = None,
+        gaussian: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
+        weights, gaussian = _given(outputs, weights=weights, gaussian=gaussian)
         super().__init__(inputs, outputs, name, weighted=list(weights), **kwargs)
         self.head_weights, self.gaussian = dict(weights), list(gaussian)
         self.log_variances = {
@@ -164,12 +184,8 @@ class UncertaintyWeighted(_LearnedWeights):
             ] * log_variance / 2 / replicas.count()
         return total
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "weights": dict(self.head_weights),
-            "gaussian": list(self.gaussian),
-        }
+    def _settings(self) -> dict[str, Any]:
+        return {"weights": dict(self.head_weights), "gaussian": list(self.gaussian)}
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -206,11 +222,12 @@ class GradNormWeighted(_LearnedWeights):
         outputs: dict[str, Any],
         name: str | None = None,
         *,
-        heads: Sequence[str],
-        alpha: float,
-        rate: float,
+        heads: Sequence[str] | None = None,
+        alpha: float | None = None,
+        rate: float | None = None,
         **kwargs: Any,
     ) -> None:
+        heads, alpha, rate = _given(outputs, heads=heads, alpha=alpha, rate=rate)
         super().__init__(inputs, outputs, name, weighted=heads, **kwargs)
         self.alpha, self.rate = float(alpha), float(rate)
         self.task_weights = self._add_state("task_weights", "ones")
@@ -292,13 +309,22 @@ class GradNormWeighted(_LearnedWeights):
         self.first_losses.assign(first)
         self.task_weights.assign(weights * len(self.heads) / ops.sum(weights))
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "heads": list(self.heads),
-            "alpha": self.alpha,
-            "rate": self.rate,
-        }
+    def _settings(self) -> dict[str, Any]:
+        return {"heads": list(self.heads), "alpha": self.alpha, "rate": self.rate}
+
+
+def _given(outputs: Any, **settings: Any) -> list[Any]:
+    """Settings that are given, or those of the model that `clone_model` clones.
+
+    Raises:
+        TypeError: one is missing.
+    """
+    cloned = getattr(next(iter(keras.tree.flatten(outputs)), None), _SETTINGS, {})
+    found = {name: cloned.get(name) if one is None else one for name, one in settings.items()}
+    missing = next((name for name, one in found.items() if one is None), None)
+    if missing is not None:
+        raise TypeError(f"a model with learned loss weights needs {missing!r}, received none")
+    return list(found.values())
 
 
 def _mean(values: Any, labelled: Any) -> Any:

@@ -53,6 +53,25 @@ def test_the_model_predicts_as_with_fixed_weights(kind):
     contract.same(model(rows), ready(FixedWeights())[0](rows))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clone_is_a_model_of_the_same_kind_and_weights(kind):
+    model, _, rows, _ = ready(KINDS[kind])
+    copy = keras.models.clone_model(model)
+    assert type(copy) is type(model)
+    assert copy._settings() == model._settings()
+    assert copy.compiled == model.compiled
+    copy.set_weights(model.get_weights())
+    contract.same(model(rows), copy(rows))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_are_needed_where_nothing_is_cloned(kind):
+    model, _, _, _ = ready(KINDS[kind])
+    outputs = {name: keras.layers.Identity(name=f"{name}_")(x) for name, x in model.output.items()}
+    with pytest.raises(TypeError, match="a model with learned loss weights needs"):
+        type(model)(model.input, outputs)
+
+
 def test_fixed_weights_are_the_plain_functional_model():
     assert type(ready(FixedWeights())[0]) is DistributedModel
 
