@@ -26,6 +26,7 @@ from multimodal_tf.models.fusion.vectors import beside_wide
 from multimodal_tf.models.heads import text
 from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
+from multimodal_tf.models.precision import precision
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.models.reread import Reread
 from multimodal_tf.models.seeds import seeded
@@ -68,7 +69,7 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
     """
     _check_data_format()
     check_schema(config, schema)
-    with seeded(config.seed):
+    with seeded(config.seed), precision(config):
         encodings = input_layers.encode(config, schema, _reads_tokens(config))
         targets = {
             name: text.target_input(head, name) for name, head in generating(config.heads).items()
@@ -111,7 +112,7 @@ def build_towers(config: Config, schema: Schema) -> DistributedModel:
     """
     _check_data_format()
     check_schema(config, schema)
-    with seeded(config.seed):
+    with seeded(config.seed), precision(config):
         encodings = input_layers.encode(config, schema, with_tokens=True)
         outputs = {
             name: {"tokens": one.tokens, "mask": one.mask, "vector": one.vector}

@@ -249,7 +249,8 @@ def call(model: keras.Model, inputs: Tensors) -> Tensors:
     next layer fails.
     """
     rows = tf.shape(next(iter(inputs.values())))[0]
-    filled = {name: _or_zeros(tensor, rows) for name, tensor in inputs.items()}
+    padding = tf.cast(tf.equal(rows, 0), tf.int32)
+    filled = {name: _with_zeros(tensor, padding) for name, tensor in inputs.items()}
     outputs: Tensors = tf.nest.map_structure(
         lambda output: output[:rows], model(filled, training=False)
     )
@@ -261,11 +262,9 @@ def _float32(output: tf.Tensor) -> tf.Tensor:
     return tf.cast(output, tf.float32) if output.dtype.is_floating else output
 
 
-def _or_zeros(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    filled = tf.cond(
-        rows > 0, lambda: tensor, lambda: tf.zeros([1, *tensor.shape[1:]], tensor.dtype)
-    )
-    return tf.ensure_shape(filled, tensor.shape)
+def _with_zeros(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    # neither `tf.cond` nor `tf.ensure_shape`: LiteRT lacks them
+    return tf.concat([tensor, tf.zeros([rows, *tensor.shape[1:]], tensor.dtype)], axis=0)
 
 
 def _status(features: Tensors, errors: tf.Tensor, config: Config) -> Tensors:

@@ -21,6 +21,7 @@ from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.schema import Schema, thresholds
+from multimodal_tf.training.devices import check_precision
 from multimodal_tf.training.fit import fit
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.identity import check_same, save_identity
@@ -145,6 +146,7 @@ def _check(config: Config, folds: int, repeats: int, seed: int) -> None:
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, received {value}")
+    check_precision(config.training)
     learning = with_loss(config.heads)
     if learning and learning.keys() == generating(config.heads).keys():
         raise ValueError(

@@ -39,6 +39,7 @@ from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.taught import Taught
 from multimodal_tf.models.build import build_model, compile_arguments
 from multimodal_tf.models.heads.taught import compile_arguments as taught_arguments
+from multimodal_tf.models.precision import precision
 from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute, peft
 from multimodal_tf.training.batches import Batches, training_batches, validation_batches
@@ -164,7 +165,7 @@ def _build(
     job: Job, model: keras.Model | None, callbacks: Sequence[keras.callbacks.Callback]
 ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
     """The model to be compiled; the callbacks of its PEFT configuration, and the given ones."""
-    with job.strategy.scope():
+    with job.strategy.scope(), precision(job.config):
         keras.utils.set_random_seed(job.config.seed)
         if model is None:
             model = build_model(job.config, job.schema)
@@ -322,6 +323,9 @@ def _compile(job: Job, model: keras.Model) -> None:
     factors = {} if job.config.peft is None else job.config.peft.learning_rate_factors
     with job.strategy.scope():
         optimizer = make_optimizer(job.config.training, model, job.steps, factors)
+        # Keras does so by itself, but for models from a file, which have forgotten their policy
+        if job.config.training.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         model.compile(optimizer, **taught_arguments(job.config, job.schema, job.lessons.heads))
         # otherwise Keras builds it in the first step, and traces that step's graph twice
         model.optimizer.build(model.trainable_variables)

@@ -16,6 +16,7 @@ from multimodal_tf.schema import Schema
 from multimodal_tf.training import distribute
 from multimodal_tf.training.batches import manifest_for
 from multimodal_tf.training.checkpoint import Checkpoints, State
+from multimodal_tf.training.devices import check_precision
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.identity import Identity, check_resumable, training_identity
 from multimodal_tf.training.pairs import check_pairs
@@ -76,6 +77,7 @@ def prepare(
     strategy_name: StrategyName,
 ) -> Job:
     """Checks the arguments of `fit` before any work; raises as `fit`."""
+    check_precision(config.training)
     strategy = distribute.strategy_of(strategy_name)
     distribute.check_batch_size(strategy, config.training.batch_size)
     check_folder(config, run_dir)

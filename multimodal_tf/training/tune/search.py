@@ -14,6 +14,7 @@ from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.table import Table
+from multimodal_tf.training.devices import check_precision
 from multimodal_tf.training.folds import make_folds
 from multimodal_tf.training.identity import Identity, check_same, save_identity
 from multimodal_tf.training.tune import processes, report, tuners
@@ -186,6 +187,7 @@ def _identity(settings: Settings) -> Identity:
 
 def _check_default_model(model: SearchModel) -> None:
     """Checks the model of first options, which Keras Tuner builds before the first trial."""
+    check_precision(model.config(model.hyperparameters()).training)
     try:
         model.build(model.hyperparameters())
     except keras_tuner.errors.FailedTrialError as error:
