@@ -34,6 +34,7 @@ from .config import GradNormWeights as GradNormWeights
 from .config import GRUTower as GRUTower
 from .config import HybridFusion as HybridFusion
 from .config import ImageAugmentation as ImageAugmentation
+from .config import ImageHead as ImageHead
 from .config import ImageInput as ImageInput
 from .config import KerasTower as KerasTower
 from .config import LoRA as LoRA

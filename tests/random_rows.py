@@ -6,7 +6,16 @@ from multimodal_tf import schema
 from multimodal_tf.config import PRESENT, labelled
 from multimodal_tf.config.heads import generating
 from multimodal_tf.config.names import TARGET
-from multimodal_tf.schema import Classes, Moments, Schema, Subwords, Texts, Vectors, Vocabulary
+from multimodal_tf.schema import (
+    Classes,
+    Images,
+    Moments,
+    Schema,
+    Subwords,
+    Texts,
+    Vectors,
+    Vocabulary,
+)
 
 WORDS = ["red", "green", "blue"]
 _DATES = {"mean": 19_000.25, "std": 400.0}
@@ -20,7 +29,10 @@ def schema_of(config, rows=10):
         name: Moments(mean=100.0, std=10.0) if head.target_type == "number" else classes
         for name, head in labelled(config.heads).items()
     }
-    heads |= {name: texts_of(head) for name, head in generating(config.heads).items()}
+    heads |= {
+        name: images_of(head) if head.type == "image" else texts_of(head)
+        for name, head in generating(config.heads).items()
+    }
     return Schema(rows=rows, inputs=inputs, heads=heads)
 
 
@@ -28,6 +40,11 @@ def texts_of(head):
     """What a text head learned of the texts "ab", "b" and so on."""
     letters = Vocabulary(words=["a", "b", "c"], tokenizer="characters")
     return Texts(tokens=letters, rows=10, commonest="ab", commonest_ids=[2, 3], share=0.3)
+
+
+def images_of(head):
+    """What an image head learned of random images."""
+    return Images.of(np.random.default_rng(0).integers(0, 255, head.target_shape), rows=10)
 
 
 def _stats(one):
@@ -48,7 +65,7 @@ def rows_of(config, rows, seed=0):
     values = {name: _VALUES[one.type](one, rows, random) for name, one in config.inputs.items()}
     present = {name + PRESENT: np.ones(rows, "float32") for name in values}
     targets = {
-        name + TARGET: text_target(head, rows, random)
+        name + TARGET: generated_target(head, rows, random)
         for name, head in generating(config.heads).items()
     }
     return values | (present if config.fusion.presence else {}) | targets
@@ -79,12 +96,17 @@ def _target(head, rows, random):
         # cells that all differ, beyond what float32 can tell apart
         return 2**60 + np.arange(rows * len(head.compared_cells)).reshape(rows, -1)
     if head.generates:
-        return text_target(head, rows, random)
+        return np.ones((rows, 1), "float32")
     return _TARGETS[head.target_type](rows, random)
 
 
-def text_target(head, rows, random):
-    """Token ids of texts of `max_tokens` letters and the end, int32 `(rows, max_tokens + 1)`."""
+def generated_target(head, rows, random):
+    """Token ids of texts of `max_tokens` letters and the end, int32 `(rows, max_tokens + 1)`.
+
+    Of an image head uint8 pixels.
+    """
+    if head.type == "image":
+        return random.integers(0, 255, (rows, *head.target_shape), "uint8")
     end = np.full((rows, 1), texts_of(head).end)
     letters = random.integers(2, 5, (rows, head.max_tokens))
     return np.concatenate([letters, end], axis=1).astype("int32")

@@ -330,8 +330,7 @@ def check_fusion(fusion: Fusion, heads: Mapping[str, Head]) -> None:
     for name, head in heads.items():
         if isinstance(fusion, DecisionFusion | HybridFusion):
             _check_probabilities(fusion, name, head)
-        reads_fused = head.target_type is None and head.reads_fused
-        if isinstance(fusion, DecisionFusion) and reads_fused:
+        if isinstance(fusion, DecisionFusion) and head.needs_fused:
             raise ValueError(
                 f"fusion.type must give a fused vector for the {head.type} heads.{name}, "
                 "such as 'hybrid', received 'decision'"

@@ -163,7 +163,10 @@ class Config(Strict):
 
     @pydantic.model_validator(mode="after")
     def _batch_fits(self) -> Self:
-        sizes = {name: math.prod(one.model_shape) for name, one in self.inputs.items()}
+        read = self.inputs | {
+            name + TARGET: one.cell_input for name, one in self.heads.items() if one.cell_input
+        }
+        sizes = {name: math.prod(one.model_shape) for name, one in read.items()}
         values = self.training.batch_size * sum(sizes.values())
         if values > _LARGEST_BATCH:
             name = max(sizes, key=lambda name: sizes[name])

@@ -28,7 +28,7 @@ LOW, HIGH = "_low", "_high"
 # a served text head `caption` has the logarithm of the text's probability in
 # `caption_log_probability`
 LOG_PROBABILITY = "_log_probability"
-# in training, the model's input `caption_target` has the tokens of its target
+# in training, the model's input `caption_target` has the tokens, or the pixels, of its target
 TARGET = "_target"
 # an exported ensemble serves in `label_disagreement` how far its models are apart
 DISAGREEMENT = "_disagreement"
@@ -88,7 +88,9 @@ ColumnName = Annotated[
     str, pydantic.BeforeValidator(lambda name: str(name) if type(name) is int else name)
 ]
 # types of the entries of `schema.Schema`
-StatsType = Literal["vocabulary", "subwords", "moments", "vector_moments", "classes", "texts"]
+StatsType = Literal[
+    "vocabulary", "subwords", "moments", "vector_moments", "classes", "texts", "images"
+]
 
 
 def embedding_layers(

@@ -1,9 +1,10 @@
 """Learns the schema from the training records: vocabularies, classes, means."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from multimodal_tf.config import Config, Head
-from multimodal_tf.config.heads import TextHead, with_column
+from multimodal_tf.config.heads import ImageHead, TextHead, with_column
 from multimodal_tf.data import record_files
 from multimodal_tf.data.column_stats import (
     ROWS,
@@ -17,8 +18,11 @@ from multimodal_tf.data.column_stats import (
 from multimodal_tf.data.filesystem import Path, PathLike
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.manifest import Manifest
+from multimodal_tf.data.target_images import TargetImages
 from multimodal_tf.data.target_stats import TargetStats
 from multimodal_tf.schema import Classes, HeadStats, InputStats, Schema
+
+HeadLearner: TypeAlias = RunningMoments | ValueCounts | TargetStats | TargetImages
 
 
 def fit_schema(config: Config, records: PathLike) -> Schema:
@@ -34,8 +38,8 @@ def fit_schema(config: Config, records: PathLike) -> Schema:
         `Schema`: for a text its tokenizer, with vectors where the configuration asks for them; for
         a category all its values; for a number its mean and standard deviation, for a vector those
         of each component, for a date those of days since 1970-01-01 (0 and 1 where no row has a
-        value); for a head its classes with their counts, its mean and standard deviation, or the
-        tokens of its texts.
+        value); for a head its classes with their counts, its mean and standard deviation, the
+        tokens of its texts, or the mean of its images.
 
     Raises:
         FileNotFoundError: there is no manifest.
@@ -81,7 +85,9 @@ def _input_stats(
     }
 
 
-def _head_learner(name: str, head: Head) -> RunningMoments | ValueCounts | TargetStats:
+def _head_learner(name: str, head: Head) -> HeadLearner:
+    if isinstance(head, ImageHead):
+        return TargetImages(head)
     if isinstance(head, TextHead):
         return TargetStats(f"heads.{name}", head)
     if head.target_type == "number":
@@ -89,11 +95,9 @@ def _head_learner(name: str, head: Head) -> RunningMoments | ValueCounts | Targe
     return ValueCounts(count_values if head.target_type == "class" else count_labels)
 
 
-def _head_stats(
-    config: Config, name: str, head: Head, learner: RunningMoments | ValueCounts | TargetStats
-) -> HeadStats:
+def _head_stats(config: Config, name: str, head: Head, learner: HeadLearner) -> HeadStats:
     title = f"the head {name!r} (column {config.column(name)!r})"
-    if isinstance(learner, TargetStats):
+    if isinstance(learner, TargetStats | TargetImages):
         return learner.stats(title)
     if isinstance(learner, RunningMoments):
         if not learner.rows:

@@ -73,9 +73,9 @@ def load_split(
 
     Returns:
         `tf.data.Dataset` of known cardinality, of dicts `(inputs, targets, sample_weight)`:
-        `Preprocessor.model_inputs`, with the target of each text head in `{head}_target`, and by
-        head what `Targets` returns. A row whose label is
-        missing or was not seen in training has weight 0 for that head.
+        `Preprocessor.model_inputs`, with the target of each text or image head in
+        `{head}_target`, and by head what `Targets` returns, of these heads ones `(batch, 1)`. A
+        row whose label is missing or was not seen in training has weight 0 for that head.
 
     Raises:
         FileNotFoundError: the manifest or a shard is missing.
@@ -135,8 +135,10 @@ def open_split(
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
         inputs = preprocessor.model_inputs(tensors)
-        # the decoder of a text reads the target, too
-        inputs |= {name + TARGET: target[name] for name in generating(config.heads)}
+        # the model reads the target of a text or an image, and its loss does not
+        generated = {name: target[name] for name in generating(config.heads)}
+        inputs |= {name + TARGET: one for name, one in generated.items()}
+        target = target | {name: _unread(one) for name, one in generated.items()}
         if join is not None:
             target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
@@ -149,6 +151,11 @@ def open_split(
         return indices.map(batch, threads, **ordered).prefetch(2)
 
     return batches
+
+
+def _unread(target: tf.Tensor) -> tf.Tensor:
+    """Ones `(batch, 1)`: whoever keeps the targets of many rows need not keep pixels."""
+    return tf.ones([tf.shape(target)[0], 1])
 
 
 def _with_targets(features: Compact, targets: Targets) -> Compact:

@@ -9,6 +9,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import Head, with_loss
 from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data import record_files
+from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.tokenizers.spelling import value_table
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens
 from multimodal_tf.schema import Classes, Schema, Texts, check_class_weight
@@ -45,6 +46,11 @@ class Targets:
             for name, stats in schema.heads.items()
             if isinstance(stats, Texts)
         }
+        self._images = {
+            name: kind_of(head.cell_input).reader(None)
+            for name, head in self._heads.items()
+            if head.cell_input is not None
+        }
         self._tables = {
             name: value_table(classes.names, 0, -1) for name, classes in self._classes.items()
         }
@@ -71,7 +77,8 @@ class Targets:
         Returns:
             `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label
             float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit; a
-            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`. Weights: float32
+            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`; an image uint8 `(batch,
+            height, width, channels)`. Weights: float32
             `(batch,)`. A label that is missing, or that training did not see, has target 0 and
             weight 0; of a multi-label row only the labels that training saw count. A head without
             a label column has targets of 1, and weights of 1 if it has a loss, else 0; one that
@@ -94,6 +101,9 @@ class Targets:
             case "text":
                 ids = self._texts[name](labels, getattr(head, "max_tokens", 0))
                 return ids, tf.cast(labels != "", tf.float32)
+            case "image":
+                pixels, present, _ = self._images[name].read(labels)
+                return pixels, tf.cast(present, tf.float32)
             case None if head.compared_cells:
                 return labels, tf.ones(tf.shape(labels)[:1])
             case None:

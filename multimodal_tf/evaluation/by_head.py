@@ -10,6 +10,7 @@ from multimodal_tf.config import (
     AlignmentHead,
     ClassificationHead,
     CountHead,
+    ImageHead,
     MaskedHead,
     MatchingHead,
     MultiLabelHead,
@@ -33,6 +34,7 @@ from multimodal_tf.metrics.classification import (
     rank_errors,
 )
 from multimodal_tf.metrics.count import count, count_scores
+from multimodal_tf.metrics.image import image
 from multimodal_tf.metrics.matching import matching, token_matching
 from multimodal_tf.metrics.metric import HeadMetrics
 from multimodal_tf.metrics.multi_label import THRESHOLD, label_samples, multi_label
@@ -58,6 +60,7 @@ def head_metrics(
     groups: ArrayLike | None = None,
     thresholds: ArrayLike | None = None,
     texts: tuple[Sequence[str], Sequence[str]] | None = None,
+    images: ArrayLike | None = None,
 ) -> HeadMetrics:
     """The metrics of one head.
 
@@ -73,6 +76,7 @@ def head_metrics(
             whole groups. None: independent rows.
         thresholds: of a multi-label head, as `schema.thresholds` gives them; None: 0.5.
         texts: of a text head, the targets and the predicted texts, one a row.
+        images: of an image head, what `predicted_images.image_scores` gives.
 
     Raises:
         ValueError: as the function of each type of head.
@@ -94,6 +98,8 @@ def head_metrics(
             return quantile(targets, predictions, *cut, known, resamples, seed, groups)
         case TextHead():
             return text(predictions, texts, known, resamples, seed, groups)
+        case ImageHead():
+            return image(predictions, images, known, resamples, seed, groups)
         case MatchingHead():
             return matching(predictions, resamples, seed, groups)
         case TokenMatchingHead():

@@ -3,7 +3,7 @@
 import collections
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +29,7 @@ from multimodal_tf.data.record_files import LABEL_SEPARATOR
 from multimodal_tf.evaluation.by_head import head_metrics
 from multimodal_tf.evaluation.eval_records import SourceTable, evaluated_rows, source_table
 from multimodal_tf.evaluation.eval_split import groups_of
+from multimodal_tf.evaluation.predicted_images import image_scores
 from multimodal_tf.evaluation.predicted_texts import predicted_texts
 from multimodal_tf.evaluation.subject import (
     Predict,
@@ -114,7 +115,8 @@ def evaluate(
     Args:
         predict: what `load_run` gives; the folder of a SavedModel; or with `config` and `schema` a
             model, its `predict`, or any function of a batch of model inputs, a dict of NumPy
-            arrays by name, that returns a dict by head. Texts are those of a model alone.
+            arrays by name, that returns a dict by head. Texts and images are those of a
+            model alone.
         config, schema: of the model; where thresholds are fitted, the run's schema. None: those of
             the run or SavedModel.
         records: folder of ingested records; or a table, as its path, a `Table` or a DataFrame,
@@ -171,21 +173,29 @@ def _evaluate(
     with started_after(model_of(predict), config, schema, records, [split], cache) as frozen:
         batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
         collected = _collect(per_batch(predict), batches, list(evaluated))
+        images = image_scores(model_of(predict), config, schema, batches)
         generated = predicted_texts(model_of(predict), config, schema, batches)
-    rows, labels = _labels(load_raw(config, records, split, BATCH), list(with_column(evaluated)))
+    rows, labels = _labels(load_raw(config, records, split, BATCH), _with_labels(evaluated))
     groups = None if source is None else groups_of(source, config, rows)
     texts = {name: (list(map(bytes.decode, labels[name])), one) for name, one in generated.items()}
     drawn, heads = (resamples, seed, groups), {}
     for name, head in evaluated.items():
         classes = getattr(schema.heads.get(name), "names", ())
-        found = (drawn, least[name], texts.get(name))
+        found = (drawn, least[name], texts.get(name), images.get(name))
         heads[name] = _of_head(name, head, classes, collected[name], *found)
         if name in labels:
             heads[name].missing, heads[name].unseen = _left_out(head, classes, labels[name])
+        elif head.cell_input is not None:
+            heads[name].missing = int((collected[name][2] == 0).sum())
     note = _ungrouped(manifest, config) if grouped and groups is None else ""
     settings: dict[str, Any] = {"split": split, "resamples": resamples, "seed": seed}
     settings["group"] = None if groups is None else config.split.group
     return Evaluation(rows=manifest.rows(split), note=note, heads=heads, **settings)
+
+
+def _with_labels(heads: Mapping[str, LossHead]) -> list[str]:
+    """The heads whose column holds labels; files of targets are too large to keep."""
+    return [name for name, head in with_column(heads).items() if head.cell_input is None]
 
 
 def _check_resamples(resamples: int) -> None:
@@ -201,11 +211,12 @@ def _of_head(
     drawn: tuple[int, int, np.ndarray | None],
     least: list[float],
     texts: tuple[list[str], list[str]] | None,
+    images: np.ndarray | None,
 ) -> HeadMetrics:
     targets, predictions, known = collected
     try:
         return head_metrics(
-            head, classes, targets, predictions, known, *drawn, least or None, texts
+            head, classes, targets, predictions, known, *drawn, least or None, texts, images
         )
     except ValueError as error:
         raise ValueError(f"head {name!r}: {error}") from error

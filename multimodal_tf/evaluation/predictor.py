@@ -253,7 +253,7 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
             "the model must be a functional keras.Model with the outputs "
             f"{sorted(config.heads)}, received {model!r}"
         )
-    core = without_texts(model) if generating(config.heads) else model
+    core = without_generated(model) if generating(config.heads) else model
     embedder = embedding_model(core, config)
     found = Predictor(
         config, schema, _graph(_inference(core)), lambda inputs: {}, model=core, embedder=embedder
@@ -262,18 +262,18 @@ def of_model(model: keras.Model, config: Config, schema: Schema) -> Predictor:
     return found
 
 
-def without_texts(model: Any) -> keras.Model:
-    """The model without its text heads, whose predictions take many steps.
+def without_generated(model: Any) -> keras.Model:
+    """The model without its heads of texts and images, which it would have to write or draw.
 
     Raises:
         ValueError: it is not of `build_model`.
     """
-    if not hasattr(model, "without_texts"):
+    if not hasattr(model, "without_generated"):
         raise ValueError(
-            "a model with text heads must be of build_model, or loaded from what it saved, "
-            f"received {type(model).__name__}"
+            "a model with heads of texts or images must be of build_model, or loaded from what it "
+            f"saved, received {type(model).__name__}"
         )
-    found: keras.Model = model.without_texts()
+    found: keras.Model = model.without_generated()
     return found
 
 

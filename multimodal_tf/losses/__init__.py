@@ -22,8 +22,8 @@ from multimodal_tf.losses.labels import (
 from multimodal_tf.losses.matching import MatchingLoss, Pairs, TokenMatchingLoss, pairs
 from multimodal_tf.losses.multi_label import WeightedBinaryCrossentropy
 from multimodal_tf.losses.objective import RowLoss
+from multimodal_tf.losses.target import TargetLoss
 from multimodal_tf.losses.teacher import CosineDistance, DistillationLoss, TaughtLoss
-from multimodal_tf.losses.text import TargetTextLoss
 from multimodal_tf.losses.views import ViewsLoss
 
 __all__ = [
@@ -48,5 +48,5 @@ __all__ = [
     "WeightedBinaryCrossentropy",
     "compared_inputs",
     "pairs",
-    "TargetTextLoss",
+    "TargetLoss",
 ]

@@ -23,7 +23,7 @@ from multimodal_tf.models.fusion import fuse
 from multimodal_tf.models.fusion.decision import Decision, decide
 from multimodal_tf.models.fusion.explanations import Fused
 from multimodal_tf.models.fusion.vectors import beside_wide
-from multimodal_tf.models.heads import text
+from multimodal_tf.models.heads import image, text
 from multimodal_tf.models.input_layers import Encodings, Tensors
 from multimodal_tf.models.intermediate_outputs import Derived
 from multimodal_tf.models.precision import precision
@@ -48,7 +48,8 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
         `model_dtype` as the input's configuration says (pixels 0 to 1, waveforms -1 to 1, text
         int32 `(batch, max_tokens)`), and, with `config.fusion.presence`, float32 `(batch,)` flags
         `{name}_present`: where one is 0, that input has no influence, whatever its values; with
-        text heads, int32 `{head}_target` `(batch, max_tokens + 1)`, see `generating`. Its
+        text heads, int32 `{head}_target` `(batch, max_tokens + 1)`, with image heads uint8
+        `(batch, height, width, channels)`, see `generating`. Its
         outputs are a dict by head, see `models.heads.output`. Layer `{name}_embedding` has an
         input's vector, `tabular_embedding` that of all columns that this tower reads, `fused` the
         fused vector.
@@ -72,7 +73,7 @@ def build_model(config: Config, schema: Schema) -> DistributedModel:
     with seeded(config.seed), precision(config):
         encodings = input_layers.encode(config, schema, _reads_tokens(config))
         targets = {
-            name: text.target_input(head, name) for name, head in generating(config.heads).items()
+            name: heads.target_input(head, name) for name, head in generating(config.heads).items()
         }
         outputs, explanations = _outputs(config, schema, encodings, targets)
         inputs = encodings.inputs | {name + TARGET: one for name, one in targets.items()}
@@ -153,7 +154,7 @@ def embeddings(model: keras.Model) -> keras.Model:
 def explanations(model: DistributedModel) -> keras.Model | None:
     """A model with the layers and inputs of a `build_model` model, and explanations as outputs.
 
-    It does not read the targets of text heads.
+    It does not read the targets of text and image heads.
 
     Returns:
         None where the fusion explains nothing (concatenation, sum, mean, product, bilinear,
@@ -217,7 +218,7 @@ def _outputs(
         if head.compares_inputs:
             outputs[name] = _comparison(head, stats, encodings, name)
             continue
-        if head.generates:
+        if head.generates and not head.reads_fused:
             read = _read(config, head)
             present = {own: encodings.present[own] for own in read if encodings.present}
             of_inputs = {own: encodings.by_name[own] for own in read}
@@ -235,7 +236,9 @@ def _outputs(
             if group.fused is not None:
                 for key, output in group.fused.explanations.items():
                     explained[prefix + key] = output
-        decision = _prediction(config, head, stats, encodings, groups[read], name)
+        decision = _prediction(
+            config, head, stats, encodings, groups[read], name, targets.get(name)
+        )
         outputs[name] = decision.prediction
         explained |= decision.explanations
     return outputs, explained
@@ -249,16 +252,23 @@ def _comparison(head: Head, stats: Any, encodings: Encodings, name: str) -> kera
 
 
 def _prediction(
-    config: Config, head: Head, stats: Any, encodings: Encodings, group: _Group, name: str
+    config: Config,
+    head: Head,
+    stats: Any,
+    encodings: Encodings,
+    group: _Group,
+    name: str,
+    target: keras.KerasTensor | None,
 ) -> Decision:
     fusion, fused = config.fusion, group.fused
-    # an embedding head has no prediction to combine
-    if not isinstance(fusion, DecisionFusion | HybridFusion) or head.target_type is None:
+    # an embedding head, or one that draws, has no prediction to combine
+    if not isinstance(fusion, DecisionFusion | HybridFusion) or head.needs_fused:
         x = None if fused is None else fused.vector
         if x is not None and head.target_type is not None:
             wide = [encodings.by_name[own].wide for own in group.read]
             x = beside_wide(x, wide, f"{name}_wide")
-        return Decision(heads.output(head, stats, x, name, group.any_present), {})
+        read = x if target is None else image.Read(x, target)
+        return Decision(heads.output(head, stats, read, name, group.any_present), {})
     vectors = {
         own: beside_wide(one.vector, [one.wide], f"{name}_from_{own}_wide")
         for own, one in ((own, encodings.by_name[own]) for own in group.read)

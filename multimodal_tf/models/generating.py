@@ -1,4 +1,4 @@
-"""The model that predicts texts, made of the layers of one that learns them."""
+"""The model that predicts texts and images, made of the layers of one that learns them."""
 
 from typing import Any
 
@@ -6,20 +6,21 @@ import keras
 
 from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.names import LOG_PROBABILITY, embedding_layers
+from multimodal_tf.models.decoders.images import DrawnImage, ImageScores
 from multimodal_tf.models.decoders.search import GreedySearch
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
 
 
 class GeneratingModel(FrozenStartModel):
-    """A model whose text heads can be turned from learning a text into predicting one."""
+    """A model whose heads of texts and images can be turned from learning into predicting them."""
 
     def generating(self) -> FrozenStartModel:
-        """The model with the same layers that predicts texts; see `models.generating`."""
+        """The model with the same layers that predicts; see `models.generating`."""
         return generating(self)
 
-    def without_texts(self) -> keras.Model:
-        """The same layers without the heads of texts and their targets; itself without any.
+    def without_generated(self) -> keras.Model:
+        """The same layers without heads of texts and images and their targets; itself without any.
 
         Where no other head is left, the outputs are the vectors of the inputs.
         """
@@ -31,13 +32,14 @@ class GeneratingModel(FrozenStartModel):
             layers = {layer.name: layer.output for layer in self.layers}
             names = embedding_layers(layers, inputs, ())
             outputs = {name: layers[layer] for name, layer in names.items()}
-        return FrozenStartModel(inputs, outputs, name="without_texts")
+        return FrozenStartModel(inputs, outputs, name="without_generated")
 
 
 def generating(model: keras.Model) -> FrozenStartModel:
-    """The functional model with a model's layers and weights that predicts its heads' texts.
+    """The functional model of a model's layers that predicts its heads' texts and images.
 
-    A model of `build_model` learns a text: it also reads the target, and says how probable it is.
+    A model of `build_model` learns a text or an image: it also reads the target, and says how well
+    it fits.
     This one does not read it. Both share their weights: what one learns, the other knows.
 
     Args:
@@ -47,7 +49,9 @@ def generating(model: keras.Model) -> FrozenStartModel:
         A functional `keras.Model`. Its inputs are the model's without `{head}_target`. Its outputs
         are the model's, but for a text head `{head}` int32 `(batch, max_tokens + 1)`, token ids up
         to the end and 0 behind it, and `{head}_log_probability` float32 `(batch,)`, in nats. A row
-        without any of the head's inputs gets the training split's most frequent text.
+        without any of the head's inputs gets the training split's most frequent text. For an image
+        head `{head}` is float32 `(batch, height, width, channels)`, 0 to 1; with a latent vector,
+        the image of the vector 0. A row without any of its inputs gets the training split's mean.
 
     Example:
         >>> from multimodal_tf.config import Config, NumberInput, TextHead
@@ -69,6 +73,9 @@ def generating(model: keras.Model) -> FrozenStartModel:
             outputs[name] = output
             continue
         _, *read = scores.input
+        if isinstance(scores, ImageScores):
+            outputs[name] = DrawnImage(scores, name=f"{name}_drawn")(*read)
+            continue
         outputs[name], outputs[name + LOG_PROBABILITY] = GreedySearch(
             scores, name=f"{name}_search"
         )(*read)
@@ -76,7 +83,8 @@ def generating(model: keras.Model) -> FrozenStartModel:
     return FrozenStartModel(inputs, outputs, name="generating")
 
 
-def scores_layer(model: keras.Model, name: str) -> TargetScores | None:
-    """The last layer of a text head; None for other heads."""
-    found = {layer.name: layer for layer in model.layers if isinstance(layer, TargetScores)}
+def scores_layer(model: keras.Model, name: str) -> TargetScores | ImageScores | None:
+    """The last layer of a head of texts or images; None for other heads."""
+    kinds = (TargetScores, ImageScores)
+    found = {layer.name: layer for layer in model.layers if isinstance(layer, kinds)}
     return found.get(name)

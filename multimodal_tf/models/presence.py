@@ -271,7 +271,7 @@ class MaskedNetwork(NetworkLayer):
         # costs 15 % of a step
         padding = tf.cast(tf.size(rows) == 0, tf.int32)
         selected = tf.nest.map_structure(
-            lambda one: _with_zeros(tf.gather_nd(one, rows), padding), x
+            lambda one: with_zeros(tf.gather_nd(one, rows), padding), x
         )
         before = [tf.identity(weight.value) for weight in self._statistics(training)]
         output = self.network(selected, training=training)[: tf.size(rows)]
@@ -324,7 +324,8 @@ def masked_network(
     return FreezableNetwork(network, name=wrapper, dtype=dtype)(x)
 
 
-def _with_zeros(tensor: Any, rows: Any) -> Any:
+def with_zeros(tensor: Any, rows: Any) -> Any:
+    """The tensor, and so many rows of zeros behind its own."""
     # not `tf.pad`: TensorFlow's remapper fuses it with a convolution and forgets the padded rows
     return tf.concat([tensor, tf.zeros([rows, *tensor.shape[1:]], tensor.dtype)], axis=0)
 

@@ -110,15 +110,15 @@ class Client:
         Returns:
             DataFrame with one row for each row in order (a DataFrame's index is kept).
             For each head what `endpoints.predictions` serves: a class (int64 where all classes of
-            the head are whole numbers) or classes str, a number float32, several numbers float32
-            `(numbers,)`; and for a class `{name}_probability` float32, its probability, for
-            quantiles `{name}_low` and `{name}_high`, the bounds of the interval. With classes by
-            texts (`zero_shot`): `{head}_class` str, "" where no other input is present, and
-            `{head}_class_probability` float32. With an ensemble: `{head}_disagreement` float32, 0
-            where its models agree. With a guard: `ood_score` and `agreement` float32 and `review`
-            bool, whether a person should look, as an invalid row always needs. And `valid` bool;
-            `error` str, each broken input and its reason; `present` str, names of the inputs that
-            were used, joined by commas. An invalid row is predicted from its other inputs.
+            the head are whole numbers) or classes str, an image bytes of PNG, a number float32,
+            several numbers float32 `(numbers,)`; and for a class `{name}_probability` float32, its
+            probability, for quantiles `{name}_low` and `{name}_high`, the bounds of the interval.
+            With classes by texts (`zero_shot`): `{head}_class` str, "" where no other input is
+            present, and `{head}_class_probability` float32. With an ensemble: `{head}_disagreement`
+            float32, 0 where its models agree. With a guard: `ood_score` and `agreement` float32 and
+            `review` bool, whether a person should look, as an invalid row always needs. And `valid`
+            bool; `error` str, each broken input and its reason; `present` str, names of the inputs
+            that were used, joined by commas. An invalid row is predicted from its other inputs.
 
         Raises:
             ValueError: there are keys, and none of them is an input's; rows are neither a DataFrame

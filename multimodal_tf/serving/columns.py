@@ -25,13 +25,20 @@ def texts(served: np.ndarray) -> list[str]:
 
 def head_columns(name: str, head: Head, served: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The columns of one head."""
-    columns = {name: column(served[name])}
+    # of an image head it is a file
+    is_file = head.cell_input is not None
+    columns = {name: files(served[name]) if is_file else column(served[name])}
     output = served[output_key(name, head)]
     for ending in head.endings:
         columns[name + ending] = (
             DERIVED[ending](output) if ending in DERIVED else column(served[name + ending])
         )
     return columns
+
+
+def files(served: np.ndarray) -> Any:
+    """A column of the bytes of files."""
+    return pd.Series(list(served), dtype=object)
 
 
 def column(served: np.ndarray) -> Any:

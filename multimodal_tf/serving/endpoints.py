@@ -116,7 +116,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
     Args:
         name: of the head.
         head: its configuration.
-        output: float32, as `models.heads.output`; of a text head int32, as `models.generating`.
+        output: float32, as `models.heads.output`; of a text head int32, and of an image
+            head pixels, as `models.generating`.
         schema: of the model.
 
     Returns:
@@ -126,7 +127,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         `{name}_probabilities`. A
         number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
         `{name}_quantiles` float32 `(batch, quantiles)`. A text: `{name}` string `(batch,)`; its
-        log probability is another output of the model. None: of a head that compares two inputs
+        log probability is another output of the model. An image: `{name}` string `(batch,)`, a PNG
+        file. None: of a head that compares two inputs
         or their tokens `{name}` float32 `(batch,)`, the probability that they belong together; of
         one that aligns inputs `{name}` float32 `(batch,)`, the mean cosine between those of the
         row, -1 to 1, 0 where fewer than two are present; of an embedding `{name}` float32 `(batch,
@@ -147,6 +149,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: output[:, head.point_index]} | whole
         case "text":
             raise ValueError(f"heads.{name}: the schema must hold its texts, received none")
+        case "image":
+            return {name: png(output)}
         case None if head.aligns_inputs:
             return {name: mean_cosine(output[:, :, :-2])}
         case None if head.compares_inputs:
@@ -157,6 +161,14 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             return {name: output}
         case _:
             assert_never(head.target_type)
+
+
+def png(pixels: tf.Tensor) -> tf.Tensor:
+    """Images `(batch, height, width, channels)`, 0 to 1, as PNG files, string `(batch,)`."""
+    steps = tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 1.0) * 255), tf.uint8)
+    # of an empty batch, too
+    files: tf.Tensor = tf.io.encode_png(steps)
+    return files
 
 
 def with_vectors(

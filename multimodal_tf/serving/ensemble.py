@@ -180,11 +180,12 @@ def _check(members: Sequence[Trained]) -> None:
     if len(members) < 2:
         raise ValueError(f"an ensemble needs two runs or more, received {len(members)}")
     first = served_config(members[0].config)
-    texts = list(generating(first.heads))
-    if texts:
+    made = [(name, head.type) for name, head in generating(first.heads).items()]
+    if made:
+        name, kind = made[0]
         raise ValueError(
-            "an ensemble averages predictions, and texts have no average, received the head "
-            f"{texts[0]!r} of type text"
+            f"an ensemble averages predictions, and {kind}s have no average, received the head "
+            f"{name!r} of type {kind}"
         )
     comparing = [name for name, head in first.heads.items() if head.compares_inputs]
     if comparing:

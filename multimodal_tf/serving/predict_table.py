@@ -40,7 +40,8 @@ def predict_table(
             columns are `row` (the row's number in the table, from 0), those of `keep`, and those of
             `Client.predict`, of whose probabilities each class has a column, such as `label=cat`;
             several labels are written as ingest reads them, as a JSON list where none applies or
-            where a label holds the separator; in a CSV, other arrays are a JSON list, and a text
+            where a label holds the separator; in a CSV, an image is a data URI, other arrays
+            are a JSON list, and a text
             that a spreadsheet would run as a formula has an apostrophe before it
             (`config.formulas.unescape`).
         progress: whether to show on stderr how many rows are done.

@@ -1,5 +1,6 @@
 """The columns of a file of predictions: of `Client.predict`, with a column for each class."""
 
+import base64
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ from multimodal_tf.schema import Classes, thresholds
 from multimodal_tf.serving import zero_shot
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.columns import DERIVED
+
+# begins the data URI of an image
+_PNG = "data:image/png;base64,"
 
 
 def as_file(frame: pd.DataFrame, client: Client, kept: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +113,8 @@ def parquet_schema(client: Client, kept: Sequence[str] = ()) -> pa.Schema:
 
 
 def _type_of_labels(client: Client, name: str) -> pa.DataType:
+    if client.config.heads[name].cell_input is not None:
+        return pa.binary()
     return pa.int64() if name in client.whole_numbers else _parquet_type(client.served[name])
 
 
@@ -121,10 +127,12 @@ def _parquet_type(spec: tf.TensorSpec) -> pa.DataType:
 
 
 def with_json(frame: pd.DataFrame) -> pd.DataFrame:
-    """Arrays as JSON lists, each number with as many digits as a float32 needs."""
-    lists = {
-        str(name): ["[" + ", ".join(map(str, row)) + "]" for row in frame[name]]
-        for name in frame
-        if len(frame) and isinstance(frame[name].iloc[0], np.ndarray)
-    }
-    return frame.assign(**lists)
+    """Arrays as JSON lists, each number with as many digits as a float32 needs; files as URIs."""
+    texts: dict[str, list[str]] = {}
+    for name in frame if len(frame) else ():
+        first = frame[name].iloc[0]
+        if isinstance(first, np.ndarray):
+            texts[str(name)] = ["[" + ", ".join(map(str, row)) + "]" for row in frame[name]]
+        elif isinstance(first, bytes):
+            texts[str(name)] = [_PNG + base64.b64encode(file).decode() for file in frame[name]]
+    return frame.assign(**texts)

@@ -6,7 +6,6 @@ import keras
 
 from multimodal_tf.config import Config, FixedWeights
 from multimodal_tf.config.heads import generating, served
-from multimodal_tf.config.names import LOG_PROBABILITY
 
 
 def served_config(config: Config) -> Config:
@@ -39,27 +38,27 @@ def served_config(config: Config) -> Config:
 
 
 def served_model(model: keras.Model, config: Config) -> keras.Model:
-    """The model with the outputs of these heads alone; of text heads their predictions.
+    """The model with the outputs of these heads alone; of texts and images their predictions.
 
     Args:
         model: functional `keras.Model` with a dict of outputs.
         config: the result of `served_config`.
     """
-    texts = generating(config.heads)
-    if not texts and model.output.keys() == config.heads.keys():
+    made = generating(config.heads)
+    if not made and model.output.keys() == config.heads.keys():
         return model
     names = list(config.heads)
-    if texts:
+    if made:
         model = _generating(model)
-        names += [name + LOG_PROBABILITY for name in texts]
+        names += [name + ending for name, head in made.items() for ending in head.endings]
     return keras.Model(model.input, {name: model.output[name] for name in names})
 
 
 def _generating(model: Any) -> keras.Model:
     if not hasattr(model, "generating"):
         raise ValueError(
-            "a model with text heads must be of build_model, or loaded from what it saved, "
-            f"received {type(model).__name__}"
+            "a model with heads of texts or images must be of build_model, or loaded from what it "
+            f"saved, received {type(model).__name__}"
         )
     found: keras.Model = model.generating()
     return found

@@ -52,12 +52,12 @@ def _outputs(config: Config, schema: Schema) -> dict[str, tf.TensorSpec]:
         "present": tf.TensorSpec([None, len(config.inputs)], tf.bool),
     }
     for name, head in config.heads.items():
-        is_text = head.target_type in ("class", "classes", "text")
+        is_string = head.target_type in ("class", "classes", "text", "image")
         is_vector = head.target_type is None and head.reads_fused
         shape = None if is_vector else [None]
-        specs[name] = tf.TensorSpec(shape, tf.string if is_text else tf.float32)
+        specs[name] = tf.TensorSpec(shape, tf.string if is_string else tf.float32)
         whole = head.output_shape(len(getattr(schema.heads.get(name), "names", ())))
-        if head.generates:
+        if head.generates and head.endings:
             specs[output_key(name, head)] = tf.TensorSpec([None], tf.float32)
         elif head.endings and whole is not None:
             specs[output_key(name, head)] = tf.TensorSpec([None, *whole], tf.float32)

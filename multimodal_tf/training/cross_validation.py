@@ -150,8 +150,8 @@ def _check(config: Config, folds: int, repeats: int, seed: int) -> None:
     learning = with_loss(config.heads)
     if learning and learning.keys() == generating(config.heads).keys():
         raise ValueError(
-            "cross-validation needs a head other than of texts, which it does not predict, "
-            f"received {sorted(config.heads)}"
+            "cross-validation needs a head other than of texts or images, which it does not "
+            f"predict, received {sorted(config.heads)}"
         )
     if not learning:
         raise ValueError(

@@ -12,7 +12,8 @@ from multimodal_tf.config import CharacterTokenizer, Config, NoTokenizer, SavedM
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.graph_tokenizers import graph_tokenizer
-from multimodal_tf.schema import Schema, Subwords, Vocabulary, restore_tokenizer
+from multimodal_tf.schema import Schema, Subwords, Vocabulary
+from multimodal_tf.schema.tokenizer import restore_tokenizer
 
 
 @pytest.mark.parametrize("kind", ["word_piece", "sentence_piece"])

@@ -16,7 +16,7 @@ from multimodal_tf.config import (
     SentencePieceTokenizer,
     WordPieceTokenizer,
 )
-from multimodal_tf.schema import restore_tokenizer
+from multimodal_tf.schema.tokenizer import restore_tokenizer
 
 TRAINED = [WordPieceTokenizer, BytePairTokenizer, SentencePieceTokenizer]
 

@@ -6,6 +6,8 @@ list of such; a spec is `(shape, dtype)`, batch first. Integers are 0 or 1.
 
 import keras
 
+from multimodal_tf.schema import Images
+
 
 def f(*shape):
     return ((2, *shape), "float32")
@@ -37,6 +39,14 @@ def text_decoder():
 
 def scores():
     return {"decoder": text_decoder(), "label_smoothing": 0.1, "commonest": [2, 3], "share": 0.5}
+
+
+def image_scores():
+    from multimodal_tf.models.decoders.pixels import PixelDecoder, Posterior
+
+    mean = Images.of([[[0], [9]]], rows=1).mean
+    decoder, posterior = PixelDecoder([1, 2, 1], [3]), Posterior(2, [3])
+    return {"decoder": decoder, "posterior": posterior, "kl_weight": 1.0, "mean": mean, "seed": 1}
 
 
 _DECODER = {"size": 8, "length": 3, "dim": 4, "depth": 1, "heads": 2, "dropout": 0.1}
@@ -179,6 +189,10 @@ CASES = {
     "RecurrentTextDecoder": ({**_DECODER, "kind": "lstm"}, _DECODED),
     "TransformerTextDecoder": ({**_DECODER, "mlp_units": 8}, _DECODED),
     "TargetScores": (scores, {"target": i(3), "memory": f(2, 4), "visible": b(2)}),
+    # images
+    "PixelDecoder": ({"shape": [5, 6, 3], "filters": [4, 2]}, {"x": f(3)}),
+    "Posterior": ({"size": 2, "filters": [4, 2]}, {"pixels": f(5, 6, 1), "x": f(3)}),
+    "ImageScores": (image_scores, {"target": i(1, 2, 1), "x": f(3), "any_present": f()}),
 }
 
 # they need a library's files; tests of their towers have these

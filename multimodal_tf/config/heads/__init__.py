@@ -12,6 +12,7 @@ from pydantic import Field
 
 from multimodal_tf.config.heads.comparing import AlignmentHead, MatchingHead, TokenMatchingHead
 from multimodal_tf.config.heads.embedding import EmbeddingHead
+from multimodal_tf.config.heads.image import ImageHead
 from multimodal_tf.config.heads.objectives import MaskedHead, OrderHead
 from multimodal_tf.config.heads.of_labels import (
     ClassificationHead,
@@ -33,7 +34,9 @@ __all__ = [
     "ColumnHead",
     "CountHead",
     "EmbeddingHead",
+    "GeneratingHead",
     "Head",
+    "ImageHead",
     "LabelledHead",
     "LossHead",
     "MaskedHead",
@@ -69,13 +72,15 @@ LabelledHead = (
     ClassificationHead | OrdinalHead | MultiLabelHead | RegressionHead | CountHead | QuantileHead
 )
 # heads that read a column of the table
-ColumnHead: TypeAlias = LabelledHead | TextHead
+ColumnHead: TypeAlias = LabelledHead | TextHead | ImageHead
+# heads whose prediction is a text or an image
+GeneratingHead: TypeAlias = TextHead | ImageHead
 # heads that compare inputs
 PairHead: TypeAlias = MatchingHead | AlignmentHead
 # heads whose target is drawn from the cells of their own inputs
 ObjectiveHead: TypeAlias = OrderHead | MaskedHead | ViewsHead
 # heads with a loss and metrics
-LossHead = LabelledHead | TextHead | PairHead | TokenMatchingHead | ObjectiveHead
+LossHead = LabelledHead | TextHead | ImageHead | PairHead | TokenMatchingHead | ObjectiveHead
 Head = Annotated[LossHead | EmbeddingHead, Field(discriminator="type")]
 
 
@@ -89,18 +94,18 @@ def with_column(heads: Mapping[str, Head]) -> dict[str, ColumnHead]:
     return {name: head for name, head in heads.items() if isinstance(head, ColumnHead)}
 
 
-def generating(heads: Mapping[str, Head]) -> dict[str, TextHead]:
-    """The heads whose prediction is a text.
+def generating(heads: Mapping[str, Head]) -> dict[str, GeneratingHead]:
+    """The heads whose prediction is a text or an image.
 
     Example:
         >>> list(generating({"caption": TextHead(), "label": ClassificationHead()}))
         ['caption']
     """
-    return {name: head for name, head in heads.items() if isinstance(head, TextHead)}
+    return {name: head for name, head in heads.items() if isinstance(head, GeneratingHead)}
 
 
 def cell_tensors(inputs: Mapping[str, Any], heads: Iterable[str]) -> dict[str, Any]:
-    """The inputs of a model that cells fill: all but the targets of heads that generate texts.
+    """The inputs of a model that cells fill: all but the targets of heads that generate.
 
     Args:
         inputs: of the model, by key.

@@ -10,7 +10,7 @@ from multimodal_tf.config.inputs import Column, Input
 from multimodal_tf.config.names import NonNegative, Strict
 from multimodal_tf.config.spelling import as_text
 
-TargetType = Literal["class", "classes", "number", "text"]
+TargetType = Literal["class", "classes", "number", "text", "image"]
 
 OWN_INPUTS = "names of the inputs that it reads, `tabular` for that tower's; null: all"
 
@@ -51,7 +51,8 @@ class BaseHead(Strict):
     # whether it reads the cells and tokens of its own inputs, or runs their towers again on changed
     # cells, and does not read the fused vector
     rereads_inputs: ClassVar[bool] = False
-    # whether its prediction is a text that a decoder generates from the tokens of its inputs
+    # whether its prediction is a text or an image: the model learns by reading its target, and
+    # `models.generating` has the layers that predict it
     generates: ClassVar[bool] = False
     # whether it reads the tokens of towers, and not their vectors alone
     reads_tokens: ClassVar[bool] = False
@@ -78,7 +79,23 @@ class BaseHead(Strict):
     @property
     def reads_fused(self) -> bool:
         """Whether it reads the vector that a fusion makes of its inputs."""
-        return not (self.compares_inputs or self.rereads_inputs or self.generates)
+        from_tokens = self.generates and self.reads_tokens
+        return not (self.compares_inputs or self.rereads_inputs or from_tokens)
+
+    @property
+    def needs_fused(self) -> bool:
+        """Whether it reads the fused vector itself, so that predictions cannot be combined."""
+        return self.reads_fused and (self.target_type is None or self.generates)
+
+    @property
+    def cell_input(self) -> Input | None:
+        """The input whose cells its column has; None: its cells are labels, or it reads none."""
+        return None
+
+    @property
+    def stats_settings(self) -> list[Any]:
+        """All that its entry in the schema depends on besides the records, with a fixed `repr`."""
+        return []
 
     def input_problem(self, own: Input | None) -> str:
         """Why an input cannot be one of this head's, as "must be ..."; "" where it can.

@@ -86,6 +86,11 @@ class TextHead(LabelColumn):
             )
         return self
 
+    @property
+    def stats_settings(self) -> list[Any]:
+        """Its tokenizer, and how long a text may be."""
+        return [self.tokenizer.model_dump_json(), self.max_tokens]
+
     def output_shape(self, classes: int) -> tuple[int, ...]:
         """The row's loss, its target's log probability, its hits, and of how many tokens."""
         return (4,)

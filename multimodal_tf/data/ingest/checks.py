@@ -8,11 +8,14 @@ from multimodal_tf.config import INPUTS, Config
 from multimodal_tf.config.heads import Head, with_column
 from multimodal_tf.config.model import check_config
 from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.table import Table
 
 # rows whose labels are read
 _ROWS = 256
+# of them, rows whose files are read
+_FILES = 16
 # labels that are enough to tell classes from numbers
 _ENOUGH = 20
 
@@ -58,9 +61,10 @@ def _check_labels(table: Table, config: Config) -> None:
     first = next(table.chunks(_ROWS, list({config.column(name) for name in heads})))
     for name, head in heads.items():
         column = config.column(name)
-        labels, broken = _read_labels(first[column], head)
+        cells = first[column] if head.cell_input is None else first[column][:_FILES]
+        labels, broken = _read_labels(cells, head, table.root)
         where = f"heads.{name}: the column {column!r}"
-        if not labels and 2 * len(broken) > len(first):
+        if not labels and 2 * len(broken) > len(cells):
             raise ValueError(
                 f"{where} must hold what a {head.type} learns from, received {len(broken)} broken"
                 f" labels, such as {broken[0]}"
@@ -82,17 +86,22 @@ def _check_labels(table: Table, config: Config) -> None:
             )
 
 
-def _read_labels(cells: Iterable[object], head: Head) -> tuple[list[str | float], list[CellError]]:
-    """`(labels that are not missing, errors of broken ones)`."""
-    labels, broken = [], []
+def _read_labels(
+    cells: Iterable[object], head: Head, root: PathLike
+) -> tuple[list[str | float], list[CellError]]:
+    """`(labels that are not missing, errors of broken ones)`; "" in place of a whole file."""
+    labels: list[str | float] = []
+    broken = []
     for cell in cells:
         try:
-            label = read_label(cell, head)
+            label = read_label(cell, head, root)
         except CellError as error:
             broken.append(error)
             continue
-        if label is not None:
+        if isinstance(label, str | float):
             labels.append(label)
+        elif label is not None:
+            labels.append("")
     return labels, broken
 
 

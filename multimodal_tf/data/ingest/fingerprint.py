@@ -26,13 +26,19 @@ def fingerprint(columns: Sequence[str], rows: Sequence[Row], config: Config, roo
         root: folder that relative paths start from.
     """
     digest = hashlib.sha256(record_settings(config).encode())
-    media = {config.column(name) for name, one in config.inputs.items() if one.is_media}
+    media = media_columns(config)
     for row, values in rows:
         digest.update(b"%d" % row)
         for column, value in zip(columns, values):
             token = _token(value) + (_file_token(value, root) if column in media else b"")
             digest.update(b"%d:" % len(token) + token)
     return digest.hexdigest()
+
+
+def media_columns(config: Config) -> set[str]:
+    """The columns whose cells may name files."""
+    read = {**config.inputs, **config.heads}
+    return {config.column(name) for name, one in read.items() if getattr(one, "is_media", False)}
 
 
 def _token(value: Any) -> bytes:

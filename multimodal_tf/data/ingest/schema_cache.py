@@ -55,5 +55,8 @@ def _source(config: Config, content_hash: str) -> str:
     }
     settings = [(name, *values) for name, values in of_inputs.items() if values]
     settings += [(name, one.declared_classes) for name, one in config.heads.items() if one.ordered]
+    settings += [
+        (name, *one.stats_settings) for name, one in config.heads.items() if one.stats_settings
+    ]
     source = f"{content_hash} {record_settings(config)} {settings}"
     return hashlib.sha256(source.encode()).hexdigest()

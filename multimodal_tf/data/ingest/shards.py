@@ -175,7 +175,7 @@ def _record(
 
     before = len(rejected)
     numbers = {column: number for number, column in enumerate(values)}
-    labels = read(with_column(config.heads), read_label)
+    labels = read(with_column(config.heads), lambda value, one: read_label(value, one, root))
     bad_label = len(rejected) > before
     inputs = read(config.inputs, lambda value, one: _read_input(value, one, root))
     positions.leave()

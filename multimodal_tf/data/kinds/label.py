@@ -7,26 +7,30 @@ import numpy as np
 from multimodal_tf.config import Head
 from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.data import record_files
-from multimodal_tf.data.codecs.cell import CellError
+from multimodal_tf.data.codecs.cell import Cell, CellError
+from multimodal_tf.data.filesystem import Root
+from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
 from multimodal_tf.data.kinds.lists import is_bracketed, list_of
 from multimodal_tf.data.kinds.number import read_number
 from multimodal_tf.data.tokenizers.target_texts import canonical
 
 
-def read_label(value: Any, head: Head) -> str | float | None:
+def read_label(value: Any, head: Head, root: Root = ".") -> Cell | str | None:
     """Converts a cell to a label.
 
     Args:
-        value: a class or a number, as in a category or number input, or a target text. Several
+        value: a class or a number, as in a category or number input, a target text, or a target
+            image, as in an image input. Several
             labels are a list, the text of a list (`lists.list_of`), or one text that the head's
             separator divides. An empty list or a separator alone means that no label applies; a
             missing cell means what the head's `empty` says.
         head: the head's configuration, such as `config.heads["label"]`.
+        root: folder that relative paths start from.
 
     Returns:
-        str (several labels: joined by `record_files.LABEL_SEPARATOR`) or float; None where the
-        label is missing.
+        str (several labels: joined by `record_files.LABEL_SEPARATOR`), float, or the bytes of an
+        image; None where the label is missing.
 
     Raises:
         CellError: the label is broken.
@@ -39,6 +43,8 @@ def read_label(value: Any, head: Head) -> str | float | None:
     value = readable(value)
     if value is None:
         return record_files.LABEL_SEPARATOR if getattr(head, "empty", "") == "none" else None
+    if head.cell_input is not None:
+        return kind_of(head.cell_input).read_checked(value, root)
     if head.target_type == "number":
         return _read_number(value, head)
     if head.target_type == "class":

@@ -24,7 +24,8 @@ from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.byte_pair import BytePairs
 from multimodal_tf.data.tokenizers.characters import characters
 from multimodal_tf.data.tokenizers.ngrams import ngrams
-from multimodal_tf.schema import Subwords, Vocabulary, restore_tokenizer
+from multimodal_tf.schema import Subwords, Vocabulary
+from multimodal_tf.schema.tokenizer import restore_tokenizer
 
 # texts, string `(batch,)`, and the most ids of a text, to ragged ids `(batch, None)`; ids beyond
 # that number may be left out

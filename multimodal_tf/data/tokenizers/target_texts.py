@@ -14,7 +14,8 @@ from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.byte_pair import letters
 from multimodal_tf.data.tokenizers.characters import clusters
 from multimodal_tf.data.tokenizers.graph_tokenizers import reversible_subwords
-from multimodal_tf.schema import Subwords, Texts, Vocabulary, restore_tokenizer
+from multimodal_tf.schema import Subwords, Texts, Vocabulary
+from multimodal_tf.schema.tokenizer import restore_tokenizer
 
 # SentencePiece's letter for a space
 _SPACE = "\u2581"

@@ -22,6 +22,7 @@ from multimodal_tf.config import (
     CountHead,
     EmbeddingHead,
     Head,
+    ImageHead,
     MaskedHead,
     MatchingHead,
     MultiLabelHead,
@@ -33,12 +34,13 @@ from multimodal_tf.config import (
     TokenMatchingHead,
     ViewsHead,
 )
-from multimodal_tf.config.heads import LossHead, with_loss
+from multimodal_tf.config.heads import GeneratingHead, LossHead, with_loss
 from multimodal_tf.models.heads import (
     alignment,
     classification,
     count,
     embedding,
+    image,
     masked,
     matching,
     multi_label,
@@ -53,9 +55,9 @@ from multimodal_tf.models.heads import (
 from multimodal_tf.models.heads.interface import HeadModule
 from multimodal_tf.models.heads.prior import PriorFallback
 from multimodal_tf.models.reread import Reread
-from multimodal_tf.schema import Classes, Moments, Schema, Texts
+from multimodal_tf.schema import Classes, Images, Moments, Schema, Texts
 
-Stats = Classes | Moments | Texts | None
+Stats = Classes | Moments | Texts | Images | None
 
 
 def module_of(head: Head) -> HeadModule:
@@ -80,6 +82,8 @@ def module_of(head: Head) -> HeadModule:
             return quantile
         case TextHead():
             return text
+        case ImageHead():
+            return image
         case MatchingHead():
             return matching
         case TokenMatchingHead():
@@ -101,7 +105,7 @@ def module_of(head: Head) -> HeadModule:
 def output(
     head: Head,
     stats: Stats,
-    x: keras.KerasTensor | Sequence[keras.KerasTensor] | Sequence[Reread] | text.Read,
+    x: keras.KerasTensor | Sequence[keras.KerasTensor] | Sequence[Reread] | text.Read | image.Read,
     name: str,
     any_present: keras.KerasTensor | Sequence[keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
@@ -113,7 +117,7 @@ def output(
         x: `(batch, dim)`, the fused vector; of a head that compares inputs
             (`head.compares_inputs`) a list of their vectors, in the order of `head.inputs`; of one
             that reads changed cells (`head.rereads_inputs`) a list of `Reread`; of one that
-            generates a text (`head.generates`) a `text.Read`.
+            generates a text or an image (`head.generates`) a `text.Read` or an `image.Read`.
         name: of the last layer.
         any_present: float32 `(batch,)`, 1 where any of the head's inputs is present, 0 where the
             output is to be the prior; of a head that compares inputs a list of their flags.
@@ -128,12 +132,23 @@ def output(
         one input is missing; alignment `(batch, inputs, head.dim + 2)`: a vector of length 1 for
         each input, then scale and shift of the logits, zeros where the input is missing; order
         and masked `(batch, 3)`: the row's loss, its hits, and of how many, zeros where it teaches
-        nothing; text `(batch, 4)`, as `TargetScores` says; views `(batch, 2, head.dim + 2)`: as
-        alignment, of two views of one cell;
+        nothing; text `(batch, 4)`, as `TargetScores` says, image `(batch, 4)`, as `ImageScores`
+        says; views `(batch, 2, head.dim + 2)`: as alignment, of two views of one cell;
         token matching `(batch, 2, 3)`: logits of the row's pair and of two mismatched ones, and 1
         for each that counts, zeros where an input is missing.
     """
     return module_of(head).output(head, stats, x, name, any_present)
+
+
+def target_input(head: GeneratingHead, name: str) -> keras.KerasTensor:
+    """The Keras input of the target of a head that generates a text or an image."""
+    match head:
+        case TextHead():
+            return text.target_input(head, name)
+        case ImageHead():
+            return image.target_input(head, name)
+        case _:
+            assert_never(head)
 
 
 def prior(head: Head, stats: Stats, width: int = 0) -> list[float]:

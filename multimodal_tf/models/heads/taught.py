@@ -14,9 +14,8 @@ from multimodal_tf.losses import (
     TaughtLoss,
 )
 from multimodal_tf.models import heads
-from multimodal_tf.schema import Classes, Moments, Schema, Texts
-
-Stats = Classes | Moments | Texts | None
+from multimodal_tf.models.heads import Stats
+from multimodal_tf.schema import Classes, Moments, Schema
 
 
 def compile_arguments(config: Config, schema: Schema, taught: Collection[str]) -> dict[str, Any]:

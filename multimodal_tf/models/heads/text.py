@@ -7,7 +7,7 @@ import keras
 
 from multimodal_tf.config import TextHead
 from multimodal_tf.config.names import TARGET
-from multimodal_tf.losses import TargetTextLoss
+from multimodal_tf.losses import TargetLoss
 from multimodal_tf.models.decoders.decoder import Decoder
 from multimodal_tf.models.decoders.memory import memory
 from multimodal_tf.models.decoders.recurrent import RecurrentTextDecoder
@@ -63,7 +63,7 @@ def prior(head: TextHead, stats: Texts, width: int) -> list[float]:
 
 def loss(head: TextHead, stats: Texts) -> keras.losses.Loss:
     """The rows' losses, as the output holds them."""
-    return TargetTextLoss()
+    return TargetLoss()
 
 
 def metrics(head: TextHead) -> list[keras.metrics.Metric]:

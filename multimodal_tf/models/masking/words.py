@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multimodal_tf.config import TextInput
-from multimodal_tf.schema import Subwords, Vocabulary, restore_tokenizer
+from multimodal_tf.schema import Subwords, Vocabulary
+from multimodal_tf.schema.tokenizer import restore_tokenizer
 
 # of words and characters: 0 is padding, 1 unknown
 _UNKNOWN = 1

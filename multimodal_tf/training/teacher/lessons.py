@@ -168,7 +168,7 @@ def _columns(
             return _class_columns(name, _classes(schema, name), _classes(stats, other))
         case "number":
             return _number_columns(name, head, taught)
-        case "text" | None:
+        case "text" | "image" | None:
             raise ValueError(f"heads.{name} of type {head.type} cannot be taught")
         case _:
             assert_never(head.target_type)

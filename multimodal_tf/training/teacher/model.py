@@ -70,9 +70,10 @@ def _of_run(files: TeacherFiles, config: Config, names: list[str]) -> Function:
         features, _ = preprocessor.features(raw)
         inputs = preprocessor.model_inputs(features)
         rows = tf.shape(features[next(iter(features))])[0]
-        for name, head in generating(config.heads).items():
-            # it has no target, and what the teacher writes is not taught
-            inputs[name + TARGET] = tf.zeros([rows, head.max_tokens + 1], tf.int32)
+        for name in generating(config.heads):
+            # it has no target, and what the teacher writes or draws is not taught
+            target = run.model.input[name + TARGET]
+            inputs[name + TARGET] = tf.zeros([rows, *target.shape[1:]], target.dtype)
         found = dict(run.model(inputs, training=False))
         if any(name not in found for name in names):
             found = vectors(inputs, training=False) | found

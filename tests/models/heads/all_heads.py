@@ -9,6 +9,7 @@ from multimodal_tf.config import (
     DenseTower,
     EmbeddingHead,
     GRUTower,
+    ImageHead,
     MaskedHead,
     MatchingHead,
     MultiLabelHead,
@@ -42,6 +43,7 @@ HEADS = {
     "caption": TextHead(
         dim=4, heads=2, depth=1, mlp_units=4, max_tokens=4, dropout=0, inputs=["price", "note"]
     ),
+    "drawing": ImageHead(height=5, width=6, channels=1, filters=[4, 3], latent=2),
     "tokens": TokenMatchingHead(inputs=["note", "price"], dim=4, heads=2),
 }
 NOTE = TextInput(max_tokens=6, tower=GRUTower(units=4, embedding_dim=4, dropout=0))

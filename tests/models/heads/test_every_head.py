@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from all_heads import CONFIG
-from random_rows import texts_of
+from random_rows import images_of, texts_of
 
 import multimodal_tf
-from multimodal_tf.config import Config, Head, TextHead
+from multimodal_tf.config import Config, Head, ImageHead, TextHead
 from multimodal_tf.config.heads import LabelledHead, LossHead, output_key
 from multimodal_tf.data.predictions import HeadPredictions
 from multimodal_tf.evaluation import by_head
@@ -29,6 +29,7 @@ STATS = {
     "classes": Classes(names=list(CLASSES), counts=[3, 2, 1], rows=6),
     "number": Moments(mean=5.0, std=2.0),
     "text": texts_of(TextHead()),
+    "image": images_of(ImageHead()),
     None: None,
 }
 TARGETS = {
@@ -37,6 +38,7 @@ TARGETS = {
     "number": np.arange(ROWS, dtype="float32")[:, None],
     # not read: the model's input has the target
     "text": np.ones((ROWS, 1), "float32"),
+    "image": np.ones((ROWS, 1), "float32"),
     None: np.ones((ROWS, 1), "float32"),
 }
 # of two inputs, all different
@@ -134,10 +136,11 @@ def test_metrics_and_their_bootstrap_samples(head):
 def test_served_keys_and_columns(head):
     stats = {} if head.target_type is None else {"h": STATS[head.target_type]}
     schema = Schema(rows=ROWS, inputs={}, heads=stats)
-    # a text is served of the tokens that `generating` gives
-    output = np.full((ROWS, 5), 2, "int32") if head.generates else output_of(head)
+    # a text is served of the tokens that `generating` gives, an image of the pixels
+    made = {"text": np.full((ROWS, 5), 2, "int32"), "image": np.zeros((ROWS, 4, 4, 1), "float32")}
+    output = made[head.target_type] if head.generates else output_of(head)
     served = endpoints.predictions("h", head, tf.constant(output), schema)
-    if head.generates:
+    if head.target_type == "text":
         served["h_log_probability"] = np.zeros(ROWS)
     computed = [ending for ending in head.endings if ending in DERIVED]
     assert {*served} == {"h", *("h" + ending for ending in head.endings)} - {
@@ -157,8 +160,9 @@ def test_every_head_is_public(head):
 
 @pytest.mark.parametrize("head", EVERY, ids=of_type)
 def test_the_facts_agree(head):
-    assert isinstance(head, LabelledHead) == (head.target_type not in (None, "text"))
-    assert head.generates == (head.target_type == "text")
+    assert isinstance(head, LabelledHead) == (head.target_type not in (None, "text", "image"))
+    assert head.generates == (head.target_type in ("text", "image"))
+    assert head.needs_fused <= head.reads_fused
     assert head.served or head.rereads_inputs
     assert not head.rereads_inputs or (head.target_type is None and not head.reads_fused)
     assert (head.min_classes > 0) == (head.target_type in ("class", "classes"))

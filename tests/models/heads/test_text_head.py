@@ -139,13 +139,13 @@ def test_other_heads_stay_as_they_are():
     target = rows.pop("caption_target")
     texts = call(generating(model), rows)
     assert {*texts} == {"label", "caption", "caption_log_probability"}
-    plain = model.without_texts()
+    plain = model.without_generated()
     assert {*plain.input} == {"note", "price"}
     assert {*plain.output} == {"label"}
     expected = model(rows | {"caption_target": target})["label"].numpy()
     np.testing.assert_allclose(texts["label"], expected, rtol=1e-6)
     np.testing.assert_allclose(plain(rows)["label"], expected, rtol=1e-6)
-    assert build_model(config_without(config), schema_of(config_without(config))).without_texts
+    assert build_model(config_without(config), schema_of(config_without(config))).without_generated
 
 
 def config_without(config):

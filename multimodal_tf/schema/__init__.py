@@ -3,8 +3,6 @@
 import base64
 import os
 import pathlib
-import tempfile
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,14 +12,11 @@ import upath
 from pydantic import Field
 
 from multimodal_tf.config import Config, TextInput
-from multimodal_tf.config.heads import Head, TextHead
+from multimodal_tf.config.heads import Head, ImageHead, TextHead
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.json_files import read_model
 from multimodal_tf.config.model import check_config
 from multimodal_tf.config.spelling import spelling
-
-# the package whose tokenizers a schema may hold
-_TOKENIZERS = "keras_hub"
 
 
 class Vectors(pydantic.BaseModel):
@@ -157,8 +152,37 @@ class Texts(pydantic.BaseModel):
         return self.end + 2
 
 
+class Images(pydantic.BaseModel):
+    """The target images of a head: their mean over the training rows.
+
+    Example:
+        >>> Images.of(np.zeros([2, 3, 1]), rows=5).array().shape
+        (2, 3, 1)
+    """
+
+    type: Literal["images"] = "images"
+    # height, width and channels
+    shape: tuple[int, int, int]
+    # uint8, row by row, in base64
+    mean: str
+    # training rows with an image
+    rows: int
+
+    @classmethod
+    def of(cls, mean: npt.ArrayLike, rows: int) -> "Images":
+        """From the mean `(height, width, channels)`, 0 to 255."""
+        pixels = np.rint(np.asarray(mean)).astype(np.uint8)
+        height, width, channels = pixels.shape
+        data = base64.b64encode(pixels.tobytes()).decode()
+        return cls(shape=(height, width, channels), mean=data, rows=rows)
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """uint8 `(height, width, channels)`."""
+        return np.frombuffer(base64.b64decode(self.mean), np.uint8).reshape(self.shape)
+
+
 InputStats = Vocabulary | Subwords | Moments | VectorMoments
-HeadStats = Classes | Moments | Texts
+HeadStats = Classes | Moments | Texts | Images
 
 
 class Schema(pydantic.BaseModel):
@@ -191,45 +215,6 @@ class Schema(pydantic.BaseModel):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON."""
         pathlib.Path(path).write_text(self.model_dump_json(indent=1), encoding="utf-8")
-
-
-def restore_tokenizer(stats: Subwords) -> Any:
-    """The KerasHub tokenizer that a schema holds.
-
-    Raises:
-        ValueError: it holds something else; only KerasHub's own classes are run.
-    """
-    # these imports take seconds, and other schemas do not need them
-    import keras
-    from keras_hub.tokenizers import Tokenizer as KerasHubTokenizer
-
-    if not str(stats.layer.get("module", "")).startswith(_TOKENIZERS):
-        raise ValueError(
-            f"the schema must hold a tokenizer of {_TOKENIZERS},"
-            f" received {stats.layer.get('class_name')!r}"
-        )
-    layer = _whole(keras.saving.deserialize_keras_object, stats.layer)
-    if not isinstance(layer, KerasHubTokenizer):
-        raise ValueError(
-            f"the schema must hold a tokenizer of {_TOKENIZERS}, received {type(layer).__name__}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in stats.assets.items():
-            content = _whole(base64.b64decode, data)
-            (pathlib.Path(folder) / pathlib.PurePath(name).name).write_bytes(content)
-        _whole(layer.load_assets, folder)
-    return layer
-
-
-def _whole(read: Callable[[Any], Any], part: Any) -> Any:
-    """What a function reads of a part of the schema."""
-    try:
-        return read(part)
-    # KerasHub and TensorFlow raise errors of any type where it is damaged
-    except Exception as error:  # noqa: BLE001
-        raise ValueError(
-            f"the schema's tokenizer is damaged: {' '.join(str(error).split())[:300]}"
-        ) from error
 
 
 def check_schema(config: Config, schema: Schema) -> None:
@@ -356,12 +341,26 @@ def _check_target_tokenizer(field: str, head: TextHead, stats: Texts) -> None:
         )
 
 
+def _check_target_shape(field: str, head: ImageHead, stats: Images) -> None:
+    if stats.shape != head.target_shape:
+        raise ValueError(
+            f"{field}: height, width and channels must be {stats.shape}, which the schema was "
+            f"learned with, received {head.target_shape}"
+        )
+
+
+# the type of a head's entry, by its target type; others have classes
+_STATS = {"number": "moments", "text": "texts", "image": "images", None: None}
+
+
 def _check_head(name: str, head: Head, column: str, stats: HeadStats | None) -> None:
     field = f"heads.{name}"
-    wanted = {"number": "moments", "text": "texts", None: None}.get(head.target_type, "classes")
+    wanted = _STATS.get(head.target_type, "classes")
     _check_type(field, head.type, wanted, stats)
     if isinstance(head, TextHead) and isinstance(stats, Texts):
         _check_target_tokenizer(field, head, stats)
+    if isinstance(head, ImageHead) and isinstance(stats, Images):
+        _check_target_shape(field, head, stats)
     if not isinstance(stats, Classes):
         return
     if len(stats.names) < head.min_classes:
