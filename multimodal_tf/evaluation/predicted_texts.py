@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from multimodal_tf.config import Config
-from multimodal_tf.config.heads import cell_tensors, generating
+from multimodal_tf.config import Config, TextHead
+from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.data.tokenizers.target_texts import texts_of
 from multimodal_tf.schema import Schema, Texts
 
@@ -24,7 +24,9 @@ def predicted_texts(
     Returns:
         By text head a text for each row; empty without a model or without such heads.
     """
-    found: dict[str, list[str]] = {name: [] for name in generating(config.heads)}
+    found: dict[str, list[str]] = {
+        name: [] for name, head in config.heads.items() if isinstance(head, TextHead)
+    }
     made: Any = model
     if made is None or not found or not hasattr(made, "generating"):
         return {}

@@ -43,7 +43,8 @@ def skew(
 
     Returns:
         dict of head to float, the largest absolute difference of a probability, of a number in its
-        own unit, of a number of an embedding, or of a text's log probability.
+        own unit, of a number of an embedding, of a text's log probability, or of a pixel of an
+        image, 0 to 1, in 256 steps.
 
     Raises:
         ValueError: the two have different numbers of rows.
@@ -74,8 +75,20 @@ def skew(
             if key != name and key in trained
             else predictions(name, head, own, schema)[key].numpy()
         )
-        differences[name] = float(np.abs(served[name] - own).max(initial=0))
+        differences[name] = _largest(served[name], own)
     return differences
+
+
+def _largest(served: np.ndarray, own: np.ndarray) -> float:
+    """The largest difference of two arrays of numbers, or of pixels, 0 to 1, in PNG files."""
+    if served.dtype == object:
+        pairs = zip(served.tolist(), own.tolist())
+        return max((_largest(_pixels(one), _pixels(other)) for one, other in pairs), default=0.0)
+    return float(np.abs(served - own).max(initial=0))
+
+
+def _pixels(file: bytes) -> np.ndarray:
+    return np.asarray(tf.io.decode_png(file)) / np.float32(255)
 
 
 def _served(

@@ -103,7 +103,7 @@ def test_report_of_texts_alone(made, tmp_path):
 def test_what_needs_another_head_says_so(made, tmp_path):
     with pytest.raises(ValueError, match="must have a head with a label"):
         model_report(made.path, made.records, tmp_path / "page")
-    with pytest.raises(ValueError, match="cross-validation needs a head other than of texts"):
+    with pytest.raises(ValueError, match="needs a head other than of texts or images"):
         cross_validate(CONFIG, mm.read_table(made.table), tmp_path / "folds")
     with pytest.raises(ValueError, match="texts have no average, received the head 'caption'"):
         mm.export_ensemble([made.run, made.run], made.folder / "both" / "1")

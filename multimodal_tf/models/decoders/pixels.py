@@ -41,8 +41,10 @@ class PixelDecoder(Layer):
         self.sides = sides(height, width, len(self.filters))
         policy = self.dtype_policy
         coarsest = self.sides[0]
+        # vectors of towers may be small, and learning then stands still for long
+        self.scaled = layers.LayerNormalization(dtype=policy)
         self.dense = layers.Dense(
-            coarsest[0] * coarsest[1] * self.filters[0], activation="relu", dtype=policy
+            coarsest[0] * coarsest[1] * self.filters[0], activation="gelu", dtype=policy
         )
         self.first = layers.Reshape((*coarsest, self.filters[0]), dtype=policy)
         self.larger = layers.UpSampling2D(2, dtype=policy)
@@ -50,6 +52,7 @@ class PixelDecoder(Layer):
         self.last = layers.Conv2D(channels, 3, padding="same", dtype=policy)
 
     def build(self, x_shape: Any) -> None:
+        self.scaled.build(x_shape)
         self.dense.build(x_shape)
         read = self.filters[0]
         for (height, width), convolution in zip(self.sides[1:], self.convolutions):
@@ -60,7 +63,7 @@ class PixelDecoder(Layer):
 
     def call(self, x: Any) -> Any:
         rows = tf.shape(x)[0]
-        x = self.first(self.dense(_some_rows(x)))
+        x = self.first(self.dense(self.scaled(_some_rows(x))))
         for (height, width), convolution in zip(self.sides[1:], self.convolutions):
             x = convolution(self.larger(x)[:, :height, :width])
         return self.last(x)[:rows]
@@ -125,5 +128,5 @@ def _some_rows(x: Any) -> Any:
 
 def _convolution(filters: int, policy: Any, strides: int = 1) -> layers.Conv2D:
     return layers.Conv2D(
-        filters, 3, strides=strides, padding="same", activation="relu", dtype=policy
+        filters, 3, strides=strides, padding="same", activation="gelu", dtype=policy
     )
