@@ -21,6 +21,12 @@ OWN = {
     "04_search_and_scale": {"TRIALS": 2, "FOLDS": 2, "INPUTS": ["image", "text"]},
     "05_model_report": {"ROWS": 150, "CORRUPTED": 5, "RESAMPLES": 20},
 }
+# what a notebook runs before its first cell, where the package has no setting that a user needs
+BEFORE = {
+    # two rows are explained instead of nine
+    "05_model_report": "from multimodal_tf.evaluation.explanations import of_split\n"
+    "of_split.WORST = of_split.RIGHT = 1",
+}
 # conditions on a notebook's variables at its end
 HOLDS = {
     "01_quickstart": [
@@ -82,7 +88,7 @@ HOLDS = {
 
 
 def prepared(path, folder):
-    """The notebook with small settings in its `parameters` cell, and conditions at its end."""
+    """The notebook with small settings in its `parameters` cell, between two cells of the test."""
     notebook = nbformat.read(path, as_version=4)
     [cell] = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     settings = SMALL | OWN.get(path.stem, {})
@@ -97,9 +103,9 @@ def prepared(path, folder):
             flags=re.MULTILINE,
         )
         assert found == 1, f"the parameters cell does not set {name}"
-    notebook.cells.append(
-        nbformat.v4.new_code_cell("\n".join(f"assert {one}" for one in HOLDS.get(path.stem, [])))
-    )
+    before, after = BEFORE.get(path.stem, ""), [f"assert {one}" for one in HOLDS.get(path.stem, [])]
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(before))
+    notebook.cells.append(nbformat.v4.new_code_cell("\n".join(after)))
     return notebook
 
 
@@ -111,8 +117,8 @@ def test_a_notebook_runs(path, tmp_path, request):
     NotebookClient(notebook, timeout=600, resources=resources).execute()
     out = request.config.getoption("--save-notebooks")
     if out is not None:
-        # The cell of assertions is not saved.
-        notebook.cells.pop()
+        # what the test added is not saved
+        notebook.cells = notebook.cells[1:-1]
         pathlib.Path(out).mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, pathlib.Path(out, path.name))
 
