@@ -55,6 +55,7 @@ from .config import Peft as Peft
 from .config import PresetTokenizer as PresetTokenizer
 from .config import PresetTower as PresetTower
 from .config import ProductFusion as ProductFusion
+from .config import Pruning as Pruning
 from .config import QuantileHead as QuantileHead
 from .config import RegressionHead as RegressionHead
 from .config import ResNetTower as ResNetTower

@@ -181,6 +181,9 @@ def train(
         run = fit(*given, overwrite=overwrite)
     if reproduce is not None:
         console.print(compare_metrics(reproduce, run), markup=False)
+    if run.record.sparsity:
+        zeros = ", ".join(f"{name} {share:.1%}" for name, share in run.record.sparsity.items())
+        console.print(f"Zeros: {zeros}", markup=False)
     console.print(
         f"Model: {out / 'model.keras'}. Metrics and settings: {out / 'run.json'}."
         f" Learning curves: tensorboard --logdir {out / 'logs'}"

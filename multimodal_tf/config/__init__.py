@@ -119,7 +119,7 @@ from multimodal_tf.config.towers import (
     ViTTower,
     WaveformTower,
 )
-from multimodal_tf.config.training import Training
+from multimodal_tf.config.training import Pruning, Training
 
 __all__ = [
     "Peft",
@@ -217,6 +217,7 @@ __all__ = [
     "TextHead",
     "TextInput",
     "TokenMatchingHead",
+    "Pruning",
     "Training",
     "TransformerTower",
     "UncertaintyWeights",

@@ -40,7 +40,7 @@ from multimodal_tf.config.names import (
     Strict,
     sentence,
 )
-from multimodal_tf.config.peft import Peft
+from multimodal_tf.config.peft import Peft, check_pruning
 from multimodal_tf.config.spelling import as_text
 from multimodal_tf.config.split import Split
 from multimodal_tf.config.teacher import Teacher, check_teacher
@@ -181,6 +181,7 @@ class Config(Strict):
     def _heads_are_valid(self) -> Self:
         check_inputs(self.heads, self.vectors(), self.inputs)
         check_monitor(self.training.monitor, self.heads)
+        check_pruning(self.training.pruning, self.peft)
         check_loss_weighting(self.loss_weighting, self.heads, self.fusion, self.vectors())
         if self.teacher is not None:
             check_teacher(self.teacher, self.heads, self.inputs, self.loss_weighting)

@@ -89,3 +89,17 @@ def _in_several_stages(stages: list[Patterns]) -> list[str]:
         repeated |= seen & {*stage}
         seen |= {*stage}
     return sorted(repeated)
+
+
+def check_pruning(pruning: object, peft: Peft | None) -> None:
+    """Checks that what is pruned is not changed by something beside it.
+
+    Raises:
+        ValueError: weights are pruned, and LoRA or adapters are added, or stages are unfrozen.
+    """
+    names = [] if peft is None else [n for n in ("lora", "adapters", "stages") if getattr(peft, n)]
+    if pruning is not None and names:
+        raise ValueError(
+            "training.pruning: must not be combined with peft.lora, peft.adapters or peft.stages, "
+            f"which train other weights than it prunes, received {', '.join(names)}"
+        )

@@ -147,6 +147,7 @@ def make_callbacks(
                 monitor=monitor.name,
                 mode=monitor.mode,
                 patience=patience,
+                start_from_epoch=training.first_best_epoch,
                 restore_best_weights=True,
             )
         )

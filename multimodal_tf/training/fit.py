@@ -52,6 +52,7 @@ from multimodal_tf.training.job import Job, begin_or_resume, prepare
 from multimodal_tf.training.linear_start import LinearStart, begin_linear
 from multimodal_tf.training.monitor import make_monitor
 from multimodal_tf.training.optimizer import make_optimizer
+from multimodal_tf.training.pruning import GradualPruning, sparsity
 from multimodal_tf.training.result import History, record_result
 from multimodal_tf.training.resume import Resumable
 from multimodal_tf.training.run_dir import (
@@ -239,11 +240,15 @@ def _trained(
     _compile(job, model)
     begun = (
         begin_linear(model, *of_run, validation, own_dir if job.saves else None, beside.frozen)
-        if job.begins and state is None
+        # it would solve what is not pruned yet
+        if job.begins and state is None and job.config.training.pruning is None
         else LinearStart({}, False)
     )
     first = begun.metrics | monitor.scores(begun.metrics)
     replicas = job.strategy.num_replicas_in_sync
+    if job.config.training.pruning is not None:
+        pruning = job.config.training.pruning, job.config.training.pruned_in
+        callbacks = [GradualPruning(*pruning, keeps=not job.begins), *callbacks]
     own = make_callbacks(
         job.config.training, own_dir, validated, monitor, first, replicas, job.saves
     )
@@ -254,6 +259,8 @@ def _trained(
         checkpoints.close()
     else:
         history = _train(job, model, data, [*own, *callbacks], checkpoints, state, verbose)
+    if job.config.training.pruning is not None:
+        record.sparsity = sparsity(model)
     record_result(record, history, checkpoints, own, monitor)
     learned, note = with_thresholds(model, *of_run, beside.frozen)
     _note(record, note, job)

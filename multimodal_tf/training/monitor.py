@@ -41,14 +41,18 @@ class Monitor:
         """
         return self.callback.scores() if first and isinstance(self.callback, _Score) else {}
 
-    def best(self, history: Mapping[str, list[float]], first: Mapping[str, float]) -> int:
+    def best(
+        self, history: Mapping[str, list[float]], first: Mapping[str, float], start: int = 0
+    ) -> int:
         """The epoch, from 1, with the best score: of equal ones the first, as Keras keeps it.
 
         Args:
             history: one number per epoch by name.
             first: metrics of the first weights, which are those of epoch 0; may be empty.
+            start: epochs at the beginning that do not count.
         """
         values = np.array(history[self.name], float)
+        values[:start] = np.nan
         before = first.get(self.name, np.nan)
         signed = (1 if self.mode == "min" else -1) * np.array([before, *values])
         return int(np.nanargmin(signed))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from multimodal_tf.config import Training
 from multimodal_tf.training.callbacks import BestFromStart
 from multimodal_tf.training.checkpoint import Checkpoints
 from multimodal_tf.training.monitor import Monitor
@@ -29,8 +30,7 @@ def record_result(
     first = next((one.first for one in callbacks if isinstance(one, BestFromStart)), {})
     record.epochs = len(history.get("loss", []))
     try:
-        rate = record.config.training.learning_rate
-        record.best_epoch = _best_epoch(history, first, rate, monitor)
+        record.best_epoch = _best_epoch(history, first, record.config.training, monitor)
     except ValueError:
         # a resumed training would end in the same way
         checkpoints.remove()
@@ -45,7 +45,7 @@ def record_result(
 
 
 def _best_epoch(
-    history: History, first: Mapping[str, float], learning_rate: float, monitor: Monitor
+    history: History, first: Mapping[str, float], training: Training, monitor: Monitor
 ) -> int:
     """The epoch, from 1, whose weights the model has; 0: the first ones, if they were evaluated."""
     if not history:
@@ -54,6 +54,7 @@ def _best_epoch(
     if not math.isfinite(history["loss"][-1]) or not np.isfinite(losses).any():
         raise ValueError(
             f"the loss became NaN or infinite in epoch {len(losses)}: "
-            f"training.learning_rate must be lower, received {learning_rate}"
+            f"training.learning_rate must be lower, received {training.learning_rate}"
         )
-    return monitor.best(history, first) if "val_loss" in history else len(losses)
+    start = training.first_best_epoch
+    return monitor.best(history, first, start) if "val_loss" in history else len(losses)

@@ -85,6 +85,9 @@ class RunRecord(pydantic.BaseModel):
     # Keras' metrics of that epoch; the training loss is a mean over a changing model
     metrics: dict[str, float | None] = {}
     note: str = ""
+    # share of zeros in the matrices and kernels that were pruned, by input (its tower), `fused` and
+    # head
+    sparsity: dict[str, float] = {}
     # how often the training was interrupted and resumed
     resumed: int = 0
     # as passed to `fit`

@@ -52,6 +52,11 @@ def replace_heads(config: Config, schema: Schema, run: Run) -> tuple[keras.Model
             "run: must have no LoRA and no adapters, received a model that has: "
             "merge_lora(run.model) first"
         )
+    if run.config.training.pruning is not None and config.training.pruning is None:
+        raise ValueError(
+            "training.pruning: must be set, to keep the zeros of a run that was pruned, "
+            "received null"
+        )
     known = {name: run.schema.inputs[name] for name in common if name in run.schema.inputs}
     schema = Schema(rows=schema.rows, inputs=schema.inputs | known, heads=schema.heads)
     model = build_model(config, schema)
