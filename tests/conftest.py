@@ -77,6 +77,8 @@ LONGEST = [
 APART = ["test_notebooks.py", "test_docs.py"]
 
 
+# before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """The slow tests alone: the longest first, so that no process is left with them at the end.
 
