@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 # a file's tests share trainings: one process runs them all, and the longest files come first.
 # They wait for processes of their own: three at once for two cores
 SLOW := --numprocesses $$((3 * $$($(BIN)/python -c 'import os; print(os.cpu_count())') / 2)) \
-	--dist loadgroup --no-loadscope-reorder
+	--dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test pytest test-slow test-changed fuzz docs lint clean
 

@@ -77,13 +77,8 @@ LONGEST = [
 APART = ["test_notebooks.py", "test_docs.py"]
 
 
-# before pytest-xdist reads the groups
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """The slow tests alone: the longest first, so that no process is left with them at the end.
-
-    Others of one file share trainings: one process runs them all.
-    """
+    """The slow tests alone: the longest first, so that no process is left with them at the end."""
     if config.option.markexpr != "slow":
         return
 
@@ -92,9 +87,19 @@ def pytest_collection_modifyitems(config, items):
         return next(found, len(LONGEST))
 
     items.sort(key=rank)
-    for item in items:
-        if item.path.name not in APART:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The slow tests: by file, as `--dist loadfile`, but those in `APART` one by one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return nodeid if pathlib.PurePath(file).name in APART else file
+
+    return ByFile(config, log) if config.option.markexpr == "slow" else None
 
 
 def pytest_collection_finish():
