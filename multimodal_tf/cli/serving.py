@@ -15,9 +15,11 @@ from multimodal_tf.cli.app import (
     console,
     error_console,
     open_table,
+    read_optional,
 )
 
 if TYPE_CHECKING:
+    from multimodal_tf.data.table import Table
     from multimodal_tf.data.trained import Trained
     from multimodal_tf.evaluation.fit_guard import Fitted
     from multimodal_tf.serving.zero_shot import ZeroShot
@@ -118,6 +120,8 @@ def export(
     classes_of: _ClassesOf = None,
     classes_table: _ClassesTable = None,
     prompt: _Prompt = "{}",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
 ) -> None:
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
     from multimodal_tf.data.trained import check_own_records
@@ -133,7 +137,8 @@ def export(
         raise ValueError(
             f"export takes one RUN and OUT, or several RUNs with --ensemble, received {len(runs)}"
         )
-    zero_shot = _zero_shot(classes, classes_of, classes_table, prompt)
+    table = read_optional(classes_table, None, encoding, delimiter)
+    zero_shot = _zero_shot(classes, classes_of, table, prompt)
     if ensemble and zero_shot is not None:
         raise ValueError("--ensemble averages predictions, so --classes must not be given")
     members = [load_run(run_dir) for run_dir in runs]
@@ -163,10 +168,9 @@ def export(
 def _zero_shot(
     classes: list[str] | None,
     column: str | None,
-    table: pathlib.Path | None,
+    table: "Table | None",
     prompt: str,
 ) -> "ZeroShot | None":
-    from multimodal_tf.data.table import read_table
     from multimodal_tf.serving.zero_shot import ZeroShot, classes_of
 
     if (column is None) != (table is None):
@@ -175,7 +179,7 @@ def _zero_shot(
     if column is not None and table is not None:
         if classes:
             raise ValueError("give --classes or --classes-of, received both")
-        classes = classes_of(read_table(table), column)
+        classes = classes_of(table, column)
     if classes:
         return ZeroShot(classes, prompt)
     if prompt != "{}":

@@ -1,6 +1,7 @@
 """Tables of SQLite and of Excel: which one is read, what its cells are, and what is refused."""
 
 import datetime
+import functools
 import io
 import sqlite3
 import zipfile
@@ -52,6 +53,27 @@ def test_the_only_table_of_a_database(tmp_path, suffix):
     assert rows_of(table, ["title"]) == [["red"], ["blue"], ["\udce9"]]
     types = {column.column: column.type for column in describe(table, presets=False).columns}
     assert types["photo"] == "image"
+
+
+def test_a_database_that_is_written_to_is_read_or_locked(tmp_path, monkeypatch):
+    path = database(
+        tmp_path / "a.db", "CREATE TABLE t (a)", rows=[("INSERT INTO t VALUES (1)", [])]
+    )
+    # five seconds by default
+    short = functools.partial(sqlite3.connect, timeout=0.01)
+    monkeypatch.setattr(sqlite3, "connect", short)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ValueError, match=r"a\.db is locked by a program that writes to it: try"):
+        read_table(path)
+    writer.execute("COMMIT")
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("INSERT INTO t VALUES (2)")
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO t VALUES (3)")
+    # what is committed, from the log
+    assert rows_of(read_table(path)) == [[1], [2]]
+    writer.close()
 
 
 def test_one_of_several_tables_and_views(tmp_path):

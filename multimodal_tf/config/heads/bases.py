@@ -31,6 +31,22 @@ CLASS_SCORES = (
 # YAML may name the class 1 by a number
 ClassName = Annotated[str, pydantic.BeforeValidator(as_text)]
 
+
+def _each_class_once(weights: Any) -> Any:
+    """Refuses two names of one class, such as 1 and "1.0", of which the last would count."""
+    if isinstance(weights, dict):
+        names = [as_text(name) for name in weights]
+        twice = [name for name in weights if names.count(as_text(name)) > 1]
+        if twice:
+            raise ValueError(
+                f"class_weight must name each class once, received {twice[0]!r} and {twice[1]!r}, "
+                f"which are both {as_text(twice[0])!r}"
+            )
+    return weights
+
+
+ClassWeights = Annotated[dict[ClassName, NonNegative], pydantic.BeforeValidator(_each_class_once)]
+
 # scores of heads whose vectors find each other
 RETRIEVAL_SCORES = ("mean_average_precision", "recall_at_1", "recall_at_5", "recall_at_10")
 

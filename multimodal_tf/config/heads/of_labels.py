@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.heads.bases import CLASS_SCORES, ClassName, LabelColumn
+from multimodal_tf.config.heads.bases import CLASS_SCORES, ClassName, ClassWeights, LabelColumn
 from multimodal_tf.config.names import (
     HIGH,
     LOW,
@@ -44,7 +44,7 @@ class ClassificationHead(LabelColumn):
     type: Literal["classification"] = "classification"
     loss: Literal["crossentropy", "focal"] = "crossentropy"
     gamma: NonNegative | None = None
-    class_weight: Literal["balanced"] | dict[ClassName, NonNegative] | None = None
+    class_weight: Literal["balanced"] | ClassWeights | None = None
     # share of the target that is spread evenly over all classes
     label_smoothing: Fraction = 0.1
 
@@ -118,7 +118,7 @@ class MultiLabelHead(LabelColumn):
         description="what a missing cell says: nothing is known (the row does not teach this head),"
         " or none of the labels applies",
     )
-    class_weight: Literal["balanced"] | dict[ClassName, NonNegative] | None = None
+    class_weight: Literal["balanced"] | ClassWeights | None = None
     threshold: Literal["fitted"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5,
         description="the probability from which on a label is predicted; fitted: one for each "

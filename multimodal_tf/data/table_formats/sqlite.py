@@ -72,6 +72,16 @@ def _connected(path: pathlib.Path) -> Iterator[sqlite3.Connection]:
             # as in files of text: what is not UTF-8 spoils its cell alone
             connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
             yield connection
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise ValueError(
+                f"{path} is locked by a program that writes to it: try again when it is done"
+            ) from error
+        raise ValueError(_unreadable(path, error)) from error
     # the latter of names and messages that are not UTF-8
     except (sqlite3.Error, UnicodeError) as error:
-        raise ValueError(f"{path} is not a readable SQLite file: {first_line(error)}") from error
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> str:
+    return f"{path} is not a readable SQLite file: {first_line(error)}"
