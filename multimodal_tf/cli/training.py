@@ -152,6 +152,7 @@ def train(
     from multimodal_tf.config import Config
     from multimodal_tf.data.filesystem import to_path
     from multimodal_tf.data.ingest.schema_cache import schema_for
+    from multimodal_tf.data.manifest import Manifest
     from multimodal_tf.training.distribute import is_chief, strategy_of
     from multimodal_tf.training.fit import fit
     from multimodal_tf.training.peft import replace_heads
@@ -166,6 +167,8 @@ def train(
     # workers must connect before TensorFlow is used
     distribution = strategy_of(name)
     if reproduce is None:
+        # says what is missing in a folder that holds no records
+        Manifest.load(records)
         settings = Config.load(config or to_path(records) / "config.yaml")
     if epochs is not None:
         settings.training.epochs = epochs

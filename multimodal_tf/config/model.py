@@ -10,7 +10,9 @@ import itertools
 import json
 import keyword
 import math
+import os
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
@@ -48,6 +50,8 @@ from multimodal_tf.config.towers import TabularTower
 from multimodal_tf.config.training import Training
 from multimodal_tf.config.yaml_text import load_yaml, read_yaml_file
 
+# a path in place of a text
+_FILE = re.compile(r"[^\n{]+\.(yaml|yml|json)", re.IGNORECASE)
 # numbers in the tensors of one batch: 16 GiB
 _LARGEST_BATCH = 2**32
 
@@ -240,13 +244,18 @@ class Config(Strict):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """The configuration in a YAML or JSON text (JSON is YAML).
+    def from_yaml(cls, text: str | os.PathLike[str]) -> Self:
+        """The configuration in a YAML or JSON text (JSON is YAML), or in such a file: as `load`.
+
+        Args:
+            text: of several lines; what ends in .yaml, .yml or .json is the path of a file.
 
         Raises:
             ValueError: the text is not YAML or more than `load_yaml` reads, or breaks a rule; one
                 clause per fault, with the field and what was received.
         """
+        if isinstance(text, os.PathLike) or _FILE.fullmatch(text.strip()):
+            return cls.load(pathlib.Path(text))
         try:
             fields = load_yaml(text)
         except ValueError as error:
@@ -254,7 +263,7 @@ class Config(Strict):
         try:
             return cls.model_validate(fields)
         except pydantic.ValidationError as error:
-            raise ValueError(f"the configuration is wrong: {sentence(error)}") from error
+            raise ValueError(f"the configuration is wrong: {sentence(error, cls)}") from error
 
     @classmethod
     def load(cls, path: str | pathlib.Path | upath.UPath) -> Self:

@@ -1,7 +1,9 @@
 """Names and name endings of the configuration and the model, and the base class of all settings."""
 
 import contextlib
+import difflib
 import re
+import typing
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -119,9 +121,52 @@ def embedding_layers(
     return {name: layer for name, layer in wanted.items() if layer in layers}
 
 
-def sentence(error: pydantic.ValidationError) -> str:
-    """One sentence per fault of a configuration: the field, the rule and what was received."""
-    return "; ".join(map(_fault, error.errors()))
+def sentence(error: pydantic.ValidationError, settings: type | None = None) -> str:
+    """One sentence per fault of a configuration: the field, the rule and what was received.
+
+    Args:
+        settings: what was validated, to name the field that an unknown one may have meant.
+    """
+    return "; ".join(_fault(fault) + _meant(fault, settings) for fault in error.errors())
+
+
+def _meant(fault: Any, settings: type | None) -> str:
+    """A question after an unknown field that is like one that there is."""
+    if fault["type"] != "extra_forbidden":
+        return ""
+    *outer, name = fault["loc"]
+    close = difflib.get_close_matches(str(name), _fields(settings, outer), n=1)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _fields(settings: Any, path: Sequence[int | str]) -> list[str]:
+    """The fields of the settings at a path; of a union those of the member that its type names."""
+    found = [settings]
+    for key in path:
+        inner = []
+        for one in found:
+            fields = getattr(one, "model_fields", {})
+            if key in fields:
+                inner += _models(fields[key].annotation)
+            elif "type" in fields and fields["type"].default == key:
+                inner.append(one)
+            elif not isinstance(key, str) or key not in _types(found):
+                # a name of an input or head, or a place in a list
+                inner.append(one)
+        found = inner
+    return [name for one in found for name in getattr(one, "model_fields", {})]
+
+
+def _types(models: Sequence[Any]) -> set[Any]:
+    fields = [getattr(one, "model_fields", {}) for one in models]
+    return {each["type"].default for each in fields if "type" in each}
+
+
+def _models(annotation: Any) -> list[Any]:
+    """The settings in a type, such as the members of a union or the values of a dict."""
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    return [model for one in typing.get_args(annotation) for model in _models(one)]
 
 
 def first_fault(error: pydantic.ValidationError | UnicodeDecodeError) -> str:
@@ -158,7 +203,7 @@ def _one_sentence(settings: type) -> Iterator[None]:
     try:
         yield
     except pydantic.ValidationError as error:
-        raise ValueError(f"{settings.__name__}: {sentence(error)}") from error
+        raise ValueError(f"{settings.__name__}: {sentence(error, settings)}") from error
 
 
 class _StrictMetaclass(_Metaclass):

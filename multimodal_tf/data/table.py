@@ -182,6 +182,19 @@ def read_table(
     return table
 
 
+def as_table(source: "Table | str | os.PathLike[str] | pandas.DataFrame") -> Table:
+    """A table as it is, or as `read_table` opens it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_table`.
+
+    Example:
+        >>> as_table(pandas.DataFrame({"title": ["red shoe"]})).columns
+        ['title']
+    """
+    return source if isinstance(source, Table) else read_table(source)
+
+
 def column_names(frame: pandas.DataFrame) -> list[str]:
     """The names of a DataFrame's columns as text: a column may be called 0.
 

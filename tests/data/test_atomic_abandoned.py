@@ -82,8 +82,8 @@ def test_another_error_stays():
 def test_a_path_in_place_of_an_object_is_a_sentence(tmp_path):
     config = Config(inputs={"a": TextInput()}, heads={"y": ClassificationHead()})
     calls = [
-        (lambda: ingest("a.csv", config, tmp_path), r"table must be a Table.*received 'a\.csv'"),
-        (lambda: describe("a.csv"), r"table must be a Table, such as read_table"),
+        (lambda: ingest("a.csv", config, tmp_path), "there is no table a.csv"),
+        (lambda: describe("a.csv"), "there is no table a.csv"),
         (lambda: check_schema("run", "run"), "config must be a Config, such as Config.load"),
         (lambda: check_schema(config, "run"), "schema must be a Schema, such as Schema.load"),
         (lambda: Schema.load(tmp_path / "gone"), "gone"),

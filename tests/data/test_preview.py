@@ -126,8 +126,10 @@ def test_all_of_it_is_bounded(table, monkeypatch):
 def test_other_arguments_are_refused(table, rows):
     with pytest.raises(ValueError, match=f"rows must be from 1 to 100, received {rows}"):
         mm.preview(table, rows=rows)
-    with pytest.raises(ValueError, match="table must be a Table"):
+    with pytest.raises(FileNotFoundError, match="there is no table shop.csv"):
         mm.preview("shop.csv")
+    with pytest.raises(ValueError, match="a table must be a path or a pandas DataFrame"):
+        mm.preview(3)
 
 
 def test_a_description_shows_its_columns_and_rows(table):

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 import numpy as np
+import pandas
 
 from multimodal_tf.data.codecs.cell import BrokenCell
 from multimodal_tf.data.describe.cell_types import inspect_cell, rejection
@@ -17,7 +19,7 @@ from multimodal_tf.data.describe.sample import Column
 from multimodal_tf.data.describe.shown import Shown
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.kinds import read_cell
-from multimodal_tf.data.table import Table
+from multimodal_tf.data.table import Table, as_table
 
 # rows that are shown where nothing else is asked for, and at most
 ROWS, _MOST_ROWS = 5, 100
@@ -79,7 +81,7 @@ class Preview:
         return render_html("preview.html.jinja", preview=self)
 
 
-def preview(table: Table, rows: int = ROWS) -> Preview:
+def preview(table: Table | str | os.PathLike[str] | pandas.DataFrame, rows: int = ROWS) -> Preview:
     """The first rows of a table, with pictures, players, and the reasons for broken cells.
 
     Only these rows are read. A picture is a thumbnail of at most 128 pixels, a sound its first 5
@@ -87,7 +89,7 @@ def preview(table: Table, rows: int = ROWS) -> Preview:
     is at most 4 MiB; what does not fit is named only.
 
     Args:
-        table: `Table`, from `read_table`.
+        table: `Table`, or what `read_table` opens: a path or a DataFrame.
         rows: int from 1 to 100.
 
     Returns:
@@ -105,8 +107,7 @@ def preview(table: Table, rows: int = ROWS) -> Preview:
         row 0: title: a small owl, price: 3
         row 1: title: missing, price: 5
     """
-    if not isinstance(table, Table):
-        raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
+    table = as_table(table)
     if not 1 <= rows <= _MOST_ROWS:
         raise ValueError(f"rows must be from 1 to {_MOST_ROWS}, received {rows}")
     return preview_as(table, rows, None)

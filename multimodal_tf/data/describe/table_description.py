@@ -1,9 +1,11 @@
 """Describes a table: column types, gaps, sizes, unreadable cells, and the configuration to use."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import pandas
 import pydantic
 from markupsafe import Markup
 from rich.console import Group
@@ -43,7 +45,7 @@ from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import Cell, Column
 from multimodal_tf.data.describe.splits import proposed_split
 from multimodal_tf.data.filesystem import PathLike
-from multimodal_tf.data.table import Table
+from multimodal_tf.data.table import Table, as_table
 
 # rejected cells that are listed
 _REASONS = 5
@@ -146,7 +148,7 @@ class Description(pydantic.BaseModel):
 
 
 def describe(
-    table: Table,
+    table: Table | str | os.PathLike[str] | pandas.DataFrame,
     types: Mapping[str, str] | None = None,
     label: str | int | Iterable[str | int] | None = None,
     sample: int = 500,
@@ -170,6 +172,7 @@ def describe(
     weights of one are on this machine.
 
     Args:
+        table: `Table`, or what `read_table` opens: a path or a DataFrame.
         types: column to type, instead of the default: an input's (image, text, number, ...; moving
             GIFs count as images otherwise) or a head's (classification, regression, ...); label,
             whose head is chosen; split, group or ignored.
@@ -199,15 +202,14 @@ def describe(
         >>> [(column.name, column.type) for column in describe(read_table(frame)).columns]
         [('title', 'text'), ('price', 'number'), ('label', 'classification')]
     """
-    _check(table, sample, presets, fetch)
+    table = as_table(table)
+    _check(sample, presets, fetch)
     given = given_types(table, types or {}, label)
     pretrained = None if presets is False else Pretrained(presets, fetch)
     return _described(table, given, sample, seed, pretrained).showing(table)
 
 
-def _check(table: object, sample: int, presets: object, fetch: bool) -> None:
-    if not isinstance(table, Table):
-        raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
+def _check(sample: int, presets: object, fetch: bool) -> None:
     if sample < 1:
         raise ValueError(f"at least 1 row must be looked at, received sample={sample}")
     if presets is False and fetch:

@@ -29,8 +29,6 @@ def check_arguments(
         ValueError: a number is below 1, a column of the configuration is not in the table, or its
             labels are of another type than its head's.
     """
-    if not isinstance(table, Table):
-        raise ValueError(f"table must be a Table, such as read_table(path), received {table!r:.80}")
     check_config(config)
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, received {rows_per_shard}")

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
 
 from multimodal_tf.config import Config
@@ -26,7 +27,7 @@ from multimodal_tf.data.ingest.unreadable import check_readable
 from multimodal_tf.data.manifest import Manifest
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.split import SPLITS, assign_splits
-from multimodal_tf.data.table import Table
+from multimodal_tf.data.table import Table, as_table
 from multimodal_tf.data.teacher_files import with_teacher_inputs
 
 # a worker process takes some ten seconds to start: for fewer rows it does not pay
@@ -39,7 +40,7 @@ Files = Mapping[str, Sequence[str]]
 
 
 def ingest(
-    table: Table,
+    table: Table | str | os.PathLike[str] | pandas.DataFrame,
     config: Config,
     out: PathLike,
     processes: int | None = None,
@@ -58,6 +59,7 @@ def ingest(
     reads are written, too, and rows without labels are kept.
 
     Args:
+        table: `Table`, or what `read_table` opens: a path or a DataFrame.
         out: the folder to write, or an address such as `gs://bucket/records`, which is not locked
             against a second writer. It gets `manifest.json`, `rejected.csv`, `config.yaml`,
             `schema.json`, `train-00000.tfrecord` etc., and in `parts` small files for each shard.
@@ -77,6 +79,7 @@ def ingest(
         OSError: `out` cannot be written, another process writes there, the disk is full, a worker
             process died, or the pipeline failed.
     """
+    table = as_table(table)
     check_config(config)
     config = with_teacher_inputs(config)
     # with the cells that the teacher alone reads

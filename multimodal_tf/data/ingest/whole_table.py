@@ -21,7 +21,7 @@ from multimodal_tf.data.ingest import checks, processes, shards, table_ingest
 from multimodal_tf.data.ingest.record_settings import recorded_config
 from multimodal_tf.data.manifest import FILE, Manifest
 from multimodal_tf.data.split import SPLITS
-from multimodal_tf.data.table import Table, read_table
+from multimodal_tf.data.table import Table, as_table
 from multimodal_tf.data.table_files import SUFFIXES
 from multimodal_tf.data.table_formats.choice import divided
 from multimodal_tf.data.table_formats.reader import Columns
@@ -78,11 +78,9 @@ def opened_rows(source: Source, config: Config) -> Iterator[Rows]:
 
 def table_of(source: Source) -> Table | None:
     """The table that a source is; None: a folder of records."""
-    if isinstance(source, Table):
-        return source
-    if isinstance(source, pandas.DataFrame):
-        return read_table(source)
-    return read_table(str(source)) if is_table(source) else None
+    if isinstance(source, Table | pandas.DataFrame):
+        return as_table(source)
+    return as_table(str(source)) if is_table(source) else None
 
 
 def is_table(source: PathLike) -> bool:

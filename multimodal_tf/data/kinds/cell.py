@@ -14,6 +14,7 @@ import pandas as pd
 from multimodal_tf.config.spelling import spelling
 from multimodal_tf.data.codecs import dates
 from multimodal_tf.data.codecs.cell import BrokenCell, CellError
+from multimodal_tf.data.kinds.objects import plain
 
 # the pixels of several frames, as lists in lists, have four levels
 _DEEPEST = 32
@@ -88,6 +89,10 @@ def _checked(value: Any) -> Any:
     Raises:
         CellError: it cannot be read.
     """
+    value = plain(value)
+    if isinstance(value, list | tuple) and value and type(value[0]) not in _PLAIN:
+        # frames
+        value = [plain(one) for one in value]
     if isinstance(value, np.ma.MaskedArray) or (isinstance(value, np.ndarray) and not value.ndim):
         value = value.tolist()
     elif isinstance(value, np.void):
