@@ -26,7 +26,7 @@ from multimodal_tf.data.ingest.table_ingest import ingest
 from multimodal_tf.data.kinds import read_cell
 from multimodal_tf.data.kinds.cell import clean
 
-IMAGE, VECTOR = ImageInput(height=8, width=8), VectorInput(dim=3)
+IMAGE, VECTOR = ImageInput(height=8, width=8), VectorInput(dim=8)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "F"])
@@ -52,13 +52,13 @@ def test_a_damaged_picture_is_a_broken_cell():
 
 
 def test_tensors_are_their_values():
-    assert read_cell(tf.constant([1.0, 2, 3]), VECTOR) == [1, 2, 3]
+    assert read_cell(tf.range(8.0), VECTOR) == list(range(8))
     assert read_cell(tf.constant(2.5), NumberInput()) == 2.5
     assert read_cell(tf.constant("a bird"), TextInput()) == b"a bird"
     pixels = tf.zeros([4, 6, 3], tf.uint8)
     assert tf.io.decode_png(read_cell(pixels, IMAGE)).shape == (4, 6, 3)
     with pytest.raises(CellError, match="without values"):
-        read_cell(tf.keras.Input([3]), VECTOR)
+        read_cell(tf.keras.Input([8]), VECTOR)
 
 
 def test_clips_of_datasets_keep_their_rate():
