@@ -1,10 +1,12 @@
 """Pictures of Pillow, tensors and clips of Datasets are cells; paths and DataFrames are tables."""
 
 import io
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import tensorflow as tf
 from media import audio_bytes, random_image
 from PIL import Image
@@ -66,7 +68,7 @@ def test_clips_of_datasets_keep_their_rate():
     samples = np.linspace(-0.5, 0.5, 800, dtype=np.float32)
     for array in (samples, samples.tolist(), tf.constant(samples)):
         found = read_cell({"array": array, "sampling_rate": 8000, "path": None}, config)
-        assert tf.audio.decode_wav(found)[1] == 8000
+        assert soundfile.info(io.BytesIO(found)).samplerate == 8000
     data = audio_bytes(samples)
     assert read_cell({"array": None, "sampling_rate": 8000, "bytes": data}, config)
     for wrong in (0, -1, 1.5, "fast", None):
@@ -129,4 +131,4 @@ def test_a_path_is_a_table(tmp_path):
 def test_an_unknown_field_is_told_which_one_may_be_meant(fields, message):
     base = {"inputs": {"a": {"type": "text"}}, "heads": {"b": {"type": "classification"}}}
     with pytest.raises(ValueError, match=message):
-        Config.model_validate(base | fields)
+        Config.from_yaml(json.dumps(base | fields))
