@@ -132,7 +132,8 @@ def make_callbacks(
         callbacks += [
             keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False),
             best_model(
-                str(run_dir / CHECKPOINT),
+                # Keras fills in what stands in braces
+                str(run_dir / CHECKPOINT).replace("{", "{{").replace("}", "}}"),
                 monitor=monitor.name,
                 mode=monitor.mode,
                 save_best_only=validated,
