@@ -7,7 +7,9 @@ because TensorFlow takes seconds to import and `multimodal-tf --help` must not w
 import lazy_loader
 
 from multimodal_tf.keras_settings import check_backend
+from multimodal_tf.quiet_import import quiet_import
 
 check_backend()
+quiet_import()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,6 @@ The functions are imported inside the commands, because TensorFlow takes seconds
 """
 
 import io
-import os
 import sys
 
 from multimodal_tf.cli.app import app, error_console
@@ -19,7 +18,6 @@ from multimodal_tf.cli import serving, retrieval, demo  # noqa: F401
 
 def main() -> None:
     """Entry point: an error is one sentence and exit code 1; wrong usage is exit code 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for stream in (sys.stdout, sys.stderr):
         # what a terminal or pipe of another encoding cannot show ends no command
         if isinstance(stream, io.TextIOWrapper):

@@ -1,6 +1,7 @@
 """What all commands share: the application, its consoles, and common arguments and options."""
 
 import contextlib
+import importlib.metadata
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,29 @@ app = typer.Typer(
 # in a file or pipe, a path is not wrapped
 console = Console(soft_wrap=not sys.stdout.isatty())
 error_console = Console(stderr=True, soft_wrap=True)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        try:
+            version = importlib.metadata.version("multimodal_tf")
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed: it is used from its source tree"
+        console.print(version, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 TablePath = Annotated[
     pathlib.Path,

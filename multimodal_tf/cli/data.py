@@ -131,6 +131,10 @@ def ingest(
         f"{manifest.kept} of {manifest.table_rows} rows in {out};"
         f" {manifest.rejected} rejections in {out}/rejected.csv"
     )
+    sizes = ", ".join(f"{split} {manifest.rows(split):,}" for split in manifest.splits)
+    console.print(
+        f"Rows: {sizes}. Next: multimodal-tf train {shlex.quote(out)} --out RUN", highlight=False
+    )
 
 
 def _options(root: pathlib.Path | None, encoding: str | None, delimiter: str | None) -> str:

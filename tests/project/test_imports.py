@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "schema": {"config"},
     "losses": set(),
     "keras_settings": set(),
+    "quiet_import": set(),
     "scoring": set(),
     "data": {"config", "schema"},
     "models": LEAVES,

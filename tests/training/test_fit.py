@@ -205,7 +205,7 @@ def test_stops_early_with_another_seed_in_the_folder_of_an_earlier_run(
     (directory / "evaluation.json").write_text("{}", encoding="utf-8")
     (directory / "model.keras").write_bytes(b"old")
     other = config(epochs=30, patience=2).model_copy(update={"seed": 5})
-    run = fit(other, small_schema, small_records, directory, verbose=0)
+    run = fit(other, small_schema, small_records, directory, verbose=0, overwrite=True)
     losses = run.history["val_loss"]
     assert run.record.epochs == len(losses) == run.record.best_epoch + 2 < 30
     assert losses[run.record.best_epoch - 1] == min(losses) < losses[-1]

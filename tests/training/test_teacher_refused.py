@@ -105,7 +105,7 @@ def test_a_training_does_not_overwrite_its_teacher(small_run, records, tmp_path)
     before = (folder / "model.keras").read_bytes()
     config = student(tmp_path / "x" / ".." / "teacher", heads=("label",))
     with pytest.raises(ValueError, match="another folder than the one that the training writes"):
-        fit(config, schema_for(config, records), records, folder, verbose=0)
+        fit(config, schema_for(config, records), records, folder, verbose=0, overwrite=True)
     assert (folder / "model.keras").read_bytes() == before
 
 
