@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import pathlib
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ def search_progress(
 ) -> Iterator[None]:
     """Shows how many trials have ended and the best objective, while the block runs.
 
-    It reads the trials' files, whichever process writes them.
+    It reads the trials' files, whichever process writes them. Where standard error is a file or a
+    pipe, it is a line a trial.
 
     Args:
         project: folder of Keras Tuner's files.
@@ -51,12 +53,18 @@ def search_progress(
     """
     done = threading.Event()
     best_of = max if direction == "max" else min
+    lines, said = bool(shown) and not sys.stderr.isatty(), 0
     with progress_bar("tune", "trials", total, shown) as update:
 
         def show() -> None:
+            nonlocal said
             ended, objectives = report.ended_trials(project)
             note = f", best {best_of(objectives):.4g}" if objectives else ""
             update(completed=ended, note=note)
+            if lines and ended > said:
+                of_all = "" if total is None else f" of {total}"
+                print(f"tune: {ended}{of_all} trials{note}", file=sys.stderr, flush=True)
+                said = ended
 
         def follow() -> None:
             while not done.wait(_INTERVAL):
