@@ -35,6 +35,7 @@ from multimodal_tf.config.names import (
     NAME,
     PRESENT,
     ROW,
+    SEED,
     SERVED,
     TABULAR,
     TARGET,
@@ -121,6 +122,7 @@ class Config(Strict):
         own = [*towers, *(name + ending for name in towers for ending in endings), FUSED]
         own += [FUSED_OF + head for head in self.heads]
         own += [name + TARGET for name, head in self.heads.items() if head.generates]
+        own += [SEED] if any(head.samples for head in self.heads.values()) else []
         own += [head + ALIGNED + one for head in self.heads for one in towers]
         served = [*prediction_keys(self.heads), *SERVED, ROW]
         for taken, what in (

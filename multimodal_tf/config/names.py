@@ -32,6 +32,8 @@ LOW, HIGH = "_low", "_high"
 LOG_PROBABILITY = "_log_probability"
 # in training, the model's input `caption_target` has the tokens, or the pixels, of its target
 TARGET = "_target"
+# the endpoint `sample` reads a number for each row from which its draws follow
+SEED = "seed"
 # an exported ensemble serves in `label_disagreement` how far its models are apart
 DISAGREEMENT = "_disagreement"
 # TensorFlow Serving's REST takes texts of outputs with this ending for base64

@@ -47,23 +47,37 @@ class DrawsPerRow(Layer):
         if training:
             self.steps.assign(self.steps + 1)
             step = tf.convert_to_tensor(self.steps)
-        rows = fingerprints(cells)
-        keys = tf.stack(
-            [
-                tf.repeat(rows, count),
-                tf.tile(tf.range(count, dtype=tf.int64), tf.shape(rows)),
-                tf.fill([tf.size(rows) * count], step),
-                tf.fill([tf.size(rows) * count], tf.constant(self.seed, tf.int64)),
-            ],
-            axis=1,
-        )
-        bits = tf.bitcast(tf.fingerprint(keys), tf.uint64)
-        # as many as a float32 holds exactly
-        high = tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64))
-        return tf.reshape(tf.cast(high, tf.float32) * 2.0**-24, [-1, count])
+        return uniform(fingerprints(cells), count, step, self.seed)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
+
+
+def uniform(rows: Any, count: int, step: Any, seed: int) -> Any:
+    """Random numbers that follow from a row's number, the step and the seed alone.
+
+    Args:
+        rows: int64 `(batch,)`.
+        count: of numbers for each row.
+        step: int64 scalar.
+        seed: int.
+
+    Returns:
+        float32 `(batch, count)`, at least 0 and less than 1.
+    """
+    keys = tf.stack(
+        [
+            tf.repeat(rows, count),
+            tf.tile(tf.range(count, dtype=tf.int64), tf.shape(rows)),
+            tf.fill([tf.size(rows) * count], step),
+            tf.fill([tf.size(rows) * count], tf.constant(seed, tf.int64)),
+        ],
+        axis=1,
+    )
+    bits = tf.bitcast(tf.fingerprint(keys), tf.uint64)
+    # as many as a float32 holds exactly
+    high = tf.bitwise.right_shift(bits, tf.constant(40, tf.uint64))
+    return tf.reshape(tf.cast(high, tf.float32) * 2.0**-24, [-1, count])
 
 
 def fingerprints(cells: Any) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from multimodal_tf.config.heads import cell_tensors
-from multimodal_tf.config.names import LOG_PROBABILITY, embedding_layers
-from multimodal_tf.models.decoders.images import DrawnImage, ImageScores
+from multimodal_tf.config.names import LOG_PROBABILITY, SEED, embedding_layers
+from multimodal_tf.models.decoders.images import DrawnImage, ImageScores, SampledImage
 from multimodal_tf.models.decoders.search import GreedySearch
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
@@ -18,6 +18,10 @@ class GeneratingModel(FrozenStartModel):
     def generating(self) -> FrozenStartModel:
         """The model with the same layers that predicts; see `models.generating`."""
         return generating(self)
+
+    def sampling(self) -> FrozenStartModel:
+        """The model with the same layers that draws predictions at random; see `sampling`."""
+        return sampling(self)
 
     def without_generated(self) -> keras.Model:
         """The same layers without heads of texts and images and their targets; itself without any.
@@ -81,6 +85,29 @@ def generating(model: keras.Model) -> FrozenStartModel:
         )(*read)
     inputs = cell_tensors(model.input, model.output)
     return FrozenStartModel(inputs, outputs, name="generating")
+
+
+def sampling(model: keras.Model) -> FrozenStartModel:
+    """The functional model of a model's layers that draws its heads' predictions at random.
+
+    Args:
+        model: functional `keras.Model` of `build_model` with a head that samples, such as one of
+            images with a latent vector.
+
+    Returns:
+        A functional `keras.Model`. Its inputs are those of `generating`, and `seed` int64
+        `(batch,)`: a row's prediction depends on its inputs and its seed alone. Its outputs are
+        those of `generating`, of the heads that sample.
+    """
+    seed = keras.Input((), dtype="int64", name=SEED)
+    outputs: dict[str, Any] = {}
+    for name in model.output:
+        scores = scores_layer(model, name)
+        if isinstance(scores, ImageScores) and scores.latent:
+            _, *read = scores.input
+            outputs[name] = SampledImage(scores, name=f"{name}_sampled")(seed, *read)
+    inputs = cell_tensors(model.input, model.output)
+    return FrozenStartModel({**inputs, SEED: seed}, outputs, name="sampling")
 
 
 def scores_layer(model: keras.Model, name: str) -> TargetScores | ImageScores | None:

@@ -1,5 +1,6 @@
 """An exported model used from Python: cells as a table holds them in, a DataFrame out."""
 
+import functools
 import itertools
 import os
 import pathlib
@@ -23,11 +24,8 @@ from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
 from multimodal_tf.serving import search, signature, text_operations, zero_shot
 from multimodal_tf.serving.columns import column, head_columns, of_whole_numbers, texts
-from multimodal_tf.serving.rows import Row, Rows, dicts
+from multimodal_tf.serving.rows import BATCH, Row, Rows, batches, dicts, keys_of
 from multimodal_tf.serving.search_index import SearchIndex
-
-# rows that go through the graph at once
-BATCH = 64
 
 
 class Client:
@@ -87,9 +85,10 @@ class Client:
         signature.check(path, self.config, self.schema, self._model)
         self._predict = self._model.signatures["serving_default"]
         self._embed = self._model.signatures.get("embed")
+        self._sample = self._model.signatures.get("sample")
         self.fingerprint = search.fingerprint(path)
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
-        self._keys = _keys(self.config)
+        self._keys = keys_of(self.config)
         heads = prediction_keys(self.config.heads)
         self.whole_numbers = of_whole_numbers(self.config, self.schema)
         self.zero_shot = zero_shot.load(path)
@@ -125,7 +124,37 @@ class Client:
                 nor dicts, or two columns have one name.
         """
         listed, index = self._listed(rows)
-        frames = [self._predict_batch(batch, root) for batch in _batches(listed)]
+        frames = [self._predict_batch(batch, root) for batch in batches(listed)]
+        return pd.concat(frames).set_axis(index)
+
+    def sample(
+        self, rows: Rows, seeds: Sequence[int], root: str | os.PathLike[str] = "."
+    ) -> pd.DataFrame:
+        """Draws a prediction at random for each row, 64 at a time.
+
+        Args:
+            rows, root: as in `predict`.
+            seeds: an integer for each row: equal cells and seeds give equal predictions.
+
+        Returns:
+            DataFrame as `predict` gives it, of the heads that sample alone: images with a latent
+            vector.
+
+        Raises:
+            ValueError: no head samples, there are not as many seeds as rows, or as `predict`.
+        """
+        if self._sample is None:
+            raise ValueError(
+                "no head samples: give an image head a latent vector and train it anew, received "
+                f"{list(self.config.heads)}"
+            )
+        listed, index = self._listed(rows)
+        if len(seeds) != len(listed):
+            raise ValueError(f"seeds must be {len(listed)}, one a row, received {len(seeds)}")
+        frames = [
+            self._predict_batch(batch, root, seeds[number * BATCH :][:BATCH])
+            for number, batch in enumerate(batches(listed))
+        ]
         return pd.concat(frames).set_axis(index)
 
     def embed(
@@ -153,7 +182,7 @@ class Client:
             raise ValueError("the exported model must have the endpoint 'embed', received none")
         listed, _ = self._listed(rows)
         names = list(self.config.inputs) if inputs is None else inputs
-        found = [self._embed_batch(batch, root, names) for batch in _batches(listed)]
+        found = [self._embed_batch(batch, root, names) for batch in batches(listed)]
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def index(
@@ -287,22 +316,29 @@ class Client:
             )
         return found
 
-    def _predict_batch(self, rows: Sequence[Row], root: str | os.PathLike[str]) -> pd.DataFrame:
-        """One batch; it may be empty."""
+    def _predict_batch(
+        self, rows: Sequence[Row], root: str | os.PathLike[str], seeds: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """One batch, which may be empty; with seeds its drawn predictions."""
+        endpoint = self._predict
+        if seeds is not None:
+            endpoint = functools.partial(self._sample, seed=tf.constant(seeds, tf.int64))
         faults: list[list[str]] = [[] for _ in rows]
         cells = {
             name: [self._cell(row, name, root, fault) for row, fault in zip(rows, faults)]
             for name in self.config.inputs
         }
-        served = self._serve(cells)
+        served = self._serve(cells, endpoint)
         if self._convert(cells, served["present"]):
-            served = self._serve(cells)
+            served = self._serve(cells, endpoint)
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
+            if name not in served:
+                continue
             columns |= head_columns(name, head, served)
             if name in self.whole_numbers:
                 columns[name] = np.array(list(map(int, columns[name])), np.int64)
-        if self.zero_shot is not None:
+        if self.zero_shot is not None and seeds is None:
             name = self.zero_shot[0]
             columns[name + zero_shot.CLASS] = column(served[name + zero_shot.CLASS])
             probabilities = served[name + zero_shot.PROBABILITIES]
@@ -315,8 +351,8 @@ class Client:
             ",".join(itertools.compress(self.config.inputs, flags)) for flags in served["present"]
         ]
         faulty = np.array(list(map(bool, faults)), dtype=bool)
-        columns |= {key: served[key] for key in self.disagreement_keys}
-        for key in self.guard_keys:
+        columns |= {key: served[key] for key in self.disagreement_keys if key in served}
+        for key in self.guard_keys if seeds is None else ():
             columns[key] = served[key] | faulty if key == REVIEW else served[key]
         columns["valid"] = served["valid"] & ~faulty
         columns["error"] = pd.Series(errors, dtype="str")
@@ -357,20 +393,3 @@ class Client:
         except CellError as error:
             fault.append(f"{name}: {error}")
             return None
-
-
-def _batches(rows: list[Any]) -> list[list[Any]]:
-    """One batch at least, which may be empty."""
-    return [rows[start : start + BATCH] for start in range(0, max(len(rows), 1), BATCH)]
-
-
-def _keys(config: Config) -> dict[str, tuple[str, ...]]:
-    """The keys of a row that each input may read, the first that exists.
-
-    They are its column, then its name, unless that is the column of another input.
-    """
-    columns = {name: config.column(name) for name in config.inputs}
-    return {
-        name: (column,) if name in columns.values() else (column, name)
-        for name, column in columns.items()
-    }

@@ -1,6 +1,6 @@
 """The functions behind the endpoints of a SavedModel, from raw cells to predictions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
 import keras
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import PRESENT, Config, Head
 from multimodal_tf.config.heads import output_key
+from multimodal_tf.config.names import BYTES, SEED
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.target_texts import texts_of
 from multimodal_tf.schema import Schema, Texts, thresholds
@@ -171,6 +172,37 @@ def png(pixels: tf.Tensor) -> tf.Tensor:
     return files
 
 
+def sample(
+    model: keras.Model,
+    prepare: Prepare,
+    config: Config,
+    schema: Schema,
+    without_inputs: Mapping[str, np.ndarray],
+) -> Endpoint:
+    """The function behind `sample`: predictions that are drawn at random.
+
+    Args:
+        model: `sampling` of the model.
+        prepare: the result of `preparation`.
+        config, schema: of the model.
+        without_inputs: of `finite.outputs_without_inputs`.
+
+    Returns:
+        A function of raw cells and `seed` int64 `(batch,)` that returns for each head that samples
+        what `predictions` gives, and the status. Equal cells and seeds give equal predictions.
+    """
+
+    def function(raw: Tensors) -> Tensors:
+        inputs, status = prepare({name: one for name, one in raw.items() if name != SEED})
+        outputs, reasons = finite.replaced(call(model, inputs | {SEED: raw[SEED]}), without_inputs)
+        served = finite.with_reasons(status, reasons)
+        for name, output in outputs.items():
+            served |= predictions(name, config.heads[name], output, schema)
+        return served
+
+    return function
+
+
 def with_vectors(
     model: keras.Model,
     embedder: keras.Model,
@@ -217,7 +249,7 @@ def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
     return function
 
 
-def of_strings(function: Endpoint, preprocessor: Preprocessor) -> Endpoint:
+def of_strings(function: Endpoint, preprocessor: Preprocessor, files: Sequence[str]) -> Endpoint:
     """The function behind `predict_json` and others: `function` of cells that are all strings.
 
     Strict JSON has no NaN, so that a missing number could not be sent.
@@ -225,15 +257,18 @@ def of_strings(function: Endpoint, preprocessor: Preprocessor) -> Endpoint:
     Args:
         function: of cells, as `predict` and `embed` return.
         preprocessor: whose `of_strings` reads the strings.
+        files: heads that predict files, which JSON holds in base64.
 
     Returns:
-        A function of string `(batch,)` by input, "" where missing, that returns the same. A string
+        A function of string `(batch,)` by input, "" where missing, that returns the same, but files
+        in `{head}_bytes`, an ending that TensorFlow Serving's REST takes for base64. A string
         that is no number where one belongs is its row's `error`, and the row is not valid.
     """
 
     def strings(raw: Tensors) -> Tensors:
         cells, broken = preprocessor.of_strings(raw)
         served = dict(function(cells))
+        served |= {name + BYTES: served.pop(name) for name in files if name in served}
         both = tf.strings.join([broken, served["error"]], "; ")
         both = tf.where(served["error"] == "", broken, both)
         served["error"] = tf.where(broken == "", served["error"], both)

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
 from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.model import check_config
-from multimodal_tf.config.names import embedding_layers
+from multimodal_tf.config.names import SEED, embedding_layers
 from multimodal_tf.config.saved_model.files import (
     ASSETS,
     CONFIG_FILE,
@@ -32,7 +33,7 @@ from multimodal_tf.serving import endpoints, finite, saved_functions, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 from multimodal_tf.serving.ensemble import disagreements, ensemble
-from multimodal_tf.serving.served_heads import served_config, served_model
+from multimodal_tf.serving.served_heads import sampling_model, served_config, served_model
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
 # ends the names of signatures whose inputs are all strings
@@ -96,8 +97,10 @@ def export_model(
     predict = endpoints.predict(
         with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )
-    core = endpoints.core(served, prior)
-    functions = _signatures(model, preprocessor, prepare, predict, core, embedder, explainer)
+    core, drawn = endpoints.core(served, prior), _sample(model, prepare, config, schema, prior)
+    functions = _signatures(
+        model, config, preprocessor, prepare, predict, core, embedder, explainer, drawn
+    )
     tables = [preprocessor, *tables_of(model)]
     _write(path, functions, tables, config, schema, _beside(guard, temperature, classifier))
     return path
@@ -142,6 +145,19 @@ def _check(
     check_config(config)
     _check_outputs(model, config, schema)
     _check_explainer(explainer, model)
+
+
+def _sample(
+    model: keras.Model,
+    prepare: endpoints.Prepare,
+    config: Config,
+    schema: Schema,
+    without_inputs: Mapping[str, np.ndarray],
+) -> endpoints.Endpoint | None:
+    """The function behind `sample`; None where no head samples."""
+    if not any(head.samples for head in config.heads.values()):
+        return None
+    return endpoints.sample(sampling_model(model), prepare, config, schema, without_inputs)
 
 
 def _beside(
@@ -214,12 +230,14 @@ def check_path(path: str | os.PathLike[str]) -> None:
 
 def _signatures(
     model: keras.Model,
+    config: Config,
     preprocessor: Preprocessor,
     prepare: endpoints.Prepare,
     predict: endpoints.Endpoint,
     core: endpoints.Endpoint,
     embedder: keras.Model,
     explainer: keras.Model | None,
+    sample: endpoints.Endpoint | None,
 ) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
     """The function of each signature, and the tensors that it takes.
 
@@ -232,19 +250,24 @@ def _signatures(
       `{head}_aligned_{input}`, of length 1, of heads that align inputs; and `error`.
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
     - `predict_json`, `embed_json` and `explain_json` take string `(batch,)` for every input, and
-      return the same: strict JSON has no NaN.
+      return the same: strict JSON has no NaN. Images are in `{head}_bytes`, for base64.
+    - `sample`, where a head samples, takes the cells of `predict` and `seed` int64 `(batch,)`; see
+      `endpoints.sample`.
     - `core` takes the model's tensors and returns its outputs by head.
     """
     raw, strings = preprocessor.request_spec, preprocessor.strings_spec
     of_cells = {"predict": predict, "embed": endpoints.embed(embedder, prepare)}
     if explainer is not None:
         of_cells["explain"] = endpoints.embed(explainer, prepare)
+    files = [name for name, head in config.heads.items() if head.cell_input is not None]
     functions: dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]] = {}
     for name, function in of_cells.items():
         functions[name] = saved_functions.graph(function, raw), raw
     for name in of_cells:
-        of_strings = endpoints.of_strings(functions[name][0], preprocessor)
+        of_strings = endpoints.of_strings(functions[name][0], preprocessor, files)
         functions[name + STRINGS] = of_strings, strings
+    if sample is not None:
+        functions["sample"] = sample, {**raw, SEED: tf.TensorSpec([None], tf.int64, SEED)}
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in cell_tensors(model.input, model.output).items()

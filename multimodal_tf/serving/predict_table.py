@@ -17,8 +17,9 @@ from multimodal_tf.data.csv_frame import escape_frame
 from multimodal_tf.data.kinds.cell import read_text
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
-from multimodal_tf.serving.client import BATCH, Client
+from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.prediction_file import as_file, parquet_schema, with_json
+from multimodal_tf.serving.rows import BATCH
 
 # batches that are written at once: a Parquet file of many small row groups is slow to read
 _GROUP = 32

@@ -12,7 +12,8 @@ from multimodal_tf.data import atomic
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
 from multimodal_tf.serving import search
-from multimodal_tf.serving.client import BATCH, Client
+from multimodal_tf.serving.client import Client
+from multimodal_tf.serving.rows import BATCH
 from multimodal_tf.serving.search_index import SearchIndex, check_suffix
 
 

@@ -54,11 +54,26 @@ def served_model(model: keras.Model, config: Config) -> keras.Model:
     return keras.Model(model.input, {name: model.output[name] for name in names})
 
 
+def sampling_model(model: Any) -> keras.Model:
+    """The model that draws the predictions of heads that sample.
+
+    Raises:
+        ValueError: it is not of `build_model`.
+    """
+    _check_generates(model)
+    found: keras.Model = model.sampling()
+    return found
+
+
 def _generating(model: Any) -> keras.Model:
+    _check_generates(model)
+    found: keras.Model = model.generating()
+    return found
+
+
+def _check_generates(model: Any) -> None:
     if not hasattr(model, "generating"):
         raise ValueError(
             "a model with heads of texts or images must be of build_model, or loaded from what it "
             f"saved, received {type(model).__name__}"
         )
-    found: keras.Model = model.generating()
-    return found

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.names import SEED
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.requests import of_records, to_strings
 from multimodal_tf.schema import Schema
@@ -49,6 +50,8 @@ def requests(
             )
             for name, one in cells.items()
         }
+        if SEED in specs.keys() - cells.keys():
+            inputs[SEED] = tf.make_tensor_proto([0, 1], tf.int64)
         spec = model_pb2.ModelSpec(name=model_name, signature_name=signature)
         request = predict_pb2.PredictRequest(model_spec=spec, inputs=inputs)
         logs.append(

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from media import image_bytes, pixels_of
 
 import multimodal_tf as mm
@@ -77,6 +78,25 @@ def test_the_client_draws_images(made):
     nothing = client.predict([])
     assert len(nothing) == 0
     assert "drawing" in nothing
+
+
+def test_the_client_draws_at_random(made):
+    client = mm.Client(made.path)
+    rows = [{"hue": "red", "side": "left"}] * 3 + [{}]
+    found = client.sample(rows, [1, 2, 1, 1])
+    first, second, third, nothing = map(pixels_of, found["drawing"])
+    np.testing.assert_array_equal(first, third)
+    assert np.abs(first - second).max() > 0
+    np.testing.assert_array_equal(nothing, made.schema.heads["drawing"].array())
+    assert found["valid"].tolist() == [True, True, True, False]
+    assert len(client.sample([], [])) == 0
+    with pytest.raises(ValueError, match="seeds must be 4, one a row, received 1"):
+        client.sample(rows, [1])
+    # of JSON, in base64 by the ending of the key
+    strings = {"hue": tf.constant(["red"]), "side": tf.constant(["left"])}
+    served = tf.saved_model.load(made.path).signatures["predict_json"](**strings)
+    assert "drawing" not in served
+    assert pixels_of(served["drawing_bytes"].numpy()[0]).shape == (12, 12, 3)
 
 
 def test_the_served_images_are_those_of_the_model(made):

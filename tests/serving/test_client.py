@@ -20,6 +20,7 @@ from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving import predict_table as predict_table_module
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.predict_table import predict_table
+from multimodal_tf.serving.rows import BATCH, keys_of
 
 COLUMNS = [
     "label",
@@ -170,7 +171,7 @@ def test_broken_cells_are_reported_by_row(client, folder):
 
 
 def test_rows_do_not_depend_on_their_batch(client):
-    table = rows_of_table(client_module.BATCH + 6)
+    table = rows_of_table(BATCH + 6)
     whole = client.predict(table)
     assert len(whole) == len(table)
     assert set(whole["valid"]) == {True, False}
@@ -188,7 +189,7 @@ def test_a_name_that_is_another_inputs_column(client, monkeypatch):
         inputs={"a": TextInput(column="b"), "b": TextInput(column="c")},
         heads={"label": ClassificationHead()},
     )
-    monkeypatch.setattr(client, "_keys", client_module._keys(crossed))
+    monkeypatch.setattr(client, "_keys", keys_of(crossed))
     assert client.sources(["b", "c"]) == {"a": "b", "b": "c"}
     # and b does not read it too
     assert client.sources(["b"]) == {"a": "b"}
@@ -290,7 +291,7 @@ def test_a_damaged_model_is_one_sentence(guarded, tmp_path, name, damage):
 def test_a_table_into_parquet(client, tmp_path, monkeypatch):
     # so that several row groups are written
     monkeypatch.setattr(predict_table_module, "_GROUP", 1)
-    table = rows_of_table(client_module.BATCH + 6)
+    table = rows_of_table(BATCH + 6)
     notes = predict_table(
         client, read_table(table), tmp_path / "new" / "out.parquet", progress=True
     )
@@ -353,10 +354,8 @@ def test_memory_holds_one_batch(client, tmp_path, monkeypatch):
     monkeypatch.setattr(
         client, "predict", lambda rows, root: sizes.append(len(rows)) or predict(rows, root)
     )
-    predict_table(
-        client, read_table(rows_of_table(2 * client_module.BATCH + 1)), tmp_path / "out.csv"
-    )
-    assert sizes == [client_module.BATCH, client_module.BATCH, 1]
+    predict_table(client, read_table(rows_of_table(2 * BATCH + 1)), tmp_path / "out.csv")
+    assert sizes == [BATCH, client_module.BATCH, 1]
 
 
 def test_a_failed_run_leaves_the_older_file(client, tmp_path, monkeypatch):

@@ -104,6 +104,11 @@ class BaseHead(Strict):
         return self.reads_fused and (self.target_type is None or self.generates)
 
     @property
+    def samples(self) -> bool:
+        """Whether its prediction can be drawn at random, by a seed for each row."""
+        return False
+
+    @property
     def cell_input(self) -> Input | None:
         """The input whose cells its column has; None: its cells are labels, or it reads none."""
         return None

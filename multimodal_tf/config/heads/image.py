@@ -76,6 +76,11 @@ class ImageHead(LabelColumn):
         )
 
     @property
+    def samples(self) -> bool:
+        """Its latent vector is drawn."""
+        return self.latent > 0
+
+    @property
     def target_shape(self) -> tuple[int, ...]:
         """Shape of one row's target, uint8."""
         return self.height, self.width, self.channels

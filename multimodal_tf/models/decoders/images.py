@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from multimodal_tf.models.decoders.pixels import PixelDecoder, Posterior
-from multimodal_tf.models.draws import DrawsPerRow
+from multimodal_tf.models.draws import DrawsPerRow, uniform
 
 # of the logarithm of a variance
 _WIDEST = 10.0
@@ -112,17 +113,13 @@ class ImageScores(DrawsPerRow):
         return cls(**{**config, **parts})
 
 
-class DrawnImage(layers.Layer):
-    """The image of each row, of the latent vector 0.
+class _Images(layers.Layer):
+    """Images of latent vectors, by the decoder of `ImageScores`.
 
     A row without any input gets the mean image of the training split.
 
     Args:
         scores: the layer whose decoder is used; its weights are shared.
-
-    Call:
-        `x` and `any_present` as of `ImageScores`; `latent`, if given, float `(batch, latent)` in
-        place of zeros. Returns float32 `(batch, height, width, channels)`, 0 to 1.
     """
 
     def __init__(self, scores: ImageScores, **kwargs: Any) -> None:
@@ -132,17 +129,42 @@ class DrawnImage(layers.Layer):
     def build(self, *shapes: Any, **shapes_by_name: Any) -> None:
         self.built = True
 
-    def call(self, x: Any, any_present: Any = None, latent: Any = None) -> Any:
-        if latent is None:
-            latent = ops.zeros((ops.shape(x)[0], self.scores.latent), x.dtype)
+    def images(self, x: Any, latent: Any, any_present: Any) -> Any:
+        """The images of latent vectors `(batch, latent)`, float32, 0 to 1."""
         pixels = ops.sigmoid(self.scores.decoder(ops.concatenate([x, latent], axis=-1)))
         if any_present is None:
             return pixels
         present = any_present[:, None, None, None] > 0.5
         return ops.where(present, pixels, self.scores.mean_image())
 
-    def compute_output_spec(self, x: keras.KerasTensor, *others: Any, **by_name: Any) -> Any:
-        return keras.KerasTensor((x.shape[0], *self.scores.decoder.shape), "float32")
+    def compute_output_spec(self, *given: keras.KerasTensor, **given_by_name: Any) -> Any:
+        return keras.KerasTensor((given[0].shape[0], *self.scores.decoder.shape), "float32")
+
+
+class DrawnImage(_Images):
+    """The image of each row, of the latent vector 0.
+
+    Call:
+        `x` and `any_present` as of `ImageScores`. Returns float32 `(batch, height, width,
+        channels)`, 0 to 1.
+    """
+
+    def call(self, x: Any, any_present: Any = None) -> Any:
+        latent = ops.zeros((ops.shape(x)[0], self.scores.latent), x.dtype)
+        return self.images(x, latent, any_present)
+
+
+class SampledImage(_Images):
+    """The image of a latent vector that is drawn for each row, from a seed of its own.
+
+    Call:
+        `seed` is int64 `(batch,)`, `x` and `any_present` as of `ImageScores`. A row's image depends
+        on its inputs and its seed alone. Returns as `DrawnImage`.
+    """
+
+    def call(self, seed: Any, x: Any, any_present: Any = None) -> Any:
+        numbers = uniform(seed, 2 * self.scores.latent, tf.zeros([], tf.int64), self.scores.seed)
+        return self.images(x, normal(numbers), any_present)
 
 
 def normal(uniform: Any) -> Any:

@@ -126,6 +126,30 @@ def test_the_latent_vector():
     assert abs(drawn.std() - 1) < 0.05
 
 
+def test_drawn_images_follow_from_the_row_and_its_seed():
+    config = config_of(2)
+    model = build_model(config, schema_of(config))
+    rows = rows_of(config, ROWS)
+    del rows["drawing_target"]
+    sampler = model.sampling()
+    seeds = np.arange(ROWS) - 3
+    drawn = sampler(rows | {"seed": seeds})["drawing"].numpy()
+    assert drawn.shape == (ROWS, 6, 5, 1)
+    again = sampler({name: one[::-1] for name, one in (rows | {"seed": seeds}).items()})["drawing"]
+    np.testing.assert_allclose(again.numpy()[::-1], drawn, rtol=1e-5)
+    other = sampler(rows | {"seed": seeds + ROWS})["drawing"].numpy()
+    assert (np.abs(other - drawn).max(axis=(1, 2, 3)) > 0).all()
+    nothing = {name: np.zeros_like(one) for name, one in rows.items()}
+    mean = images_of(config.heads["drawing"]).array() / 255
+    for image in sampler(nothing | {"seed": seeds})["drawing"].numpy():
+        np.testing.assert_allclose(image, mean, rtol=1e-6)
+    # an input could have the name of the seed where nothing samples
+    inputs = {"seed": NumberInput()}
+    assert Config(inputs=inputs, heads={"drawing": ImageHead()}).inputs
+    with pytest.raises(ValueError, match="two input keys would be called 'seed'"):
+        Config(inputs=inputs, heads={"drawing": ImageHead(latent=2)})
+
+
 def test_training_and_what_other_heads_get():
     config = config_of(2, label=ClassificationHead())
     schema = schema_of(config)
