@@ -16,7 +16,6 @@ from small_model import raw_rows
 from multimodal_tf.config import ClassificationHead, Config, TextInput
 from multimodal_tf.data.kinds.label import read_label
 from multimodal_tf.data.table import read_table
-from multimodal_tf.serving import client as client_module
 from multimodal_tf.serving import predict_table as predict_table_module
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.predict_table import predict_table
@@ -355,7 +354,7 @@ def test_memory_holds_one_batch(client, tmp_path, monkeypatch):
         client, "predict", lambda rows, root: sizes.append(len(rows)) or predict(rows, root)
     )
     predict_table(client, read_table(rows_of_table(2 * BATCH + 1)), tmp_path / "out.csv")
-    assert sizes == [BATCH, client_module.BATCH, 1]
+    assert sizes == [BATCH, BATCH, 1]
 
 
 def test_a_failed_run_leaves_the_older_file(client, tmp_path, monkeypatch):
