@@ -19,7 +19,7 @@ DAYS = ["%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y"
 TIMES = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31)),
     st.sampled_from(DAYS),

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_tf.config import Config, CountHead, NumberInput, QuantileHead, RegressionHead
@@ -27,6 +27,7 @@ def written(number: float, form: NumberFormat, before: bool, space: str) -> str:
     return f"-{text}" if number < 0 else text
 
 
+@settings(deadline=None)
 @given(
     st.floats(-1e9, 1e9),
     st.sampled_from(SIGNS),
