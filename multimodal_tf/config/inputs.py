@@ -22,6 +22,7 @@ from multimodal_tf.config.towers import (
     VideoTower,
 )
 
+CellType = Literal["string", "float32", "float64"]
 ShownAs = Literal["text", "image", "frame", "player"]
 
 
@@ -54,7 +55,7 @@ class _Input(Column):
     is_changeable: ClassVar[bool] = False
     # whether `Config.tabular` reads it
     is_tabular: ClassVar[bool] = False
-    cell_dtype: ClassVar[Literal["string", "float32"]] = "string"
+    cell_dtype: ClassVar[CellType] = "string"
 
     @property
     def cell_shape(self) -> tuple[int | None, ...]:
@@ -273,7 +274,7 @@ class NumberInput(ValueInput):
     """
 
     is_tabular: ClassVar[bool] = True
-    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
+    cell_dtype: ClassVar[CellType] = "float64"
 
     cell_settings: ClassVar[tuple[str, ...]] = ("format",)
 
@@ -315,7 +316,7 @@ class BooleanInput(ValueInput):
     """True or false."""
 
     is_tabular: ClassVar[bool] = True
-    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
+    cell_dtype: ClassVar[CellType] = "float32"
 
     type: Literal["boolean"] = "boolean"
     tower: DenseTower = DenseTower()
@@ -359,7 +360,7 @@ class VectorInput(ValueInput):
     Each component is standardized by its mean and standard deviation in the training split.
     """
 
-    cell_dtype: ClassVar[Literal["string", "float32"]] = "float32"
+    cell_dtype: ClassVar[CellType] = "float32"
     cell_settings: ClassVar[tuple[str, ...]] = ("dim",)
 
     type: Literal["vector"] = "vector"

@@ -15,6 +15,8 @@ from multimodal_tf.schema import Classes, InputStats, Moments, VectorMoments, Vo
 
 # rows of a record file that are read at a time
 ROWS = 256
+# standard deviations from 0, beyond which float32 has fewer than four digits for differences
+_FAR = 1000.0
 CELLS = tf.TensorSpec([None], tf.string)
 
 
@@ -125,13 +127,16 @@ class RunningMoments:
     Args:
         read: graph function of a batch of cells to numbers, or to several numbers a cell; cells
             that are not finite are left out.
+        is_centred: whether a mean that is far from 0 is the centre of the moments, too.
 
     Source: Chan, Golub and LeVeque 1979, «Updating formulae and a pairwise algorithm for computing
     sample variances», equation 2.1.
     """
 
-    def __init__(self, read: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> None:
-        self._read = read
+    def __init__(
+        self, read: Callable[[tf.Tensor], tf.Tensor] = tf.identity, is_centred: bool = False
+    ) -> None:
+        self._read, self._is_centred = read, is_centred
         self.rows = 0
         self._mean: npt.NDArray[np.float64] = np.zeros(())
         self._squares: npt.NDArray[np.float64] = np.zeros(())
@@ -162,7 +167,9 @@ class RunningMoments:
             ValueError: the variance, with which the model works, is no finite float32.
         """
         std = float(_or_one(self._std(title), self._mean))
-        return Moments(mean=float(self._mean), std=std, rows=self.rows)
+        mean = float(self._mean)
+        centre = mean if self._is_centred and abs(mean) > _FAR * std else 0.0
+        return Moments(mean=mean, std=std, centre=centre, rows=self.rows)
 
     def _std(self, title: str) -> npt.NDArray[np.float64]:
         std = np.sqrt(self._squares / max(1, self.rows))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from multimodal_tf.config import Config, Head
+from multimodal_tf.config import Config, CountHead, Head
 from multimodal_tf.config.heads import ImageHead, TextHead, with_column
 from multimodal_tf.data import record_files
 from multimodal_tf.data.column_stats import (
@@ -91,7 +91,8 @@ def _head_learner(name: str, head: Head) -> HeadLearner:
     if isinstance(head, TextHead):
         return TargetStats(f"heads.{name}", head)
     if head.target_type == "number":
-        return RunningMoments()
+        # a rate is no difference from a mean
+        return RunningMoments(is_centred=not isinstance(head, CountHead))
     return ValueCounts(count_values if head.target_type == "class" else count_labels)
 
 

@@ -54,8 +54,9 @@ class Preprocessor(tf.Module):
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """What `features` takes: `tf.TensorSpec` by input, with a batch of unknown size.
 
-        It is float32 `(None,)` for numbers and booleans, float32 `(None, dim)` for vectors, string
-        `(None, None)` where a cell is several files, and string `(None,)` for other inputs.
+        It is float64 `(None,)` for numbers, float32 `(None,)` for booleans, float32 `(None, dim)`
+        for vectors, string `(None, None)` where a cell is several files, and string `(None,)` for
+        other inputs.
         """
         return {name: batch_spec(reader.config, name) for name, reader in self._readers.items()}
 
@@ -83,7 +84,7 @@ class Preprocessor(tf.Module):
         """
         spec = self.raw_spec
         features, errors = self._graph(
-            {name: tf.convert_to_tensor(raw[name], spec[name].dtype) for name in self._readers}
+            {name: _as(raw[name], spec[name].dtype) for name in self._readers}
         )
         return features, errors
 
@@ -145,6 +146,13 @@ class Preprocessor(tf.Module):
                 reason = tf.where(broken[name] == "", reason, broken[name])
             reasons.append(_named(name, reason))
         return features, _all(reasons)
+
+
+def _as(cells: Any, dtype: tf.DType) -> tf.Tensor:
+    """Cells as a tensor; numbers of another type are cast."""
+    if tf.is_tensor(cells) and cells.dtype != tf.string and dtype != tf.string:
+        return tf.cast(cells, dtype)
+    return tf.convert_to_tensor(cells, dtype)
 
 
 def _named(name: str, reason: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Record files: each row is a `tf.train.Example` with its number, its inputs and its labels.
 
 An input is what the served graph reads: bytes, several of them, or numbers; a label is UTF-8 text
-or a float. Missing cells are "" or NaN.
+or a number. Missing cells are "" or NaN. A single number is float64, kept as its 64 bits.
 """
 
 import hashlib
@@ -32,6 +32,8 @@ LABEL_SEPARATOR = "\x1f"
 # rows that are read in parallel where they are read one by one
 _AT_A_TIME = 16
 _MISSING = {"string": "", "float32": float("nan")}
+# the bits of NaN, as an integer
+_NAN = int(np.array(np.nan).view(np.int64))
 
 
 def encode(row: int, inputs: Mapping[str, Cell], labels: Mapping[str, str | float]) -> bytes:
@@ -49,7 +51,10 @@ def encode(row: int, inputs: Mapping[str, Cell], labels: Mapping[str, str | floa
     for room, cells in (("inputs", inputs), ("labels", labels)):
         for name, value in cells.items():
             several = value if isinstance(value, list) else [value]
-            if several and isinstance(several[0], float):
+            if isinstance(value, float):
+                bits = int(np.array(value, np.float64).view(np.int64))
+                one = tf.train.Feature(int64_list=tf.train.Int64List(value=[bits]))
+            elif several and isinstance(several[0], float):
                 one = tf.train.Feature(float_list=tf.train.FloatList(value=several))
             else:
                 encoded = [each.encode() if isinstance(each, str) else each for each in several]
@@ -73,18 +78,27 @@ def parse(
     Returns:
         `(rows, inputs, labels)`: int64 `(batch,)`, and two dicts by name. Inputs are `(batch,
         *cell_shape)` of `cell_dtype`, missing "" or NaN; where a cell is a list, shorter rows are
-        padded with "". Labels are string or float32 `(batch,)`; a head without a column has ones,
+        padded with "". Labels are string or float64 `(batch,)`; a head without a column has ones,
         but one that compares cells int64 `(batch, cells)`, of `cell_identity`.
     """
     spec = {"row": tf.io.FixedLenFeature([], tf.int64)}
     for name, input_config in config.inputs.items():
         spec[f"inputs/{name}"] = _feature(input_config.cell_dtype, input_config.cell_shape)
+    with_number = {
+        name: head.target_type == "number" for name, head in with_column(config.heads).items()
+    }
     for name, head in with_column(config.heads).items():
-        spec[f"labels/{name}"] = _feature("float32" if head.target_type == "number" else "string")
+        spec[f"labels/{name}"] = _feature("float64" if head.target_type == "number" else "string")
     parsed = tf.io.parse_example(serialized, spec)
-    inputs = {name: parsed[f"inputs/{name}"] for name in config.inputs}
+    inputs = {
+        name: _cells(parsed[f"inputs/{name}"], one.cell_dtype)
+        for name, one in config.inputs.items()
+    }
     ones = tf.ones_like(parsed["row"], tf.float32)
-    labels = {name: parsed.get(f"labels/{name}", ones) for name in config.heads}
+    labels = dict.fromkeys(config.heads, ones) | {
+        name: _cells(parsed[f"labels/{name}"], "float64" if is_number else "string")
+        for name, is_number in with_number.items()
+    }
     labels |= cell_identity.of_heads(config, inputs)
     return parsed["row"], inputs, labels
 
@@ -100,6 +114,8 @@ def _feature(
     dtype: str, shape: tuple[int | None, ...] = ()
 ) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     """How a cell is parsed; a shape of None in the first axis is a list of any length."""
+    if dtype != "string" and not shape:
+        return tf.io.FixedLenFeature([], tf.int64, default_value=_NAN)
     missing = _MISSING[dtype]
     if shape[:1] == (None,):
         return tf.io.FixedLenSequenceFeature(
@@ -107,6 +123,11 @@ def _feature(
         )
     default = np.full([size or 0 for size in shape], missing).tolist()
     return tf.io.FixedLenFeature(shape, dtype, default_value=default)
+
+
+def _cells(parsed: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Parsed cells in their type: a single number was kept as its bits."""
+    return tf.cast(tf.bitcast(parsed, tf.float64), dtype) if parsed.dtype == tf.int64 else parsed
 
 
 def read(shards: Iterable[PathLike], rows: int) -> Iterator[tf.Tensor]:

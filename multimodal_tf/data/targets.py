@@ -12,6 +12,7 @@ from multimodal_tf.data import record_files
 from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.tokenizers.spelling import value_table
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens
+from multimodal_tf.data.units import centre_of
 from multimodal_tf.schema import Classes, Schema, Texts, check_class_weight
 
 # a head's targets and weights
@@ -29,6 +30,9 @@ class Targets:
             weight rows / (classes * its rows), over the labelled rows of the training split; a
             class that a dict leaves out has weight 1.
 
+        is_centred: whether numbers are less their centre, as the model predicts them; False: in the
+            label's own unit, float64.
+
     Raises:
         ValueError: `class_weight` names a class that the schema does not know.
 
@@ -36,7 +40,16 @@ class Targets:
     `compute_class_weight` has it.
     """
 
-    def __init__(self, config: Config, schema: Schema, class_weights: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        schema: Schema,
+        class_weights: bool = False,
+        is_centred: bool = True,
+    ) -> None:
+        self._centres = {
+            name: centre_of(schema.heads.get(name)) if is_centred else None for name in config.heads
+        }
         self._heads, self._learning = dict(config.heads), set(with_loss(config.heads))
         self._classes = {
             name: stats for name, stats in schema.heads.items() if isinstance(stats, Classes)
@@ -72,17 +85,17 @@ class Targets:
         """Targets of a batch.
 
         Args:
-            labels: by head, string, float32 or int64, as `record_files.parse` gives.
+            labels: by head, string, float64 or int64, as `record_files.parse` gives.
 
         Returns:
             `(targets, weights)`, dicts by head. Targets: a class int32 `(batch,)`; multi-label
-            float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit; a
-            text int32 `(batch, max_tokens + 1)`, as `TargetTokens`; an image uint8 `(batch,
-            height, width, channels)`. Weights: float32
-            `(batch,)`. A label that is missing, or that training did not see, has target 0 and
-            weight 0; of a multi-label row only the labels that training saw count. A head without
-            a label column has targets of 1, and weights of 1 if it has a loss, else 0; one that
-            compares cells has the labels as targets, int64 `(batch, cells)`.
+            float32 `(batch, classes)`; a number float32 `(batch, 1)` in the label's own unit, less
+            the schema's `centre`; a text int32 `(batch, max_tokens + 1)`, as `TargetTokens`; an
+            image uint8 `(batch, height, width, channels)`. Weights: float32 `(batch,)`. A label
+            that is missing, or that training did not see, has target 0 and weight 0; of a
+            multi-label row only the labels that training saw count. A head without a label column
+            has targets of 1, and weights of 1 if it has a loss, else 0; one that compares cells has
+            the labels as targets, int64 `(batch, cells)`.
         """
         found = {name: self._target(name, head, labels[name]) for name, head in self._heads.items()}
         targets = {name: target for name, (target, _) in found.items()}
@@ -96,7 +109,9 @@ class Targets:
                 return self._several(name, labels)
             case "number":
                 known = tf.math.is_finite(labels)
-                numbers = tf.where(known, labels, 0.0)[:, tf.newaxis]
+                numbers, centre = tf.where(known, labels, 0.0)[:, tf.newaxis], self._centres[name]
+                if centre is not None:
+                    numbers = tf.cast(numbers - centre, tf.float32)
                 return numbers, tf.cast(known, tf.float32)
             case "text":
                 ids = self._texts[name](labels, getattr(head, "max_tokens", 0))

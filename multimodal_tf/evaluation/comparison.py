@@ -105,7 +105,7 @@ def predict_split(
         ValueError: the split has no rows, or a prediction is NaN.
     """
     config, schema = predictor.config, predictor.schema
-    targets, rows, batches = Targets(config, schema), [], []
+    targets, rows, batches = Targets(config, schema, is_centred=False), [], []
     for numbers, cells, labels in load_raw(config, records, split, BATCH):
         predictions = predictor.predict({name: cell.numpy() for name, cell in cells.items()})
         wanted, weights = targets(labels)

@@ -188,7 +188,7 @@ def _read(
     indices: np.ndarray,
 ) -> tuple[np.ndarray, Arrays, np.ndarray, np.ndarray]:
     """Row numbers, raw cells, labels of one head and whether they are known, of some rows."""
-    targets, start = Targets(config, schema), 0
+    targets, start = Targets(config, schema, is_centred=False), 0
     numbers, labels, known = [], [], []
     cells: dict[str, list[np.ndarray]] = {name: [] for name in config.inputs}
     for of_rows, inputs, texts in load_raw(config, records, split, BATCH):

@@ -41,7 +41,7 @@ def broken(input_config: Input) -> Corruption:
     """
 
     def change(cell: Any, _: int, random: np.random.Generator) -> Any:
-        if input_config.cell_dtype == "float32":
+        if input_config.cell_dtype != "string":
             return [math.inf for _ in cell] if isinstance(cell, list) else math.inf
         return [_NO_FILE if file else b"" for file in cell] if isinstance(cell, list) else _NO_FILE
 

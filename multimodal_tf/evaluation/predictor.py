@@ -25,6 +25,7 @@ from multimodal_tf.data import requests
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.trained import Trained
+from multimodal_tf.data.units import in_units
 from multimodal_tf.evaluation.frozen_outputs import FrozenOutputs
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.presence import any_present
@@ -92,7 +93,7 @@ class Predictor:
         Raises:
             ValueError: an output holds NaN or infinity.
         """
-        return _finite(_joined(map(self._core, self._inputs(raw))))
+        return self._outputs(map(self._core, self._inputs(raw)))
 
     def embed(self, raw: Mapping[str, np.ndarray]) -> Arrays:
         """The embeddings by name, float32 `(rows, dim)`."""
@@ -149,7 +150,7 @@ class Predictor:
                 features[name] = tf.zeros_like(features[name]) + empty[name]
                 features[name + PRESENT] = tf.zeros_like(features[name + PRESENT])
         batches = _cut(features)
-        return _finite(_joined(self._core(self._model_inputs(batch)) for batch in batches))
+        return self._outputs(self._core(self._model_inputs(batch)) for batch in batches)
 
     def predict_changed(
         self, features: Mapping[str, tf.Tensor], cells: Mapping[str, np.ndarray]
@@ -169,7 +170,10 @@ class Predictor:
             for name, spec in reader.raw_spec.items()
         }
         batches = _ahead(map(inputs, _cut(changed), _cut(features)))
-        return _finite(_joined(map(self._core, batches)))
+        return self._outputs(map(self._core, batches))
+
+    def _outputs(self, batches: Iterable[Mapping[str, Any]]) -> Arrays:
+        return _finite(in_units(_joined(batches), self.schema))
 
     def _model_inputs(self, features: Tensors, changed: tuple[str, ...] = ()) -> Tensors:
         """The model's inputs, with what is known of frozen towers, but for changed inputs."""

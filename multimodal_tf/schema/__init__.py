@@ -88,12 +88,14 @@ class Subwords(pydantic.BaseModel):
 class Moments(pydantic.BaseModel):
     """Mean and standard deviation of a number, or of a date in days since 1970-01-01.
 
-    The standard deviation is the population's; 1 where all values are equal.
+    The standard deviation is the population's; 1 where all values are equal. The model reads and
+    predicts a number less `centre`: the mean, where float32 would not tell the numbers apart, or 0.
     """
 
     type: Literal["moments"] = "moments"
     mean: float
     std: float
+    centre: float = 0.0
     # training rows with a value; null: all
     rows: int | None = None
 

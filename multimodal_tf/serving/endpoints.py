@@ -12,6 +12,7 @@ from multimodal_tf.config.heads import output_key
 from multimodal_tf.config.names import BYTES, SEED
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.target_texts import texts_of
+from multimodal_tf.data.units import centre_of
 from multimodal_tf.schema import Schema, Texts, thresholds
 from multimodal_tf.scoring.agreement import mean_cosine
 from multimodal_tf.scoring.guard import REVIEW, Guard
@@ -126,7 +127,8 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
         float32 `(batch, classes)`. Several classes: `{name}` string `(batch,)`, the labels whose
         probability is at least their threshold, joined by the head's separator, and
         `{name}_probabilities`. A
-        number: `{name}` float32 `(batch,)`, the point prediction; of a quantile head also
+        number: `{name}` float32 `(batch,)`, the point prediction (float64 where the schema has a
+        `centre`); of a quantile head also
         `{name}_quantiles` float32 `(batch, quantiles)`. A text: `{name}` string `(batch,)`; its
         log probability is another output of the model. An image: `{name}` string `(batch,)`, a PNG
         file. None: of a head that compares two inputs
@@ -147,6 +149,11 @@ def predictions(name: str, head: Head, output: tf.Tensor, schema: Schema) -> Ten
             least = tf.constant(thresholds(name, head, schema.heads.get(name)), tf.float32)
             return {name: _joined(_classes(schema, name), output >= least, separator)} | whole
         case "number":
+            centre = centre_of(stats)
+            if centre:
+                # float32 would not tell such numbers apart
+                output = tf.cast(output, tf.float64) + centre
+                whole = dict.fromkeys(whole, output)
             return {name: output[:, head.point_index]} | whole
         case "text":
             raise ValueError(f"heads.{name}: the schema must hold its texts, received none")

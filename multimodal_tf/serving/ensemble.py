@@ -11,6 +11,7 @@ from multimodal_tf.config import Config, EmbeddingHead, Head
 from multimodal_tf.config.heads import generating, prediction_keys
 from multimodal_tf.config.names import DISAGREEMENT, SERVED, embedding_layers
 from multimodal_tf.data.trained import Trained
+from multimodal_tf.data.units import centre_of
 from multimodal_tf.schema import Classes, Schema
 from multimodal_tf.serving.served_heads import served_config
 
@@ -222,6 +223,8 @@ def _compared(one: Trained, other: Trained) -> Iterator[tuple[str, Any, Any]]:
         stats = (each.schema.heads.get(name) for each in (one, other))
         first, second = (getattr(each, "names", None) for each in stats)
         yield f"classes of {name}", first, second
+        first, second = (centre_of(each.schema.heads.get(name)) for each in (one, other))
+        yield f"centre of {name}", first, second
     for name, read in own.inputs.items():
         settings, others = (
             each.model_dump(exclude={"tower", "augmentation", "column"})

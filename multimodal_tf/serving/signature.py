@@ -10,6 +10,7 @@ from multimodal_tf.config import Config
 from multimodal_tf.config.heads import output_key
 from multimodal_tf.config.saved_model.files import CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.data.requests import request_spec
+from multimodal_tf.data.units import centre_of
 from multimodal_tf.schema import Schema, check_schema
 
 
@@ -55,12 +56,13 @@ def _outputs(config: Config, schema: Schema) -> dict[str, tf.TensorSpec]:
         is_string = head.target_type in ("class", "classes", "text", "image")
         is_vector = head.target_type is None and head.reads_fused
         shape = None if is_vector else [None]
-        specs[name] = tf.TensorSpec(shape, tf.string if is_string else tf.float32)
+        number = tf.float64 if centre_of(schema.heads.get(name)) else tf.float32
+        specs[name] = tf.TensorSpec(shape, tf.string if is_string else number)
         whole = head.output_shape(len(getattr(schema.heads.get(name), "names", ())))
         if head.generates and head.endings:
             specs[output_key(name, head)] = tf.TensorSpec([None], tf.float32)
         elif head.endings and whole is not None:
-            specs[output_key(name, head)] = tf.TensorSpec([None, *whole], tf.float32)
+            specs[output_key(name, head)] = tf.TensorSpec([None, *whole], number)
     return specs
 
 

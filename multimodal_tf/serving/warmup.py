@@ -6,6 +6,7 @@ Without them the first client would wait for the graph's initialization.
 import pathlib
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
@@ -39,7 +40,7 @@ def requests(
     cells = {}
     for name, input_config in config.inputs.items():
         example = kind_of(input_config).example(schema.inputs.get(name))
-        missing = "" if example.dtype == tf.string else float("nan")
+        missing = tf.constant("" if example.dtype == tf.string else np.nan, example.dtype)
         cells[name] = tf.stack([tf.fill(tf.shape(example), missing), example])
     cells = of_records(config, cells)
     logs = []

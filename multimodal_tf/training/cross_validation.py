@@ -20,6 +20,7 @@ from multimodal_tf.data.pipeline import load_split
 from multimodal_tf.data.predictions import OutOfFold
 from multimodal_tf.data.progress import progress_bar
 from multimodal_tf.data.table import Table
+from multimodal_tf.data.units import in_units
 from multimodal_tf.schema import Schema, thresholds
 from multimodal_tf.training.devices import check_precision
 from multimodal_tf.training.fit import fit
@@ -255,7 +256,9 @@ def _predict(
     with started_after(run.model, *opened, ["test"], cache, progress=False) as frozen:
         batches = load_split(*opened, "test", batch_size=_BATCH, frozen=frozen)
         for inputs, targets, weights in batches.as_numpy_iterator():
-            predictions = run.model.predict_on_batch(inputs)
+            # each fold has a centre of its own
+            predictions = in_units(run.model.predict_on_batch(inputs), run.schema)
+            targets = in_units(targets, run.schema)
             for name in names:
                 batch = {
                     "targets": targets[name],

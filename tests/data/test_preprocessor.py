@@ -66,7 +66,7 @@ def raw(rows=4):
             ["Cat!", "猫 dog cat cat", "new", "cat"][:rows] + ["cat"] * (rows - 4), tf.string
         ),
         "clip": tf.constant([wav(row) for row in range(rows)], tf.string),
-        "price": tf.range(rows, dtype=tf.float32),
+        "price": tf.range(rows, dtype=tf.float64),
         "kind": tf.constant(
             ["red", " blue ", "green", "red"][:rows] + ["red"] * (rows - 4), tf.string
         ),
@@ -97,7 +97,7 @@ def test_raw_spec():
         "photo": (tf.string, "photo"),
         "title": (tf.string, "title"),
         "clip": (tf.string, "clip"),
-        "price": (tf.float32, "price"),
+        "price": (tf.float64, "price"),
         "kind": (tf.string, "kind"),
     }
     assert all(one.shape.as_list() == [None] for one in spec.values())
@@ -289,7 +289,7 @@ def test_random_bytes_never_fail_and_never_touch_another_row(rows, index):
     cells = {
         name: tf.constant(
             values[:index] + [valid[name]] + values[index:],
-            tf.float32 if name == "price" else tf.string,
+            tf.float64 if name == "price" else tf.string,
         )
         for name, values in hostile.items()
     }

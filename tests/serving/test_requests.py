@@ -65,7 +65,7 @@ def cells():
     found = {}
     for name, one in CONFIG.inputs.items():
         example = kind_of(one).example(SCHEMA.inputs.get(name))
-        missing = "" if example.dtype == tf.string else float("nan")
+        missing = tf.constant("" if example.dtype == tf.string else float("nan"), example.dtype)
         found[name] = tf.stack([example, tf.fill(tf.shape(example), missing)])
     return requests.of_records(CONFIG, found)
 

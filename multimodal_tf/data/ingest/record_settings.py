@@ -14,7 +14,7 @@ from multimodal_tf.data.manifest import Manifest
 # the configuration, beside the shards
 CONFIG = "config.yaml"
 # increased when the same cell gives other bytes, so that older shards are written again
-_FORMAT = 2
+_FORMAT = 3
 
 
 def record_settings(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""Numbers: float32, NaN where missing."""
+"""Numbers: float64, NaN where missing; float32 in the model, less the centre."""
 
 import decimal
 import math
@@ -42,19 +42,20 @@ class NumberKind(Kind[NumberInput, Moments]):
 
     def example(self, stats: Moments) -> tf.Tensor:
         """The training mean."""
-        return tf.constant(stats.mean)
+        return tf.constant(stats.mean, tf.float64)
 
     def learner(self) -> Learner:
         """Mean and standard deviation."""
-        return RunningMoments()
+        return RunningMoments(is_centred=True)
 
 
 class NumberReader(Reader[NumberInput]):
-    """float32 `(batch,)` unchanged; the training mean where missing."""
+    """float64 `(batch,)` to float32, less the centre; the training mean where missing."""
 
     def __init__(self, config: NumberInput, stats: Moments) -> None:
         super().__init__(config)
         self._mean, self._std = stats.mean, max(stats.std, scaling.LEAST_STD)
+        self._centre = stats.centre
 
     def of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Numbers as Python, C and JSON write them."""
@@ -68,7 +69,7 @@ class NumberReader(Reader[NumberInput]):
         broken = tf.where(is_large, TOO_LARGE, scaling.TOO_FAR)
         broken = tf.where(tf.math.is_inf(cells), _NOT_FINITE, broken)
         return (
-            tf.where(present, cells, self._mean),
+            tf.cast(tf.where(present, cells, self._mean) - self._centre, tf.float32),
             present,
             tf.where(present | tf.math.is_nan(cells), "", broken),
         )

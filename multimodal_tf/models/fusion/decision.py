@@ -154,9 +154,8 @@ def _stacked(
     flags.
     """
     if stats.type == "moments":
-        scaled = partial(
-            layers.Rescaling, 1 / stats.std, offset=-stats.mean / stats.std, dtype="float32"
-        )
+        mean = stats.mean - stats.centre
+        scaled = partial(layers.Rescaling, 1 / stats.std, offset=-mean / stats.std, dtype="float32")
         members = {
             member: scaled(name=f"{name}_from_{member}_scaled")(one)
             for member, one in members.items()

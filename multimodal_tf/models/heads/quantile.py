@@ -24,14 +24,15 @@ def output(
 ) -> keras.KerasTensor:
     """Quantiles `(batch, quantiles)`, rising, in the label's unit; see `models.heads.output`."""
     x = layers.Dense(len(head.quantiles), dtype="float32", name=f"{name}_normalised")(x)
-    layer = RisingQuantiles(head.quantiles, stats.mean, stats.std, dtype="float32", name=name)
+    mean = stats.mean - stats.centre
+    layer = RisingQuantiles(head.quantiles, mean, stats.std, dtype="float32", name=name)
     return layer(x) if any_present is None else layer(x, any_present)
 
 
 def prior(head: QuantileHead, stats: Moments, width: int) -> list[float]:
     """Those of a normal distribution of the training rows' mean and standard deviation."""
     normal = map(statistics.NormalDist().inv_cdf, head.quantiles)
-    return [stats.mean + stats.std * z for z in normal]
+    return [stats.mean - stats.centre + stats.std * z for z in normal]
 
 
 def loss(head: QuantileHead, stats: Moments) -> keras.losses.Loss:

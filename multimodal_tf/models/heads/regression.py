@@ -20,12 +20,14 @@ def output(
     x = layers.Dense(1, dtype="float32", name=f"{name}_normalised")(x)
     if any_present is not None:
         x = PriorFallback([0.0], dtype="float32", name=f"{name}_prior")(x, any_present)
-    return layers.Rescaling(stats.std, offset=stats.mean, dtype="float32", name=name)(x)
+    return layers.Rescaling(
+        stats.std, offset=stats.mean - stats.centre, dtype="float32", name=name
+    )(x)
 
 
 def prior(head: RegressionHead, stats: Moments, width: int) -> list[float]:
     """The mean of the training rows."""
-    return [stats.mean]
+    return [stats.mean - stats.centre]
 
 
 def loss(head: RegressionHead, stats: Moments) -> keras.losses.Loss:

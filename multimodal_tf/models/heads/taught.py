@@ -59,6 +59,12 @@ def label_width(head: Head, stats: Stats) -> int:
 def _loss(head: Head, stats: Stats, teacher: Teacher | None) -> keras.losses.Loss:
     """The loss of a teacher's predictions: by what they are."""
     if isinstance(stats, Moments):
+        if stats.centre:
+            raise ValueError(
+                f"teacher: labels must not be more than 1,000 standard deviations from 0, received"
+                f" a mean of {stats.mean:.10g} and a deviation of {stats.std:.3g}: subtract it from"
+                " the labels"
+            )
         return ScaledMeanSquaredError(stats.std**2)
     if head.target_type is None or teacher is None:
         return CosineDistance()

@@ -303,8 +303,11 @@ def _fixed_column(given: TowerInput[TabularInput]) -> KerasTensor:
 
 
 def _moments(given: TowerInput[TabularInput]) -> Moments:
+    """The moments of what the model reads of the column."""
     moments: Moments = given.stats
-    return _BOOLEAN_MOMENTS if isinstance(given.config, BooleanInput) else moments
+    if isinstance(given.config, BooleanInput):
+        return _BOOLEAN_MOMENTS
+    return moments.model_copy(update={"mean": moments.mean - moments.centre})
 
 
 def _split(columns: Columns) -> tuple[Columns, Columns]:

@@ -200,7 +200,7 @@ def _solve(head: Any, stats: Any, train: Rows, validation: Rows | None) -> Linea
 
 def _normalised(rows: Rows, stats: Any) -> Rows:
     """The rows with targets of mean 0 and standard deviation 1 in training."""
-    return rows._replace(y=(rows.y.ravel() - stats.mean) / stats.std)
+    return rows._replace(y=(rows.y.ravel() - (stats.mean - stats.centre)) / stats.std)
 
 
 def _weights(layer: layers.Dense, columns: list[Columns], solved: Linear) -> Weights:
