@@ -114,7 +114,7 @@ def schema(data: bytes, path: pathlib.Path) -> str:
         check_schema(config, found)
         preprocessor = Preprocessor(config, found)
         cells = {
-            name: tf.fill([2, *spec.shape[1:]], 1.0) if spec.dtype == tf.float32 else ["red", "x"]
+            name: tf.fill([2, *spec.shape[1:]], 1.0) if spec.dtype.is_floating else ["red", "x"]
             for name, spec in preprocessor.raw_spec.items()
         }
         features, _ = preprocessor.features(cells)

@@ -87,7 +87,7 @@ class HostileRows:
         name = path.parent.name
         one = CONFIG.inputs[name]
         cell: Any = data
-        if one.cell_dtype == "float32":
+        if one.cell_dtype != "string":
             number = json.loads(data)
             cell = np.array([number] + [0.5] * (_DIM - 1) if one.cell_shape else number, np.float32)
         answer = self._served(name, cell)
@@ -112,5 +112,5 @@ class HostileRows:
                 cells = [frames.pack(list(files)) for files in cells]
             if name == hostile:
                 cells[HOSTILE] = cell
-            raw[name] = tf.constant(np.stack(cells) if one.cell_dtype == "float32" else cells)
+            raw[name] = tf.constant(np.stack(cells) if one.cell_dtype != "string" else cells)
         return {key: value.numpy() for key, value in self._signature(**raw).items()}

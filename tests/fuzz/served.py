@@ -121,7 +121,7 @@ class Served:
                 given
                 if one.cell_shape
                 else given[:, 0]
-                if one.cell_dtype == "float32"
+                if one.cell_dtype != "string"
                 else [data, b""],
                 one.cell_dtype,
             )

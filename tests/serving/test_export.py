@@ -54,7 +54,7 @@ def test_signature_keys_are_the_names_of_the_configuration(signatures):
     for name in ("serving_default", "predict", "embed"):
         given = small_signatures[name].structured_input_signature[1]
         assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in given.items()} == {
-            key: (tf.float32 if key == "price" else tf.string, [None]) for key in CONFIG.inputs
+            key: (tf.float64 if key == "price" else tf.string, [None]) for key in CONFIG.inputs
         }
     outputs = {name: set(one.structured_outputs) for name, one in small_signatures.items()}
     # without a guard there are no more
@@ -251,5 +251,5 @@ def test_an_empty_folder_is_filled_and_unusual_names_are_served(tmp_path):
     (tmp_path / "a name" / "007").mkdir(parents=True)
     path = export_model(build_model(config, schema), config, schema, tmp_path / "a name" / "007")
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    raw = {name: tf.constant([5.0, float("nan")]) for name in config.inputs}
+    raw = {name: tf.constant([5.0, float("nan")], tf.float64) for name in config.inputs}
     assert serve(**raw)["valid"].numpy().tolist() == [True, False]
