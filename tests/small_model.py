@@ -110,7 +110,7 @@ def raw_rows(count, config=CONFIG):
     ]
     columns = zip(*rows) if rows else [[]] * 5
     return {
-        name: np.array(list(cells), np.float32 if name == "price" else object)
+        name: np.array(list(cells), np.float64 if name == "price" else object)
         for name, cells in zip(CONFIG.inputs, columns)
         if name in config.inputs
     }

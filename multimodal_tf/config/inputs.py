@@ -6,8 +6,9 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.augmentation import AudioAugmentation, ImageAugmentation
+from multimodal_tf.config.column import Column
 from multimodal_tf.config.date_format import DateFormat
-from multimodal_tf.config.names import ColumnName, Fraction, Pixels, Side, StatsType, Strict
+from multimodal_tf.config.names import Fraction, Pixels, Side, StatsType
 from multimodal_tf.config.number_format import NumberFormat
 from multimodal_tf.config.text import Tokenizer, WordTokenizer, WordVectors
 from multimodal_tf.config.towers import (
@@ -24,19 +25,6 @@ from multimodal_tf.config.towers import (
 
 CellType = Literal["string", "float32", "float64"]
 ShownAs = Literal["text", "image", "frame", "player"]
-
-
-class Column(Strict):
-    """What inputs and heads have in common."""
-
-    # names of the fields, besides `type` and `column`, that the bytes of a cell in a record depend
-    # on
-    cell_settings: ClassVar[tuple[str, ...]] = ()
-
-    type: str
-    column: ColumnName | None = Field(
-        None, description="the table's column, where it differs from the name"
-    )
 
 
 class _Input(Column):

@@ -184,7 +184,7 @@ def raw():
     """Two rows for the signatures, the second without a good cell."""
     return {
         "title": tf.constant(["bird old", ""]),
-        "price": tf.constant([51.5, np.nan]),
+        "price": tf.constant([51.5, np.nan], tf.float64),
         "colour": tf.constant(["red", ""]),
         "sold": tf.constant([1.0, 2.0]),
         "day": tf.constant(["2024-03-01", "2024-02-30"]),

@@ -89,7 +89,9 @@ class HostileRows:
         cell: Any = data
         if one.cell_dtype != "string":
             number = json.loads(data)
-            cell = np.array([number] + [0.5] * (_DIM - 1) if one.cell_shape else number, np.float32)
+            cell = np.array(
+                [number] + [0.5] * (_DIM - 1) if one.cell_shape else number, one.cell_dtype
+            )
         answer = self._served(name, cell)
         others = np.arange(ROWS) != HOSTILE
         for key, expected in self._expected.items():

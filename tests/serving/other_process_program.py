@@ -11,7 +11,7 @@ import tensorflow as tf
 
 def main(folder, path):
     raw = np.load(f"{folder}/raw.npz", allow_pickle=True)
-    dtypes = {name: "float32" if name == "price" else "string" for name in raw}
+    dtypes = {name: "float64" if name == "price" else "string" for name in raw}
     cells = {name: tf.constant(raw[name].tolist(), dtypes[name]) for name in raw}
     given = tf.saved_model.load(path).signatures["predict"](**cells)
     np.savez(f"{folder}/given.npz", **{name: found.numpy() for name, found in given.items()})

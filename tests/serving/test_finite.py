@@ -59,7 +59,7 @@ ROWS = 4
 
 def good_rows():
     return {
-        "price": np.array([4.0, 5.0, 6.0, np.nan], np.float32),
+        "price": np.array([4.0, 5.0, 6.0, np.nan]),
         "numbers": np.random.default_rng(0).normal(5, 2, (ROWS, 8)).astype(np.float32),
         "day": np.array([b"2022-01-01", b"2023-05-06", b"", b"2021-12-24"], object),
         "new": np.array([1.0, 0.0, np.nan, 1.0], np.float32),

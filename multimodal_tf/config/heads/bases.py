@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.inputs import Column, Input
+from multimodal_tf.config.column import Column
+from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import NonNegative, Strict
 from multimodal_tf.config.spelling import as_text
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.column import Column
 from multimodal_tf.config.heads import learns_without_labels, with_column
-from multimodal_tf.config.inputs import Column, Input
+from multimodal_tf.config.inputs import Input
 from multimodal_tf.data.filesystem import PathLike, to_path
 from multimodal_tf.data.manifest import Manifest
 
