@@ -58,7 +58,8 @@ def _text(cells: tf.Tensor) -> tf.Tensor:
     """The cells of one input as strings `(batch,)`."""
     if cells.dtype != tf.string:
         # exact; adding 0 makes -0 a 0
-        cells = tf.strings.as_string(tf.bitcast(cells + 0.0, tf.int32))
+        bits = tf.int64 if cells.dtype == tf.float64 else tf.int32
+        cells = tf.strings.as_string(tf.bitcast(cells + 0.0, bits))
     if cells.shape.rank == 1:
         return cells
     # a list of files is padded with "" to the longest of the batch

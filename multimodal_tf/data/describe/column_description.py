@@ -56,6 +56,8 @@ class ColumnDescription(pydantic.BaseModel):
     # pixels
     width: Spread | None = None
     height: Spread | None = None
+    # of numbers
+    range: Spread | None = None
     # numbers of a vector
     length: Spread | None = None
     # whether no image has colours

@@ -41,10 +41,12 @@ from multimodal_tf.data.describe.names import safe_names
 from multimodal_tf.data.describe.notes import add_notes, tried
 from multimodal_tf.data.describe.pretrained import Pretrained
 from multimodal_tf.data.describe.preview import ROWS, preview_as, render_html
+from multimodal_tf.data.describe.ranges import number_range
 from multimodal_tf.data.describe.render import render
 from multimodal_tf.data.describe.sample import Cell, Column
 from multimodal_tf.data.describe.splits import proposed_split
 from multimodal_tf.data.filesystem import PathLike
+from multimodal_tf.data.kinds.number import read_number
 from multimodal_tf.data.table import Table, as_table
 
 # rejected cells that are listed
@@ -332,6 +334,10 @@ def _describe_column(
         rejected=len(rejections),
         rejections=rejections[:_REASONS],
     )
+    if _is_number(kind):
+        numbers = [read_number(cell.value, written or NumberFormat()) for cell in good]
+        description.range, far = number_range([one for one in numbers if one is not None])
+        description.why += f"; {far}" if far else ""
     return description, good
 
 

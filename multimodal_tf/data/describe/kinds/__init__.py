@@ -4,6 +4,8 @@
 The bounds are those of published comparisons where there are some, rules of thumb elsewhere.
 """
 
+from collections.abc import Callable
+
 from multimodal_tf.config import (
     BooleanInput,
     CategoryInput,
@@ -15,18 +17,26 @@ from multimodal_tf.config import (
 from multimodal_tf.data.describe.column_description import ColumnDescription
 from multimodal_tf.data.describe.kinds import audio, image, text, vector, video
 from multimodal_tf.data.describe.kinds.audio import LISTEN
-from multimodal_tf.data.describe.kinds.kind import Default, Kind
+from multimodal_tf.data.describe.kinds.kind import Default, Kind, from_to
 
 __all__ = ["FILES", "KINDS", "LISTEN", "OPENED", "Kind"]
 
 
-def _tabular(config: Input, *also_reads: str) -> Kind:
+def _range(column: ColumnDescription) -> str:
+    return from_to(column.range, ".6g") if column.range else ""
+
+
+def _tabular(
+    config: Input,
+    *also_reads: str,
+    render: Callable[[ColumnDescription], str] = lambda column: "",
+) -> Kind:
     """A kind without sizes; `defaults.default_tabular` explains the tower of all such columns."""
 
     def default(column: ColumnDescription, rows: int) -> Default:
         return config.model_copy(update={"tower": DenseTower(wide=True)}), ""
 
-    return Kind(config, default, also_reads=also_reads)
+    return Kind(config, default, also_reads=also_reads, render=render)
 
 
 # Kinds of files are tried in this order: a moving GIF is an image unless its column's type is
@@ -36,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "video": video.KIND,
     "audio": audio.KIND,
     "text": text.KIND,
-    "number": _tabular(NumberInput()),
+    "number": _tabular(NumberInput(), render=_range),
     "category": _tabular(CategoryInput(), "text", "number", "date"),
     "boolean": _tabular(BooleanInput()),
     "date": _tabular(DateInput()),
