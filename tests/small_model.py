@@ -119,7 +119,7 @@ def raw_rows(count, config=CONFIG):
 def tensors(raw):
     """What the signatures take."""
     return {
-        name: tf.constant(cells, tf.float32 if name == "price" else tf.string)
+        name: tf.constant(cells, tf.float64 if name == "price" else tf.string)
         for name, cells in raw.items()
     }
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from multimodal_tf.config.number_format import Decimal, NumberFormat
+from multimodal_tf.data.codecs.dates import looks_like_date
 from multimodal_tf.data.describe.date_formats import unix_seconds, written_dates
 from multimodal_tf.data.describe.number_formats import ENOUGH, Written, written_numbers
 
@@ -108,7 +109,8 @@ class Column:
     def dates(self) -> Written[str]:
         """How the sampled cells write dates."""
         found = [cell.value for cell in self.cells if cell.kind in ("text", "number")]
-        if len(found) < ENOUGH * len(self.cells):
+        iso = sum(isinstance(value, str) and looks_like_date(value) for value in found)
+        if len(found) < ENOUGH * len(self.cells) or iso >= ENOUGH * len(self.cells) > 0:
             return Written()
         if self.share("number") == 1 and self.written.format is None:
             unix = unix_seconds(self.name, found)
