@@ -7,7 +7,7 @@ import keras
 from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.names import LOG_PROBABILITY, SEED, embedding_layers
 from multimodal_tf.models.decoders.images import DrawnImage, ImageScores, SampledImage
-from multimodal_tf.models.decoders.search import GreedySearch
+from multimodal_tf.models.decoders.search import TextSearch
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 from multimodal_tf.models.frozen_start_model import FrozenStartModel
 
@@ -80,9 +80,9 @@ def generating(model: keras.Model) -> FrozenStartModel:
         if isinstance(scores, ImageScores):
             outputs[name] = DrawnImage(scores, name=f"{name}_drawn")(*read)
             continue
-        outputs[name], outputs[name + LOG_PROBABILITY] = GreedySearch(
-            scores, name=f"{name}_search"
-        )(*read)
+        outputs[name], outputs[name + LOG_PROBABILITY] = TextSearch(scores, name=f"{name}_search")(
+            *read
+        )
     inputs = cell_tensors(model.input, model.output)
     return FrozenStartModel(inputs, outputs, name="generating")
 

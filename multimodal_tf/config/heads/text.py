@@ -32,9 +32,14 @@ class TextHead(LabelColumn):
     """A text, such as a caption, an answer or what a sound says, predicted token by token.
 
     A decoder attends to the tokens of all inputs that the head reads, and to its own tokens so far.
-    In training it gets the target's tokens (teacher forcing); a missing input has no influence. The
-    prediction takes the most probable token at each step, until the text ends or has `max_tokens`
-    tokens. A row without any input gets the training split's most frequent text.
+    In training it gets the target's tokens (teacher forcing); a missing input has no influence. A
+    row without any input gets the training split's most frequent text.
+
+    A prediction goes on until the text ends or has `max_tokens` tokens. With `search: greedy` it
+    takes the most probable token at each step. With `search: beam` it keeps the `beam` best texts
+    so far, and takes the one whose log probability, divided by `((5 + n) / 6) ** length_penalty`
+    for its `n` tokens with its end, is the highest: 0 compares plain probabilities, which prefers
+    short texts.
 
     The target is read in NFC with single spaces, in its own case. Its tokenizer is learned from the
     training targets and must be reversible: `characters`, `byte_pair` or `sentence_piece`. Of a
@@ -44,7 +49,7 @@ class TextHead(LabelColumn):
     not count more than a short one.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; recurrent, with attention: Luong et al. 2015,
-    arXiv:1508.04025.
+    arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144.
     """
 
     target_type = "text"
@@ -65,6 +70,20 @@ class TextHead(LabelColumn):
     dropout: Fraction = 0.1
     # share of the target that is spread evenly over all tokens
     label_smoothing: Fraction = 0.1
+    search: Literal["greedy", "beam"] = "greedy"
+    # of `search: beam`
+    beam: Annotated[int, Field(gt=0, le=64)] = 4
+    length_penalty: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.6
+
+    @pydantic.field_validator("search", mode="before")
+    @classmethod
+    def _same_each_time(cls, search: Any) -> Any:
+        if search == "sample":
+            raise ValueError(
+                "must be greedy or beam, whose prediction of a row is the same each time, received "
+                "sample, which needs a seed for each row"
+            )
+        return search
 
     @pydantic.field_validator("tokenizer", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """What the decoders of texts have in common."""
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers, ops
@@ -10,6 +10,13 @@ from keras import layers, ops
 State = tuple[Any, ...]
 # a logit that no token has
 NEVER = -1e9
+
+
+class Generated(NamedTuple):
+    """Token ids int32 `(batch, length)`, 0 behind the end, and their log probability `(batch,)`."""
+
+    tokens: Any
+    log_probability: Any
 
 
 class Decoder(layers.Layer, abc.ABC):

@@ -1,25 +1,19 @@
-"""Texts from a decoder: the most probable token at each step."""
+"""Texts from a decoder: the most probable token at each step, or the best of several texts."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from multimodal_tf.models.decoders.decoder import Decoder, State
+from multimodal_tf.models.decoders.beam import beam_search
+from multimodal_tf.models.decoders.decoder import Decoder, Generated, State
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 
 
-class Generated(NamedTuple):
-    """Token ids int32 `(batch, length)`, 0 behind the end, and their log probability `(batch,)`."""
-
-    tokens: tf.Tensor
-    log_probability: tf.Tensor
-
-
-class GreedySearch(layers.Layer):
-    """The most probable token at each step, until every row has ended.
+class TextSearch(layers.Layer):
+    """The most probable token at each step, or a beam search, until every row has ended.
 
     What a row gets depends on no other row. A row without any input gets the training split's most
     frequent text, with the log of its share.
@@ -40,7 +34,11 @@ class GreedySearch(layers.Layer):
         self.built = True
 
     def call(self, memory: Any, visible: Any, any_present: Any = None) -> Any:
-        found = greedy(self.scores.decoder, memory, visible)
+        scores = self.scores
+        if scores.beam == 1:
+            found = greedy(scores.decoder, memory, visible)
+        else:
+            found = beam_search(scores.decoder, memory, visible, scores.beam, scores.length_penalty)
         return found if any_present is None else or_commonest(found, self.scores, any_present)
 
     def compute_output_spec(self, memory: keras.KerasTensor, *others: Any) -> Any:
@@ -52,7 +50,7 @@ class GreedySearch(layers.Layer):
 
 
 def greedy(decoder: Decoder, memory: Any, visible: Any) -> Generated:
-    """The most probable token at each step; see `GreedySearch`."""
+    """The most probable token at each step; see `TextSearch`."""
     rows = tf.shape(memory)[0]
     logits, state = decoder.start(memory, visible)
     tokens, total, running = _chosen(logits, decoder, tf.zeros([rows]), tf.ones([rows], tf.bool))

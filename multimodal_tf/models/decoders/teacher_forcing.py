@@ -19,6 +19,8 @@ class TargetScores(layers.Layer):
             can be predicted.
         commonest: ids of the text that a row without any input gets, without its end.
         share: float, share of the training rows that have this text.
+        beam: int, how many texts a search keeps at each step; 1: greedy.
+        length_penalty: float, of a search that keeps several.
 
     Call:
         `target` is int `(batch, length)`: tokens, the end, padding; all padding where there is no
@@ -34,11 +36,14 @@ class TargetScores(layers.Layer):
         label_smoothing: float,
         commonest: Sequence[int],
         share: float,
+        beam: int = 1,
+        length_penalty: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.decoder, self.label_smoothing = decoder, label_smoothing
         self.commonest, self.share = list(commonest), share
+        self.beam, self.length_penalty = beam, length_penalty
 
     def build(
         self,
@@ -93,6 +98,8 @@ class TargetScores(layers.Layer):
             "label_smoothing": self.label_smoothing,
             "commonest": self.commonest,
             "share": self.share,
+            "beam": self.beam,
+            "length_penalty": self.length_penalty,
         }
 
     @classmethod

@@ -51,6 +51,8 @@ def output(
         head.label_smoothing,
         stats.commonest_ids,
         stats.share,
+        head.beam if head.search == "beam" else 1,
+        head.length_penalty,
         name=name,
     )
     return scores(*read)
