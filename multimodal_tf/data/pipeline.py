@@ -4,7 +4,7 @@ import functools
 import math
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,10 +135,7 @@ def open_split(
     def batch(chosen: tf.Tensor) -> Structure:
         tensors, target, weight = load(chosen)
         inputs = preprocessor.model_inputs(tensors)
-        # the model reads the target of a text or an image, and its loss does not
-        generated = {name: target[name] for name in generating(config.heads)}
-        inputs |= {name + TARGET: one for name, one in generated.items()}
-        target = target | {name: _unread(one) for name, one in generated.items()}
+        inputs, target = _with_read_targets(inputs, target, generating(config.heads))
         if join is not None:
             target, weight = join(chosen, target, weight)
         return inputs | (of_frozen(chosen) if of_frozen else {}), target, weight
@@ -151,6 +148,14 @@ def open_split(
         return indices.map(batch, threads, **ordered).prefetch(2)
 
     return batches
+
+
+def _with_read_targets(
+    inputs: Structure, target: Structure, names: Iterable[str]
+) -> tuple[Structure, Structure]:
+    """The targets of texts and images among the inputs: the model reads them, its loss does not."""
+    read = {name + TARGET: target[name] for name in names}
+    return inputs | read, target | {name: _unread(target[name]) for name in names}
 
 
 def _unread(target: tf.Tensor) -> tf.Tensor:

@@ -98,9 +98,8 @@ def export_model(
         with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )
     core, drawn = endpoints.core(served, prior), _sample(model, prepare, config, schema, prior)
-    functions = _signatures(
-        model, config, preprocessor, prepare, predict, core, embedder, explainer, drawn
-    )
+    made = (prepare, predict, core, embedder, explainer, drawn)
+    functions = _signatures(model, config, preprocessor, *made)
     tables = [preprocessor, *tables_of(model)]
     _write(path, functions, tables, config, schema, _beside(guard, temperature, classifier))
     return path
