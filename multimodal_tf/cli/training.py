@@ -5,6 +5,7 @@ import pathlib
 import shlex
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -137,11 +138,7 @@ def train(
 ) -> None:
     """Train the configured model. Run it again to resume."""
     if reproduce is not None:
-        if any(one is not None for one in (config, epochs, strategy, towers, teacher)):
-            raise ValueError(
-                "--reproduce takes the settings of its run, so --config, --epochs, --strategy,"
-                " --from and --teacher must not be given"
-            )
+        _check_reproduced(config, epochs, strategy, towers, teacher)
         _set_environment(reproduce)
     elif not records:
         raise ValueError(
@@ -184,13 +181,25 @@ def train(
         run = fit(*given, overwrite=overwrite)
     if reproduce is not None:
         console.print(compare_metrics(reproduce, run), markup=False)
-    if run.record.sparsity:
-        zeros = ", ".join(f"{name} {share:.1%}" for name, share in run.record.sparsity.items())
+    _print_result(out, run.record.sparsity)
+
+
+def _print_result(out: pathlib.Path, sparsity: Mapping[str, float] | None) -> None:
+    if sparsity:
+        zeros = ", ".join(f"{name} {share:.1%}" for name, share in sparsity.items())
         console.print(f"Zeros: {zeros}", markup=False)
     console.print(
         f"Model: {out / 'model.keras'}. Metrics and settings: {out / 'run.json'}."
         f" Learning curves: tensorboard --logdir {out / 'logs'}"
     )
+
+
+def _check_reproduced(*settings: object) -> None:
+    if any(one is not None for one in settings):
+        raise ValueError(
+            "--reproduce takes the settings of its run, so --config, --epochs, --strategy,"
+            " --from and --teacher must not be given"
+        )
 
 
 @app.command()

@@ -69,47 +69,43 @@ def head_metrics(
         classes: the names of its classes; empty where it has none.
         targets: as `data.targets.Targets`.
         predictions: as `models.heads.output`.
-        known: `(rows,)`, 0 where the label is unknown. None: all are known.
-        resamples: for the intervals; 0: no intervals.
-        seed: of the resamples.
-        groups: `(rows,)` of any type: rows of one value depend on each other, and resamples draw
-            whole groups. None: independent rows.
+        known: `(rows,)`, 0 where the label is unknown; None: all known.
+        resamples, seed: of the intervals; 0 resamples: no intervals.
+        groups: `(rows,)`; rows of one value depend on each other. None: independent rows.
         thresholds: of a multi-label head, as `schema.thresholds` gives them; None: 0.5.
-        texts: of a text head, the targets and the predicted texts, one a row.
-        images: of an image head, what `predicted_images.image_scores` gives.
+        texts, images: of a text head, targets and predictions; of an image head, `image_scores`.
 
     Raises:
         ValueError: as the function of each type of head.
     """
+    drawn = (resamples, seed, groups)
     match head:
         case ClassificationHead():
-            return classification(targets, predictions, classes, known, resamples, seed, groups)
+            return classification(targets, predictions, classes, known, *drawn)
         case OrdinalHead():
-            return ordinal(targets, predictions, classes, known, resamples, seed, groups)
+            return ordinal(targets, predictions, classes, known, *drawn)
         case MultiLabelHead():
-            given = THRESHOLD if thresholds is None else thresholds
-            return multi_label(targets, predictions, classes, known, resamples, seed, groups, given)
+            cut = THRESHOLD if thresholds is None else thresholds
+            return multi_label(targets, predictions, classes, known, *drawn, cut)
         case RegressionHead():
-            return regression(targets, predictions, known, resamples, seed, groups)
+            return regression(targets, predictions, known, *drawn)
         case CountHead():
-            return count(targets, predictions, known, resamples, seed, groups)
+            return count(targets, predictions, known, *drawn)
         case QuantileHead():
-            cut = (head.quantiles, head.point_index)
-            return quantile(targets, predictions, *cut, known, resamples, seed, groups)
+            return quantile(targets, predictions, head.quantiles, head.point_index, known, *drawn)
         case TextHead():
-            return text(predictions, texts, known, resamples, seed, groups)
+            return text(predictions, texts, known, *drawn)
         case ImageHead():
-            return image(predictions, images, known, resamples, seed, groups)
+            return image(predictions, images, known, *drawn)
         case MatchingHead():
-            return matching(predictions, resamples, seed, groups)
+            return matching(predictions, *drawn)
         case TokenMatchingHead():
-            return token_matching(predictions, resamples, seed, groups)
+            return token_matching(predictions, *drawn)
         case AlignmentHead():
-            return alignment(targets, predictions, head.inputs, resamples, seed, groups)
+            return alignment(targets, predictions, head.inputs, *drawn)
         case ViewsHead():
-            return views(targets, predictions, resamples, seed, groups)
+            return views(targets, predictions, *drawn)
         case OrderHead() | MaskedHead():
-            drawn = (resamples, seed, groups)
             return objective(head.type, predictions, head.chance, *drawn, head.metric)
         case _:
             assert_never(head)

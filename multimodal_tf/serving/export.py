@@ -54,8 +54,8 @@ def export_model(
 ) -> pathlib.Path:
     """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
-    It is written whole or not at all. Its signatures are listed in `_signatures`. The batch may be
-    empty. A cell that cannot be read is its row's `error` and counts as missing; other rows do not
+    It is written whole or not at all; `_signatures` lists its signatures. The batch may be empty. A
+    cell that cannot be read is its row's `error` and counts as missing; other rows do not
     change. A row without any input is always for review. Heads that only teach, such as
     `config.OrderHead`, are not served, and the folder's configuration has them no more.
 
@@ -86,14 +86,12 @@ def export_model(
     _check_guard(guard, embedder, config)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
-    preprocessor = Preprocessor(config, schema)
-    prepare = endpoints.preparation(preprocessor, config)
+    prepare = endpoints.preparation(preprocessor := Preprocessor(config, schema), config)
     _check_inputs(model, prepare)
     prior = finite.outputs_without_inputs(served, endpoints.call)
     classifier = None if zero_shot is None else Classifier(zero_shot, served, config, prepare)
-    with_scores = endpoints.with_vectors(
-        served, embedder, None if guard is None else guard.embedding, disagreements(model, config)
-    )
+    guarded = None if guard is None else guard.embedding
+    with_scores = endpoints.with_vectors(served, embedder, guarded, disagreements(model, config))
     predict = endpoints.predict(
         with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,10 +41,9 @@ def predict_table(
             columns are `row` (the row's number in the table, from 0), those of `keep`, and those of
             `Client.predict`, of whose probabilities each class has a column, such as `label=cat`;
             several labels are written as ingest reads them, as a JSON list where none applies or
-            where a label holds the separator; in a CSV, an image is a data URI, other arrays
-            are a JSON list, and a text
-            that a spreadsheet would run as a formula has an apostrophe before it
-            (`config.formulas.unescape`).
+            where a label holds the separator; in a CSV, an image is a data URI, other arrays are a
+            JSON list, and a text that a spreadsheet would run as a formula has an apostrophe before
+            it (`config.formulas.unescape`).
         progress: whether to show on stderr how many rows are done.
         keep: columns of the table that are written, too, as texts, such as an id.
 
@@ -62,12 +61,7 @@ def predict_table(
         )
     sources = client.sources(table.columns)
     keep = _checked(keep, client, table)
-    notes = [
-        f"{table.name} has no column {client.config.column(name)!r}: "
-        f"the input {name!r} is missing in every row"
-        for name in client.config.inputs
-        if name not in sources
-    ]
+    notes = _missing_inputs(client, table, sources)
     done = invalid = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.remove_abandoned(path)
@@ -90,6 +84,15 @@ def predict_table(
     if invalid:
         notes.append(f"{invalid} of {done} rows are not valid: the column `error` says why")
     return notes
+
+
+def _missing_inputs(client: Client, table: Table, sources: Mapping[str, str]) -> list[str]:
+    return [
+        f"{table.name} has no column {client.config.column(name)!r}: "
+        f"the input {name!r} is missing in every row"
+        for name in client.config.inputs
+        if name not in sources
+    ]
 
 
 def _checked(keep: Sequence[str], client: Client, table: Table) -> list[str]:

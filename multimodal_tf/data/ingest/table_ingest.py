@@ -65,29 +65,26 @@ def ingest(
             `schema.json`, `train-00000.tfrecord` etc., and in `parts` small files for each shard.
         processes: None: one per CPU, fewer for a small table; 1: this process. Others import the
             calling script, which needs `if __name__ == "__main__":`.
-        rows_per_shard: rows of the table per shard; fewer where cells hold whole files.
+        rows_per_shard: fewer where cells hold whole files.
         progress: show a progress bar; None: where standard error is a terminal.
         beam: options of an Apache Beam pipeline that writes the shards, such as
             `["--runner=FlinkRunner", "--flink_master=host:8081"]`. Its workers need this package,
             and `out` and the files of the table under the same paths. The table is read here.
 
     Raises:
-        ValueError: a column of the configuration is not in the table, or holds labels of another
-            type than its head's; more than `config.max_unreadable` of an input's cells cannot be
-            read; no row is left to train on; Beam is not installed, or does not
-            know the runner or an option.
+        ValueError: the table lacks a column, or it holds labels of another type than its head's;
+            more than `config.max_unreadable` of an input's cells cannot be
+            read; no row is left to train on; Beam is not installed or does not know an option.
         OSError: `out` cannot be written, another process writes there, the disk is full, a worker
             process died, or the pipeline failed.
     """
     table = as_table(table)
     check_config(config)
     config = with_teacher_inputs(config)
-    # with the cells that the teacher alone reads
     recorded = recorded_config(config)
     check_arguments(table, recorded, processes, rows_per_shard)
     table = table.with_missing(config.missing)
-    records = filesystem.to_path(out)
-    run = None
+    records, run = filesystem.to_path(out), None
     if beam is not None:
         # workers may run in another folder
         records = records.absolute()

@@ -85,31 +85,27 @@ def model_report(
 ) -> ModelReport:
     """Evaluates a model on one split, and writes one HTML page with its data as JSON and CSV.
 
-    Where all heads learn without labels it has the metrics of each, and of an alignment retrieval
-    and the detection of mismatched rows.
+    Where no head has labels it has the metrics of each, of an alignment also mismatched rows.
 
     Args:
-        model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel that
-            `export_model` wrote.
-        records: folder of the ingested records; or a labelled table, as its path, a `Table` or a
-            DataFrame, all of whose rows are evaluated. OOD scores need training rows: of a table
-            there are none.
+        model: from `load_run`, a Keras model of `build_model`, or the folder of a SavedModel.
+        records: folder of the ingested records; or a labelled table (path, `Table`, DataFrame), all
+            of whose rows are evaluated, without OOD scores, which need training rows.
         out: folder for `index.html`, `report.json` and `data/`; an earlier report is replaced.
         config, schema: of a Keras model; others have their own.
         split: "train", "validation" or "test", of records.
-        head: the head to report on; None: the first with a label.
+        head: to report on; None: the first with a label.
         table: what was ingested; None: read from where ingest found it, if still there.
-        unimodal: by input, a model that was trained with this input only.
+        unimodal: by input, a model of this input alone.
         baseline: another model, for effective robustness.
-        rows, corrupted: int, random samples for all, and for each corruption; None: all rows.
-        resamples: int. Bootstrap resamples for the intervals; 0: no intervals.
-        seed: int, not negative. For samples, corruptions and resamples.
-        progress: whether to show a progress bar.
+        rows, corrupted: random samples for all, and for each corruption; None: all rows.
+        resamples, seed: of intervals and samples; 0 resamples: no intervals.
+        progress: show a progress bar.
 
     Raises:
         OSError: ingest has not ended in `records`, there is no such SavedModel, `out` holds others.
-        ValueError: models, records, table, head and split do not fit together, a number is out of
-            range, fewer than two rows have labels, or a prediction is NaN. Nothing is written.
+        ValueError: models, records, table, head and split do not fit, a number is out of range,
+            fewer than two rows have labels, or a prediction is NaN. Nothing is written.
 
     Example:
         >>> model_report("saved_models/shop/1", "runs/shop/records", "report")  # doctest: +SKIP
@@ -121,8 +117,7 @@ def model_report(
         _check_needs_labels(predictor.config, head=head, unimodal=unimodal, baseline=baseline)
     with evaluated_rows(model, predictor.config, records, split, table) as of:
         if chosen is None:
-            where = of.records, of.split, of.table
-            written = page_without_labels(predictor, *where, limits)
+            written = page_without_labels(predictor, of.records, of.split, of.table, limits)
             page.save(_noted(written, of), folder)
             return ModelReport(written, None, None)
         setup = EvalSetup.open(predictor, chosen, of.records, of.table, unimodal, baseline)
