@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from shop import ANIMALS, BAD_CELLS, DIM, HEADS, ROWS, TEST, frame
+from shop import ANIMALS, BAD_CELLS, DIM, HEADS, ROWS, SIZES, TEST, frame
 
 from multimodal_tf.config.saved_model.files import load_temperatures
 from multimodal_tf.data.pipeline import load_split
@@ -142,9 +142,9 @@ def test_a_table_of_predictions_has_the_columns_of_every_head(shop):
     found = pd.read_csv(shop / "predictions.csv")
     assert list(found.columns) == [
         "row",
-        *("label", "label_probability", "label_probabilities"),
+        *("label", "label_probability", *(f"label={name}" for name in ANIMALS)),
         "visits",
-        *("size", "size_probability", "size_probabilities"),
+        *("size", "size_probability", *(f"size={name}" for name in SIZES)),
         *("cost", "cost_low", "cost_high", "cost_quantiles"),
         *("pair", "vector"),
         *("ood_score", "agreement", "compared", "review"),

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from media import image_bytes
 from small_table import ingested
 
 from multimodal_tf.config import (
@@ -14,6 +15,7 @@ from multimodal_tf.config import (
     Config,
     CountHead,
     GRUTower,
+    ImageHead,
     MaskedHead,
     MatchingHead,
     MultiLabelHead,
@@ -61,6 +63,7 @@ CONFIG = Config(
         "caption": TextHead(
             column="title", decoder="gru", dim=4, heads=1, depth=1, max_tokens=20, dropout=0
         ),
+        "picture": ImageHead(height=2, width=2, channels=1, filters=[2], latent=0),
     },
     fusion={"hidden": [4]},
     split=Split(group="family", test=0.5),
@@ -87,10 +90,14 @@ def folder(once):
                 "price": family * 1.0,
                 "visits": family % 4,
                 "range": family * 2.0,
+                "picture": [f"{number}.png" for number in family],
             }
         )
         frame.loc[::7, "family"] = None
         frame.loc[::11, "label"] = None
+        for number in range(12):
+            grey = np.full((2, 2), 20 * number, np.uint8)
+            (folder / f"{number}.png").write_bytes(image_bytes(grey))
         frame.to_csv(folder / "table.csv", index=False)
         ingested(folder / "records", CONFIG, folder / "table.csv")
 

@@ -145,7 +145,10 @@ def test_half_precision_is_judged_and_served_in_float32(tmp_path):
     signatures = tf.saved_model.load(
         str(export_model(model, config, schema, tmp_path / "1", guard=chosen))
     ).signatures
-    raw = {"title": tf.constant(["red", "blue red", ""]), "price": tf.constant([1.0, 9.0, 4.0])}
+    raw = {
+        "title": tf.constant(["red", "blue red", ""]),
+        "price": tf.constant([1.0, 9.0, 4.0], tf.float64),
+    }
     given = signatures["predict"](**raw)["ood_score"]
     assert given.dtype == tf.float32
     np.testing.assert_allclose(given, score(signatures["embed"](**raw)["fused"]), rtol=1e-2)

@@ -274,7 +274,7 @@ def test_classes_of_a_column():
 def test_the_options_of_export_name_classes(tmp_path):
     pd.DataFrame({"kind": ["cat", "dog"]}).to_csv(tmp_path / "t.csv", index=False)
     chosen = zero_shot_of(["cat", "dog"], None, None, "a {}")
-    assert chosen == zero_shot_of(None, "kind", tmp_path / "t.csv", "a {}")
+    assert chosen == zero_shot_of(None, "kind", read_table(tmp_path / "t.csv"), "a {}")
     assert chosen.prompts == ["a cat", "a dog"]
     assert zero_shot_of(None, None, None, "{}") is None
     for arguments, message in (

@@ -29,6 +29,8 @@ def predictions_and_targets(rows=11):
         "caption": np.concatenate(
             [random.normal(size=(rows, 2)), random.integers([[0, 3]], [[3, 6]], (rows, 2))], axis=1
         ),
+        # loss, squared error and divergence, and whether any input is present
+        "drawing": np.concatenate([random.random((rows, 3)), np.ones((rows, 1))], axis=1),
     }
     known = {name: (random.random(rows) < 0.6).astype("float32") for name in predictions} | {
         "pair": np.ones(rows, "float32"),
@@ -70,6 +72,8 @@ def metrics_by_hand(predictions, targets, known):
         / predictions["hidden"][:, 2].sum(),
         "caption_token_accuracy": (predictions["caption"][:, 2] * known["caption"]).sum()
         / (predictions["caption"][:, 3] * known["caption"]).sum(),
+        "drawing_mse": mean(predictions["drawing"][:, 1], "drawing"),
+        "drawing_kl": mean(predictions["drawing"][:, 2], "drawing"),
     }
 
 
