@@ -99,7 +99,7 @@ def test_from_fit_to_client(tower, records, tmp_path):
     assert "sold: neither true nor false: 'perhaps'" in predictions["error"][3]
     served = tf.saved_model.load(str(path)).signatures
     raw = {
-        "weight": tf.constant([51.5, np.nan]),
+        "weight": tf.constant([51.5, np.nan], tf.float64),
         "colour": tf.constant(["red", ""]),
         "sold": tf.constant([1.0, 2.0]),
         "day": tf.constant(["2024-03-01", "2024-02-30"]),

@@ -258,14 +258,14 @@ def test_the_served_model_takes_frames_and_gifs_and_names_errors(made):
         b"\njunk",
         media.numbered_image(0),
     ]
-    output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 6))
+    output = served(clip=tf.constant(rows), price=tf.constant([1.0] * 6, tf.float64))
     assert output["valid"].numpy().tolist() == [True, True, True, False, False, True]
     assert output["error"].numpy()[3] == b"clip: frame 2: not a JPEG, PNG, GIF, BMP or WebP image"
     assert output["error"].numpy()[4].decode() == f"clip: {frames.NO_FRAMES}"
     assert output["present"].numpy()[:, 0].tolist() == [True, True, False, False, False, True]
-    empty = served(clip=tf.zeros([0], tf.string), price=tf.zeros([0]))
+    empty = served(clip=tf.zeros([0], tf.string), price=tf.zeros([0], tf.float64))
     assert empty["label_probabilities"].shape == (0, 2)
-    none = served(clip=tf.constant(["", ""]), price=tf.constant([1.0, np.nan]))
+    none = served(clip=tf.constant(["", ""]), price=tf.constant([1.0, np.nan], tf.float64))
     assert none["error"].numpy().tolist() == [b"", b"no input is present"]
 
 

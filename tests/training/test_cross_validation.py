@@ -146,7 +146,7 @@ class TestPredictions:
         shutil.copytree(cv_runs / "first", out)
         trained = []
 
-        def untrained(config, schema, fold, run, verbose, cache):
+        def untrained(config, schema, fold, run, verbose, cache, overwrite):
             # of frozen towers, which all repetitions share
             trained.append((config.seed, run.name, cache))
             raise KeyboardInterrupt

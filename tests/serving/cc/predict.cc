@@ -36,7 +36,7 @@ tf::Tensor Column(tf::DataType type, const std::vector<std::string>& files) {
     if (type == tf::DT_STRING) {
       tensor.vec<tf::tstring>()(row) = cell;
     } else {
-      tensor.vec<float>()(row) = cell.empty() ? std::numeric_limits<float>::quiet_NaN() : std::strtof(cell.c_str(), nullptr);
+      tensor.vec<double>()(row) = cell.empty() ? std::numeric_limits<double>::quiet_NaN() : std::strtod(cell.c_str(), nullptr);
     }
   }
   return tensor;
