@@ -207,6 +207,7 @@ def test_another_configuration_is_refused(stopped, train):
     assert len(checkpoints(stopped)) == 2
 
 
+@pytest.mark.slow
 def test_without_its_checkpoints_a_training_begins_anew_and_a_full_disk_keeps_the_last_one(
     stopped, train, monkeypatch
 ):
