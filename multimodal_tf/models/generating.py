@@ -6,6 +6,7 @@ import keras
 
 from multimodal_tf.config.heads import cell_tensors
 from multimodal_tf.config.names import LOG_PROBABILITY, SEED, embedding_layers
+from multimodal_tf.models.decoders.ctc import CTCScores, CTCSearch
 from multimodal_tf.models.decoders.images import DrawnImage, ImageScores, SampledImage
 from multimodal_tf.models.decoders.search import TextSearch
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
@@ -80,9 +81,9 @@ def generating(model: keras.Model) -> FrozenStartModel:
         if isinstance(scores, ImageScores):
             outputs[name] = DrawnImage(scores, name=f"{name}_drawn")(*read)
             continue
-        outputs[name], outputs[name + LOG_PROBABILITY] = TextSearch(scores, name=f"{name}_search")(
-            *read
-        )
+        search = CTCSearch if isinstance(scores, CTCScores) else TextSearch
+        found = search(scores, name=f"{name}_search")(*read)
+        outputs[name], outputs[name + LOG_PROBABILITY] = found
     inputs = cell_tensors(model.input, model.output)
     return FrozenStartModel(inputs, outputs, name="generating")
 
@@ -110,8 +111,8 @@ def sampling(model: keras.Model) -> FrozenStartModel:
     return FrozenStartModel({**inputs, SEED: seed}, outputs, name="sampling")
 
 
-def scores_layer(model: keras.Model, name: str) -> TargetScores | ImageScores | None:
+def scores_layer(model: keras.Model, name: str) -> TargetScores | CTCScores | ImageScores | None:
     """The last layer of a head of texts or images; None for other heads."""
-    kinds = (TargetScores, ImageScores)
+    kinds = (TargetScores, CTCScores, ImageScores)
     found = {layer.name: layer for layer in model.layers if isinstance(layer, kinds)}
     return found.get(name)

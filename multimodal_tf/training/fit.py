@@ -45,6 +45,7 @@ from multimodal_tf.training import distribute, peft
 from multimodal_tf.training.batches import Batches, training_batches, validation_batches
 from multimodal_tf.training.callbacks import check_callbacks, make_callbacks
 from multimodal_tf.training.checkpoint import Checkpoints, State
+from multimodal_tf.training.ctc_targets import unaligned_note
 from multimodal_tf.training.distribute import StrategyName
 from multimodal_tf.training.given_model import check_model
 from multimodal_tf.training.interrupt import Signals
@@ -147,12 +148,15 @@ def fit_model(
     job = dataclasses.replace(job, begins=begins, saves=saves)
     # errors of the model are raised before a file is written
     trainee, further = _build(job, model, callbacks)
+    unaligned = unaligned_note(trainee, *job.read[:3])
     with (
         atomic.full_disk_explained(run_dir),
         distribute.chief_path(job.strategy, run_dir) as own_dir,
         atomic.locked(own_dir),
     ):
         record, state = begin_or_resume(job, run_dir, own_dir)
+        # a training that goes on has it
+        _note(record, unaligned if state is None else "", job)
         with _beside(job, trainee, cache, verbose) as beside:
             found = _trained(job, trainee, further, record, state, own_dir, beside, verbose)
         if config.peft is not None:

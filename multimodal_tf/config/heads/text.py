@@ -6,6 +6,8 @@ import pydantic
 from pydantic import Field
 
 from multimodal_tf.config.heads.bases import LabelColumn
+from multimodal_tf.config.heads.ctc import SETTINGS, sequence_problem
+from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import (
     LOG_PROBABILITY,
     AttentionHeads,
@@ -48,8 +50,16 @@ class TextHead(LabelColumn):
     The loss of a row is the mean cross-entropy of its tokens, its end among them: a long text does
     not count more than a short one.
 
+    With `decoder: ctc` (connectionist temporal classification), each token of its one input, such
+    as a time step of a sound, predicts a token of the text or nothing, and no decoder attends to
+    anything; equal tokens of successive steps are one. Sizes, dropout, smoothing and search are no
+    settings of it: the text is that of the most probable token of each step. The loss of a row is
+    `-log p` of its target over all alignments, divided by the number of its tokens. A target with
+    more than `max_tokens` tokens, or that needs more steps than the row has, teaches nothing.
+
     Source: Vaswani et al. 2017, arXiv:1706.03762; recurrent, with attention: Luong et al. 2015,
-    arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144.
+    arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144; CTC: Graves
+    et al. 2006.
     """
 
     target_type = "text"
@@ -58,7 +68,7 @@ class TextHead(LabelColumn):
     endings = (LOG_PROBABILITY,)
 
     type: Literal["text"] = "text"
-    decoder: Literal["transformer", "lstm", "gru"] = "transformer"
+    decoder: Literal["transformer", "lstm", "gru", "ctc"] = "transformer"
     tokenizer: TargetTokenizer = CharacterTokenizer()
     max_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
     # width of the decoder, its layers, and the heads of its attention to the inputs
@@ -104,6 +114,25 @@ class TextHead(LabelColumn):
                 f"dim must be a multiple of the {self.heads} heads, received {self.dim}"
             )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _settings_of_ctc(self) -> Self:
+        if self.decoder != "ctc":
+            return self
+        if self.inputs is None or len(self.inputs) != 1:
+            raise ValueError(
+                "inputs must name the one input whose tokens the decoder ctc reads, received "
+                f"{self.inputs}"
+            )
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name not in SETTINGS and value != field.get_default(call_default_factory=True):
+                raise ValueError(f"{name} is no setting of the decoder ctc, received {value!r}")
+        return self
+
+    def input_problem(self, own: Input | None) -> str:
+        """Of `decoder: ctc`: it must have one token a time step."""
+        return sequence_problem(own) if self.decoder == "ctc" else ""
 
     @property
     def stats_settings(self) -> list[Any]:

@@ -1,6 +1,5 @@
 """Texts from a decoder: the most probable token at each step, or the best of several texts."""
 
-import math
 from typing import Any
 
 import keras
@@ -8,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from multimodal_tf.models.decoders.beam import beam_search
+from multimodal_tf.models.decoders.commonest import or_commonest
 from multimodal_tf.models.decoders.decoder import Decoder, Generated, State
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 
@@ -39,7 +39,10 @@ class TextSearch(layers.Layer):
             found = greedy(scores.decoder, memory, visible)
         else:
             found = beam_search(scores.decoder, memory, visible, scores.beam, scores.length_penalty)
-        return found if any_present is None else or_commonest(found, self.scores, any_present)
+        if any_present is None:
+            return found
+        end = scores.decoder.end
+        return or_commonest(found, scores.commonest, scores.share, end, any_present)
 
     def compute_output_spec(self, memory: keras.KerasTensor, *others: Any) -> Any:
         rows, length = memory.shape[0], self.scores.decoder.length
@@ -89,14 +92,3 @@ def _chosen(logits: Any, decoder: Decoder, total: Any, running: Any) -> tuple[An
     total += tf.where(running, tf.reduce_max(logs, axis=-1), 0.0)
     tokens = tf.where(running, tokens, 0)
     return tokens, total, running & (tokens != decoder.end)
-
-
-def or_commonest(found: Generated, scores: TargetScores, any_present: Any) -> Generated:
-    """What was found where any input is present, else the training split's most frequent text."""
-    length, end = scores.decoder.length, scores.decoder.end
-    ids = [*scores.commonest, end, *[0] * length][:length]
-    present = any_present > 0.5
-    return Generated(
-        tf.where(present[:, tf.newaxis], found.tokens, tf.constant(ids, tf.int32)),
-        tf.where(present, found.log_probability, math.log(scores.share or 1.0)),
-    )

@@ -1,13 +1,14 @@
 """A text: a decoder over the tokens of the head's inputs."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Literal, NamedTuple, assert_never
 
 import keras
 
 from multimodal_tf.config import TextHead
 from multimodal_tf.config.names import TARGET
 from multimodal_tf.losses import TargetLoss
+from multimodal_tf.models.decoders.ctc import CTCScores
 from multimodal_tf.models.decoders.decoder import Decoder
 from multimodal_tf.models.decoders.memory import memory
 from multimodal_tf.models.decoders.recurrent import RecurrentTextDecoder
@@ -41,13 +42,15 @@ def output(
     head: TextHead, stats: Texts, x: Read, name: str, any_present: None = None
 ) -> keras.KerasTensor:
     """How well the target is predicted, `(batch, 4)`; see `models.heads.output`."""
+    if head.decoder == "ctc":
+        return _ctc(head, stats, x, name)
     x_memory, mask = memory(head.dim, x.encodings, x.present, name)
     read = [x.target, x_memory, mask]
     if x.present:
         any_one = AnyPresent(name=f"{name}_any", dtype="float32")
         read.append(any_one(list(x.present.values())))
     scores = TargetScores(
-        _decoder(head, stats, name),
+        _decoder(head, head.decoder, stats, name),
         head.label_smoothing,
         stats.commonest_ids,
         stats.share,
@@ -73,7 +76,21 @@ def metrics(head: TextHead) -> list[keras.metrics.Metric]:
     return [TokenAccuracy(name="token_accuracy")]
 
 
-def _decoder(head: TextHead, stats: Texts, name: str) -> Decoder:
+def _ctc(head: TextHead, stats: Texts, x: Read, name: str) -> keras.KerasTensor:
+    """How well the target is predicted from the tokens of the head's one input."""
+    (own,) = x.encodings
+    encoding = x.encodings[own]
+    read = [x.target, encoding.tokens, encoding.mask, encoding.vector]
+    if x.present:
+        read.append(x.present[own])
+    length, commonest = head.max_tokens + 1, stats.commonest_ids
+    scores = CTCScores(stats.size, length, commonest, stats.share, name=name, dtype="float32")
+    return scores(*read)
+
+
+def _decoder(
+    head: TextHead, kind: Literal["transformer", "lstm", "gru"], stats: Texts, name: str
+) -> Decoder:
     rest: dict[str, Any] = {
         "size": stats.size,
         "length": head.max_tokens + 1,
@@ -83,13 +100,13 @@ def _decoder(head: TextHead, stats: Texts, name: str) -> Decoder:
         "dropout": head.dropout,
         "name": f"{name}_decoder",
     }
-    match head.decoder:
+    match kind:
         case "transformer":
             return TransformerTextDecoder(mlp_units=head.mlp_units, **rest)
         case "lstm" | "gru":
-            return RecurrentTextDecoder(kind=head.decoder, **rest)
+            return RecurrentTextDecoder(kind=kind, **rest)
         case _:
-            assert_never(head.decoder)
+            assert_never(kind)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
