@@ -14,6 +14,7 @@ from multimodal_tf.config import (
     ConcatenationFusion,
     Config,
     ConvTower,
+    ImageHead,
     ImageInput,
     LSTMTower,
     MaskedHead,
@@ -26,6 +27,7 @@ from multimodal_tf.config import (
     TokenMatchingHead,
     ViewsHead,
 )
+from multimodal_tf.config.names import TARGET
 from multimodal_tf.models import build_model, compile_arguments
 from multimodal_tf.models.distributed_model import DistributedModel
 
@@ -60,6 +62,7 @@ STEPPED = {
     "simclr": ViewsHead(inputs=["photo"], dim=3, temperature=0.5),
     "moco": ViewsHead(inputs=["photo"], dim=3, temperature=0.5, momentum=0.75, queue=9),
     "jointly": TokenMatchingHead(inputs=["note", "photo"], dim=16, heads=2, weight=0.02),
+    "drawing": ImageHead(height=5, width=6, channels=1, filters=[3], latent=2),
 }
 EVERY = CONFIG.model_copy(update={"heads": CONFIG.heads | STEPPED})
 # heads that compare rows
@@ -72,7 +75,9 @@ ROWS, BATCH = 25, 8
 def batches(rows=ROWS, heads=tuple(CONFIG.heads)):
     """Batches in which inputs and labels are missing and rows weigh unequally."""
     random = np.random.default_rng(1)
-    inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(EVERY, rows)
+    inputs, targets = contract.rows_of(EVERY, rows), contract.targets_of(EVERY, rows)
+    for name in EVERY.heads.keys() - {*heads}:
+        inputs.pop(name + TARGET, None)
     for name in CONFIG.inputs:
         inputs = contract.without(inputs, name, random.random(rows) < 0.2, value=0)
     weights = {

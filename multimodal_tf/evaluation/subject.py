@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from multimodal_tf.config import Config
+from multimodal_tf.config.heads import generating
 from multimodal_tf.data.trained import Trained
 from multimodal_tf.evaluation.predictor import Predictor, of_saved_model
 from multimodal_tf.schema import Schema
@@ -29,13 +30,20 @@ def subject(
 
     Raises:
         FileNotFoundError: there is no such SavedModel.
-        ValueError: the folder is none, or a model or function comes without its configuration.
+        ValueError: the folder is none, or its model generates texts, images or sounds; a model or
+            function comes without its configuration.
     """
     found: Any = given
     if isinstance(given, str | os.PathLike):
         found = of_saved_model(given)
     if isinstance(found, Predictor):
         config, schema = config or found.config, schema or found.schema
+        made = list(generating(config.heads))
+        if found.model is None and made:
+            raise ValueError(
+                f"a SavedModel gives no metrics of heads of texts, images or sounds, received one "
+                f"with {made}: evaluate the run, which load_run gives"
+            )
         found = found.outputs if found.model is None else found.model
     elif not isinstance(found, keras.Model) and hasattr(found, "model"):
         config, schema = config or found.config, schema or found.schema

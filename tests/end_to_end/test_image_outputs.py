@@ -136,13 +136,30 @@ def test_evaluation(made):
 def test_report_of_images_alone(made, tmp_path):
     written = model_report(made.run, made.records, tmp_path / "page", resamples=10)
     page = (tmp_path / "page" / "index.html").read_text()
-    assert written.page.sections
     assert "psnr" in page
+    [section] = [one for one in written.page.sections if one.title == "Images of drawing"]
+    best, worst = section.blocks
+    assert best.title == "Least squared error"
+    errors = [float(one.facts["squared error"]) for one in (*best.examples, *worst.examples[::-1])]
+    assert errors == sorted(errors)
+    means = made.schema.heads["drawing"].array()
+    for one in (*best.examples, *worst.examples):
+        assert {"hue", "side"} < one.cells.keys()
+        target = pixels_of(made.table.drawing[int(one.name.removeprefix("row "))])
+        np.testing.assert_array_equal(pixels_of(one.cells["target image"].data), target)
+        images = [pixels_of(one.cells[f"sample, seed {seed}"].data) for seed in range(3)]
+        assert all((image != images[0]).any() for image in images[1:])
+        assert (images[0] != means).any()
+        drawn = pixels_of(one.cells["predicted image"].data)
+        error = np.mean((drawn.astype(float) - target) ** 2) / 255**2
+        assert one.facts["squared error"] == f"{error:.4f}"
 
 
 def test_what_needs_another_head_says_so(made, tmp_path):
     with pytest.raises(ValueError, match="must have a head with a label"):
         model_report(made.path, made.records, tmp_path / "page")
+    with pytest.raises(ValueError, match=r"no metrics of heads of texts, .* with \['drawing'\]"):
+        mm.evaluate(made.path, records=made.records)
     with pytest.raises(ValueError, match="needs a head other than of texts or images"):
         cross_validate(CONFIG, mm.read_table(made.table), tmp_path / "folds")
     with pytest.raises(ValueError, match="images have no average, received the head 'drawing'"):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "multimodal_tf"
-LEAVES = {"config", "schema", "losses", "scoring"}
+LEAVES = {"config", "schema", "losses", "scoring", "spectrogram"}
 # by room, the rooms and folders of rooms that it may import
 MAY_IMPORT = {
     "config": set(),
@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "keras_settings": set(),
     "quiet_import": set(),
     "scoring": set(),
-    "data": {"config", "schema"},
+    "spectrogram": set(),
+    "data": {"config", "schema", "spectrogram"},
     "models": LEAVES,
     "training": LEAVES | {"models", "data"},
     "metrics": {"scoring"},

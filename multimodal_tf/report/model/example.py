@@ -28,12 +28,17 @@ PageCell = Image | AudioClip | str | None
 
 def example(eval_split: EvalSplit, row: int, facts: dict[str, str] | None = None) -> Example:
     """A row of the split: its cells, label, prediction and facts."""
-    cells = {
+    truth, predicted, more = _label_and_prediction(eval_split, row)
+    cells = input_cells(eval_split, row)
+    return Example(f"row {eval_split.rows[row]}", cells, truth, predicted, more | (facts or {}))
+
+
+def input_cells(eval_split: EvalSplit, row: int) -> dict[str, PageCell]:
+    """The cells of a row for the page, by input; None where one is missing or cannot be read."""
+    return {
         name: _cell(input_config, eval_split.raw[name][row], bool(eval_split.present[row, index]))
         for index, (name, input_config) in enumerate(eval_split.config.inputs.items())
     }
-    truth, predicted, more = _label_and_prediction(eval_split, row)
-    return Example(f"row {eval_split.rows[row]}", cells, truth, predicted, more | (facts or {}))
 
 
 def explained_example(eval_split: EvalSplit, row: int, explanation: Explanation) -> Example:

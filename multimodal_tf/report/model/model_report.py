@@ -31,6 +31,7 @@ from multimodal_tf.report.findings import Finding, ranked
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.calibration import calibration_section
 from multimodal_tf.report.model.contributions import contributions_section
+from multimodal_tf.report.model.drawn_images import drawn_images_sections
 from multimodal_tf.report.model.errors import errors_section
 from multimodal_tf.report.model.explanations import explanations_section
 from multimodal_tf.report.model.ood import ood_section
@@ -123,6 +124,7 @@ def model_report(
         setup = EvalSetup.open(predictor, chosen, of.records, of.table, unimodal, baseline)
         found = evaluate_in_depth(setup, of.split, limits, _SECTIONS, progress)
         sections = _sections(found, resamples, seed)
+        sections += drawn_images_sections(predictor, setup.records, of.split, limits)
         written = _noted(_page(found.eval_split, sections, setup.records, resamples, seed), of)
         page.save(written, folder)
     return ModelReport(written, found.contributions, found.robustness)

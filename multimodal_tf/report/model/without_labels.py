@@ -12,6 +12,7 @@ from multimodal_tf.report import page
 from multimodal_tf.report.evaluation_page import evaluation_page
 from multimodal_tf.report.findings import ranked
 from multimodal_tf.report.model.alignment import alignment_section
+from multimodal_tf.report.model.drawn_images import drawn_images_sections
 from multimodal_tf.report.model.retrieval import retrieval_section
 
 
@@ -23,6 +24,8 @@ def page_without_labels(
     limits: Limits,
 ) -> page.Page:
     """The metrics of each head, and where heads compare inputs retrieval and mismatched rows.
+
+    Of a head of images also rows with their targets and what is drawn.
 
     Contributions, robustness, errors and calibration are left out: they need a label.
 
@@ -58,6 +61,8 @@ def page_without_labels(
     )
     written = evaluation_page(evaluation)
     findings, sections = list(written.summary), list(written.sections)
+    drawn = drawn_images_sections(predictor, opened, split, limits)
+    sections += [each.section for each in drawn]
     if comparing(config.heads):
         rows, _ = opened.read(predictor, split, heads[0], limits.rows, seed)
         train, validation = (

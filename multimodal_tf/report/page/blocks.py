@@ -243,14 +243,15 @@ class Example:
     Args:
         name: identifies the row, such as its number or its file's name.
         cells: by column, its content; None: missing.
-        truth, predicted: label and prediction, as text. The page marks where they differ.
+        truth, predicted: label and prediction, as text. The page marks where they differ. None:
+            they are no texts, and are among the cells.
         facts: further facts by name, such as `{"probability": "0.93"}`.
     """
 
     name: str
     cells: Mapping[str, Image | AudioClip | str | None]
-    truth: str
-    predicted: str
+    truth: str | None
+    predicted: str | None
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
