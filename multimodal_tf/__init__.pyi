@@ -52,6 +52,7 @@ from .config import NumberInput as NumberInput
 from .config import OrderHead as OrderHead
 from .config import OrdinalHead as OrdinalHead
 from .config import Peft as Peft
+from .config import PresetDecoder as PresetDecoder
 from .config import PresetTokenizer as PresetTokenizer
 from .config import PresetTower as PresetTower
 from .config import ProductFusion as ProductFusion

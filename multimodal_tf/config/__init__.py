@@ -40,6 +40,7 @@ from multimodal_tf.config.heads import (
     labelled,
     nearest_to_median,
 )
+from multimodal_tf.config.heads.preset_decoder import PresetDecoder
 from multimodal_tf.config.inputs import (
     INPUTS,
     TABULAR_TYPES,
@@ -192,6 +193,7 @@ __all__ = [
     "PRESENT",
     "PROBABILITIES",
     "PROBABILITY",
+    "PresetDecoder",
     "PresetTokenizer",
     "PresetTower",
     "ProductFusion",

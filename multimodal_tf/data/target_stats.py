@@ -7,12 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from multimodal_tf.config import CharacterTokenizer
+from multimodal_tf.config import CharacterTokenizer, PresetTokenizer
 from multimodal_tf.config.heads import TextHead
 from multimodal_tf.data.column_stats import CELLS, ValueCounts, count_values, distinct
 from multimodal_tf.data.tokenizers import train_subwords
 from multimodal_tf.data.tokenizers.characters import clusters
 from multimodal_tf.data.tokenizers.normalization import UNKNOWN, cut
+from multimodal_tf.data.tokenizers.preset_targets import ending
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens, texts_of
 from multimodal_tf.schema import Subwords, Texts, Vocabulary
 
@@ -65,7 +66,8 @@ class TargetStats:
                 tokenizer="characters",
             )
         field = f"{self._field}.tokenizer"
-        return train_subwords.fit_subwords(field, tokenizer, self._training_texts, True)
+        found = train_subwords.fit_subwords(field, tokenizer, self._training_texts, True)
+        return ending(found, field) if isinstance(tokenizer, PresetTokenizer) else found
 
     def _training_texts(self, normalize: Callable[[Any], Any]) -> "_Repeated":
         return _Repeated(self._texts.counts, normalize)

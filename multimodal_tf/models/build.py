@@ -16,6 +16,7 @@ from multimodal_tf.config import (
     feature_fusion,
 )
 from multimodal_tf.config.heads import cell_tensors, generating
+from multimodal_tf.config.heads.preset_decoder import reads_own_encoder
 from multimodal_tf.config.names import TARGET, embedding_layers
 from multimodal_tf.models import heads, input_layers, loss_weighting
 from multimodal_tf.models.distributed_model import DistributedModel
@@ -222,7 +223,9 @@ def _outputs(
             read = _read(config, head)
             present = {own: encodings.present[own] for own in read if encodings.present}
             of_inputs = {own: encodings.by_name[own] for own in read}
-            given = text.Read(of_inputs, present, targets[name])
+            own = [config.inputs.get(one) for one in read]
+            own_encoder = reads_own_encoder(getattr(head, "decoder", None), own)
+            given = text.Read(of_inputs, present, targets[name], own_encoder)
             outputs[name] = heads.output(head, stats, given, name)
             continue
         if head.rereads_inputs:

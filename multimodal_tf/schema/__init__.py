@@ -143,14 +143,23 @@ class Texts(pydantic.BaseModel):
     share: float
 
     @property
+    def offset(self) -> int:
+        """What is added to the tokenizer's ids: a preset has none for padding and unknown."""
+        return 2 if self.tokens.tokenizer == "preset" else 0
+
+    @property
     def end(self) -> int:
-        """The id of a text's end."""
+        """The id of a text's end; a preset has its own."""
         tokens = self.tokens
-        return len(tokens.words) + 2 if isinstance(tokens, Vocabulary) else tokens.size
+        if isinstance(tokens, Vocabulary):
+            return len(tokens.words) + 2
+        return self.offset + (tokens.end or 0) if self.offset else tokens.size
 
     @property
     def size(self) -> int:
         """The number of ids."""
+        if isinstance(self.tokens, Subwords) and self.offset:
+            return self.offset + self.tokens.size + 1
         return self.end + 2
 
 
@@ -340,6 +349,12 @@ def _check_target_tokenizer(field: str, head: TextHead, stats: Texts) -> None:
         raise ValueError(
             f"{field}.tokenizer: must be {stats.tokens.tokenizer!r}, which the schema was learned"
             f" with, received {head.tokenizer.type!r}"
+        )
+    preset, learned = getattr(head.tokenizer, "preset", None), getattr(stats.tokens, "preset", None)
+    if preset != learned:
+        raise ValueError(
+            f"{field}.tokenizer.preset: must be {learned!r}, which the schema was learned with, "
+            f"received {preset!r}"
         )
 
 

@@ -3,19 +3,19 @@
 import importlib.util
 import pathlib
 
-from multimodal_tf.config import Config, FramesTower, KerasTower, PresetTower
+from multimodal_tf.config import Config, FramesTower, KerasTower, PresetDecoder, PresetTower
 from multimodal_tf.data.presets.find import cache_folder
 from multimodal_tf.data.presets.folder import file_digest, weights_digest, weights_files
 
 
 def pretrained_digests(config: Config) -> dict[str, str]:
-    """The SHA-256 of the weights that a configuration's pretrained towers begin with.
+    """The SHA-256 of the weights that a configuration's pretrained towers and decoders begin with.
 
     Args:
         config: `Config`. Its towers may have been built, so that what a hub has is in its cache.
 
     Returns:
-        By `preset` of each preset's tower, or `path` of each `.keras` file: of the weights file as
+        By `preset` of each preset, or `path` of each `.keras` file: of the weights file as
         `sha256sum` prints it; of several files that of the lines `digest  name`. A handle whose
         files are in no cache of this machine, and a SavedModel, are left out.
 
@@ -29,6 +29,11 @@ def pretrained_digests(config: Config) -> dict[str, str]:
         {}
     """
     digests = {}
+    for head in config.heads.values():
+        decoder = getattr(head, "decoder", None)
+        folder = _folder(decoder.preset) if isinstance(decoder, PresetDecoder) else None
+        if isinstance(decoder, PresetDecoder) and folder is not None:
+            digests[decoder.preset] = weights_digest(folder)
     for input_config in config.inputs.values():
         tower: object = input_config.tower
         match tower.frame if isinstance(tower, FramesTower) else tower:

@@ -7,6 +7,11 @@ from pydantic import Field
 
 from multimodal_tf.config.heads.bases import LabelColumn
 from multimodal_tf.config.heads.ctc import SETTINGS, sequence_problem
+from multimodal_tf.config.heads.preset_decoder import (
+    GIVEN,
+    PresetDecoder,
+    with_its_tokenizer,
+)
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import (
     LOG_PROBABILITY,
@@ -19,14 +24,16 @@ from multimodal_tf.config.names import (
 from multimodal_tf.config.text import (
     BytePairTokenizer,
     CharacterTokenizer,
+    PresetTokenizer,
     SentencePieceTokenizer,
 )
 
 # tokenizers whose tokens give the text back
-_REVERSIBLE = ("characters", "byte_pair", "sentence_piece")
+_REVERSIBLE = ("characters", "byte_pair", "sentence_piece", "preset")
 
 TargetTokenizer = Annotated[
-    CharacterTokenizer | BytePairTokenizer | SentencePieceTokenizer, Field(discriminator="type")
+    CharacterTokenizer | BytePairTokenizer | SentencePieceTokenizer | PresetTokenizer,
+    Field(discriminator="type"),
 ]
 
 
@@ -57,6 +64,8 @@ class TextHead(LabelColumn):
     `-log p` of its target over all alignments, divided by the number of its tokens. A target with
     more than `max_tokens` tokens, or that needs more steps than the row has, teaches nothing.
 
+    With a `PresetDecoder` the decoder, its sizes and its tokenizer are those of a preset.
+
     Source: Vaswani et al. 2017, arXiv:1706.03762; recurrent, with attention: Luong et al. 2015,
     arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144; CTC: Graves
     et al. 2006.
@@ -68,7 +77,7 @@ class TextHead(LabelColumn):
     endings = (LOG_PROBABILITY,)
 
     type: Literal["text"] = "text"
-    decoder: Literal["transformer", "lstm", "gru", "ctc"] = "transformer"
+    decoder: Literal["transformer", "lstm", "gru", "ctc"] | PresetDecoder = "transformer"
     tokenizer: TargetTokenizer = CharacterTokenizer()
     max_tokens: Annotated[int, Field(gt=0, le=4096)] = 64
     # width of the decoder, its layers, and the heads of its attention to the inputs
@@ -84,6 +93,11 @@ class TextHead(LabelColumn):
     # of `search: beam`
     beam: Annotated[int, Field(gt=0, le=64)] = 4
     length_penalty: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.6
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_its_decoder(cls, settings: Any) -> Any:
+        return with_its_tokenizer(settings)
 
     @pydantic.field_validator("search", mode="before")
     @classmethod
@@ -116,18 +130,22 @@ class TextHead(LabelColumn):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _settings_of_ctc(self) -> Self:
-        if self.decoder != "ctc":
-            return self
-        if self.inputs is None or len(self.inputs) != 1:
+    def _settings_of_its_decoder(self) -> Self:
+        is_ctc = self.decoder == "ctc"
+        if is_ctc and (self.inputs is None or len(self.inputs) != 1):
             raise ValueError(
                 "inputs must name the one input whose tokens the decoder ctc reads, received "
                 f"{self.inputs}"
             )
-        for name, field in type(self).model_fields.items():
+        fields = type(self).model_fields
+        others = [name for name in fields if name not in SETTINGS] if is_ctc else []
+        if isinstance(self.decoder, PresetDecoder):
+            others = [*GIVEN]
+        for name in others:
             value = getattr(self, name)
-            if name not in SETTINGS and value != field.get_default(call_default_factory=True):
-                raise ValueError(f"{name} is no setting of the decoder ctc, received {value!r}")
+            if value != fields[name].get_default(call_default_factory=True):
+                kind = "ctc" if is_ctc else "of a preset"
+                raise ValueError(f"{name} is no setting of the decoder {kind}, received {value!r}")
         return self
 
     def input_problem(self, own: Input | None) -> str:

@@ -2,7 +2,8 @@
 
 Case is kept, and the tokens of a text give it back. A target is canonical: NFC, single spaces for
 white space, none at the ends. The ids are those of the schema's tokenizer (0 is padding, 1 an
-unknown character), then the text's end, then its beginning.
+unknown character), then the text's end, then its beginning. Those of a preset are two more than its
+own, and its end is one of them.
 """
 
 import unicodedata
@@ -14,6 +15,7 @@ from multimodal_tf.data.tokenizers import normalization
 from multimodal_tf.data.tokenizers.byte_pair import letters
 from multimodal_tf.data.tokenizers.characters import clusters
 from multimodal_tf.data.tokenizers.graph_tokenizers import reversible_subwords
+from multimodal_tf.data.tokenizers.preset_targets import is_whisper, preset_pieces
 from multimodal_tf.schema import Subwords, Texts, Vocabulary
 from multimodal_tf.schema.tokenizer import restore_tokenizer
 
@@ -41,11 +43,14 @@ class TargetTokens(tf.Module):
     def __init__(self, stats: Texts) -> None:
         super().__init__()
         learned = stats.tokens
-        self._end = stats.end
+        self._end, self._offset = stats.end, stats.offset
         if isinstance(learned, Vocabulary):
             self._tokenize: Any = _Characters(learned)
         else:
             self._tokenize = reversible_subwords(learned)
+        # Whisper writes a space before each word, the first one, too
+        whisper = isinstance(learned, Subwords) and is_whisper(learned)
+        self._before = " " if whisper else ""
 
     def __call__(self, texts: tf.Tensor, count: int) -> tf.Tensor:
         """The ids of canonical texts: int32 `(batch, count + 1)`.
@@ -53,7 +58,8 @@ class TargetTokens(tf.Module):
         The end follows a text of `count` tokens or fewer, padding the end; of a longer text the
         first `count + 1` tokens are there. A text of "" is padding alone.
         """
-        found = tf.cast(self._tokenize(normalization.cut(texts), count + 1), tf.int32)
+        cells = tf.strings.join([self._before, normalization.cut(texts)])
+        found = tf.cast(self._tokenize(cells, count + 1), tf.int32) + self._offset
         present = texts != ""
         end = tf.fill([tf.shape(texts)[0], 1], self._end)
         ids = tf.concat([found, end], 1)[:, : count + 1].to_tensor(
@@ -100,6 +106,8 @@ def _pieces(learned: Vocabulary | Subwords) -> list[bytes]:
     if isinstance(learned, Vocabulary):
         return [b"", b"", *(word.encode() for word in learned.words)]
     layer = restore_tokenizer(learned)
+    if learned.tokenizer == "preset":
+        return [b"", b"", *preset_pieces(layer, learned.size)]
     if learned.tokenizer == "byte_pair":
         byte_of = {letter: byte for byte, letter in enumerate(letters())}
         tokens = [layer.id_to_token(number) for number in range(2, learned.size)]

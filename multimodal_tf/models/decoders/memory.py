@@ -9,6 +9,7 @@ from keras import layers
 from multimodal_tf.config import CrossModalFusion
 from multimodal_tf.models.fusion.tokens import LearnedTokens, MaskWithLearned
 from multimodal_tf.models.fusion.transformers import tokens_and_masks
+from multimodal_tf.models.layer import Layer
 from multimodal_tf.models.towers.encoding import Encoding
 
 
@@ -64,6 +65,21 @@ class Positions(layers.Layer):
 
     def call(self, x: Any) -> Any:
         return x + keras.ops.cast(self.positions, x.dtype)
+
+
+@keras.saving.register_keras_serializable("multimodal_tf")
+class TokensOfEncoder(Layer):
+    """The tokens of an encoder as they are; its vector stays in the model, which also serves it.
+
+    Call:
+        `tokens` is `(batch, length, dim)`, `vector` `(batch, dim)`. Returns `tokens`.
+    """
+
+    def call(self, tokens: Any, vector: Any) -> Any:
+        return tokens
+
+    def compute_output_spec(self, tokens: keras.KerasTensor, vector: Any) -> keras.KerasTensor:
+        return self.spec_like(tokens)
 
 
 def _with_positions(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -6,14 +6,16 @@ from typing import Any, Literal, NamedTuple, assert_never
 import keras
 
 from multimodal_tf.config import TextHead
+from multimodal_tf.config.heads.preset_decoder import PresetDecoder
 from multimodal_tf.config.names import TARGET
 from multimodal_tf.losses import TargetLoss
 from multimodal_tf.models.decoders.ctc import CTCScores
 from multimodal_tf.models.decoders.decoder import Decoder
-from multimodal_tf.models.decoders.memory import memory
+from multimodal_tf.models.decoders.memory import TokensOfEncoder, memory
 from multimodal_tf.models.decoders.recurrent import RecurrentTextDecoder
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 from multimodal_tf.models.decoders.transformer import TransformerTextDecoder
+from multimodal_tf.models.heads.preset_decoder import load_decoder
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.models.towers.encoding import Encoding
 from multimodal_tf.schema import Texts
@@ -26,11 +28,13 @@ class Read(NamedTuple):
         encodings: by vector, with tokens and masks.
         present: float32 `(batch,)` by vector; empty if the model does not know presence.
         target: Keras input int32 `(batch, max_tokens + 1)`.
+        own_encoder: whether the tower of the one input is of the decoder's own preset.
     """
 
     encodings: Mapping[str, Encoding]
     present: Mapping[str, keras.KerasTensor]
     target: keras.KerasTensor
+    own_encoder: bool = False
 
 
 def target_input(head: TextHead, name: str) -> keras.KerasTensor:
@@ -44,13 +48,23 @@ def output(
     """How well the target is predicted, `(batch, 4)`; see `models.heads.output`."""
     if head.decoder == "ctc":
         return _ctc(head, stats, x, name)
-    x_memory, mask = memory(head.dim, x.encodings, x.present, name)
+    decoder = (
+        load_decoder(head, head.decoder, stats, name, x.own_encoder)
+        if isinstance(head.decoder, PresetDecoder)
+        else _decoder(head, head.decoder, stats, name)
+    )
+    if x.own_encoder:
+        (encoding,) = x.encodings.values()
+        x_memory = TokensOfEncoder(name=f"{name}_memory")(encoding.tokens, encoding.vector)
+        mask = encoding.mask
+    else:
+        x_memory, mask = memory(decoder.dim, x.encodings, x.present, name)
     read = [x.target, x_memory, mask]
     if x.present:
         any_one = AnyPresent(name=f"{name}_any", dtype="float32")
         read.append(any_one(list(x.present.values())))
     scores = TargetScores(
-        _decoder(head, head.decoder, stats, name),
+        decoder,
         head.label_smoothing,
         stats.commonest_ids,
         stats.share,
@@ -89,7 +103,10 @@ def _ctc(head: TextHead, stats: Texts, x: Read, name: str) -> keras.KerasTensor:
 
 
 def _decoder(
-    head: TextHead, kind: Literal["transformer", "lstm", "gru"], stats: Texts, name: str
+    head: TextHead,
+    kind: Literal["transformer", "lstm", "gru"],
+    stats: Texts,
+    name: str,
 ) -> Decoder:
     rest: dict[str, Any] = {
         "size": stats.size,
