@@ -77,6 +77,7 @@ setuptools.setup(
         "pyarrow>=18",
         "pydantic>=2.10",
         "pyyaml>=6",
+        "rapidfuzz>=3.9",
         "rich>=13",
         "sacrebleu>=2.5",
         # KerasHub reads Hugging Face's presets with it, and does not say so

@@ -24,6 +24,16 @@ MIDNIGHT = r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]00:00:00(?:\.0+)?"
 _MIDNIGHT = re.compile(MIDNIGHT)
 
 
+def canonical(text: str) -> str:
+    """The form in which a target text is learned, compared and predicted.
+
+    Example:
+        >>> canonical(" A  cafe\u0301\\n")
+        'A café'
+    """
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
 def spelling(text: str) -> str:
     """The one spelling of a value.
 

@@ -17,6 +17,8 @@ from multimodal_tf.data.tokenizers.preset_targets import ending
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens, texts_of
 from multimodal_tf.schema import Subwords, Texts, Vocabulary
 
+# texts that a head chooses from, all of which are compared in each row
+MOST_CHOICES = 10_000
 # texts that are tokenized at a time
 _ROWS = 256
 
@@ -56,7 +58,10 @@ class TargetStats:
         found = Texts(
             tokens=self._tokens(), rows=self._texts.rows, commonest="", commonest_ids=[], share=0.0
         )
-        return found.model_copy(update=self._commonest(found))
+        found = found.model_copy(update=self._commonest(found))
+        return (
+            found if self._head.choices is None else found.model_copy(update=self._choices(found))
+        )
 
     def _tokens(self) -> Vocabulary | Subwords:
         tokenizer = self._head.tokenizer
@@ -93,6 +98,37 @@ class TargetStats:
                 f"received {most}, which is shorter than all"
             )
         return {}
+
+    def _choices(self, found: Texts) -> dict[str, Any]:
+        """The texts that the head chooses from, their ids and their rows.
+
+        Raises:
+            ValueError: one has a token that is not known, or too many of them, or they are fewer
+                than two or more than 10,000.
+        """
+        chosen, counts = self._head.choices, self._texts.counts
+        texts = sorted(counts) if not isinstance(chosen, list) else chosen
+        if not 2 <= len(texts) <= MOST_CHOICES:
+            raise ValueError(
+                f"{self._field}.choices: must be 2 to {MOST_CHOICES} texts, received {len(texts)} "
+                "in the training split"
+            )
+        tokens, most, ids = TargetTokens(found), self._head.max_tokens, []
+        for chunk in _chunks(texts):
+            for text, row in zip(chunk, tokens(tf.constant(chunk), most).numpy().tolist()):
+                if found.end not in row:
+                    raise ValueError(
+                        f"{self._field}.choices: must have at most {most} tokens, max_tokens, "
+                        f"received {text!r:.80}"
+                    )
+                if UNKNOWN in row:
+                    raise ValueError(
+                        f"{self._field}.choices: must consist of tokens that are in the training "
+                        f"split's texts, received {text!r:.80}"
+                    )
+                ids.append(row[: row.index(found.end)])
+        counted = [counts.get(text, 0) for text in texts]
+        return {"choices": list(texts), "choice_ids": ids, "choice_counts": counted}
 
 
 class _Repeated:

@@ -94,7 +94,7 @@ def head_metrics(
         case QuantileHead():
             return quantile(targets, predictions, head.quantiles, head.point_index, known, *drawn)
         case TextHead():
-            return text(predictions, texts, known, *drawn)
+            return text(predictions, texts, known, *drawn, head.choices is not None)
         case ImageHead():
             return image(predictions, images, known, *drawn)
         case MatchingHead():

@@ -174,7 +174,9 @@ def _evaluate(
         batches = load_split(config, schema, records, split, batch_size=BATCH, frozen=frozen)
         collected = _collect(per_batch(predict), batches, list(evaluated))
         images = image_scores(model_of(predict), config, schema, batches)
-        generated = predicted_texts(model_of(predict), config, schema, batches)
+        generated = predicted_texts(
+            model_of(predict), config, schema, (inputs for inputs, _, _ in batches)
+        )
     rows, labels = _labels(load_raw(config, records, split, BATCH), _with_labels(evaluated))
     groups = None if source is None else groups_of(source, config, rows)
     texts = {name: (list(map(bytes.decode, labels[name])), one) for name, one in generated.items()}

@@ -1,5 +1,6 @@
 """The texts that a model predicts for the rows of a split."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -12,14 +13,17 @@ from multimodal_tf.schema import Schema, Texts
 
 
 def predicted_texts(
-    model: keras.Model | None, config: Config, schema: Schema, batches: tf.data.Dataset
+    model: keras.Model | None,
+    config: Config,
+    schema: Schema,
+    batches: Iterable[Mapping[str, tf.Tensor]],
 ) -> dict[str, list[str]]:
     """The predicted text of each row, by head.
 
     Args:
         model: of `build_model`; None: there are none.
         config, schema: of the model.
-        batches: of `load_split`.
+        batches: inputs of the model; targets are not read.
 
     Returns:
         By text head a text for each row; empty without a model or without such heads.
@@ -37,7 +41,7 @@ def predicted_texts(
         reduce_retracing=True,
         autograph=False,
     )
-    for inputs, _, _ in batches:
+    for inputs in batches:
         outputs = predict(cell_tensors(inputs, config.heads))
         for name, texts in found.items():
             stats = schema.heads[name]

@@ -10,7 +10,7 @@ from multimodal_tf.metrics.known_rows import known_groups
 from multimodal_tf.metrics.metric import HeadMetrics, estimate
 from multimodal_tf.metrics.text_overlap import Statistic, overlap
 
-_OF_TEXTS = ("exact_match", "wer", "cer", "bleu", "chrf")
+_OF_TEXTS = ("exact_match", "wer", "cer", "bleu", "chrf", "rouge_l")
 NO_TEXT = "no row has a target text and an input"
 NOT_GENERATED = "no texts were predicted: give the model, not a function"
 
@@ -22,14 +22,14 @@ def text(
     resamples: int = 1000,
     seed: int = 0,
     groups: ArrayLike | None = None,
+    is_choice: bool = False,
 ) -> HeadMetrics:
     """How well texts are predicted, with intervals.
 
-    `exact_match` is the share of rows whose predicted text is the target; `wer`, `cer`, `bleu` and
-    `chrf` are those of `overlap`. Of the target's tokens,
-    each predicted from those before it, `token_accuracy` is the share of right ones, and
-    `log_perplexity` their mean cross-entropy in nats; a row counts in these by its tokens, and not
-    at all without any input.
+    `exact_match` is the share of rows whose predicted text is the target; `wer`, `cer`, `bleu`,
+    `chrf` and `rouge_l` are those of `overlap`. Of the target's tokens, each predicted from those
+    before it, `token_accuracy` is the share of right ones, and `log_perplexity` their mean
+    cross-entropy in nats; a row counts in these by its tokens, and not at all without any input.
 
     Args:
         scores: float `(rows, 4)`, as `models.heads.output` gives them: the loss, the target's log
@@ -37,6 +37,7 @@ def text(
         texts: the targets and the predicted texts, one a row; None: none were predicted.
         known: `(rows,)`, 0 where there is no target. None: all have one.
         resamples, seed, groups: as in `classification`.
+        is_choice: whether the texts are chosen from a list: `exact_match` is then `accuracy`.
 
     Raises:
         ValueError: a shape differs, or a number is NaN.
@@ -70,7 +71,8 @@ def text(
     found = {}
     for name in (*_OF_TEXTS, "token_accuracy", "log_perplexity"):
         reason = NOT_GENERATED if n and name not in values else NO_TEXT
-        found[name] = estimate(values.get(name), n, samples.get(name), reason)
+        title = "accuracy" if is_choice and name == "exact_match" else name
+        found[title] = estimate(values.get(name), n, samples.get(name), reason)
     return HeadMetrics(type="text", n=n, metrics=found)
 
 

@@ -10,7 +10,7 @@ _COUNTS = ("substitutions", "deletions", "insertions", "hits")
 
 
 def overlap(targets: Sequence[str], predicted: Sequence[str]) -> Mapping[str, Statistic]:
-    """Word and character error rates (`jiwer`), BLEU and chrF (`sacrebleu`) of a corpus.
+    """Word and character error rates (`jiwer`), BLEU and chrF (`sacrebleu`), ROUGE-L of a corpus.
 
     Args:
         targets: one a row, none of them empty.
@@ -19,9 +19,10 @@ def overlap(targets: Sequence[str], predicted: Sequence[str]) -> Mapping[str, St
     Returns:
         By metric a function of int `(rows,)`, which rows: `wer` and `cer`, edits over the words or
         characters of the targets, 0 where all are equal and above 1 where much is inserted; `bleu`
-        and `chrf`, 0 to 100, as `sacrebleu` gives them for these rows.
+        and `chrf`, 0 to 100, as `sacrebleu` gives them for these rows; `rouge_l`, 0 to 1, the mean
+        of `rouge_l`.
 
-    Source: Papineni et al. 2002; Popović 2015; Post 2018, arXiv:1804.08771.
+    Source: Papineni et al. 2002; Popović 2015; Post 2018, arXiv:1804.08771; Lin 2004.
     """
     # these imports take a second, and other heads do not need them
     import jiwer
@@ -34,7 +35,36 @@ def overlap(targets: Sequence[str], predicted: Sequence[str]) -> Mapping[str, St
     # its warning is of tokenized input
     for name, metric in (("bleu", BLEU(force=True)), ("chrf", CHRF())):
         found[name] = _score(metric, targets, predicted)
-    return found
+    of_rows = np.array([rouge_l(*pair) for pair in zip(targets, predicted)])
+    return found | {"rouge_l": lambda index: float(of_rows[index].mean())}
+
+
+def rouge_l(target: str, predicted: str) -> float:
+    """The F measure of the longest common subsequence of words, whatever their case, 0 to 1.
+
+    Example:
+        >>> rouge_l("a red cat sat", "A cat sat down there")  # 3 of 4 and 3 of 5 words
+        0.6666666666666666
+
+    Source: Lin 2004, «ROUGE: A Package for Automatic Evaluation of Summaries», equations 2 to 4,
+    with equal weights of precision and recall.
+    """
+    from rapidfuzz.distance import LCSseq
+
+    both = target.lower().split(), predicted.lower().split()
+    return 2 * LCSseq.similarity(*both) / max(sum(map(len, both)), 1)
+
+
+def edit_share(target: str, predicted: str) -> float:
+    """Characters to be inserted, left out or replaced, over those of the longer text, 0 to 1.
+
+    Example:
+        >>> edit_share("cat", "cart")
+        0.25
+    """
+    from rapidfuzz.distance import Levenshtein
+
+    return float(Levenshtein.normalized_distance(target, predicted))
 
 
 def _rate(rows: Sequence[object]) -> Statistic:

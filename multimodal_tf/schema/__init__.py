@@ -141,6 +141,10 @@ class Texts(pydantic.BaseModel):
     commonest: str
     commonest_ids: list[int]
     share: float
+    # texts that the head chooses from, their ids and training rows; [] where it writes
+    choices: list[str] = []
+    choice_ids: list[list[int]] = []
+    choice_counts: list[int] = []
 
     @property
     def offset(self) -> int:

@@ -1,7 +1,6 @@
 """An exported model used from Python: cells as a table holds them in, a DataFrame out."""
 
 import functools
-import itertools
 import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -13,17 +12,23 @@ import tensorflow as tf
 
 from multimodal_tf.config import ALIGNED, Config
 from multimodal_tf.config.heads import prediction_keys
-from multimodal_tf.config.names import DISAGREEMENT
+from multimodal_tf.config.names import DISAGREEMENT, LOG_PROBABILITY
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
 from multimodal_tf.config.saved_model.load import check_own_files, load
 from multimodal_tf.data import table
-from multimodal_tf.data.codecs.cell import Cell, CellError
-from multimodal_tf.data.kinds import kind_of, read_cell
+from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.requests import of_cells
 from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import REVIEW, SERVED
-from multimodal_tf.serving import search, signature, text_operations, zero_shot
-from multimodal_tf.serving.columns import column, head_columns, of_whole_numbers, texts
+from multimodal_tf.serving import (
+    given_texts,
+    request_cells,
+    search,
+    signature,
+    text_operations,
+    zero_shot,
+)
+from multimodal_tf.serving.columns import head_columns, of_whole_numbers, status
 from multimodal_tf.serving.rows import BATCH, Row, Rows, batches, dicts, keys_of
 from multimodal_tf.serving.search_index import SearchIndex
 
@@ -86,6 +91,7 @@ class Client:
         self._predict = self._model.signatures["serving_default"]
         self._embed = self._model.signatures.get("embed")
         self._sample = self._model.signatures.get("sample")
+        self._score = self._model.signatures.get("score")
         self.fingerprint = search.fingerprint(path)
         self.served: dict[str, tf.TensorSpec] = self._predict.structured_outputs
         self._keys = keys_of(self.config)
@@ -137,16 +143,16 @@ class Client:
             seeds: an integer for each row: equal cells and seeds give equal predictions.
 
         Returns:
-            DataFrame as `predict` gives it, of the heads that sample alone: images with a latent
-            vector.
+            DataFrame as `predict` gives it, of the heads that sample alone: texts, but of
+            `decoder: ctc`, and images with a latent vector.
 
         Raises:
             ValueError: no head samples, there are not as many seeds as rows, or as `predict`.
         """
         if self._sample is None:
             raise ValueError(
-                "no head samples: give an image head a latent vector and train it anew, received "
-                f"{list(self.config.heads)}"
+                "the model must have a head that samples, of texts or of images with a latent "
+                f"vector, and be exported anew where it has, received {list(self.config.heads)}"
             )
         listed, index = self._listed(rows)
         if len(seeds) != len(listed):
@@ -156,6 +162,39 @@ class Client:
             for number, batch in enumerate(batches(listed))
         ]
         return pd.concat(frames).set_axis(index)
+
+    def score(
+        self,
+        rows: Rows,
+        texts: Mapping[str, Sequence[str]],
+        root: str | os.PathLike[str] = ".",
+    ) -> pd.DataFrame:
+        """The log probability of a given text for each row, 64 at a time.
+
+        Args:
+            rows, root: as in `predict`.
+            texts: by text head one for each row.
+
+        Returns:
+            DataFrame with `{head}_log_probability` float32, in nats, of the text with its end; and
+            `valid`, `error` and `present` as `predict` gives them. What an empty text, a long one
+            and a row without inputs get: `scores.score`.
+
+        Raises:
+            ValueError: a head of `texts` scores none, there are not as many texts as rows, or as
+                `predict`.
+        """
+        listed, index = self._listed(rows)
+        given_texts.check(texts, self.config, self._score is not None, len(listed))
+        frames = []
+        for number, batch in enumerate(batches(listed)):
+            own = {name: one[number * BATCH :][: len(batch)] for name, one in texts.items()}
+            targets = given_texts.targets(own, self.config, len(batch))
+            endpoint = functools.partial(self._score, **targets)
+            served, faults = self._served(batch, root, endpoint)
+            columns = {name + LOG_PROBABILITY: served[name + LOG_PROBABILITY] for name in own}
+            frames.append(columns | status(served, list(self.config.inputs), faults))
+        return pd.concat(map(pd.DataFrame, frames)).set_axis(index)
 
     def embed(
         self,
@@ -257,11 +296,10 @@ class Client:
     def _listed(self, rows: Rows) -> tuple[list[Any], "pd.Index[Any]"]:
         """The rows as dicts, and their index."""
         listed: list[dict[Any, Any]]
-        keys: list[str]
-        index: pd.Index[Any]
         if isinstance(rows, pd.DataFrame):
             # a column may be called 0
-            keys, index = table.column_names(rows), rows.index
+            keys: list[str] = table.column_names(rows)
+            index: pd.Index[Any] = rows.index
             listed = list(rows.set_axis(keys, axis=1).to_dict("records"))
         else:
             listed = dicts(rows)
@@ -275,18 +313,14 @@ class Client:
         self, rows: Sequence[Row], root: str | os.PathLike[str], names: Collection[str]
     ) -> dict[str, np.ndarray]:
         """Vectors of one batch; it may be empty."""
-        faults: list[str] = []
-        cells = {
-            name: [self._cell(row, name, root, faults) if name in names else None for row in rows]
-            for name in self.config.inputs
-        }
+        cells, _ = self._cells(rows, root, names)
         vectors = self._serve(cells, self._embed)
         # an input that the graph refused has a vector of zeros
         present = [
             vectors[name].any(axis=1) if name in vectors else np.ones(len(rows), bool)
             for name in cells
         ]
-        if self._convert(cells, np.stack(present, axis=1)):
+        if request_cells.convert(self.config, cells, np.stack(present, axis=1)):
             vectors = self._serve(cells, self._embed)
         return {name: found for name, found in vectors.items() if name != "error"}
 
@@ -323,14 +357,7 @@ class Client:
         endpoint = self._predict
         if seeds is not None:
             endpoint = functools.partial(self._sample, seed=tf.constant(seeds, tf.int64))
-        faults: list[list[str]] = [[] for _ in rows]
-        cells = {
-            name: [self._cell(row, name, root, fault) for row, fault in zip(rows, faults)]
-            for name in self.config.inputs
-        }
-        served = self._serve(cells, endpoint)
-        if self._convert(cells, served["present"]):
-            served = self._serve(cells, endpoint)
+        served, faults = self._served(rows, root, endpoint)
         columns: dict[str, Any] = {}
         for name, head in self.config.heads.items():
             if name not in served:
@@ -339,25 +366,22 @@ class Client:
             if name in self.whole_numbers:
                 columns[name] = np.array(list(map(int, columns[name])), np.int64)
         if self.zero_shot is not None and seeds is None:
-            name = self.zero_shot[0]
-            columns[name + zero_shot.CLASS] = column(served[name + zero_shot.CLASS])
-            probabilities = served[name + zero_shot.PROBABILITIES]
-            columns[name + zero_shot.PROBABILITY] = probabilities.max(axis=1)
-        errors = [
-            "; ".join([*fault, *filter(None, [error])])
-            for fault, error in zip(faults, texts(served["error"]))
-        ]
-        present = [
-            ",".join(itertools.compress(self.config.inputs, flags)) for flags in served["present"]
-        ]
+            columns |= zero_shot.columns(self.zero_shot[0], served)
         faulty = np.array(list(map(bool, faults)), dtype=bool)
         columns |= {key: served[key] for key in self.disagreement_keys if key in served}
         for key in self.guard_keys if seeds is None else ():
             columns[key] = served[key] | faulty if key == REVIEW else served[key]
-        columns["valid"] = served["valid"] & ~faulty
-        columns["error"] = pd.Series(errors, dtype="str")
-        columns["present"] = pd.Series(present, dtype="str")
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns | status(served, list(self.config.inputs), faults))
+
+    def _served(
+        self, rows: Sequence[Row], root: str | os.PathLike[str], endpoint: Any
+    ) -> tuple[dict[str, np.ndarray], list[list[str]]]:
+        """What an endpoint serves for a batch, and what is broken in each of its rows."""
+        cells, faults = self._cells(rows, root, self.config.inputs)
+        served = self._serve(cells, endpoint)
+        if request_cells.convert(self.config, cells, served["present"]):
+            served = self._serve(cells, endpoint)
+        return served, faults
 
     def _serve(
         self, cells: Mapping[str, Sequence[Cell | None]], endpoint: Any = None
@@ -369,27 +393,8 @@ class Client:
         served = (endpoint or self._predict)(**raw)
         return {name: tensor.numpy() for name, tensor in served.items()}
 
-    def _convert(self, cells: Mapping[str, list[Cell | None]], present: np.ndarray) -> bool:
-        """Converts cells that the graph refused, as ingest does; whether there were any."""
-        found = False
-        for (name, one), flags in zip(self.config.inputs.items(), present.T):
-            if not one.is_media:
-                continue
-            for row, cell in enumerate(cells[name]):
-                if cell and not flags[row]:
-                    converted, reason = kind_of(one).checked(cell)
-                    if not reason:
-                        cells[name][row], found = converted, True
-        return found
-
-    def _cell(
-        self, row: Row, name: str, root: str | os.PathLike[str], fault: list[str]
-    ) -> Cell | None:
-        """The cell for the graph; a broken one is None and adds to `fault`."""
-        value = next((row[key] for key in self._keys[name] if key in row), None)
-        try:
-            folder = root if self.paths else None
-            return read_cell(value, self.config.inputs[name], folder, self.config.missing)
-        except CellError as error:
-            fault.append(f"{name}: {error}")
-            return None
+    def _cells(
+        self, rows: Sequence[Row], root: str | os.PathLike[str], names: Collection[str]
+    ) -> tuple[dict[str, list[Cell | None]], list[list[str]]]:
+        folder = root if self.paths else None
+        return request_cells.of_rows(rows, self._keys, self.config, names, folder)

@@ -1,6 +1,7 @@
 """Served tensors as columns of a DataFrame."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,28 @@ def head_columns(name: str, head: Head, served: Mapping[str, np.ndarray]) -> dic
             DERIVED[ending](output) if ending in DERIVED else column(served[name + ending])
         )
     return columns
+
+
+def status(
+    served: Mapping[str, np.ndarray], inputs: Sequence[str], faults: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """The columns `valid`, `error` and `present`.
+
+    Args:
+        served: by key.
+        inputs: names of the model's inputs.
+        faults: of each row what is broken in cells that the graph did not get.
+    """
+    errors = [
+        "; ".join([*fault, *filter(None, [error])])
+        for fault, error in zip(faults, texts(served["error"]))
+    ]
+    present = [",".join(itertools.compress(inputs, flags)) for flags in served["present"]]
+    return {
+        "valid": served["valid"] & ~np.array(list(map(bool, faults)), dtype=bool),
+        "error": pd.Series(errors, dtype="str"),
+        "present": pd.Series(present, dtype="str"),
+    }
 
 
 def files(served: np.ndarray) -> Any:

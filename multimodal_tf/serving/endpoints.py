@@ -202,9 +202,13 @@ def sample(
     def function(raw: Tensors) -> Tensors:
         inputs, status = prepare({name: one for name, one in raw.items() if name != SEED})
         outputs, reasons = finite.replaced(call(model, inputs | {SEED: raw[SEED]}), without_inputs)
+        outputs = finite.replaced_texts(outputs, reasons, without_inputs)
         served = finite.with_reasons(status, reasons)
         for name, output in outputs.items():
-            served |= predictions(name, config.heads[name], output, schema)
+            if name in config.heads:
+                served |= predictions(name, config.heads[name], output, schema)
+            else:
+                served[name] = output
         return served
 
     return function

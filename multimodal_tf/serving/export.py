@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
-from multimodal_tf.config.heads import cell_tensors
+from multimodal_tf.config.heads import cell_tensors, scoring
 from multimodal_tf.config.model import check_config
-from multimodal_tf.config.names import SEED, embedding_layers
+from multimodal_tf.config.names import SEED, TARGET, embedding_layers
 from multimodal_tf.config.saved_model.files import (
     ASSETS,
     CONFIG_FILE,
@@ -26,14 +26,20 @@ from multimodal_tf.config.saved_model.files import (
 )
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
+from multimodal_tf.data.tokenizers.target_texts import TargetTokens
 from multimodal_tf.data.trained import Trained
 from multimodal_tf.schema import Schema, check_schema, thresholds
 from multimodal_tf.scoring.guard import Guard
-from multimodal_tf.serving import endpoints, finite, saved_functions, warmup
+from multimodal_tf.serving import endpoints, finite, saved_functions, scores, warmup
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 from multimodal_tf.serving.ensemble import disagreements, ensemble
-from multimodal_tf.serving.served_heads import sampling_model, served_config, served_model
+from multimodal_tf.serving.served_heads import (
+    sampling_model,
+    scoring_model,
+    served_config,
+    served_model,
+)
 from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
 # ends the names of signatures whose inputs are all strings
@@ -54,9 +60,9 @@ def export_model(
 ) -> pathlib.Path:
     """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
-    It is written whole or not at all; `_signatures` lists its signatures. The batch may be empty. A
-    cell that cannot be read is its row's `error` and counts as missing; other rows do not
-    change. A row without any input is always for review. Heads that only teach, such as
+    It is written whole or not at all; `_signatures` and `_of_requests` list its signatures. The
+    batch may be empty. A cell that cannot be read is its row's `error` and counts as missing; other
+    rows do not change. A row without any input is always for review. Heads that only teach, such as
     `config.OrderHead`, are not served, and the folder's configuration has them no more.
 
     Args:
@@ -95,10 +101,13 @@ def export_model(
     predict = endpoints.predict(
         with_scores, prepare, config, schema, prior, guard, temperature, classifier
     )
-    core, drawn = endpoints.core(served, prior), _sample(model, prepare, config, schema, prior)
-    made = (prepare, predict, core, embedder, explainer, drawn)
+    made = (prepare, predict, endpoints.core(served, prior), embedder, explainer)
     functions = _signatures(model, config, preprocessor, *made)
-    tables = [preprocessor, *tables_of(model)]
+    tokens = scores.target_tokens(config, schema)
+    of_requests = _of_requests(model, prepare, config, schema, prior, tokens)
+    for name, (function, specs) in of_requests.items():
+        functions[name] = function, {**preprocessor.request_spec, **specs}
+    tables = [preprocessor, *tables_of(model), *tokens.values()]
     _write(path, functions, tables, config, schema, _beside(guard, temperature, classifier))
     return path
 
@@ -144,17 +153,30 @@ def _check(
     _check_explainer(explainer, model)
 
 
-def _sample(
+def _of_requests(
     model: keras.Model,
     prepare: endpoints.Prepare,
     config: Config,
     schema: Schema,
     without_inputs: Mapping[str, np.ndarray],
-) -> endpoints.Endpoint | None:
-    """The function behind `sample`; None where no head samples."""
-    if not any(head.samples for head in config.heads.values()):
-        return None
-    return endpoints.sample(sampling_model(model), prepare, config, schema, without_inputs)
+    tokens: Mapping[str, TargetTokens],
+) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
+    """The functions that take more than cells, and the tensors that they take besides.
+
+    - `sample`, where a head samples: `seed` int64 `(batch,)`; see `endpoints.sample`.
+    - `score`, where a head gives the probability of a text: `{head}_target` string `(batch,)`; see
+      `scores.score`.
+    """
+    found: dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]] = {}
+    if any(head.samples for head in config.heads.values()):
+        drawing = sampling_model(model)
+        function = endpoints.sample(drawing, prepare, config, schema, without_inputs)
+        found["sample"] = function, {SEED: tf.TensorSpec([None], tf.int64, SEED)}
+    if scoring(config.heads):
+        keys = [name + TARGET for name in tokens]
+        function = scores.score(scoring_model(model), prepare, config, tokens)
+        found["score"] = function, {key: tf.TensorSpec([None], tf.string, key) for key in keys}
+    return found
 
 
 def _beside(
@@ -234,7 +256,6 @@ def _signatures(
     core: endpoints.Endpoint,
     embedder: keras.Model,
     explainer: keras.Model | None,
-    sample: endpoints.Endpoint | None,
 ) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
     """The function of each signature, and the tensors that it takes.
 
@@ -248,8 +269,6 @@ def _signatures(
     - `explain`, with an explainer, takes the same and returns its outputs, and `error`.
     - `predict_json`, `embed_json` and `explain_json` take string `(batch,)` for every input, and
       return the same: strict JSON has no NaN. Images are in `{head}_bytes`, for base64.
-    - `sample`, where a head samples, takes the cells of `predict` and `seed` int64 `(batch,)`; see
-      `endpoints.sample`.
     - `core` takes the model's tensors and returns its outputs by head.
     """
     raw, strings = preprocessor.request_spec, preprocessor.strings_spec
@@ -263,8 +282,6 @@ def _signatures(
     for name in of_cells:
         of_strings = endpoints.of_strings(functions[name][0], preprocessor, files)
         functions[name + STRINGS] = of_strings, strings
-    if sample is not None:
-        functions["sample"] = sample, {**raw, SEED: tf.TensorSpec([None], tf.int64, SEED)}
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in cell_tensors(model.input, model.output).items()

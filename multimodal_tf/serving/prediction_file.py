@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from multimodal_tf.config import PROBABILITIES, ROW
 from multimodal_tf.data.kinds.lists import is_bracketed
-from multimodal_tf.schema import Classes, thresholds
+from multimodal_tf.schema import Classes, Texts, thresholds
 from multimodal_tf.serving import zero_shot
 from multimodal_tf.serving.client import Client
 from multimodal_tf.serving.columns import DERIVED
@@ -63,6 +63,8 @@ def _class_names(client: Client) -> dict[str, list[str]]:
         stats = client.schema.heads.get(name)
         if head.target_type in ("class", "classes") and isinstance(stats, Classes):
             found[name + PROBABILITIES] = list(stats.names)
+        if isinstance(stats, Texts) and stats.choices:
+            found[name + PROBABILITIES] = list(stats.choices)
     return found
 
 

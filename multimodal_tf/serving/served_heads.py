@@ -50,7 +50,8 @@ def served_model(model: keras.Model, config: Config) -> keras.Model:
     names = list(config.heads)
     if made:
         model = _generating(model)
-        names += [name + ending for name, head in made.items() for ending in head.endings]
+        keys = [name + ending for name, head in made.items() for ending in head.endings]
+        names += [key for key in keys if key in model.output]
     return keras.Model(model.input, {name: model.output[name] for name in names})
 
 
@@ -62,6 +63,17 @@ def sampling_model(model: Any) -> keras.Model:
     """
     _check_generates(model)
     found: keras.Model = model.sampling()
+    return found
+
+
+def scoring_model(model: Any) -> keras.Model:
+    """The model that gives the probability of given texts.
+
+    Raises:
+        ValueError: it is not of `build_model`.
+    """
+    _check_generates(model)
+    found: keras.Model = model.scoring()
     return found
 
 

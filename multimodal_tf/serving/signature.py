@@ -59,8 +59,10 @@ def _outputs(config: Config, schema: Schema) -> dict[str, tf.TensorSpec]:
         number = tf.float64 if centre_of(schema.heads.get(name)) else tf.float32
         specs[name] = tf.TensorSpec(shape, tf.string if is_string else number)
         whole = head.output_shape(len(getattr(schema.heads.get(name), "names", ())))
+        choices = getattr(schema.heads.get(name), "choices", [])
         if head.generates and head.endings:
-            specs[output_key(name, head)] = tf.TensorSpec([None], tf.float32)
+            wide = [None, len(choices)] if choices else [None]
+            specs[output_key(name, head)] = tf.TensorSpec(wide, tf.float32)
         elif head.endings and whole is not None:
             specs[output_key(name, head)] = tf.TensorSpec([None, *whole], number)
     return specs

@@ -51,8 +51,10 @@ def requests(
             )
             for name, one in cells.items()
         }
-        if SEED in specs.keys() - cells.keys():
-            inputs[SEED] = tf.make_tensor_proto([0, 1], tf.int64)
+        for name in specs.keys() - cells.keys():
+            # a seed, or a text to be scored
+            other = [0, 1] if name == SEED else ["", "a"]
+            inputs[name] = tf.make_tensor_proto(other, specs[name].dtype)
         spec = model_pb2.ModelSpec(name=model_name, signature_name=signature)
         request = predict_pb2.PredictRequest(model_spec=spec, inputs=inputs)
         logs.append(

@@ -4,8 +4,8 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from multimodal_tf.data.kinds.cell import read_value
 from multimodal_tf.data.requests import request_spec
 from multimodal_tf.data.table import Table
 from multimodal_tf.scoring.zero_shot import class_probabilities
+from multimodal_tf.serving.columns import column
 
 Tensors: TypeAlias = dict[str, tf.Tensor]
 
@@ -178,6 +179,14 @@ def classes_of(table: Table, column: str) -> list[str]:
             f"received {sorted(found)}"
         )
     return sorted(found)
+
+
+def columns(head: str, served: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The columns that `Client.predict` gives of the classes by texts."""
+    return {
+        head + CLASS: column(served[head + CLASS]),
+        head + PROBABILITY: served[head + PROBABILITIES].max(axis=1),
+    }
 
 
 def load(path: str | os.PathLike[str]) -> tuple[str, list[str]] | None:

@@ -59,6 +59,7 @@ __all__ = [
     "labelled",
     "learns_without_labels",
     "objectives",
+    "scoring",
     "nearest_to_median",
     "output_key",
     "prediction_keys",
@@ -102,6 +103,21 @@ def generating(heads: Mapping[str, Head]) -> dict[str, GeneratingHead]:
         ['caption']
     """
     return {name: head for name, head in heads.items() if isinstance(head, GeneratingHead)}
+
+
+def scoring(heads: Mapping[str, Head]) -> dict[str, TextHead]:
+    """The heads of texts that give the probability of a text, token by token.
+
+    Example:
+        >>> heads = {"caption": TextHead(), "said": TextHead(decoder="ctc", inputs=["clip"])}
+        >>> list(scoring(heads))
+        ['caption']
+    """
+    return {
+        name: head
+        for name, head in heads.items()
+        if isinstance(head, TextHead) and head.decoder != "ctc"
+    }
 
 
 def cell_tensors(inputs: Mapping[str, Any], heads: Iterable[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from multimodal_tf.config.heads.bases import LabelColumn
+from multimodal_tf.config.heads.bases import ClassName, LabelColumn
 from multimodal_tf.config.heads.ctc import SETTINGS, sequence_problem
 from multimodal_tf.config.heads.preset_decoder import (
     GIVEN,
@@ -15,12 +15,16 @@ from multimodal_tf.config.heads.preset_decoder import (
 from multimodal_tf.config.inputs import Input
 from multimodal_tf.config.names import (
     LOG_PROBABILITY,
+    PROBABILITIES,
+    PROBABILITY,
     AttentionHeads,
     Depth,
     Fraction,
     MLPWidth,
+    Temperature,
     Width,
 )
+from multimodal_tf.config.spelling import canonical
 from multimodal_tf.config.text import (
     BytePairTokenizer,
     CharacterTokenizer,
@@ -31,6 +35,7 @@ from multimodal_tf.config.text import (
 # tokenizers whose tokens give the text back
 _REVERSIBLE = ("characters", "byte_pair", "sentence_piece", "preset")
 
+Choices = Annotated[list[ClassName], Field(max_length=10_000)]
 TargetTokenizer = Annotated[
     CharacterTokenizer | BytePairTokenizer | SentencePieceTokenizer | PresetTokenizer,
     Field(discriminator="type"),
@@ -50,6 +55,15 @@ class TextHead(LabelColumn):
     for its `n` tokens with its end, is the highest: 0 compares plain probabilities, which prefers
     short texts.
 
+    The endpoint `sample` draws each token at random, by a seed for each row: the logits are divided
+    by `temperature`, and only the `top_k` most probable tokens count, and of these only the fewest
+    that together have the probability `top_p`.
+
+    With `choices`, the prediction is the one of these texts that is the most probable, with the
+    probability of each among them: a list, or `training`, all texts of the training split. Nothing
+    else is written, and a row without any input gets their shares of the training rows. Training is
+    the same, and its texts need not be choices.
+
     The target is read in NFC with single spaces, in its own case. Its tokenizer is learned from the
     training targets and must be reversible: `characters`, `byte_pair` or `sentence_piece`. Of a
     target with more than `max_tokens` tokens the first ones are learned.
@@ -67,15 +81,13 @@ class TextHead(LabelColumn):
     With a `PresetDecoder` the decoder, its sizes and its tokenizer are those of a preset.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; recurrent, with attention: Luong et al. 2015,
-    arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144; CTC: Graves
-    et al. 2006.
+    arXiv:1508.04025; length penalty: Wu et al. 2016, arXiv:1609.08144; top-p: Holtzman
+    et al. 2020, arXiv:1904.09751; CTC: Graves et al. 2006.
     """
 
     target_type = "text"
     generates = True
     reads_tokens = True
-    endings = (LOG_PROBABILITY,)
-
     type: Literal["text"] = "text"
     decoder: Literal["transformer", "lstm", "gru", "ctc"] | PresetDecoder = "transformer"
     tokenizer: TargetTokenizer = CharacterTokenizer()
@@ -93,6 +105,12 @@ class TextHead(LabelColumn):
     # of `search: beam`
     beam: Annotated[int, Field(gt=0, le=64)] = 4
     length_penalty: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.6
+    # texts that it chooses from; null: it writes
+    choices: Choices | Literal["training"] | None = None
+    # of texts that are drawn at random; top_k null: all tokens
+    temperature: Temperature = 1.0
+    top_k: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -105,7 +123,7 @@ class TextHead(LabelColumn):
         if search == "sample":
             raise ValueError(
                 "must be greedy or beam, whose prediction of a row is the same each time, received "
-                "sample, which needs a seed for each row"
+                "sample, which needs a seed for each row: use the endpoint sample"
             )
         return search
 
@@ -148,14 +166,53 @@ class TextHead(LabelColumn):
                 raise ValueError(f"{name} is no setting of the decoder {kind}, received {value!r}")
         return self
 
+    @pydantic.field_validator("choices", mode="after")
+    @classmethod
+    def _choices_are_texts(cls, choices: Any) -> Any:
+        if not isinstance(choices, list):
+            return choices
+        texts = [canonical(one) for one in choices]
+        if len(texts) < 2 or "" in texts or len({*texts}) < len(texts):
+            raise ValueError(
+                "must be training, or two different texts or more and none empty, received "
+                f"{choices}"
+            )
+        return texts
+
+    @pydantic.model_validator(mode="after")
+    def _choices_are_not_written(self) -> Self:
+        if self.choices is None:
+            return self
+        for name in ("search", "beam", "length_penalty", "temperature", "top_k", "top_p"):
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} is a setting of texts that are written, received {value!r} with "
+                    "choices, all of which are compared"
+                )
+        return self
+
+    @property
+    def endings(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The log probability; with choices the probabilities, too."""
+        if self.choices is None:
+            return (LOG_PROBABILITY,)
+        return LOG_PROBABILITY, PROBABILITY, PROBABILITIES
+
     def input_problem(self, own: Input | None) -> str:
         """Of `decoder: ctc`: it must have one token a time step."""
         return sequence_problem(own) if self.decoder == "ctc" else ""
 
     @property
+    def samples(self) -> bool:
+        """Its tokens can be drawn, but no choices, nor what a sound's time steps say."""
+        return self.decoder != "ctc" and self.choices is None
+
+    @property
     def stats_settings(self) -> list[Any]:
-        """Its tokenizer, and how long a text may be."""
-        return [self.tokenizer.model_dump_json(), self.max_tokens]
+        """Its tokenizer, how long a text may be, and its choices."""
+        chosen = [] if self.choices is None else [self.choices]
+        return [self.tokenizer.model_dump_json(), self.max_tokens, *chosen]
 
     def output_shape(self, classes: int) -> tuple[int, ...]:
         """The row's loss, its target's log probability, its hits, and of how many tokens."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from multimodal_tf.config import Head
 from multimodal_tf.config.number_format import NumberFormat
+from multimodal_tf.config.spelling import canonical
 from multimodal_tf.data import record_files
 from multimodal_tf.data.codecs.cell import Cell, CellError
 from multimodal_tf.data.filesystem import Root
@@ -13,7 +14,6 @@ from multimodal_tf.data.kinds import kind_of
 from multimodal_tf.data.kinds.cell import is_missing, read_text, read_value, readable
 from multimodal_tf.data.kinds.lists import is_bracketed, list_of
 from multimodal_tf.data.kinds.number import read_number
-from multimodal_tf.data.tokenizers.target_texts import canonical
 
 
 def read_label(value: Any, head: Head, root: Root = ".") -> Cell | str | None:

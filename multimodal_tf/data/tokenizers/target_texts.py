@@ -6,7 +6,6 @@ unknown character), then the text's end, then its beginning. Those of a preset a
 own, and its end is one of them.
 """
 
-import unicodedata
 from typing import Any
 
 import tensorflow as tf
@@ -23,27 +22,20 @@ from multimodal_tf.schema.tokenizer import restore_tokenizer
 _SPACE = "\u2581"
 
 
-def canonical(text: str) -> str:
-    """The form in which a target is learned, compared and predicted.
-
-    Example:
-        >>> canonical(" A  cafe\u0301\\n")
-        'A café'
-    """
-    return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
 class TargetTokens(tf.Module):
     """The token ids of a text head's targets.
 
     Args:
         stats: what the training split taught.
+
+    Attributes:
+        end: int, the id of a text's end.
     """
 
     def __init__(self, stats: Texts) -> None:
         super().__init__()
         learned = stats.tokens
-        self._end, self._offset = stats.end, stats.offset
+        self.end, self._offset = stats.end, stats.offset
         if isinstance(learned, Vocabulary):
             self._tokenize: Any = _Characters(learned)
         else:
@@ -61,7 +53,7 @@ class TargetTokens(tf.Module):
         cells = tf.strings.join([self._before, normalization.cut(texts)])
         found = tf.cast(self._tokenize(cells, count + 1), tf.int32) + self._offset
         present = texts != ""
-        end = tf.fill([tf.shape(texts)[0], 1], self._end)
+        end = tf.fill([tf.shape(texts)[0], 1], self.end)
         ids = tf.concat([found, end], 1)[:, : count + 1].to_tensor(
             normalization.PADDING, shape=[None, count + 1]
         )

@@ -93,7 +93,7 @@ def _advanced(
         tf.gather(now.running, kept, batch_dims=1) & (tokens != decoder.end),
     )
     rows = tf.reshape(kept + beam * tf.range(tf.shape(kept)[0])[:, tf.newaxis], [-1])
-    return tf.reshape(tokens, [-1]), after, tuple(tf.gather(one, rows) for one in state)
+    return tf.reshape(tokens, [-1]), after, decoder.states_of(state, rows)
 
 
 def _may_improve(now: _Beam, length: int, length_penalty: float) -> Any:

@@ -67,6 +67,18 @@ class Decoder(layers.Layer, abc.ABC):
             state: of the step before.
         """
 
+    def states_of(self, state: State, texts: Any) -> State:
+        """The state of some texts, in their order.
+
+        One that is the same in all texts of a row may stay as it is: texts are only replaced by
+        others of their row.
+
+        Args:
+            state: of `start` or `step`.
+            texts: int `(batch,)`, their numbers in the batch.
+        """
+        return tuple(ops.take(one, texts, axis=0) for one in state)
+
     def allowed(self, logits: Any) -> Any:
         """float32 logits, without padding and the beginning."""
         never = ops.one_hot(ops.array([0, self.begin]), self.size, dtype="float32")

@@ -8,8 +8,9 @@ from keras import layers
 
 from multimodal_tf.models.decoders.beam import beam_search
 from multimodal_tf.models.decoders.commonest import or_commonest
-from multimodal_tf.models.decoders.decoder import Decoder, Generated, State
+from multimodal_tf.models.decoders.decoder import Decoder, Generated
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.decoders.written import written
 
 
 class TextSearch(layers.Layer):
@@ -54,41 +55,8 @@ class TextSearch(layers.Layer):
 
 def greedy(decoder: Decoder, memory: Any, visible: Any) -> Generated:
     """The most probable token at each step; see `TextSearch`."""
-    rows = tf.shape(memory)[0]
-    logits, state = decoder.start(memory, visible)
-    tokens, total, running = _chosen(logits, decoder, tf.zeros([rows]), tf.ones([rows], tf.bool))
-    written = tf.concat([tokens[:, tf.newaxis], tf.zeros([rows, decoder.length - 1], tf.int32)], 1)
 
-    def step(
-        index: Any, written: Any, last: Any, total: Any, running: Any, state: State
-    ) -> tuple[Any, ...]:
-        logits, state = decoder.step(last, index, memory, visible, state)
-        last, total, running = _chosen(logits, decoder, total, running)
-        place = tf.one_hot(index, decoder.length, dtype=tf.int32)
-        written += place * last[:, tf.newaxis]
-        return index + 1, written, last, total, running, state
+    def most_probable(logs: Any, index: Any) -> Any:
+        return tf.argmax(logs, axis=-1, output_type=tf.int32)
 
-    found = tf.while_loop(
-        lambda index, written, last, total, running, state: (
-            (index < decoder.length) & tf.reduce_any(running)
-        ),
-        step,
-        (tf.constant(1), written, tokens, total, running, tuple(state)),
-        shape_invariants=(
-            tf.TensorShape([]),
-            tf.TensorShape([None, decoder.length]),
-            *[tf.TensorShape([None])] * 3,
-            tuple(tf.TensorShape([None, *one.shape[1:]]) for one in state),
-        ),
-        maximum_iterations=decoder.length,
-    )
-    return Generated(found[1], found[3])
-
-
-def _chosen(logits: Any, decoder: Decoder, total: Any, running: Any) -> tuple[Any, Any, Any]:
-    """The next token of each row, 0 in one that has ended; the sums; which rows go on."""
-    logs = decoder.choices(tf.nn.log_softmax(logits))
-    tokens = tf.argmax(logs, axis=-1, output_type=tf.int32)
-    total += tf.where(running, tf.reduce_max(logs, axis=-1), 0.0)
-    tokens = tf.where(running, tokens, 0)
-    return tokens, total, running & (tokens != decoder.end)
+    return written(decoder, memory, visible, most_probable)

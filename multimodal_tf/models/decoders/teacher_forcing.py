@@ -21,6 +21,11 @@ class TargetScores(layers.Layer):
         share: float, share of the training rows that have this text.
         beam: int, how many texts a search keeps at each step; 1: greedy.
         length_penalty: float, of a search that keeps several.
+        temperature, top_k, top_p: of texts that are drawn at random, as in `sampling.drawn`.
+
+        choices: token ids of the texts that a head chooses from, without their ends; none: it
+            writes.
+        choice_shares: of the training rows, one a choice, above 0.
 
     Call:
         `target` is int `(batch, length)`: tokens, the end, padding; all padding where there is no
@@ -38,12 +43,20 @@ class TargetScores(layers.Layer):
         share: float,
         beam: int = 1,
         length_penalty: float = 0.0,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        choices: Sequence[Sequence[int]] = (),
+        choice_shares: Sequence[float] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.decoder, self.label_smoothing = decoder, label_smoothing
         self.commonest, self.share = list(commonest), share
         self.beam, self.length_penalty = beam, length_penalty
+        self.choices = [list(one) for one in choices]
+        self.choice_shares = list(choice_shares)
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
 
     def build(
         self,
@@ -100,6 +113,11 @@ class TargetScores(layers.Layer):
             "share": self.share,
             "beam": self.beam,
             "length_penalty": self.length_penalty,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "choices": self.choices,
+            "choice_shares": self.choice_shares,
         }
 
     @classmethod

@@ -92,6 +92,12 @@ class TransformerTextDecoder(Decoder):
     ) -> tuple[Any, State]:
         return self._next(tokens, index, memory, visible, state, None)
 
+    def states_of(self, state: State, texts: Any) -> State:
+        # keys and values of the memory are those of the row
+        return tuple(
+            one if number % 2 else ops.take(one, texts, axis=0) for number, one in enumerate(state)
+        )
+
     def _next(
         self, tokens: Any, index: Any, memory: Any, visible: Any, state: State, across: int | None
     ) -> tuple[Any, State]:

@@ -119,5 +119,10 @@ def class_shares(classes: Classes) -> list[float]:
         >>> class_shares(Classes(names=["cat", "dog"], counts=[1, 3]))
         [0.25, 0.75]
     """
-    counts = [max(count, 0.5) for count in classes.counts]
-    return [count / sum(counts) for count in counts]
+    return shares(classes.counts)
+
+
+def shares(counts: Sequence[int]) -> list[float]:
+    """Each count's share of all; one of 0 counts as a half."""
+    weights = [max(count, 0.5) for count in counts]
+    return [weight / sum(weights) for weight in weights]

@@ -16,6 +16,7 @@ from multimodal_tf.models.decoders.recurrent import RecurrentTextDecoder
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
 from multimodal_tf.models.decoders.transformer import TransformerTextDecoder
 from multimodal_tf.models.heads.preset_decoder import load_decoder
+from multimodal_tf.models.heads.prior import shares
 from multimodal_tf.models.presence import AnyPresent
 from multimodal_tf.models.towers.encoding import Encoding
 from multimodal_tf.schema import Texts
@@ -70,6 +71,11 @@ def output(
         stats.share,
         head.beam if head.search == "beam" else 1,
         head.length_penalty,
+        head.temperature,
+        head.top_k,
+        head.top_p,
+        stats.choice_ids,
+        shares(stats.choice_counts),
         name=name,
     )
     return scores(*read)

@@ -72,10 +72,10 @@ def errors_section(eval_split: EvalSplit, resamples: int, seed: int) -> ReportSe
     if frequent:
         blocks.append(_confusions_table(frequent, dict(zip(names, counts.sum(axis=1).tolist()))))
     blocks.append(examples)
-    of_table = _slices(eval_split, known, predicted == labels, groups)
-    blocks.append(_slices_block(of_table))
-    sentences = (*_confusion_sentence(frequent, counts), *_slice_sentence(of_table))
-    findings = (*_confusion_finding(frequent, counts), *_slice_finding(of_table, len(known)))
+    of_table = slices_of(eval_split, known, predicted == labels, groups)
+    blocks.append(slices_block(of_table))
+    sentences = (*_confusion_sentence(frequent, counts), *slice_sentence(of_table))
+    findings = (*_confusion_finding(frequent, counts), *slice_finding(of_table, len(known)))
     return report_section(TITLE, _DESCRIPTION, blocks, sentences, findings=findings)
 
 
@@ -124,9 +124,17 @@ def _examples(eval_split: EvalSplit, rows: np.ndarray) -> Examples:
     return Examples(_HIGHEST_LOSS, [example(eval_split, row) for row in rows.tolist()])
 
 
-def _slices(
+def slices_of(
     eval_split: EvalSplit, known: np.ndarray, hits: np.ndarray, groups: np.ndarray | None
 ) -> list[Slice]:
+    """The accuracy by the table's columns and by presence.
+
+    Args:
+        eval_split: `EvalSplit`.
+        known: int, the rows that have a label.
+        hits: bool, which of them are right.
+        groups: of them, as in `slices`.
+    """
     columns: dict[str, Any] = {
         f"presence of {name}": np.where(eval_split.present[known, index], "present", "missing")
         for index, name in enumerate(eval_split.config.inputs)
@@ -141,7 +149,8 @@ def _slices(
     return slices(columns, hits, groups=groups).slices
 
 
-def _slices_block(found: Sequence[Slice]) -> Block:
+def slices_block(found: Sequence[Slice]) -> Block:
+    """A table of slices."""
     if not found:
         return Note("No slice of the table has enough rows to be compared with the others.")
     rows: list[list[Cell]] = [
@@ -163,7 +172,7 @@ def _worse(found: Sequence[Slice]) -> list[Slice]:
     return [one for one in found if one.difference < 0 and one.adjusted_p <= _SIGNIFICANT]
 
 
-def _slice_finding(found: Sequence[Slice], rows: int) -> Iterator[Finding]:
+def slice_finding(found: Sequence[Slice], rows: int) -> Iterator[Finding]:
     """The slice that costs the most right predictions."""
     worst = min(_worse(found), key=lambda one: one.n * one.difference, default=None)
     if worst is not None:
@@ -175,7 +184,8 @@ def _slice_finding(found: Sequence[Slice], rows: int) -> Iterator[Finding]:
         )
 
 
-def _slice_sentence(found: Sequence[Slice]) -> tuple[str, ...]:
+def slice_sentence(found: Sequence[Slice]) -> tuple[str, ...]:
+    """The slice that is worst, if any is."""
     worse = _worse(found)
     if not worse:
         return ()

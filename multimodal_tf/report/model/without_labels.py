@@ -1,8 +1,9 @@
-"""The model report of a run whose heads all learn without labels: metrics, retrieval, agreement."""
+"""The model report of a run without a head of labels: metrics, texts, retrieval, agreement."""
 
 import dataclasses
 import os
 
+from multimodal_tf.config import TextHead
 from multimodal_tf.config.heads import comparing, with_loss
 from multimodal_tf.evaluation.eval_records import EvalRecords, SourceTable
 from multimodal_tf.evaluation.evaluate import evaluate
@@ -14,6 +15,7 @@ from multimodal_tf.report.findings import ranked
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.drawn_images import drawn_images_sections
 from multimodal_tf.report.model.retrieval import retrieval_section
+from multimodal_tf.report.model.texts import texts_section
 
 
 def page_without_labels(
@@ -23,7 +25,7 @@ def page_without_labels(
     table: SourceTable | None,
     limits: Limits,
 ) -> page.Page:
-    """The metrics of each head, and where heads compare inputs retrieval and mismatched rows.
+    """Metrics of each head, texts, and of heads that compare inputs retrieval and mismatches.
 
     Of a head of images also rows with their targets and what is drawn.
 
@@ -75,6 +77,11 @@ def page_without_labels(
         ]
         sections += [each.section for each in further]
         findings += ranked(finding for each in further for finding in each.findings)
+    for name, head in config.heads.items():
+        if isinstance(head, TextHead):
+            of_texts = texts_section(predictor, opened, split, name, limits)
+            sections.append(of_texts.section)
+            findings += ranked(of_texts.findings)
     return dataclasses.replace(
         written, title=f"Model report: {', '.join(heads)}", summary=findings, sections=sections
     )
