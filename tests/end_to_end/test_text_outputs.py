@@ -177,6 +177,7 @@ def test_choices(made):
     path = mm.export_model(model, config, schema, made.folder / "chosen" / "1")
     client, choices = mm.Client(path), schema.heads["caption"].choices
     assert len(choices) == 6
+    assert {"caption", "caption_probability", "caption_probabilities"} <= {*client.predict([])}
     rows = [{"hue": "red", "size": "big"}, {}, {"size": "small"}]
     found = client.predict(rows)
     assert found["caption"][0] == "A big red Café"
