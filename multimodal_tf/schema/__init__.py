@@ -136,8 +136,7 @@ class Texts(pydantic.BaseModel):
     tokens: Annotated[Vocabulary | Subwords, Field(discriminator="type")]
     # training rows with a text
     rows: int
-    # the text of the most rows that has no unknown character and at most `max_tokens` tokens, its
-    # ids, and its share of the rows; "" and [] where there is none
+    # the most frequent text that can be predicted whole, its ids, its share; "" and [] if none
     commonest: str
     commonest_ids: list[int]
     share: float
@@ -154,10 +153,9 @@ class Texts(pydantic.BaseModel):
     @property
     def end(self) -> int:
         """The id of a text's end; a preset has its own."""
-        tokens = self.tokens
-        if isinstance(tokens, Vocabulary):
-            return len(tokens.words) + 2
-        return self.offset + (tokens.end or 0) if self.offset else tokens.size
+        if isinstance(self.tokens, Vocabulary):
+            return len(self.tokens.words) + 2
+        return self.offset + (self.tokens.end or 0) if self.offset else self.tokens.size
 
     @property
     def size(self) -> int:
