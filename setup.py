@@ -4,7 +4,11 @@ import pathlib
 
 import setuptools
 
+LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10"]
+ONNX = ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"]
 TEST = [
+    *LITERT,
+    *ONNX,
     "apache-beam>=2.77,<2.78",
     "gensim",
     "hypothesis",
@@ -102,6 +106,8 @@ setuptools.setup(
         "beam": ["apache-beam>=2.77,<2.78"],
         "excel": ["openpyxl>=3.1.5"],
         "word2vec": ["gensim"],
+        "litert": LITERT,
+        "onnx": ONNX,
     },
     entry_points={"console_scripts": ["multimodal-tf=multimodal_tf.cli:main"]},
 )

@@ -98,6 +98,7 @@ from .data.preprocessor import Preprocessor as Preprocessor
 from .data.table import read_table as read_table
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.fit_guard import fit_guard as fit_guard
+from .evaluation.forms import compare_form as compare_form
 from .models.build import build_model as build_model
 from .models.build import build_towers as build_towers
 from .models.build import compile_arguments as compile_arguments

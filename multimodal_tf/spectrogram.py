@@ -4,10 +4,14 @@ Data, models and serving share these formulas: what a target is learned from, wh
 what is heard are one spectrogram.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # Hz, the lower edge of the mel bands
@@ -20,6 +24,7 @@ FLOOR = 10 ** (SILENCE / 10)
 _MOMENTUM = 0.99
 # share of the largest sum of squared windows below which samples are not divided by it
 _LEAST_WEIGHT = 0.1
+_AS_PRODUCT = contextvars.ContextVar("fourier_transform_as_matrix_product", default=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +92,8 @@ def decibels(x: Any, mel: Mel) -> tf.Tensor:
         >>> decibels(tf.zeros([1, 100]), Mel(8000, 200, 80, 256, 4)).numpy().tolist()
         [[[-60.0, -60.0, -60.0, -60.0], [-60.0, -60.0, -60.0, -60.0]]]
     """
-    spectrum = _spectrum(x, mel)
-    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    bands = tf.tensordot(power, mel.bands(), 1)
+    real, imaginary = _parts(x, mel)
+    bands = tf.tensordot(tf.square(real) + tf.square(imaginary), mel.bands(), 1)
     return 10.0 * tf.math.log(tf.maximum(bands, FLOOR)) / math.log(10)
 
 
@@ -133,6 +137,29 @@ def waveform(spectrogram: Any, mel: Mel, samples: int, iterations: int) -> tf.Te
         maximum_iterations=iterations,
     )
     return _samples(size * phases, mel, samples)
+
+
+@contextlib.contextmanager
+def as_matrix_product() -> Iterator[None]:
+    """Graphs that are traced here compute the Fourier transform of `decibels` by a matrix product.
+
+    ONNX has no operation that takes its place; the product is slower and as exact.
+    """
+    token = _AS_PRODUCT.set(True)
+    try:
+        yield
+    finally:
+        _AS_PRODUCT.reset(token)
+
+
+def _parts(x: Any, mel: Mel) -> tuple[tf.Tensor, tf.Tensor]:
+    """Real and imaginary part of the spectrum, float32 `(batch, frames, frequencies)`."""
+    if not _AS_PRODUCT.get():
+        spectrum = _spectrum(x, mel)
+        return tf.math.real(spectrum), tf.math.imag(spectrum)
+    framed = tf.signal.frame(x, mel.fft_length, mel.hop, pad_end=True) * mel.hann()
+    spectra = np.fft.rfft(np.eye(mel.fft_length)).astype(np.complex64)
+    return tf.tensordot(framed, spectra.real, 1), tf.tensordot(framed, spectra.imag, 1)
 
 
 def _spectrum(x: Any, mel: Mel) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """The commands of exported models."""
 
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from multimodal_tf.cli.app import (
     open_table,
     read_optional,
 )
+from multimodal_tf.config.forms import Form, Weights
 
 if TYPE_CHECKING:
     from multimodal_tf.data.table import Table
@@ -106,6 +108,28 @@ Paths = Annotated[
 ]
 
 
+_Form = Annotated[
+    Form,
+    typer.Option(
+        help="What runs the network: TensorFlow (saved_model), or LiteRT or ONNX Runtime (extras"
+        " of those names), for Client alone."
+    ),
+]
+_Weights = Annotated[
+    Weights, typer.Option(help="Type in which the weights are kept: fewer bytes, less exact.")
+]
+_Tolerance = Annotated[
+    float,
+    typer.Option(
+        help="How much worse the main metric of a head may be on validation rows with a smaller"
+        " form."
+    ),
+]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Write a form, too, that is worse than --tolerance.")
+]
+
+
 @app.command()
 def export(
     runs: _Runs,
@@ -122,17 +146,23 @@ def export(
     prompt: _Prompt = "{}",
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    form: _Form = "saved_model",
+    weights: _Weights = "float32",
+    tolerance: _Tolerance = 0.01,
+    force: _Force = False,
 ) -> None:
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
     from multimodal_tf.data.trained import check_own_records
     from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
     from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.ensemble import ensemble as ensemble_of
-    from multimodal_tf.serving.export import check_path, export_model
+    from multimodal_tf.serving.export import export_model
+    from multimodal_tf.serving.export_checks import check_path, check_weights
     from multimodal_tf.training import peft
     from multimodal_tf.training.run_dir import load_run
 
     check_path(out)
+    check_weights(form, weights)
     if not ensemble and len(runs) > 1:
         raise ValueError(
             f"export takes one RUN and OUT, or several RUNs with --ensemble, received {len(runs)}"
@@ -158,11 +188,38 @@ def export(
     _print_fitted(fitted)
     # of an ensemble each model would explain its own prediction
     explainer = None if ensemble else explanations(members[0].model)
-    export_model(run.model, run.config, run.schema, out, explainer, *fitted, zero_shot)
+    accept = None
+    if (form, weights) != ("saved_model", "float32"):
+        accept = functools.partial(_accept, run, source, weights, None if force else tolerance)
+    export_model(
+        *(run.model, run.config, run.schema, out, explainer),
+        *fitted,
+        zero_shot,
+        form,
+        weights,
+        accept,
+    )
+    if form != "saved_model":
+        console.print(f"Exported as {form}: {out}. mm.Client opens it.", highlight=False)
+        return
     console.print(
         f"SavedModel: {out}. Serve it: tensorflow_model_server --model_name={out.parent.name}"
         f" --model_base_path={out.parent.resolve()}"
     )
+
+
+def _accept(
+    run: "Trained", records: str, weights: str, tolerance: float | None, path: pathlib.Path
+) -> None:
+    """Prints what a form costs, and refuses one that answers otherwise."""
+    from multimodal_tf.evaluation.forms import check_exact, compare_form
+
+    found = compare_form(run, path, records)
+    console.print(f"On validation rows: {found}", highlight=False)
+    if weights == "float32":
+        check_exact(run, path, found, records)
+    elif tolerance is not None:
+        found.check(tolerance)
 
 
 def _zero_shot(

@@ -15,6 +15,8 @@ from multimodal_tf.metrics.bootstrap import Samples
 from multimodal_tf.metrics.metric import Metric, estimate
 
 NO_ROW = "no row is of this class"
+# less is better
+LOWER = frozenset({"mae"})
 
 
 class PairedMetric(pydantic.BaseModel):
@@ -40,6 +42,14 @@ class HeadComparison(pydantic.BaseModel):
     n: int
     metrics: dict[str, PairedMetric]
     classes: dict[str, PairedMetric]
+
+
+def main_metric(head: HeadComparison) -> str:
+    """The name of the metric in the summary, the same as on the page of an evaluation."""
+    # heads of several labels have it
+    several = "exact_match" in head.metrics
+    names = ("average_precision_macro",) if several else ("accuracy", "mae")
+    return next((name for name in names if name in head.metrics), next(iter(head.metrics)))
 
 
 def compare_head(

@@ -20,7 +20,7 @@ from multimodal_tf.config.saved_model.files import (
     SCHEMA_FILE,
     load_temperatures,
 )
-from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.config.saved_model.form import load_exported
 from multimodal_tf.data import requests
 from multimodal_tf.data.filesystem import PathLike
 from multimodal_tf.data.preprocessor import Preprocessor
@@ -289,8 +289,8 @@ def embedding_model(model: keras.Model, config: Config) -> keras.Model | None:
     return keras.Model(model.input, outputs) if outputs else None
 
 
-def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
-    """The predictor of a SavedModel of `export_model`, with its temperatures applied.
+def of_saved_model(path: str | os.PathLike[str], calibrated: bool = True) -> Predictor:
+    """The predictor of a SavedModel of `export_model`; calibrated: with its temperatures applied.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -307,7 +307,7 @@ def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
             f"which has {ASSETS}/{CONFIG_FILE}, received another folder"
         )
     # the functions stay as long as what they were loaded from
-    loaded = load(path)
+    loaded = load_exported(path)
     lacking = [name for name in _ENDPOINTS if name not in loaded.signatures]
     if lacking:
         raise ValueError(
@@ -329,7 +329,7 @@ def of_saved_model(path: str | os.PathLike[str]) -> Predictor:
 
     config, schema = Config.load(assets / CONFIG_FILE), Schema.load(assets / SCHEMA_FILE)
     core: Function = functools.partial(signature, "core")
-    core = _tempered_core(core, load_temperatures(path), config)
+    core = _tempered_core(core, load_temperatures(path) if calibrated else {}, config)
     return Predictor(config, schema, core, embed, embeds_cells=True)
 
 

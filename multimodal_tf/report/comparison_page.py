@@ -8,15 +8,13 @@ import numpy as np
 
 from multimodal_tf.evaluation.comparison import RunComparison
 from multimodal_tf.evaluation.disagreement import Disagreement, disagreement
-from multimodal_tf.evaluation.paired import HeadComparison, PairedMetric
+from multimodal_tf.evaluation.paired import LOWER, HeadComparison, PairedMetric, main_metric
 from multimodal_tf.metrics.metric import Metric
 from multimodal_tf.report import page
 from multimodal_tf.report.findings import Finding, ranked
 
 # rows on which runs disagree, at most
 MAX_ROWS = 50
-# less is better
-_LOWER = frozenset({"mae"})
 _IN_LABEL_UNIT = frozenset({"mae", "rmse", "pinball", "width"})
 # characters of a cell
 _LONGEST = 80
@@ -45,14 +43,6 @@ def comparison_page(found: RunComparison, made_with: Mapping[str, str]) -> page.
     tiles = [tile for name, head in found.heads.items() for tile in _tiles(name, head)]
     title = f"{', '.join(runs[1:])} against {runs[0]}"
     return page.Page(title, sentences, sections, made_with, tiles)
-
-
-def main_metric(head: HeadComparison) -> str:
-    """The name of the metric in the summary, the same as on the page of an evaluation."""
-    # heads of several labels have it
-    several = "exact_match" in head.metrics
-    names = ("average_precision_macro",) if several else ("accuracy", "mae")
-    return next((name for name in names if name in head.metrics), next(iter(head.metrics)))
 
 
 def _tiles(name: str, head: HeadComparison) -> Iterator[page.Tile]:
@@ -96,7 +86,7 @@ def _findings(name: str, head: HeadComparison) -> Iterator[Finding]:
             f"{values}, a difference of {difference.value:+.3f} ({interval}), n = {paired.n:,}."
         )
         if differs:
-            better = (difference.value < 0) == (metric in _LOWER)
+            better = (difference.value < 0) == (metric in LOWER)
             kind = "better" if better else "worse"
             yield Finding(f"{name}: {run} is {kind} than {first}: {details}", 1)
         else:

@@ -355,8 +355,7 @@ def _check_target_tokenizer(field: str, head: TextHead, stats: Texts) -> None:
     preset, learned = getattr(head.tokenizer, "preset", None), getattr(stats.tokens, "preset", None)
     if preset != learned:
         raise ValueError(
-            f"{field}.tokenizer.preset: must be {learned!r}, which the schema was learned with, "
-            f"received {preset!r}"
+            f"{field}.tokenizer.preset: must be the schema's {learned!r}, received {preset!r}"
         )
 
 

@@ -14,7 +14,8 @@ from multimodal_tf.config import ALIGNED, Config
 from multimodal_tf.config.heads import prediction_keys
 from multimodal_tf.config.names import DISAGREEMENT, LOG_PROBABILITY
 from multimodal_tf.config.saved_model.files import ASSETS, CONFIG_FILE, SCHEMA_FILE
-from multimodal_tf.config.saved_model.load import check_own_files, load
+from multimodal_tf.config.saved_model.form import load_exported
+from multimodal_tf.config.saved_model.load import check_own_files
 from multimodal_tf.data import table
 from multimodal_tf.data.codecs.cell import Cell
 from multimodal_tf.data.requests import of_cells
@@ -86,7 +87,7 @@ class Client:
             ) from error
         if text_operations.needed(self.config, self.schema):
             text_operations.register(path)
-        self._model = load(path)
+        self._model = load_exported(path)
         signature.check(path, self.config, self.schema, self._model)
         self._predict = self._model.signatures["serving_default"]
         self._embed = self._model.signatures.get("embed")
@@ -126,8 +127,7 @@ class Client:
             that were used, joined by commas. An invalid row is predicted from its other inputs.
 
         Raises:
-            ValueError: there are keys, and none of them is an input's; rows are neither a DataFrame
-                nor dicts, or two columns have one name.
+            ValueError: no key is an input's, rows are no table or dicts, or two columns are alike.
         """
         listed, index = self._listed(rows)
         frames = [self._predict_batch(batch, root) for batch in batches(listed)]

@@ -1,7 +1,7 @@
 """The functions behind the endpoints of a SavedModel, from raw cells to predictions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, assert_never
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias, assert_never
 
 import keras
 import numpy as np
@@ -25,6 +25,10 @@ Tensors: TypeAlias = dict[str, tf.Tensor]
 # raw cells to the model's inputs and the status of each row
 Prepare: TypeAlias = Callable[[Tensors], tuple[Tensors, Tensors]]
 Endpoint: TypeAlias = Callable[[Tensors], Tensors]
+# the outputs of `with_vectors` and the status of each row to what is served
+Finish: TypeAlias = Callable[[Mapping[str, Tensors], Tensors], Tensors]
+# a Keras model, or what takes its place: `model(inputs, training=False)`
+Network: TypeAlias = Callable[..., Any]
 
 NO_INPUT = "no input is present"
 # the outputs of `with_vectors`
@@ -52,21 +56,17 @@ def preparation(preprocessor: Preprocessor, config: Config) -> Prepare:
     return prepared
 
 
-def predict(
-    model: keras.Model,
-    prepare: Prepare,
+def finish(
     config: Config,
     schema: Schema,
     without_inputs: Mapping[str, np.ndarray],
     guard: Guard | None = None,
     temperature: Mapping[str, float] | None = None,
     classifier: Classifier | None = None,
-) -> Endpoint:
-    """The function behind `predict` and `serving_default`.
+) -> Finish:
+    """The last part of `predict`: from a model's outputs to what is served.
 
     Args:
-        model: the result of `with_vectors`.
-        prepare: the result of `preparation`.
         config: of the model.
         schema: of the model.
         without_inputs: of `finite.outputs_without_inputs`.
@@ -75,18 +75,16 @@ def predict(
         classifier: chooses a class by texts; None: it has no outputs.
 
     Returns:
-        A function of raw cells (see `preparation`) that returns a dict: for each head what
-        `predictions` gives, the status, the scores, and what the guard and the classifier give. A
-        row with an
-        error is predicted from its other inputs and is not valid. A head's output that is not
-        finite is an error, too, and that of a row without inputs takes its place.
+        A function of the outputs of `with_vectors` and of the status that returns a dict: for each
+        head what `predictions` gives, the status, the scores, and what the guard and the classifier
+        give. A row with an error is predicted from its other inputs and is not valid. A head's
+        output that is not finite is an error, too, and that of a row without inputs takes its
+        place.
     """
 
-    def function(raw: Tensors) -> Tensors:
-        inputs, status = prepare(raw)
-        result = call(model, inputs)
-        outputs, vectors = result[PREDICTIONS], result[VECTORS]
-        outputs = {name: _float32(output) for name, output in outputs.items()}
+    def function(result: Mapping[str, Tensors], status: Tensors) -> Tensors:
+        vectors = result[VECTORS]
+        outputs = {name: _float32(output) for name, output in result[PREDICTIONS].items()}
         answers = dict(outputs)
         for name, value in (temperature or {}).items():
             answers[name] = temperatures.scaled(
@@ -108,6 +106,25 @@ def predict(
         if classifier is not None:
             served |= classifier(answers[classifier.head])
         return served
+
+    return function
+
+
+def predict(model: Network, prepare: Prepare, finish: Finish) -> Endpoint:
+    """The function behind `predict` and `serving_default`.
+
+    Args:
+        model: the result of `with_vectors`.
+        prepare: the result of `preparation`.
+        finish: the result of `finish`.
+
+    Returns:
+        A function of raw cells (see `preparation`) that returns what `finish` gives.
+    """
+
+    def function(raw: Tensors) -> Tensors:
+        inputs, status = prepare(raw)
+        return finish(call(model, inputs), status)
 
     return function
 
@@ -217,27 +234,27 @@ def sample(
 def with_vectors(
     model: keras.Model,
     embedder: keras.Model,
-    name: str | None,
+    names: Collection[str],
     scores: Mapping[str, keras.KerasTensor],
 ) -> keras.Model:
-    """The model with an embedding and scores beside its outputs, so that one pass gives all.
+    """The model with embeddings and scores beside its outputs, so that one pass gives all.
 
     Args:
         model: functional `keras.Model`.
         embedder: functional `keras.Model` of the same layers and inputs.
-        name: which of the embedder's outputs; None: none of them.
+        names: which of the embedder's outputs.
         scores: float32 `(batch,)` by served key, of the same layers and inputs.
 
     Returns:
         `keras.Model` with the outputs `{PREDICTIONS: dict by head, VECTORS: dict by name, SCORES:
         dict by served key}`.
     """
-    vectors = {} if name is None else {name: embedder.output[name]}
+    vectors = {name: embedder.output[name] for name in names}
     outputs = {PREDICTIONS: model.output, VECTORS: vectors, SCORES: dict(scores)}
     return keras.Model(model.input, outputs)
 
 
-def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
+def embed(embedder: Network, prepare: Prepare) -> Endpoint:
     """The function behind `embed` and `explain`: raw cells to a model's outputs, as float32.
 
     Args:
@@ -245,19 +262,21 @@ def embed(embedder: keras.Model, prepare: Prepare) -> Endpoint:
         prepare: the result of `preparation`.
 
     Returns:
-        A function of raw cells that returns the outputs by name, and `error`. An output that is
-        not finite is an error, and is zeros.
+        A function of raw cells that returns what `embedded` gives.
     """
 
     def function(raw: Tensors) -> Tensors:
         inputs, status = prepare(raw)
-        vectors = {
-            name: tf.cast(vector, tf.float32) for name, vector in call(embedder, inputs).items()
-        }
-        vectors, reasons = finite.replaced(vectors)
-        return vectors | {"error": finite.with_reasons(status, reasons)["error"]}
+        return embedded(call(embedder, inputs), status)
 
     return function
+
+
+def embedded(vectors: Tensors, status: Tensors) -> Tensors:
+    """Vectors by name as float32, and `error`; one that is not finite is an error, and zeros."""
+    vectors = {name: tf.cast(vector, tf.float32) for name, vector in vectors.items()}
+    vectors, reasons = finite.replaced(vectors)
+    return vectors | {"error": finite.with_reasons(status, reasons)["error"]}
 
 
 def of_strings(function: Endpoint, preprocessor: Preprocessor, files: Sequence[str]) -> Endpoint:
@@ -292,7 +311,7 @@ def of_strings(function: Endpoint, preprocessor: Preprocessor, files: Sequence[s
     return strings
 
 
-def core(model: keras.Model, without_inputs: Mapping[str, np.ndarray] | None = None) -> Endpoint:
+def core(model: Network, without_inputs: Mapping[str, np.ndarray] | None = None) -> Endpoint:
     """The function behind `core`: the model on its own input tensors; no bytes are decoded.
 
     The output of a row without inputs, or zeros, take the place of one that is not finite.
@@ -300,7 +319,7 @@ def core(model: keras.Model, without_inputs: Mapping[str, np.ndarray] | None = N
     return lambda inputs: finite.replaced(call(model, inputs), without_inputs)[0]
 
 
-def call(model: keras.Model, inputs: Tensors) -> Tensors:
+def call(model: Network, inputs: Tensors) -> Tensors:
     """The model's outputs; an empty batch goes through as one row of zeros.
 
     TensorFlow 2.21 with oneDNN gives a convolution of an empty batch its input's shape, and the

@@ -4,17 +4,17 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from multimodal_tf.config import EMBEDDING, Config
+from multimodal_tf.config.forms import Form, Weights
 from multimodal_tf.config.heads import cell_tensors, scoring
-from multimodal_tf.config.model import check_config
 from multimodal_tf.config.names import SEED, TARGET, embedding_layers
 from multimodal_tf.config.saved_model.files import (
     ASSETS,
@@ -24,16 +24,19 @@ from multimodal_tf.config.saved_model.files import (
     TEMPERATURE_FILE,
     ZERO_SHOT_FILE,
 )
+from multimodal_tf.config.saved_model.form import FORM_FILE
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens
 from multimodal_tf.data.trained import Trained
-from multimodal_tf.schema import Schema, check_schema, thresholds
+from multimodal_tf.schema import Schema
 from multimodal_tf.scoring.guard import Guard
-from multimodal_tf.serving import endpoints, finite, saved_functions, scores, warmup
+from multimodal_tf.serving import endpoints, finite, saved_functions, scores, small_forms, warmup
+from multimodal_tf.serving import export_checks as checks
 from multimodal_tf.serving import guard as guards
 from multimodal_tf.serving import temperature as temperatures
 from multimodal_tf.serving.ensemble import disagreements, ensemble
+from multimodal_tf.serving.float16_weights import Float16Weights
 from multimodal_tf.serving.served_heads import (
     sampling_model,
     scoring_model,
@@ -44,8 +47,11 @@ from multimodal_tf.serving.zero_shot import Classifier, ZeroShot
 
 # ends the names of signatures whose inputs are all strings
 STRINGS = "_json"
-# what the server's file watcher reads as a version: an int64
-_VERSION = re.compile(r"[0-9]{1,18}")
+
+# functions of tensors by signature, and the tensors that they take
+_Functions: TypeAlias = dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]
+# a model as the export holds its weights
+_Stored: TypeAlias = Callable[[keras.Model], endpoints.Network]
 
 
 def export_model(
@@ -57,6 +63,9 @@ def export_model(
     guard: Guard | None = None,
     temperature: Mapping[str, float] | None = None,
     zero_shot: ZeroShot | None = None,
+    form: Form = "saved_model",
+    weights: Weights = "float32",
+    accept: Callable[[pathlib.Path], object] | None = None,
 ) -> pathlib.Path:
     """Writes a SavedModel: preprocessing, weights, configuration and warm-up requests.
 
@@ -75,6 +84,13 @@ def export_model(
             `predict` divides the head's log probabilities (of a multi-label head its logits) by it,
             `core` and `explain` never do. Fitted thresholds follow: the same labels are served.
         zero_shot: classes that `predict` chooses by their names; None: there are none.
+        form: "litert" or "onnx": the network is a file of that format, and the SavedModel holds
+            what comes before and after it. `Client` and `evaluate` take the folder as another;
+            TensorFlow Serving does not. It has `predict` and `embed`.
+        weights: the type in which the folder holds the weights; they are computed with in their
+            own. See `config.saved_model.form.WEIGHTS`.
+        accept: called with the written folder before it gets its name; an error removes it. None:
+            it is not called.
 
     Returns:
         Path of the folder.
@@ -83,33 +99,102 @@ def export_model(
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
             configuration and schema, no head is served, thresholds are fitted and not in the
             schema, a trainable weight is NaN or infinite, or the explainer, the guard, the
-            temperature or `zero_shot` does not fit the model. Nothing has been written then.
+            temperature or `zero_shot` does not fit the model; or the form cannot hold the model, or
+            needs what is not installed. Nothing has been written then.
     """
     path = pathlib.Path(out)
-    _check(path, model, config, schema, explainer)
+    checks.check(path, model, config, schema, explainer)
+    checks.check_form(form, weights, served_config(config))
     config = served_config(config)
     embedder, served = _embedder(model, config), served_model(model, config)
     _check_guard(guard, embedder, config)
     temperatures.check(temperature or {}, config)
     schema = temperatures.scaled_thresholds(schema, config, temperature or {})
     prepare = endpoints.preparation(preprocessor := Preprocessor(config, schema), config)
-    _check_inputs(model, prepare)
+    checks.check_inputs(model, prepare)
     prior = finite.outputs_without_inputs(served, endpoints.call)
     classifier = None if zero_shot is None else Classifier(zero_shot, served, config, prepare)
-    guarded = None if guard is None else guard.embedding
-    with_scores = endpoints.with_vectors(served, embedder, guarded, disagreements(model, config))
-    predict = endpoints.predict(
-        with_scores, prepare, config, schema, prior, guard, temperature, classifier
-    )
-    made = (prepare, predict, endpoints.core(served, prior), embedder, explainer)
-    functions = _signatures(model, config, preprocessor, *made)
-    tokens = scores.target_tokens(config, schema)
-    of_requests = _of_requests(model, prepare, config, schema, prior, tokens)
-    for name, (function, specs) in of_requests.items():
-        functions[name] = function, {**preprocessor.request_spec, **specs}
-    tables = [preprocessor, *tables_of(model), *tokens.values()]
-    _write(path, functions, tables, config, schema, _beside(guard, temperature, classifier))
+    finish = endpoints.finish(config, schema, prior, guard, temperature, classifier)
+    parts = _Parts(model, config, schema, embedder, served, preprocessor, prepare, prior, finish)
+    beside = _beside(guard, temperature, classifier)
+    if form == "saved_model":
+        fill = _saved_model(path, parts, guard, explainer, weights)
+    else:
+        fill = _small_form(parts, form, weights)
+        beside[FORM_FILE] = {"form": form, "weights": weights}
+    with _new_folder(path) as folder:
+        fill(folder)
+        _write_assets(folder / ASSETS, config, schema, beside)
+        if accept is not None:
+            accept(folder)
     return path
+
+
+class _Parts(NamedTuple):
+    """What the functions of an exported model are made of."""
+
+    model: keras.Model
+    config: Config
+    schema: Schema
+    embedder: keras.Model
+    served: keras.Model
+    preprocessor: Preprocessor
+    prepare: endpoints.Prepare
+    prior: Mapping[str, np.ndarray]
+    finish: endpoints.Finish
+
+    def with_vectors(self, names: Collection[str]) -> keras.Model:
+        """The served model with these vectors, and how far the models of an ensemble disagree."""
+        scored = disagreements(self.model, self.config)
+        return endpoints.with_vectors(self.served, self.embedder, names, scored)
+
+
+def _small_form(
+    parts: _Parts, form: Literal["litert", "onnx"], weights: Weights
+) -> Callable[[pathlib.Path], None]:
+    """Converts the network; returns what writes the files of `small_forms` to a folder."""
+    network = parts.with_vectors(parts.embedder.output)
+    content = small_forms.network_bytes(network, tables_of(parts.model), form, weights)
+    around = (parts.preprocessor, parts.prepare, parts.finish)
+    return lambda folder: small_forms.write(folder, content, form, network, *around)
+
+
+def _saved_model(
+    path: pathlib.Path,
+    parts: _Parts,
+    guard: Guard | None,
+    explainer: keras.Model | None,
+    weights: Weights,
+) -> Callable[[pathlib.Path], None]:
+    """Returns what writes the signatures and the warm-up requests to a folder."""
+    kept: dict[int, tf.Variable] = {}
+
+    def stored(model: keras.Model) -> endpoints.Network:
+        return Float16Weights(model, kept) if weights == "float16" else model
+
+    prepare, vectors = (
+        parts.prepare,
+        () if guard is None or guard.embedding is None else (guard.embedding,),
+    )
+    of_cells = {
+        "predict": endpoints.predict(stored(parts.with_vectors(vectors)), prepare, parts.finish),
+        "embed": endpoints.embed(stored(parts.embedder), prepare),
+    }
+    if explainer is not None:
+        of_cells["explain"] = endpoints.embed(stored(explainer), prepare)
+    tokens = scores.target_tokens(parts.config, parts.schema)
+    functions = _signatures(parts, of_cells, stored)
+    functions |= _of_requests(parts, tokens, stored)
+    name = path.absolute().parent.name
+    specs = {key: spec for key, (_, spec) in functions.items() if key != "core"}
+    logs = warmup.requests(parts.config, parts.schema, name, specs)
+    tables = [parts.preprocessor, *tables_of(parts.model), *tokens.values()]
+
+    def write(folder: pathlib.Path) -> None:
+        saved_functions.save(functions, tables, folder)
+        warmup.write(logs, folder)
+
+    return write
 
 
 def export_ensemble(
@@ -135,47 +220,30 @@ def export_ensemble(
     Raises:
         ValueError: the runs do not fit together, as `ensemble` says, or as `export_model`.
     """
-    check_path(out)
+    checks.check_path(out)
     model, config, schema = ensemble(runs)
     return export_model(model, config, schema, out, None, guard, temperature)
 
 
-def _check(
-    path: pathlib.Path,
-    model: keras.Model,
-    config: Config,
-    schema: Schema,
-    explainer: keras.Model | None,
-) -> None:
-    check_path(path)
-    check_config(config)
-    _check_outputs(model, config, schema)
-    _check_explainer(explainer, model)
-
-
-def _of_requests(
-    model: keras.Model,
-    prepare: endpoints.Prepare,
-    config: Config,
-    schema: Schema,
-    without_inputs: Mapping[str, np.ndarray],
-    tokens: Mapping[str, TargetTokens],
-) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
-    """The functions that take more than cells, and the tensors that they take besides.
+def _of_requests(parts: _Parts, tokens: Mapping[str, TargetTokens], stored: _Stored) -> _Functions:
+    """The functions that take more than cells, and the tensors that they take.
 
     - `sample`, where a head samples: `seed` int64 `(batch,)`; see `endpoints.sample`.
     - `score`, where a head gives the probability of a text: `{head}_target` string `(batch,)`; see
       `scores.score`.
     """
-    found: dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]] = {}
+    found: _Functions = {}
+    raw, prepare, config = parts.preprocessor.request_spec, parts.prepare, parts.config
     if any(head.samples for head in config.heads.values()):
-        drawing = sampling_model(model)
-        function = endpoints.sample(drawing, prepare, config, schema, without_inputs)
-        found["sample"] = function, {SEED: tf.TensorSpec([None], tf.int64, SEED)}
+        drawing = stored(sampling_model(parts.model))
+        function = endpoints.sample(drawing, prepare, config, parts.schema, parts.prior)
+        found["sample"] = function, {**raw, SEED: tf.TensorSpec([None], tf.int64, SEED)}
     if scoring(config.heads):
-        keys = [name + TARGET for name in tokens]
-        function = scores.score(scoring_model(model), prepare, config, tokens)
-        found["score"] = function, {key: tf.TensorSpec([None], tf.string, key) for key in keys}
+        targets = {
+            name + TARGET: tf.TensorSpec([None], tf.string, name + TARGET) for name in tokens
+        }
+        scorer = stored(scoring_model(parts.model))
+        found["score"] = scores.score(scorer, prepare, config, tokens), {**raw, **targets}
     return found
 
 
@@ -196,67 +264,9 @@ def _check_guard(guard: Guard | None, embedder: keras.Model, config: Config) -> 
         guards.check(guard, config, widths)
 
 
-def _write(
-    path: pathlib.Path,
-    functions: Mapping[str, tuple[endpoints.Endpoint, saved_functions.Specs]],
-    tables: Sequence[object],
-    config: Config,
-    schema: Schema,
-    beside: Mapping[str, Mapping[str, object] | None],
-) -> None:
-    """Writes the folder, with the files that `Client` and `evaluate` read: of `beside` not None."""
-    of_cells = {name: specs for name, (_, specs) in functions.items() if name != "core"}
-    of_cells = {"serving_default": next(iter(of_cells.values()))} | of_cells
-    logs = warmup.requests(config, schema, path.absolute().parent.name, of_cells)
-    with _new_folder(path) as folder:
-        saved_functions.save(functions, tables, folder)
-        assets = folder / ASSETS
-        assets.mkdir()
-        config.save(assets / CONFIG_FILE)
-        schema.save(assets / SCHEMA_FILE)
-        for name, content in beside.items():
-            if content is not None:
-                _write_json(assets / name, content)
-        warmup.write(logs, folder)
-
-
-def check_path(path: str | os.PathLike[str]) -> None:
-    """Checks that a path can be the folder of a new version.
-
-    Raises:
-        ValueError: its name is not a whole number, or it exists and is not empty, or stands beside
-            the same number in other digits, such as `01` beside `1`.
-    """
-    path = pathlib.Path(path)
-    if not _VERSION.fullmatch(path.name):
-        raise ValueError(
-            "the exported model's folder must be NAME/VERSION with a whole number as version, "
-            f"received {str(path)!r}"
-        )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(
-            f"{path} exists already, and a version is never overwritten: choose another number"
-        )
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    for other in beside:
-        same = _VERSION.fullmatch(other.name) and int(other.name) == int(path.name)
-        if same and other.name != path.name:
-            raise ValueError(
-                f"{path} is the same version to TensorFlow Serving as {other}: "
-                "choose another number"
-            )
-
-
 def _signatures(
-    model: keras.Model,
-    config: Config,
-    preprocessor: Preprocessor,
-    prepare: endpoints.Prepare,
-    predict: endpoints.Endpoint,
-    core: endpoints.Endpoint,
-    embedder: keras.Model,
-    explainer: keras.Model | None,
-) -> dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]]:
+    parts: _Parts, of_cells: Mapping[str, endpoints.Endpoint], stored: _Stored
+) -> _Functions:
     """The function of each signature, and the tensors that it takes.
 
     - `serving_default` and `predict` take by input name what `Preprocessor.request_spec` says:
@@ -271,22 +281,36 @@ def _signatures(
       return the same: strict JSON has no NaN. Images are in `{head}_bytes`, for base64.
     - `core` takes the model's tensors and returns its outputs by head.
     """
+    preprocessor, heads = parts.preprocessor, parts.config.heads
     raw, strings = preprocessor.request_spec, preprocessor.strings_spec
-    of_cells = {"predict": predict, "embed": endpoints.embed(embedder, prepare)}
-    if explainer is not None:
-        of_cells["explain"] = endpoints.embed(explainer, prepare)
-    files = [name for name, head in config.heads.items() if head.cell_input is not None]
-    functions: dict[str, tuple[endpoints.Endpoint, saved_functions.Specs]] = {}
-    for name, function in of_cells.items():
-        functions[name] = saved_functions.graph(function, raw), raw
+    files = [name for name, head in heads.items() if head.cell_input is not None]
+    functions: _Functions = {
+        name: (saved_functions.graph(function, raw), raw) for name, function in of_cells.items()
+    }
+    functions = {"serving_default": functions["predict"]} | functions
     for name in of_cells:
         of_strings = endpoints.of_strings(functions[name][0], preprocessor, files)
         functions[name + STRINGS] = of_strings, strings
     tensors = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
-        for name, tensor in cell_tensors(model.input, model.output).items()
+        for name, tensor in cell_tensors(parts.model.input, parts.model.output).items()
     }
-    return functions | {"core": (core, tensors)}
+    return functions | {"core": (endpoints.core(stored(parts.served), parts.prior), tensors)}
+
+
+def _write_assets(
+    assets: pathlib.Path,
+    config: Config,
+    schema: Schema,
+    beside: Mapping[str, Mapping[str, object] | None],
+) -> None:
+    """Writes the files that `Client` and `evaluate` read; of `beside` those that are not None."""
+    assets.mkdir(exist_ok=True)
+    config.save(assets / CONFIG_FILE)
+    schema.save(assets / SCHEMA_FILE)
+    for name, content in beside.items():
+        if content is not None:
+            (assets / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -306,10 +330,6 @@ def _new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_json(file: pathlib.Path, content: Mapping[str, object]) -> None:
-    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
 def tables_of(model: keras.Model) -> Iterator[object]:
     """The lookup tables of a model: those of a SavedModel as a tower, and of Keras' own layers."""
     for layer in model._flatten_layers():
@@ -317,66 +337,6 @@ def tables_of(model: keras.Model) -> Iterator[object]:
         table = getattr(layer, "lookup_table", None)
         if isinstance(table, tf.saved_model.experimental.TrackableResource):
             yield table
-
-
-def _check_outputs(model: keras.Model, config: Config, schema: Schema) -> None:
-    if isinstance(model, str | os.PathLike):
-        raise ValueError(
-            "the model must be a keras.Model, such as load_run(path).model, received the path "
-            f"{os.fspath(model)!r}"
-        )
-    if not all(isinstance(getattr(model, side, None), dict) for side in ("input", "output")):
-        raise ValueError(
-            "the model must be a functional keras.Model with a dict of inputs and a dict of "
-            f"outputs, received {type(model).__name__}"
-        )
-    if model.output.keys() != config.heads.keys():
-        raise ValueError(
-            f"the model's outputs are {sorted(model.output)}, "
-            f"but the configuration's heads are {sorted(config.heads)}"
-        )
-    check_schema(config, schema)
-    for name, head in config.heads.items():
-        stats = schema.heads.get(name)
-        thresholds(name, head, stats)
-        shape = head.output_shape(len(getattr(stats, "names", ())))
-        if shape is not None and model.output[name].shape != (None, *shape):
-            raise ValueError(
-                f"the model's output {name!r} must be of shape {(None, *shape)}, "
-                f"received {model.output[name].shape}"
-            )
-
-
-def _check_inputs(model: keras.Model, prepare: endpoints.Prepare) -> None:
-    """Compares the model's inputs with the preprocessing's, by name, shape and dtype."""
-    given, _ = prepare.get_concrete_function().structured_outputs  # type: ignore[attr-defined]
-    inputs = cell_tensors(model.input, model.output)
-    if inputs.keys() != given.keys():
-        raise ValueError(
-            f"the model's inputs are {sorted(inputs)}, but the configuration gives {sorted(given)}"
-        )
-    for name, spec in given.items():
-        wanted = model.input[name]
-        if wanted.dtype != spec.dtype.name or not spec.shape.is_compatible_with(wanted.shape):
-            raise ValueError(
-                f"the model's input {name!r} is {wanted.dtype} {wanted.shape}, "
-                f"but the configuration gives {spec.dtype.name} {spec.shape}"
-            )
-
-
-def _check_explainer(explainer: keras.Model | None, model: keras.Model) -> None:
-    """Checks that the explainer has the model's inputs and layers: weights are written once."""
-    if explainer is None:
-        return
-    own = {id(weight) for weight in model.weights}
-    inputs = cell_tensors(model.input, model.output)
-    if explainer.input.keys() != inputs.keys() or any(
-        id(weight) not in own for weight in explainer.weights
-    ):
-        raise ValueError(
-            "the explainer must be explanations(model) of the model itself, "
-            f"received {explainer.name!r} of another one"
-        )
 
 
 def _embedder(model: keras.Model, config: Config) -> keras.Model:

@@ -27,7 +27,7 @@ def save(
 
     Args:
         functions: by signature, a function of a dict of tensors (`graph` makes one that others
-            call), and their specifications. The first is `serving_default`, too.
+            call), and their specifications.
         resources: what holds the lookup tables that the functions read.
         folder: to write.
     """
@@ -36,7 +36,6 @@ def save(
         if not isinstance(function, tf.types.experimental.PolymorphicFunction):
             function = graph(function, specs)
         traced[name] = function.get_concrete_function()
-    traced["serving_default"] = next(iter(traced.values()))
     held = tf.Module()
     held.weights = _variables(traced.values())
     held.tables = list(_tables(resources))

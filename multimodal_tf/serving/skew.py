@@ -11,7 +11,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import cell_tensors, generating, output_key
 from multimodal_tf.config.saved_model.files import load_temperatures
-from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.config.saved_model.form import load_exported
 from multimodal_tf.data import requests
 from multimodal_tf.data.pipeline import load_raw, load_split
 from multimodal_tf.schema import Schema
@@ -97,7 +97,7 @@ def _served(
     config: Config,
 ) -> tuple[dict[str, np.ndarray], tf.Tensor]:
     """The whole outputs by head of all rows, and which inputs are present."""
-    signature = load(pathlib.Path(path)).signatures["serving_default"]
+    signature = load_exported(pathlib.Path(path)).signatures["serving_default"]
     results = [signature(**requests.of_records(config, raw)) for _, raw, _ in batches]
     keys = {name: output_key(name, head) for name, head in config.heads.items()}
     outputs = {

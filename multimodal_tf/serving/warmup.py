@@ -67,6 +67,7 @@ def requests(
 
 def write(logs: Iterable[prediction_log_pb2.PredictionLog], folder: pathlib.Path) -> None:
     """Writes the messages where TensorFlow Serving reads them in a version's folder."""
+    (folder / FILE).parent.mkdir()
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from multimodal_tf.config import Config
 from multimodal_tf.config.heads import generating, output_key
 from multimodal_tf.config.names import PRESENT, TARGET
-from multimodal_tf.config.saved_model.load import load
+from multimodal_tf.config.saved_model.form import load_exported
 from multimodal_tf.data import requests
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.teacher_files import TeacherFiles
@@ -85,7 +85,7 @@ def _of_run(files: TeacherFiles, config: Config, names: list[str]) -> Function:
 
 
 def _of_saved_model(files: TeacherFiles, config: Config, names: list[str]) -> Function:
-    loaded = load(files.path)
+    loaded = load_exported(files.path)
     predict, embed = (loaded.signatures.get(name) for name in ("serving_default", "embed"))
 
     def function(raw: Tensors) -> tuple[Tensors, tf.Tensor]:
@@ -110,7 +110,7 @@ def vector_widths(files: TeacherFiles) -> dict[str, int]:
         model = load_run(files.path).model
         found = {**embeddings(model).output, **model.output}
     else:
-        signatures = load(files.path).signatures
+        signatures = load_exported(files.path).signatures
         found = {}
         for name in ("embed", "serving_default"):
             if name in signatures:
