@@ -23,6 +23,7 @@ WITH_CODE = [page for page in PAGES if "```python" in page.read_text()]
 NO_EXAMPLE = {
     "Client": "needs an exported model",
     "build_towers": "as `build_model`",
+    "compare_form": "the example of `docs/guides/forms.md` runs it",
     "compile_arguments": "the example of `docs/guides/table.md` runs it",
     "cross_validate": "trains many models",
     "evaluate": "the example of `docs/guides/table.md` runs it",
