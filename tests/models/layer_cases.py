@@ -189,14 +189,19 @@ CASES = {
     "RecurrentTextDecoder": ({**_DECODER, "kind": "lstm"}, _DECODED),
     "TransformerTextDecoder": ({**_DECODER, "mlp_units": 8}, _DECODED),
     "TargetScores": (scores, {"target": i(3), "memory": f(2, 4), "visible": b(2)}),
+    "TokensOfEncoder": ({}, {"tokens": f(2, 4), "vector": f(4)}),
+    "CTCScores": (
+        {"size": 7, "length": 3, "commonest": [2, 3], "share": 0.5},
+        {"target": i(3), "tokens": f(5, 4), "visible": b(5), "vector": f(3)},
+    ),
     # images
     "PixelDecoder": ({"shape": [5, 6, 3], "filters": [4, 2]}, {"x": f(3)}),
     "Posterior": ({"size": 2, "filters": [4, 2]}, {"pixels": f(5, 6, 1), "x": f(3)}),
     "ImageScores": (image_scores, {"target": i(1, 2, 1), "x": f(3), "any_present": f()}),
 }
 
-# they need a library's files; tests of their towers have these
-WITH_FILES = {"SavedModelLayer", "SpeechFeatures"}
+# they need a library's files or its network; tests of their own have these
+WITH_FILES = {"SavedModelLayer", "SpeechFeatures", "PresetTextDecoder"}
 
 # Keras' LSTM takes neither a batch of no rows nor weights of 16 bits that are not float16
 RECURRENT = {"RecurrentTextDecoder"}
