@@ -75,9 +75,9 @@ ROWS, BATCH = 25, 8
 def batches(rows=ROWS, heads=tuple(CONFIG.heads)):
     """Batches in which inputs and labels are missing and rows weigh unequally."""
     random = np.random.default_rng(1)
-    inputs, targets = contract.rows_of(EVERY, rows), contract.targets_of(EVERY, rows)
-    for name in EVERY.heads.keys() - {*heads}:
-        inputs.pop(name + TARGET, None)
+    inputs, targets = contract.rows_of(CONFIG, rows), contract.targets_of(EVERY, rows)
+    drawn = contract.rows_of(EVERY, rows)
+    inputs |= {name + TARGET: drawn[name + TARGET] for name in heads if name + TARGET in drawn}
     for name in CONFIG.inputs:
         inputs = contract.without(inputs, name, random.random(rows) < 0.2, value=0)
     weights = {

@@ -12,7 +12,9 @@ from distributed_models import STEPS_OF
 
 # The largest difference between two replicas and one device, of numbers around 1: several times the
 # 2e-6 that was found.
-ROUNDING = 1e-5
+# On some processors it is 2.5e-5: Adam lets numbers grow whose gradients nearly cancel. A single
+# step is held to 1e-6 below.
+ROUNDING = 1e-4
 
 # names of weights after a single step
 STEP = "step on batch"
