@@ -152,8 +152,6 @@ def export(
     force: _Force = False,
 ) -> None:
     """Write a SavedModel for TensorFlow Serving that takes raw bytes and strings."""
-    from multimodal_tf.data.trained import check_own_records
-    from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
     from multimodal_tf.models.build import explanations
     from multimodal_tf.serving.ensemble import ensemble as ensemble_of
     from multimodal_tf.serving.export import export_model
@@ -178,27 +176,20 @@ def export(
         for member in members:
             peft.merge_lora(member.model)
     run: Trained = ensemble_of(members) if ensemble else members[0]
-    fitted, source = Fitted(None, {}), records or members[0].record.data.records
-    if guard or calibrate:
-        for member in members:
-            check_own_records(member, source)
-        fitted = fit_guard(run, source, fpr, guard, bool(calibrate))
-    if calibrate is None:
-        fitted = fitted._replace(temperature=_calibrated(run, members, source))
+    source = records or members[0].record.data.records
+    fitted = _fitted(run, members, source, fpr, guard, calibrate)
     _print_fitted(fitted)
     # of an ensemble each model would explain its own prediction
     explainer = None if ensemble else explanations(members[0].model)
     accept = None
     if (form, weights) != ("saved_model", "float32"):
         accept = functools.partial(_accept, run, source, weights, None if force else tolerance)
-    export_model(
-        *(run.model, run.config, run.schema, out, explainer),
-        *fitted,
-        zero_shot,
-        form,
-        weights,
-        accept,
-    )
+    given = (run.model, run.config, run.schema, out, explainer)
+    export_model(*given, *fitted, zero_shot, form, weights, accept)
+    _print_exported(out, form)
+
+
+def _print_exported(out: pathlib.Path, form: str) -> None:
     if form != "saved_model":
         console.print(f"Exported as {form}: {out}. mm.Client opens it.", highlight=False)
         return
@@ -206,6 +197,28 @@ def export(
         f"SavedModel: {out}. Serve it: tensorflow_model_server --model_name={out.parent.name}"
         f" --model_base_path={out.parent.resolve()}"
     )
+
+
+def _fitted(
+    run: "Trained",
+    members: "Sequence[Trained]",
+    records: str,
+    fpr: float,
+    guard: bool,
+    calibrate: bool | None,
+) -> "Fitted":
+    """The guard and the temperatures that were asked for, or that validation rows allow."""
+    from multimodal_tf.data.trained import check_own_records
+    from multimodal_tf.evaluation.fit_guard import Fitted, fit_guard
+
+    fitted = Fitted(None, {})
+    if guard or calibrate:
+        for member in members:
+            check_own_records(member, records)
+        fitted = fit_guard(run, records, fpr, guard, bool(calibrate))
+    if calibrate is None:
+        fitted = fitted._replace(temperature=_calibrated(run, members, records))
+    return fitted
 
 
 def _accept(

@@ -24,7 +24,6 @@ from multimodal_tf.config.saved_model.files import (
     TEMPERATURE_FILE,
     ZERO_SHOT_FILE,
 )
-from multimodal_tf.config.saved_model.form import FORM_FILE
 from multimodal_tf.data import atomic
 from multimodal_tf.data.preprocessor import Preprocessor
 from multimodal_tf.data.tokenizers.target_texts import TargetTokens
@@ -38,8 +37,7 @@ from multimodal_tf.serving import temperature as temperatures
 from multimodal_tf.serving.ensemble import disagreements, ensemble
 from multimodal_tf.serving.float16_weights import Float16Weights
 from multimodal_tf.serving.served_heads import (
-    sampling_model,
-    scoring_model,
+    generator,
     served_config,
     served_model,
 )
@@ -85,12 +83,9 @@ def export_model(
             `core` and `explain` never do. Fitted thresholds follow: the same labels are served.
         zero_shot: classes that `predict` chooses by their names; None: there are none.
         form: "litert" or "onnx": the network is a file of that format, and the SavedModel holds
-            what comes before and after it. `Client` and `evaluate` take the folder as another;
-            TensorFlow Serving does not. It has `predict` and `embed`.
-        weights: the type in which the folder holds the weights; they are computed with in their
-            own. See `config.saved_model.form.WEIGHTS`.
-        accept: called with the written folder before it gets its name; an error removes it. None:
-            it is not called.
+            what comes before and after it. TensorFlow Serving does not serve it, `Client` does.
+        weights: the type in which the folder holds matrices, one of `config.forms.WEIGHTS`.
+        accept: called with the written folder before it gets its name; an error removes it.
 
     Returns:
         Path of the folder.
@@ -99,32 +94,21 @@ def export_model(
         ValueError: VERSION is not a whole number, `out` has content, the model does not fit the
             configuration and schema, no head is served, thresholds are fitted and not in the
             schema, a trainable weight is NaN or infinite, or the explainer, the guard, the
-            temperature or `zero_shot` does not fit the model; or the form cannot hold the model, or
-            needs what is not installed. Nothing has been written then.
+            temperature or `zero_shot` does not fit the model; or the form cannot hold the model or
+            is not installed. Nothing has been written then.
     """
     path = pathlib.Path(out)
     checks.check(path, model, config, schema, explainer)
-    checks.check_form(form, weights, served_config(config))
     config = served_config(config)
-    embedder, served = _embedder(model, config), served_model(model, config)
-    _check_guard(guard, embedder, config)
-    temperatures.check(temperature or {}, config)
-    schema = temperatures.scaled_thresholds(schema, config, temperature or {})
-    prepare = endpoints.preparation(preprocessor := Preprocessor(config, schema), config)
-    checks.check_inputs(model, prepare)
-    prior = finite.outputs_without_inputs(served, endpoints.call)
-    classifier = None if zero_shot is None else Classifier(zero_shot, served, config, prepare)
-    finish = endpoints.finish(config, schema, prior, guard, temperature, classifier)
-    parts = _Parts(model, config, schema, embedder, served, preprocessor, prepare, prior, finish)
-    beside = _beside(guard, temperature, classifier)
+    checks.check_form(form, weights, config)
+    parts, beside = _parts(model, config, schema, guard, temperature or {}, zero_shot)
     if form == "saved_model":
         fill = _saved_model(path, parts, guard, explainer, weights)
     else:
         fill = _small_form(parts, form, weights)
-        beside[FORM_FILE] = {"form": form, "weights": weights}
     with _new_folder(path) as folder:
         fill(folder)
-        _write_assets(folder / ASSETS, config, schema, beside)
+        _write_assets(folder / ASSETS, config, parts.schema, beside)
         if accept is not None:
             accept(folder)
     return path
@@ -149,6 +133,28 @@ class _Parts(NamedTuple):
         return endpoints.with_vectors(self.served, self.embedder, names, scored)
 
 
+def _parts(
+    model: keras.Model,
+    config: Config,
+    schema: Schema,
+    guard: Guard | None,
+    temperature: Mapping[str, float],
+    zero_shot: ZeroShot | None,
+) -> tuple[_Parts, dict[str, Mapping[str, object] | None]]:
+    """The parts of a model with a served configuration, and what the files beside them hold."""
+    embedder, served = _embedder(model, config), served_model(model, config)
+    _check_guard(guard, embedder, config)
+    temperatures.check(temperature, config)
+    schema = temperatures.scaled_thresholds(schema, config, temperature)
+    prepare = endpoints.preparation(preprocessor := Preprocessor(config, schema), config)
+    checks.check_inputs(model, prepare)
+    prior = finite.outputs_without_inputs(served, endpoints.call)
+    classifier = None if zero_shot is None else Classifier(zero_shot, served, config, prepare)
+    finish = endpoints.finish(config, schema, prior, guard, temperature, classifier)
+    parts = _Parts(model, config, schema, embedder, served, preprocessor, prepare, prior, finish)
+    return parts, _beside(guard, temperature, classifier)
+
+
 def _small_form(
     parts: _Parts, form: Literal["litert", "onnx"], weights: Weights
 ) -> Callable[[pathlib.Path], None]:
@@ -156,7 +162,7 @@ def _small_form(
     network = parts.with_vectors(parts.embedder.output)
     content = small_forms.network_bytes(network, tables_of(parts.model), form, weights)
     around = (parts.preprocessor, parts.prepare, parts.finish)
-    return lambda folder: small_forms.write(folder, content, form, network, *around)
+    return lambda folder: small_forms.write(folder, content, form, weights, network, *around)
 
 
 def _saved_model(
@@ -235,20 +241,20 @@ def _of_requests(parts: _Parts, tokens: Mapping[str, TargetTokens], stored: _Sto
     found: _Functions = {}
     raw, prepare, config = parts.preprocessor.request_spec, parts.prepare, parts.config
     if any(head.samples for head in config.heads.values()):
-        drawing = stored(sampling_model(parts.model))
+        drawing = stored(generator(parts.model).sampling())
         function = endpoints.sample(drawing, prepare, config, parts.schema, parts.prior)
         found["sample"] = function, {**raw, SEED: tf.TensorSpec([None], tf.int64, SEED)}
     if scoring(config.heads):
         targets = {
             name + TARGET: tf.TensorSpec([None], tf.string, name + TARGET) for name in tokens
         }
-        scorer = stored(scoring_model(parts.model))
+        scorer = stored(generator(parts.model).scoring())
         found["score"] = scores.score(scorer, prepare, config, tokens), {**raw, **targets}
     return found
 
 
 def _beside(
-    guard: Guard | None, temperature: Mapping[str, float] | None, classifier: Classifier | None
+    guard: Guard | None, temperature: Mapping[str, float], classifier: Classifier | None
 ) -> dict[str, Mapping[str, object] | None]:
     """What the files beside the graph hold, by name; None: there is no such file."""
     return {

@@ -1,12 +1,14 @@
 """A network as an ONNX file."""
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from multimodal_tf.config.saved_model.form import not_installed
 from multimodal_tf.serving import saved_functions
-from multimodal_tf.spectrogram import as_matrix_product
 
 # the newest set of operations that tf2onnx writes
 _OPSET = 18
@@ -32,9 +34,18 @@ def convert(core: Callable[..., Any], specs: saved_functions.Specs) -> bytes:
     # it prints each operation that it does not know, which the error below says
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     graph = saved_functions.graph(core, specs)
-    with as_matrix_product():
-        traced = graph.get_concrete_function()
-        proto, _ = tf2onnx.convert.from_function(graph, input_signature=[dict(specs)], opset=_OPSET)
+    traced = graph.get_concrete_function()
+    proto, _ = tf2onnx.convert.from_function(
+        graph,
+        input_signature=[dict(specs)],
+        opset=_OPSET,
+        # ONNX Runtime has no Fourier transform of real numbers
+        custom_op_handlers={
+            "RFFT": (lambda *_: None, []),
+            "Real": (functools.partial(_as_product, np.real), []),
+            "Imag": (functools.partial(_as_product, np.imag), []),
+        },
+    )
     outputs = zip((one.name for one in proto.graph.output), sorted(traced.structured_outputs))
     _rename(proto, dict(outputs) | {f"{name}:0": name for name in specs})
     _keep_constants(proto, traced)
@@ -49,6 +60,20 @@ def convert(core: Callable[..., Any], specs: saved_functions.Specs) -> bytes:
             " tower, or the form saved_model"
         ) from error
     return content
+
+
+def _as_product(part: Callable[..., Any], graph: Any, node: Any, name: str, _: Any) -> None:
+    """Replaces a part of a Fourier transform of real numbers by a product with a matrix."""
+    (transform,) = node.inputs
+    if transform.type != "RFFT":
+        raise ValueError(f"{name}: no part of a Fourier transform of real numbers")
+    length = int(transform.inputs[1].get_tensor_value()[0])
+    waves = part(np.fft.rfft(np.eye(length))).astype(np.float32)
+    matrix = graph.make_const(f"{name}_waves", waves)
+    graph.remove_node(name)
+    graph.make_node(
+        "MatMul", [transform.input[0], matrix.output[0]], name=name, outputs=node.output
+    )
 
 
 def _keep_constants(proto: Any, traced: Any) -> None:

@@ -49,43 +49,21 @@ def served_model(model: keras.Model, config: Config) -> keras.Model:
         return model
     names = list(config.heads)
     if made:
-        model = _generating(model)
+        model = generator(model).generating()
         keys = [name + ending for name, head in made.items() for ending in head.endings]
         names += [key for key in keys if key in model.output]
     return keras.Model(model.input, {name: model.output[name] for name in names})
 
 
-def sampling_model(model: Any) -> keras.Model:
-    """The model that draws the predictions of heads that sample.
+def generator(model: Any) -> Any:
+    """The model, which has `generating`, `sampling` and `scoring`.
 
     Raises:
         ValueError: it is not of `build_model`.
     """
-    _check_generates(model)
-    found: keras.Model = model.sampling()
-    return found
-
-
-def scoring_model(model: Any) -> keras.Model:
-    """The model that gives the probability of given texts.
-
-    Raises:
-        ValueError: it is not of `build_model`.
-    """
-    _check_generates(model)
-    found: keras.Model = model.scoring()
-    return found
-
-
-def _generating(model: Any) -> keras.Model:
-    _check_generates(model)
-    found: keras.Model = model.generating()
-    return found
-
-
-def _check_generates(model: Any) -> None:
     if not hasattr(model, "generating"):
         raise ValueError(
             "a model with heads of texts or images must be of build_model, or loaded from what it "
             f"saved, received {type(model).__name__}"
         )
+    return model

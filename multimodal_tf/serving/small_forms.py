@@ -3,6 +3,7 @@
 `config.saved_model.form` reads them: three graphs for TensorFlow, and the network.
 """
 
+import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -11,7 +12,9 @@ import keras
 import tensorflow as tf
 
 from multimodal_tf.config.forms import Weights
+from multimodal_tf.config.saved_model.files import ASSETS
 from multimodal_tf.config.saved_model.form import (
+    FORM_FILE,
     INPUTS,
     NETWORKS,
     PREDICTIONS,
@@ -55,16 +58,18 @@ def write(
     folder: pathlib.Path,
     network: bytes,
     form: Literal["litert", "onnx"],
+    weights: Weights,
     model: keras.Model,
     preprocessor: Preprocessor,
     prepare: endpoints.Prepare,
     finish: endpoints.Finish,
 ) -> None:
-    """Writes the graphs around the network, and the network.
+    """Writes the graphs around the network, the network, and what it is.
 
     Args:
         folder: exists.
         network: of `network_bytes`.
+        form, weights: of the network.
         model: the result of `endpoints.with_vectors`, with all vectors.
         preprocessor, prepare, finish: of `endpoints`.
     """
@@ -93,6 +98,9 @@ def write(
     }
     saved_functions.save(functions, [preprocessor], folder)
     (folder / NETWORKS[form]).write_bytes(network)
+    (folder / ASSETS).mkdir()
+    content = json.dumps({"form": form, "weights": weights}, indent=1)
+    (folder / ASSETS / FORM_FILE).write_text(content, encoding="utf-8")
 
 
 def _specs(prefix: str, tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:

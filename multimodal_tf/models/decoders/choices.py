@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
 
 from multimodal_tf.models.decoders.decoder import Decoder
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.decoders.with_scores import WithScores
 
 
-class ChosenText(layers.Layer):
+class ChosenText(WithScores[TargetScores]):
     """The most probable of the texts that a head chooses from, and the probabilities of all.
 
     The probability of a choice is that of the text with its end, over the sum of all choices'. The
@@ -26,13 +26,6 @@ class ChosenText(layers.Layer):
         log_probability, probabilities)`: int32 `(batch, length)`, the end among them; float32
         `(batch,)`, in nats, of the text among all texts; and float32 `(batch, choices)`.
     """
-
-    def __init__(self, scores: TargetScores, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scores = scores
-
-    def build(self, *shapes: Any) -> None:
-        self.built = True
 
     def call(self, memory: Any, visible: Any, any_present: Any = None) -> Any:
         scores, decoder = self.scores, self.scores.decoder

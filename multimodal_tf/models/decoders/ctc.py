@@ -9,6 +9,7 @@ from keras import layers
 
 from multimodal_tf.models.decoders.commonest import or_commonest
 from multimodal_tf.models.decoders.decoder import NEVER, Generated
+from multimodal_tf.models.decoders.with_scores import WithScores
 
 
 class Frames(NamedTuple):
@@ -118,7 +119,7 @@ class CTCScores(layers.Layer):
         return {**super().get_config(), **own, "commonest": self.commonest, "share": self.share}
 
 
-class CTCSearch(layers.Layer):
+class CTCSearch(WithScores[CTCScores]):
     """The text of the most probable class of each frame.
 
     What a row gets depends on no other row. A row without its input gets the training split's most
@@ -134,13 +135,9 @@ class CTCSearch(layers.Layer):
     """
 
     def __init__(self, scores: CTCScores, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scores = scores
+        super().__init__(scores, **kwargs)
         self.supports_jit = False
         self.supports_masking = True
-
-    def build(self, *shapes: Any) -> None:
-        self.built = True
 
     def call(self, tokens: Any, visible: Any, vector: Any, any_present: Any = None) -> Any:
         scores = self.scores

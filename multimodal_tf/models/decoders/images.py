@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
 from multimodal_tf.models.decoders.pixels import PixelDecoder, Posterior
+from multimodal_tf.models.decoders.with_scores import WithScores
 from multimodal_tf.models.draws import DrawsPerRow, uniform
 
 # of the logarithm of a variance
@@ -113,7 +114,7 @@ class ImageScores(DrawsPerRow):
         return cls(**{**config, **parts})
 
 
-class _Images(layers.Layer):
+class _Images(WithScores[ImageScores]):
     """Images of latent vectors, by the decoder of `ImageScores`.
 
     A row without any input gets the mean image of the training split.
@@ -123,11 +124,7 @@ class _Images(layers.Layer):
     """
 
     def __init__(self, scores: ImageScores, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", **kwargs)
-        self.scores = scores
-
-    def build(self, *shapes: Any, **shapes_by_name: Any) -> None:
-        self.built = True
+        super().__init__(scores, dtype="float32", **kwargs)
 
     def images(self, x: Any, latent: Any, any_present: Any) -> Any:
         """The images of latent vectors `(batch, latent)`, float32, 0 to 1."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from multimodal_tf.models.decoders.cached_blocks import next_token
 from multimodal_tf.models.decoders.decoder import NEVER, Decoder, State
 
 # a preset's token ids follow those of padding and of an unknown token
@@ -133,21 +134,10 @@ class PresetTextDecoder(Decoder):
     def _next(
         self, tokens: Any, index: Any, memory: Any, visible: Any, state: State, fill: int | None
     ) -> tuple[Any, State]:
-        x, kept = self._embedded(ops.expand_dims(tokens, 1), index), []
+        x = self._embedded(ops.expand_dims(tokens, 1), index)
         memory, mask = ops.cast(memory, x.dtype), visible if self.masks_memory else None
-        for number, block in enumerate(self.blocks):
-            x, *caches = block(
-                x,
-                memory,
-                encoder_padding_mask=mask,
-                self_attention_cache=state[2 * number],
-                self_attention_cache_update_index=index,
-                cross_attention_cache=state[2 * number + 1],
-                cross_attention_cache_update_index=fill,
-                training=False,
-            )
-            kept += caches
-        return self._logits(x)[:, 0], tuple(kept)
+        x, kept = next_token(self.blocks, x, memory, mask, index, state, fill)
+        return self._logits(x)[:, 0], kept
 
     def _own(self, tokens: Any) -> Any:
         """The preset's ids of ours."""

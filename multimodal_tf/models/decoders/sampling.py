@@ -5,16 +5,16 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers
 
 from multimodal_tf.models.decoders.commonest import or_commonest
 from multimodal_tf.models.decoders.decoder import Generated
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.decoders.with_scores import WithScores
 from multimodal_tf.models.decoders.written import written
 from multimodal_tf.models.draws import uniform
 
 
-class SampledText(layers.Layer):
+class SampledText(WithScores[TargetScores]):
     """A text whose tokens are drawn from the decoder's probabilities, by a seed for each row.
 
     A row without any input gets the training split's most frequent text, with the log of its share.
@@ -29,13 +29,9 @@ class SampledText(layers.Layer):
     """
 
     def __init__(self, scores: TargetScores, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scores = scores
+        super().__init__(scores, **kwargs)
         # XLA has no fingerprints
         self.supports_jit = False
-
-    def build(self, *shapes: Any) -> None:
-        self.built = True
 
     def call(self, seed: Any, memory: Any, visible: Any, any_present: Any = None) -> Any:
         scores = self.scores

@@ -4,16 +4,16 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers
 
 from multimodal_tf.models.decoders.beam import beam_search
 from multimodal_tf.models.decoders.commonest import or_commonest
 from multimodal_tf.models.decoders.decoder import Decoder, Generated
 from multimodal_tf.models.decoders.teacher_forcing import TargetScores
+from multimodal_tf.models.decoders.with_scores import WithScores
 from multimodal_tf.models.decoders.written import written
 
 
-class TextSearch(layers.Layer):
+class TextSearch(WithScores[TargetScores]):
     """The most probable token at each step, or a beam search, until every row has ended.
 
     What a row gets depends on no other row. A row without any input gets the training split's most
@@ -26,13 +26,6 @@ class TextSearch(layers.Layer):
         `memory`, `visible` and `any_present` as of `TargetScores`. Returns `(tokens,
         log_probability)`: int32 `(batch, length)`, the end among them, and float32 `(batch,)`.
     """
-
-    def __init__(self, scores: TargetScores, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scores = scores
-
-    def build(self, *shapes: Any) -> None:
-        self.built = True
 
     def call(self, memory: Any, visible: Any, any_present: Any = None) -> Any:
         scores = self.scores

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from multimodal_tf.models.decoders.cached_blocks import next_token
 from multimodal_tf.models.decoders.decoder import Decoder, State
 
 
@@ -102,20 +103,9 @@ class TransformerTextDecoder(Decoder):
         self, tokens: Any, index: Any, memory: Any, visible: Any, state: State, across: int | None
     ) -> tuple[Any, State]:
         x = self.embedding(ops.expand_dims(tokens, 1), start_index=index)
-        memory, kept = ops.cast(memory, x.dtype), []
-        for number, block in enumerate(self.blocks):
-            x, *caches = block(
-                x,
-                memory,
-                encoder_padding_mask=visible,
-                self_attention_cache=state[2 * number],
-                self_attention_cache_update_index=index,
-                cross_attention_cache=state[2 * number + 1],
-                cross_attention_cache_update_index=across,
-                training=False,
-            )
-            kept += caches
-        return self._logits(x)[:, 0], tuple(kept)
+        memory = ops.cast(memory, x.dtype)
+        x, kept = next_token(self.blocks, x, memory, visible, index, state, across)
+        return self._logits(x)[:, 0], kept
 
     def _logits(self, x: Any) -> Any:
         return self.allowed(self.embedding.token_embedding(self.norm(x), reverse=True))

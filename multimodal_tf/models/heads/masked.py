@@ -21,9 +21,8 @@ from multimodal_tf.models.masking.text import Masked
 from multimodal_tf.models.masking.words import token_ids
 from multimodal_tf.models.reread import Reread
 from multimodal_tf.models.towers.encoding import Encoding
-from multimodal_tf.models.towers.spectrogram import LogMelSpectrogram, window_and_hop
+from multimodal_tf.models.towers.spectrogram import LogMelSpectrogram, fft_length, window_and_hop
 from multimodal_tf.models.towers.text import mask_layer
-from multimodal_tf.spectrogram import fft_length
 
 __all__ = ["loss", "metrics", "output", "prior"]
 

@@ -8,6 +8,9 @@ from keras import KerasTensor, ops
 
 from multimodal_tf.models.layer import Layer
 
+# dB: about the noise floor of 16-bit samples; digital silence would be minus infinity
+SILENCE = -60.0
+
 
 def clip_length(x: KerasTensor) -> KerasTensor:
     """Number of samples up to the last that is not zero.

@@ -12,8 +12,7 @@ from keras import KerasTensor, ops
 
 from multimodal_tf.config import AudioAugmentation
 from multimodal_tf.models.random_in_training import RandomInTraining
-from multimodal_tf.models.towers.audio_mask import clip_length
-from multimodal_tf.spectrogram import SILENCE
+from multimodal_tf.models.towers.audio_mask import SILENCE, clip_length
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")

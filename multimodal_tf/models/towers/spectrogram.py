@@ -5,15 +5,20 @@ from functools import partial
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from multimodal_tf.config import AudioAugmentation
 from multimodal_tf.config.tower_bases import Spectrogram
 from multimodal_tf.models.chain import Shape, Steps, chain
 from multimodal_tf.models.layer import Layer
-from multimodal_tf.models.towers.audio_mask import AudioMask
+from multimodal_tf.models.towers.audio_mask import SILENCE, AudioMask
 from multimodal_tf.models.towers.augment_audio import SpecAugment
-from multimodal_tf.spectrogram import SILENCE, Mel, decibels, fft_length
+
+# Hz, the lower edge of the mel bands
+LOWEST = 20.0
+# power
+FLOOR = 10 ** (SILENCE / 10)
 
 
 @keras.saving.register_keras_serializable("multimodal_tf")
@@ -60,8 +65,17 @@ class LogMelSpectrogram(Layer):
     def call(self, x: KerasTensor) -> KerasTensor:
         # of float16 there is no Fourier transform
         x = ops.cast(x, "float32")
-        mel = Mel(self.sample_rate, self.window, self.hop, self.fft_length, self.mel_bins)
-        return ops.cast(decibels(x, mel), self.compute_dtype)
+        # tf.signal.stft also pads the windows to the FFT's length, but fails on a batch of 0.
+        hann = tf.pad(tf.signal.hann_window(self.window), [[0, self.fft_length - self.window]])
+        spectrum = tf.signal.rfft(
+            tf.signal.frame(x, self.fft_length, self.hop, pad_end=True) * hann
+        )
+        power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+        bands = tf.signal.linear_to_mel_weight_matrix(
+            self.mel_bins, self.fft_length // 2 + 1, self.sample_rate, LOWEST, self.sample_rate / 2
+        )
+        decibels = 10.0 * ops.log10(ops.maximum(tf.tensordot(power, bands, 1), FLOOR))
+        return ops.cast(decibels, self.compute_dtype)
 
     def compute_output_shape(self, shape: tuple[int | None, int]) -> Shape:
         return (shape[0], math.ceil(shape[1] / self.hop), self.mel_bins)
@@ -114,6 +128,25 @@ def log_mel(
     steps["scale"] = partial(layers.Rescaling, 1 / 30, offset=-SILENCE / 30, dtype="float32")
     steps["channel"] = partial(layers.Reshape, (frames, tower.mel_bins, 1))
     return chain(x, steps, name, None)
+
+
+def fft_length(sample_rate: int, window: int, mel_bins: int) -> int:
+    """The least power of two that holds the window and gives each mel band two frequencies or more.
+
+    The lowest band is the narrowest in Hz.
+
+    Example:
+        >>> fft_length(16000, window=400, mel_bins=64), fft_length(16000, window=400, mel_bins=128)
+        (512, 1024)
+    """
+    lowest, highest = (
+        1127 * math.log1p(frequency / 700) for frequency in (LOWEST, sample_rate / 2)
+    )
+    # upper edge of the lowest band, in mel
+    edge = lowest + 2 * (highest - lowest) / (mel_bins + 1)
+    width = 700 * math.expm1(edge / 1127) - LOWEST
+    power = math.ceil(math.log2(max(window, sample_rate / width)))
+    return int(2**power)
 
 
 def window_and_hop(tower: Spectrogram, sample_rate: int, name: str) -> tuple[int, int]:

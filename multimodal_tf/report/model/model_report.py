@@ -97,8 +97,7 @@ def model_report(
         split: "train", "validation" or "test", of records.
         head: to report on; None: the first with a label.
         table: what was ingested; None: read from where ingest found it, if still there.
-        unimodal: by input, a model of this input alone.
-        baseline: another model, for effective robustness.
+        unimodal, baseline: by input a model of it alone; another one, for effective robustness.
         rows, corrupted: random samples for all, and for each corruption; None: all rows.
         resamples, seed: of intervals and samples; 0 resamples: no intervals.
         progress: show a progress bar.
@@ -123,8 +122,8 @@ def model_report(
             return ModelReport(written, None, None)
         setup = EvalSetup.open(predictor, chosen, of.records, of.table, unimodal, baseline)
         found = evaluate_in_depth(setup, of.split, limits, _SECTIONS, progress)
-        sections = _sections(found, resamples, seed)
-        sections += drawn_images_sections(predictor, setup.records, of.split, limits)
+        drawn = drawn_images_sections(predictor, setup.records, of.split, limits)
+        sections = [*_sections(found, resamples, seed), *drawn]
         written = _noted(_page(found.eval_split, sections, setup.records, resamples, seed), of)
         page.save(written, folder)
     return ModelReport(written, found.contributions, found.robustness)

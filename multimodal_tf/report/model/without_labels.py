@@ -15,6 +15,7 @@ from multimodal_tf.report.findings import ranked
 from multimodal_tf.report.model.alignment import alignment_section
 from multimodal_tf.report.model.drawn_images import drawn_images_sections
 from multimodal_tf.report.model.retrieval import retrieval_section
+from multimodal_tf.report.model.section import ReportSection
 from multimodal_tf.report.model.texts import texts_section
 
 
@@ -66,15 +67,7 @@ def page_without_labels(
     drawn = drawn_images_sections(predictor, opened, split, limits)
     sections += [each.section for each in drawn]
     if comparing(config.heads):
-        rows, _ = opened.read(predictor, split, heads[0], limits.rows, seed)
-        train, validation = (
-            opened.other(predictor, name, rows, MAX_FIT_ROWS, seed)
-            for name in ("train", "validation")
-        )
-        rows = dataclasses.replace(rows, train=train, validation=validation)
-        further = [
-            section(rows, resamples, seed) for section in (retrieval_section, alignment_section)
-        ]
+        further = _of_pairs(predictor, opened, split, heads[0], limits)
         sections += [each.section for each in further]
         findings += ranked(finding for each in further for finding in each.findings)
     for name, head in config.heads.items():
@@ -85,3 +78,19 @@ def page_without_labels(
     return dataclasses.replace(
         written, title=f"Model report: {', '.join(heads)}", summary=findings, sections=sections
     )
+
+
+def _of_pairs(
+    predictor: Predictor, opened: EvalRecords, split: str, head: str, limits: Limits
+) -> list[ReportSection]:
+    """How well heads that compare inputs find a row's other cell, and which rows do not fit."""
+    rows, _ = opened.read(predictor, split, head, limits.rows, limits.seed)
+    train, validation = (
+        opened.other(predictor, name, rows, MAX_FIT_ROWS, limits.seed)
+        for name in ("train", "validation")
+    )
+    rows = dataclasses.replace(rows, train=train, validation=validation)
+    return [
+        section(rows, limits.resamples, limits.seed)
+        for section in (retrieval_section, alignment_section)
+    ]

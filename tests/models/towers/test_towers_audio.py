@@ -15,8 +15,7 @@ from small_towers import audio, patches, recurrent, waveform
 from multimodal_tf.config import AudioInput
 from multimodal_tf.models import build_towers
 from multimodal_tf.models.towers.audio_mask import AudioMask, clip_length
-from multimodal_tf.models.towers.spectrogram import LogMelSpectrogram
-from multimodal_tf.spectrogram import FLOOR, LOWEST, fft_length
+from multimodal_tf.models.towers.spectrogram import FLOOR, LOWEST, LogMelSpectrogram, fft_length
 
 # Hz, of the towers in `test_towers`
 RATE = 4000
